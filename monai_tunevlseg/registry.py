@@ -1,0 +1,58 @@
+"""A registry of named variants that refuses unknown and duplicate names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+__all__ = ["Registry"]
+
+
+class Registry(Generic[T]):
+    """Maps the names used in configs to variants; the order is that of registration.
+
+    Args:
+        kind: what is registered, in the singular, for messages ("learner").
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._variants: dict[str, T] = {}
+
+    def register(self, name: str, variant: T) -> T:
+        """Add a variant and return it.
+
+        Raises:
+            ValueError: when the name is taken.
+        """
+        if name in self._variants:
+            raise ValueError(f"{self.kind} {name!r} is registered already; choose another name.")
+        self._variants[name] = variant
+        return variant
+
+    def __getitem__(self, name: str) -> T:
+        """Return the variant of that name.
+
+        Raises:
+            ValueError: when the name is unknown; the message lists the known ones and the nearest.
+        """
+        if name in self._variants:
+            return self._variants[name]
+        nearest = difflib.get_close_matches(str(name), self._variants, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+        raise ValueError(f"unknown {self.kind} {name!r}: known are {', '.join(self._variants)}{hint}")
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a variant has that name."""
+        return name in self._variants
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._variants)
+
+    def __len__(self) -> int:
+        """Count the variants."""
+        return len(self._variants)
