@@ -1,0 +1,23 @@
+"""Training as in the paper: loss, optimizer groups, seeding per epoch, checkpoints that survive an interruption."""
+
+from monai_tunevlseg.training.accumulation import AccumulationRemainder
+from monai_tunevlseg.training.checkpoints import Checkpoints
+from monai_tunevlseg.training.finite import FiniteCheck
+from monai_tunevlseg.training.loss import PromptLoss
+from monai_tunevlseg.training.optimizer import parameter_groups
+from monai_tunevlseg.training.progress import TrainingProgress
+from monai_tunevlseg.training.seeding import EpochSeeding, SeededDataset, derive_seed
+from monai_tunevlseg.training.stopping import EarlyStopping
+
+__all__ = [
+    "AccumulationRemainder",
+    "Checkpoints",
+    "EarlyStopping",
+    "EpochSeeding",
+    "FiniteCheck",
+    "PromptLoss",
+    "SeededDataset",
+    "TrainingProgress",
+    "derive_seed",
+    "parameter_groups",
+]

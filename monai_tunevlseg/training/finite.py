@@ -1,0 +1,59 @@
+"""Stops a run whose loss or parameters are no longer finite, before anything is saved."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Events
+from monai.engines import SupervisedTrainer
+from monai.engines.utils import IterationEvents
+
+from monai_tunevlseg.training.checkpoints import Checkpoints
+
+__all__ = ["FiniteCheck"]
+
+
+class FiniteCheck:
+    """Raises on a NaN or infinite loss, or such a parameter at the end of an epoch.
+
+    Attach it to the trainer before validation and checkpoints.
+
+    Args:
+        checkpoints: names the last good checkpoint for the message.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+
+    def attach(self, engine: SupervisedTrainer) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self.check_loss)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.check_parameters)
+
+    def check_loss(self, engine: SupervisedTrainer) -> None:
+        """Look at the loss of this step before it goes backward.
+
+        Raises:
+            FloatingPointError: when it is not finite.
+        """
+        loss = engine.state.output["loss"]
+        if not torch.isfinite(loss):
+            raise FloatingPointError(self._message(engine, f"the training loss is {loss.item()}"))
+
+    def check_parameters(self, engine: SupervisedTrainer) -> None:
+        """Look at what trains, after the last step of an epoch.
+
+        Raises:
+            FloatingPointError: when a value is not finite.
+        """
+        for name, parameter in engine.network.named_parameters():
+            if parameter.requires_grad and not torch.isfinite(parameter).all():
+                raise FloatingPointError(self._message(engine, f"the parameter {name} is no longer finite"))
+
+    def _message(self, engine: SupervisedTrainer, what: str) -> str:
+        step = (engine.state.iteration - 1) % engine.state.epoch_length + 1
+        good = self.checkpoints.last_saved
+        where = f"the last good checkpoint is {good}" if good else "no checkpoint was written before"
+        return (
+            f"{what} in epoch {engine.state.epoch}, step {step} of {engine.state.epoch_length}; {where}; "
+            "lower learning_rate, or look for broken images and masks."
+        )

@@ -1,0 +1,50 @@
+"""The loss of the paper: Dice plus weighted binary cross entropy, every class on its own."""
+
+from __future__ import annotations
+
+import torch
+from monai.data import MetaTensor
+from monai.losses import DiceCELoss
+from torch.nn.modules.loss import _Loss
+
+__all__ = ["PromptLoss"]
+
+
+class PromptLoss(_Loss):
+    """MONAI's ``DiceCELoss`` with a sigmoid, computed in float32 for each (image, class) pair.
+
+    MONAI takes binary cross entropy only for one channel and softmax cross entropy for several, but classes overlap
+    here; so the class channels are moved into the batch first.
+
+    Args:
+        lambda_dice: weight of the Dice term (paper: 1).
+        lambda_ce: weight of the cross entropy term (paper: 0.2).
+    """
+
+    def __init__(self, lambda_dice: float = 1.0, lambda_ce: float = 0.2) -> None:
+        super().__init__()
+        self.dice_ce = DiceCELoss(sigmoid=True, lambda_dice=lambda_dice, lambda_ce=lambda_ce)
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss over the pairs, a float32 scalar.
+
+        Args:
+            logits: (B, K, H, W), any floating type.
+            label: (B, K, H, W) in {0, 1}.
+
+        Raises:
+            ValueError: when the two shapes differ.
+        """
+        if logits.shape != label.shape:
+            raise ValueError(
+                f"logits of shape {tuple(logits.shape)} and label of shape {tuple(label.shape)} differ; "
+                "give one label channel per text."
+            )
+        with torch.autocast(device_type=logits.device.type, enabled=False):
+            return self.dice_ce(_pairs(logits), _pairs(label))
+
+
+def _pairs(maps: torch.Tensor) -> torch.Tensor:
+    """Return (B, K, H, W) as a plain float32 tensor of shape (B * K, 1, H, W)."""
+    tensor = maps.as_tensor() if isinstance(maps, MetaTensor) else maps
+    return tensor.float().flatten(0, 1).unsqueeze(1)

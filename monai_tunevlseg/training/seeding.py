@@ -1,0 +1,77 @@
+"""Randomness that follows from (seed, epoch, sample) alone.
+
+So an interrupted and resumed run sees what the uninterrupted one sees, and neither the number of loader workers nor the
+number of processes changes an augmentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.data import CacheDataset
+from monai.transforms import Randomizable
+from monai.utils import set_determinism
+
+__all__ = ["EpochSeeding", "SeededDataset", "derive_seed"]
+
+
+def derive_seed(*numbers: int) -> int:
+    """Mix non-negative numbers into one seed in [0, 2**32)."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+class SeededDataset(CacheDataset):
+    """MONAI's ``CacheDataset`` whose random transforms are seeded for each sample from (seed, epoch, index).
+
+    Args:
+        data: the samples, dictionaries.
+        transform: deterministic transforms first, so that they can be cached.
+        seed: of the run, 0 or more.
+        cache_rate: share of the samples kept in memory after their deterministic transforms, in [0, 1].
+    """
+
+    def __init__(
+        self, data: Sequence, transform: Sequence[Callable] | Callable, seed: int = 0, cache_rate: float = 0.0
+    ) -> None:
+        super().__init__(data=data, transform=transform, cache_rate=cache_rate, progress=False)
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next samples belong to; before the loader's workers start."""
+        self.epoch = epoch
+
+    def _transform(self, index: int) -> Any:
+        """Seed the transforms for this sample, then apply them."""
+        if isinstance(self.transform, Randomizable):
+            self.transform.set_random_state(seed=derive_seed(self.seed, self.epoch, index))
+        return super()._transform(index)
+
+
+class EpochSeeding:
+    """At the start of each epoch, before the loader's iterator exists: seeds the generators and tells the dataset.
+
+    Attach it to the trainer. Shuffling is the sampler's own: MONAI's trainer tells a ``DistributedSampler`` the epoch.
+
+    Args:
+        seed: of the run, 0 or more.
+        dataset: the training data.
+        rank: of this process, so that dropout differs between processes.
+    """
+
+    def __init__(self, seed: int, dataset: SeededDataset, rank: int = 0) -> None:
+        self.seed = seed
+        self.dataset = dataset
+        self.rank = rank
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Seed Python's, NumPy's and PyTorch's generators for the epoch that starts."""
+        set_determinism(seed=derive_seed(self.seed, engine.state.epoch, self.rank))
+        self.dataset.set_epoch(engine.state.epoch)

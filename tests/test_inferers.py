@@ -1,0 +1,78 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.transforms import Resize
+
+from monai_tunevlseg.inferers import ResizedInferer
+
+
+def first_channel(pictures, text=None):
+    """A network whose logits are its first input channel."""
+    return pictures[:, :1]
+
+
+def test_pictures_are_resized_as_in_training():
+    pictures = torch.rand(2, 3, 50, 37)
+    seen = []
+
+    def network(inputs):
+        seen.append(inputs)
+        return inputs[:, :1]
+
+    logits = ResizedInferer(image_size=(32, 48))(pictures, network)
+    assert logits.shape == (2, 1, 50, 37)
+    as_in_training = Resize((32, 48), mode="bicubic", align_corners=False)
+    torch.testing.assert_close(seen[0][1], as_in_training(pictures[1]).as_tensor())
+
+
+def test_a_picture_of_the_networks_size_is_left_alone():
+    pictures = torch.rand(1, 3, 32, 32)
+    assert torch.equal(ResizedInferer(32)(pictures, first_channel), pictures[:, :1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    axis=st.integers(0, 2),
+    shape=st.tuples(*[st.integers(1, 9)] * 3),
+    batch=st.integers(1, 2),
+    at_once=st.integers(1, 5),
+)
+def test_a_volume_equals_its_slices_one_by_one(axis, shape, batch, at_once):
+    volume = torch.rand(batch, 3, *shape)
+    inferer = ResizedInferer(image_size=8, slice_axis=axis, sw_batch_size=at_once)
+    logits = inferer(volume, first_channel)
+    expected = torch.stack([inferer(piece, first_channel) for piece in volume.unbind(axis + 2)], dim=axis + 2)
+    assert logits.shape == (batch, 1, *shape)
+    torch.testing.assert_close(logits, expected)
+
+
+def test_text_goes_with_its_volume_and_other_arguments_pass_through():
+    seen = []
+
+    def network(pictures, scale, text, shift):
+        seen.append((len(pictures), text))
+        return pictures[:, :1] * scale + shift
+
+    volume = torch.ones(2, 3, 8, 8, 5)
+    logits = ResizedInferer(8, sw_batch_size=4)(volume, network, 2.0, text=["liver", ["tumor"]], shift=1.0)
+    assert torch.equal(logits, torch.full((2, 1, 8, 8, 5), 3.0))
+    assert seen == [(4, ["liver"] * 4), (1, ["liver"]), (4, [["tumor"]] * 4), (1, [["tumor"]])]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 0}, "image_size is 0"),
+        ({"image_size": 8, "slice_axis": 3}, "slice_axis is 3"),
+        ({"image_size": 8, "sw_batch_size": 0}, "sw_batch_size is 0"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ResizedInferer(**arguments)
+
+
+def test_an_input_that_is_no_batch_is_refused():
+    with pytest.raises(ValueError, match=r"\(3, 8, 8\)"):
+        ResizedInferer(8)(torch.rand(3, 8, 8), first_channel)
