@@ -1,0 +1,56 @@
+"""CoCoOp: textual context that a projection of the image shifts."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from monai_tunevlseg.learners.base import TextContextLearner
+from monai_tunevlseg.learners.projections import Projection
+
+__all__ = ["CoCoOp"]
+
+
+class CoCoOp(TextContextLearner):
+    """Textual context P_i plus a projection of the image-level embedding (TuneVLSeg, section 4.1).
+
+    Source: Zhou et al., *Conditional Prompt Learning for Vision-Language Models*, 2022.
+
+    Args:
+        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
+            :class:`~monai_tunevlseg.learners.PromptLearner`. Depth 1 is the published CoCoOp.
+        context_initializer: phrase that the first context starts from; None for a Gaussian.
+        intermediate_dim: bottleneck of the projections.
+        lora: projections without activation.
+    """
+
+    image_conditioned = True
+
+    def __init__(
+        self,
+        text_dim: int,
+        vision_dim: int | None,
+        image_embed_dim: int,
+        num_layers: int,
+        num_context: int = 4,
+        prompt_depth: int = 1,
+        context_initializer: str | None = "a photo of a",
+        intermediate_dim: int = 64,
+        lora: bool = False,
+    ) -> None:
+        super().__init__(
+            text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth, context_initializer
+        )
+        self.projections = nn.ModuleList(
+            Projection(image_embed_dim, text_dim, intermediate_dim, lora) for _ in range(prompt_depth)
+        )
+
+    def text_context(self, layer: int, image_embedding: Tensor | None = None) -> Tensor:
+        """Return P_i plus the projected image, (S, num_context, text_dim) for an embedding (S, image_embed_dim).
+
+        Raises:
+            ValueError: when no image embedding is given.
+        """
+        if image_embedding is None:
+            raise ValueError("CoCoOp's textual context depends on the image; pass image_embedding.")
+        shift = self.projections[layer](image_embedding)  # (S, text_dim)
+        return self.context[layer] + shift.unsqueeze(1)

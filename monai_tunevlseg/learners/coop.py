@@ -1,0 +1,31 @@
+"""CoOp: learnable textual context, the same for every image."""
+
+from __future__ import annotations
+
+from monai_tunevlseg.learners.base import TextContextLearner
+
+__all__ = ["CoOp"]
+
+
+class CoOp(TextContextLearner):
+    """Textual context P_i (TuneVLSeg, eq. 5 and 6; Zhou et al., *Learning to Prompt for Vision-Language Models*, 2022).
+
+    Args:
+        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
+            :class:`~monai_tunevlseg.learners.PromptLearner`. Depth 1 is the published CoOp.
+        context_initializer: phrase that the first context starts from; None for a Gaussian.
+    """
+
+    def __init__(
+        self,
+        text_dim: int,
+        vision_dim: int | None,
+        image_embed_dim: int,
+        num_layers: int,
+        num_context: int = 4,
+        prompt_depth: int = 1,
+        context_initializer: str | None = "a photo of a",
+    ) -> None:
+        super().__init__(
+            text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth, context_initializer
+        )

@@ -1,0 +1,49 @@
+"""MaPLe: textual context, and visual context projected from it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from monai_tunevlseg.learners.base import TextContextLearner
+from monai_tunevlseg.learners.projections import Projection
+
+__all__ = ["MaPLe"]
+
+
+class MaPLe(TextContextLearner):
+    """Textual context P_i and visual context U_i(P_i) (TuneVLSeg, section 4.3).
+
+    Source: Khattak et al., *MaPLe: Multi-modal Prompt Learning*, 2023.
+
+    Args:
+        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
+            :class:`~monai_tunevlseg.learners.PromptLearner`.
+        context_initializer: phrase that the first context starts from; None for a Gaussian.
+        intermediate_dim: bottleneck of the projections U_i.
+        lora: projections without activation.
+    """
+
+    prompts_vision = True
+
+    def __init__(
+        self,
+        text_dim: int,
+        vision_dim: int | None,
+        image_embed_dim: int,
+        num_layers: int,
+        num_context: int = 4,
+        prompt_depth: int = 1,
+        context_initializer: str | None = "a photo of a",
+        intermediate_dim: int = 64,
+        lora: bool = False,
+    ) -> None:
+        super().__init__(
+            text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth, context_initializer
+        )
+        self.projections = nn.ModuleList(
+            Projection(text_dim, self.vision_dim, intermediate_dim, lora) for _ in range(prompt_depth)
+        )
+
+    def visual_context(self, layer: int) -> Tensor:
+        """Return the visual context U_i(P_i) of one layer, (num_context, vision_dim)."""
+        return self.projections[layer](self.context[layer])

@@ -1,0 +1,54 @@
+"""SharedSeparate: unified context, mapped to text and vision by two separate maps."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from monai_tunevlseg.learners.base import PromptLearner, gaussian_context
+
+__all__ = ["SharedSeparate"]
+
+
+class SharedSeparate(PromptLearner):
+    """Unified context of width ``shared_dim``, mapped by (Linear, LayerNorm) to each encoder (TuneVLSeg, eq. 10, 11).
+
+    Args:
+        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
+            :class:`~monai_tunevlseg.learners.PromptLearner`.
+        shared_dim: width of the unified context.
+
+    Raises:
+        ValueError: when ``shared_dim`` is below 1.
+    """
+
+    prompts_text = True
+    prompts_vision = True
+
+    def __init__(
+        self,
+        text_dim: int,
+        vision_dim: int | None,
+        image_embed_dim: int,
+        num_layers: int,
+        num_context: int = 4,
+        prompt_depth: int = 1,
+        shared_dim: int = 64,
+    ) -> None:
+        super().__init__(text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth)
+        if shared_dim < 1:
+            raise ValueError(f"shared_dim {shared_dim} of SharedSeparate must be at least 1.")
+        self.context = gaussian_context(prompt_depth, num_context, shared_dim)
+        self.text_maps = _affine_maps(prompt_depth, shared_dim, text_dim)
+        self.vision_maps = _affine_maps(prompt_depth, shared_dim, self.vision_dim)
+
+    def text_context(self, layer: int, image_embedding: Tensor | None = None) -> Tensor:
+        """Return the textual part of the unified context, (num_context, text_dim)."""
+        return self.text_maps[layer](self.context[layer])
+
+    def visual_context(self, layer: int) -> Tensor:
+        """Return the visual part of the unified context, (num_context, vision_dim)."""
+        return self.vision_maps[layer](self.context[layer])
+
+
+def _affine_maps(count: int, in_dim: int, out_dim: int) -> nn.ModuleList:
+    return nn.ModuleList(nn.Sequential(nn.Linear(in_dim, out_dim), nn.LayerNorm(out_dim)) for _ in range(count))

@@ -1,0 +1,280 @@
+"""The contract of every prompt-tuned network: freezing, texts, forward pass and state."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_tunevlseg.learners import LEARNERS, PromptLearner, TextContextLearner, complete_arguments
+from monai_tunevlseg.networks.base_model import BaseModel
+
+__all__ = ["FORMAT_VERSION", "EncoderSizes", "PromptTunedNetwork", "TextFeatures"]
+
+FORMAT_VERSION = 1
+MAX_TOKENS = 77  # CLIP's text encoder has so many positions
+
+TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
+
+
+@dataclass(frozen=True)
+class EncoderSizes:
+    """What a learner must know of the encoders; the vision entries are None where there is no vision transformer."""
+
+    text_dim: int
+    text_layers: int
+    vision_dim: int | None
+    vision_layers: int | None
+    image_embed_dim: int
+
+
+class PromptTunedNetwork(nn.Module, ABC):
+    """A frozen VLSM with a prompt learner and an upsampler, the only parts that train and that a checkpoint holds.
+
+    A subclass says how its base model encodes an image, encodes texts and decodes both; the rest is here.
+
+    Args:
+        base_model: the loaded VLSM; it is frozen and kept in eval mode.
+        class_names: the texts that are used when ``forward`` is given none; K of them.
+        learner: registered name of the prompt learner; None for zero-shot.
+        learner_arguments: the learner's own arguments, such as ``num_context`` and ``prompt_depth``.
+        upsampler: mix the learnable upsampler into the logits (TuneVLSeg, section 5).
+
+    Attributes:
+        text_features: features of the texts met so far, by text; filled only when no learner touches the text side, for
+            they are constants then.
+
+    Raises:
+        ValueError: when class names are missing or empty, or the learner or one of its arguments does not fit.
+    """
+
+    def __init__(
+        self,
+        base_model: BaseModel,
+        class_names: Sequence[str],
+        learner: str | None = None,
+        learner_arguments: Mapping[str, Any] | None = None,
+        upsampler: bool = True,
+    ) -> None:
+        super().__init__()
+        self.class_names = _checked_texts(class_names, "class_names")
+        self.base_name, self.base_fingerprint = base_model.name, base_model.fingerprint
+        self.tokenizer = base_model.tokenizer
+        self.base = base_model.model.requires_grad_(False).eval()
+        self.learner_name = learner
+        self.learner_arguments = complete_arguments(learner, learner_arguments or {}) if learner else {}
+        self.learner = self._build_learner()
+        self.upsampler = self._build_upsampler() if upsampler else None
+        self.text_features: dict[str, TextFeatures] = {}
+        self.register_state_dict_post_hook(_drop_frozen)
+        self.register_load_state_dict_pre_hook(_refuse_base_weights)
+        self.register_load_state_dict_post_hook(_forgive_frozen)
+
+    @abstractmethod
+    def encoder_sizes(self) -> EncoderSizes:
+        """Return the widths and depths that the learner is built for."""
+
+    @abstractmethod
+    def embed_tokens(self, token_ids: Tensor) -> Tensor:
+        """Look up token embeddings: (N,) -> (N, text_dim)."""
+
+    @abstractmethod
+    def encode_image(self, image: Tensor) -> tuple[Any, Tensor | None]:
+        """Encode images (B, 3, H, W).
+
+        Returns:
+            what ``decode`` reads, and the image-level embedding (B, image_embed_dim), or None when no learner asks.
+        """
+
+    @abstractmethod
+    def encode_text(self, token_ids: Tensor, image_embedding: Tensor | None) -> TextFeatures:
+        """Encode S token sequences (S, N), each with the embedding (S, image_embed_dim) of its image or None."""
+
+    @abstractmethod
+    def decode(self, image_features: Any, text_features: TextFeatures) -> Tensor:
+        """Decode B images with k texts each, text features (B, k, ...), to logits (B, k, H, W)."""
+
+    @abstractmethod
+    def _build_upsampler(self) -> nn.Module: ...
+
+    def forward(self, image: Tensor, text: Sequence[str] | Sequence[Sequence[str]] | None = None) -> Tensor:
+        """Segment images by text.
+
+        Args:
+            image: (B, 3, H, W) float, normalised as the base model wants it.
+            text: None for all K ``class_names`` for every image; B strings for one text per image; B sequences of k
+                strings for k texts per image.
+
+        Returns:
+            logits, (B, K, H, W), (B, 1, H, W) or (B, k, H, W).
+
+        Raises:
+            ValueError: when the shape of the image, the number of texts or a text itself does not fit.
+        """
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
+        texts = self._texts_per_image(text, len(image))
+        image_features, image_embedding = self.encode_image(image)
+        return self.decode(image_features, self._text_features_per_image(texts, image_embedding))
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Tokenize texts with room for the context; words that do not fit are cut, SOS and EOS never.
+
+        Returns:
+            (S, N) token ids padded to the longest text, N + ``num_context`` at most 77.
+        """
+        context = self.learner.num_context if self.learner is not None and self.learner.prompts_text else 0
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=MAX_TOKENS - context, return_tensors="pt"
+        )
+        return tokens["input_ids"].to(next(self.base.parameters()).device)
+
+    def train(self, mode: bool = True) -> PromptTunedNetwork:
+        """Set the mode of what trains; the frozen base stays in eval, batch norms above all."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def get_extra_state(self) -> Tensor:
+        """Return what identifies this network: JSON as a uint8 tensor, which every loader lets through."""
+        identity = {
+            "format_version": FORMAT_VERSION,
+            "network": type(self).__name__,
+            "base_model": self.base_name,
+            "base_fingerprint": self.base_fingerprint,
+            "learner": self.learner_name,
+            "learner_arguments": self.learner_arguments,
+            "upsampler": self.upsampler is not None,
+            "class_names": self.class_names,
+        }
+        return torch.tensor(list(json.dumps(identity).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Check that a checkpoint was made by a network like this one.
+
+        Raises:
+            ValueError: when format, network, base, learner, its arguments or the upsampler differ; names both sides.
+        """
+        theirs, ours = _decoded(state), _decoded(self.get_extra_state())
+        for what in ("format_version", "network", "base_fingerprint", "learner", "upsampler"):
+            if theirs.get(what) != ours[what]:
+                raise ValueError(_difference(what, theirs, ours))
+        ignored = LEARNERS[self.learner_name].training_only_arguments if self.learner_name else frozenset()
+        for argument, value in ours["learner_arguments"].items():
+            if argument not in ignored and theirs["learner_arguments"].get(argument) != value:
+                raise ValueError(_difference(argument, theirs["learner_arguments"], ours["learner_arguments"]))
+
+    def _build_learner(self) -> PromptLearner | None:
+        if self.learner_name is None:
+            return None
+        kind, sizes = LEARNERS[self.learner_name], self.encoder_sizes()
+        prompted = [sizes.text_layers] if kind.prompts_text else []
+        if kind.prompts_vision and sizes.vision_layers is not None:
+            prompted.append(sizes.vision_layers)
+        learner = kind(
+            text_dim=sizes.text_dim,
+            vision_dim=sizes.vision_dim,
+            image_embed_dim=sizes.image_embed_dim,
+            num_layers=min(prompted, default=sizes.text_layers),
+            **self.learner_arguments,
+        )
+        if isinstance(learner, TextContextLearner) and learner.context_initializer:
+            token_ids = self.tokenizer(learner.context_initializer, add_special_tokens=False)["input_ids"]
+            learner.initialize_first_context(self.embed_tokens(torch.tensor(token_ids)))
+        return learner
+
+    def _texts_per_image(self, text: Sequence[str] | Sequence[Sequence[str]] | None, batch: int) -> list[list[str]]:
+        if text is None:
+            return [self.class_names] * batch
+        if isinstance(text, str) or len(text) != batch:
+            raise ValueError(f"text {text!r:.100} must be a sequence with one entry for each of the {batch} images.")
+        rows = [_checked_texts([row] if isinstance(row, str) else row, "text") for row in text]
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError(f"text has {[len(row) for row in rows]} entries per image; every image needs as many.")
+        return rows
+
+    def _text_features_per_image(self, rows: list[list[str]], image_embedding: Tensor | None) -> TextFeatures:
+        """Encode each distinct text once, or each (image, text) pair where the text side depends on the image."""
+        batch, count = len(rows), len(rows[0])
+        flat = [text for row in rows for text in row]
+        if image_embedding is not None:
+            features = self.encode_text(self.tokenize(flat), image_embedding.repeat_interleave(count, dim=0))
+            return {name: value.unflatten(0, (batch, count)) for name, value in features.items()}
+        distinct = list(dict.fromkeys(flat))
+        features = self._distinct_text_features(distinct)
+        row_of = {text: row for row, text in enumerate(distinct)}
+        index = torch.tensor([[row_of[text] for text in row] for row in rows])
+        return {name: value[index.to(value.device)] for name, value in features.items()}
+
+    def _distinct_text_features(self, texts: list[str]) -> TextFeatures:
+        if self.learner is not None and self.learner.prompts_text:
+            return self.encode_text(self.tokenize(texts), None)
+        device = next(self.base.parameters()).device
+        if missing := [text for text in texts if not self._remembers(text, device)]:
+            self._remember_text_features(missing, device)
+        rows = [self.text_features[text] for text in texts]
+        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def _remembers(self, text: str, device: torch.device) -> bool:
+        return text in self.text_features and all(v.device == device for v in self.text_features[text].values())
+
+    def _remember_text_features(self, texts: list[str], device: torch.device) -> None:
+        # outside inference mode and autocast, because the features outlive this call
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+            features = self.encode_text(self.tokenize(texts), None)
+        for row, text in enumerate(texts):
+            self.text_features[text] = {name: value[row] for name, value in features.items()}
+
+
+def _checked_texts(texts: Sequence[str], what: str) -> list[str]:
+    if isinstance(texts, str) or not texts:
+        raise ValueError(f"{what} must be a non-empty list of texts, not {texts!r}.")
+    for text in texts:
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{what} {list(texts)!r:.200} has an empty text {text!r}; write the class's name.")
+    return list(texts)
+
+
+def _decoded(state: Tensor) -> dict[str, Any]:
+    try:
+        return json.loads(bytes(state.cpu().tolist()))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError("the checkpoint's _extra_state is not that of a prompt-tuned network.") from error
+
+
+def _difference(what: str, theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    name = what
+    mine, yours = ours[what], theirs.get(what)
+    if what == "base_fingerprint":
+        name = "base model"
+        mine, yours = f"{ours['base_model']} ({mine})", f"{theirs.get('base_model')} ({yours})"
+    return f"the checkpoint was trained with {name} {yours!r}, this network has {mine!r}; build the network as trained."
+
+
+def _frozen_names(network: nn.Module) -> set[str]:
+    return {f"base.{name}" for name in network.base.state_dict()}  # type: ignore[union-attr]
+
+
+def _drop_frozen(network: nn.Module, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
+    for name in _frozen_names(network):
+        state.pop(prefix + name, None)
+
+
+def _refuse_base_weights(network: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    if foreign := [key for key in state if key.startswith(f"{prefix}base.")]:
+        raise ValueError(
+            f"the checkpoint holds {len(foreign)} weights of the frozen base model ({foreign[0]}, ...), which prompt "
+            "tuning never saves; pass a checkpoint of a prompt-tuned network."
+        )
+
+
+def _forgive_frozen(network: nn.Module, incompatible_keys: Any) -> None:
+    """Let strict loading do without the frozen weights, which no checkpoint holds, also below a wrapper's prefix."""
+    frozen = _frozen_names(network)
+    missing = incompatible_keys.missing_keys
+    missing[:] = [key for key in missing if key[max(key.find("base."), 0) :] not in frozen]

@@ -1,0 +1,235 @@
+"""CLIPSeg with prompts: one prompted text encoder and one prompted vision encoder over the loaded model's modules."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
+from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSegTextModel, CLIPSegVisionModel
+
+from monai_tunevlseg.learners import PromptLearner
+from monai_tunevlseg.networks.base import EncoderSizes, PromptTunedNetwork, TextFeatures
+from monai_tunevlseg.networks.base_model import BaseModel, fingerprint, from_folder_or_hub
+from monai_tunevlseg.networks.upsampler import Upsampler
+
+__all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "load_clipseg"]
+
+
+class ImageFeatures(NamedTuple):
+    """What the decoder reads of an image: the tapped hidden states, and the patch grid (rows, columns)."""
+
+    taps: list[Tensor]
+    grid: tuple[int, int]
+
+
+def load_clipseg(pretrained: str) -> BaseModel:
+    """Load a CLIPSeg base model.
+
+    Args:
+        pretrained: hub id, such as ``CIDAS/clipseg-rd64`` or ``CIDAS/clipseg-rd64-refined``, or a local folder in
+            transformers' format (``config.json``, ``model.safetensors``, tokenizer); a folder is never looked up on
+            the network.
+
+    Raises:
+        FileNotFoundError: when the folder, or a file of it, is missing.
+        ConnectionError: when the hub cannot deliver the model.
+        ValueError: when the folder holds another kind of model, or weights are missing.
+    """
+    model, tokenizer = from_folder_or_hub(pretrained, _load)
+    image_size = model.clip.vision_model.embeddings.image_size
+    return BaseModel(pretrained, model, tokenizer, image_size, fingerprint(model))
+
+
+def _load(pretrained: str, local_files_only: bool) -> tuple[CLIPSegForImageSegmentation, CLIPTokenizer]:
+    # transformers does not say in its types that with loading info a pair comes back
+    loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
+        pretrained,
+        local_files_only=local_files_only,
+        dtype=torch.float32,
+        attn_implementation="sdpa",
+        output_loading_info=True,
+    )
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(
+            f"{pretrained!r} is not a complete CLIPSeg: {len(missing)} weights are missing ({', '.join(missing[:3])}"
+            ", ...); pass the folder or hub id of a CLIPSegForImageSegmentation."
+        )
+    return model, CLIPTokenizer.from_pretrained(pretrained, local_files_only=local_files_only)
+
+
+class PromptTunedCLIPSeg(PromptTunedNetwork):
+    """CLIPSeg (Lüddecke and Ecker, *Image Segmentation Using Text and Image Prompts*, 2022) with learnable prompts.
+
+    Takes all six learners. With neither learner nor upsampler its logits are those of transformers'
+    ``CLIPSegForImageSegmentation``. Images may have any size that the patch size divides; position embeddings are
+    interpolated. See :class:`~monai_tunevlseg.networks.PromptTunedNetwork` for arguments and errors.
+    """
+
+    base: CLIPSegForImageSegmentation
+
+    def encoder_sizes(self) -> EncoderSizes:
+        """Return the widths and depths of CLIPSeg's encoders."""
+        config: Any = self.base.config
+        return EncoderSizes(
+            text_dim=config.text_config.hidden_size,
+            text_layers=config.text_config.num_hidden_layers,
+            vision_dim=config.vision_config.hidden_size,
+            vision_layers=config.vision_config.num_hidden_layers,
+            image_embed_dim=config.projection_dim,
+        )
+
+    def embed_tokens(self, token_ids: Tensor) -> Tensor:
+        """Look up token embeddings: (N,) -> (N, text_dim)."""
+        embedding = self.base.clip.text_model.embeddings.token_embedding
+        return embedding(token_ids.to(embedding.weight.device))
+
+    def encode_image(self, image: Tensor) -> tuple[ImageFeatures, Tensor | None]:
+        """Run the prompted vision encoder up to the last layer that is read.
+
+        Args:
+            image: (B, 3, H, W), normalised.
+
+        Returns:
+            the features for the decoder, and the projected pooled output (B, projection_dim) when the learner is
+            conditioned on the image.
+
+        Raises:
+            ValueError: when the patch size does not divide H and W.
+        """
+        patch = self.base.clip.vision_model.embeddings.patch_size
+        height, width = image.shape[-2:]
+        if height % patch or width % patch:
+            raise ValueError(f"image size {height}x{width} is no multiple of CLIPSeg's patch size {patch}; resize it.")
+        clip = self.base.clip
+        conditioned = self.learner is not None and self.learner.image_conditioned
+        last = len(clip.vision_model.encoder.layers) - 1 if conditioned else max(self.base.extract_layers)
+        hidden = encode_image(clip.vision_model, image, self.learner, last)
+        features = ImageFeatures([hidden[i] for i in self.base.extract_layers], (height // patch, width // patch))
+        if not conditioned:
+            return features, None
+        return features, clip.visual_projection(clip.vision_model.post_layernorm(hidden[-1][:, 0]))
+
+    def encode_text(self, token_ids: Tensor, image_embedding: Tensor | None) -> TextFeatures:
+        """Run the prompted text encoder: (S, N) -> ``embedding`` (S, projection_dim)."""
+        clip = self.base.clip
+        pooled = encode_text(clip.text_model, token_ids, self.tokenizer.eos_token_id, self.learner, image_embedding)
+        return {"embedding": clip.text_projection(pooled)}
+
+    def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
+        """Decode to logits (B, k, H, W)."""
+        embedding = text_features["embedding"]  # (B, k, projection_dim)
+        features, logits = decode(self.base.decoder, *image_features, embedding)
+        if self.upsampler is not None:
+            logits = self.upsampler(features, logits)
+        return logits.unflatten(0, embedding.shape[:2]).squeeze(2)
+
+    def _build_upsampler(self) -> nn.Module:
+        return Upsampler(self.base.config.reduce_dim)
+
+
+def encode_text(
+    model: CLIPSegTextModel,
+    token_ids: Tensor,
+    eos_token_id: int,
+    learner: PromptLearner | None,
+    image_embedding: Tensor | None = None,
+) -> Tensor:
+    """Encode token sequences with the learner's textual context behind SOS (TuneVLSeg, eq. 5 and 6).
+
+    Args:
+        model: the text transformer.
+        token_ids: (S, N), each with SOS, words, EOS and padding. What follows EOS cannot reach it, for attention is
+            causal, so padding needs no mask.
+        eos_token_id: id of EOS.
+        learner: its context is inserted where it prompts the text.
+        image_embedding: (S, image_embed_dim) for learners that are conditioned on the image.
+
+    Returns:
+        (S, text_dim), the final state of EOS.
+    """
+    prompted = learner if learner is not None and learner.prompts_text else None
+    count = prompted.num_context if prompted is not None else 0
+    hidden = model.embeddings.token_embedding(token_ids)  # (S, N, text_dim)
+    if prompted is not None:
+        context = prompted.text_context(0, image_embedding).expand(len(hidden), -1, -1)
+        hidden = torch.cat([hidden[:, :1], context, hidden[:, 1:]], dim=1)  # (S, N + count, text_dim)
+    hidden = model.embeddings(inputs_embeds=hidden)
+    for index, layer in enumerate(model.encoder.layers):
+        if prompted is not None and 0 < index < prompted.prompt_depth:
+            context = prompted.text_context(index, image_embedding).expand(len(hidden), -1, -1)
+            hidden = torch.cat([hidden[:, :1], context.to(hidden.dtype), hidden[:, 1 + count :]], dim=1)
+        hidden = layer(hidden, attention_mask=None, is_causal=True)
+    # padding may be EOS too, so the first one counts
+    eos = (token_ids == eos_token_id).int().argmax(dim=1) + count
+    return model.final_layer_norm(hidden[torch.arange(len(hidden), device=hidden.device), eos])
+
+
+def encode_image(
+    model: CLIPSegVisionModel, image: Tensor, learner: PromptLearner | None, last_layer: int
+) -> list[Tensor]:
+    """Encode images with the learner's visual context behind the patches (TuneVLSeg, eq. 7 and 8).
+
+    The context of a layer replaces that of the layer before as soon as this one has run, so the decoder's taps see it.
+
+    Args:
+        model: the vision transformer.
+        image: (B, 3, H, W), normalised.
+        learner: its context is appended where it prompts the vision encoder.
+        last_layer: index of the last layer to run.
+
+    Returns:
+        hidden states after layers 0..``last_layer``, each (B, 1 + patches + num_context, vision_dim).
+    """
+    prompted = learner if learner is not None and learner.prompts_vision else None
+    hidden = model.embeddings(image)  # (B, 1 + patches, vision_dim)
+    patches_end = hidden.shape[1]
+
+    def with_context(states: Tensor, index: int) -> Tensor:
+        if prompted is None or index >= prompted.prompt_depth:
+            return states
+        context = prompted.visual_context(index).to(states.dtype).expand(len(states), -1, -1)
+        return torch.cat([states[:, :patches_end], context], dim=1)
+
+    hidden = model.pre_layrnorm(with_context(hidden, 0))
+    states = []
+    for index, layer in enumerate(model.encoder.layers[: last_layer + 1]):
+        hidden = with_context(layer(hidden, attention_mask=None), index + 1)
+        states.append(hidden)
+    return states
+
+
+def decode(
+    decoder: CLIPSegDecoder, taps: list[Tensor], grid: tuple[int, int], embedding: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Decode the taps of B images for k texts each.
+
+    Everything in front of the text's modulation is done once per image. The visual context goes through the decoder's
+    layers like any token and is dropped behind them.
+
+    Args:
+        decoder: CLIPSeg's decoder.
+        taps: hidden states of the vision encoder, first layer first, each (B, 1 + patches + num_context, vision_dim).
+        grid: rows and columns of the patch grid.
+        embedding: (B, k, projection_dim) of the texts.
+
+    Returns:
+        penultimate features (B * k, reduce_dim, rows, columns), and logits (B * k, 1, H, W).
+    """
+    count = embedding.shape[1]
+    embedding = embedding.flatten(0, 1).unsqueeze(1)  # (B * k, 1, projection_dim)
+    output = embedding.new_zeros(())
+    for index, (tap, layer, reduce) in enumerate(zip(reversed(taps), decoder.layers, decoder.reduces, strict=True)):
+        reduced = reduce(tap)  # (B, 1 + patches + num_context, reduce_dim)
+        if index > decoder.conditional_layer:
+            reduced = reduced.repeat_interleave(count, dim=0)
+        output = reduced + output
+        if index == decoder.conditional_layer:
+            output = output.repeat_interleave(count, dim=0)
+            output = decoder.film_mul(embedding) * output + decoder.film_add(embedding)
+        output = layer(output, attention_mask=None)
+    rows, columns = grid
+    features = output[:, 1 : 1 + rows * columns].transpose(1, 2).unflatten(2, (rows, columns))
+    return features, decoder.transposed_convolution(features)

@@ -1,0 +1,93 @@
+"""Models and folders that many tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
+
+from monai_tunevlseg.networks import BaseModel, load_clipseg
+
+WORDS = ["a", "photo", "of", "polyp", "lesion", "red", "circle"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_threads():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The read-only folder beside the checkout; tests that read it skip where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not on this machine")
+    return folder
+
+
+def tiny_tokenizer() -> CLIPTokenizer:
+    """A real CLIP tokenizer: an alphabet, so that any word can be spelled, and a few whole words."""
+    letters = [chr(c) for c in range(33, 127)]
+    tokens = letters + [f"{letter}</w>" for letter in letters]
+    merges: list[tuple[str, str]] = []
+    for word in WORDS:
+        parts = [*word[:-1], f"{word[-1]}</w>"]
+        while len(parts) > 1:
+            merges.append((parts[0], parts[1]))
+            parts[:2] = ["".join(parts[:2])]
+            tokens.append(parts[0])
+    vocabulary = {token: index for index, token in enumerate(dict.fromkeys([*tokens]))}
+    for special in ("<|startoftext|>", "<|endoftext|>"):
+        vocabulary[special] = len(vocabulary)
+    return CLIPTokenizer(vocab=vocabulary, merges=list(dict.fromkeys(merges)))
+
+
+def tiny_config(complex_decoder: bool = False) -> CLIPSegConfig:
+    """CLIPSeg as published, made small: the last vision layer lies behind the decoder's last tap, as in the original."""
+    tokenizer = tiny_tokenizer()
+    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
+    vision = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 5, "num_attention_heads": 4}
+    small = {"image_size": 32, "patch_size": 8}  # the complex decoder upsamples by the patch size only when it is 16
+    return CLIPSegConfig(
+        text_config=text | special | {"vocab_size": len(tokenizer)},
+        vision_config=vision | {"image_size": 64, "patch_size": 16} if complex_decoder else vision | small,
+        projection_dim=24,
+        reduce_dim=16,
+        extract_layers=[1, 2, 3],
+        decoder_num_attention_heads=4,
+        decoder_intermediate_size=32,
+        use_complex_transposed_convolution=complex_decoder,
+    )
+
+
+def save_tiny_clipseg(folder: Path, complex_decoder: bool = False) -> Path:
+    """Save a random CLIPSeg in transformers' own format."""
+    torch.manual_seed(0)
+    model = CLIPSegForImageSegmentation(tiny_config(complex_decoder))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)  # transformers leaves biases and norms at 0 and 1
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clipseg_dir(tmp_path_factory) -> Path:
+    """Folder of a tiny random CLIPSeg with the plain decoder."""
+    return save_tiny_clipseg(tmp_path_factory.mktemp("tiny_clipseg"))
+
+
+@pytest.fixture(scope="session")
+def tiny_refined_clipseg_dir(tmp_path_factory) -> Path:
+    """Folder of a tiny random CLIPSeg with the complex transposed convolution of ``clipseg-rd64-refined``."""
+    return save_tiny_clipseg(tmp_path_factory.mktemp("tiny_refined_clipseg"), complex_decoder=True)
+
+
+@pytest.fixture
+def tiny_clipseg(tiny_clipseg_dir) -> BaseModel:
+    """A freshly loaded tiny CLIPSeg, so that a test may change it."""
+    return load_clipseg(str(tiny_clipseg_dir))
