@@ -1,0 +1,328 @@
+"""Train a tiny base model from scratch on the synthetic scenes.
+
+`python -m monai_tunevlseg.demo.train_base --model clipseg --output DIR` writes a folder that `pretrained:` takes.
+A further model is one function that returns a `Trainee`, and one line that registers it in `TRAINEES`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
+
+from monai_tunevlseg.demo.scenes import SIZE, Phrase, Scene, draw_phrases, render_scene
+from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH, build_tokenizer
+from monai_tunevlseg.registry import Registry
+
+__all__ = ["HELD_OUT_SEED", "TRAINEES", "Schedule", "Trainee", "evaluate", "train"]
+
+HELD_OUT_SEED = 20241
+"""Seed of the scenes that `evaluate` scores on; `train` refuses it."""
+
+TEMPLATES = ("{}", "a photo of a {}")
+"""The two ways in which a phrase is put to the model while it trains."""
+
+_LOG_EVERY = 100
+
+logger = logging.getLogger(__name__)
+
+
+class Outputs(NamedTuple):
+    """What a trainee gives for B images, U distinct texts and k texts for each image.
+
+    `patch_scores` and `image_scores` train the encoders directly, like CLIP's contrast; they are None where a model
+    has nothing of the kind.
+    """
+
+    logits: Tensor  # (B, k, 96, 96)
+    patch_scores: Tensor | None  # (B, U, rows, columns): logits, how well each patch agrees with each text
+    image_scores: Tensor | None  # (B, U): how well each image agrees with each text
+
+
+class Trainee(nn.Module, ABC):
+    """A base model while it is trained."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    tokenizer: CLIPTokenizer
+
+    @abstractmethod
+    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
+        """Segment B images, (B, 3, 96, 96) normalised; `which` (B, k) numbers the k of the U texts for each image."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write configuration, weights and tokenizer into a folder."""
+
+    def normalise(self, images: np.ndarray) -> Tensor:
+        """Turn (B, 3, 96, 96) RGB in [0, 1] into what the model takes."""
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        return (torch.from_numpy(images) - mean) / std
+
+    def tokenise(self, texts: list[str]) -> dict[str, Tensor]:
+        """Turn U texts into `input_ids` and `attention_mask`, each (U, longest)."""
+        return dict(self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
+
+
+class CLIPSegTrainee(Trainee):
+    """transformers' own CLIPSeg, encoders included in what trains."""
+
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+
+    def __init__(self, config: CLIPSegConfig, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.model = CLIPSegForImageSegmentation(config)
+        self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # only while training; the released model has no such thing
+
+    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
+        """Encode each image and each text once, then decode each pair."""
+        clip = self.model.clip
+        vision = clip.vision_model(images, output_hidden_states=True)
+        texts = clip.text_projection(clip.text_model(**tokens).pooler_output)
+        count = which.shape[1]
+        taps = [vision.hidden_states[i + 1].repeat_interleave(count, 0) for i in self.model.extract_layers]
+        logits = self.model.decoder(taps, texts[which.flatten()]).logits
+        directions = functional.normalize(texts, dim=-1)
+        tokens_seen = functional.normalize(clip.visual_projection(clip.vision_model.post_layernorm(vision[0])), dim=-1)
+        scores = tokens_seen @ directions.T * clip.logit_scale.exp()  # (B, 1 + patches, U)
+        patches = scores[:, 1:].mT.unflatten(-1, (math.isqrt(scores.shape[1] - 1), -1)) + self.patch_bias
+        return Outputs(logits.unflatten(0, which.shape), patches, scores[:, 0])
+
+    def save(self, folder: Path) -> None:
+        """Write the folder in transformers' form."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def build_clipseg() -> Trainee:
+    """Build the untrained tiny CLIPSeg: as many text layers as vision layers, so that any prompt depth suits both."""
+    tokenizer = build_tokenizer()
+    text = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": CONTEXT_LENGTH,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "image_size": SIZE,
+        "patch_size": 8,
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+        "hidden_act": "relu",
+        "initializer_range": 0.06,
+    }
+    config = CLIPSegConfig(
+        text_config=text,
+        vision_config=vision,
+        projection_dim=64,
+        reduce_dim=64,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=256,
+        extract_layers=[1, 3, 5],
+    )
+    return CLIPSegTrainee(config, tokenizer)
+
+
+TRAINEES: Registry[Callable[[], Trainee]] = Registry("model")
+TRAINEES.register("clipseg", build_clipseg)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Args:
+        steps: optimizer steps.
+        batch_size: scenes per step.
+        phrases: phrases per scene; the image is encoded once for all of them.
+        learning_rate: at the peak, after the warm-up; a cosine takes it down to 0.
+        warmup: steps of the linear warm-up. The decoder normalises after each residual sum and diverges without.
+        weight_decay: of weight matrices; vectors and embeddings have none.
+    """
+
+    steps: int = 2500
+    batch_size: int = 16
+    phrases: int = 4
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 0.01
+
+    def rate(self, step: int) -> float:
+        """Return the share of the peak learning rate at a step."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(self.steps - self.warmup, 1)))
+
+
+class Batch(NamedTuple):
+    """B scenes with k phrases each, and U distinct texts."""
+
+    images: Tensor  # (B, 3, 96, 96) normalised
+    tokens: dict[str, Tensor]  # each (U, longest)
+    which: Tensor  # (B, k) numbers of texts
+    masks: Tensor  # (B, k, 96, 96) in {0, 1}
+    present: Tensor  # (B, U) in {0, 1}: whether the image holds what the text names
+
+
+def draw_batch(trainee: Trainee, schedule: Schedule, step: int, seed: int) -> Batch:
+    """Render the scenes of one step, none of which any other step has."""
+    first = step * schedule.batch_size
+    rng = np.random.default_rng((seed, 1, step))
+    scenes = [render_scene(first + i, seed) for i in range(schedule.batch_size)]
+    phrases = [draw_phrases(scene, schedule.phrases, rng) for scene in scenes]
+    templates = {phrase: TEMPLATES[rng.integers(len(TEMPLATES))] for row in phrases for phrase in row}
+    number = {phrase: i for i, phrase in enumerate(templates)}
+    return Batch(
+        trainee.normalise(np.stack([scene.image for scene in scenes])),
+        trainee.tokenise([template.format(phrase) for phrase, template in templates.items()]),
+        torch.tensor([[number[phrase] for phrase in row] for row in phrases]),
+        _masks(scenes, phrases),
+        torch.tensor([[scene.has(phrase) for phrase in number] for scene in scenes], dtype=torch.float32),
+    )
+
+
+def _masks(scenes: list[Scene], phrases: list[list[Phrase]]) -> Tensor:
+    """Stack the masks of the scenes' phrases, (B, k, 96, 96) in {0, 1}."""
+    rows = [np.stack([scene.mask(phrase) for phrase in row]) for scene, row in zip(scenes, phrases, strict=True)]
+    return torch.from_numpy(np.stack(rows)).float()
+
+
+def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross entropy over all pixels plus soft Dice over the masks that are not empty; logits (B, k, H, W)."""
+    likely = logits.sigmoid()
+    area = masks.sum((2, 3))
+    dice = 1 - (2 * (likely * masks).sum((2, 3)) + 1) / (likely.sum((2, 3)) + area + 1)
+    filled = (area > 0).float()
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, masks)
+    return cross_entropy + (dice * filled).sum() / filled.sum().clamp(min=1)
+
+
+def total_loss(outputs: Outputs, batch: Batch) -> Tensor:
+    """Sum the mask loss and, where the model has them, the two losses of agreement between image and text."""
+    loss = mask_loss(outputs.logits, batch.masks)
+    if outputs.patch_scores is not None:
+        scores = outputs.patch_scores.gather(
+            1, batch.which[..., None, None].expand(-1, -1, *outputs.patch_scores.shape[2:])
+        )
+        share = functional.adaptive_avg_pool2d(batch.masks, scores.shape[2:])
+        loss = loss + 0.5 * functional.binary_cross_entropy_with_logits(scores, share)
+    if outputs.image_scores is not None:
+        target = batch.present / batch.present.sum(0).clamp(min=1)  # each text shared by the images that hold it
+        loss = loss - 0.05 * (target * outputs.image_scores.log_softmax(0)).sum(0).mean()
+    return loss
+
+
+def make_optimizer(trainee: Trainee, schedule: Schedule) -> torch.optim.Optimizer:
+    """Make AdamW over all parameters; only matrices outside the embeddings decay."""
+    decay = {id(m.weight) for m in trainee.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)}
+    parameters = [p for p in trainee.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if id(p) in decay], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in parameters if id(p) not in decay], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98))
+
+
+def train(trainee: Trainee, schedule: Schedule, seed: int, output: Path) -> None:
+    """Train on scenes that never repeat; the folder `output` is brought up to date on the way and at the end.
+
+    Raises:
+        ValueError: when the seed is that of the held-out scenes.
+        FloatingPointError: when the loss is no longer finite.
+    """
+    if seed == HELD_OUT_SEED:
+        raise ValueError(f"seed {seed} renders the held-out scenes that the Dice is measured on; choose another one.")
+    optimizer = make_optimizer(trainee, schedule)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)
+    trainee.train()
+    mean, start = 0.0, time.monotonic()
+    for step in range(schedule.steps):
+        batch = draw_batch(trainee, schedule, step, seed)
+        loss = total_loss(trainee(batch.images, batch.tokens, batch.which), batch)
+        if not loss.isfinite():
+            raise FloatingPointError(f"the loss is {loss.item()} at step {step}; lower --learning-rate.")
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        mean += (loss.item() - mean) / (step % _LOG_EVERY + 1)
+        if (step + 1) % _LOG_EVERY == 0:
+            logger.info("step %d: loss %.4f, %.0f s", step + 1, mean, time.monotonic() - start)
+            mean = 0.0
+            trainee.save(output)
+    trainee.save(output)
+
+
+def held_out(count: int, phrases: int = 4) -> Iterator[tuple[Scene, list[Phrase]]]:
+    """Render the first `count` held-out scenes, each with its phrases, all of which name something in it."""
+    for index in range(count):
+        scene = render_scene(index, HELD_OUT_SEED)
+        yield scene, draw_phrases(scene, phrases, np.random.default_rng((HELD_OUT_SEED, 1, index)), absent=0.0)
+
+
+@torch.no_grad()
+def evaluate(trainee: Trainee, count: int = 500, batch_size: int = 25) -> float:
+    """Return the mean Dice in [0, 1] over the (scene, phrase) pairs of the first `count` held-out scenes.
+
+    Four phrases for each scene, all naming something in it, put without a template; threshold 0.5, 96 x 96 pixels.
+    """
+    trainee.eval()
+    pairs = list(held_out(count))
+    dice: list[Tensor] = []
+    for first in range(0, count, batch_size):
+        scenes, phrases = zip(*pairs[first : first + batch_size], strict=True)
+        texts = list(dict.fromkeys(phrase for row in phrases for phrase in row))
+        which = torch.tensor([[texts.index(phrase) for phrase in row] for row in phrases])
+        images = trainee.normalise(np.stack([scene.image for scene in scenes]))
+        found = trainee(images, trainee.tokenise([str(text) for text in texts]), which).logits > 0
+        masks = _masks(list(scenes), list(phrases)).bool()
+        dice.append(2 * (found & masks).sum((2, 3)) / (found.sum((2, 3)) + masks.sum((2, 3))))
+    return float(torch.cat(dice).mean())
+
+
+def main(
+    output: Annotated[Path, typer.Option(help="Folder to write; made where missing.")],
+    model: Annotated[str, typer.Option(help="Which base model to train.")] = "clipseg",
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = Schedule.steps,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights and of the scenes.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Scenes per step.")] = Schedule.batch_size,
+    phrases: Annotated[int, typer.Option(min=1, help="Phrases per scene.")] = Schedule.phrases,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Learning rate at the peak.")] = Schedule.learning_rate,
+    held_out_scenes: Annotated[int, typer.Option(min=1, help="Scenes that the Dice is measured on.")] = 500,
+) -> None:
+    """Train a tiny base model on synthetic scenes, measure its Dice on held-out scenes and save it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.manual_seed(seed)
+    trainee = TRAINEES[model]()
+    logger.info("%s: %d parameters", model, sum(p.numel() for p in trainee.parameters()))
+    schedule = Schedule(steps, batch_size, phrases, learning_rate, warmup=min(Schedule.warmup, steps))
+    train(trainee, schedule, seed, output)
+    logger.info(
+        "held-out Dice %.4f on %d scenes; saved in %s", evaluate(trainee, held_out_scenes), held_out_scenes, output
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
