@@ -1,0 +1,116 @@
+"""From a dataset folder to MONAI datalists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# imported for its line in the registry
+from monai_tunevlseg.data import folder as _folder  # noqa: F401
+from monai_tunevlseg.data.cases import LAYOUTS, Case, MaskCoding, Sample
+from monai_tunevlseg.data.folder import list_images
+from monai_tunevlseg.data.reading import SUFFIXES, suffix_of
+from monai_tunevlseg.data.splits import Splits, draw_splits, group_by, read_splits, warn_of_overlap, write_splits
+
+__all__ = ["build_datalists", "build_inference_datalist"]
+
+
+def build_datalists(
+    dataset_dir: str | Path,
+    class_names: Sequence[str],
+    layout: str = "folder",
+    splits_file: str | Path | None = None,
+    slice_axis: int = 2,
+    write_splits_to: str | Path | None = None,
+    label_values: Mapping[str, int] | None = None,
+    mask_threshold: float | None = None,
+    group_pattern: str | None = None,
+) -> dict[str, list[Sample]]:
+    r"""List the samples of a dataset by split.
+
+    Args:
+        dataset_dir: the dataset's folder.
+        class_names: what is learned, in the order of the network's outputs.
+        layout: how the folder is laid out, one of `LAYOUTS`.
+        splits_file: JSON {"train": [stem, ...], "val": [...], "test": [...]}. None = `splits.json` in the folder, and
+            where there is none, 80/10/10 drawn from the file names. Volumes are never divided.
+        slice_axis: the axis (0, 1 or 2) along which volumes are cut.
+        write_splits_to: a JSON file that gets the splits in use.
+        label_values: the value of each class in the mask files; None = binary for one class, 1..K in order for K.
+        mask_threshold: values of binary masks from here on are foreground, for masks with grey edges (128) or several
+            values that all count (1); None = binary masks must be clean.
+        group_pattern: a regular expression such as `^(patient\d+)_` that finds the group in a file name; drawn splits
+            never divide a group, and given ones that do are warned of.
+
+    Returns:
+        {"train": [...], "val": [...], "test": [...]}: plain dictionaries that JSON can hold; paths are absolute.
+
+    Raises:
+        FileNotFoundError: when a folder or the splits file is missing.
+        ValueError: when an argument, the folder's content or the splits are wrong; the message names what.
+    """
+    if slice_axis not in (0, 1, 2):
+        raise ValueError(f"slice_axis must be 0, 1 or 2, not {slice_axis!r}.")
+    folder = Path(dataset_dir).expanduser().absolute()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"dataset_dir {folder} is no folder.")
+    cases = LAYOUTS[layout](folder, MaskCoding(class_names, label_values, mask_threshold), slice_axis)
+    splits = _find_splits(folder, cases, splits_file, group_pattern)
+    datalists = _gather(cases, splits)
+    if write_splits_to is not None:
+        write_splits(Path(write_splits_to).expanduser(), splits)
+    return datalists
+
+
+def build_inference_datalist(dataset_dir: str | Path) -> list[Sample]:
+    """List images to segment.
+
+    Args:
+        dataset_dir: an image file, a folder of image files, or a folder with such a folder `images/` in it.
+
+    Returns:
+        [{"image": path}, ...], sorted by file name; paths are absolute.
+
+    Raises:
+        FileNotFoundError: when there is no such file or folder.
+        ValueError: when there is no image, a file that is no image, or two with the same stem.
+    """
+    path = Path(dataset_dir).expanduser().absolute()
+    if path.is_file():
+        if suffix_of(path).lower() not in SUFFIXES:
+            raise ValueError(f"{path} has no supported suffix; supported are {', '.join(SUFFIXES)}.")
+        return [{"image": str(path)}]
+    folder = path / "images" if (path / "images").is_dir() else path
+    images = list_images(folder)
+    if not images:
+        raise ValueError(f"{folder} holds no images; supported are {', '.join(SUFFIXES)}.")
+    return [{"image": str(image)} for image in images]
+
+
+def _find_splits(
+    folder: Path, cases: Sequence[Case], splits_file: str | Path | None, group_pattern: str | None
+) -> Splits:
+    stems = [case.stem for case in cases]
+    group_of = group_by(group_pattern) if group_pattern else None
+    own = folder / "splits.json"
+    if splits_file is None and not own.exists():
+        return draw_splits(stems, group_of)
+    splits = read_splits(Path(splits_file).expanduser() if splits_file is not None else own, stems)
+    warn_of_overlap(splits)
+    if group_of is not None:
+        warn_of_overlap(splits, group_of)
+    return splits
+
+
+def _gather(cases: Sequence[Case], splits: Splits) -> dict[str, list[Sample]]:
+    samples = {case.stem: case.samples for case in cases}
+    datalists = {name: [sample for stem in stems for sample in samples[stem]] for name, stems in splits.items()}
+    for name, stems in splits.items():
+        if not stems:
+            raise ValueError(
+                f"the split {name!r} is empty: its list in the splits file is, or the {len(cases)} images (or their "
+                "groups) are too few to draw from; each of train, val and test needs one."
+            )
+        if not datalists[name]:
+            raise ValueError(f"the split {name!r} has no samples: none of its {len(stems)} images shows a class.")
+    return datalists

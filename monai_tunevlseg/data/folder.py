@@ -1,0 +1,183 @@
+"""The layout `folder`: `images/` and `masks/` with the same stems, in any mixture of supported forms."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from monai_tunevlseg.data.cases import LAYOUTS, Case, MaskCoding, Sample, shorten
+from monai_tunevlseg.data.reading import (
+    SUFFIXES,
+    distinct_values,
+    foreground,
+    is_nifti,
+    labels,
+    read_shape,
+    read_stored_mask,
+    stem_of,
+    suffix_of,
+)
+from monai_tunevlseg.data.volumes import nifti_affine
+
+__all__ = ["list_images", "read_folder"]
+
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+
+
+def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List the cases of a folder with `images/` and `masks/`.
+
+    A picture with one class gives one sample, also where its mask is empty; with several classes one for each that is
+    present. A volume gives one for each class and slice in which the class is present; other slices are left out.
+    Masks of one class are only measured here and read when they are loaded; label maps and volumes are read once.
+
+    Args:
+        dataset_dir: the folder.
+        coding: the classes and how masks code them.
+        slice_axis: the axis (0, 1 or 2) along which volumes are cut.
+
+    Returns:
+        the cases, sorted by stem.
+
+    Raises:
+        FileNotFoundError: when a folder is missing.
+        ValueError: when images and masks do not belong together or a file cannot be read; the message names them.
+    """
+    images = _by_stem(dataset_dir / "images")
+    masks = _by_stem(dataset_dir / "masks")
+    if not images and not masks:
+        raise ValueError(f"{dataset_dir} is empty: put files ({', '.join(SUFFIXES)}) into its images/ and masks/.")
+    _check_pairs(dataset_dir, images, masks)
+    stems = sorted(images)
+    with ThreadPoolExecutor() as pool:
+        shapes = list(pool.map(lambda stem: _matching_shape(images[stem], masks[stem]), stems))
+        _check_shapes(dataset_dir, images, masks, shapes)
+        found = list(pool.map(lambda stem: _samples(images[stem], masks[stem], coding, slice_axis), stems))
+    _warn_of_geometry(images, masks)
+    return [Case(stem, samples) for stem, samples in zip(stems, found, strict=True)]
+
+
+LAYOUTS.register("folder", read_folder)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """List the image files directly in a folder, sorted; hidden files and subfolders are passed over.
+
+    Raises:
+        FileNotFoundError: when the folder is missing.
+        ValueError: when a file has no supported suffix or two have the same stem.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}.")
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not _belongs_to_system(path))
+    strange = [path.name for path in files if suffix_of(path).lower() not in SUFFIXES]
+    if strange:
+        raise ValueError(
+            f"{folder} holds files that are no images: {shorten(strange)}; supported are {', '.join(SUFFIXES)}."
+        )
+    twice = [stem for stem, count in Counter(map(stem_of, files)).items() if count > 1]
+    if twice:
+        raise ValueError(f"{folder} holds several files with the stem {shorten(twice)}; keep one of each.")
+    return files
+
+
+def _belongs_to_system(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    return {stem_of(path): path for path in list_images(folder)}
+
+
+def _check_pairs(dataset_dir: Path, images: dict[str, Path], masks: dict[str, Path]) -> None:
+    lonely = {
+        "images without a mask": sorted(images.keys() - masks.keys()),
+        "masks without an image": sorted(masks.keys() - images.keys()),
+    }
+    complaints = [f"{len(stems)} {what}: {shorten(stems)}" for what, stems in lonely.items() if stems]
+    if complaints:
+        raise ValueError(f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names.")
+
+
+def _matching_shape(image: Path, mask: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return read_shape(image), read_shape(mask)
+
+
+def _check_shapes(
+    dataset_dir: Path,
+    images: dict[str, Path],
+    masks: dict[str, Path],
+    shapes: list[tuple[tuple[int, ...], tuple[int, ...]]],
+) -> None:
+    wrong = [
+        f"{masks[stem].name} is {_size(mask)} and {images[stem].name} {_size(image)}"
+        for stem, (image, mask) in zip(sorted(images), shapes, strict=True)
+        if image != mask
+    ]
+    if wrong:
+        raise ValueError(f"{dataset_dir} has {len(wrong)} masks of another size than their image: {shorten(wrong)}.")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _samples(image: Path, mask: Path, coding: MaskCoding, slice_axis: int) -> list[Sample]:
+    if is_nifti(image) and len(read_shape(image)) == 3:
+        return _slice_samples(image, mask, coding, slice_axis)
+    if len(coding.class_names) == 1:
+        return [coding.sample(image, mask, coding.class_names[0])]
+    present = set(distinct_values(labels(read_stored_mask(mask), mask)).tolist())
+    _check_label_values(mask, present, coding)
+    return [coding.sample(image, mask, name) for name, value in coding.values.items() if value in present]
+
+
+def _slice_samples(image: Path, mask: Path, coding: MaskCoding, slice_axis: int) -> list[Sample]:
+    areas = _class_areas(mask, coding)
+    others = tuple(axis for axis in range(3) if axis != slice_axis)
+    shown = {name: np.any(area, axis=others).tolist() for name, area in areas.items()}
+    return [
+        coding.sample(image, mask, name, slice=index, slice_axis=slice_axis)
+        for index in range(read_shape(mask)[slice_axis])
+        for name in coding.class_names
+        if shown[name][index]
+    ]
+
+
+def _class_areas(mask: Path, coding: MaskCoding) -> dict[str, np.ndarray]:
+    """Read a mask once and tell where each class is."""
+    stored = read_stored_mask(mask)
+    if coding.binary:
+        return {coding.class_names[0]: foreground(stored, mask, mask_threshold=coding.mask_threshold)}
+    values = labels(stored, mask)
+    _check_label_values(mask, set(distinct_values(values).tolist()), coding)
+    return {name: values == value for name, value in coding.values.items()}
+
+
+def _check_label_values(mask: Path, present: set[int], coding: MaskCoding) -> None:
+    """Refuse values without a class, unless `label_values` chose some of them on purpose."""
+    unknown = sorted(present - {0, *filter(None, coding.values.values())})
+    if unknown and coding.label_values is None:
+        raise ValueError(
+            f"{mask} holds the label values {shorten(unknown)} beyond those of the {len(coding.class_names)} classes "
+            f"({shorten(coding.class_names)} = 1..{len(coding.class_names)}); add the classes, or set label_values."
+        )
+
+
+def _warn_of_geometry(images: dict[str, Path], masks: dict[str, Path]) -> None:
+    volumes = [stem for stem in images if is_nifti(images[stem]) and is_nifti(masks[stem])]
+    moved = [
+        stem
+        for stem in volumes
+        if not np.allclose(nifti_affine(images[stem]), nifti_affine(masks[stem]), rtol=1e-3, atol=1e-2)
+    ]
+    if moved:
+        warnings.warn(
+            f"{len(moved)} NIfTI masks have another affine than their image: {shorten(moved)}; "
+            "their voxels are taken to lie on each other as they are stored.",
+            stacklevel=2,
+        )

@@ -1,0 +1,226 @@
+"""Reading of images and masks of every supported form, with errors that name the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from monai_tunevlseg.data.pictures import (
+    PICTURE_SUFFIXES,
+    StoredMask,
+    picture_shape,
+    read_picture,
+    read_picture_mask,
+)
+from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, nifti_shape, read_nifti, read_nifti_values
+
+__all__ = [
+    "SUFFIXES",
+    "distinct_values",
+    "foreground",
+    "is_nifti",
+    "labels",
+    "read_image",
+    "read_mask",
+    "read_shape",
+    "read_stored_mask",
+    "stem_of",
+    "suffix_of",
+]
+
+SUFFIXES = PICTURE_SUFFIXES + NIFTI_SUFFIXES
+HALF_RANGE = 128  # of 8 bits: where JPEG's noise around 0 and 255 is told apart
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix as written; `.nii.gz` is one suffix."""
+    return path.name[-7:] if path.name.lower().endswith(".nii.gz") else path.suffix
+
+
+def stem_of(path: Path) -> str:
+    """Return the file name without its suffix; `.nii.gz` is one suffix."""
+    return path.name.removesuffix(suffix_of(path))
+
+
+def is_nifti(path: Path) -> bool:
+    """Tell by the suffix whether a file is a NIfTI image."""
+    return suffix_of(path).lower() in NIFTI_SUFFIXES
+
+
+def read_shape(path: Path) -> tuple[int, ...]:
+    """Read (H, W), (X, Y) or (X, Y, Z) from the file's header.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the suffix is not supported or the header cannot be read.
+    """
+    _check_suffix(path)
+    return nifti_shape(path) if is_nifti(path) else picture_shape(path)
+
+
+def read_image(path: Path, slice_index: int | None = None, slice_axis: int = 2) -> np.ndarray:
+    """Read an image as RGB.
+
+    Args:
+        path: a picture or a NIfTI image.
+        slice_index: which slice of a volume; None = the whole file.
+        slice_axis: the axis (0, 1 or 2) along which a volume is cut.
+
+    Returns:
+        float32 in [0, 1] of shape (H, W, 3), or (X, Y, Z, 3) for a whole volume. NIfTI keeps the file's order of axes.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the suffix is not supported or the file cannot be decoded.
+    """
+    _check_suffix(path)
+    if is_nifti(path):
+        return np.repeat(read_nifti(path, slice_index, slice_axis)[..., None], 3, axis=-1)
+    _refuse_slice(path, slice_index)
+    return read_picture(path)
+
+
+def read_mask(
+    path: Path,
+    label_value: int | None = None,
+    mask_threshold: float | None = None,
+    slice_index: int | None = None,
+    slice_axis: int = 2,
+) -> np.ndarray:
+    """Read where one class is.
+
+    Args:
+        path: a picture or a NIfTI image.
+        label_value: the value that means the class; None = the mask is binary.
+        mask_threshold: values of a binary mask from here on are foreground; None = as `foreground` describes.
+        slice_index: which slice of a volume; None = the whole file.
+        slice_axis: the axis (0, 1 or 2) along which a volume is cut.
+
+    Returns:
+        bool of shape (H, W), or (X, Y, Z) for a whole volume.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file cannot be decoded or its values are not what is expected.
+    """
+    return foreground(read_stored_mask(path, slice_index, slice_axis), path, label_value, mask_threshold)
+
+
+def read_stored_mask(path: Path, slice_index: int | None = None, slice_axis: int = 2) -> StoredMask:
+    """Read a mask without interpreting its values.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the suffix is not supported or the file cannot be decoded.
+    """
+    _check_suffix(path)
+    if is_nifti(path):
+        return StoredMask(read_nifti_values(path, slice_index, slice_axis))
+    _refuse_slice(path, slice_index)
+    return read_picture_mask(path)
+
+
+def labels(mask: StoredMask, path: Path) -> np.ndarray:
+    """Interpret a mask as a map of label values: grey values, or indices where there is a palette.
+
+    Args:
+        mask: what the file stores.
+        path: the file, for messages.
+
+    Returns:
+        integers of the mask's shape.
+
+    Raises:
+        ValueError: when the file is a JPEG or in colours, or its values are no integers.
+    """
+    if mask.lossy:
+        raise ValueError(f"{path} is a JPEG, which cannot keep label values; save the mask as PNG.")
+    if mask.coloured:
+        raise ValueError(f"{path} codes its labels by colours; save the mask as a grey or palette PNG of label values.")
+    if mask.values.dtype.kind != "f":
+        return mask.values
+    rounded = np.rint(mask.values)
+    broken = mask.values[mask.values != rounded]
+    if broken.size:
+        raise ValueError(f"{path} holds the values {_some(np.unique(broken))} where labels are integers; round them.")
+    return rounded.astype(np.int32)
+
+
+def foreground(
+    mask: StoredMask, path: Path, label_value: int | None = None, mask_threshold: float | None = None
+) -> np.ndarray:
+    """Interpret a mask for one class.
+
+    With a `label_value`, foreground is where the label map has it. Otherwise the mask is binary: without a
+    `mask_threshold`, JPEG masks are cut at half of their range (in the brightest channel, so that BKAI's red and green
+    lesions both count), and all other forms must hold {0, 1} or {0, 255} and nothing else.
+
+    Args:
+        mask: what the file stores.
+        path: the file, for messages.
+        label_value: the value that means the class; None = the mask is binary.
+        mask_threshold: values of a binary mask from here on are foreground.
+
+    Returns:
+        bool of the mask's shape.
+
+    Raises:
+        ValueError: when the values are not what is expected; the message says what to do.
+    """
+    if label_value is not None:
+        return labels(mask, path) == label_value
+    if mask_threshold is not None:
+        return mask.values >= mask_threshold
+    if mask.lossy:
+        return _foreground_of_jpeg(mask.values, path)
+    values = _black_and_white(mask) if mask.palette is not None else mask.values
+    found = distinct_values(values)
+    if mask.coloured or not (set(found.tolist()) <= {0, 1} or set(found.tolist()) <= {0, 255}):
+        kind = "is in colours, with" if mask.coloured else "holds"
+        raise ValueError(
+            f"{path} is expected to be binary ({{0, 1}} or {{0, 255}}) but {kind} the values {_some(found)}; "
+            "set mask_threshold to the smallest value that is foreground, or give label_values."
+        )
+    return values > 0
+
+
+def distinct_values(values: np.ndarray) -> np.ndarray:
+    """Return the values that occur, sorted."""
+    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 65535:
+        return np.flatnonzero(np.bincount(values.ravel()))  # many times faster than sorting
+    return np.unique(values)
+
+
+def _foreground_of_jpeg(values: np.ndarray, path: Path) -> np.ndarray:
+    brightest = int(values.max())
+    if 0 < brightest < HALF_RANGE:
+        raise ValueError(
+            f"{path} is a JPEG mask whose brightest value is {brightest}, where foreground is expected near 255; "
+            "set mask_threshold to the smallest value that is foreground."
+        )
+    return values >= HALF_RANGE
+
+
+def _black_and_white(mask: StoredMask) -> np.ndarray:
+    """Take colours for indices where only black and white are used: some programs put white first in the palette."""
+    colours = np.zeros((256, 3), dtype=np.uint8) if mask.palette is None else mask.palette
+    used = colours[distinct_values(mask.values)]
+    if np.isin(used, (0, 255)).all() and (used == used[:, :1]).all():
+        return colours[mask.values, 0]
+    return mask.values
+
+
+def _some(values: np.ndarray, most: int = 10) -> str:
+    shown = ", ".join(f"{value:g}" for value in values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+
+
+def _check_suffix(path: Path) -> None:
+    if suffix_of(path).lower() not in SUFFIXES:
+        raise ValueError(f"{path} has no supported suffix; supported are {', '.join(SUFFIXES)}.")
+
+
+def _refuse_slice(path: Path, slice_index: int | None) -> None:
+    if slice_index is not None:
+        raise ValueError(f"{path} is a picture and has no slice {slice_index}; only NIfTI volumes have slices.")

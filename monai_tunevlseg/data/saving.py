@@ -1,0 +1,116 @@
+"""Writing predictions in the form of their inputs, with a picture to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+from PIL import Image
+
+from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.overlays import draw_overlay, upright
+from monai_tunevlseg.data.reading import is_nifti, read_image, read_shape, stem_of
+from monai_tunevlseg.data.volumes import open_nifti
+
+__all__ = ["SavePredictiond"]
+
+
+class SavePredictiond(MapTransform):
+    """Writes label maps as `masks/NAME` and overlays as `overlays/STEM.png` into a folder.
+
+    A NIfTI image gets a NIfTI label map of the same name with its affine, codes and units; a picture gets a PNG of the
+    same stem: 0 and 255 for one class, label values for several. The overlay shows the image as viewers do; of a
+    volume, the slice with the largest predicted area (the middle one where nothing was predicted).
+
+    Args:
+        keys: of label maps (1, H, W) or (1, X, Y, Z) at the image's own size; the file they are for is that of `image`.
+        output_dir: where to; made when the first prediction is written.
+        num_classes: how many classes a label map may hold.
+        slice_axis: the axis (0, 1 or 2) of a volume's slices in overlays.
+
+    Raises:
+        ValueError: when an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        output_dir: str | Path = "output",
+        num_classes: int = 1,
+        slice_axis: int = 2,
+    ) -> None:
+        super().__init__(keys)
+        if not 1 <= num_classes <= 254 or slice_axis not in (0, 1, 2):
+            raise ValueError(f"num_classes {num_classes} must be in 1..254 and slice_axis {slice_axis} in 0..2.")
+        self.output_dir = Path(output_dir).expanduser()
+        self.num_classes = num_classes
+        self.slice_axis = slice_axis
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write one decollated item, and return it unchanged.
+
+        Raises:
+            ValueError: when a label map has not its image's size or more classes than `num_classes`.
+        """
+        source = Path(data["image"].meta["filename_or_obj"])
+        for key in self.key_iterator(dict(data)):
+            labels = self._check(data[key], source)
+            if is_nifti(source):
+                _write_nifti(self.output_dir / "masks" / source.name, labels, source)
+            else:
+                mask = labels * 255 if self.num_classes == 1 else labels
+                _write_png(self.output_dir / "masks" / f"{stem_of(source)}.png", mask)
+            _write_png(self.output_dir / "overlays" / f"{stem_of(source)}.png", self._overlay(labels, source))
+        return dict(data)
+
+    def _check(self, prediction: torch.Tensor, source: Path) -> np.ndarray:
+        """Return the label map as uint8 of shape (H, W) or (X, Y, Z)."""
+        labels = prediction.detach().cpu().numpy()
+        shape = read_shape(source)
+        if labels.shape != (1, *shape):
+            raise ValueError(
+                f"the prediction for {source} has the shape {labels.shape} where {(1, *shape)} is expected; "
+                "bring it back to the image's own size first."
+            )
+        if labels.min() < 0 or labels.max() > self.num_classes or (labels != np.rint(labels)).any():
+            raise ValueError(
+                f"the prediction for {source} holds {labels.min()}..{labels.max()} where label values "
+                f"0..{self.num_classes} are expected; apply LabelMapd first."
+            )
+        return labels[0].astype(np.uint8)
+
+    def _overlay(self, labels: np.ndarray, source: Path) -> np.ndarray:
+        if labels.ndim == 2:
+            picture = draw_overlay(read_image(source), labels, self.num_classes)
+            # NIfTI counts columns first
+            return np.ascontiguousarray(picture.swapaxes(0, 1)) if is_nifti(source) else picture
+        areas = np.moveaxis(labels > 0, self.slice_axis, 0).sum(axis=(1, 2))
+        index = int(areas.argmax()) if areas.any() else labels.shape[self.slice_axis] // 2
+        image = read_image(source, index, self.slice_axis)
+        picture = draw_overlay(image, labels.take(index, axis=self.slice_axis), self.num_classes)
+        return upright(picture, np.asarray(open_nifti(source).affine), self.slice_axis)
+
+
+def _write_nifti(path: Path, labels: np.ndarray, source: Path) -> None:
+    """Write uint8 labels under the input's header.
+
+    MONAI's writer keeps the affine alone and drops a last axis of length 1; viewers that go by the header's codes or
+    units would then show the two beside each other.
+    """
+    original = open_nifti(source)
+    header = original.header.copy()
+    header.set_data_dtype(np.uint8)
+    header["cal_min"] = header["cal_max"] = 0
+    with replacing(path) as unfinished:
+        nib.save(type(original)(labels, original.affine, header), unfinished)
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    with replacing(path) as unfinished:
+        Image.fromarray(pixels).save(unfinished)

@@ -1,0 +1,129 @@
+"""Which image belongs to training, validation and test: reading, drawing, checking and writing `splits.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.cases import shorten
+
+__all__ = ["SPLIT_NAMES", "Splits", "draw_splits", "group_by", "read_splits", "warn_of_overlap", "write_splits"]
+
+SPLIT_NAMES = ("train", "val", "test")
+Splits: TypeAlias = dict[str, list[str]]
+"""The stems of `train`, `val` and `test`."""
+
+
+def read_splits(path: Path, stems: Iterable[str]) -> Splits:
+    """Read and check splits.
+
+    Images that are in no split are left out, with a warning.
+
+    Args:
+        path: a JSON file {"train": [stem, ...], "val": [...], "test": [...]}.
+        stems: the stems of the dataset.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file is no such JSON, or lists an unknown stem or a stem twice in one split.
+    """
+    splits = _parse(path)
+    known = set(stems)
+    for name, listed in splits.items():
+        unknown = [stem for stem in listed if stem not in known]
+        if unknown:
+            raise ValueError(
+                f"{path}: {len(unknown)} names in {name!r} belong to no image: {shorten(unknown)}; "
+                "splits list file names without suffix."
+            )
+        twice = [stem for stem, count in Counter(listed).items() if count > 1]
+        if twice:
+            raise ValueError(f"{path}: {name!r} lists {shorten(twice)} more than once; remove the repetitions.")
+    unused = sorted(known.difference(*splits.values()))
+    if unused:
+        warnings.warn(f"{path} leaves out {len(unused)} images: {shorten(unused)}.", stacklevel=2)
+    return splits
+
+
+def draw_splits(stems: Iterable[str], group_of: Callable[[str], str] | None = None) -> Splits:
+    """Draw 80/10/10 from the names alone, so that the same files give the same splits on every machine.
+
+    Names are put in the order of their SHA-256 and cut. From three on, every split has at least one.
+
+    Args:
+        stems: the stems of the dataset.
+        group_of: gives the group of a stem, such as its patient; a group is never divided, and the shares are those of
+            the groups. None = each image for itself.
+    """
+    members: dict[str, list[str]] = {}
+    for stem in stems:
+        members.setdefault(group_of(stem) if group_of else stem, []).append(stem)
+    groups = sorted(members, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    held_out = max(1, (len(groups) + 5) // 10) if len(groups) >= len(SPLIT_NAMES) else 0
+    train = len(groups) - 2 * held_out
+    parts = (groups[:train], groups[train : train + held_out], groups[train + held_out :])
+    return {
+        name: sorted(itertools.chain.from_iterable(members[group] for group in part))
+        for name, part in zip(SPLIT_NAMES, parts, strict=True)
+    }
+
+
+def group_by(pattern: str) -> Callable[[str], str]:
+    r"""Make a function that finds the group of a stem, such as its patient.
+
+    Args:
+        pattern: a regular expression such as `^(patient\d+)_`; the group is its first group, or all of it.
+
+    Raises:
+        ValueError: when the pattern is no regular expression; the function, when a stem does not match.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"group_pattern {pattern!r} is no regular expression: {error}.") from error
+
+    def group_of(stem: str) -> str:
+        match = expression.search(stem)
+        if match is None:
+            raise ValueError(f"group_pattern {pattern!r} does not match the file name {stem!r}; widen it.")
+        return match.group(1) if expression.groups else match.group()
+
+    return group_of
+
+
+def warn_of_overlap(splits: Mapping[str, Iterable[str]], group_of: Callable[[str], str] | None = None) -> None:
+    """Warn of images, or groups, that two splits share: results on such splits are too good."""
+    groups = {name: {group_of(stem) if group_of else stem for stem in stems} for name, stems in splits.items()}
+    for one, other in itertools.combinations(groups, 2):
+        shared = sorted(groups[one] & groups[other])
+        if shared:
+            warnings.warn(f"the splits {one!r} and {other!r} share {len(shared)}: {shorten(shared)}.", stacklevel=2)
+
+
+def write_splits(path: Path, splits: Splits) -> None:
+    """Write splits as JSON that `read_splits` reads; folders are made, and an interrupted write leaves no trace."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(splits, indent=2) + "\n", encoding="utf-8")
+
+
+def _parse(path: Path) -> Splits:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no splits file {path}.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(content, dict) or set(content) != set(SPLIT_NAMES):
+        raise ValueError(f"{path} must be one JSON object with the keys {', '.join(SPLIT_NAMES)} and no other.")
+    for name, stems in content.items():
+        if not isinstance(stems, list) or not all(isinstance(stem, str) for stem in stems):
+            raise ValueError(f"{path}: {name!r} must be a list of file names without suffix.")
+    return {name: content[name] for name in SPLIT_NAMES}
