@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from monai.data import MetaTensor
 from monai.inferers import Inferer, SliceInferer
 from monai.utils import ensure_tuple_rep
 
@@ -54,6 +55,8 @@ class ResizedInferer(Inferer):
         Raises:
             ValueError: when the input has another number of dimensions.
         """
+        if isinstance(inputs, MetaTensor):
+            inputs = inputs.as_tensor()  # each operation of the network would carry the metadata along
         if inputs.ndim == 4:
             return self._picture(inputs, network, *args, **kwargs)
         if inputs.ndim != 5:

@@ -1,0 +1,18 @@
+"""Bundles: composing them from the fragments under ``configs/``, and reading the values given on a command line."""
+
+from monai_tunevlseg.bundles.composing import bundle_names, render_bundle, stale_files, write_bundles
+from monai_tunevlseg.bundles.fragments import Fragment, read_fragment
+from monai_tunevlseg.bundles.values import class_list, existing_checkpoint, flag, optional
+
+__all__ = [
+    "Fragment",
+    "bundle_names",
+    "class_list",
+    "existing_checkpoint",
+    "flag",
+    "optional",
+    "read_fragment",
+    "render_bundle",
+    "stale_files",
+    "write_bundles",
+]

@@ -1,0 +1,59 @@
+"""Values of a bundle's hyperparameters as a command line gives them.
+
+``python -m monai.bundle run`` reads overrides with ``fire``, which knows Python's literals only: ``true``, ``false``
+and ``null`` arrive as strings, and MONAI drops ``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["class_list", "existing_checkpoint", "flag", "optional"]
+
+_FLAGS = {"true": True, "false": False}
+
+
+def flag(value: bool | str) -> bool:
+    """Return a switch given as a boolean, or as the text ``true`` or ``false``.
+
+    Raises:
+        ValueError: when it is anything else.
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _FLAGS:
+        return _FLAGS[value.lower()]
+    raise ValueError(f"{value!r} is no switch; write true or false.")
+
+
+def optional(value: Any) -> Any:
+    """Return None for the texts ``null`` and ``none``, else the value itself."""
+    return None if isinstance(value, str) and value.lower() in ("null", "none") else value
+
+
+def class_list(value: str | Iterable[str]) -> list[str]:
+    """Return class names given as one name or as a sequence of names.
+
+    Raises:
+        ValueError: when there is none, or one that is empty or no text.
+    """
+    names = [value] if isinstance(value, str) else list(value)
+    if not names or any(not isinstance(name, str) or not name.strip() for name in names):
+        raise ValueError(f"class_names is {value!r}; give one or more names, such as \"['polyp']\".")
+    return names
+
+
+def existing_checkpoint(path: str) -> str:
+    """Return the path of a trained checkpoint.
+
+    Raises:
+        FileNotFoundError: when it does not exist.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"there is no checkpoint {path}; run train.yaml first, set ckpt_path to a trained one, "
+            "or pass --learner null for the base model without training."
+        )
+    return path
