@@ -20,7 +20,7 @@ from monai_tunevlseg.registry import Registry
 
 __all__ = ["DEMO_DATASETS", "DemoDataset", "write_demo_dataset"]
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Labels = NDArray[np.uint8]
 Draw = Callable[[np.random.Generator], tuple[Floats, Labels]]
 
@@ -126,7 +126,7 @@ class _Canvas:
         """Return a multiplicative field of mean about 1, (H, W), Rayleigh distributed and slightly correlated."""
         field = self.rng.rayleigh(0.8, self.shape).astype(np.float32)
         field = 0.5 * field + 0.25 * (np.roll(field, 1, 1) + np.roll(field, -1, 1))
-        return 1 + np.float32(strength) * (field - 1)
+        return (1 + strength * (field - 1)).astype(np.float32)
 
     def blob(self, centre: tuple[float, float], radii: tuple[float, float], angle: float, wobble: float) -> Floats:
         """Return a field that is below 1 inside an irregular ellipse, (H, W): the relative distance to its centre.

@@ -25,7 +25,7 @@ SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "cross", "ring")
 _MIN_VISIBLE = 60
 """A shape with fewer visible pixels is taken as hidden: no phrase asks for it and its pixels are background."""
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Booleans = NDArray[np.bool_]
 
 
@@ -62,7 +62,7 @@ class Scene:
     def mask(self, phrase: Phrase) -> Booleans:
         """Return the (96, 96) union of the visible pixels that the phrase names; empty when it names none."""
         named = [phrase.names(*kind) for kind in self.kinds]
-        return self.masks[named].any(axis=0)
+        return np.logical_or.reduce(self.masks[named], axis=0)
 
     def has(self, phrase: Phrase) -> bool:
         """Tell whether a visible shape is named by the phrase."""

@@ -37,7 +37,8 @@ def build_tokenizer() -> CLIPTokenizer:
     ]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT_LENGTH)
+    # Annotated as strings there, but handed on to `tokenizers`, which takes pairs.
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT_LENGTH)  # type: ignore[arg-type]
 
 
 def _merges(words: tuple[str, ...]) -> list[Merge]:

@@ -161,11 +161,11 @@ class Schedule:
         weight_decay: of weight matrices; vectors and embeddings have none.
     """
 
-    steps: int = 2500
+    steps: int = 1500
     batch_size: int = 16
     phrases: int = 4
     learning_rate: float = 1e-3
-    warmup: int = 200
+    warmup: int = 100
     weight_decay: float = 0.01
 
     def rate(self, step: int) -> float:
@@ -222,10 +222,9 @@ def total_loss(outputs: Outputs, batch: Batch) -> Tensor:
     """Sum the mask loss and, where the model has them, the two losses of agreement between image and text."""
     loss = mask_loss(outputs.logits, batch.masks)
     if outputs.patch_scores is not None:
-        scores = outputs.patch_scores.gather(
-            1, batch.which[..., None, None].expand(-1, -1, *outputs.patch_scores.shape[2:])
-        )
-        share = functional.adaptive_avg_pool2d(batch.masks, scores.shape[2:])
+        rows, columns = outputs.patch_scores.shape[2:]
+        scores = outputs.patch_scores.gather(1, batch.which[..., None, None].expand(-1, -1, rows, columns))
+        share = functional.adaptive_avg_pool2d(batch.masks, (rows, columns))
         loss = loss + 0.5 * functional.binary_cross_entropy_with_logits(scores, share)
     if outputs.image_scores is not None:
         target = batch.present / batch.present.sum(0).clamp(min=1)  # each text shared by the images that hold it
