@@ -1,0 +1,54 @@
+"""The command line: ``tunevlseg``, or ``python -m monai_tunevlseg``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Prompt tuning of frozen vision-language segmentation models.", no_args_is_help=True)
+bundles_app = typer.Typer(help="Write and check the bundles that configs/ describes.", no_args_is_help=True)
+app.add_typer(bundles_app, name="bundles")
+
+ConfigsDir = Annotated[Path, typer.Option(help="Folder of the fragments.")]
+BundlesDir = Annotated[Path, typer.Option(help="Folder of the bundles.")]
+
+
+@app.command()
+def demo(
+    model: Annotated[str, typer.Option(help="VLSM.")] = "clipseg",
+    learner: Annotated[str, typer.Option(help="Prompt learner.")] = "vpt",
+    dataset: Annotated[str, typer.Option(help="Demo dataset: ultrasound, endoscopy or echo.")] = "ultrasound",
+    output_dir: Annotated[Path, typer.Option(help="Where data, checkpoint and pictures go.")] = Path("demo_output"),
+    bundles_dir: BundlesDir = Path("bundles"),
+) -> None:
+    """Train, evaluate and infer with an embedded tiny model on synthetic data, and print a table."""
+    from monai_tunevlseg.demo.run import run_demo
+
+    run_demo(bundles_dir / f"{model}_{learner}", model, dataset, output_dir / f"{dataset}_{model}_{learner}")
+
+
+@bundles_app.command()
+def write(configs_dir: ConfigsDir = Path("configs"), bundles_dir: BundlesDir = Path("bundles")) -> None:
+    """Write all bundles from their fragments."""
+    from monai_tunevlseg.bundles import write_bundles
+
+    for path in write_bundles(configs_dir, bundles_dir):
+        typer.echo(path)
+
+
+@bundles_app.command()
+def check(configs_dir: ConfigsDir = Path("configs"), bundles_dir: BundlesDir = Path("bundles")) -> None:
+    """Exit with 1 and the names when bundles differ from what their fragments give."""
+    from monai_tunevlseg.bundles import stale_files
+
+    if stale := stale_files(configs_dir, bundles_dir):
+        typer.echo("stale, run 'make bundles': " + ", ".join(str(path) for path in stale), err=True)
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,58 @@
+"""One picture of what the demo did: image, truth, zero-shot and tuned prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from monai_tunevlseg.data.overlays import draw_overlay
+from monai_tunevlseg.data.reading import is_nifti, read_image, read_stored_mask, stem_of
+
+__all__ = ["draw_overview"]
+
+NUM_ROWS = 4
+
+
+def draw_overview(output_dir: Path, num_classes: int) -> Path:
+    """Draw the first test images of a demo run.
+
+    Args:
+        output_dir: of a demo run; has ``new_images``, ``data``, ``predictions_zero_shot`` and ``predictions``.
+        num_classes: how many classes the masks code.
+
+    Returns:
+        the picture, ``overview.png``.
+    """
+    folders = {
+        "truth": output_dir / "data" / "masks",
+        "zero-shot": output_dir / "predictions_zero_shot" / "masks",
+        "prompt-tuned": output_dir / "predictions" / "masks",
+    }
+    images = sorted((output_dir / "new_images").iterdir())[:NUM_ROWS]
+    figure = Figure(figsize=(8, 2.1 * len(images)), layout="constrained")
+    axes = figure.subplots(len(images), 1 + len(folders), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, title in zip(axes[0], ["image", *folders], strict=True):
+        axis.set_title(title)
+    for row, path in zip(axes, images, strict=True):
+        image = read_image(path)
+        row[0].imshow(_upright(image, path))
+        for axis, folder in zip(row[1:], folders.values(), strict=True):
+            labels = _labels(folder, path, num_classes)
+            axis.imshow(_upright(draw_overlay(image, labels, num_classes), path))
+    target = output_dir / "overview.png"
+    figure.savefig(target, dpi=110)
+    return target
+
+
+def _labels(folder: Path, image: Path, num_classes: int) -> np.ndarray:
+    (mask,) = folder.glob(f"{stem_of(image)}.*")
+    values = read_stored_mask(mask).values
+    return values > 0 if num_classes == 1 else values
+
+
+def _upright(picture: np.ndarray, path: Path) -> np.ndarray:
+    return picture.swapaxes(0, 1) if is_nifti(path) else picture  # NIfTI counts columns first
