@@ -15,8 +15,9 @@ GOLDEN_RATIO = 0.618034  # steps of this keep any number of hues apart
 
 
 def class_colour(index: int) -> np.ndarray:
-    """Return the (3,) RGB colour in [0, 1] of a class, counted from 0."""
-    return np.asarray(colorsys.hsv_to_rgb((FIRST_HUE + index * GOLDEN_RATIO) % 1, 0.9, 1.0))
+    """Return the (3,) RGB colour of a class, counted from 0: whole 255ths in [0, 1]."""
+    colour = np.asarray(colorsys.hsv_to_rgb((FIRST_HUE + index * GOLDEN_RATIO) % 1, 0.9, 1.0))
+    return np.rint(colour * 255) / 255
 
 
 def draw_overlay(image: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

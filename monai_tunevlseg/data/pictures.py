@@ -24,14 +24,27 @@ __all__ = ["PICTURE_SUFFIXES", "StoredMask", "picture_shape", "read_picture", "r
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 TIFF_SUFFIXES = (".tif", ".tiff")
-PILLOW_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF")
-LOSSY_FORMATS = ("JPEG", "MPO")
+PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+LOSSY_FORMATS = ("JPEG", "MPO")  # a JPEG of several pictures calls itself MPO
 MASK_MODES = ("1", "L", "P", "RGB", "I")  # how Pillow's names begin: LA, RGBA and I;16 are among them
 # No, Adobe deflate, PackBits and deflate compression: what tifffile decodes without its optional codecs. Pillow decodes
 # the others, so that a file reads the same whether those codecs are installed or not.
 TIFFFILE_COMPRESSIONS = (1, 8, 32773, 32946)
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)  # TIFF's PhotometricInterpretation
-DECODING_ERRORS = (OSError, EOFError, ValueError, SyntaxError, IndexError, KeyError, struct.error, zlib.error)
+# What decoders raised for files with damaged bytes; MemoryError where a damaged header announces terabytes.
+DECODING_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ def refusing_damage(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no file {path}.") from error
-    except (*DECODING_ERRORS, Image.DecompressionBombError) as error:
+    except DECODING_ERRORS as error:
         raise ValueError(f"{path} cannot be read: {error}. If the file is damaged, replace it.") from error
 
 

@@ -146,7 +146,7 @@ class LabelMapd(MapTransform):
 
 
 def _meta_tensor(array: np.ndarray, path: Path, slice_index: int | None, slice_axis: int) -> MetaTensor:
-    affine = nifti_affine(path, slice_index, slice_axis) if is_nifti(path) else np.eye(4)
+    affine = nifti_affine(path, slice_index is not None, slice_axis) if is_nifti(path) else np.eye(4)
     meta = {"filename_or_obj": str(path), "spatial_shape": np.asarray(array.shape[1:])}
     tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     return MetaTensor(tensor, affine=torch.from_numpy(affine), meta=meta)

@@ -50,17 +50,18 @@ def nifti_shape(path: Path) -> tuple[int, ...]:
     return tuple(int(size) for size in open_nifti(path).shape)
 
 
-def nifti_affine(path: Path, slice_index: int | None = None, slice_axis: int = 2) -> np.ndarray:
+def nifti_affine(path: Path, sliced: bool = False, slice_axis: int = 2) -> np.ndarray:
     """Read the (4, 4) matrix from voxel indices to millimetres.
 
-    For a slice, its two axes come first and the third is the one it was cut along; the origin is that of the slice.
+    Of a slice, which MONAI takes for an image in a plane of its own, only the voxel sizes are told: first those of its
+    own two axes, then that of the one it was cut along.
     """
     affine = np.asarray(open_nifti(path).affine, dtype=np.float64)
-    if slice_index is None:
+    if not sliced:
         return affine
-    kept = [axis for axis in range(3) if axis != slice_axis]
-    origin = affine[:, 3] + slice_index * affine[:, slice_axis]
-    return np.column_stack([affine[:, kept[0]], affine[:, kept[1]], affine[:, slice_axis], origin])
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    order = [axis for axis in range(3) if axis != slice_axis] + [slice_axis]
+    return np.diag([*sizes[order], 1.0])
 
 
 def read_nifti_values(path: Path, slice_index: int | None = None, slice_axis: int = 2) -> np.ndarray:

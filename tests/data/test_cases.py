@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monai_tunevlseg.data.cases import MaskCoding, shorten
+
+
+def test_one_class_is_binary_and_several_count_from_1():
+    assert MaskCoding(["polyp"]).values == {"polyp": None}
+    assert MaskCoding(["polyp"]).binary
+    assert MaskCoding(["a", "b"]).values == {"a": 1, "b": 2}
+    assert not MaskCoding(["a", "b"]).binary
+
+
+def test_label_values_follow_the_order_of_the_names():
+    coding = MaskCoding(["a", "b"], {"b": 5, "a": 7})
+    assert list(coding.values.items()) == [("a", 7), ("b", 5)]
+    assert not MaskCoding(["a"], {"a": 2}).binary
+
+
+def test_sample_holds_what_applies_and_no_more():
+    image, mask = Path("/d/a.png"), Path("/d/m.png")
+    paths = {"image": "/d/a.png", "label": "/d/m.png"}
+    assert MaskCoding(["polyp"]).sample(image, mask, "polyp") == paths | {"text": "polyp"}
+    assert MaskCoding(["polyp"], mask_threshold=9).sample(image, mask, "polyp")["mask_threshold"] == 9
+    assert MaskCoding(["a", "b"]).sample(image, mask, "b", slice=3, slice_axis=1) == paths | {
+        "text": "b",
+        "label_value": 2,
+        "slice": 3,
+        "slice_axis": 1,
+    }
+
+
+@pytest.mark.parametrize("names", ["polyp", [], ["a", "a"], ["a", " "], [1], None])
+def test_names_that_are_no_list_of_distinct_texts_are_refused(names):
+    with pytest.raises(ValueError, match="class_names must be"):
+        MaskCoding(names)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"a": 1, "b": 2, "c": 3}, "unknown class c; known are a, b"),
+        ({"a": 1}, "no value for the class b"),
+        ({"a": 1, "b": 0}, "integers other than 0"),
+        ({"a": 1, "b": "2"}, "integers other than 0"),
+        ({"a": 1, "b": True}, "integers other than 0"),
+        ({"a": 1, "b": 1}, "two classes one value"),
+    ],
+)
+def test_wrong_label_values_are_refused(values, reason):
+    with pytest.raises(ValueError, match=reason):
+        MaskCoding(["a", "b"], values)
+
+
+@pytest.mark.parametrize("coding", [(["a", "b"], None), (["a"], {"a": 1})])
+def test_threshold_with_label_values_is_refused(coding):
+    with pytest.raises(ValueError, match="mask_threshold 1 is for binary masks"):
+        MaskCoding(*coding, mask_threshold=1)
+
+
+def test_shorten():
+    assert shorten(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert shorten(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ... and 2 more"

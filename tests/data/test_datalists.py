@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monai_tunevlseg.data import LAYOUTS, build_datalists, build_inference_datalist
+
+
+def stems(samples):
+    return [Path(sample["image"]).name.split(".")[0] for sample in samples]
+
+
+def test_drawn_splits_are_repeatable_written_and_can_be_handed_in_again(binary_folder, tmp_path):
+    written = tmp_path / "results" / "splits.json"
+    datalists = build_datalists(binary_folder, ["polyp"], write_splits_to=written)
+    assert {name: len(samples) for name, samples in datalists.items()} == {"train": 8, "val": 1, "test": 1}
+    assert json.loads(written.read_text()) == {name: stems(samples) for name, samples in datalists.items()}
+    assert build_datalists(binary_folder, ["polyp"]) == datalists
+    assert build_datalists(binary_folder, ["polyp"], splits_file=written) == datalists
+
+
+def test_datalists_are_json_with_absolute_paths(binary_folder, monkeypatch):
+    monkeypatch.chdir(binary_folder.parent)
+    datalists = build_datalists(binary_folder.name, ["polyp"])
+    assert json.loads(json.dumps(datalists)) == datalists
+    assert all(Path(sample["image"]).is_absolute() for samples in datalists.values() for sample in samples)
+
+
+def write_splits(path, train, val, test):
+    path.write_text(json.dumps({"train": train, "val": val, "test": test}))
+    return path
+
+
+def test_splits_in_the_folder_apply_and_a_given_file_goes_before_them(binary_folder, tmp_path):
+    write_splits(binary_folder / "splits.json", ["case1"], ["case2"], ["case3", "case4"])
+    with pytest.warns(UserWarning, match="leaves out 6 images"):
+        found = build_datalists(binary_folder, ["polyp"])
+    assert [stems(samples) for samples in found.values()] == [["case1"], ["case2"], ["case3", "case4"]]
+    other = write_splits(tmp_path / "other.json", ["case5"], ["case6"], ["case7"])
+    with pytest.warns(UserWarning, match="leaves out 7 images"):
+        found = build_datalists(binary_folder, ["polyp"], splits_file=other)
+    assert stems(found["test"]) == ["case7"]
+
+
+def test_volumes_stay_whole(volume_folder):
+    datalists = build_datalists(volume_folder, ["a", "b"], slice_axis=0)
+    assert [len(set(stems(samples))) for samples in datalists.values()] == [1, 1, 1]
+    assert all(sample["slice_axis"] == 0 for sample in datalists["train"])
+
+
+def test_label_values_and_threshold_reach_the_samples(volume_folder):
+    chosen = build_datalists(volume_folder, ["b"], label_values={"b": 2})
+    assert [(sample["slice"], sample["label_value"]) for sample in chosen["train"]] == [(2, 2)]
+    united = build_datalists(volume_folder, ["tumour"], mask_threshold=1)
+    assert [(sample["slice"], sample["mask_threshold"]) for sample in united["train"]] == [(1, 1), (2, 1)]
+
+
+def test_groups_stay_together_and_given_splits_that_divide_them_are_warned_of(tmp_path, save):
+    for patient in range(4):
+        for view in "xyz":
+            for folder in ("images", "masks"):
+                save(tmp_path / folder / f"p{patient}_{view}.png", np.zeros((2, 2), np.uint8))
+    datalists = build_datalists(tmp_path, ["polyp"], group_pattern="^(p[0-9])_")
+    assert [len(samples) for samples in datalists.values()] == [6, 3, 3]
+    assert len({stem[:2] for stem in stems(datalists["test"])}) == 1
+    write_splits(tmp_path / "splits.json", ["p0_x"], ["p1_x"], ["p0_y"])
+    with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: p0"):
+        build_datalists(tmp_path, ["polyp"], group_pattern="^(p[0-9])_")
+
+
+def test_overlapping_splits_are_warned_of(binary_folder):
+    names = [f"case{number}" for number in range(10)]
+    write_splits(binary_folder / "splits.json", names, ["case2"], ["case3"])
+    with pytest.warns(UserWarning) as caught:
+        build_datalists(binary_folder, ["polyp"])
+    assert [str(warning.message) for warning in caught] == [
+        "the splits 'train' and 'val' share 1: case2.",
+        "the splits 'train' and 'test' share 1: case3.",
+    ]
+
+
+def test_clean_folder_gives_no_warning(binary_folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_datalists(binary_folder, ["polyp"])
+
+
+def test_too_few_images_to_draw_from(tmp_path, save):
+    for stem in "ab":
+        save(tmp_path / "images" / f"{stem}.png", np.zeros((2, 2), np.uint8))
+        save(tmp_path / "masks" / f"{stem}.png", np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError, match=r"the split 'val' is empty: .*2 images .*too few"):
+        build_datalists(tmp_path, ["polyp"])
+
+
+def test_empty_split(binary_folder):
+    write_splits(binary_folder / "splits.json", ["case1"], [], ["case2"])
+    with (
+        pytest.warns(UserWarning, match="leaves out"),
+        pytest.raises(ValueError, match="the split 'val' is empty: its list"),
+    ):
+        build_datalists(binary_folder, ["polyp"])
+
+
+def test_split_without_any_class(volume_folder, save):
+    save(volume_folder / "masks" / "b.nii.gz", np.zeros((6, 7, 5), np.uint8))
+    write_splits(volume_folder / "splits.json", ["a"], ["c"], ["b"])
+    with pytest.raises(ValueError, match="the split 'test' has no samples: none of its 1 images shows a class"):
+        build_datalists(volume_folder, ["a", "b"])
+
+
+def test_nothing_is_written_when_something_is_wrong(binary_folder, tmp_path):
+    write_splits(binary_folder / "splits.json", ["case1"], ["nobody"], ["case2"])
+    with pytest.raises(ValueError, match="1 names in 'val' belong to no image: nobody"):
+        build_datalists(binary_folder, ["polyp"], write_splits_to=tmp_path / "out" / "s.json")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "reason"),
+    [
+        ({"dataset_dir": "/no/such/folder"}, FileNotFoundError, "dataset_dir /no/such/folder is no folder"),
+        ({"layout": "foldr"}, ValueError, "unknown dataset layout 'foldr'.*did you mean 'folder'"),
+        ({"slice_axis": 3}, ValueError, "slice_axis must be 0, 1 or 2, not 3"),
+        ({"class_names": "polyp"}, ValueError, "class_names must be a list"),
+        ({"splits_file": "/no/splits.json"}, FileNotFoundError, "there is no splits file /no/splits.json"),
+        ({"group_pattern": "^patient"}, ValueError, "group_pattern '.patient' does not match"),
+        ({"label_values": {"polp": 1}}, ValueError, "unknown class polp; known are polyp"),
+    ],
+)
+def test_wrong_arguments_are_named(binary_folder, arguments, error, reason):
+    with pytest.raises(error, match=reason):
+        build_datalists(**{"dataset_dir": binary_folder, "class_names": ["polyp"]} | arguments)
+
+
+def test_a_new_layout_is_one_function_and_one_line(binary_folder, monkeypatch):
+    monkeypatch.setattr(LAYOUTS, "_variants", dict(LAYOUTS._variants))
+    LAYOUTS.register("half", lambda folder, coding, axis: LAYOUTS["folder"](folder, coding, axis)[:5])
+    found = build_datalists(binary_folder, ["polyp"], layout="half")
+    assert sum(map(len, found.values())) == 5
+
+
+def test_inference_takes_a_file_a_folder_or_its_images(binary_folder):
+    expected = [{"image": str(path)} for path in sorted((binary_folder / "images").iterdir())]
+    assert build_inference_datalist(binary_folder) == expected
+    assert build_inference_datalist(binary_folder / "images") == expected
+    assert build_inference_datalist(expected[3]["image"]) == [expected[3]]
+
+
+def test_inference_without_images_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
+        build_inference_datalist(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no images; supported are"):
+        build_inference_datalist(tmp_path)
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(ValueError, match=r"files that are no images: a\.txt"):
+        build_inference_datalist(tmp_path)
+    with pytest.raises(ValueError, match=r"a\.txt has no supported suffix"):
+        build_inference_datalist(tmp_path / "a.txt")

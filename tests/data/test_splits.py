@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import warnings
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_tunevlseg.data.splits import draw_splits, group_by, read_splits, warn_of_overlap, write_splits
+
+STEMS = st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=60)
+
+
+@given(STEMS, st.randoms())
+def test_drawn_splits_hold_every_image_once_whatever_the_order(stems, random):
+    splits = draw_splits(stems)
+    assert sorted(splits["train"] + splits["val"] + splits["test"]) == sorted(stems)
+    assert [stems_ == sorted(stems_) for stems_ in splits.values()] == [True] * 3
+    shuffled = list(stems)
+    random.shuffle(shuffled)
+    assert draw_splits(shuffled) == splits
+
+
+@given(STEMS.filter(lambda stems: len(stems) >= 3))
+def test_shares(stems):
+    splits = draw_splits(stems)
+    for name in ("val", "test"):
+        assert len(splits[name]) >= 1
+        assert abs(len(splits[name]) - len(stems) / 10) <= max(0.5, 1 - len(stems) / 10)
+    assert splits["train"]
+
+
+def test_known_draw():
+    # from sha256sum; a change would move images of existing users between training and test
+    assert draw_splits([f"case{number}" for number in range(10)]) == {
+        "train": ["case0", "case1", "case2", "case3", "case4", "case5", "case6", "case8"],
+        "val": ["case9"],
+        "test": ["case7"],
+    }
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 99)), unique=True, max_size=60))
+def test_groups_are_never_divided(pairs):
+    stems = [f"p{patient}_{image}" for patient, image in pairs]
+    group_of = group_by(r"^(p\d+)_")
+    splits = draw_splits(stems, group_of)
+    assert sorted(sum(splits.values(), [])) == sorted(stems)
+    groups = [{group_of(stem) for stem in part} for part in splits.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+    assert len(set.union(*groups)) < 3 or all(groups)
+
+
+def test_group_pattern_without_brackets_is_the_match():
+    assert group_by(r"p\d+")("x_p12_3") == "p12"
+
+
+def test_group_pattern_that_is_wrong_or_does_not_match_is_named():
+    with pytest.raises(ValueError, match=r"group_pattern '\(' is no regular expression"):
+        group_by("(")
+    with pytest.raises(ValueError, match=r"group_pattern 'p\\\\d\+' does not match the file name 'case'"):
+        group_by(r"p\d+")("case")
+
+
+@given(STEMS)
+def test_written_splits_read_back(tmp_path_factory, stems):
+    path = tmp_path_factory.mktemp("splits") / "new" / "splits.json"
+    splits = draw_splits(stems)
+    write_splits(path, splits)
+    assert read_splits(path, stems) == splits
+    assert list(path.parent.iterdir()) == [path]
+
+
+def written(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "is no JSON"),
+        ([], "must be one JSON object with the keys train, val, test"),
+        ({"train": [], "val": []}, "must be one JSON object"),
+        ({"train": [], "val": [], "test": [], "extra": []}, "must be one JSON object"),
+        ({"train": "a", "val": [], "test": []}, "'train' must be a list of file names"),
+        ({"train": [1], "val": [], "test": []}, "'train' must be a list of file names"),
+        ({"train": ["a", "x", "y"], "val": [], "test": []}, "2 names in 'train' belong to no image: x, y; "),
+        (
+            {"train": ["a"], "val": ["b.png"], "test": []},
+            "1 names in 'val' belong to no image: b.png; .*without suffix",
+        ),
+        ({"train": ["a", "a"], "val": [], "test": []}, "'train' lists a more than once"),
+    ],
+)
+def test_wrong_content_is_refused(tmp_path, content, reason):
+    with pytest.raises(ValueError, match=f"splits.json.*{reason}"):
+        read_splits(written(tmp_path / "splits.json", content), ["a", "b"])
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no splits file .*s.json"):
+        read_splits(tmp_path / "s.json", ["a"])
+
+
+def test_images_in_no_split_are_warned_of(tmp_path):
+    path = written(tmp_path / "s.json", {"train": ["a"], "val": ["b"], "test": ["c"]})
+    with pytest.warns(UserWarning, match="leaves out 2 images: d, e"):
+        read_splits(path, "abcde")
+
+
+def test_overlap_is_warned_of_by_image_and_by_group():
+    with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: p1_0"):
+        warn_of_overlap({"train": ["p1_0", "p2_0"], "val": [], "test": ["p1_0"]})
+    apart = {"train": ["p1_0"], "val": ["p2_0"], "test": ["p1_1"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_overlap(apart)
+    with pytest.warns(UserWarning, match=r"the splits 'train' and 'test' share 1: p1\."):
+        warn_of_overlap(apart, group_by(r"^p\d+"))
