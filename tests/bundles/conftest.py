@@ -1,0 +1,39 @@
+"""A small dataset, and the overrides that make a bundle's run small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_runs import write_pictures
+
+
+@pytest.fixture(scope="session")
+def dataset_dir(tmp_path_factory) -> Path:
+    """Fourteen pictures with masks: ten to train, two each to validate and test."""
+    folder = write_pictures(tmp_path_factory.mktemp("pictures"))
+    stems = [f"{number:02}" for number in range(14)]
+    splits = {"train": stems[:10], "val": stems[10:12], "test": stems[12:]}
+    (folder / "splits.json").write_text(json.dumps(splits))
+    return folder
+
+
+@pytest.fixture
+def small(tiny_clipseg_dir, dataset_dir, tmp_path) -> dict:
+    """Overrides: tiny base model, few pictures, results in a temporary folder."""
+    return {
+        "bundle_root": str(tmp_path),
+        "dataset_dir": str(dataset_dir),
+        "pretrained": str(tiny_clipseg_dir),
+        "prompt_depth": 2,
+        "num_workers": 0,
+        "class_names": ["square"],
+        "device": "cpu",
+    }
+
+
+@pytest.fixture
+def small_train(small) -> dict:
+    """The same for training: one epoch of three batches."""
+    return small | {"epochs": 1, "batch_size": 4, "effective_batch_size": 8, "show_progress": False}

@@ -1,0 +1,60 @@
+"""Running the bundles' configs small and in this process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIGS = REPOSITORY / "configs"
+BUNDLES = REPOSITORY / "bundles"
+
+
+def write_pictures(folder: Path, count: int = 14, size: tuple[int, int] = (26, 40)) -> Path:
+    """Write a dataset of bright squares on noise, sized (height, width) in pixels."""
+    rng = np.random.default_rng(0)
+    for sub in ("images", "masks"):
+        (folder / sub).mkdir(parents=True)
+    for number in range(count):
+        mask = np.zeros(size, np.uint8)
+        top, left = rng.integers(0, 16), rng.integers(0, 30)
+        mask[top : top + 10, left : left + 10] = 255
+        noise = rng.integers(0, 100, (*size, 3))
+        Image.fromarray((noise + mask[..., None] // 2).astype(np.uint8)).save(folder / "images" / f"{number:02}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number:02}.png")
+    return folder
+
+
+def workflow(name: str, config: str, workflow_type: str = "infer", **overrides) -> ConfigWorkflow:
+    """Build a bundle's workflow as ``python -m monai.bundle run`` does; logging stays pytest's."""
+    file = BUNDLES / name / "configs" / f"{config}.yaml"
+    made = ConfigWorkflow(str(file), workflow_type=workflow_type, logging_file=False, **overrides)
+    made.initialize()
+    return made
+
+
+def run(name: str, config: str, **overrides) -> ConfigWorkflow:
+    """Run a bundle's config to its end."""
+    made = workflow(name, config, "train" if config == "train" else "infer", **overrides)
+    made.run()
+    made.finalize()
+    return made
+
+
+@contextmanager
+def raises_inside(kind: type[BaseException], match: str) -> Iterator[None]:
+    """Expect an error, however many of MONAI's own are wrapped around it."""
+    with pytest.raises(Exception) as raised:  # noqa: B017, PT011
+        yield
+    error: BaseException = raised.value
+    while error.__cause__:
+        error = error.__cause__
+    assert type(error) is kind, repr(error)
+    assert re.search(match, str(error)), str(error)

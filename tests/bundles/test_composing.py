@@ -1,0 +1,136 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from small_runs import BUNDLES, CONFIGS
+
+from monai_tunevlseg.bundles import bundle_names, read_fragment, render_bundle, stale_files, write_bundles
+from monai_tunevlseg.learners import LEARNERS
+
+FILES = {"LICENSE", "docs/README.md"} | {
+    f"configs/{name}"
+    for name in (
+        "metadata.json",
+        "train.yaml",
+        "evaluate.yaml",
+        "inference.yaml",
+        "multi_gpu_train.yaml",
+        "logging.conf",
+    )
+}
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Copies of the fragments and of the bundles, to be spoilt."""
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    shutil.copy(CONFIGS.parent / "LICENSE", tmp_path)
+    write_bundles(tmp_path / "configs", tmp_path / "bundles")
+    return tmp_path / "configs", tmp_path / "bundles"
+
+
+def test_the_committed_bundles_are_what_configs_say():
+    stale = [str(path) for path in stale_files(CONFIGS, BUNDLES)]
+    assert not stale, f"run `make bundles`: {stale}"
+
+
+def test_every_learner_has_a_bundle_with_clipseg():
+    assert {f"clipseg_{name}" for name in LEARNERS} <= set(bundle_names(CONFIGS))
+
+
+@pytest.mark.parametrize("name", bundle_names(CONFIGS))
+def test_a_bundle_has_all_its_files_and_they_parse(name):
+    files = render_bundle(CONFIGS, name)
+    assert {path.as_posix() for path in files} == FILES
+    for path, text in files.items():
+        assert "{{" not in text and "# include:" not in text, path
+        if path.suffix == ".json":
+            json.loads(text)
+        if path.suffix == ".yaml":
+            yaml.safe_load(text)
+
+
+def test_comments_survive_composition():
+    train = render_bundle(CONFIGS, "clipseg_vpt")[Path("configs/train.yaml")]
+    assert "num_context: 4 # context vectors per layer" in train
+
+
+def test_an_edited_a_missing_and_a_surplus_file_are_stale_until_written_again(copies):
+    configs, bundles = copies
+    edited = bundles / "clipseg_vpt" / "configs" / "train.yaml"
+    edited.write_text(edited.read_text().replace("epochs: 20", "epochs: 21"))
+    missing = bundles / "clipseg_coop" / "LICENSE"
+    missing.unlink()
+    surplus = bundles / "clipseg_old" / "configs" / "train.yaml"
+    surplus.parent.mkdir(parents=True)
+    surplus.touch()
+    assert stale_files(configs, bundles) == sorted([edited, missing, surplus])
+    write_bundles(configs, bundles)
+    assert stale_files(configs, bundles) == []
+    assert not surplus.exists()
+
+
+def test_what_a_run_wrote_into_a_bundle_stays(copies):
+    configs, bundles = copies
+    checkpoint = bundles / "clipseg_vpt" / "models" / "model.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"learned")
+    assert write_bundles(configs, bundles) == []
+    assert checkpoint.read_bytes() == b"learned"
+
+
+def test_a_changed_fragment_makes_every_bundle_that_has_it_stale(copies):
+    configs, bundles = copies
+    prompts = configs / "bundle" / "parts" / "prompts.yaml"
+    prompts.write_text(prompts.read_text().replace("num_context: 4", "num_context: 5"))
+    assert {path.parts[-3] for path in stale_files(configs, bundles)} == set(bundle_names(configs))
+
+
+def test_a_new_learner_is_one_fragment(copies):
+    configs, _ = copies
+    text = (configs / "learners" / "vpt.yaml").read_text()
+    (configs / "learners" / "mine.yaml").write_text(text.replace("learner: vpt", "learner: mine"))
+    assert "clipseg_mine" in bundle_names(configs)
+    assert "learner: mine" in "".join(render_bundle(configs, "clipseg_mine").values())
+
+
+def test_a_model_gets_only_learners_whose_prompts_it_accepts(copies):
+    configs, _ = copies
+    text = (configs / "models" / "clipseg.yaml").read_text()
+    (configs / "models" / "blind.yaml").write_text(text.replace("accepts: [text, vision]", "accepts: [text]"))
+    assert {n for n in bundle_names(configs) if n.startswith("blind")} == {"blind_coop", "blind_cocoop"}
+
+
+def test_an_unknown_bundle_is_refused():
+    with pytest.raises(ValueError, match="'clipseg_nothing'.*clipseg_vpt"):
+        render_bundle(CONFIGS, "clipseg_nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("# include: bundle/parts/none.yaml\n", FileNotFoundError, "none.yaml does not exist"),
+        ("{{model.weight}}\n", ValueError, "model.weight"),
+        ("# include: bundle/train.yaml\n", ValueError, "includes itself"),
+    ],
+)
+def test_mistakes_in_a_template_are_named(copies, text, error, message):
+    configs, _ = copies
+    (configs / "bundle" / "train.yaml").write_text(text)
+    with pytest.raises(error, match=message):
+        render_bundle(configs, "clipseg_vpt")
+
+
+def test_facts_must_be_a_mapping(tmp_path):
+    (tmp_path / "x.yaml").write_text("- a\n---\nb: 1\n")
+    with pytest.raises(ValueError, match="x.yaml.*mapping"):
+        read_fragment(tmp_path / "x.yaml")
+
+
+def test_a_template_of_an_unknown_kind_is_refused(copies):
+    configs, _ = copies
+    (configs / "bundle" / "notes.txt").touch()
+    with pytest.raises(ValueError, match="notes.txt"):
+        render_bundle(configs, "clipseg_vpt")

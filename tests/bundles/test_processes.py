@@ -1,0 +1,48 @@
+"""Training in two processes equals training in one on the same global batches."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from small_runs import BUNDLES, run
+
+BUNDLE = "clipseg_maple"
+
+
+def run_in_two_processes(overrides, config_dir):
+    """Run a bundle's training under torchrun, as its README says."""
+    files = [str(config_dir / name) for name in ("train.yaml", "multi_gpu_train.yaml")]
+    arguments = [argument for key, value in overrides.items() for argument in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += ["-m", "monai.bundle", "run", "--config_file", str(files), *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert finished.returncode == 0, finished.stderr[-4000:]
+    return finished.stdout
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this PyTorch has no gloo")
+def test_two_processes_reach_the_loss_and_weights_of_one(small_train, tmp_path):
+    # plain gradient descent, because AdamW turns a rounding error in a gradient near 0 into a step of full length
+    descent = {"optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.5}
+    overrides = small_train | descent | {"epochs": 2, "effective_batch_size": 4, "class_names": "square"}
+    del overrides["device"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    single = run(BUNDLE, "train", **overrides | {"bundle_root": str(one)})
+    assert single.parser.get_parsed_content("accumulation_steps") == 1
+
+    halves = {"bundle_root": str(two), "batch_size": overrides["batch_size"] // 2}
+    log = run_in_two_processes(overrides | halves, BUNDLES / BUNDLE / "configs")
+
+    left, right = (torch.load(folder / "models" / "last.pt", weights_only=True) for folder in (one, two))
+    for name, value in left["model"].items():
+        torch.testing.assert_close(right["model"][name], value, rtol=1e-4, atol=1e-5)
+    assert right["best_metric"] == pytest.approx(left["best_metric"], abs=1e-4)
+    loss = single.evaluator.state.metrics["val_loss"]
+    assert right["early_stopping"]["best_score"] == pytest.approx(-loss, abs=1e-5)
+    assert log.count("Epoch[2] Metrics") == 1, "only one process may report"
+    assert json.loads((two / "eval" / "splits.json").read_text())
+    assert len(list((two / "eval").glob("events.*"))) == 1

@@ -1,0 +1,208 @@
+"""Handlers on a real MONAI trainer with a network of one weight."""
+
+import errno
+import math
+
+import pytest
+import torch
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import IgniteMetricHandler, ValidationHandler
+from monai.metrics import MSEMetric
+from torch import nn
+from torch.utils.data import DataLoader
+
+from monai_tunevlseg.training import AccumulationRemainder, Checkpoints, EarlyStopping, FiniteCheck, TrainingProgress
+
+
+def samples(count):
+    return [{"image": torch.tensor([float(n + 1)]), "label": torch.tensor([2.0 * n])} for n in range(count)]
+
+
+def make_trainer(network, optimizer, handlers, count=8, epochs=3, **arguments):
+    return SupervisedTrainer(
+        device="cpu",
+        max_epochs=epochs,
+        train_data_loader=DataLoader(samples(count), batch_size=2),
+        network=network,
+        optimizer=optimizer,
+        loss_function=nn.MSELoss(),
+        train_handlers=handlers,
+        **arguments,
+    )
+
+
+def make_evaluator(network):
+    return SupervisedEvaluator(
+        device="cpu",
+        val_data_loader=DataLoader(samples(4), batch_size=2),
+        network=network,
+        key_val_metric={
+            "score": IgniteMetricHandler(
+                metric_fn=MSEMetric(),
+                output_transform=lambda out: ([o["pred"] for o in out], [o["label"] for o in out]),
+            )
+        },
+    )
+
+
+class Run:
+    """A trainer with validation, early stopping and checkpoints."""
+
+    def __init__(self, folder, epochs=3, resume=False, learning_rate=0.01, patience=50):
+        torch.manual_seed(0)
+        self.network = nn.Linear(1, 1)
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=learning_rate)
+        self.evaluator = make_evaluator(self.network)
+        self.stopping = EarlyStopping(self.evaluator, patience=patience, metric="score")
+        state = {"optimizer": optimizer, "early_stopping": self.stopping}
+        self.checkpoints = Checkpoints(folder, self.network, self.evaluator, state, resume)
+        handlers = [FiniteCheck(self.checkpoints), ValidationHandler(1, self.evaluator), self.stopping]
+        self.trainer = make_trainer(self.network, optimizer, [*handlers, self.checkpoints], epochs=epochs)
+
+
+@pytest.mark.parametrize("count", [8, 10, 14])
+def test_the_last_group_of_an_epoch_steps_by_the_mean_of_its_batches(count):
+    """Accumulating 3 batches of 2 equals batches of 6, but the last one of an epoch, when it is shorter too."""
+    weights = []
+    for arguments in ({"accumulation_steps": 3}, {}):
+        torch.manual_seed(0)
+        network = nn.Linear(1, 1)
+        size = 2 if arguments else 6
+        trainer = SupervisedTrainer(
+            device="cpu",
+            max_epochs=2,
+            train_data_loader=DataLoader(samples(count), batch_size=size),
+            network=network,
+            optimizer=torch.optim.SGD(network.parameters(), lr=0.001),
+            loss_function=nn.MSELoss(),
+            train_handlers=[AccumulationRemainder()],
+            **arguments,
+        )
+        trainer.run()
+        weights.append(network.weight.item())
+    assert weights[0] == pytest.approx(weights[1], rel=1e-6)
+
+
+def test_early_stopping_counts_validations_and_remembers(tmp_path):
+    run = Run(tmp_path, epochs=9, learning_rate=0.0, patience=3)
+    run.trainer.run()
+    assert run.trainer.state.epoch == 4
+    assert run.stopping.state_dict()["counter"] == 3
+
+
+def test_early_stopping_without_a_trainer_says_so():
+    with pytest.raises(RuntimeError, match="attach it"):
+        EarlyStopping(make_evaluator(nn.Linear(1, 1)), patience=1).state_dict()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_the_run_in_its_step(value, tmp_path):
+    run = Run(tmp_path)
+
+    def spoil(engine):
+        if engine.state.iteration == 7:
+            engine.state.batch["label"][0] = value
+
+    run.trainer.add_event_handler("ITERATION_STARTED", spoil)
+    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) in epoch 2, step 3 of 4.*last\.pt"):
+        run.trainer.run()
+    assert torch.load(run.checkpoints.last_path, weights_only=True)["epoch"] == 1
+
+
+def test_model_is_the_best_epoch_and_last_is_the_last(tmp_path):
+    run = Run(tmp_path)
+    seen = {}
+
+    def remember(engine):
+        seen[engine.state.epoch] = run.network.weight.detach().clone()
+
+    run.trainer.add_event_handler("EPOCH_COMPLETED", remember)
+    run.trainer.run()
+    best, last = (torch.load(tmp_path / name, weights_only=True) for name in ("model.pt", "last.pt"))
+    assert torch.equal(best["weight"], seen[run.evaluator.state.best_metric_epoch])
+    assert torch.equal(last["model"]["weight"], seen[3])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "model.pt"]
+
+
+class FullDiskError(OSError):
+    """A write that fails half way."""
+
+
+def test_a_write_that_fails_leaves_the_old_files(tmp_path, monkeypatch):
+    Run(tmp_path, epochs=1).trainer.run()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    save = torch.save
+
+    def full_disk(state, file):
+        save(state, file)
+        file.seek(0)
+        file.truncate(100)
+        raise FullDiskError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(FullDiskError):
+        Run(tmp_path, epochs=2, resume=True).trainer.run()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"last\.pt.*ckpt_dir"):
+        Run(tmp_path, resume=True).trainer.run()
+
+
+def test_a_missing_best_network_is_named(tmp_path):
+    Run(tmp_path, epochs=1).trainer.run()
+    (tmp_path / "model.pt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.pt of epoch 1"):
+        Run(tmp_path, resume=True).trainer.run()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_a_damaged_checkpoint_is_named(content, tmp_path):
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"last\.pt cannot be read"):
+        Run(tmp_path, resume=True).trainer.run()
+
+
+def test_a_truncated_checkpoint_is_named(tmp_path):
+    Run(tmp_path, epochs=1).trainer.run()
+    path = tmp_path / "last.pt"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"last\.pt cannot be read"):
+        Run(tmp_path, resume=True).trainer.run()
+
+
+def test_a_checkpoint_of_something_else_is_named(tmp_path):
+    torch.save({"model": {}}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"last\.pt has no best_metric, best_metric_epoch, early_stopping, epoch"):
+        Run(tmp_path, resume=True).trainer.run()
+
+
+def test_more_epochs_behind_than_wanted_is_an_error(tmp_path):
+    Run(tmp_path, epochs=3).trainer.run()
+    with pytest.raises(ValueError, match="3 epochs behind it, more than epochs = 2"):
+        Run(tmp_path, epochs=2, resume=True).trainer.run()
+
+
+def test_more_epochs_can_be_added(tmp_path):
+    Run(tmp_path / "whole", epochs=4).trainer.run()
+    Run(tmp_path / "parts", epochs=2).trainer.run()
+    Run(tmp_path / "parts", epochs=4, resume=True).trainer.run()
+    whole, parts = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "parts"))
+    assert torch.equal(whole["model"]["weight"], parts["model"]["weight"])
+
+
+def test_the_progress_bar_shows_the_loss_on_a_terminal(monkeypatch, capsys):
+    network = nn.Linear(1, 1)
+    progress = TrainingProgress()
+    progress.tqdm_kwargs["disable"] = False  # there is no terminal here
+    make_trainer(network, torch.optim.SGD(network.parameters(), lr=0.0), [progress], epochs=1).run()
+    shown = capsys.readouterr().err
+    assert "4/4" in shown
+    assert "loss=" in shown
+
+
+def test_without_a_terminal_there_is_no_progress_bar(capsys):
+    network = nn.Linear(1, 1)
+    make_trainer(network, torch.optim.SGD(network.parameters(), lr=0.0), [TrainingProgress()], epochs=1).run()
+    assert "loss=" not in capsys.readouterr().err

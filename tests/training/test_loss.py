@@ -1,0 +1,51 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+
+from monai_tunevlseg.training import PromptLoss
+
+
+def expected_loss(logits, label, smooth=1e-5):
+    """The paper's loss, pair by pair: 1 * Dice loss + 0.2 * binary cross entropy."""
+    losses = []
+    for logit, truth in zip(logits.flatten(0, 1), label.flatten(0, 1), strict=True):
+        probability = torch.sigmoid(logit)
+        dice = (2 * (probability * truth).sum() + smooth) / (probability.sum() + truth.sum() + smooth)
+        entropy = torch.nn.functional.binary_cross_entropy(probability, truth)
+        losses.append(1 - dice + 0.2 * entropy)
+    return torch.stack(losses).mean()
+
+
+@settings(max_examples=30, deadline=None)
+@given(batch=st.integers(1, 3), classes=st.integers(1, 4), seed=st.integers(0, 99))
+def test_every_class_is_a_binary_problem(batch, classes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(batch, classes, 6, 5, generator=generator)
+    label = torch.randint(0, 2, logits.shape, generator=generator).float()
+    torch.testing.assert_close(PromptLoss()(logits, label), expected_loss(logits, label))
+
+
+def test_float32_also_under_autocast_and_for_half_precision():
+    label = torch.ones(1, 1, 300, 300)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = PromptLoss()(torch.zeros(1, 1, 300, 300, dtype=torch.bfloat16), label)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected_loss(torch.zeros(1, 1, 300, 300), label))
+
+
+def test_metadata_of_the_label_does_not_reach_the_loss():
+    loss = PromptLoss()(torch.zeros(1, 1, 4, 4), MetaTensor(torch.ones(1, 1, 4, 4)))
+    assert type(loss) is torch.Tensor
+
+
+def test_the_weights_are_arguments():
+    logits, label = torch.randn(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+    both = PromptLoss(lambda_dice=2, lambda_ce=3)(logits, label)
+    torch.testing.assert_close(both, 2 * PromptLoss(1, 0)(logits, label) + 3 * PromptLoss(0, 1)(logits, label))
+
+
+def test_shapes_that_differ_are_named():
+    with pytest.raises(ValueError, match=r"\(1, 2, 4, 4\).*\(1, 1, 4, 4\)"):
+        PromptLoss()(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4))
