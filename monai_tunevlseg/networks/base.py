@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,8 @@ __all__ = ["FORMAT_VERSION", "EncoderSizes", "PromptTunedNetwork", "TextFeatures
 
 FORMAT_VERSION = 1
 MAX_TOKENS = 77  # CLIP's text encoder has so many positions
+BASE_PREFIX = re.compile(r"\bbase\.")
+STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple of it
 
 TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
 
@@ -118,9 +122,9 @@ class PromptTunedNetwork(nn.Module, ABC):
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
-        texts = self._texts_per_image(text, len(image))
+        texts, index = self._indexed_texts(text, image)
         image_features, image_embedding = self.encode_image(image)
-        return self.decode(image_features, self._text_features_per_image(texts, image_embedding))
+        return self.decode(image_features, self._text_features_per_image(texts, index, image_embedding))
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Tokenize texts with room for the context; words that do not fit are cut, SOS and EOS never.
@@ -141,7 +145,11 @@ class PromptTunedNetwork(nn.Module, ABC):
         return self
 
     def get_extra_state(self) -> Tensor:
-        """Return what identifies this network: JSON as a uint8 tensor, which every loader lets through."""
+        """Return what identifies this network: JSON as a uint8 tensor, which every loader lets through.
+
+        Blanks fill it to a common length, for MONAI's ``copy_model_state`` skips tensors of another shape, and the
+        checks of :meth:`set_extra_state` with them.
+        """
         identity = {
             "format_version": FORMAT_VERSION,
             "network": type(self).__name__,
@@ -152,7 +160,9 @@ class PromptTunedNetwork(nn.Module, ABC):
             "upsampler": self.upsampler is not None,
             "class_names": self.class_names,
         }
-        return torch.tensor(list(json.dumps(identity).encode()), dtype=torch.uint8)
+        content = json.dumps(identity).encode()
+        blocks = -(-len(content) // STATE_BLOCK)
+        return torch.tensor(list(content.ljust(blocks * STATE_BLOCK)), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Check that a checkpoint was made by a network like this one.
@@ -183,52 +193,72 @@ class PromptTunedNetwork(nn.Module, ABC):
             num_layers=min(prompted, default=sizes.text_layers),
             **self.learner_arguments,
         )
+        if kind.prompts_text and learner.num_context > MAX_TOKENS - 3:
+            raise ValueError(
+                f"num_context {learner.num_context} leaves no room for a word among the {MAX_TOKENS} tokens that the "
+                f"text encoder takes; choose at most {MAX_TOKENS - 3}."
+            )
         if isinstance(learner, TextContextLearner) and learner.context_initializer:
             token_ids = self.tokenizer(learner.context_initializer, add_special_tokens=False)["input_ids"]
             learner.initialize_first_context(self.embed_tokens(torch.tensor(token_ids)))
         return learner
 
-    def _texts_per_image(self, text: Sequence[str] | Sequence[Sequence[str]] | None, batch: int) -> list[list[str]]:
+    def _indexed_texts(
+        self, text: Sequence[str] | Sequence[Sequence[str]] | None, image: Tensor
+    ) -> tuple[list[str], Tensor]:
+        """Return the distinct texts, and where each image's k texts are among them: (B, k)."""
         if text is None:
-            return [self.class_names] * batch
-        if isinstance(text, str) or len(text) != batch:
-            raise ValueError(f"text {text!r:.100} must be a sequence with one entry for each of the {batch} images.")
+            index = torch.arange(len(self.class_names), device=image.device)
+            return self.class_names, index.expand(image.shape[0], -1)  # the batch size stays free in a traced network
+        if isinstance(text, str) or len(text) != len(image):
+            raise ValueError(
+                f"text {text!r:.100} must be a sequence with one entry for each of the {len(image)} images."
+            )
         rows = [_checked_texts([row] if isinstance(row, str) else row, "text") for row in text]
         if len({len(row) for row in rows}) > 1:
             raise ValueError(f"text has {[len(row) for row in rows]} entries per image; every image needs as many.")
-        return rows
+        number = {text: count for count, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
+        return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
 
-    def _text_features_per_image(self, rows: list[list[str]], image_embedding: Tensor | None) -> TextFeatures:
+    def _text_features_per_image(self, texts: list[str], index: Tensor, image_embedding: Tensor | None) -> TextFeatures:
         """Encode each distinct text once, or each (image, text) pair where the text side depends on the image."""
-        batch, count = len(rows), len(rows[0])
-        flat = [text for row in rows for text in row]
-        if image_embedding is not None:
-            features = self.encode_text(self.tokenize(flat), image_embedding.repeat_interleave(count, dim=0))
-            return {name: value.unflatten(0, (batch, count)) for name, value in features.items()}
-        distinct = list(dict.fromkeys(flat))
-        features = self._distinct_text_features(distinct)
-        row_of = {text: row for row, text in enumerate(distinct)}
-        index = torch.tensor([[row_of[text] for text in row] for row in rows])
-        return {name: value[index.to(value.device)] for name, value in features.items()}
+        if image_embedding is None:
+            return {name: value[index] for name, value in self._distinct_text_features(texts).items()}
+        token_ids = self.tokenize(texts)[index.flatten()]
+        features = self.encode_text(token_ids, image_embedding.repeat_interleave(index.shape[1], dim=0))
+        return {name: value.unflatten(0, index.shape) for name, value in features.items()}
 
     def _distinct_text_features(self, texts: list[str]) -> TextFeatures:
         if self.learner is not None and self.learner.prompts_text:
             return self.encode_text(self.tokenize(texts), None)
-        device = next(self.base.parameters()).device
-        if missing := [text for text in texts if not self._remembers(text, device)]:
-            self._remember_text_features(missing, device)
+        if missing := [text for text in texts if not self._remembers(text)]:
+            self._remember_text_features(missing)
         rows = [self.text_features[text] for text in texts]
         return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
-    def _remembers(self, text: str, device: torch.device) -> bool:
-        return text in self.text_features and all(v.device == device for v in self.text_features[text].values())
+    def _remembers(self, text: str) -> bool:
+        base = next(self.base.parameters())
+        kept = self.text_features.get(text)
+        return kept is not None and all(v.device == base.device and v.dtype == base.dtype for v in kept.values())
 
-    def _remember_text_features(self, texts: list[str], device: torch.device) -> None:
-        # outside inference mode and autocast, because the features outlive this call
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+    def _remember_text_features(self, texts: list[str]) -> None:
+        device = next(self.base.parameters()).device
+        # outside inference mode, autocast and tracing, because the features outlive this call
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False), _untraced():
             features = self.encode_text(self.tokenize(texts), None)
-        for row, text in enumerate(texts):
-            self.text_features[text] = {name: value[row] for name, value in features.items()}
+            for row, text in enumerate(texts):
+                self.text_features[text] = {name: value[row] for name, value in features.items()}
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """Pause ``torch.jit.trace``, so that what is computed becomes a constant of the traced network."""
+    state = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def _checked_texts(texts: Sequence[str], what: str) -> list[str]:
@@ -242,7 +272,7 @@ def _checked_texts(texts: Sequence[str], what: str) -> list[str]:
 
 def _decoded(state: Tensor) -> dict[str, Any]:
     try:
-        return json.loads(bytes(state.cpu().tolist()))
+        return dict(json.loads(bytes(state.cpu().tolist())))
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError("the checkpoint's _extra_state is not that of a prompt-tuned network.") from error
 
@@ -277,4 +307,4 @@ def _forgive_frozen(network: nn.Module, incompatible_keys: Any) -> None:
     """Let strict loading do without the frozen weights, which no checkpoint holds, also below a wrapper's prefix."""
     frozen = _frozen_names(network)
     missing = incompatible_keys.missing_keys
-    missing[:] = [key for key in missing if key[max(key.find("base."), 0) :] not in frozen]
+    missing[:] = [key for key in missing if not any(key[at.start() :] in frozen for at in BASE_PREFIX.finditer(key))]

@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import httpx
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from transformers import CLIPTokenizer, PreTrainedTokenizerBase
 
-__all__ = ["BaseModel", "fingerprint", "from_folder_or_hub"]
+__all__ = ["BaseModel", "fingerprint", "from_folder_or_hub", "load_tokenizer"]
 
 T = TypeVar("T")
+
+_FILES = (
+    ("config.json",),
+    ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
+    ("tokenizer.json", "vocab.json"),
+)
+_CONTENT = "config.json, model.safetensors and the tokenizer"
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,31 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def load_tokenizer(pretrained: str, local_files_only: bool, vocabulary_size: int) -> CLIPTokenizer:
+    """Load the base model's own tokenizer.
+
+    Args:
+        pretrained: folder or hub id.
+        local_files_only: leave the network alone.
+        vocabulary_size: number of token embeddings of the model.
+
+    Raises:
+        FileNotFoundError: when there is no vocabulary; transformers hands out an empty tokenizer then.
+        ValueError: when the vocabulary is larger than the model's.
+    """
+    tokenizer = CLIPTokenizer.from_pretrained(pretrained, local_files_only=local_files_only)
+    if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):
+        raise FileNotFoundError(
+            f"the base model {pretrained!r} has no tokenizer; it needs tokenizer.json, or vocab.json and merges.txt."
+        )
+    if len(tokenizer) > vocabulary_size:
+        raise ValueError(
+            f"the tokenizer of {pretrained!r} has {len(tokenizer)} tokens and its text encoder {vocabulary_size}; "
+            "pass the tokenizer that the model was trained with."
+        )
+    return tokenizer
+
+
 def from_folder_or_hub(pretrained: str, load: Callable[[str, bool], T]) -> T:
     """Load from a local folder, the hub's local cache or the hub, in this order.
 
@@ -59,30 +92,41 @@ def from_folder_or_hub(pretrained: str, load: Callable[[str, bool], T]) -> T:
         load: called with ``pretrained`` and whether only local files may be used; raises OSError for what is missing.
 
     Raises:
-        FileNotFoundError: when ``pretrained`` is the path of a folder that does not exist.
+        FileNotFoundError: when ``pretrained`` is the path of a folder that does not exist, or one that lacks a file.
         ConnectionError: when the model is not cached and the hub cannot be reached or does not have it.
     """
-    if Path(pretrained).expanduser().is_dir():
-        return load(str(Path(pretrained).expanduser()), True)
-    if pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1:
+    folder = Path(pretrained).expanduser()
+    if pretrained and folder.is_dir():
+        _check_files(folder)
+        return load(str(folder), True)
+    if not pretrained or pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1:
         raise FileNotFoundError(
-            f"the base model's folder {pretrained!r} does not exist; pass pretrained=FOLDER with config.json, "
-            "model.safetensors and the tokenizer, or a hub id."
+            f"the base model's folder {pretrained!r} does not exist; pass pretrained=FOLDER with {_CONTENT}, or a hub "
+            "id."
         )
     try:
         return load(pretrained, True)
     except OSError:
-        _ask_hub(pretrained)
-    return load(pretrained, False)
+        return _load_from_hub(pretrained, load)
 
 
-def _ask_hub(pretrained: str) -> None:
-    """Fetch one small file, so that an unreachable hub is found at once and not once per file with retries."""
+def _check_files(folder: Path) -> None:
+    for alternatives in _FILES:
+        if not any((folder / name).is_file() for name in alternatives):
+            raise FileNotFoundError(
+                f"the base model's folder {str(folder)!r} has no {alternatives[0]}; pass pretrained=FOLDER with "
+                f"{_CONTENT}."
+            )
+
+
+def _load_from_hub(pretrained: str, load: Callable[[str, bool], T]) -> T:
     try:
-        snapshot_download(pretrained, allow_patterns="config.json")
-    except (OSError, ValueError, HfHubHTTPError) as error:
+        # one request first: transformers asks for each file with retries that take minutes
+        HfApi().model_info(pretrained, timeout=20)
+        return load(pretrained, False)
+    except (OSError, HFValidationError, httpx.HTTPError) as error:
         raise ConnectionError(
             f"the base model {pretrained!r} is not in the local cache and the Hugging Face hub did not deliver it "
-            f"({type(error).__name__}); pass pretrained=FOLDER, a local folder with config.json, model.safetensors and "
-            "the tokenizer, or run once where the hub can be reached."
+            f"({type(error).__name__}); pass pretrained=FOLDER, a local folder with {_CONTENT}, or run once where the "
+            "hub can be reached."
         ) from error

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSegTextModel, CLIPSegVisionModel
 
 from monai_tunevlseg.learners import PromptLearner
 from monai_tunevlseg.networks.base import EncoderSizes, PromptTunedNetwork, TextFeatures
-from monai_tunevlseg.networks.base_model import BaseModel, fingerprint, from_folder_or_hub
+from monai_tunevlseg.networks.base_model import BaseModel, fingerprint, from_folder_or_hub, load_tokenizer
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "load_clipseg"]
@@ -43,21 +44,38 @@ def load_clipseg(pretrained: str) -> BaseModel:
 
 
 def _load(pretrained: str, local_files_only: bool) -> tuple[CLIPSegForImageSegmentation, CLIPTokenizer]:
-    # transformers does not say in its types that with loading info a pair comes back
-    loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
-        pretrained,
-        local_files_only=local_files_only,
-        dtype=torch.float32,
-        attn_implementation="sdpa",
-        output_loading_info=True,
-    )
-    model, report = loaded
-    if missing := sorted(report["missing_keys"]):
+    config: Any = CLIPSegConfig.get_config_dict(pretrained, local_files_only=local_files_only)[0]
+    if config.get("model_type") != CLIPSegConfig.model_type:
         raise ValueError(
-            f"{pretrained!r} is not a complete CLIPSeg: {len(missing)} weights are missing ({', '.join(missing[:3])}"
-            ", ...); pass the folder or hub id of a CLIPSegForImageSegmentation."
+            f"{pretrained!r} holds a model of type {config.get('model_type')!r}, not {CLIPSegConfig.model_type!r}; "
+            "pass the folder or hub id of a CLIPSegForImageSegmentation."
         )
-    return model, CLIPTokenizer.from_pretrained(pretrained, local_files_only=local_files_only)
+    model = _load_model(pretrained, local_files_only)
+    vocabulary_size = model.clip.text_model.embeddings.token_embedding.num_embeddings
+    return model, load_tokenizer(pretrained, local_files_only, vocabulary_size)
+
+
+def _load_model(pretrained: str, local_files_only: bool) -> CLIPSegForImageSegmentation:
+    try:
+        # transformers does not say in its types that with loading info a pair comes back
+        loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
+            pretrained,
+            local_files_only=local_files_only,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            ignore_mismatched_sizes=True,  # they are reported below
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise ValueError(f"the weights of {pretrained!r} cannot be read: {error}; fetch the file again.") from error
+    model, report = loaded
+    wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if wrong:
+        raise ValueError(
+            f"{pretrained!r} is not a complete CLIPSeg: {len(wrong)} weights are missing or of another shape "
+            f"({', '.join(wrong[:3])}, ...); pass the folder or hub id of a CLIPSegForImageSegmentation."
+        )
+    return model
 
 
 class PromptTunedCLIPSeg(PromptTunedNetwork):
@@ -154,17 +172,17 @@ def encode_text(
     count = prompted.num_context if prompted is not None else 0
     hidden = model.embeddings.token_embedding(token_ids)  # (S, N, text_dim)
     if prompted is not None:
-        context = prompted.text_context(0, image_embedding).expand(len(hidden), -1, -1)
+        context = prompted.text_context(0, image_embedding).expand(hidden.shape[0], -1, -1)
         hidden = torch.cat([hidden[:, :1], context, hidden[:, 1:]], dim=1)  # (S, N + count, text_dim)
     hidden = model.embeddings(inputs_embeds=hidden)
     for index, layer in enumerate(model.encoder.layers):
         if prompted is not None and 0 < index < prompted.prompt_depth:
-            context = prompted.text_context(index, image_embedding).expand(len(hidden), -1, -1)
+            context = prompted.text_context(index, image_embedding).expand(hidden.shape[0], -1, -1)
             hidden = torch.cat([hidden[:, :1], context.to(hidden.dtype), hidden[:, 1 + count :]], dim=1)
         hidden = layer(hidden, attention_mask=None, is_causal=True)
     # padding may be EOS too, so the first one counts
     eos = (token_ids == eos_token_id).int().argmax(dim=1) + count
-    return model.final_layer_norm(hidden[torch.arange(len(hidden), device=hidden.device), eos])
+    return model.final_layer_norm(hidden[torch.arange(hidden.shape[0], device=hidden.device), eos])
 
 
 def encode_image(
@@ -190,7 +208,7 @@ def encode_image(
     def with_context(states: Tensor, index: int) -> Tensor:
         if prompted is None or index >= prompted.prompt_depth:
             return states
-        context = prompted.visual_context(index).to(states.dtype).expand(len(states), -1, -1)
+        context = prompted.visual_context(index).to(states.dtype).expand(states.shape[0], -1, -1)
         return torch.cat([states[:, :patches_end], context], dim=1)
 
     hidden = model.pre_layrnorm(with_context(hidden, 0))
