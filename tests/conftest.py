@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
 
-from monai_tunevlseg.networks import BaseModel, load_clipseg
+from monai_tunevlseg.networks import CRIS, BaseModel, CRISConfig, load_clipseg, load_cris, save_cris
 
 WORDS = ["a", "photo", "of", "polyp", "lesion", "red", "circle"]
 
@@ -45,7 +45,7 @@ def tiny_tokenizer() -> CLIPTokenizer:
 
 
 def tiny_config(complex_decoder: bool = False) -> CLIPSegConfig:
-    """CLIPSeg as published, made small: the last vision layer lies behind the decoder's last tap, as in the original."""
+    """CLIPSeg as published, made small; one vision layer lies behind the last tap, as in the original."""
     tokenizer = tiny_tokenizer()
     special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
@@ -91,3 +91,48 @@ def tiny_refined_clipseg_dir(tmp_path_factory) -> Path:
 def tiny_clipseg(tiny_clipseg_dir) -> BaseModel:
     """A freshly loaded tiny CLIPSeg, so that a test may change it."""
     return load_clipseg(str(tiny_clipseg_dir))
+
+
+def tiny_cris_config() -> CRISConfig:
+    """CRIS as released, made small."""
+    return CRISConfig(
+        image_size=64,
+        vocab_size=len(tiny_tokenizer()),
+        text_width=32,
+        text_layers=4,
+        text_heads=4,
+        vision_width=8,
+        vision_blocks=(1, 2, 1, 1),
+        vision_heads=4,
+        vision_grid=3,
+        embed_dim=24,
+        neck_dims=(16, 32, 40),
+        decoder_layers=2,
+        decoder_heads=4,
+        decoder_ffn_dim=48,
+    )
+
+
+def random_cris(config: CRISConfig) -> CRIS:
+    """A CRIS none of whose weights and batch norm statistics is what it starts as."""
+    torch.manual_seed(0)
+    model = CRIS(config).eval()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 1.5)
+            elif value.is_floating_point():
+                value.add_(torch.randn_like(value) * 0.05)
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_cris_dir(tmp_path_factory) -> Path:
+    """Folder of a tiny random CRIS."""
+    return save_cris(random_cris(tiny_cris_config()), tiny_tokenizer(), tmp_path_factory.mktemp("tiny_cris"))
+
+
+@pytest.fixture
+def tiny_cris(tiny_cris_dir) -> BaseModel:
+    """A freshly loaded tiny CRIS, so that a test may change it."""
+    return load_cris(str(tiny_cris_dir))

@@ -3,6 +3,21 @@
 from monai_tunevlseg.networks.base import PromptTunedNetwork
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.clipseg import PromptTunedCLIPSeg, load_clipseg
+from monai_tunevlseg.networks.cris import PromptTunedCRIS, load_cris
+from monai_tunevlseg.networks.cris_config import CRISConfig
+from monai_tunevlseg.networks.cris_folder import save_cris
+from monai_tunevlseg.networks.cris_model import CRIS
 from monai_tunevlseg.networks.upsampler import Upsampler
 
-__all__ = ["BaseModel", "PromptTunedCLIPSeg", "PromptTunedNetwork", "Upsampler", "load_clipseg"]
+__all__ = [
+    "CRIS",
+    "BaseModel",
+    "CRISConfig",
+    "PromptTunedCLIPSeg",
+    "PromptTunedCRIS",
+    "PromptTunedNetwork",
+    "Upsampler",
+    "load_clipseg",
+    "load_cris",
+    "save_cris",
+]

@@ -1,0 +1,149 @@
+"""CRIS with prompts: one prompted text encoder over the loaded model's modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTokenizer
+
+from monai_tunevlseg.learners import PromptLearner
+from monai_tunevlseg.networks.base import EncoderSizes, PromptTunedNetwork, TextFeatures
+from monai_tunevlseg.networks.base_model import BaseModel, fingerprint, from_folder_or_hub
+from monai_tunevlseg.networks.cris_clip import CLIPBackbone, end_of_text
+from monai_tunevlseg.networks.cris_config import CONTEXT_LENGTH, IMAGE_STRIDE
+from monai_tunevlseg.networks.cris_folder import read_cris
+from monai_tunevlseg.networks.cris_model import CRIS, behind
+from monai_tunevlseg.networks.upsampler import Upsampler
+
+__all__ = ["PromptTunedCRIS", "encode_text", "load_cris"]
+
+UPSAMPLER_CHANNELS = 64  # TuneVLSeg reduces CRIS's 512 channels to so many
+
+Maps = tuple[Tensor, Tensor, Tensor]  # C3, C4 and C5
+
+
+def load_cris(pretrained: str) -> BaseModel:
+    """Load a CRIS base model.
+
+    Args:
+        pretrained: local folder that ``tunevlseg convert-cris`` has written (``config.json``, ``model.safetensors``,
+            tokenizer), which is never looked up on the network, or the id of such a folder on the hub.
+
+    Raises:
+        FileNotFoundError: when the folder, or a file of it, is missing.
+        ConnectionError: when the hub cannot deliver the model.
+        ValueError: when the folder holds another kind of model, or weights do not fit.
+    """
+    model, tokenizer = from_folder_or_hub(pretrained, _load)
+    return BaseModel(pretrained, model, tokenizer, model.config.image_size, fingerprint(model))
+
+
+def _load(pretrained: str, local_files_only: bool) -> tuple[CRIS, CLIPTokenizer]:
+    if Path(pretrained).is_dir():
+        return read_cris(Path(pretrained))
+    wanted = ["*.json", "*.safetensors", "merges.txt"]
+    return read_cris(Path(snapshot_download(pretrained, local_files_only=local_files_only, allow_patterns=wanted)))
+
+
+class PromptTunedCRIS(PromptTunedNetwork):
+    """CRIS (Wang et al., *CRIS: CLIP-Driven Referring Image Segmentation*, 2022) with learnable prompts.
+
+    Takes the learners that prompt the text alone, for its vision encoder is a ResNet. With neither learner nor
+    upsampler its logits are those of :class:`~monai_tunevlseg.networks.CRIS`. Images may have any size that 32
+    divides; the position embedding is interpolated. See :class:`~monai_tunevlseg.networks.PromptTunedNetwork` for
+    arguments and errors.
+    """
+
+    base: CRIS
+
+    def encoder_sizes(self) -> EncoderSizes:
+        """Return the widths and depths of CRIS's encoders; there is no vision transformer."""
+        config = self.base.config
+        return EncoderSizes(
+            text_dim=config.text_width,
+            text_layers=config.text_layers,
+            vision_dim=None,
+            vision_layers=None,
+            image_embed_dim=config.embed_dim,
+        )
+
+    def embed_tokens(self, token_ids: Tensor) -> Tensor:
+        """Look up token embeddings: (N,) -> (N, text_width)."""
+        embedding = self.base.backbone.token_embedding
+        return embedding(token_ids.to(embedding.weight.device))
+
+    def encode_image(self, image: Tensor) -> tuple[Maps, Tensor | None]:
+        """Run the vision encoder.
+
+        Args:
+            image: (B, 3, H, W), normalised.
+
+        Returns:
+            C3, C4 and C5, and the spatial mean of C5 (B, embed_dim) when the learner is conditioned on the image.
+
+        Raises:
+            ValueError: when 32 does not divide H and W.
+        """
+        height, width = image.shape[-2:]
+        if height % IMAGE_STRIDE or width % IMAGE_STRIDE:
+            raise ValueError(f"image size {height}x{width} is no multiple of CRIS's stride {IMAGE_STRIDE}; resize it.")
+        maps = self.base.backbone.visual(image)
+        conditioned = self.learner is not None and self.learner.image_conditioned
+        return maps, maps[-1].mean(dim=(2, 3)) if conditioned else None
+
+    def encode_text(self, token_ids: Tensor, image_embedding: Tensor | None) -> TextFeatures:
+        """Run the prompted text encoder.
+
+        Returns:
+            ``words`` (S, 77, text_width), zero behind the last token, so that texts of any length go together;
+            ``padding`` (S, 77) bool, True behind EOS; ``state`` (S, embed_dim).
+        """
+        words, state, end = encode_text(self.base.backbone, token_ids, self.learner, image_embedding)
+        words = functional.pad(words, (0, 0, 0, CONTEXT_LENGTH - words.shape[1]))
+        return {"words": words, "padding": behind(end, CONTEXT_LENGTH), "state": state}
+
+    def decode(self, image_features: Maps, text_features: TextFeatures) -> Tensor:
+        """Decode to logits (B, k, H, W)."""
+        features, logits = self.base.decode(image_features, **text_features)
+        if self.upsampler is not None:
+            logits = self.upsampler(features, logits)
+        return logits.unflatten(0, text_features["state"].shape[:2]).squeeze(2)
+
+    def _build_upsampler(self) -> nn.Module:
+        return Upsampler(self.base.config.text_width, UPSAMPLER_CHANNELS)
+
+
+def encode_text(
+    model: CLIPBackbone, token_ids: Tensor, learner: PromptLearner | None, image_embedding: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Encode token sequences with the learner's textual context behind SOS (TuneVLSeg, eq. 5 and 6).
+
+    Args:
+        model: holds the text transformer.
+        token_ids: (S, N), each with SOS, words, EOS and padding.
+        learner: its context is inserted where it prompts the text.
+        image_embedding: (S, embed_dim) for learners that are conditioned on the image.
+
+    Returns:
+        features of the tokens and the context, (S, N + num_context, text_width); the state of EOS in CLIP's joint
+        space, (S, embed_dim); the position of EOS, (S,).
+    """
+    prompted = learner if learner is not None and learner.prompts_text else None
+    count = prompted.num_context if prompted is not None else 0
+    hidden = model.token_embedding(token_ids)  # (S, N, text_width)
+    if prompted is not None:
+        context = prompted.text_context(0, image_embedding).expand(hidden.shape[0], -1, -1)
+        hidden = torch.cat([hidden[:, :1], context.to(hidden.dtype), hidden[:, 1:]], dim=1)
+    hidden = hidden + model.positional_embedding[: hidden.shape[1]]
+    for index, layer in enumerate(model.transformer.resblocks):
+        if prompted is not None and 0 < index < prompted.prompt_depth:
+            context = prompted.text_context(index, image_embedding).expand(hidden.shape[0], -1, -1)
+            hidden = torch.cat([hidden[:, :1], context.to(hidden.dtype), hidden[:, 1 + count :]], dim=1)
+        hidden = layer(hidden)
+    end = end_of_text(token_ids) + count
+    words, state = model.finish_text(hidden, end)
+    return words, state, end

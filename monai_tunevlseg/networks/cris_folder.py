@@ -1,0 +1,134 @@
+"""The folder of a CRIS base model: ``config.json``, ``model.safetensors`` and the tokenizer."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from monai_tunevlseg.networks.cris_config import CRISConfig
+from monai_tunevlseg.networks.cris_model import CRIS
+
+__all__ = ["compare_weights", "empty_cris", "read_cris", "read_tokenizer", "save_cris"]
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+NAMES_SHOWN = 10
+
+
+def save_cris(model: CRIS, tokenizer: CLIPTokenizer, folder: Path) -> Path:
+    """Save a CRIS with its tokenizer, so that ``load_cris`` takes the folder; it is there whole or not at all.
+
+    Raises:
+        FileExistsError: when there is something in ``folder`` already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not an empty folder; choose another one, or remove it.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{os.getpid()}-{uuid.uuid4().hex}-{folder.name}")
+    try:
+        unfinished.mkdir()
+        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+        save_file(weights, unfinished / WEIGHTS_FILE, metadata={"format": "pt"})
+        (unfinished / CONFIG_FILE).write_text(json.dumps(model.config.to_dict(), indent=2) + "\n")
+        tokenizer.save_pretrained(unfinished)
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def read_cris(folder: Path) -> tuple[CRIS, CLIPTokenizer]:
+    """Read a CRIS, in float32, and its tokenizer.
+
+    Raises:
+        FileNotFoundError: when a file is missing.
+        ValueError: when the folder holds another kind of model, weights do not fit, or a file is damaged.
+    """
+    config = _read_config(folder / CONFIG_FILE)
+    weights = _read_weights(folder / WEIGHTS_FILE)
+    model = empty_cris(config)
+    if differences := compare_weights(model.state_dict(), weights):
+        raise ValueError(f"{folder / WEIGHTS_FILE} is not the CRIS of its {CONFIG_FILE}: {differences}.")
+    model.load_state_dict(weights, assign=True)
+    return model.float().eval(), read_tokenizer(folder, config.vocab_size)
+
+
+def empty_cris(config: CRISConfig) -> CRIS:
+    """Build a CRIS whose weights have shapes and no values, until ``load_state_dict(..., assign=True)``."""
+    with torch.device("meta"):
+        return CRIS(config)
+
+
+def read_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
+    """Read a CLIP tokenizer.
+
+    Raises:
+        FileNotFoundError: when the folder does not hold one.
+        ValueError: when its vocabulary is not that of the model.
+    """
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise FileNotFoundError(
+            f"{folder} has neither tokenizer.json nor vocab.json; it must hold the files of CLIP's tokenizer."
+        )
+    tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    # the text encoder finds EOS as the last token of the vocabulary
+    if len(tokenizer) != vocab_size or tokenizer.eos_token_id != vocab_size - 1:
+        raise ValueError(
+            f"the tokenizer in {folder} has {len(tokenizer)} tokens and EOS is number {tokenizer.eos_token_id}, but "
+            f"the model's vocabulary has {vocab_size}, EOS last; pass the tokenizer that the model was trained with."
+        )
+    return tokenizer
+
+
+def compare_weights(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], optional: Iterable[str] = ()
+) -> str | None:
+    """List what is missing, surplus or misshapen, at most ten of each; None when nothing is.
+
+    Args:
+        expected: weights of a model; only names and shapes count.
+        found: weights that were read.
+        optional: names that need not be there.
+    """
+    missing = sorted(set(expected) - set(found) - set(optional))
+    surplus = sorted(set(found) - set(expected))
+    misshapen = [
+        f"{name} {list(found[name].shape)} instead of {list(expected[name].shape)}"
+        for name in sorted(set(expected) & set(found))
+        if found[name].shape != expected[name].shape
+    ]
+    named = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
+    return "; ".join(f"{len(names)} {kind}: {_shown(names)}" for kind, names in named.items() if names) or None
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+
+
+def _read_config(file: Path) -> CRISConfig:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; pass a folder that 'tunevlseg convert-cris' has written.")
+    try:
+        return CRISConfig.from_dict(json.loads(file.read_text()))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file} does not describe a CRIS: {error} Pass a folder that 'tunevlseg convert-cris' has written."
+        ) from error
+
+
+def _read_weights(file: Path) -> dict[str, Tensor]:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; pass a folder that 'tunevlseg convert-cris' has written.")
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged ({error}); write the folder again.") from error

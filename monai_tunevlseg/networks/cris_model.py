@@ -1,0 +1,67 @@
+"""The published CRIS, without prompts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from monai_tunevlseg.networks.cris_clip import CLIPBackbone, end_of_text
+from monai_tunevlseg.networks.cris_config import CRISConfig
+from monai_tunevlseg.networks.cris_heads import Decoder, Neck, Projector
+
+__all__ = ["CRIS", "behind"]
+
+
+class CRIS(nn.Module):
+    """CRIS (Wang et al., *CRIS: CLIP-Driven Referring Image Segmentation*, 2022); state_dict() is the release's.
+
+    Args:
+        config: the sizes; the default is the release's.
+    """
+
+    def __init__(self, config: CRISConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or CRISConfig()
+        self.backbone = CLIPBackbone(self.config)
+        self.neck = Neck(self.config)
+        self.decoder = Decoder(self.config)
+        self.proj = Projector(self.config)
+
+    def forward(self, image: Tensor, token_ids: Tensor) -> Tensor:
+        """Segment each image by its own text.
+
+        Args:
+            image: (B, 3, H, W), normalised with CLIP's mean and standard deviation; H and W are multiples of 32.
+            token_ids: (B, N), each with SOS, words, EOS and padding.
+
+        Returns:
+            logits (B, 1, H, W).
+        """
+        words, state = self.backbone.encode_text(token_ids)
+        padding = behind(end_of_text(token_ids), token_ids.shape[1])
+        return self.decode(self.backbone.visual(image), words[:, None], padding[:, None], state[:, None])[1]
+
+    def decode(
+        self, maps: tuple[Tensor, Tensor, Tensor], words: Tensor, padding: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Decode B images for k texts each.
+
+        Args:
+            maps: C3, C4 and C5 of the images.
+            words: (B, k, L, text_width), the texts' tokens.
+            padding: (B, k, L) bool, True for tokens that are not attended to.
+            state: (B, k, embed_dim), the texts' states.
+
+        Returns:
+            the decoder's features (B * k, text_width, H / 16, W / 16), and logits (B * k, 1, H, W), which the
+            projector gives at a quarter of the size, as the release upsamples them.
+        """
+        features = self.decoder(self.neck(maps, state), words.flatten(0, 1), padding.flatten(0, 1))
+        logits = self.proj(features, state.flatten(0, 1))
+        return features, functional.interpolate(logits, scale_factor=4, mode="bicubic", align_corners=True)
+
+
+def behind(end: Tensor, length: int) -> Tensor:
+    """Mark the positions of (S, length) that lie behind ``end`` (S,); bool."""
+    return torch.arange(length, device=end.device) > end.unsqueeze(1)
