@@ -53,14 +53,14 @@ class PromptLearner(nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
+        if self.prompts_vision and vision_dim is None:
+            raise ValueError(f"{name} prompts a vision transformer, and this network has none; use CoOp or CoCoOp.")
         if num_context < 1:
             raise ValueError(f"num_context {num_context} of {name} must be at least 1.")
         if not 1 <= prompt_depth <= num_layers:
             raise ValueError(
                 f"prompt_depth {prompt_depth} of {name} is outside 1..{num_layers}, the number of layers it can prompt."
             )
-        if self.prompts_vision and vision_dim is None:
-            raise ValueError(f"{name} prompts a vision transformer, and this network has none; use CoOp or CoCoOp.")
         self.text_dim = text_dim
         self.vision_dim = vision_dim or 0
         self.image_embed_dim = image_embed_dim

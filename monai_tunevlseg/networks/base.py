@@ -239,7 +239,10 @@ class PromptTunedNetwork(nn.Module, ABC):
     def _remembers(self, text: str) -> bool:
         base = next(self.base.parameters())
         kept = self.text_features.get(text)
-        return kept is not None and all(v.device == base.device and v.dtype == base.dtype for v in kept.values())
+        return kept is not None and all(
+            value.device == base.device and (value.dtype == base.dtype or not value.is_floating_point())
+            for value in kept.values()
+        )
 
     def _remember_text_features(self, texts: list[str]) -> None:
         device = next(self.base.parameters()).device

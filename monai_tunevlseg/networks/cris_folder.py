@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from monai_tunevlseg.networks.base_model import load_tokenizer
 from monai_tunevlseg.networks.cris_config import CRISConfig
 from monai_tunevlseg.networks.cris_model import CRIS
 
@@ -69,19 +70,15 @@ def empty_cris(config: CRISConfig) -> CRIS:
 
 
 def read_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
-    """Read a CLIP tokenizer.
+    """Read the CLIP tokenizer of a vocabulary that ends with EOS.
 
     Raises:
         FileNotFoundError: when the folder does not hold one.
         ValueError: when its vocabulary is not that of the model.
     """
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise FileNotFoundError(
-            f"{folder} has neither tokenizer.json nor vocab.json; it must hold the files of CLIP's tokenizer."
-        )
-    tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer = load_tokenizer(str(folder), True, vocab_size)
     # the text encoder finds EOS as the last token of the vocabulary
-    if len(tokenizer) != vocab_size or tokenizer.eos_token_id != vocab_size - 1:
+    if tokenizer.eos_token_id != vocab_size - 1:
         raise ValueError(
             f"the tokenizer in {folder} has {len(tokenizer)} tokens and EOS is number {tokenizer.eos_token_id}, but "
             f"the model's vocabulary has {vocab_size}, EOS last; pass the tokenizer that the model was trained with."
