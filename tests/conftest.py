@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
 
 from monai_tunevlseg.networks import CRIS, BaseModel, CRISConfig, load_clipseg, load_cris, save_cris
@@ -28,8 +29,8 @@ def shared_dir() -> Path:
 
 
 def tiny_tokenizer() -> CLIPTokenizer:
-    """A real CLIP tokenizer: an alphabet, so that any word can be spelled, and a few whole words."""
-    letters = [chr(c) for c in range(33, 127)]
+    """A real CLIP tokenizer: the bytes, so that any text can be spelled, and a few whole words."""
+    letters = sorted(ByteLevel.alphabet())
     tokens = letters + [f"{letter}</w>" for letter in letters]
     merges: list[tuple[str, str]] = []
     for word in WORDS:

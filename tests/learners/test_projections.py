@@ -1,0 +1,81 @@
+"""Projections of CoCoOp and MaPLe, with an activation and, as ``lora``, without one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from monai_tunevlseg.learners import LEARNERS, CoCoOp, MaPLe, complete_arguments
+from monai_tunevlseg.learners.projections import Projection
+
+SIZES = {"text_dim": 24, "vision_dim": 36, "image_embed_dim": 20, "num_layers": 5}
+projecting = pytest.mark.parametrize("name", [name for name in LEARNERS if "lora" in complete_arguments(name, {})])
+
+
+def deviation_from_affine(projection: nn.Sequential) -> float:
+    """How far the map in front of the LayerNorm is from f(x + y) = f(x) + f(y) - f(0)."""
+    before_norm = nn.Sequential(*list(projection)[:-1])
+    x, y = torch.randn(2, 50, before_norm[0].in_features)
+    left = before_norm(x + y) + before_norm(torch.zeros_like(x))
+    return (left - before_norm(x) - before_norm(y)).abs().max().item()
+
+
+def test_lora_is_affine_up_to_the_norm_and_the_other_is_not():
+    torch.manual_seed(0)
+    assert deviation_from_affine(Projection(8, 12, 4, lora=True)) < 1e-5
+    assert deviation_from_affine(Projection(8, 12, 4, lora=False)) > 0.01
+
+
+def test_lora_has_the_rank_of_the_bottleneck():
+    projection = Projection(20, 30, 3, lora=True)
+    assert torch.linalg.matrix_rank(projection[1].weight @ projection[0].weight) == 3
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_the_layers_are_those_of_the_design(lora):
+    layers = list(Projection(8, 12, 4, lora))
+    expected = [nn.Linear, nn.Linear, nn.LayerNorm] if lora else [nn.Linear, nn.ReLU, nn.Linear, nn.LayerNorm]
+    assert [type(layer) for layer in layers] == expected
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_the_last_step_is_a_layer_norm(lora):
+    output = Projection(8, 64, 4, lora)(torch.randn(5, 8) * 100)
+    torch.testing.assert_close(output.mean(-1), torch.zeros(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.std(-1, correction=0), torch.ones(5), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("width", [0, -3])
+@projecting
+def test_an_empty_bottleneck_is_refused(name, width):
+    with pytest.raises(ValueError, match=f"intermediate_dim {width} .*at least 1"):
+        LEARNERS[name](**SIZES, intermediate_dim=width)
+
+
+@projecting
+@pytest.mark.parametrize("lora", [False, True])
+def test_every_prompted_layer_has_a_projection_of_its_own(name, lora):
+    learner = LEARNERS[name](**SIZES, prompt_depth=3, intermediate_dim=7, lora=lora)
+    projections = [module for module in learner.modules() if isinstance(module, Projection)]
+    assert len(projections) == 3
+    assert all(projection[0].out_features == 7 for projection in projections)
+    assert {any(isinstance(layer, nn.ReLU) for layer in projection) for projection in projections} == {not lora}
+
+
+def test_cocoop_adds_the_projected_image_to_every_vector():
+    torch.manual_seed(0)
+    learner = CoCoOp(**SIZES, num_context=3, prompt_depth=2)
+    embedding = torch.randn(4, 20)
+    for layer in range(2):
+        shift = learner.text_context(layer, embedding) - learner.context[layer]
+        for vector in range(3):
+            torch.testing.assert_close(shift[:, vector], learner.projections[layer](embedding))
+
+
+def test_maple_projects_its_own_textual_context():
+    learner = MaPLe(**SIZES, num_context=3, prompt_depth=2)
+    for layer in range(2):
+        torch.testing.assert_close(
+            learner.visual_context(layer), learner.projections[layer](learner.text_context(layer))
+        )

@@ -1,0 +1,85 @@
+"""The two learners with one unified context for both encoders."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from monai_tunevlseg.learners import SharedAttention, SharedSeparate
+
+SIZES = {"text_dim": 24, "vision_dim": 36, "image_embed_dim": 20, "num_layers": 5}
+
+
+def shared_attention(**arguments) -> SharedAttention:
+    torch.manual_seed(0)
+    arguments = {"num_context": 4, "prompt_depth": 2, "nhead": 6, "dim_feedforward": 32} | arguments
+    return SharedAttention(**SIZES, **arguments).eval()
+
+
+@pytest.mark.parametrize("nhead", [0, -4, 7, 16, 61])
+def test_heads_must_divide_the_width(nhead):
+    with pytest.raises(ValueError, match=rf"nhead {nhead} .*width 60 \(text 24 \+ vision 36\)"):
+        shared_attention(nhead=nhead)
+
+
+def test_an_impossible_dropout_is_refused():
+    with pytest.raises(ValueError, match="dropout"):
+        shared_attention(dropout=1.5)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_the_block_is_torchs_transformer_layer_over_the_vectors(norm_first):
+    learner = shared_attention(norm_first=norm_first)
+    for layer in range(2):
+        reference = nn.TransformerEncoderLayer(60, 6, 32, batch_first=True, norm_first=norm_first).eval()
+        reference.load_state_dict(learner.blocks[layer].state_dict())
+        expected = reference(learner.context[layer][None])[0]
+        torch.testing.assert_close(learner.text_context(layer), expected[:, :24])
+        torch.testing.assert_close(learner.visual_context(layer), expected[:, 24:])
+
+
+def test_the_vectors_of_one_layer_attend_to_each_other():
+    learner = shared_attention()
+    before = learner.visual_context(0).detach()
+    with torch.no_grad():
+        learner.context[0, 3] += 1
+    assert (learner.visual_context(0) - before)[:3].abs().max() > 1e-5
+
+
+def test_attention_has_no_order():
+    learner = shared_attention()
+    before, order = learner.text_context(1).detach(), torch.tensor([2, 0, 3, 1])
+    with torch.no_grad():
+        learner.context[1] = learner.context[1, order]
+    torch.testing.assert_close(learner.text_context(1), before[order])
+
+
+def test_dropout_acts_in_training_only():
+    learner = shared_attention(dropout=0.5)
+    assert torch.equal(learner.text_context(0), learner.text_context(0))
+    learner.train()
+    assert not torch.equal(learner.text_context(0), learner.text_context(0))
+
+
+@pytest.mark.parametrize("shared_dim", [0, -1])
+def test_an_empty_shared_space_is_refused(shared_dim):
+    with pytest.raises(ValueError, match=f"shared_dim {shared_dim} .*at least 1"):
+        SharedSeparate(**SIZES, shared_dim=shared_dim)
+
+
+def test_shared_separate_maps_each_vector_on_its_own():
+    torch.manual_seed(0)
+    learner = SharedSeparate(**SIZES, num_context=4, prompt_depth=3, shared_dim=7)
+    assert learner.context.shape == (3, 4, 7)
+    for maps, context, width in (
+        (learner.text_maps, learner.text_context, 24),
+        (learner.vision_maps, learner.visual_context, 36),
+    ):
+        assert [[type(step) for step in steps] for steps in maps] == [[nn.Linear, nn.LayerNorm]] * 3
+        linear, norm = maps[1]
+        for vector in range(4):
+            raw = linear.weight @ learner.context[1, vector] + linear.bias
+            normed = (raw - raw.mean()) / (raw.var(correction=0) + norm.eps).sqrt()
+            torch.testing.assert_close(context(1)[vector], normed)
+            assert raw.shape == (width,)
