@@ -31,6 +31,23 @@ def demo(
     run_demo(bundles_dir / f"{model}_{learner}", model, dataset, output_dir / f"{dataset}_{model}_{learner}")
 
 
+@app.command()
+def convert_cris(
+    clip: Annotated[Path, typer.Option(help="CLIP's RN50.pt: a TorchScript archive, or its state dict.")],
+    cris: Annotated[Path, typer.Option(help="CRIS's cris_best.pth.")],
+    tokenizer: Annotated[Path, typer.Option(help="Folder of CLIP's tokenizer in transformers' format.")],
+    output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; 'pretrained' takes it.")],
+) -> None:
+    """Check CRIS's published checkpoint, and write it as a folder that 'pretrained' takes."""
+    from monai_tunevlseg.networks.cris_conversion import convert_cris
+
+    try:
+        typer.echo(convert_cris(clip, cris, tokenizer, output_dir))
+    except (OSError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
 @bundles_app.command()
 def write(configs_dir: ConfigsDir = Path("configs"), bundles_dir: BundlesDir = Path("bundles")) -> None:
     """Write all bundles from their fragments."""

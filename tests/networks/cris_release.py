@@ -1,9 +1,14 @@
-"""Names and shapes of CRIS's release, written down from the papers' sizes and without the code under test."""
+"""CRIS's release: names and shapes, written down from the papers' sizes without the code under test, and its files."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
 
 Shape = tuple[int, ...]
 Entries = Iterator[tuple[str, Shape]]
@@ -149,3 +154,44 @@ def _attention(name: str, width: int) -> Entries:
     yield f"{name}.in_proj_weight", (3 * width, width)
     yield f"{name}.in_proj_bias", (3 * width,)
     yield from _linear(f"{name}.out_proj", width, width)
+
+
+def random_weights(shapes: dict[str, Shape]) -> dict[str, Tensor]:
+    """Draw weights small enough that what goes through them stays finite."""
+    torch.manual_seed(0)
+    weights = {}
+    for name, shape in shapes.items():
+        if name.endswith("num_batches_tracked"):
+            weights[name] = torch.tensor(7)
+        elif name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
+            weights[name] = torch.rand(shape) + 0.5  # of norms
+        else:
+            weights[name] = torch.randn(shape) * (math.prod(shape[1:]) ** -0.5 if len(shape) > 1 else 0.1)
+    return weights
+
+
+class _Holder(nn.Module):
+    """A module that only has parts, so that TorchScript can write any names."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+
+def write_torchscript(weights: dict[str, Tensor], file: Path) -> Path:
+    """Write weights as CLIP's archive has them: half precision, and three numbers among them."""
+    root = _Holder()
+    settings = {
+        "input_resolution": torch.tensor(224),
+        "context_length": torch.tensor(77),
+        "vocab_size": torch.tensor(9),
+    }
+    for name, value in (weights | settings).items():
+        *path, leaf = name.split(".")
+        module: nn.Module = root
+        for part in path:
+            if part not in dict(module.named_children()):
+                module.add_module(part, _Holder())
+            module = module.get_submodule(part)
+        module.register_buffer(leaf, value.half() if value.is_floating_point() else value)
+    torch.jit.script(root).save(str(file))
+    return file

@@ -1,0 +1,149 @@
+"""From the checkpoints that CLIP and CRIS published to the folder that ``load_cris`` takes."""
+
+from __future__ import annotations
+
+import math
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_tunevlseg.networks.cris_config import CRISConfig
+from monai_tunevlseg.networks.cris_folder import compare_weights, empty_cris, read_tokenizer, save_cris
+
+__all__ = ["convert_cris"]
+
+Weights = dict[str, Tensor]
+
+HEAD_DIM = 64  # of all attentions of CLIP
+CLIP_SETTINGS = {"input_resolution", "context_length", "vocab_size"}  # numbers among the weights of CLIP's archive
+ONLY_IN_CRIS = "visual.attnpool.connect."
+
+
+def convert_cris(clip: Path, cris: Path, tokenizer: Path, output_dir: Path) -> Path:
+    """Check the published checkpoints, and write the folder of a CRIS base model.
+
+    The encoders' sizes are CLIP's, and all weights are CRIS's, which was trained from CLIP's. What weights do
+    not show is as released: heads of 64 channels in the encoders, 8 heads and 3 layers in the decoder.
+
+    Args:
+        clip: CLIP's ``RN50.pt``, a TorchScript archive, or its state dict.
+        cris: CRIS's ``cris_best.pth``: a state dict, also below ``state_dict``, its names also behind ``module.``.
+        tokenizer: folder of CLIP's tokenizer in transformers' format.
+        output_dir: folder to write; missing or empty.
+
+    Raises:
+        FileNotFoundError: when a file is missing.
+        FileExistsError: when there is something in ``output_dir``.
+        ValueError: when a file is no checkpoint, or tensors are missing, surplus or misshapen: they are listed.
+    """
+    clip_weights, cris_weights = read_clip(clip), read_state_dict(cris)
+    try:
+        config = _sizes(clip_weights, cris_weights)
+    except KeyError as error:
+        raise ValueError(f"{clip} is no CLIP with a ResNet: {error} is missing; pass RN50.pt.") from error
+    except ValueError as error:
+        raise ValueError(f"{clip} and {cris} do not belong together: {error}") from error
+    model = empty_cris(config)
+    expected = model.state_dict()
+    _check_clip(expected, clip_weights, clip)
+    if differences := compare_weights(expected, cris_weights):
+        raise ValueError(f"{cris} is not a checkpoint of CRIS on the CLIP of {clip}: {differences}.")
+    words = read_tokenizer(tokenizer, config.vocab_size)
+    model.load_state_dict(cris_weights, assign=True)
+    return save_cris(model.float(), words, output_dir)
+
+
+def read_clip(file: Path) -> Weights:
+    """Read CLIP's weights from its TorchScript archive or a state dict; see :func:`read_state_dict` for errors."""
+    if not _is_torchscript(file):
+        weights = read_state_dict(file)
+    else:
+        try:
+            weights = torch.jit.load(str(file), map_location="cpu").state_dict()
+        except RuntimeError as error:
+            raise ValueError(f"{file} is a damaged TorchScript archive; fetch it again.") from error
+    return {name: value for name, value in weights.items() if name not in CLIP_SETTINGS}
+
+
+def read_state_dict(file: Path) -> Weights:
+    """Read a state dict, also one below ``state_dict``, and take the wrapper's ``module.`` off its names.
+
+    Raises:
+        FileNotFoundError: when the file is missing.
+        ValueError: when it is no checkpoint, or one that could run code when read.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"the checkpoint {file} does not exist.") from error
+    except Exception as error:  # bytes that are no pickle make the unpickler fail in any way
+        raise ValueError(f"{file} is no checkpoint that can be read safely: {str(error):.200}") from error
+    weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(weights, Mapping) or not _is_state_dict(weights):
+        raise ValueError(f"{file} holds neither a state dict nor one below 'state_dict'.")
+    return {name.removeprefix("module."): value for name, value in weights.items()}
+
+
+def _is_state_dict(content: Mapping[Any, Any]) -> bool:
+    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
+
+
+def _is_torchscript(file: Path) -> bool:
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _sizes(clip: Weights, cris: Weights) -> CRISConfig:
+    """Read the sizes off the weights' shapes; where CRIS lacks one, the release's stands in until it is found missing.
+
+    Raises:
+        KeyError: when the encoders are not those of a CLIP with a ResNet.
+        ValueError: when the sizes do not fit each other.
+    """
+    width, text_width = len(clip["visual.bn3.weight"]), len(clip["ln_final.weight"])
+    places = len(clip["visual.attnpool.positional_embedding"])
+    release = CRISConfig()
+    blocks = [_count(clip, rf"visual\.layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)]
+    neck = [_rows(cris, f"neck.f{level}_v_proj.0.weight", release.neck_dims[3 - level]) for level in (3, 2, 1)]
+    return CRISConfig(
+        vocab_size=len(clip["token_embedding.weight"]),
+        text_width=text_width,
+        text_layers=_count(clip, r"transformer\.resblocks\.(\d+)\."),
+        text_heads=text_width // HEAD_DIM,
+        vision_width=width,
+        vision_blocks=(blocks[0], blocks[1], blocks[2], blocks[3]),
+        vision_heads=32 * width // HEAD_DIM,
+        vision_grid=math.isqrt(places - 1),
+        embed_dim=clip["text_projection"].shape[1],
+        neck_dims=(neck[0], neck[1], neck[2]),
+        decoder_ffn_dim=_rows(cris, "decoder.layers.0.ffn.0.weight", release.decoder_ffn_dim),
+    )
+
+
+def _count(weights: Weights, pattern: str) -> int:
+    """Count the distinct numbers that the pattern's group finds at the names' beginnings."""
+    return len({match[1] for name in weights if (match := re.match(pattern, name))})
+
+
+def _rows(weights: Weights, name: str, otherwise: int) -> int:
+    return len(weights[name]) if name in weights else otherwise
+
+
+def _check_clip(expected: Mapping[str, Tensor], clip: Weights, file: Path) -> None:
+    prefix = "backbone."
+    encoders = {
+        name.removeprefix(prefix): value
+        for name, value in expected.items()
+        if name.startswith(prefix) and not name.startswith(prefix + ONLY_IN_CRIS)
+    }
+    # counters of batch norms come and go with the version of PyTorch that wrote the archive
+    counters = [name for name in encoders if name.endswith("num_batches_tracked")]
+    if differences := compare_weights(encoders, clip, optional=counters):
+        raise ValueError(f"{file} is not the CLIP that CRIS builds on: {differences}.")
