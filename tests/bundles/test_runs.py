@@ -3,6 +3,7 @@
 import csv
 import json
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -109,6 +110,31 @@ def test_several_classes_are_trained_as_pairs_and_inferred_together(small, small
     assert sum(part["pairs"] for part in metrics["classes"].values()) == metrics["pairs"]
     run("clipseg_coop", "inference", **small | classes)
     assert set(np.unique(np.array(Image.open(tmp_path / "output" / "masks" / "00.png")))) <= {0, 1, 2}
+
+
+def test_volumes_are_trained_by_slices_and_get_volumes_back(small, small_train, tmp_path):
+    rng = np.random.default_rng(0)
+    affine = np.array([[0, -1.5, 0, 3], [2, 0, 0, -4], [0, 0, 4, 5], [0, 0, 0, 1.0]])
+    for number in range(3):
+        mask = np.zeros((20, 24, 4), np.uint8)
+        mask[4:12, 6:16, 1:] = 1
+        for folder, values in (("images", rng.normal(size=mask.shape) + mask), ("masks", mask)):
+            (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
+            dtype = np.float32 if folder == "images" else np.uint8
+            nib.save(nib.Nifti1Image(values.astype(dtype), affine), tmp_path / "set" / folder / f"{number}.nii.gz")
+    volumes = {"dataset_dir": str(tmp_path / "set")}
+    run("clipseg_vpt", "train", **small_train | volumes)
+    run("clipseg_vpt", "evaluate", **small | volumes)
+    rows = list(csv.DictReader((tmp_path / "eval" / "cases.csv").open()))
+    assert [int(row["slice"]) for row in rows] == [1, 2, 3]
+
+    for axis in (0, 2):
+        run("clipseg_vpt", "inference", **small | volumes, slice_axis=axis, output_dir=str(tmp_path / str(axis)))
+        for number in range(3):
+            predicted = nib.load(tmp_path / str(axis) / "masks" / f"{number}.nii.gz")
+            assert predicted.shape == (20, 24, 4)
+            np.testing.assert_array_equal(predicted.affine, affine)
+            assert set(np.unique(predicted.dataobj)) <= {0, 1}
 
 
 def test_the_checkpoint_is_loaded_by_monais_loader_and_refused_by_another_learner(small, small_train, tmp_path):
