@@ -161,7 +161,7 @@ class Schedule:
         weight_decay: of weight matrices; vectors and embeddings have none.
     """
 
-    steps: int = 1500
+    steps: int = 1600
     batch_size: int = 16
     phrases: int = 4
     learning_rate: float = 1e-3
