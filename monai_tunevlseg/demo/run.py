@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
@@ -21,9 +22,17 @@ from monai_tunevlseg.demo.overview import draw_overview
 
 __all__ = ["DemoResult", "run_demo"]
 
+NUM_IMAGES = 200
 NUM_NEW_IMAGES = 8  # of the test part, handed to inference as a folder of images without masks
-# what suits six small layers and 240 small pictures; the bundles' defaults suit full-size models
-HYPERPARAMETERS = {"prompt_depth": 6, "learning_rate": 0.005, "batch_size": 16, "effective_batch_size": 16}
+# what suits six small layers and so few small pictures; the bundles' defaults suit full-size models
+HYPERPARAMETERS = {
+    "prompt_depth": 6,
+    "learning_rate": 0.005,
+    "batch_size": 16,
+    "effective_batch_size": 16,
+    "cache_rate": 1.0,
+    "num_workers": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -63,20 +72,29 @@ def run_demo(bundle_root: Path, model: str, dataset: str, output_dir: Path) -> D
         raise FileNotFoundError(f"there is no bundle {bundle_root}; run the demo in the root of the repository.")
     shutil.rmtree(output_dir, ignore_errors=True)
     console = Console(soft_wrap=True)
-    data = write_demo_dataset(dataset, output_dir / "data")
+    data = write_demo_dataset(dataset, output_dir / "data", num_images=NUM_IMAGES)
     new_images = _copy_test_images(data, output_dir / "new_images")
     common = {"pretrained": demo_model(model), "class_names": class_names} | HYPERPARAMETERS
     checkpoint = output_dir / "models" / "model.pt"
 
-    def run(config: str, name: str, **overrides: object) -> float:
+    def start(config: str, name: str, **overrides: object) -> _Run:
         arguments = common | {"ckpt_path": checkpoint, "output_dir": output_dir / name} | overrides
-        return _run_bundle(bundle_root, config, arguments, output_dir / f"{name}.log", console)
+        return _Run(bundle_root, config, arguments, output_dir / f"{name}.log", console)
 
-    run("evaluate", "zero_shot", dataset_dir=data, learner="null")
-    seconds = run("train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent)
-    run("evaluate", "tuned", dataset_dir=data)
-    run("inference", "predictions_zero_shot", dataset_dir=new_images, learner="null")
-    run("inference", "predictions", dataset_dir=new_images)
+    # what does not depend on each other runs at once
+    untrained = [
+        start("evaluate", "zero_shot", dataset_dir=data, learner="null"),
+        start("inference", "predictions_zero_shot", dataset_dir=new_images, learner="null"),
+    ]
+    for run in untrained:
+        run.wait()
+    seconds = start("train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent).wait()
+    trained = [
+        start("evaluate", "tuned", dataset_dir=data),
+        start("inference", "predictions", dataset_dir=new_images),
+    ]
+    for run in trained:
+        run.wait()
     result = DemoResult(
         _dice(output_dir / "zero_shot"), _dice(output_dir / "tuned"), *_checkpoint_size(checkpoint), seconds
     )
@@ -94,19 +112,38 @@ def _copy_test_images(data: Path, folder: Path) -> Path:
     return folder
 
 
-def _run_bundle(root: Path, config: str, overrides: dict[str, object], log: Path, console: Console) -> float:
-    """Run one config of a bundle in a process of its own and return its wall time in seconds."""
-    command = [sys.executable, "-m", "monai.bundle", "run", "--bundle_root", str(root)]
-    command += ["--config_file", str(root / "configs" / f"{config}.yaml")]
-    for name, value in overrides.items():
-        command += [f"--{name}", str(value)]
-    console.print("[dim]" + shlex.join(["python", *command[1:]]) + "[/dim]", highlight=False)
-    start = time.perf_counter()
-    with log.open("w") as stream:
-        finished = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
-    if finished.returncode:
-        raise RuntimeError(f"the {config} run of {root} failed; its log is {log}.")
-    return time.perf_counter() - start
+class _Run:
+    """One config of a bundle, running in a process of its own.
+
+    Args:
+        root: of the bundle.
+        config: its name, such as ``train``.
+        overrides: what the command line says beyond it.
+        log: gets the output.
+        console: shows the command.
+    """
+
+    def __init__(self, root: Path, config: str, overrides: dict[str, object], log: Path, console: Console) -> None:
+        command = [sys.executable, "-m", "monai.bundle", "run", "--bundle_root", str(root)]
+        command += ["--config_file", str(root / "configs" / f"{config}.yaml")]
+        for name, value in overrides.items():
+            command += [f"--{name}", str(value)]
+        console.print("[dim]" + escape(shlex.join(["python", *command[1:]])) + "[/dim]", highlight=False)
+        self.config = config
+        self.log = log
+        self.started = time.perf_counter()
+        with log.open("w") as stream:
+            self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+
+    def wait(self) -> float:
+        """Return the wall time in seconds.
+
+        Raises:
+            RuntimeError: when the run failed.
+        """
+        if self.process.wait():
+            raise RuntimeError(f"the bundle's {self.config} run failed; its log is {self.log}.")
+        return time.perf_counter() - self.started
 
 
 def _dice(folder: Path) -> float:
