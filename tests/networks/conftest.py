@@ -1,0 +1,61 @@
+"""How tests of networks get a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from network_cases import NetworkCase
+
+from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
+
+CLASS_NAMES = ["polyp", "red circle", "lesion"]
+
+
+@pytest.fixture(scope="session")
+def loaded_base_models() -> dict[str, BaseModel]:
+    """Base models by the name of their case, loaded once: a network never changes its base."""
+    return {}
+
+
+@pytest.fixture
+def base_model_of(request, loaded_base_models) -> Callable[[NetworkCase], BaseModel]:
+    """Get the tiny base model of a case."""
+
+    def get(case: NetworkCase) -> BaseModel:
+        if case.name not in loaded_base_models:
+            loaded_base_models[case.name] = case.load(str(request.getfixturevalue(case.folder)))
+        return loaded_base_models[case.name]
+
+    return get
+
+
+@pytest.fixture
+def build(base_model_of) -> Callable[..., PromptTunedNetwork]:
+    """Build the network of a case; the same call gives the same weights."""
+
+    def get(
+        case: NetworkCase,
+        learner: str | None = None,
+        upsampler: bool = True,
+        class_names: list[str] = CLASS_NAMES,
+        base_model: BaseModel | None = None,
+        seed: int = 0,
+        **arguments,
+    ) -> PromptTunedNetwork:
+        torch.manual_seed(seed)
+        return case.network(base_model or base_model_of(case), class_names, learner, arguments, upsampler)
+
+    return get
+
+
+@pytest.fixture
+def pictures() -> Callable[..., torch.Tensor]:
+    """Get random images that are each their own, however many are asked for: (count, 3, height, width)."""
+
+    def get(case: NetworkCase, count: int = 2, height: int | None = None, width: int | None = None) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(3)
+        return torch.randn(count, 3, height or case.size, width or case.size, generator=generator)
+
+    return get

@@ -1,0 +1,66 @@
+"""The networks that the contract suites loop over: a new one joins with one entry in ``CASES``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.networks import (
+    BaseModel,
+    PromptTunedCLIPSeg,
+    PromptTunedCRIS,
+    PromptTunedNetwork,
+    load_clipseg,
+    load_cris,
+)
+
+TEXT_LEARNERS = [name for name in LEARNERS if not LEARNERS[name].prompts_vision]
+
+
+@dataclass(frozen=True)
+class NetworkCase:
+    """A network on a tiny base model.
+
+    Attributes:
+        name: in test ids.
+        network: its class.
+        load: loads the base model from the folder that the fixture ``folder`` returns.
+        folder: name of a session fixture.
+        step: of which the sides of an image are multiples, in pixels.
+        size: of a small square image, in pixels.
+        learners: names of the learners to test it with.
+    """
+
+    name: str
+    network: type[PromptTunedNetwork]
+    load: Callable[[str], BaseModel]
+    folder: str
+    step: int
+    size: int
+    learners: list[str]
+
+
+CASES = [
+    NetworkCase("clipseg", PromptTunedCLIPSeg, load_clipseg, "tiny_clipseg_dir", 8, 32, list(LEARNERS)),
+    # only the end of the decoder differs from the first, so one learner will do
+    NetworkCase("clipseg_refined", PromptTunedCLIPSeg, load_clipseg, "tiny_refined_clipseg_dir", 16, 64, ["maple"]),
+    NetworkCase("cris", PromptTunedCRIS, load_cris, "tiny_cris_dir", 32, 64, TEXT_LEARNERS),
+]
+
+every_network = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+_COMBINATIONS = [(case, learner) for case in CASES for learner in case.learners]
+_ZERO_SHOT = [(case, None) for case in CASES]
+
+
+def _ids(combinations: list[tuple[NetworkCase, str | None]]) -> list[str]:
+    return [f"{case.name}-{learner or 'zero_shot'}" for case, learner in combinations]
+
+
+every_combination = pytest.mark.parametrize(("case", "learner"), _COMBINATIONS, ids=_ids(_COMBINATIONS))
+every_combination_and_zero_shot = pytest.mark.parametrize(
+    ("case", "learner"), _COMBINATIONS + _ZERO_SHOT, ids=_ids(_COMBINATIONS + _ZERO_SHOT)
+)

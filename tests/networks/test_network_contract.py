@@ -1,0 +1,342 @@
+"""What every prompt-tuned network keeps to with every learner: texts, freezing, and what forward may not waste."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.networks.utils import convert_to_torchscript
+from network_cases import every_combination, every_combination_and_zero_shot, every_network
+from torch.nn.parallel import DistributedDataParallel
+
+from monai_tunevlseg.learners import LEARNERS
+
+DEPTH = 3
+
+
+def arguments_of(learner: str | None, depth: int = DEPTH) -> dict[str, int]:
+    return {"prompt_depth": depth} if learner else {}
+
+
+def counted(network, monkeypatch, method: str) -> list[int]:
+    """Collect the number of rows of each call of a method whose first argument is a tensor."""
+    rows: list[int] = []
+    original = getattr(network, method)
+
+    def counting(first, *arguments):
+        rows.append(len(first))
+        return original(first, *arguments)
+
+    monkeypatch.setattr(network, method, counting)
+    return rows
+
+
+def assert_near(actual: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-4) -> None:
+    """Compare relative to the largest value, for logits near zero are rounded as coarsely as the others."""
+    assert actual.shape == expected.shape
+    assert (actual - expected).abs().max() < tolerance * expected.abs().max()
+
+
+def train_a_step(network, image) -> None:
+    torch.manual_seed(5)
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=0.01, weight_decay=0.1)
+    network(image).square().mean().backward()
+    optimizer.step()
+
+
+@every_combination_and_zero_shot
+@pytest.mark.parametrize("upsampler", [True, False])
+def test_logits_have_one_channel_a_text_and_the_size_of_the_image(case, learner, upsampler, build, pictures):
+    network = build(case, learner, upsampler, **arguments_of(learner)).eval()
+    image = pictures(case, 2, case.size, case.size + case.step)
+    with torch.no_grad():
+        assert network(image).shape == (2, 3, *image.shape[2:])
+        assert network(image, ["polyp", "lesion"]).shape == (2, 1, *image.shape[2:])
+        assert network(image, [["polyp", "a"], ["lesion", "polyp"]]).shape == (2, 2, *image.shape[2:])
+        assert network(image).isfinite().all()
+
+
+@every_combination_and_zero_shot
+def test_the_three_forms_of_text_agree(case, learner, build, pictures):
+    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
+    with torch.no_grad():
+        all_classes = network(image)
+        rows = network(image, [["lesion", "polyp"], ["red circle", "lesion"]])
+        single = network(image, ("red circle", "polyp"))
+    assert_near(rows[0], all_classes[0, [2, 0]])
+    assert_near(rows[1], all_classes[1, [1, 2]])
+    assert_near(single[0, 0], all_classes[0, 1])
+    assert_near(single[1, 0], all_classes[1, 0])
+    assert (all_classes[:, 0] - all_classes[:, 1]).abs().max() > 1e-3
+
+
+@every_combination_and_zero_shot
+def test_a_picture_does_not_depend_on_its_neighbours_or_the_length_of_other_texts(case, learner, build, pictures):
+    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
+    with torch.no_grad():
+        together = network(image, ["polyp", "a very long description of a red circle"])
+        alone = network(image[:1], ["polyp"])
+    assert_near(together[:1], alone)
+
+
+@every_combination_and_zero_shot
+def test_each_distinct_text_is_encoded_once(case, learner, build, pictures, monkeypatch):
+    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case, 3)
+    texts = [["polyp", "red circle"], ["red circle", "polyp"], ["polyp", "polyp"]]
+    rows = counted(network, monkeypatch, "encode_text")
+    with torch.no_grad():
+        network(image, texts)
+    assert rows == [6 if learner and LEARNERS[learner].image_conditioned else 2]
+
+
+@every_combination_and_zero_shot
+def test_nineteen_classes_take_one_pass_of_the_image(case, learner, build, pictures, monkeypatch):
+    network = build(case, learner, class_names=[f"class {n}" for n in range(19)], **arguments_of(learner)).eval()
+    rows = counted(network, monkeypatch, "encode_image")
+    with torch.no_grad():
+        assert network(pictures(case, 1)).shape[1] == 19
+    assert rows == [1]
+
+
+@every_combination_and_zero_shot
+def test_text_features_are_kept_where_no_learner_touches_the_text(case, learner, build, pictures, monkeypatch):
+    network, image = build(case, learner, **arguments_of(learner)), pictures(case)
+    rows = counted(network, monkeypatch, "encode_text")
+    for _ in range(3):
+        network(image)
+    network(image, ["polyp", "cell"])
+    if learner and LEARNERS[learner].prompts_text:
+        per_text = 2 if LEARNERS[learner].image_conditioned else 1
+        assert rows == [3 * per_text] * 3 + [2]
+        assert not network.text_features
+    else:
+        assert rows == [3, 1]
+        assert set(network.text_features) == {"polyp", "red circle", "lesion", "cell"}
+
+
+@every_combination_and_zero_shot
+def test_first_use_in_inference_mode_does_not_spoil_training(case, learner, build, pictures):
+    network, image = build(case, learner, **arguments_of(learner)), pictures(case)
+    with torch.inference_mode():
+        network.eval()(image)
+    network.train()
+    network(image).square().mean().backward()
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+@every_combination_and_zero_shot
+def test_kept_text_features_follow_the_base_to_another_precision(case, learner, build, pictures, base_model_of):
+    network = build(case, learner, **arguments_of(learner)).eval()
+    image = pictures(case)
+    with torch.no_grad():
+        single = network(image)
+        double = copy.deepcopy(network).double()(image.double())
+    assert double.dtype == torch.float64
+    assert_near(single, double.float(), 1e-3)
+    assert next(base_model_of(case).model.parameters()).dtype == torch.float32
+
+
+@every_combination
+def test_learned_text_context_changes_the_logits_after_a_step(case, learner, build, pictures):
+    network, image = build(case, learner, **arguments_of(learner)), pictures(case)
+    with torch.no_grad():
+        before = network.eval()(image)
+    train_a_step(network.train(), image)
+    with torch.no_grad():
+        assert (network.eval()(image) - before).abs().max() > 1e-4
+
+
+@every_combination_and_zero_shot
+def test_only_learner_and_upsampler_train(case, learner, build):
+    network = build(case, learner, **arguments_of(learner))
+    trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert trainable == {name for name, _ in network.named_parameters() if not name.startswith("base.")}
+    assert {name.split(".")[0] for name in trainable} == {"upsampler"} | ({"learner"} if learner else set())
+
+
+@every_network
+def test_without_learner_and_upsampler_nothing_trains(case, build):
+    assert not any(parameter.requires_grad for parameter in build(case, None, upsampler=False).parameters())
+
+
+@every_combination
+def test_a_step_moves_what_trains_and_leaves_every_bit_of_the_base(case, learner, build, pictures):
+    network = build(case, learner, **arguments_of(learner)).train()
+    frozen = {name: value.clone() for name, value in network.base.named_parameters()}
+    frozen |= {name: value.clone() for name, value in network.base.named_buffers()}
+    learned = {name: p.detach().clone() for name, p in network.named_parameters() if p.requires_grad}
+    train_a_step(network, pictures(case))
+    after = dict(network.base.named_parameters()) | dict(network.base.named_buffers())
+    assert all(torch.equal(frozen[name], after[name]) for name in frozen)
+    assert frozen.keys() == after.keys()
+    for name, parameter in network.named_parameters():
+        if name in learned:
+            assert parameter.grad is not None, name
+            if parameter.grad.any():
+                assert not torch.equal(learned[name], parameter), name
+    still = [name for name, parameter in network.named_parameters() if name in learned and not parameter.grad.any()]
+    # the bias of a key shifts all scores of a row alike, so nothing else may lack a gradient
+    assert not [name for name in still if not name.endswith("in_proj_bias")]
+    assert all(parameter.grad is None for parameter in network.base.parameters())
+
+
+@every_combination_and_zero_shot
+def test_the_base_stays_in_eval(case, learner, build):
+    network = build(case, learner, **arguments_of(learner))
+    for mode in (network.train(), network.train(True), network.eval(), network.train(False)):
+        assert mode is network
+        assert not any(module.training for module in network.base.modules())
+    network.train()
+    own = [m for name, m in network.named_modules() if name and not name.startswith("base")]
+    assert all(module.training for module in own)
+    network.eval()
+    assert not any(module.training for module in network.modules())
+
+
+@every_combination_and_zero_shot
+def test_what_lies_in_front_of_the_first_learnable_tensor_runs_without_autograd(case, learner, build, pictures):
+    network = build(case, learner, upsampler=False, **arguments_of(learner)).train()
+    graphs: set[str] = set()
+
+    def note(name):
+        def hook(module, arguments, output):
+            outputs = output if isinstance(output, tuple | list) else [output]
+            if any(isinstance(value, torch.Tensor) and value.requires_grad for value in outputs):
+                graphs.add(name)
+
+        return hook
+
+    handles = [module.register_forward_hook(note(name)) for name, module in network.base.named_modules() if name]
+    network(pictures(case))
+    for handle in handles:
+        handle.remove()
+    prompts_text = bool(learner) and LEARNERS[learner].prompts_text
+    prompts_vision = bool(learner) and LEARNERS[learner].prompts_vision
+    text_modules = ("clip.text_model", "clip.text_projection", "decoder.film", "backbone.transformer")
+    vision_modules = ("clip.vision_model", "decoder.reduces", "backbone.visual")
+    assert any(name.startswith(text_modules) for name in graphs) == prompts_text
+    assert any(name.startswith(vision_modules) for name in graphs) == prompts_vision
+    assert bool(graphs) == bool(learner)
+    assert not [name for name in graphs if name.endswith(("token_embedding", "patch_embedding"))]
+
+
+@every_combination_and_zero_shot
+def test_eval_is_deterministic_and_keeps_nothing(case, learner, build, pictures):
+    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
+    with torch.no_grad():
+        first = network(image)
+        network(image.flip(0), ["cell", "disc"])
+        assert torch.equal(network(image), first)
+
+
+@every_combination_and_zero_shot
+def test_monai_tensors_give_the_same_logits(case, learner, build, pictures):
+    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
+    batch = MetaTensor(image, meta={"filename_or_obj": ["a.png", "b.png"]})
+    batch.is_batch = True
+    with torch.no_grad():
+        assert_near(torch.as_tensor(network(batch)).as_subclass(torch.Tensor), network(image))
+
+
+@every_combination_and_zero_shot
+def test_autocast_trains_and_stays_near_full_precision(case, learner, build, pictures):
+    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
+    exact = network(image).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(image)
+    logits.float().square().mean().backward()
+    assert_near(logits.float(), exact, 0.05)
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.requires_grad)
+
+
+@every_combination_and_zero_shot
+def test_a_traced_network_takes_any_batch_and_encodes_text_only_where_it_learns(
+    case, learner, build, pictures, tmp_path
+):
+    network = build(case, learner, **arguments_of(learner))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer points out every constant
+        convert_to_torchscript(network, tmp_path / "model.ts", inputs=[pictures(case, 1)], use_trace=True)
+    traced = torch.jit.load(tmp_path / "model.ts")
+    with torch.no_grad():
+        assert_near(traced(pictures(case, 3)), network(pictures(case, 3)))
+    looks_up_tokens = "aten::embedding(" in str(traced.inlined_graph)
+    assert looks_up_tokens == (bool(learner) and LEARNERS[learner].prompts_text)
+
+
+@every_combination
+def test_every_trainable_tensor_takes_part_at_the_deepest_depth(case, learner, build, pictures, tmp_path):
+    sizes = build(case, None).encoder_sizes()
+    kind = LEARNERS[learner]
+    depths = [sizes.text_layers] if kind.prompts_text else []
+    depths += [sizes.vision_layers] if kind.prompts_vision else []
+    network = build(case, learner, prompt_depth=min(depths)).train()
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = DistributedDataParallel(network)
+        for _ in range(2):  # the second pass raises when a parameter of the first had no gradient
+            parallel(pictures(case)).mean().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@every_network
+def test_several_networks_share_one_base(case, build, base_model_of):
+    networks = [build(case, learner) for learner in case.learners]
+    assert all(network.base is base_model_of(case).model for network in networks)
+
+
+@every_network
+def test_a_depth_beyond_the_shallower_encoder_is_refused(case, build):
+    for learner in case.learners:
+        with pytest.raises(ValueError, match=r"prompt_depth 99 .*outside 1\.\."):
+            build(case, learner, prompt_depth=99)
+
+
+@every_network
+def test_learners_for_a_missing_vision_transformer_are_refused(case, build):
+    if build(case).encoder_sizes().vision_layers is not None:
+        return
+    for learner in set(LEARNERS) - set(case.learners):
+        with pytest.raises(ValueError, match="vision transformer"):
+            build(case, learner)
+
+
+@every_network
+def test_unknown_learners_and_arguments_are_refused(case, build):
+    with pytest.raises(ValueError, match="unknown learner 'copo'"):
+        build(case, "copo")
+    with pytest.raises(ValueError, match=r"'coop' does not take shared_dim"):
+        build(case, "coop", shared_dim=3)
+
+
+@every_network
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 1, 64, 64), (1, 4, 64, 64), (1, 3, 64, 64, 64)])
+def test_images_of_another_kind_are_refused(case, shape, build):
+    with pytest.raises(ValueError, match=rf"image has shape \({shape[0]}, .*\(B, 3, H, W\)"):
+        build(case)(torch.zeros(shape))
+
+
+@every_network
+@pytest.mark.parametrize("axis", [0, 1])
+def test_sizes_that_the_network_cannot_cut_are_refused(case, axis, build):
+    size = [case.size, case.size]
+    size[axis] += 3
+    with pytest.raises(ValueError, match=rf"{size[0]}x{size[1]} is no multiple of .*{case.step}"):
+        build(case)(torch.zeros(1, 3, *size))
+
+
+@every_network
+@pytest.mark.parametrize("learner", ["coop", "cocoop"])
+def test_the_phrase_of_the_initializer_reaches_the_first_layer(case, learner, build):
+    network = build(case, learner, prompt_depth=2)
+    token_ids = [network.tokenizer.convert_tokens_to_ids(f"{word}</w>") for word in ("a", "photo", "of", "a")]
+    expected = network.embed_tokens(torch.tensor(token_ids))
+    assert torch.equal(network.learner.context[0], expected)
+    assert network.learner.context[1].std() < 3 * 0.02
+    gaussian = build(case, learner, prompt_depth=2, context_initializer=None).learner.context
+    assert not torch.isclose(gaussian[0], expected).any()
+    assert network.learner.context.requires_grad
