@@ -296,6 +296,9 @@ def _frozen_names(network: nn.Module) -> set[str]:
 def _drop_frozen(network: nn.Module, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
     for name in _frozen_names(network):
         state.pop(prefix + name, None)
+    versions = getattr(state, "_metadata", {})  # one entry a module, which would outweigh a small checkpoint
+    for name in [name for name in versions if f"{name}.".startswith(f"{prefix}base.")]:
+        del versions[name]
 
 
 def _refuse_base_weights(network: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import httpx
 from torch import nn
@@ -89,7 +89,8 @@ def from_folder_or_hub(pretrained: str, load: Callable[[str, bool], T]) -> T:
 
     Args:
         pretrained: folder or hub id.
-        load: called with ``pretrained`` and whether only local files may be used; raises OSError for what is missing.
+        load: called with a folder and True, or with a hub id and False: whether only local files may be used; raises
+            OSError for what is missing.
 
     Raises:
         FileNotFoundError: when ``pretrained`` is the path of a folder that does not exist, or one that lacks a file.
@@ -97,26 +98,27 @@ def from_folder_or_hub(pretrained: str, load: Callable[[str, bool], T]) -> T:
     """
     folder = Path(pretrained).expanduser()
     if pretrained and folder.is_dir():
-        _check_files(folder)
-        return load(str(folder), True)
+        return _load_folder(folder, load)
     if not pretrained or pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1:
         raise FileNotFoundError(
             f"the base model's folder {pretrained!r} does not exist; pass pretrained=FOLDER with {_CONTENT}, or a hub "
             "id."
         )
     try:
-        return load(pretrained, True)
-    except OSError:
+        # a folder of the cache and not the id, for which transformers' tokenizer asks the hub whatever it is told
+        return _load_folder(Path(snapshot_download(pretrained, local_files_only=True)), load)
+    except (OSError, HFValidationError):
         return _load_from_hub(pretrained, load)
 
 
-def _check_files(folder: Path) -> None:
+def _load_folder(folder: Path, load: Callable[[str, bool], T]) -> T:
     for alternatives in _FILES:
         if not any((folder / name).is_file() for name in alternatives):
             raise FileNotFoundError(
                 f"the base model's folder {str(folder)!r} has no {alternatives[0]}; pass pretrained=FOLDER with "
                 f"{_CONTENT}."
             )
+    return load(str(folder), True)
 
 
 def _load_from_hub(pretrained: str, load: Callable[[str, bool], T]) -> T:
