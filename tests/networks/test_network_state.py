@@ -53,6 +53,18 @@ def test_a_checkpoint_holds_what_trains_and_one_tensor_more(case, learner, upsam
     assert all(isinstance(value, torch.Tensor) for value in state.values())
 
 
+@every_network
+def test_a_checkpoint_file_has_nothing_else_of_the_base_in_it(case, build, tmp_path):
+    """Not even the version that PyTorch notes for each module."""
+    network = build(case, "coop")
+    versions = Wrapper(network, "module").state_dict()._metadata
+    assert {"module.learner", "module.upsampler"} <= set(versions)
+    assert not [name for name in versions if "base" in name]
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    learned = sum(parameter.nbytes for parameter in network.parameters() if parameter.requires_grad)
+    assert (tmp_path / "model.pt").stat().st_size < learned + 8_000
+
+
 @every_combination
 def test_the_identity_names_base_learner_and_classes(case, learner, build, base_model_of):
     identity = identity_of(trained(build, case, learner).state_dict())

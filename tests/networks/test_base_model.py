@@ -1,0 +1,219 @@
+"""Loading a published CLIPSeg: from a folder, from the hub's cache, and what is said when that fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import CLIPSegConfig, CLIPTextConfig, CLIPTextModel
+
+from monai_tunevlseg.networks import load_clipseg
+from monai_tunevlseg.networks.base_model import fingerprint
+
+
+@pytest.fixture
+def no_network(monkeypatch) -> list[object]:
+    """Refuse every connection, and collect where they were to go."""
+    attempts: list[object] = []
+
+    def refuse(*arguments, **_):
+        attempts.append(arguments)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return attempts
+
+
+@pytest.fixture
+def folder(tiny_clipseg_dir, tmp_path) -> Path:
+    """A copy of the tiny CLIPSeg, to be damaged."""
+    return shutil.copytree(tiny_clipseg_dir, tmp_path / "base")
+
+
+@pytest.fixture
+def hub_cache(monkeypatch, tmp_path) -> Path:
+    """An empty cache of the hub."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put_in_cache(cache: Path, hub_id: str, folder: Path) -> Path:
+    """Lay a model out as the hub's client does."""
+    model, commit = cache / f"models--{hub_id.replace('/', '--')}", "a" * 40
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text(commit)
+    return Path(shutil.copytree(folder, model / "snapshots" / commit))
+
+
+def change_weights(folder: Path, change) -> None:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_a_folder_is_loaded_without_the_network(folder, no_network):
+    base = load_clipseg(str(folder))
+    assert base.name == str(folder)
+    assert base.image_size == 32
+    assert base.tokenizer("polyp")["input_ids"][0] == base.tokenizer.bos_token_id
+    assert {parameter.dtype for parameter in base.model.parameters()} == {torch.float32}
+    assert no_network == []
+
+
+def test_a_relative_folder_and_a_home_folder_are_folders(folder, monkeypatch, no_network):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert load_clipseg("base").fingerprint == load_clipseg("~/base").fingerprint == load_clipseg("./base").fingerprint
+    assert no_network == []
+
+
+def test_half_precision_on_disk_becomes_float32(folder):
+    change_weights(folder, lambda weights: weights.update({k: v.half() for k, v in weights.items()}))
+    config = json.loads((folder / "config.json").read_text()) | {"dtype": "float16"}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert {parameter.dtype for parameter in load_clipseg(str(folder)).model.parameters()} == {torch.float32}
+
+
+def test_the_published_layout_is_the_same_model(folder, tiny_clipseg_dir, no_network):
+    """pytorch_model.bin, vocab.json and merges.txt, and a buffer that older versions saved."""
+    expected = load_clipseg(str(tiny_clipseg_dir))
+    weights = load_file(folder / "model.safetensors")
+    weights["clip.text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "vocab.json").write_text(json.dumps(tokenizer["vocab"]))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in tokenizer["merges"]))
+    (folder / "tokenizer.json").unlink()
+    actual = load_clipseg(str(folder))
+    assert actual.fingerprint == expected.fingerprint
+    for text in ("polyp", "A photo of a Lesion!", "Überraschung 🫀", "x" * 200):
+        assert actual.tokenizer(text)["input_ids"] == expected.tokenizer(text)["input_ids"]
+    assert no_network == []
+
+
+def test_the_fingerprint_is_that_of_the_weights_alone(folder, tiny_clipseg_dir):
+    original = load_clipseg(str(tiny_clipseg_dir)).fingerprint
+    assert load_clipseg(str(folder)).fingerprint == original
+    assert len(original) == 16
+    change_weights(folder, lambda weights: weights["decoder.film_add.bias"].view(-1)[3].add_(1e-6))
+    assert load_clipseg(str(folder)).fingerprint != original
+
+
+def test_the_fingerprint_sees_names_shapes_and_types():
+    layer = torch.nn.Linear(2, 3, bias=False)
+    with torch.no_grad():
+        layer.weight.zero_()
+    kinds = [layer, torch.nn.Linear(3, 2, bias=False), torch.nn.Sequential(layer), torch.nn.Linear(2, 3, bias=False)]
+    with torch.no_grad():
+        kinds[1].weight.zero_()
+        kinds[3].weight.zero_()
+    kinds[3].half()
+    assert len({fingerprint(kind) for kind in kinds}) == 4
+
+
+@pytest.mark.parametrize("path", ["/nowhere/base", "./nowhere", "~/nowhere", "a/b/c", ""])
+def test_a_missing_folder_is_named(path, no_network):
+    with pytest.raises(FileNotFoundError, match=rf"folder '{path}' does not exist; pass pretrained=FOLDER"):
+        load_clipseg(path)
+    assert no_network == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_file_is_named(name, folder, no_network):
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"base' has no {name}; pass pretrained=FOLDER"):
+        load_clipseg(str(folder))
+    assert no_network == []
+
+
+def test_an_empty_vocabulary_is_refused(folder):
+    """Without merges.txt transformers hands out a tokenizer that knows no word."""
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text("{}")
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    with pytest.raises(FileNotFoundError, match="has no tokenizer"):
+        load_clipseg(str(folder))
+
+
+def test_a_tokenizer_of_a_larger_vocabulary_is_refused(folder):
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] |= {f"word{number}": 5000 + number for number in range(50)}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ValueError, match=r"tokenizer of .* has \d+ tokens and its text encoder \d+"):
+        load_clipseg(str(folder))
+
+
+def test_another_kind_of_model_is_named(folder):
+    config = CLIPTextConfig(
+        vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+    )
+    CLIPTextModel(config).save_pretrained(folder)
+    with pytest.raises(ValueError, match="holds a model of type 'clip_text_model', not 'clipseg'"):
+        load_clipseg(str(folder))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weights: weights.pop("decoder.film_mul.weight"),
+        lambda weights: weights.update({"decoder.film_mul.weight": torch.zeros(3, 4)}),
+    ],
+    ids=["missing", "misshapen"],
+)
+def test_incomplete_weights_are_named(change, folder):
+    change_weights(folder, change)
+    with pytest.raises(ValueError, match=r"not a complete CLIPSeg: 1 weights .*\(decoder\.film_mul\.weight"):
+        load_clipseg(str(folder))
+
+
+def test_truncated_weights_name_the_folder(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"the weights of .*base' cannot be read"):
+        load_clipseg(str(folder))
+
+
+def test_a_damaged_configuration_is_named(folder):
+    (folder / "config.json").write_text("{")
+    with pytest.raises(OSError, match=r"base/config\.json' is not a valid JSON"):
+        load_clipseg(str(folder))
+
+
+def test_a_cached_model_is_loaded_without_the_network(folder, hub_cache, no_network):
+    put_in_cache(hub_cache, "someone/clipseg-tiny", folder)
+    base = load_clipseg("someone/clipseg-tiny")
+    assert base.name == "someone/clipseg-tiny"
+    assert base.fingerprint == load_clipseg(str(folder)).fingerprint
+    assert no_network == []
+
+
+@pytest.mark.parametrize("hub_id", ["CIDAS/clipseg-rd64", "clipseg", "not a valid id!"])
+def test_an_unreachable_hub_gets_one_message_that_says_what_to_pass(hub_id, hub_cache, no_network):
+    with pytest.raises(ConnectionError, match=rf"'{hub_id}' is not in the local cache.*pass pretrained=FOLDER"):
+        load_clipseg(hub_id)
+    assert len(no_network) <= 2  # once a process, the hub's client also looks up what it runs under
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "tokenizer.json"])
+def test_a_cache_with_a_hole_asks_the_hub_once(missing, folder, hub_cache, no_network):
+    """As an interrupted download leaves it."""
+    (put_in_cache(hub_cache, "someone/clipseg-tiny", folder) / missing).unlink()
+    with pytest.raises(ConnectionError, match=r"'someone/clipseg-tiny' is not in the local cache"):
+        load_clipseg("someone/clipseg-tiny")
+    assert 1 <= len(no_network) <= 2
+
+
+def test_the_default_configuration_is_the_published_size():
+    """What the tests of full size rely on."""
+    config = CLIPSegConfig()
+    assert (config.vision_config.hidden_size, config.text_config.hidden_size) == (768, 512)
+    assert (config.vision_config.num_hidden_layers, config.extract_layers) == (12, (3, 6, 9))

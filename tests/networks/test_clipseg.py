@@ -1,0 +1,275 @@
+"""CLIPSeg: equal to transformers without prompts, and to a naive reference with them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import naive_clipseg as naive
+import pytest
+import torch
+from network_cases import CASES, NetworkCase
+
+from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.networks import BaseModel, PromptTunedCLIPSeg
+from monai_tunevlseg.networks.clipseg import encode_image, encode_text
+
+CLIPSEG, REFINED = (case for case in CASES if case.network is PromptTunedCLIPSeg)
+TEXTS = ["polyp", "a photo of a red circle", "lesion!"]
+
+both_decoders = pytest.mark.parametrize("case", [CLIPSEG, REFINED], ids=lambda case: case.name)
+every_learner = pytest.mark.parametrize("learner", CLIPSEG.learners)
+every_depth = pytest.mark.parametrize("depth", [1, 2, 4], ids=["first", "middle", "all"])
+
+
+def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    assert actual.shape == expected.shape
+    return ((actual - expected).abs().max() / expected.abs().max()).item()
+
+
+def exact(network: PromptTunedCLIPSeg) -> PromptTunedCLIPSeg:
+    """Copy a network in double precision, with learned parts far from their start so that each of them shows."""
+    network = copy.deepcopy(network).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+    return network.requires_grad_(False)
+
+
+def contexts_of(network: PromptTunedCLIPSeg, image: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """P_0 .. P_{J-1} and P~_0 .. P~_{J-1} for one image (3, H, W)."""
+    learner = network.learner
+    if learner is None:
+        return [], []
+    layers, text = range(learner.prompt_depth), []
+    if learner.image_conditioned:
+        embedding = naive.image_embedding(network.base, image)[None]
+        text = [learner.text_context(layer, embedding)[0] for layer in layers]
+    elif learner.prompts_text:
+        text = [learner.text_context(layer) for layer in layers]
+    return text, [learner.visual_context(layer) for layer in layers] if learner.prompts_vision else []
+
+
+def naive_logits(network, image, text: str, faults: naive.Faults = naive.NONE) -> torch.Tensor:
+    """(H, W) for one image (3, H, W)."""
+    token_ids = network.tokenizer(text)["input_ids"]
+    return naive.segment(network.base, image, token_ids, *contexts_of(network, image), network.upsampler, faults)
+
+
+# --- without prompts: transformers ---
+
+
+@both_decoders
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_zero_shot_logits_are_those_of_transformers(case, scale, build, pictures):
+    network = build(case, None, upsampler=False, class_names=TEXTS).eval()
+    image = pictures(case, 2, case.size * scale, case.size * scale)
+    tokens = network.tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        logits = network(image)
+        for number in range(2):
+            expected = network.base(pixel_values=image[number].expand(3, -1, -1, -1), **tokens).logits
+            assert relative_error(logits[number], expected) < 1e-5
+        single = network(image[:1], ["lesion!"])
+        expected = network.base(pixel_values=image[:1], **network.tokenizer("lesion!", return_tensors="pt")).logits
+        assert relative_error(single[0, 0], expected.squeeze()) < 1e-5
+
+
+@both_decoders
+def test_the_end_of_text_of_the_published_configuration_is_understood(case, build, base_model_of, pictures):
+    """The release says that EOS is token 2, and means the token with the highest number."""
+    base = base_model_of(case)
+    published = BaseModel(base.name, copy.deepcopy(base.model), base.tokenizer, base.image_size, base.fingerprint)
+    published.model.clip.text_model.eos_token_id = 2
+    network = build(case, None, upsampler=False, base_model=published).eval()
+    tokens = network.tokenizer(["red circle", "polyp"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = published.model(pixel_values=pictures(case), **tokens).logits
+        assert relative_error(network(pictures(case), ["red circle", "polyp"])[:, 0], expected) < 1e-5
+
+
+@both_decoders
+@pytest.mark.parametrize(("rows", "columns"), [(4, 3), (2, 5), (1, 1)])
+def test_zero_shot_logits_of_any_size_are_those_of_the_reference(case, rows, columns, build, pictures):
+    """Transformers' decoder takes squares alone."""
+    network = exact(build(case, None, upsampler=False))
+    image = pictures(case, 1, rows * case.step, columns * case.step).double()
+    expected = naive_logits(network, image[0], "red circle")
+    assert relative_error(network(image, ["red circle"])[0, 0], expected) < 1e-9
+
+
+# --- with prompts: the naive reference ---
+
+
+@pytest.mark.parametrize("learner", [name for name in CLIPSEG.learners if LEARNERS[name].prompts_text])
+@every_depth
+def test_the_prompted_text_encoder_is_that_of_the_equations(learner, depth, build, pictures):
+    network = exact(build(CLIPSEG, learner, prompt_depth=depth, num_context=3))
+    images = pictures(CLIPSEG, 2, 16, 16).double()
+    token_ids = network.tokenize(["polyp", "a photo of a red circle"])
+    given = None
+    if network.learner.image_conditioned:
+        given = torch.stack([naive.image_embedding(network.base, image) for image in images])
+    pooled = encode_text(
+        network.base.clip.text_model, token_ids, network.tokenizer.eos_token_id, network.learner, given
+    )
+    actual = network.base.clip.text_projection(pooled)
+    for row, (tokens, image) in enumerate(zip(token_ids.tolist(), images, strict=True)):
+        expected = naive.text_embedding(network.base, tokens, contexts_of(network, image)[0])
+        assert relative_error(actual[row], expected) < 1e-9
+
+
+@pytest.mark.parametrize("learner", [None, *(name for name in CLIPSEG.learners if LEARNERS[name].prompts_vision)])
+@every_depth
+def test_the_prompted_vision_encoder_is_that_of_the_equations(learner, depth, build, pictures):
+    network = exact(build(CLIPSEG, learner, **({"prompt_depth": depth, "num_context": 3} if learner else {})))
+    images = pictures(CLIPSEG, 2, 16, 24).double()
+    layers = len(network.base.clip.vision_model.encoder.layers)
+    states = encode_image(network.base.clip.vision_model, images, network.learner, layers - 1)
+    assert len(states) == layers
+    for number, image in enumerate(images):
+        expected, end = naive.vision_states(network.base, image, contexts_of(network, image)[1])
+        assert end == 1 + 2 * 3
+        for state, reference in zip(states, expected, strict=True):
+            assert relative_error(state[number], torch.stack(reference)) < 1e-9
+
+
+@every_learner
+@pytest.mark.parametrize(
+    ("case", "depth", "upsampler"),
+    [(CLIPSEG, 1, True), (REFINED, 2, True), (CLIPSEG, 4, False)],
+    ids=["first", "middle-refined", "all-no_upsampler"],
+)
+def test_the_whole_network_is_that_of_the_reference(case, learner, depth, upsampler, build, pictures):
+    network = exact(build(case, learner, upsampler, prompt_depth=depth))
+    image = pictures(case, 1, case.step * 2, case.step * 3).double()
+    expected = torch.stack([naive_logits(network, image[0], text) for text in network.class_names])
+    assert relative_error(network(image)[0], expected) < 1e-9
+
+
+def test_every_image_and_text_of_a_batch_is_that_of_the_reference(build, pictures):
+    network = exact(build(CLIPSEG, "cocoop", prompt_depth=2))
+    images = pictures(CLIPSEG, 2, 16, 16).double()
+    texts = [["polyp", "a red circle"], ["lesion", "polyp"]]
+    logits = network(images, texts)
+    for number, row in enumerate(texts):
+        for column, text in enumerate(row):
+            assert relative_error(logits[number, column], naive_logits(network, images[number], text)) < 1e-9
+
+
+ONE_FAULT_EACH = [
+    ("coop", naive.Faults(not_causal=True)),
+    ("coop", naive.Faults(context_before_sos=True)),
+    ("coop", naive.Faults(context_reversed=True)),
+    ("coop", naive.Faults(eos_not_moved=True)),
+    ("coop", naive.Faults(layers_too_deep=1)),
+    ("coop", naive.Faults(layers_too_deep=-1)),
+    ("vpt", naive.Faults(context_after_norm=True)),
+    ("vpt", naive.Faults(layers_too_deep=1)),
+    ("vpt", naive.Faults(layers_too_deep=-1)),
+    ("vpt", naive.Faults(taps_before_replacement=True)),
+    ("vpt", naive.Faults(context_not_through_decoder=True)),
+    ("vpt", naive.Faults(context_before_patches=True)),
+    ("vpt", naive.Faults(zero_padding=True)),
+]
+
+
+def fault_name(fault: naive.Faults) -> str:
+    return next(f"{name}={value}" for name, value in vars(fault).items() if value)
+
+
+@pytest.mark.parametrize(
+    ("learner", "fault"), ONE_FAULT_EACH, ids=[f"{learner}-{fault_name(fault)}" for learner, fault in ONE_FAULT_EACH]
+)
+def test_the_comparison_notices_a_fault(learner, fault, build, pictures):
+    network = exact(build(CLIPSEG, learner, prompt_depth=3))
+    image = pictures(CLIPSEG, 1, 16, 24).double()
+    faulty = naive_logits(network, image[0], "red circle", fault)
+    assert relative_error(network(image, ["red circle"])[0, 0], faulty) > 1e-4
+
+
+def test_every_fault_is_tried():
+    tried = {name for _, fault in ONE_FAULT_EACH for name, value in vars(fault).items() if value}
+    assert tried == set(vars(replace(naive.NONE)))
+
+
+def test_turning_the_learner_off_restores_the_base(build, pictures):
+    network = build(CLIPSEG, "maple", upsampler=False, prompt_depth=3).eval()
+    zero_shot = build(CLIPSEG, None, upsampler=False).eval()
+    network.learner = None
+    with torch.no_grad():
+        assert torch.equal(network(pictures(CLIPSEG)), zero_shot(pictures(CLIPSEG)))
+
+
+# --- initialisation ---
+
+
+def features_of(network: PromptTunedCLIPSeg, text: str) -> torch.Tensor:
+    with torch.no_grad():
+        return network.encode_text(network.tokenize([text]), None)["embedding"]
+
+
+@pytest.mark.parametrize("word", ["polyp", "red circle", "Überraschung"])
+def test_an_untouched_coop_says_a_photo_of_a(word, build):
+    coop, plain = build(CLIPSEG, "coop", prompt_depth=1), build(CLIPSEG, None)
+    expected = features_of(plain, f"a photo of a {word}")
+    assert relative_error(features_of(coop, word), expected) < 1e-5
+    assert relative_error(features_of(coop, word), features_of(plain, word)) > 0.01
+    gaussian = build(CLIPSEG, "coop", prompt_depth=1, context_initializer=None)
+    assert relative_error(features_of(gaussian, word), expected) > 0.01
+
+
+def test_a_phrase_as_long_as_the_context_is_said_in_full(build):
+    coop = build(CLIPSEG, "coop", prompt_depth=1, num_context=2, context_initializer="red lesion")
+    assert relative_error(features_of(coop, "polyp"), features_of(build(CLIPSEG, None), "red lesion polyp")) < 1e-5
+
+
+# --- what forward may not waste ---
+
+
+def calls_of_layers(network: PromptTunedCLIPSeg, image: torch.Tensor) -> list[list[int]]:
+    """Batch sizes of all calls of each vision layer."""
+    calls: list[list[int]] = []
+    for layer in network.base.clip.vision_model.encoder.layers:
+        calls.append([])
+        handle = layer.register_forward_hook(lambda module, inputs, output, seen=calls[-1]: seen.append(len(inputs[0])))
+        handles.append(handle)
+    with torch.no_grad():
+        network(image)
+    while handles:
+        handles.pop().remove()
+    return calls
+
+
+handles: list[torch.utils.hooks.RemovableHandle] = []
+
+
+@pytest.mark.parametrize("learner", [None, *CLIPSEG.learners])
+def test_one_vision_pass_for_nineteen_classes_and_none_behind_the_last_tap(learner, build, pictures):
+    names = [f"class {number}" for number in range(19)]
+    network = build(CLIPSEG, learner, class_names=names, **({"prompt_depth": 4} if learner else {})).eval()
+    needs_all = bool(learner) and LEARNERS[learner].image_conditioned
+    assert calls_of_layers(network, pictures(CLIPSEG, 2)) == [[2]] * 4 + ([[2]] if needs_all else [[]])
+
+
+@pytest.mark.parametrize("learner", [None, *CLIPSEG.learners])
+def test_the_decoder_reads_each_tap_once_an_image(learner, build, pictures):
+    network = build(CLIPSEG, learner).eval()
+    rows: list[int] = []
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+        for module in network.base.decoder.reduces
+    ]
+    with torch.no_grad():
+        network(pictures(CLIPSEG, 2))
+    for hook in hooks:
+        hook.remove()
+    assert rows == [2, 2, 2]
+
+
+def test_the_case_list_holds_the_published_kinds_of_decoder(base_model_of):
+    kinds: dict[bool, NetworkCase] = {}
+    for case in (CLIPSEG, REFINED):
+        kinds[base_model_of(case).model.config.use_complex_transposed_convolution] = case
+    assert kinds == {False: CLIPSEG, True: REFINED}

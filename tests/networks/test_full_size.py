@@ -1,0 +1,73 @@
+"""The published size, ViT-B/16: what fits, what a checkpoint weighs. Only what is read has memory; the rest is meta."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+from monai_tunevlseg.learners import LEARNERS, complete_arguments
+from monai_tunevlseg.networks import BaseModel, PromptTunedCLIPSeg, load_clipseg
+
+DEEPEST_OF_THE_PAPER = 11
+
+
+@pytest.fixture(scope="module")
+def full_size(tiny_clipseg_dir) -> BaseModel:
+    """CLIPSeg as published, with memory for the token embeddings alone."""
+    with torch.device("meta"):
+        model = CLIPSegForImageSegmentation(CLIPSegConfig())
+    embedding = model.clip.text_model.embeddings.token_embedding.to_empty(device="cpu")
+    torch.nn.init.normal_(embedding.weight)
+    return BaseModel("CIDAS/clipseg-rd64", model, load_clipseg(str(tiny_clipseg_dir)).tokenizer, 352, "0" * 16)
+
+
+def learned(network: PromptTunedCLIPSeg) -> int:
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+@pytest.mark.parametrize("learner", list(LEARNERS))
+def test_every_learner_takes_the_deepest_depth_of_the_paper(learner, full_size):
+    arguments = {"prompt_depth": DEEPEST_OF_THE_PAPER}
+    if "context_initializer" in complete_arguments(learner, {}):
+        arguments["context_initializer"] = None  # meta tensors have no values to copy
+    with torch.device("meta"):  # the eleven transformer blocks of SharedAttention alone are 430 MB
+        network = PromptTunedCLIPSeg(full_size, ["polyp"], learner, arguments)
+    assert network.learner.prompt_depth == DEEPEST_OF_THE_PAPER
+    for layer in range(DEEPEST_OF_THE_PAPER):
+        if network.learner.prompts_vision:
+            assert network.learner.visual_context(layer).shape == (4, 768)
+        if network.learner.prompts_text:
+            embedding = torch.empty(2, 512, device="meta") if network.learner.image_conditioned else None
+            assert network.learner.text_context(layer, embedding).shape[-2:] == (4, 512)
+
+
+@pytest.mark.parametrize("nhead", [16, 20, 32])
+def test_the_papers_numbers_of_heads_divide_the_width(nhead, full_size):
+    network = PromptTunedCLIPSeg(full_size, ["polyp"], "shared_attention", {"nhead": nhead})
+    assert network.learner.context.shape == (1, 4, 1280)
+
+
+def test_a_number_of_heads_that_does_not_divide_it_is_refused_with_the_width(full_size):
+    with pytest.raises(ValueError, match=r"nhead 24 .*width 1280 \(text 512 \+ vision 768\)"):
+        PromptTunedCLIPSeg(full_size, ["polyp"], "shared_attention", {"nhead": 24})
+
+
+@pytest.mark.parametrize("learner", ["coop", "cocoop", "maple"])
+def test_the_phrase_is_looked_up_at_full_size(learner, full_size):
+    network = PromptTunedCLIPSeg(full_size, ["polyp"], learner, {"prompt_depth": 2})
+    assert network.learner.context.shape == (2, 4, 512)
+    assert network.learner.context[0].std() > 0.5  # the embeddings above are normal(0, 1)
+
+
+def test_the_checkpoint_of_the_deepest_vpt_is_small(full_size, tmp_path):
+    network = PromptTunedCLIPSeg(full_size, ["polyp"], "vpt", {"prompt_depth": DEEPEST_OF_THE_PAPER})
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    assert learned(network) == 11 * 4 * 768 + (64 * 25 + 1) + 1
+    assert 4 * learned(network) < (tmp_path / "model.pt").stat().st_size < 300_000
+
+
+def test_the_checkpoint_of_coop_is_smaller_still(full_size, tmp_path):
+    network = PromptTunedCLIPSeg(full_size, ["polyp"], "coop", {"prompt_depth": 1})
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    assert (tmp_path / "model.pt").stat().st_size < 30_000

@@ -1,0 +1,139 @@
+"""Texts: what is a class name, how it becomes tokens, and what never gets cut."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from network_cases import CASES, every_network
+
+NETWORK = CASES[0]
+LONG = "polyp " * 200
+
+texts = st.text(min_size=1, max_size=300).filter(lambda text: text.strip() and "<|" not in text)
+few_examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def ends(token_ids: torch.Tensor, eos: int) -> list[int]:
+    """Position of the first EOS of each row."""
+    return [row.index(eos) for row in token_ids.tolist()]
+
+
+@few_examples
+@given(batch=st.lists(texts, min_size=1, max_size=4), num_context=st.integers(1, 74))
+def test_any_text_has_one_start_one_end_and_room_for_the_context(build, batch, num_context):
+    network = build(NETWORK, "coop", num_context=num_context)
+    sos, eos = network.tokenizer.bos_token_id, network.tokenizer.eos_token_id
+    token_ids = network.tokenize(batch)
+    assert token_ids.shape[0] == len(batch)
+    assert token_ids.shape[1] + num_context <= 77
+    for row, end in zip(token_ids.tolist(), ends(token_ids, eos), strict=True):
+        assert row[0] == sos
+        assert sos not in row[1:]
+        assert set(row[end:]) == {eos}  # the tokenizer pads with EOS
+        assert end >= 2  # a word is left
+
+
+@few_examples
+@given(text=texts)
+def test_any_text_is_segmented(build, text):
+    network = build(NETWORK, "coop").eval()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 3, 8, 8), [text]).isfinite().all()
+
+
+@every_network
+@pytest.mark.parametrize("num_context", [1, 4, 74])
+def test_words_are_cut_and_the_end_never(case, num_context, build):
+    network = build(case, "coop", num_context=num_context)
+    token_ids = network.tokenize([LONG, "polyp"])
+    assert token_ids.shape == (2, 77 - num_context)
+    assert ends(token_ids, network.tokenizer.eos_token_id) == [76 - num_context, 2]
+
+
+@every_network
+@pytest.mark.parametrize("learner", [None, "coop"])
+def test_what_was_cut_does_not_matter(case, learner, build, pictures):
+    network = build(case, learner).eval()
+    fitting = " ".join(["polyp"] * (75 if learner is None else 71))
+    with torch.no_grad():
+        whole, cut = (network(pictures(case, 1), [text]) for text in (fitting, LONG + "lesion"))
+        shorter = network(pictures(case, 1), [fitting.removesuffix(" polyp")])
+    assert torch.equal(whole, cut)
+    assert not torch.equal(whole, shorter)
+
+
+@every_network
+def test_without_textual_context_all_positions_belong_to_the_words(case, build):
+    for learner in [None, *(name for name in case.learners if name == "vpt")]:
+        network = build(case, learner)
+        assert network.tokenize([LONG]).shape == (1, 77)
+
+
+@every_network
+@pytest.mark.parametrize("num_context", [75, 76, 77, 500])
+def test_a_context_that_leaves_no_room_for_a_word_is_refused(case, num_context, build):
+    with pytest.raises(ValueError, match=rf"num_context {num_context} leaves no room.*at most 74"):
+        build(case, "coop", num_context=num_context)
+
+
+@every_network
+def test_case_and_outer_blanks_do_not_matter(case, build):
+    network = build(case)
+    first, second = network.tokenize(["Red Circle", "  red   circle "])
+    assert torch.equal(first, second)
+
+
+@every_network
+@pytest.mark.parametrize("bad", ["", " ", "\t\n", "\u2003", None, 3, ["polyp"]])
+def test_an_empty_class_name_is_refused_by_name(case, bad, build, pictures):
+    with pytest.raises(ValueError, match=r"class_names .*has an empty text"):
+        build(case, class_names=["polyp", bad])
+    network = build(case)
+    with pytest.raises(ValueError, match=r"text .*has an empty text"):
+        network(pictures(case), [["polyp", bad], ["polyp", "polyp"]])
+
+
+@every_network
+@pytest.mark.parametrize("bad", [[], (), "polyp", None, ""])
+def test_class_names_are_a_list_with_something_in_it(case, bad, build):
+    with pytest.raises(ValueError, match="class_names must be a non-empty list of texts"):
+        build(case, class_names=bad)
+
+
+@every_network
+def test_class_names_are_copied(case, build):
+    names = ["polyp"]
+    network = build(case, class_names=names)
+    names.append("lesion")
+    assert network.class_names == ["polyp"]
+
+
+@every_network
+@pytest.mark.parametrize("text", ["polyp", "ab", [], ["polyp"], ["polyp"] * 3, [["polyp"]]])
+def test_the_number_of_texts_must_be_that_of_the_images(case, text, build, pictures):
+    with pytest.raises(ValueError, match="one entry for each of the 2 images"):
+        build(case)(pictures(case), text)
+
+
+@every_network
+@pytest.mark.parametrize("text", [[["polyp", "lesion"], ["polyp"]], ["polyp", ["polyp", "lesion"]]])
+def test_every_image_needs_as_many_texts(case, text, build, pictures):
+    with pytest.raises(ValueError, match="every image needs as many"):
+        build(case)(pictures(case), text)
+
+
+@every_network
+@pytest.mark.parametrize("text", [[[], []], [["polyp"], []]])
+def test_an_image_without_texts_is_refused(case, text, build, pictures):
+    with pytest.raises(ValueError, match="text must be a non-empty list"):
+        build(case)(pictures(case), text)
+
+
+@every_network
+def test_the_same_class_twice_gives_the_same_channel_twice(case, build, pictures):
+    network = build(case, "coop", class_names=["polyp", "lesion", "polyp"]).eval()
+    with torch.no_grad():
+        logits = network(pictures(case))
+    torch.testing.assert_close(logits[:, 0], logits[:, 2])
