@@ -1,7 +1,7 @@
 """Synthetic scenes of coloured shapes with phrases and their masks: what the tiny base models learn language from.
 
 A scene holds 1-4 coloured shapes that may hide one another, neutral (grey, black, white) shapes that no phrase names,
-and a background of low saturation. Scene number `index` of a seed is always the same.
+and a background that is mostly of low saturation. Scene number `index` of a seed is always the same.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ Booleans = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Phrase:
-    """What a text asks for: a colour, a shape, both, or every coloured shape (`object`)."""
+    """What a text asks for: a colour, a shape, both, or every coloured shape, by any noun that names no shape."""
 
     colour: str | None = None
     shape: str | None = None
+    noun: str = "object"
 
     def __str__(self) -> str:
-        words = [self.colour, self.shape or "object"]
+        words = [self.colour, self.shape or self.noun]
         return " ".join(word for word in words if word)
 
     def names(self, colour: str, shape: str) -> bool:
@@ -83,12 +84,13 @@ def render_scene(index: int, seed: int = 0) -> Scene:
         raise ValueError(f"render_scene got index {index} and seed {seed}; give numbers of 0 or more.")
     rng = np.random.default_rng((seed, index))
     image = _background(rng)
+    surroundings = image.mean(axis=(1, 2))
     owner = np.full((SIZE, SIZE), -1, np.int8)
     kinds: list[tuple[str, str]] = []
     for neutral in _painting_order(rng):
         shape = SHAPES[rng.integers(len(SHAPES))]
         colour = None if neutral else list(COLOURS)[rng.integers(len(COLOURS))]
-        covered = _paint(image, shape, _fill(colour, rng), rng)
+        covered = _paint(image, shape, _fill(colour, surroundings, rng), rng)
         owner[covered] = -1 if colour is None else len(kinds)
         if colour is not None:
             kinds.append((colour, shape))
@@ -139,12 +141,16 @@ def _painting_order(rng: np.random.Generator) -> list[bool]:
     return [bool(item) for item in order]
 
 
-def _fill(colour: str | None, rng: np.random.Generator) -> Floats:
-    """Draw the RGB fill of a shape; None draws a neutral one."""
-    if colour is None:
-        return _rgb(rng.random(), rng.uniform(0.0, 0.1), rng.uniform(0.05, 0.95))
-    hue = (COLOURS[colour] + rng.uniform(-12, 12)) / 360
-    return _rgb(hue % 1.0, rng.uniform(0.55, 1.0), rng.uniform(0.5, 1.0))
+def _fill(colour: str | None, surroundings: Floats, rng: np.random.Generator) -> Floats:
+    """Draw the RGB fill of a shape that can be told from its surroundings; None draws a neutral one."""
+    while True:
+        if colour is None:
+            fill = _rgb(rng.random(), rng.uniform(0.0, 0.1), rng.uniform(0.05, 0.95))
+        else:
+            hue = (COLOURS[colour] + rng.uniform(-12, 12)) / 360
+            fill = _rgb(hue % 1.0, rng.uniform(0.55, 1.0), rng.uniform(0.5, 1.0))
+        if np.abs(fill - surroundings).max() > 0.2:
+            return fill
 
 
 def _rgb(hue: float, saturation: float, value: float) -> Floats:
@@ -193,7 +199,9 @@ def _distance(shape: str, x: Floats, y: Floats, radius: np.float32) -> Floats:
 
 def _background(rng: np.random.Generator) -> Floats:
     """Draw a (3, 96, 96) background: plain, a gradient, or smooth noise of one of several grains."""
-    first, second = (_rgb(rng.random(), rng.uniform(0, 0.3), rng.uniform(0.05, 0.95)) for _ in range(2))
+    hue, saturation = rng.random(), 0.9 if rng.random() < 0.35 else 0.3
+    hues = (hue, (hue + rng.uniform(-0.1, 0.1)) % 1.0) if saturation > 0.5 else rng.random(2)
+    first, second = (_rgb(h, rng.uniform(0, saturation), rng.uniform(0.05, 0.95)) for h in hues)
     kind = rng.random()
     if kind < 0.2:
         blend: Floats = np.zeros((SIZE, SIZE), np.float32)

@@ -7,15 +7,19 @@ from transformers import CLIPTokenizer
 
 from monai_tunevlseg.demo.scenes import COLOURS, SHAPES
 
-__all__ = ["CONTEXT_LENGTH", "WORDS", "build_tokenizer"]
+__all__ = ["CONTEXT_LENGTH", "NOUNS", "WORDS", "build_tokenizer"]
 
 CONTEXT_LENGTH = 77
 """Most tokens in a text, with those of start and end."""
 
-WORDS: tuple[str, ...] = (
-    *("a", "an", "the", "photo", "image", "of", "in", "and", "with", "object", *COLOURS, *SHAPES),
+NOUNS: tuple[str, ...] = (
     *("lesion", "polyp", "tumor", "ulcer", "wound", "nodule", "mass", "cell", "skin", "foot", "breast", "chest"),
     *("left", "right", "ventricle", "ventricular", "atrium", "cavity", "myocardium", "lung", "optic", "cup", "disc"),
+)
+"""Words of class names; the base models learn no more of them than that they mean some object."""
+
+WORDS: tuple[str, ...] = (
+    *("a", "an", "the", "photo", "image", "of", "in", "and", "with", "object", *COLOURS, *SHAPES, *NOUNS),
 )
 """Words that are one token each; every other text is cut into shorter pieces, single bytes in the end."""
 
