@@ -27,7 +27,7 @@ NUM_NEW_IMAGES = 8  # of the test part, handed to inference as a folder of image
 # what suits six small layers and so few small pictures; the bundles' defaults suit full-size models
 HYPERPARAMETERS = {
     "prompt_depth": 6,
-    "learning_rate": 0.005,
+    "learning_rate": 0.002,
     "batch_size": 16,
     "effective_batch_size": 16,
     "cache_rate": 1.0,
@@ -65,16 +65,17 @@ def run_demo(bundle_root: Path, model: str, dataset: str, output_dir: Path) -> D
 
     Raises:
         FileNotFoundError: when there is no such bundle.
+        ValueError: when there is no such dataset or embedded model.
         RuntimeError: when a run of the bundle fails; names its log.
     """
-    class_names = list(DEMO_DATASETS[dataset].class_names)
+    class_names, pretrained = list(DEMO_DATASETS[dataset].class_names), demo_model(model)
     if not bundle_root.is_dir():
         raise FileNotFoundError(f"there is no bundle {bundle_root}; run the demo in the root of the repository.")
     shutil.rmtree(output_dir, ignore_errors=True)
     console = Console(soft_wrap=True)
     data = write_demo_dataset(dataset, output_dir / "data", num_images=NUM_IMAGES)
     new_images = _copy_test_images(data, output_dir / "new_images")
-    common = {"pretrained": demo_model(model), "class_names": class_names} | HYPERPARAMETERS
+    common = {"pretrained": pretrained, "class_names": class_names} | HYPERPARAMETERS
     checkpoint = output_dir / "models" / "model.pt"
 
     def start(config: str, name: str, **overrides: object) -> _Run:

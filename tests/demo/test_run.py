@@ -1,0 +1,57 @@
+"""The demo's own parts; `.ci/run` runs the whole."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
+from monai_tunevlseg.demo.overview import draw_overview
+from monai_tunevlseg.demo.run import _checkpoint_size, _copy_test_images, _Run, run_demo
+
+
+@pytest.mark.parametrize("name", list(DEMO_DATASETS))
+def test_overview_shows_images_truth_and_both_predictions(tmp_path, name):
+    data = write_demo_dataset(name, tmp_path / "data", num_images=16)
+    images = _copy_test_images(data, tmp_path / "new_images")
+    assert len(list(images.iterdir())) == 2
+    for folder in ("predictions", "predictions_zero_shot"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "masks").symlink_to(data / "masks")
+    picture = Image.open(draw_overview(tmp_path, len(DEMO_DATASETS[name].class_names)))
+    width, height = picture.size
+    assert width > height > 300  # two rows of four columns
+
+
+def test_checkpoint_size_counts_what_trains(tmp_path):
+    state = {"learner.context": torch.zeros(2, 3), "_extra_state": torch.zeros(100, dtype=torch.uint8)}
+    torch.save(state, tmp_path / "model.pt")
+    assert _checkpoint_size(tmp_path / "model.pt") == (6, (tmp_path / "model.pt").stat().st_size)
+
+
+def test_failed_run_names_its_log(tmp_path):
+    console = Console(file=io.StringIO())
+    run = _Run(tmp_path, "train", {}, tmp_path / "training.log", console)
+    with pytest.raises(RuntimeError, match=r"train run failed; its log is .*training\.log"):
+        run.wait()
+    assert (tmp_path / "training.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("bundle", "model", "dataset", "error", "message"),
+    [
+        ("nowhere", "clipseg", "echo", FileNotFoundError, "root of the repository"),
+        (".", "clipsex", "echo", ValueError, "'clipsex' is embedded"),
+        (".", "clipseg", "ultrasond", ValueError, "did you mean 'ultrasound'"),
+    ],
+)
+def test_bad_choices_are_named_before_anything_is_replaced(tmp_path, bundle, model, dataset, error, message):
+    kept = tmp_path / "out" / "kept"
+    kept.mkdir(parents=True)
+    with pytest.raises(error, match=message):
+        run_demo(tmp_path / bundle, model, dataset, tmp_path / "out")
+    assert kept.exists()
