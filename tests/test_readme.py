@@ -1,0 +1,102 @@
+"""README's commands and snippets, run as they are written but for folders and sizes."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from monai_tunevlseg.data.demo import write_demo_dataset
+from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.networks import Upsampler
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+# but for the folders that a run writes
+PATHS = sorted(set(re.findall(r"`((?:monai_tunevlseg|configs|docs)/[\w/.]*)`", README)))
+
+
+def _block(language: str, after: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", README[README.index(after) :], re.DOTALL)
+    assert found, f"README has no {language} block after {after!r}"
+    return found[1]
+
+
+def test_own_data_commands_run(tmp_path):
+    data = write_demo_dataset("endoscopy", tmp_path / "data", num_images=10)
+    (data / "splits.json").unlink()
+    bundle = tmp_path / "bundle"
+    shutil.copytree(ROOT / "bundles" / "clipseg_vpt", bundle, ignore=shutil.ignore_patterns("models", "eval", "output"))
+    quick = "--pretrained monai_tunevlseg/demo/clipseg --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"
+    lines = [line for line in _block("sh", "<!-- own data -->").splitlines() if line.startswith("python")]
+    assert len(lines) == 3
+    for line in lines:
+        line = line.replace("NEW_IMAGES", str(data / "images")).replace("DIR", str(data))
+        command = shlex.split(line.replace("bundles/clipseg_vpt", str(bundle)) + " " + quick)
+        finished = subprocess.run(
+            [sys.executable, *command[1:]], cwd=ROOT, capture_output=True, text=True, env=os.environ, check=False
+        )
+        assert finished.returncode == 0, finished.stderr[-2000:]
+    assert (bundle / "models" / "model.pt").is_file()
+    assert (bundle / "eval" / "metrics.json").is_file()
+    assert (bundle / "eval" / "splits.json").is_file()
+    assert len(list((bundle / "output" / "masks").iterdir())) == 10
+
+
+def test_python_snippet_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names = {"image": torch.zeros(2, 3, 96, 96)}
+    exec(_block("python", "From Python"), names)
+    assert names["logits"].shape == (2, 1, 96, 96)
+
+
+def test_own_data_commands_are_those_of_all_bundles():
+    assert all((ROOT / "bundles" / name).is_dir() for name in set(re.findall(r"bundles/(clipseg_\w+)", README)))
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)", README))))
+def test_make_targets_exist(target):
+    finished = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_named_paths_exist(path):
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("learner", list(LEARNERS))
+def test_learner_table_has_every_learner_with_its_size(learner):
+    """At the bundles' defaults and CLIPSeg's full widths: text 512, vision 768, 12 layers, decoder 64."""
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "bundles" / f"clipseg_{learner}" / "configs" / "train.yaml"))
+    arguments = parser.get_parsed_content("learner_arguments")
+    kind = LEARNERS[learner]
+    trained = torch.nn.ModuleDict(
+        {
+            "learner": kind(text_dim=512, vision_dim=768, image_embed_dim=512, num_layers=12, **arguments),
+            "upsampler": Upsampler(64),
+        }
+    )
+    file = io.BytesIO()
+    torch.save(trained.state_dict(), file)
+    size = file.tell() / 1000
+    count = sum(parameter.numel() for parameter in trained.parameters())
+    row = re.search(rf"\| `clipseg_{learner}` \| {kind.__name__} \|.*\| ([\d,]+) \| ([\d.]+) (kB|MB) \|", README)
+    assert row and int(row[1].replace(",", "")) == count
+    assert float(row[2]) * (1 if row[3] == "kB" else 1000) == pytest.approx(size, rel=0.03)
+
+
+def test_pictures_exist():
+    assert all((ROOT / path).is_file() for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README))
