@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from monai_tunevlseg.learners import LEARNERS, PromptLearner, TextContextLearner, complete_arguments
@@ -115,13 +116,16 @@ class PromptTunedNetwork(nn.Module, ABC):
                 strings for k texts per image.
 
         Returns:
-            logits, (B, K, H, W), (B, 1, H, W) or (B, k, H, W).
+            logits, (B, K, H, W), (B, 1, H, W) or (B, k, H, W); with the image's meta data when it has them.
 
         Raises:
             ValueError: when the shape of the image, the number of texts or a text itself does not fit.
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
+        if isinstance(image, MetaTensor):  # which costs time in every operation, and matters to none
+            logits = self.forward(image.as_tensor(), text)
+            return MetaTensor(logits).copy_meta_from(image)
         texts, index = self._indexed_texts(text, image)
         image_features, image_embedding = self.encode_image(image)
         return self.decode(image_features, self._text_features_per_image(texts, index, image_embedding))

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from monai.data import MetaTensor
+from monai.data import MetaTensor, decollate_batch
 from monai.networks.utils import convert_to_torchscript
 from network_cases import every_combination, every_combination_and_zero_shot, every_network
 from torch.nn.parallel import DistributedDataParallel
@@ -233,12 +233,16 @@ def test_eval_is_deterministic_and_keeps_nothing(case, learner, build, pictures)
 
 
 @every_combination_and_zero_shot
-def test_monai_tensors_give_the_same_logits(case, learner, build, pictures):
-    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
-    batch = MetaTensor(image, meta={"filename_or_obj": ["a.png", "b.png"]})
+def test_monai_tensors_give_the_same_logits_and_keep_their_meta_data(case, learner, build, pictures):
+    network, image = build(case, learner, **arguments_of(learner)), pictures(case)
+    batch = MetaTensor(image, meta={"filename_or_obj": ["a.png", "b.png"], "affine": torch.eye(4).repeat(2, 1, 1)})
     batch.is_batch = True
-    with torch.no_grad():
-        assert_near(torch.as_tensor(network(batch)).as_subclass(torch.Tensor), network(image))
+    logits = network.eval()(batch)
+    assert isinstance(logits, MetaTensor)
+    assert [item.meta["filename_or_obj"] for item in decollate_batch(logits)] == ["a.png", "b.png"]
+    assert_near(logits.as_tensor(), network(image))
+    logits.mean().backward()
+    assert network.upsampler.residual_factor.grad is not None
 
 
 @every_combination_and_zero_shot
