@@ -164,19 +164,19 @@ def _canvas(rng: np.random.Generator) -> _Canvas:
 def draw_ultrasound(rng: np.random.Generator) -> tuple[Floats, Labels]:
     """Draw grey layered tissue under speckle that darkens with depth, and one hypoechoic lesion."""
     canvas = _canvas(rng)
-    tissue = 0.3 + 0.3 * canvas.noise(int(rng.integers(6, 14)), 3) + 0.25 * canvas.noise(5, 5)
+    tissue = 0.2 + 0.35 * canvas.noise(int(rng.integers(6, 14)), 3) + 0.35 * canvas.noise(6, 6)
     centre = (rng.uniform(0.25, 0.75), rng.uniform(0.3, 0.7))
     radii = (rng.uniform(0.12, 0.26), rng.uniform(0.1, 0.2))
     relative = canvas.blob(centre, radii, rng.uniform(-0.5, 0.5), 0.2)
     inside = _inside(relative, rng.uniform(0.15, 0.4))
-    lesion = rng.uniform(0.15, 0.3) * (0.7 + 0.6 * canvas.noise(6, 6))
+    lesion = rng.uniform(0.15, 0.28) * (0.7 + 0.6 * canvas.noise(6, 6))
     image = tissue + inside * (lesion - tissue)
     column = np.clip(1.5 - 2 * np.abs(canvas.x - centre[0]) / radii[0], 0, 1)
     below = np.clip((canvas.y - centre[1]) / radii[1], 0, 1) * column * (1 - inside)
     image = image * (1 + np.float32(rng.uniform(-0.4, 0.35)) * below)  # a shadow or an enhancement behind the lesion
-    for _ in range(rng.integers(0, 3)):  # dark bands of lost contact, which are no lesion
+    for _ in range(rng.integers(0, 4)):  # dark bands of lost contact, which are no lesion
         image = image * (1 - rng.uniform(0.2, 0.5) * np.exp(-(((canvas.x - rng.random()) / 0.05) ** 2)))
-    image = image * (1.15 - rng.uniform(0.2, 0.6) * canvas.y) * canvas.speckle(rng.uniform(0.4, 0.8))
+    image = image * (1.15 - rng.uniform(0.2, 0.6) * canvas.y) * canvas.speckle(rng.uniform(0.7, 1.0))
     return np.clip(image, 0, 1).astype(np.float32), (relative < 1).astype(np.uint8)
 
 
