@@ -10,7 +10,6 @@ import torch
 from monai.data import MetaTensor, decollate_batch
 from monai.networks.utils import convert_to_torchscript
 from network_cases import every_combination, every_combination_and_zero_shot, every_network
-from torch.nn.parallel import DistributedDataParallel
 
 from monai_tunevlseg.learners import LEARNERS
 
@@ -272,19 +271,17 @@ def test_a_traced_network_takes_any_batch_and_encodes_text_only_where_it_learns(
 
 
 @every_combination
-def test_every_trainable_tensor_takes_part_at_the_deepest_depth(case, learner, build, pictures, tmp_path):
+def test_every_trainable_tensor_takes_part_at_the_deepest_depth(case, learner, build, pictures):
     sizes = build(case, None).encoder_sizes()
     kind = LEARNERS[learner]
     depths = [sizes.text_layers] if kind.prompts_text else []
     depths += [sizes.vision_layers] if kind.prompts_vision else []
     network = build(case, learner, prompt_depth=min(depths)).train()
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    try:
-        parallel = DistributedDataParallel(network)
-        for _ in range(2):  # the second pass raises when a parameter of the first had no gradient
-            parallel(pictures(case)).mean().backward()
-    finally:
-        torch.distributed.destroy_process_group()
+    network(pictures(case)).mean().backward()
+    idle = [
+        name for name, parameter in network.named_parameters() if parameter.requires_grad and parameter.grad is None
+    ]
+    assert idle == []  # DistributedDataParallel would wait for their gradients
 
 
 @every_network
