@@ -28,8 +28,9 @@ NUM_NEW_IMAGES = 8  # of the test part, handed to inference as a folder of image
 HYPERPARAMETERS = {
     "prompt_depth": 6,
     "learning_rate": 0.002,
-    "batch_size": 16,
-    "effective_batch_size": 16,
+    "batch_size": 8,
+    "effective_batch_size": 8,
+    "epochs": 15,
     "cache_rate": 1.0,
     "num_workers": 0,
 }
