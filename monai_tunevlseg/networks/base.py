@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_tunevlseg.learners import LEARNERS, PromptLearner, TextContextLearner, complete_arguments
 from monai_tunevlseg.networks.base_model import BaseModel
@@ -20,6 +22,7 @@ from monai_tunevlseg.networks.base_model import BaseModel
 __all__ = ["FORMAT_VERSION", "EncoderSizes", "PromptTunedNetwork", "TextFeatures"]
 
 FORMAT_VERSION = 1
+TRAINABLE = (None, "decoder", "all")
 MAX_TOKENS = 77  # CLIP's text encoder has so many positions
 BASE_PREFIX = re.compile(r"\bbase\.")
 STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple of it
@@ -39,24 +42,33 @@ class EncoderSizes:
 
 
 class PromptTunedNetwork(nn.Module, ABC):
-    """A frozen VLSM with a prompt learner and an upsampler, the only parts that train and that a checkpoint holds.
+    """A VLSM with a prompt learner and an upsampler; a checkpoint holds what trains, and nothing else.
+
+    The VLSM is frozen, unless ``trainable`` says otherwise: end-to-end and decoder-only fine-tuning are the baselines of
+    the paper. A fine-tuned part is a copy of the base model's, which itself never changes.
 
     A subclass says how its base model encodes an image, encodes texts and decodes both; the rest is here.
 
     Args:
-        base_model: the loaded VLSM; it is frozen and kept in eval mode.
+        base_model: the loaded VLSM; what of it is frozen is kept in eval mode.
         class_names: the texts that are used when ``forward`` is given none; K of them.
         learner: registered name of the prompt learner; None for zero-shot.
         learner_arguments: the learner's own arguments, such as ``num_context`` and ``prompt_depth``.
         upsampler: mix the learnable upsampler into the logits (TuneVLSeg, section 5).
+        trainable: the part of the base model that trains too: None, "decoder" (all but the two encoders) or "all". Batch
+            norms keep the base's statistics, for the batches of fine-tuning are small.
 
     Attributes:
         text_features: features of the texts met so far, by text; filled only when no learner touches the text side, for
             they are constants then.
 
     Raises:
-        ValueError: when class names are missing or empty, or the learner or one of its arguments does not fit.
+        ValueError: when class names are missing or empty, the learner or one of its arguments does not fit, or
+            ``trainable`` is unknown.
     """
+
+    decoder_parts: ClassVar[tuple[str, ...]]
+    """Names of the base model's children that are neither image nor text encoder."""
 
     def __init__(
         self,
@@ -65,12 +77,16 @@ class PromptTunedNetwork(nn.Module, ABC):
         learner: str | None = None,
         learner_arguments: Mapping[str, Any] | None = None,
         upsampler: bool = True,
+        trainable: str | None = None,
     ) -> None:
         super().__init__()
+        if trainable not in TRAINABLE:
+            raise ValueError(f"trainable is {trainable!r}; it must be one of {', '.join(map(repr, TRAINABLE))}.")
         self.class_names = _checked_texts(class_names, "class_names")
         self.base_name, self.base_fingerprint = base_model.name, base_model.fingerprint
         self.tokenizer = base_model.tokenizer
-        self.base = base_model.model.requires_grad_(False).eval()
+        self.trainable = trainable
+        self.base = self._trainable_base(base_model.model.requires_grad_(False).eval())
         self.learner_name = learner
         self.learner_arguments = complete_arguments(learner, learner_arguments or {}) if learner else {}
         self.learner = self._build_learner()
@@ -143,9 +159,14 @@ class PromptTunedNetwork(nn.Module, ABC):
         return tokens["input_ids"].to(next(self.base.parameters()).device)
 
     def train(self, mode: bool = True) -> PromptTunedNetwork:
-        """Set the mode of what trains; the frozen base stays in eval, batch norms above all."""
+        """Set the mode of what trains; what is frozen stays in eval, and so does every batch norm of the base."""
         super().train(mode)
         self.base.eval()
+        for part in self._trained_parts(self.base):
+            part.train(mode)
+        for module in self.base.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
         return self
 
     def get_extra_state(self) -> Tensor:
@@ -162,6 +183,7 @@ class PromptTunedNetwork(nn.Module, ABC):
             "learner": self.learner_name,
             "learner_arguments": self.learner_arguments,
             "upsampler": self.upsampler is not None,
+            "trainable": self.trainable,
             "class_names": self.class_names,
         }
         content = json.dumps(identity).encode()
@@ -172,16 +194,40 @@ class PromptTunedNetwork(nn.Module, ABC):
         """Check that a checkpoint was made by a network like this one.
 
         Raises:
-            ValueError: when format, network, base, learner, its arguments or the upsampler differ; names both sides.
+            ValueError: when format, network, base, learner, its arguments, the upsampler or what of the base model was
+                trained differ; names both sides.
         """
         theirs, ours = _decoded(state), _decoded(self.get_extra_state())
-        for what in ("format_version", "network", "base_fingerprint", "learner", "upsampler"):
+        for what in ("format_version", "network", "base_fingerprint", "learner", "upsampler", "trainable"):
             if theirs.get(what) != ours[what]:
                 raise ValueError(_difference(what, theirs, ours))
         ignored = LEARNERS[self.learner_name].training_only_arguments if self.learner_name else frozenset()
         for argument, value in ours["learner_arguments"].items():
             if argument not in ignored and theirs["learner_arguments"].get(argument) != value:
                 raise ValueError(_difference(argument, theirs["learner_arguments"], ours["learner_arguments"]))
+
+    def frozen_names(self) -> set[str]:
+        """Return the names of the base model's weights and buffers that no checkpoint holds, with ``base.`` in front."""
+        names = {f"base.{name}" for name in self.base.state_dict()}
+        if self.trainable is None:
+            return names
+        trained = ("base.",) if self.trainable == "all" else tuple(f"base.{part}." for part in self.decoder_parts)
+        return {name for name in names if not name.startswith(trained)}
+
+    def _trained_parts(self, base: nn.Module) -> list[nn.Module]:
+        if self.trainable is None:
+            return []
+        return [base] if self.trainable == "all" else [base.get_submodule(part) for part in self.decoder_parts]
+
+    def _trainable_base(self, base: nn.Module) -> nn.Module:
+        """Return the base model itself, or a copy that shares what is frozen and owns what trains."""
+        trained = {id(tensor) for part in self._trained_parts(base) for tensor in _tensors(part)}
+        if not trained:
+            return base
+        copied = copy.deepcopy(base, {id(tensor): tensor for tensor in _tensors(base) if id(tensor) not in trained})
+        for part in self._trained_parts(copied):
+            part.requires_grad_(True)
+        return copied
 
     def _build_learner(self) -> PromptLearner | None:
         if self.learner_name is None:
@@ -233,7 +279,7 @@ class PromptTunedNetwork(nn.Module, ABC):
         return {name: value.unflatten(0, index.shape) for name, value in features.items()}
 
     def _distinct_text_features(self, texts: list[str]) -> TextFeatures:
-        if self.learner is not None and self.learner.prompts_text:
+        if self.trainable == "all" or (self.learner is not None and self.learner.prompts_text):
             return self.encode_text(self.tokenize(texts), None)
         if missing := [text for text in texts if not self._remembers(text)]:
             self._remember_text_features(missing)
@@ -293,28 +339,34 @@ def _difference(what: str, theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     return f"the checkpoint was trained with {name} {yours!r}, this network has {mine!r}; build the network as trained."
 
 
-def _frozen_names(network: nn.Module) -> set[str]:
-    return {f"base.{name}" for name in network.base.state_dict()}  # type: ignore[union-attr]
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
 
 
-def _drop_frozen(network: nn.Module, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
-    for name in _frozen_names(network):
+def _drop_frozen(network: PromptTunedNetwork, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
+    for name in network.frozen_names():
         state.pop(prefix + name, None)
     versions = getattr(state, "_metadata", {})  # one entry a module, which would outweigh a small checkpoint
-    for name in [name for name in versions if f"{name}.".startswith(f"{prefix}base.")]:
-        del versions[name]
+    if network.trainable is None:
+        for name in [name for name in versions if f"{name}.".startswith(f"{prefix}base.")]:
+            del versions[name]
 
 
-def _refuse_base_weights(network: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
-    if foreign := [key for key in state if key.startswith(f"{prefix}base.")]:
+def _refuse_base_weights(network: PromptTunedNetwork, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    if (identity := state.get(f"{prefix}_extra_state")) is not None:
+        network.set_extra_state(identity)  # before anything is loaded, and before torch lists what is missing
+    trained = {f"{prefix}base.{name}" for name in network.base.state_dict()}
+    trained -= {prefix + name for name in network.frozen_names()}
+    if foreign := [key for key in state if key.startswith(f"{prefix}base.") and key not in trained]:
         raise ValueError(
-            f"the checkpoint holds {len(foreign)} weights of the frozen base model ({foreign[0]}, ...), which prompt "
-            "tuning never saves; pass a checkpoint of a prompt-tuned network."
+            f"the checkpoint holds {len(foreign)} weights of the frozen base model ({foreign[0]}, ...), which a network "
+            f"with trainable {network.trainable!r} never saves; pass a checkpoint of such a network."
         )
 
 
-def _forgive_frozen(network: nn.Module, incompatible_keys: Any) -> None:
+def _forgive_frozen(network: PromptTunedNetwork, incompatible_keys: Any) -> None:
     """Let strict loading do without the frozen weights, which no checkpoint holds, also below a wrapper's prefix."""
-    frozen = _frozen_names(network)
+    frozen = network.frozen_names()
     missing = incompatible_keys.missing_keys
     missing[:] = [key for key in missing if not any(key[at.start() :] in frozen for at in BASE_PREFIX.finditer(key))]

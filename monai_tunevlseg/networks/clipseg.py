@@ -87,6 +87,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
     """
 
     base: CLIPSegForImageSegmentation
+    decoder_parts = ("decoder",)
 
     def encoder_sizes(self) -> EncoderSizes:
         """Return the widths and depths of CLIPSeg's encoders."""

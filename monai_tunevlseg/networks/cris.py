@@ -59,6 +59,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
     """
 
     base: CRIS
+    decoder_parts = ("neck", "decoder", "proj")
 
     def encoder_sizes(self) -> EncoderSizes:
         """Return the widths and depths of CRIS's encoders; there is no vision transformer."""

@@ -42,10 +42,11 @@ def build(base_model_of) -> Callable[..., PromptTunedNetwork]:
         class_names: list[str] = CLASS_NAMES,
         base_model: BaseModel | None = None,
         seed: int = 0,
+        trainable: str | None = None,
         **arguments,
     ) -> PromptTunedNetwork:
         torch.manual_seed(seed)
-        return case.network(base_model or base_model_of(case), class_names, learner, arguments, upsampler)
+        return case.network(base_model or base_model_of(case), class_names, learner, arguments, upsampler, trainable)
 
     return get
 
