@@ -1,6 +1,6 @@
 """Datasets as MONAI datalists, and the transforms that load, augment and save their samples."""
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, MaskCoding, Sample
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding, Sample
 from monai_tunevlseg.data.datalists import build_datalists, build_inference_datalist
 from monai_tunevlseg.data.saving import SavePredictiond
 from monai_tunevlseg.data.transforms import Augmentd, LabelMapd, LoadSampled
@@ -9,7 +9,9 @@ __all__ = [
     "LAYOUTS",
     "Augmentd",
     "Case",
+    "Facts",
     "LabelMapd",
+    "Layout",
     "LoadSampled",
     "MaskCoding",
     "Sample",

@@ -5,14 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from monai_tunevlseg.registry import Registry
 
-__all__ = ["LAYOUTS", "Case", "Layout", "MaskCoding", "Sample", "shorten"]
+__all__ = [
+    "LAYOUTS",
+    "SPLIT_NAMES",
+    "Case",
+    "Draw",
+    "Facts",
+    "Layout",
+    "MaskCoding",
+    "Read",
+    "Sample",
+    "Split",
+    "Splits",
+    "shorten",
+]
 
+SPLIT_NAMES = ("train", "val", "test")
+Splits: TypeAlias = dict[str, list[str]]
+"""The stems of `train`, `val` and `test`."""
 Sample: TypeAlias = dict[str, Any]
-"""`image`, `label` (absolute paths), `text`; some: `label_value`, `mask_threshold`, `slice`, `slice_axis`."""
+"""One (image, class) pair as plain JSON.
+
+- `image`: absolute path.
+- `label`: absolute path of the mask, a list of paths of masks that are united, or of the JSON file that has the `rle`.
+- `class_name`: which class the mask shows.
+- `text`: what the network is told to look for; the class name unless `neutral_text` or `text_source` say otherwise.
+- `label_value`: the value of the class in the mask; without it, the mask is binary.
+- `mask_threshold`: values of a binary mask from here on are foreground.
+- `ignore_value`: pixels of this value in the mask are neither foreground nor background.
+- `rle`: {"size": [H, W], "counts": text}, COCO's compressed run-length code of the mask.
+- `slice`, `slice_axis`: which slice of a volume, along which axis.
+- `texts`: {"p0": text or list of texts, ...}, from which `text_source` chooses; `build_datalists` takes it out.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,18 +98,85 @@ class MaskCoding:
             return {self.class_names[0]: None}
         return {name: value for value, name in enumerate(self.class_names, start=1)}
 
-    def sample(self, image: Path, mask: Path, class_name: str, **position: int) -> Sample:
-        """Compose the sample of one class; `position` is `slice` and `slice_axis` where the image is a volume."""
-        sample: Sample = {"image": str(image), "label": str(mask), "text": class_name}
+    def sample(self, image: Path, mask: Path | Sequence[Path], class_name: str, **more: Any) -> Sample:
+        """Compose the sample of one class.
+
+        Args:
+            image: the image's file.
+            mask: the mask's file, or several whose union is the mask.
+            class_name: one of `class_names`.
+            **more: whatever else of `Sample` applies: `slice` and `slice_axis`, `ignore_value`, `rle`, `texts`.
+        """
+        label = str(mask) if isinstance(mask, Path) else [str(path) for path in mask]
+        sample: Sample = {"image": str(image), "label": label, "text": class_name, "class_name": class_name}
         if self.values[class_name] is not None:
             sample["label_value"] = self.values[class_name]
         if self.mask_threshold is not None:
             sample["mask_threshold"] = self.mask_threshold
-        return sample | position
+        return sample | more
 
 
-Layout: TypeAlias = Callable[[Path, MaskCoding, int], list[Case]]
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a public dataset.
+
+    Args:
+        title: its name, as its owner writes it.
+        class_names: the texts.
+        modality: how its images are made.
+        organ: what they show; "none" for open domain.
+        sizes: (image, class) pairs of train, val and test in the TuneVLSeg paper's Table 1; 0 where it has none.
+        licence: the terms of use, in one sentence.
+        source: where to ask for it.
+        reference: its paper.
+    """
+
+    title: str
+    class_names: tuple[str, ...]
+    modality: str
+    organ: str
+    sizes: tuple[int, int, int]
+    licence: str
+    source: str
+    reference: str
+
+
+class Draw(Protocol):
+    """Draws splits of stems by the hash of their names; groups, such as patients, are never divided."""
+
+    def __call__(
+        self,
+        stems: Iterable[str],
+        *,
+        sizes: tuple[int, int, int] | None = None,
+        shares: tuple[int, int, int] | None = None,
+    ) -> Splits:
+        """Draw so many groups, with a warning where there are not that many, or shares of them; default 8:1:1."""
+
+
+Read: TypeAlias = Callable[[Path, MaskCoding, int], list[Case]]
 """Lists the cases of (dataset_dir, coding, slice_axis), or raises an error that names what is wrong in the folder."""
+
+Split: TypeAlias = Callable[[Path, Sequence[Case], Draw], Splits]
+"""Splits the cases of a dataset_dir, by its owner's lists or folders and by drawing what these leave open."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a dataset's folder is laid out.
+
+    Args:
+        read: lists its cases.
+        facts: of the public dataset; None = a layout for any dataset.
+        group_pattern: finds the group of a stem, such as its patient, as `build_datalists` describes.
+        split: the dataset's own splits; None = 80/10/10 of the groups.
+    """
+
+    read: Read
+    facts: Facts | None = None
+    group_pattern: str | None = None
+    split: Split | None = None
+
 
 LAYOUTS: Registry[Layout] = Registry("dataset layout")
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-# imported for its line in the registry
-from monai_tunevlseg.data import folder as _folder  # noqa: F401
-from monai_tunevlseg.data.cases import LAYOUTS, Case, MaskCoding, Sample
-from monai_tunevlseg.data.folder import list_images
+# imported for its lines in the registry
+from monai_tunevlseg.data import layouts as _layouts  # noqa: F401
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, Splits
+from monai_tunevlseg.data.layouts.folder import list_images
 from monai_tunevlseg.data.reading import SUFFIXES, suffix_of
-from monai_tunevlseg.data.splits import Splits, draw_splits, group_by, read_splits, warn_of_overlap, write_splits
+from monai_tunevlseg.data.splits import draw_splits, group_by, read_splits, warn_of_overlap, write_splits
 
 __all__ = ["build_datalists", "build_inference_datalist"]
+
+CLASS_NAME = "class_name"
+TEXT_SOURCES = (CLASS_NAME, *(f"p{number}" for number in range(10)))
 
 
 def build_datalists(
@@ -25,6 +30,8 @@ def build_datalists(
     label_values: Mapping[str, int] | None = None,
     mask_threshold: float | None = None,
     group_pattern: str | None = None,
+    neutral_text: str | None = None,
+    text_source: str = CLASS_NAME,
 ) -> dict[str, list[Sample]]:
     r"""List the samples of a dataset by split.
 
@@ -33,14 +40,18 @@ def build_datalists(
         class_names: what is learned, in the order of the network's outputs.
         layout: how the folder is laid out, one of `LAYOUTS`.
         splits_file: JSON {"train": [stem, ...], "val": [...], "test": [...]}. None = `splits.json` in the folder, and
-            where there is none, 80/10/10 drawn from the file names. Volumes are never divided.
+            where there is none, the layout's own splits, and where it has none, 80/10/10 drawn from the file names.
+            Images and volumes are never divided.
         slice_axis: the axis (0, 1 or 2) along which volumes are cut.
         write_splits_to: a JSON file that gets the splits in use.
         label_values: the value of each class in the mask files; None = binary for one class, 1..K in order for K.
         mask_threshold: values of binary masks from here on are foreground, for masks with grey edges (128) or several
             values that all count (1); None = binary masks must be clean.
         group_pattern: a regular expression such as `^(patient\d+)_` that finds the group in a file name; drawn splits
-            never divide a group, and given ones that do are warned of.
+            never divide a group, and given ones that do are warned of. None = as the layout knows.
+        neutral_text: replaces every text, so that the text cannot say what the mask should show.
+        text_source: "class_name", or "p0" to "p9" for the texts of the published layout `annotations`; of several
+            texts for one pair, the hash of its file name chooses one.
 
     Returns:
         {"train": [...], "val": [...], "test": [...]}: plain dictionaries that JSON can hold; paths are absolute.
@@ -54,9 +65,14 @@ def build_datalists(
     folder = Path(dataset_dir).expanduser().absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f"dataset_dir {folder} is no folder.")
-    cases = LAYOUTS[layout](folder, MaskCoding(class_names, label_values, mask_threshold), slice_axis)
-    splits = _find_splits(folder, cases, splits_file, group_pattern)
+    _check_text_source(text_source)
+    chosen = LAYOUTS[layout]
+    cases = chosen.read(folder, MaskCoding(class_names, label_values, mask_threshold), slice_axis)
+    splits = _find_splits(folder, cases, chosen, splits_file, group_pattern)
     datalists = _gather(cases, splits)
+    for sample in (sample for samples in datalists.values() for sample in samples):
+        sample["text"] = _text_of(sample, neutral_text, text_source, layout)
+        sample.pop("texts", None)
     if write_splits_to is not None:
         write_splits(Path(write_splits_to).expanduser(), splits)
     return datalists
@@ -87,14 +103,41 @@ def build_inference_datalist(dataset_dir: str | Path) -> list[Sample]:
     return [{"image": str(image)} for image in images]
 
 
+def _check_text_source(text_source: str) -> None:
+    if text_source not in TEXT_SOURCES:
+        raise ValueError(f"text_source must be one of {', '.join(TEXT_SOURCES)}, not {text_source!r}.")
+
+
+def _text_of(sample: Sample, neutral_text: str | None, text_source: str, layout: str) -> str:
+    if text_source != CLASS_NAME and text_source not in sample.get("texts", {}):
+        raise ValueError(
+            f"text_source {text_source!r} needs published texts, which the layout {layout!r} does not give for "
+            f"{sample['image']}; set it to {CLASS_NAME}, or use the layout 'annotations' with such texts."
+        )
+    if neutral_text is not None:
+        return neutral_text
+    if text_source == CLASS_NAME:
+        return sample["text"]
+    texts = sample["texts"][text_source]
+    if isinstance(texts, str):
+        return texts
+    name = f"{Path(sample['image']).name} {sample['class_name']}"
+    return texts[int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(texts)]
+
+
 def _find_splits(
-    folder: Path, cases: Sequence[Case], splits_file: str | Path | None, group_pattern: str | None
+    folder: Path, cases: Sequence[Case], layout: Layout, splits_file: str | Path | None, group_pattern: str | None
 ) -> Splits:
     stems = [case.stem for case in cases]
-    group_of = group_by(group_pattern) if group_pattern else None
+    pattern = group_pattern or layout.group_pattern
+    group_of = group_by(pattern) if pattern else None
     own = folder / "splits.json"
     if splits_file is None and not own.exists():
-        return draw_splits(stems, group_of)
+        return (
+            layout.split(folder, cases, partial(draw_splits, group_of=group_of))
+            if layout.split
+            else draw_splits(stems, group_of)
+        )
     splits = read_splits(Path(splits_file).expanduser() if splits_file is not None else own, stems)
     warn_of_overlap(splits)
     if group_of is not None:

@@ -10,16 +10,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 from monai_tunevlseg.data.atomic import replacing
-from monai_tunevlseg.data.cases import shorten
+from monai_tunevlseg.data.cases import SPLIT_NAMES, Splits, shorten
 
-__all__ = ["SPLIT_NAMES", "Splits", "draw_splits", "group_by", "read_splits", "warn_of_overlap", "write_splits"]
+__all__ = ["draw_splits", "group_by", "read_splits", "warn_of_overlap", "write_splits"]
 
-SPLIT_NAMES = ("train", "val", "test")
-Splits: TypeAlias = dict[str, list[str]]
-"""The stems of `train`, `val` and `test`."""
+DEFAULT_SHARES = (8, 1, 1)
 
 
 def read_splits(path: Path, stems: Iterable[str]) -> Splits:
@@ -53,27 +50,57 @@ def read_splits(path: Path, stems: Iterable[str]) -> Splits:
     return splits
 
 
-def draw_splits(stems: Iterable[str], group_of: Callable[[str], str] | None = None) -> Splits:
-    """Draw 80/10/10 from the names alone, so that the same files give the same splits on every machine.
+def draw_splits(
+    stems: Iterable[str],
+    group_of: Callable[[str], str] | None = None,
+    *,
+    sizes: tuple[int, int, int] | None = None,
+    shares: tuple[int, int, int] | None = None,
+) -> Splits:
+    """Draw splits from the names alone, so that the same files give the same splits on every machine.
 
-    Names are put in the order of their SHA-256 and cut. From three on, every split has at least one.
+    Names are put in the order of their SHA-256 and cut. Where there are enough of them, every split that is to have
+    some has at least one; where there are not, all are for training.
 
     Args:
         stems: the stems of the dataset.
-        group_of: gives the group of a stem, such as its patient; a group is never divided, and the shares are those of
-            the groups. None = each image for itself.
+        group_of: gives the group of a stem, such as its patient; a group is never divided, and sizes and shares are
+            those of the groups. None = each image for itself.
+        sizes: the groups of train, val and test; with another number of groups than their sum, their shares, and a
+            warning.
+        shares: the shares of train, val and test, where there are no `sizes`; None = 80/10/10.
     """
     members: dict[str, list[str]] = {}
     for stem in stems:
         members.setdefault(group_of(stem) if group_of else stem, []).append(stem)
     groups = sorted(members, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    held_out = max(1, (len(groups) + 5) // 10) if len(groups) >= len(SPLIT_NAMES) else 0
-    train = len(groups) - 2 * held_out
-    parts = (groups[:train], groups[train : train + held_out], groups[train + held_out :])
+    counts = _allot(len(groups), sizes or shares or DEFAULT_SHARES)
+    if sizes and len(groups) != sum(sizes):
+        warnings.warn(
+            f"there are {len(groups)} {'groups' if group_of else 'images'} to draw splits from where the published "
+            f"sizes {_ratio(sizes)} take {sum(sizes)}; drawn in the same shares: {_ratio(counts)}.",
+            stacklevel=2,
+        )
+    remaining = iter(groups)
     return {
-        name: sorted(itertools.chain.from_iterable(members[group] for group in part))
-        for name, part in zip(SPLIT_NAMES, parts, strict=True)
+        name: sorted(stem for group in itertools.islice(remaining, count) for stem in members[group])
+        for name, count in zip(SPLIT_NAMES, counts, strict=True)
     }
+
+
+def _allot(total: int, shares: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Divide a number in three: val and test are rounded, from one up, and train gets the rest, if it has a share."""
+    if total < sum(share > 0 for share in shares):
+        return total, 0, 0
+    whole = sum(shares)
+    val, test = (max(1, (2 * total * share + whole) // (2 * whole)) if share else 0 for share in shares[1:])
+    while val + test > total - (shares[0] > 0):
+        val, test = (val - 1, test) if val > test else (val, test - 1)
+    return total - val - test, val, test
+
+
+def _ratio(counts: Iterable[int]) -> str:
+    return "/".join(map(str, counts))
 
 
 def group_by(pattern: str) -> Callable[[str], str]:

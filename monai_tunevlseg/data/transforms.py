@@ -14,7 +14,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 from monai.utils import convert_to_dst_type
 
-from monai_tunevlseg.data.reading import is_nifti, read_image, read_mask
+from monai_tunevlseg.data.masks import mask_paths, read_label
+from monai_tunevlseg.data.reading import is_nifti, read_image
 from monai_tunevlseg.data.volumes import nifti_affine
 
 __all__ = ["Augmentd", "LabelMapd", "LoadSampled"]
@@ -24,9 +25,9 @@ class LoadSampled(MapTransform):
     """Loads the image of a sample and, for one class, its mask; other keys pass through.
 
     `image` becomes a `MetaTensor` of shape (3, H, W), float32 in [0, 1]; a NIfTI volume of which the sample names no
-    slice becomes (3, X, Y, Z). `label` becomes (1, H, W) or (1, X, Y, Z), float32 in {0, 1}. The axes of NIfTI images
-    keep the file's order. Of a sample's other keys, `label_value` and `mask_threshold` tell how the mask codes the
-    class (see `reading.foreground`), `slice` and `slice_axis` which slice of a volume it is.
+    slice becomes (3, X, Y, Z). `label` becomes (1, H, W) or (1, X, Y, Z), float32 in {0, 1}, and 255 where pixels are
+    to be ignored. The axes of NIfTI images keep the file's order. How the mask codes the class, and which slice of a
+    volume it is, tell the sample's other keys (see `cases.Sample`).
 
     `meta` holds `filename_or_obj`, `affine` (4, 4) and `spatial_shape`, for batches of any size.
 
@@ -50,11 +51,12 @@ class LoadSampled(MapTransform):
         sample = dict(data)
         where = {"slice_index": sample.get("slice"), "slice_axis": sample.get("slice_axis", self.slice_axis)}
         for key in self.key_iterator(sample):
-            path = Path(sample[key])
             if key == "image":
+                path = Path(sample[key])
                 array = np.moveaxis(read_image(path, **where), -1, 0)
             else:
-                array = read_mask(path, sample.get("label_value"), sample.get("mask_threshold"), **where)[None]
+                path = mask_paths(sample)[0]
+                array = read_label(sample, self.slice_axis)[None]
             sample[key] = _meta_tensor(array, path, **where)
         if "label" in self.keys:
             _check_same_size(sample["image"], sample["label"])
@@ -73,7 +75,7 @@ class Augmentd(Randomizable, MapTransform):
     at every call.
 
     Args:
-        keys: of the image, (3, H, W) in [0, 1], and the mask, (1, H, W) in {0, 1}.
+        keys: of the image, (3, H, W) in [0, 1], and the mask, (1, H, W) in {0, 1, 255}.
         prob: probability of each group of changes.
         scale: largest relative change of size.
         translate: largest shift, relative to the size.

@@ -23,10 +23,13 @@ def test_label_values_follow_the_order_of_the_names():
 def test_sample_holds_what_applies_and_no_more():
     image, mask = Path("/d/a.png"), Path("/d/m.png")
     paths = {"image": "/d/a.png", "label": "/d/m.png"}
-    assert MaskCoding(["polyp"]).sample(image, mask, "polyp") == paths | {"text": "polyp"}
+    assert MaskCoding(["polyp"]).sample(image, mask, "polyp") == paths | {"text": "polyp", "class_name": "polyp"}
+    several = MaskCoding(["polyp"]).sample(image, [mask, image], "polyp", ignore_value=255)
+    assert several["label"] == ["/d/m.png", "/d/a.png"] and several["ignore_value"] == 255
     assert MaskCoding(["polyp"], mask_threshold=9).sample(image, mask, "polyp")["mask_threshold"] == 9
     assert MaskCoding(["a", "b"]).sample(image, mask, "b", slice=3, slice_axis=1) == paths | {
         "text": "b",
+        "class_name": "b",
         "label_value": 2,
         "slice": 3,
         "slice_axis": 1,

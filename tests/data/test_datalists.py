@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_tunevlseg.data import LAYOUTS, build_datalists, build_inference_datalist
+from monai_tunevlseg.data import LAYOUTS, Layout, build_datalists, build_inference_datalist
 
 
 def stems(samples):
@@ -139,7 +139,7 @@ def test_wrong_arguments_are_named(binary_folder, arguments, error, reason):
 
 def test_a_new_layout_is_one_function_and_one_line(binary_folder, monkeypatch):
     monkeypatch.setattr(LAYOUTS, "_variants", dict(LAYOUTS._variants))
-    LAYOUTS.register("half", lambda folder, coding, axis: LAYOUTS["folder"](folder, coding, axis)[:5])
+    LAYOUTS.register("half", Layout(lambda folder, coding, axis: LAYOUTS["folder"].read(folder, coding, axis)[:5]))
     found = build_datalists(binary_folder, ["polyp"], layout="half")
     assert sum(map(len, found.values())) == 5
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.data.cases import LAYOUTS, MaskCoding
-from monai_tunevlseg.data.folder import list_images, read_folder
+from monai_tunevlseg.data.layouts.folder import list_images, read_folder
 from monai_tunevlseg.data.reading import read_mask
 
 POLYP = MaskCoding(["polyp"])
 
 
 def test_registered():
-    assert LAYOUTS["folder"] is read_folder
+    assert LAYOUTS["folder"].read is read_folder
+    assert LAYOUTS["folder"].facts is None
 
 
 def test_one_class_gives_one_sample_per_picture_also_where_the_mask_is_empty(binary_folder):
@@ -26,6 +27,7 @@ def test_one_class_gives_one_sample_per_picture_also_where_the_mask_is_empty(bin
             "image": str(binary_folder / "images" / "case0.png"),
             "label": str(binary_folder / "masks" / "case0.png"),
             "text": "polyp",
+            "class_name": "polyp",
         }
     ]
     assert all(len(case.samples) == 1 for case in cases)

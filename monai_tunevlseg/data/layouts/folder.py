@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, MaskCoding, Sample, shorten
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, shorten
 from monai_tunevlseg.data.reading import (
     SUFFIXES,
     distinct_values,
@@ -61,7 +61,7 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
     return [Case(stem, samples) for stem, samples in zip(stems, found, strict=True)]
 
 
-LAYOUTS.register("folder", read_folder)
+LAYOUTS.register("folder", Layout(read_folder))
 
 
 def list_images(folder: Path) -> list[Path]:
