@@ -2,7 +2,7 @@
 
 from monai_tunevlseg.bundles.composing import bundle_names, render_bundle, stale_files, write_bundles
 from monai_tunevlseg.bundles.fragments import Fragment, read_fragment
-from monai_tunevlseg.bundles.values import class_list, existing_checkpoint, flag, optional
+from monai_tunevlseg.bundles.values import class_list, existing_checkpoint, flag, optional, prompt_learner
 
 __all__ = [
     "Fragment",
@@ -11,6 +11,7 @@ __all__ = [
     "existing_checkpoint",
     "flag",
     "optional",
+    "prompt_learner",
     "read_fragment",
     "render_bundle",
     "stale_files",

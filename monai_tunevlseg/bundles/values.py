@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["class_list", "existing_checkpoint", "flag", "optional"]
+__all__ = ["class_list", "existing_checkpoint", "flag", "optional", "prompt_learner"]
+
+FINE_TUNING = "finetune"
+"""What a bundle's ``learner`` says where the base model itself trains, so that ``null`` means zero-shot everywhere."""
 
 _FLAGS = {"true": True, "false": False}
 
@@ -31,6 +34,23 @@ def flag(value: bool | str) -> bool:
 def optional(value: Any) -> Any:
     """Return None for the texts ``null`` and ``none``, else the value itself."""
     return None if isinstance(value, str) and value.lower() in ("null", "none") else value
+
+
+def prompt_learner(learner: str | None, trainable: str | None) -> str | None:
+    """Return the name of the prompt learner; None for ``null`` (zero-shot) and for ``finetune``, which learns no prompts.
+
+    Args:
+        learner: the bundle's ``learner``.
+        trainable: the part of the base model that trains.
+
+    Raises:
+        ValueError: when the base model is to be fine-tuned, but no part of it trains.
+    """
+    if learner != FINE_TUNING:
+        return optional(learner)
+    if optional(trainable) is None:
+        raise ValueError("learner is 'finetune', but trainable is null; set trainable to all or decoder.")
+    return None
 
 
 def class_list(value: str | Iterable[str]) -> list[str]:

@@ -20,12 +20,13 @@ def dataset_dir(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def small(tiny_clipseg_dir, dataset_dir, tmp_path) -> dict:
-    """Overrides: tiny base model, few pictures, results in a temporary folder."""
+def small(request, dataset_dir, tmp_path) -> dict:
+    """Overrides: the tiny base model of the bundle `name` of the test, few pictures, results in a temporary folder."""
+    name = request.getfixturevalue("name") if "name" in request.fixturenames else "clipseg"
     return {
         "bundle_root": str(tmp_path),
         "dataset_dir": str(dataset_dir),
-        "pretrained": str(tiny_clipseg_dir),
+        "pretrained": str(request.getfixturevalue(f"tiny_{name.split('_')[0]}_dir")),
         "prompt_depth": 2,
         "num_workers": 0,
         "class_names": ["square"],

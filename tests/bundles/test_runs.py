@@ -20,7 +20,7 @@ every_bundle = pytest.mark.parametrize("name", bundle_names(CONFIGS))
 
 def exported_networks_inputs(small):
     configs = BUNDLES / "clipseg_vpt" / "configs"
-    size = {"_meta_#network_data_format#inputs#image#spatial_shape": [32, 32]}
+    size = {"_meta_#network_data_format#inputs#image#spatial_shape": [64, 64]}
     return {
         "meta_file": str(configs / "metadata.json"),
         "config_file": str(configs / "inference.yaml"),
@@ -33,7 +33,8 @@ def exported_networks_inputs(small):
 def test_a_bundle_trains_evaluates_and_infers(name, small, small_train, dataset_dir, tmp_path):
     run(name, "train", **small_train)
     checkpoint = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
-    assert not any(key.startswith("base.") for key in checkpoint)
+    fine_tuned = name.endswith("finetune")
+    assert any(key.startswith("base.") for key in checkpoint) == fine_tuned
 
     run(name, "evaluate", **small)
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
@@ -73,7 +74,7 @@ def test_the_networks_input_and_output_are_those_of_the_metadata(name, config, s
         meta_file=str(configs / "metadata.json"),
         config_file=str(configs / f"{config}.yaml"),
         **small,
-        **{"_meta_#network_data_format#inputs#image#spatial_shape": [32, 32]},
+        **{"_meta_#network_data_format#inputs#image#spatial_shape": [64, 64]},
     )
 
 
@@ -82,12 +83,42 @@ def test_metadata_that_the_network_does_not_keep_is_refused(small):
         verify_net_in_out(net_id="network_def", **exported_networks_inputs(small | {"class_names": ["a", "b"]}))
 
 
-@pytest.mark.parametrize("learner", [None, "null"])
-def test_zero_shot_needs_no_checkpoint_and_has_no_upsampler(learner, small, tmp_path):
-    made = run("clipseg_vpt", "evaluate", **small, learner=learner)
+@every_bundle
+def test_zero_shot_needs_no_checkpoint_and_has_no_upsampler(name, small, tmp_path):
+    made = run(name, "evaluate", **small, learner="null")
     assert (tmp_path / "eval" / "metrics.json").is_file()
     assert made.network_def.upsampler is None
     assert not [p for p in made.network_def.parameters() if p.requires_grad]
+
+
+def test_zero_shot_may_be_written_as_none_from_python(small):
+    assert run("clipseg_vpt", "evaluate", **small, learner=None).network_def.learner is None
+
+
+def test_a_decoder_is_fine_tuned_alone_or_with_prompts(small, small_train, tmp_path):
+    for name in ("clipseg_finetune", "clipseg_coop"):
+        run(name, "train", **small_train, trainable="decoder")
+        checkpoint = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+        parts = {key.split(".")[1] for key in checkpoint if key.startswith("base.")}
+        assert parts == {"decoder"}
+        assert any(key.startswith("learner.") for key in checkpoint) == (name == "clipseg_coop")
+        run(name, "evaluate", **small, trainable="decoder")
+
+
+def test_fine_tuning_of_nothing_is_refused(small_train):
+    with raises_inside(ValueError, "trainable is null; set trainable to all or decoder"):
+        run("clipseg_finetune", "train", **small_train, trainable="null")
+
+
+@pytest.mark.parametrize(("trained", "name"), [("clipseg_coop", "cris_coop"), ("cris_coop", "clipseg_coop")])
+def test_a_checkpoint_of_the_other_model_is_refused_by_name(
+    trained, name, small, small_train, tiny_clipseg_dir, tiny_cris_dir
+):
+    own = {"clipseg": str(tiny_clipseg_dir), "cris": str(tiny_cris_dir)}[trained.split("_")[0]]
+    run(trained, "train", **small_train | {"pretrained": own})
+    names = {"clipseg_coop": "PromptTunedCLIPSeg", "cris_coop": "PromptTunedCRIS"}
+    with raises_inside(ValueError, f"trained with network '{names[trained]}', this network has '{names[name]}'"):
+        run(name, "evaluate", **small)
 
 
 def test_without_a_checkpoint_the_way_out_is_named(small):
@@ -156,11 +187,11 @@ def test_the_checkpoint_is_exported_by_monai(small, small_train, tmp_path):
         filepath=str(target),
         ckpt_file=str(tmp_path / "models" / "model.pt"),
         use_trace=True,
-        input_shape=[1, 3, 32, 32],
+        input_shape=[1, 3, 64, 64],
         converter_kwargs={"check_trace": False},  # compared below; the second trace would find the text encoded already
         **exported_networks_inputs(small),
     )
-    picture = torch.rand(1, 3, 32, 32)
+    picture = torch.rand(1, 3, 64, 64)
     network = trained.network_def.eval()
     torch.testing.assert_close(torch.jit.load(target)(picture), network(picture), rtol=1e-4, atol=1e-5)
 
