@@ -10,7 +10,7 @@ import numpy as np
 
 from monai_tunevlseg.data.reading import foreground, labels, read_stored_mask
 
-__all__ = ["IGNORED", "decode_run_lengths", "mask_paths", "read_label"]
+__all__ = ["IGNORED", "decode_run_lengths", "mask_paths", "read_label", "run_lengths"]
 
 IGNORED = 255
 """What a loaded mask holds where pixels are neither foreground nor background."""
@@ -70,17 +70,28 @@ def decode_run_lengths(rle: Mapping[str, Any], path: Path) -> np.ndarray:
     """
     from pycocotools import mask as coco
 
+    run_lengths(rle, path)
+    return coco.decode({"size": [int(size) for size in rle["size"]], "counts": rle["counts"].encode("ascii")})
+
+
+def run_lengths(rle: Mapping[str, Any], path: Path) -> list[int]:
+    """Read the lengths of the runs, background and foreground in turn, of a code that `decode_run_lengths` decodes.
+
+    Raises:
+        ValueError: when they do not cover the picture exactly. (pycocotools does not look: it reads and writes beyond
+            the picture where they are too many.)
+    """
     try:
         height, width = (int(size) for size in rle["size"])
-        counts = rle["counts"].encode("ascii")
-        _check_runs(counts, height * width)
+        if height < 1 or width < 1:
+            raise ValueError(f"its size is {height} x {width}")
+        return _read_runs(rle["counts"].encode("ascii"), height * width)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} holds a run-length code that cannot be read: {error}; replace the file.") from error
-    return coco.decode({"size": [height, width], "counts": counts})
 
 
-def _check_runs(counts: bytes, pixels: int) -> None:
-    """Add up the runs, which pycocotools does not: it reads and writes beyond the picture where they are too many.
+def _read_runs(counts: bytes, pixels: int) -> list[int]:
+    """Undo the code.
 
     A run is a number in groups of 5 bits, lowest first, each in a character from 48 on; the sixth bit announces
     another group, the fifth of the last group is the sign; from the fourth on, runs are differences to the last but
@@ -102,6 +113,7 @@ def _check_runs(counts: bytes, pixels: int) -> None:
         value = shift = 0
     if shift or sum(runs) != pixels or min(runs, default=0) < 0:
         raise ValueError(f"its runs cover {sum(runs)} pixels where the picture has {pixels}")
+    return runs
 
 
 def _read_one(sample: Mapping[Any, Any], path: Path, slice_axis: int) -> np.ndarray:
