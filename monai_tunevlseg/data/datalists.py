@@ -10,7 +10,7 @@ from pathlib import Path
 # imported for its lines in the registry
 from monai_tunevlseg.data import layouts as _layouts  # noqa: F401
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, Splits
-from monai_tunevlseg.data.layouts.folder import list_images
+from monai_tunevlseg.data.layouts.files import list_images
 from monai_tunevlseg.data.reading import SUFFIXES, suffix_of
 from monai_tunevlseg.data.splits import draw_splits, group_by, read_splits, warn_of_overlap, write_splits
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, shorten
+from monai_tunevlseg.data.layouts.files import by_stem, check_pairs
 from monai_tunevlseg.data.reading import (
     SUFFIXES,
     distinct_values,
@@ -18,14 +18,10 @@ from monai_tunevlseg.data.reading import (
     labels,
     read_shape,
     read_stored_mask,
-    stem_of,
-    suffix_of,
 )
 from monai_tunevlseg.data.volumes import nifti_affine
 
-__all__ = ["list_images", "read_folder"]
-
-SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+__all__ = ["read_folder"]
 
 
 def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
@@ -47,83 +43,18 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
         FileNotFoundError: when a folder is missing.
         ValueError: when images and masks do not belong together or a file cannot be read; the message names them.
     """
-    images = _by_stem(dataset_dir / "images")
-    masks = _by_stem(dataset_dir / "masks")
+    images = by_stem(dataset_dir / "images")
+    masks = by_stem(dataset_dir / "masks")
     if not images and not masks:
         raise ValueError(f"{dataset_dir} is empty: put files ({', '.join(SUFFIXES)}) into its images/ and masks/.")
-    _check_pairs(dataset_dir, images, masks)
-    stems = sorted(images)
+    stems = check_pairs(dataset_dir, images, {stem: [mask] for stem, mask in masks.items()})
     with ThreadPoolExecutor() as pool:
-        shapes = list(pool.map(lambda stem: _matching_shape(images[stem], masks[stem]), stems))
-        _check_shapes(dataset_dir, images, masks, shapes)
         found = list(pool.map(lambda stem: _samples(images[stem], masks[stem], coding, slice_axis), stems))
     _warn_of_geometry(images, masks)
     return [Case(stem, samples) for stem, samples in zip(stems, found, strict=True)]
 
 
 LAYOUTS.register("folder", Layout(read_folder))
-
-
-def list_images(folder: Path) -> list[Path]:
-    """List the image files directly in a folder, sorted; hidden files and subfolders are passed over.
-
-    Raises:
-        FileNotFoundError: when the folder is missing.
-        ValueError: when a file has no supported suffix or two have the same stem.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}.")
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not _belongs_to_system(path))
-    strange = [path.name for path in files if suffix_of(path).lower() not in SUFFIXES]
-    if strange:
-        raise ValueError(
-            f"{folder} holds files that are no images: {shorten(strange)}; supported are {', '.join(SUFFIXES)}."
-        )
-    twice = [stem for stem, count in Counter(map(stem_of, files)).items() if count > 1]
-    if twice:
-        raise ValueError(f"{folder} holds several files with the stem {shorten(twice)}; keep one of each.")
-    return files
-
-
-def _belongs_to_system(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    return {stem_of(path): path for path in list_images(folder)}
-
-
-def _check_pairs(dataset_dir: Path, images: dict[str, Path], masks: dict[str, Path]) -> None:
-    lonely = {
-        "images without a mask": sorted(images.keys() - masks.keys()),
-        "masks without an image": sorted(masks.keys() - images.keys()),
-    }
-    complaints = [f"{len(stems)} {what}: {shorten(stems)}" for what, stems in lonely.items() if stems]
-    if complaints:
-        raise ValueError(f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names.")
-
-
-def _matching_shape(image: Path, mask: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return read_shape(image), read_shape(mask)
-
-
-def _check_shapes(
-    dataset_dir: Path,
-    images: dict[str, Path],
-    masks: dict[str, Path],
-    shapes: list[tuple[tuple[int, ...], tuple[int, ...]]],
-) -> None:
-    wrong = [
-        f"{masks[stem].name} is {_size(mask)} and {images[stem].name} {_size(image)}"
-        for stem, (image, mask) in zip(sorted(images), shapes, strict=True)
-        if image != mask
-    ]
-    if wrong:
-        raise ValueError(f"{dataset_dir} has {len(wrong)} masks of another size than their image: {shorten(wrong)}.")
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _samples(image: Path, mask: Path, coding: MaskCoding, slice_axis: int) -> list[Sample]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.data.cases import LAYOUTS, MaskCoding
-from monai_tunevlseg.data.layouts.folder import list_images, read_folder
+from monai_tunevlseg.data.layouts.files import list_images
+from monai_tunevlseg.data.layouts.folder import read_folder
 from monai_tunevlseg.data.reading import read_mask
 
 POLYP = MaskCoding(["polyp"])
