@@ -39,6 +39,7 @@ Sample: TypeAlias = dict[str, Any]
 - `ignore_value`: pixels of this value in the mask are neither foreground nor background.
 - `rle`: {"size": [H, W], "counts": text}, COCO's compressed run-length code of the mask.
 - `slice`, `slice_axis`: which slice of a volume, along which axis.
+- `group`: the patient, or what else `group_pattern` finds; `build_datalists` adds it.
 - `texts`: {"p0": text or list of texts, ...}, from which `text_source` chooses; `build_datalists` takes it out.
 """
 

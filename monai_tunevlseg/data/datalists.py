@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 # imported for its lines in the registry
 from monai_tunevlseg.data import layouts as _layouts  # noqa: F401
@@ -17,6 +18,7 @@ from monai_tunevlseg.data.splits import draw_splits, group_by, read_splits, warn
 __all__ = ["build_datalists", "build_inference_datalist"]
 
 CLASS_NAME = "class_name"
+GroupOf: TypeAlias = Callable[[str], str]
 TEXT_SOURCES = (CLASS_NAME, *(f"p{number}" for number in range(10)))
 
 
@@ -68,8 +70,10 @@ def build_datalists(
     _check_text_source(text_source)
     chosen = LAYOUTS[layout]
     cases = chosen.read(folder, MaskCoding(class_names, label_values, mask_threshold), slice_axis)
-    splits = _find_splits(folder, cases, chosen, splits_file, group_pattern)
-    datalists = _gather(cases, splits)
+    pattern = group_pattern or chosen.group_pattern
+    group_of = group_by(pattern) if pattern else None
+    splits = _find_splits(folder, cases, chosen, splits_file, group_of)
+    datalists = _gather(cases, splits, group_of)
     for sample in (sample for samples in datalists.values() for sample in samples):
         sample["text"] = _text_of(sample, neutral_text, text_source, layout)
         sample.pop("texts", None)
@@ -126,11 +130,9 @@ def _text_of(sample: Sample, neutral_text: str | None, text_source: str, layout:
 
 
 def _find_splits(
-    folder: Path, cases: Sequence[Case], layout: Layout, splits_file: str | Path | None, group_pattern: str | None
+    folder: Path, cases: Sequence[Case], layout: Layout, splits_file: str | Path | None, group_of: GroupOf | None
 ) -> Splits:
     stems = [case.stem for case in cases]
-    pattern = group_pattern or layout.group_pattern
-    group_of = group_by(pattern) if pattern else None
     own = folder / "splits.json"
     if splits_file is None and not own.exists():
         return (
@@ -145,8 +147,12 @@ def _find_splits(
     return splits
 
 
-def _gather(cases: Sequence[Case], splits: Splits) -> dict[str, list[Sample]]:
+def _gather(cases: Sequence[Case], splits: Splits, group_of: GroupOf | None) -> dict[str, list[Sample]]:
     samples = {case.stem: case.samples for case in cases}
+    if group_of is not None:
+        for stem in set().union(*splits.values()):
+            for sample in samples[stem]:
+                sample["group"] = group_of(stem)
     datalists = {name: [sample for stem in stems for sample in samples[stem]] for name, stems in splits.items()}
     for name, stems in splits.items():
         if not stems:

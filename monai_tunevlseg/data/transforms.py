@@ -27,7 +27,8 @@ class LoadSampled(MapTransform):
     `image` becomes a `MetaTensor` of shape (3, H, W), float32 in [0, 1]; a NIfTI volume of which the sample names no
     slice becomes (3, X, Y, Z). `label` becomes (1, H, W) or (1, X, Y, Z), float32 in {0, 1}, and 255 where pixels are
     to be ignored. The axes of NIfTI images keep the file's order. How the mask codes the class, and which slice of a
-    volume it is, tell the sample's other keys (see `cases.Sample`).
+    volume it is, tell the sample's other keys (see `cases.Sample`). What is a tensor already stays as it is, such as an
+    image that was loaded for another sample of it.
 
     `meta` holds `filename_or_obj`, `affine` (4, 4) and `spatial_shape`, for batches of any size.
 
@@ -51,6 +52,8 @@ class LoadSampled(MapTransform):
         sample = dict(data)
         where = {"slice_index": sample.get("slice"), "slice_axis": sample.get("slice_axis", self.slice_axis)}
         for key in self.key_iterator(sample):
+            if isinstance(sample[key], torch.Tensor):
+                continue
             if key == "image":
                 path = Path(sample[key])
                 array = np.moveaxis(read_image(path, **where), -1, 0)

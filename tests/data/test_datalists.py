@@ -67,9 +67,16 @@ def test_groups_stay_together_and_given_splits_that_divide_them_are_warned_of(tm
     datalists = build_datalists(tmp_path, ["polyp"], group_pattern="^(p[0-9])_")
     assert [len(samples) for samples in datalists.values()] == [6, 3, 3]
     assert len({stem[:2] for stem in stems(datalists["test"])}) == 1
+    assert {sample["group"] for sample in datalists["test"]} == {stem[:2] for stem in stems(datalists["test"])}
     write_splits(tmp_path / "splits.json", ["p0_x"], ["p1_x"], ["p0_y"])
     with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: p0"):
         build_datalists(tmp_path, ["polyp"], group_pattern="^(p[0-9])_")
+
+
+def test_without_a_pattern_samples_have_no_group(binary_folder):
+    assert not any(
+        "group" in sample for samples in build_datalists(binary_folder, ["polyp"]).values() for sample in samples
+    )
 
 
 def test_overlapping_splits_are_warned_of(binary_folder):

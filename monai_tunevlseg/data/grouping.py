@@ -1,0 +1,117 @@
+"""Pairs grouped by image, so that an image is loaded and encoded once for all its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from monai.transforms import Transform
+from torch.utils.data import Sampler
+
+from monai_tunevlseg.data.cases import Sample
+from monai_tunevlseg.data.transforms import LoadSampled
+
+__all__ = ["Group", "GroupBatchSampler", "LoadGroup", "collate_groups", "group_by_image"]
+
+Group: TypeAlias = dict[str, Any]
+"""`image`, where it is a slice `slice` and `slice_axis`, and `pairs`: what else each sample of it has, in order."""
+
+POSITION = ("image", "slice", "slice_axis")
+
+
+def group_by_image(datalist: Sequence[Sample]) -> list[Group]:
+    """Gather the samples of each image, or of each slice of a volume.
+
+    Args:
+        datalist: samples; none is changed.
+
+    Returns:
+        groups in the order in which their images first appear. Each of a group's `pairs` also has `number`, the place
+        of its sample in `datalist`, from 0.
+    """
+    groups: dict[tuple[Any, ...], Group] = {}
+    for number, sample in enumerate(datalist):
+        shared = {key: sample[key] for key in POSITION if key in sample}
+        group = groups.setdefault(tuple(sample.get(key) for key in POSITION), shared | {"pairs": []})
+        group["pairs"].append({key: value for key, value in sample.items() if key not in POSITION} | {"number": number})
+    return list(groups.values())
+
+
+class LoadGroup(Transform):
+    """Loads the image of a group once, and the mask of each of its pairs.
+
+    Args:
+        load: loads one sample.
+    """
+
+    def __init__(self, load: LoadSampled) -> None:
+        self.load = load
+
+    def __call__(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """Load one group of k pairs.
+
+        Returns:
+            `image` (3, H, W) as `LoadSampled` gives it; `label` (k, H, W) and the same again as `label_original`, uint8
+            in {0, 1}, 255 where a mask says that pixels do not count; `text`, k texts; `pairs`, k samples with `number`
+            that name their files.
+
+        Raises:
+            KeyError: when a sample lacks a key.
+            FileNotFoundError: when there is no such file.
+            ValueError: when a file cannot be decoded or is not as its sample says.
+        """
+        position = {key: group[key] for key in POSITION if key in group}
+        pairs = [position | pair for pair in group["pairs"]]
+        loaded = self.load(pairs[0])
+        masks = [loaded["label"]]
+        # an image that is loaded already stays
+        masks += [self.load({**pair, "image": loaded["image"]})["label"] for pair in pairs[1:]]
+        label = torch.cat([torch.as_tensor(mask).to(torch.uint8) for mask in masks])
+        texts = [pair["text"] for pair in pairs]
+        return {"image": loaded["image"], "label": label, "label_original": label, "text": texts, "pairs": pairs}
+
+
+class GroupBatchSampler(Sampler[list[int]]):
+    """Batches groups with the same number of pairs, so that every image of a batch has as many texts.
+
+    A batch holds at most `batch_size` pairs, for they are what takes memory, or one image where that alone has more.
+    The largest groups come first: what does not fit into memory shows at once. Groups of one size keep their order.
+
+    Args:
+        groups: as `group_by_image` makes them.
+        batch_size: pairs in one batch, 1 or more.
+
+    Raises:
+        ValueError: when `batch_size` is less.
+    """
+
+    def __init__(self, groups: Sequence[Group], batch_size: int) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
+        sizes: dict[int, list[int]] = {}
+        for index, group in enumerate(groups):
+            sizes.setdefault(len(group["pairs"]), []).append(index)
+        self.batches: list[list[int]] = []
+        for size in sorted(sizes, reverse=True):
+            images = max(1, batch_size // size)
+            members = sizes[size]
+            self.batches += [members[start : start + images] for start in range(0, len(members), images)]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the indices of each batch's groups."""
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.batches)
+
+
+def collate_groups(groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Collate B loaded groups of k pairs each, which `LoadGroup` and a resizing transform have made.
+
+    Returns:
+        `image` (B, 3, h, w) and `label` (B, k, h, w); lists of B entries for everything else, whose sizes may differ.
+    """
+    stacked = {key: torch.stack([torch.as_tensor(group[key]) for group in groups]) for key in ("image", "label")}
+    return {key: [group[key] for group in groups] for key in groups[0] if key not in stacked} | stacked

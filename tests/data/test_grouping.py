@@ -1,0 +1,133 @@
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from monai.data import DataLoader, Dataset
+
+from monai_tunevlseg.data import (
+    GroupBatchSampler,
+    LoadGroup,
+    LoadSampled,
+    build_datalists,
+    collate_groups,
+    group_by_image,
+    transforms,
+)
+
+samples = st.lists(
+    st.fixed_dictionaries(
+        {"image": st.sampled_from("abc"), "class_name": st.sampled_from(["x", "y", "z"]), "text": st.text(max_size=2)},
+        optional={"slice": st.integers(0, 2), "slice_axis": st.integers(0, 2)},
+    )
+)
+
+
+def flat(groups):
+    return [
+        {key: value for key, value in group.items() if key != "pairs"} | pair
+        for group in groups
+        for pair in group["pairs"]
+    ]
+
+
+@given(samples)
+def test_grouping_keeps_every_pair_and_its_order(datalist):
+    groups = group_by_image(datalist)
+    pairs = flat(groups)
+    assert sorted(pair["number"] for pair in pairs) == list(range(len(datalist)))
+    for pair in pairs:
+        assert {key: value for key, value in pair.items() if key != "number"} == datalist[pair["number"]]
+    for group in groups:
+        numbers = [pair["number"] for pair in group["pairs"]]
+        assert numbers == sorted(numbers)
+    firsts = [group["pairs"][0]["number"] for group in groups]
+    assert firsts == sorted(firsts)
+
+
+@given(samples)
+def test_an_image_or_slice_has_one_group(datalist):
+    places = [(group["image"], group.get("slice"), group.get("slice_axis")) for group in group_by_image(datalist)]
+    assert len(places) == len(set(places))
+
+
+@given(st.lists(st.integers(1, 7), max_size=30), st.integers(1, 9))
+def test_batches_hold_every_group_once_and_are_of_one_size(sizes, batch_size):
+    groups = [{"image": str(number), "pairs": [{}] * size} for number, size in enumerate(sizes)]
+    sampler = GroupBatchSampler(groups, batch_size)
+    batches = list(sampler)
+    assert len(batches) == len(sampler)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(groups)))
+    for batch in batches:
+        assert batch == sorted(batch)
+        assert len({sizes[index] for index in batch}) == 1
+        assert len(batch) == 1 or len(batch) * sizes[batch[0]] <= batch_size
+    for size in set(sizes):  # no batch could have taken in another image
+        of_size = [batch for batch in batches if sizes[batch[0]] == size]
+        assert sum(len(batch) < max(1, batch_size // size) for batch in of_size) <= 1
+
+
+def test_a_batch_size_below_one_is_refused():
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        GroupBatchSampler([], 0)
+
+
+@pytest.fixture
+def groups(tmp_path, save):
+    """Two pictures of different sizes with labels 1 and 2, and one with label 2 alone."""
+    rng = np.random.default_rng(0)
+    for name, size, values in (("a", (6, 5), (1, 2)), ("b", (8, 7), (1, 2)), ("c", (6, 6), (2,))):
+        mask = np.zeros(size, np.uint8)
+        for value in values:
+            mask[value * 2 : value * 2 + 2, 1:4] = value
+        save(tmp_path / "images" / f"{name}.png", rng.integers(0, 255, (*size, 3), dtype=np.uint8))
+        save(tmp_path / "masks" / f"{name}.png", mask)
+    (tmp_path / "splits.json").write_text('{"train": ["a", "b", "c"], "val": ["c"], "test": ["a"]}')
+    with pytest.warns(UserWarning, match="share"):
+        return group_by_image(build_datalists(tmp_path, ["one", "two"])["train"])
+
+
+def test_a_loaded_group_has_the_image_and_masks_of_each_of_its_samples(groups):
+    load = LoadSampled()
+    for group in groups:
+        loaded = LoadGroup(load)(group)
+        assert loaded["text"] == [pair["text"] for pair in group["pairs"]]
+        assert loaded["label"].dtype == torch.uint8
+        for index, pair in enumerate(flat([group])):
+            alone = load(pair)
+            assert torch.equal(loaded["image"], alone["image"])
+            assert torch.equal(loaded["label"][index : index + 1].float(), torch.as_tensor(alone["label"]))
+            assert loaded["pairs"][index] == pair
+
+
+def test_the_image_of_a_group_is_read_once(groups):
+    with patch.object(transforms, "read_image", wraps=transforms.read_image) as reader:
+        LoadGroup(LoadSampled())(groups[0])
+    assert len(groups[0]["pairs"]) == 2
+    assert reader.call_count == 1
+
+
+def test_a_mask_of_another_size_is_named(groups, save, tmp_path):
+    save(tmp_path / "masks" / "other.png", np.ones((3, 3), np.uint8))
+    groups[0]["pairs"][1]["label"] = str(tmp_path / "masks" / "other.png")
+    with pytest.raises(ValueError, match="other.png is .3, 3. but its image .*a.png .6, 5."):
+        LoadGroup(LoadSampled())(groups[0])
+
+
+def test_pictures_of_any_size_and_number_of_texts_come_in_batches(groups):
+    def load(group):
+        loaded = LoadGroup(LoadSampled())(group)
+        return loaded | {key: torch.as_tensor(loaded[key])[:, :4, :4].float() for key in ("image", "label")}
+
+    loader = DataLoader(
+        Dataset(groups, load), batch_sampler=GroupBatchSampler(groups, 4), collate_fn=collate_groups, num_workers=2
+    )
+    first, second = loader
+    assert first["image"].shape == (2, 3, 4, 4)
+    assert first["label"].shape == (2, 2, 4, 4)
+    assert first["text"] == [["one", "two"], ["one", "two"]]
+    assert [mask.shape for mask in first["label_original"]] == [(2, 6, 5), (2, 8, 7)]
+    assert second["text"] == [["two"]]
+    assert second["image"].shape == (1, 3, 4, 4)
