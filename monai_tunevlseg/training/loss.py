@@ -7,14 +7,18 @@ from monai.data import MetaTensor
 from monai.losses import DiceCELoss
 from torch.nn.modules.loss import _Loss
 
+from monai_tunevlseg.data import IGNORED
+
 __all__ = ["PromptLoss"]
+
+SURELY_BACKGROUND = -100.0  # a logit whose probability is 0 in float32
 
 
 class PromptLoss(_Loss):
     """MONAI's ``DiceCELoss`` with a sigmoid, computed in float32 for each (image, class) pair.
 
     MONAI takes binary cross entropy only for one channel and softmax cross entropy for several, but classes overlap
-    here; so the class channels are moved into the batch first.
+    here; so the class channels are moved into the batch first. Ignored pixels add nothing to either term.
 
     Args:
         lambda_dice: weight of the Dice term (paper: 1).
@@ -30,7 +34,7 @@ class PromptLoss(_Loss):
 
         Args:
             logits: (B, K, H, W), any floating type.
-            label: (B, K, H, W) in {0, 1}.
+            label: (B, K, H, W) in {0, 1}, and ``data.IGNORED`` where a pixel is to be ignored.
 
         Raises:
             ValueError: when the two shapes differ.
@@ -41,7 +45,10 @@ class PromptLoss(_Loss):
                 "give one label channel per text."
             )
         with torch.autocast(device_type=logits.device.type, enabled=False):
-            return self.dice_ce(_pairs(logits), _pairs(label))
+            pairs, truth = _pairs(logits), _pairs(label)
+            ignored = truth == IGNORED
+            # surely background, and right: no gradient, and neither term counts it
+            return self.dice_ce(pairs.masked_fill(ignored, SURELY_BACKGROUND), truth.masked_fill(ignored, 0))
 
 
 def _pairs(maps: torch.Tensor) -> torch.Tensor:

@@ -201,3 +201,15 @@ def test_tensorboard_gets_scalars_and_pictures(small_train, tmp_path):
     events = EventAccumulator(str(tmp_path / "eval")).Reload().Tags()
     assert {"train_loss", "val_loss", "val_mean_dice"} <= set(events["scalars"])
     assert sorted(tag.split("_HW")[0].split("_CHW")[0] for tag in events["images"]) == ["input_0", "input_1", "output"]
+
+
+def test_ignored_pixels_count_in_no_validation_metric(small, small_train, tmp_path):
+    made = workflow("clipseg_vpt", "train", "train", **small_train | {"epochs": 1})
+    label = torch.zeros(1, 8, 8)
+    label[:, :4], label[:, 6:] = 1, 255
+    logits = torch.where(label == 1, 9.0, -9.0)
+    logits[:, 6:] = 9.0
+    sample = made.parser.get_parsed_content("validate#postprocessing")({"pred": logits, "label": label})
+    assert torch.equal(sample["pred"], sample["label"])
+    assert sample["label"].max() == 1
+    assert sample["target"].max() == 255

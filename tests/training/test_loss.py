@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 
+from monai_tunevlseg.data import IGNORED
 from monai_tunevlseg.training import PromptLoss
 
 
@@ -49,3 +50,16 @@ def test_the_weights_are_arguments():
 def test_shapes_that_differ_are_named():
     with pytest.raises(ValueError, match=r"\(1, 2, 4, 4\).*\(1, 1, 4, 4\)"):
         PromptLoss()(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4))
+
+
+def test_ignored_pixels_move_nothing():
+    logits = torch.randn(2, 2, 6, 5, requires_grad=True)
+    label = torch.randint(0, 2, logits.shape).float()
+    label[..., 3:] = IGNORED
+    loss = PromptLoss()(logits, label)
+    loss.backward()
+    assert (logits.grad[..., 3:] == 0).all() and (logits.grad[..., :3] != 0).any()
+    others = logits.detach().clone()
+    others[..., 3:] += 5
+    torch.testing.assert_close(PromptLoss()(others, label), loss.detach())
+    torch.testing.assert_close(PromptLoss(1, 0)(logits, label), PromptLoss(1, 0)(logits[..., :3], label[..., :3]))
