@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from monai_tunevlseg.data.cases import shorten
+from monai_tunevlseg.data.problems import DatasetError, Problem, map_files
 from monai_tunevlseg.data.reading import SUFFIXES, read_shape, stem_of, suffix_of
 
-__all__ = ["by_stem", "check_pairs", "find_root", "list_images", "subfolders", "visible"]
+__all__ = ["by_stem", "find_root", "list_images", "match", "subfolders", "visible"]
 
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
@@ -33,41 +33,54 @@ def subfolders(folder: Path) -> list[Path]:
     return [path for path in visible(folder) if path.is_dir()]
 
 
-def list_images(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """List the image files directly in a folder, sorted; hidden files and subfolders are passed over.
 
     Raises:
         FileNotFoundError: when the folder is missing.
-        ValueError: when a file has none of the suffixes or two have the same stem.
+        ValueError: when a file has no supported suffix or two have the same stem.
     """
-    files = [path for path in visible(folder) if path.is_file()]
-    strange = [path.name for path in files if suffix_of(path).lower() not in suffixes]
-    if strange:
-        raise ValueError(
-            f"{folder} holds files that are no images: {shorten(strange)}; supported are {', '.join(suffixes)}."
-        )
-    twice = [stem for stem, count in Counter(map(stem_of, files)).items() if count > 1]
-    if twice:
-        raise ValueError(f"{folder} holds several files with the stem {shorten(twice)}; keep one of each.")
-    return files
+    images, problems = by_stem(folder)
+    if problems:
+        raise DatasetError(problems, [])
+    return sorted(images.values())
 
 
-def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
-    """List the image files of a folder by stem.
+def by_stem(folder: Path, ending: str = "") -> tuple[dict[str, Path], list[Problem]]:
+    """List the image files directly in a folder by stem; hidden files and subfolders are passed over.
 
     Args:
         folder: where they are.
         ending: what every stem ends in, which is taken off ("_Segmentation").
 
+    Returns:
+        the file of each stem, the first of several, and what is wrong.
+
     Raises:
         FileNotFoundError: when the folder is missing.
-        ValueError: as for `list_images`, and when a stem has another ending.
     """
-    images = list_images(folder)
-    other = [path.name for path in images if not stem_of(path).endswith(ending)]
-    if other:
-        raise ValueError(f"{folder} holds files whose names do not end in {ending}: {shorten(other)}; remove them.")
-    return {stem_of(path).removesuffix(ending): path for path in images}
+    files = [path for path in visible(folder) if path.is_file()]
+    strange = [path for path in files if suffix_of(path).lower() not in SUFFIXES]
+    images = [path for path in files if suffix_of(path).lower() in SUFFIXES]
+    named_otherwise = [path for path in images if not stem_of(path).endswith(ending)]
+    of_stem: dict[str, list[Path]] = {}
+    for path in images:
+        if stem_of(path).endswith(ending):
+            of_stem.setdefault(stem_of(path).removesuffix(ending), []).append(path)
+    repeated = [path for paths in of_stem.values() if len(paths) > 1 for path in paths]
+    problems = [
+        _extra(strange, f"{folder} holds files that are no images: {{}}; supported are {', '.join(SUFFIXES)}."),
+        _extra(named_otherwise, f"{folder} holds files whose names do not end in {ending}: {{}}; remove them."),
+        _extra(repeated, f"{folder} holds several files with the same stem: {{}}; keep one of each."),
+    ]
+    return {stem: paths[0] for stem, paths in of_stem.items()}, [problem for problem in problems if problem]
+
+
+def _extra(paths: Sequence[Path], message: str) -> Problem | None:
+    if not paths:
+        return None
+    names = shorten(path.name for path in paths)
+    return Problem("extra", message.replace("{}", names), tuple(map(str, paths)))
 
 
 def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -> Path:
@@ -93,8 +106,10 @@ def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -
     return found[0]
 
 
-def check_pairs(dataset_dir: Path, images: Mapping[str, Path], masks: Mapping[str, Sequence[Path]]) -> list[str]:
-    """Check that every image has its masks, every mask its image, and all of them the same size.
+def match(
+    dataset_dir: Path, images: Mapping[str, Path], masks: Mapping[str, Sequence[Path]]
+) -> tuple[list[str], list[Problem]]:
+    """Find the images that have masks of their size.
 
     Args:
         dataset_dir: the dataset's folder, for messages.
@@ -102,23 +117,33 @@ def check_pairs(dataset_dir: Path, images: Mapping[str, Path], masks: Mapping[st
         masks: the masks of each stem, one or more.
 
     Returns:
-        the stems, sorted.
-
-    Raises:
-        ValueError: when a partner is missing, sizes differ or a header cannot be read; the message names the files.
+        their stems, sorted, and what is wrong with the others: partners that are missing, other sizes, headers that
+        cannot be read.
     """
-    lonely = {
-        "images without a mask": sorted(images.keys() - masks.keys()),
-        "masks without an image": sorted(masks.keys() - images.keys()),
-    }
-    complaints = [f"{len(stems)} {what}: {shorten(stems)}" for what, stems in lonely.items() if stems]
-    if complaints:
-        raise ValueError(f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names.")
-    stems = sorted(images)
-    with ThreadPoolExecutor() as pool:
-        wrong = list(pool.map(lambda stem: _of_another_size(images[stem], masks[stem]), stems))
-    _refuse_sizes(dataset_dir, [complaint for complaints in wrong for complaint in complaints])
-    return stems
+    both = sorted(images.keys() & masks.keys())
+    lonely = [images[stem] for stem in sorted(images.keys() - masks.keys())]
+    orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
+    problems = _missing(dataset_dir, lonely, orphans)
+
+    def measure(stem: str) -> tuple[str, list[str]]:
+        return stem, _of_another_size(images[stem], masks[stem])
+
+    measured, unreadable = map_files(measure, both, lambda stem: [images[stem], *masks[stem]])
+    wrong = [complaint for _, complaints in measured for complaint in complaints]
+    if wrong:
+        message = f"{dataset_dir} has {len(wrong)} masks of another size than their image: {shorten(wrong)}."
+        files = [str(path) for stem, found in measured if found for path in (images[stem], *masks[stem])]
+        problems.append(Problem("size", message, tuple(files)))
+    return [stem for stem, complaints in measured if not complaints], problems + unreadable
+
+
+def _missing(dataset_dir: Path, lonely: Sequence[Path], orphans: Sequence[Path]) -> list[Problem]:
+    lists = {"images without a mask": lonely, "masks without an image": orphans}
+    complaints = [f"{len(paths)} {what}: {shorten(map(stem_of, paths))}" for what, paths in lists.items() if paths]
+    if not complaints:
+        return []
+    message = f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names."
+    return [Problem("missing", message, tuple(map(str, [*lonely, *orphans])))]
 
 
 def _of_another_size(image: Path, masks: Iterable[Path]) -> list[str]:
@@ -128,11 +153,6 @@ def _of_another_size(image: Path, masks: Iterable[Path]) -> list[str]:
         for mask, found in ((mask, read_shape(mask)) for mask in masks)
         if found != shape
     ]
-
-
-def _refuse_sizes(dataset_dir: Path, wrong: list[str]) -> None:
-    if wrong:
-        raise ValueError(f"{dataset_dir} has {len(wrong)} masks of another size than their image: {shorten(wrong)}.")
 
 
 def _size(shape: tuple[int, ...]) -> str:

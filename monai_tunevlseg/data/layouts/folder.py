@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, shorten
-from monai_tunevlseg.data.layouts.files import by_stem, check_pairs
+from monai_tunevlseg.data.layouts.files import by_stem, match
+from monai_tunevlseg.data.problems import finish, map_files
 from monai_tunevlseg.data.reading import (
     SUFFIXES,
     distinct_values,
@@ -43,15 +43,19 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
         FileNotFoundError: when a folder is missing.
         ValueError: when images and masks do not belong together or a file cannot be read; the message names them.
     """
-    images = by_stem(dataset_dir / "images")
-    masks = by_stem(dataset_dir / "masks")
-    if not images and not masks:
+    images, strange_images = by_stem(dataset_dir / "images")
+    masks, strange_masks = by_stem(dataset_dir / "masks")
+    problems = strange_images + strange_masks
+    if not images and not masks and not problems:
         raise ValueError(f"{dataset_dir} is empty: put files ({', '.join(SUFFIXES)}) into its images/ and masks/.")
-    stems = check_pairs(dataset_dir, images, {stem: [mask] for stem, mask in masks.items()})
-    with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda stem: _samples(images[stem], masks[stem], coding, slice_axis), stems))
-    _warn_of_geometry(images, masks)
-    return [Case(stem, samples) for stem, samples in zip(stems, found, strict=True)]
+    stems, unmatched = match(dataset_dir, images, {stem: [mask] for stem, mask in masks.items()})
+
+    def read(stem: str) -> Case:
+        return Case(stem, _samples(images[stem], masks[stem], coding, slice_axis))
+
+    cases, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem]])
+    _warn_of_geometry({stem: (images[stem], masks[stem]) for stem in stems})
+    return finish(cases, problems + unmatched + unreadable)
 
 
 LAYOUTS.register("folder", Layout(read_folder))
@@ -99,12 +103,13 @@ def _check_label_values(mask: Path, present: set[int], coding: MaskCoding) -> No
         )
 
 
-def _warn_of_geometry(images: dict[str, Path], masks: dict[str, Path]) -> None:
-    volumes = [stem for stem in images if is_nifti(images[stem]) and is_nifti(masks[stem])]
+def _warn_of_geometry(pairs: dict[str, tuple[Path, Path]]) -> None:
     moved = [
         stem
-        for stem in volumes
-        if not np.allclose(nifti_affine(images[stem]), nifti_affine(masks[stem]), rtol=1e-3, atol=1e-2)
+        for stem, (image, mask) in pairs.items()
+        if is_nifti(image)
+        and is_nifti(mask)
+        and not np.allclose(nifti_affine(image), nifti_affine(mask), rtol=1e-3, atol=1e-2)
     ]
     if moved:
         warnings.warn(
