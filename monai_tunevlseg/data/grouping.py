@@ -52,7 +52,7 @@ class LoadGroup(Transform):
         """Load one group of k pairs.
 
         Returns:
-            `image` (3, H, W) as `LoadSampled` gives it; `label` (k, H, W) and the same again as `label_original`, uint8
+            `image` (3, H, W) as `LoadSampled` gives it; `label` (k, H, W) and the same again as `full_label`, uint8
             in {0, 1}, 255 where a mask says that pixels do not count; `text`, k texts; `pairs`, k samples with `number`
             that name their files.
 
@@ -69,7 +69,7 @@ class LoadGroup(Transform):
         masks += [self.load({**pair, "image": loaded["image"]})["label"] for pair in pairs[1:]]
         label = torch.cat([torch.as_tensor(mask).to(torch.uint8) for mask in masks])
         texts = [pair["text"] for pair in pairs]
-        return {"image": loaded["image"], "label": label, "label_original": label, "text": texts, "pairs": pairs}
+        return {"image": loaded["image"], "label": label, "full_label": label, "text": texts, "pairs": pairs}
 
 
 class GroupBatchSampler(Sampler[list[int]]):

@@ -7,7 +7,7 @@ import colorsys
 import nibabel as nib
 import numpy as np
 
-__all__ = ["class_colour", "draw_overlay", "upright"]
+__all__ = ["class_colour", "draw_overlay", "eroded", "upright"]
 
 OPACITY = 0.35
 FIRST_HUE = 1 / 3  # green, which stands out on flesh and on grey
@@ -37,8 +37,17 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, num_classes: int) -> np.
         area = labels == index + 1
         colour = class_colour(index).astype(picture.dtype)
         picture[area] = (1 - OPACITY) * picture[area] + OPACITY * colour
-        picture[area & ~_eroded(area, width)] = colour
+        picture[area & ~eroded(area, width)] = colour
     return np.rint(picture * 255).astype(np.uint8)
+
+
+def eroded(area: np.ndarray, width: int) -> np.ndarray:
+    """Take `width` pixels off every side of an area, bool (H, W); what lies at the picture's border keeps that side."""
+    inner = area
+    for _ in range(width):
+        padded = np.pad(inner, 1, mode="edge")
+        inner = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return inner
 
 
 def upright(picture: np.ndarray, affine: np.ndarray, slice_axis: int) -> np.ndarray:
@@ -61,12 +70,3 @@ def upright(picture: np.ndarray, affine: np.ndarray, slice_axis: int) -> np.ndar
     flipped = tuple(axis for axis in (0, 1) if orientation[axis, 1] > 0)  # NIfTI counts towards right, front and top
     turned = np.flip(picture, flipped)
     return np.ascontiguousarray(turned if orientation[0, 0] > orientation[1, 0] else turned.swapaxes(0, 1))
-
-
-def _eroded(area: np.ndarray, width: int) -> np.ndarray:
-    """Take `width` pixels off every side; what lies at the picture's border keeps that side."""
-    inner = area
-    for _ in range(width):
-        padded = np.pad(inner, 1, mode="edge")
-        inner = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return inner

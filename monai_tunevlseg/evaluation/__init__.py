@@ -1,5 +1,22 @@
-"""What a run has reached: scores per case and over all cases."""
+"""What a run has reached: scores per case and over all cases, how sure they are, and how two runs compare."""
 
-from monai_tunevlseg.evaluation.cases import Case, CaseReport, summarize
+from monai_tunevlseg.evaluation.cases import Case, read_cases, write_cases
+from monai_tunevlseg.evaluation.intervals import Bootstrap
+from monai_tunevlseg.evaluation.pairs import PairMasks
+from monai_tunevlseg.evaluation.report import CaseReport, describe_network
+from monai_tunevlseg.evaluation.scores import SCORES, Hausdorff95, SurfaceDice
+from monai_tunevlseg.evaluation.summary import summarize
 
-__all__ = ["Case", "CaseReport", "summarize"]
+__all__ = [
+    "SCORES",
+    "Bootstrap",
+    "Case",
+    "CaseReport",
+    "Hausdorff95",
+    "PairMasks",
+    "SurfaceDice",
+    "describe_network",
+    "read_cases",
+    "summarize",
+    "write_cases",
+]

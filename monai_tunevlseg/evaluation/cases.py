@@ -1,115 +1,147 @@
-"""The evaluation's report: one row per (image, class) pair, and means with and without empty masks side by side."""
+"""The cases of an evaluation: one row of ``cases.csv`` per (image, class) pair."""
 
 from __future__ import annotations
 
 import csv
-import json
-import logging
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from statistics import fmean
-from typing import Any
-
-from ignite.engine import Events
-from monai.engines import Evaluator
 
 from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.cases import shorten
+from monai_tunevlseg.evaluation.scores import SCORES
 
-__all__ = ["Case", "CaseReport", "summarize"]
+__all__ = ["Case", "read_cases", "write_cases"]
 
-logger = logging.getLogger(__name__)
+COUNTS = ("label_pixels", "predicted_pixels", "label_pixels_original", "predicted_pixels_original")
+KEY = ("image", "slice", "class_name")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One (image, class) pair.
+    """One (image, class) pair. Scores are in percent unless they say otherwise, None where they were not measured.
 
     Attributes:
-        image: path of the image file.
+        image: path of the image file, relative to the dataset's folder where it lies inside.
         slice: number of the slice, where the file is a volume; None otherwise.
-        text: the class name.
-        dice: in percent, at the model's resolution; 100 when prediction and mask are both empty.
-        label_pixels: area of the mask at the model's resolution.
-        predicted_pixels: area of the prediction.
+        class_name: which class the mask shows.
+        text: what the network was told to look for.
+        group: the patient, or whatever belongs together more closely than files do; None = the file is its own.
+        dice: at the model's resolution; 100 when prediction and mask are both empty, as for all scores in percent.
+        iou: at the model's resolution.
+        dice_original: at the image's own resolution.
+        iou_original: at the image's own resolution.
+        hd95: 95th percentile of the Hausdorff distance in pixels of the image; None where mask or prediction is empty.
+        surface_dice: normalised surface Dice at the image's own resolution.
+        label_pixels: area of the mask at the model's resolution, without ignored pixels, as for all areas.
+        predicted_pixels: area of the prediction at the model's resolution.
+        label_pixels_original: area of the mask at the image's own resolution.
+        predicted_pixels_original: area of the prediction at the image's own resolution.
+        mask: path of the predicted mask's file, relative to ``cases.csv``; None when none was kept.
     """
 
     image: str
     slice: int | None
+    class_name: str
     text: str
-    dice: float
-    label_pixels: int
-    predicted_pixels: int
+    group: str | None = None
+    dice: float | None = None
+    iou: float | None = None
+    dice_original: float | None = None
+    iou_original: float | None = None
+    hd95: float | None = None
+    surface_dice: float | None = None
+    label_pixels: int = 0
+    predicted_pixels: int = 0
+    label_pixels_original: int = 0
+    predicted_pixels_original: int = 0
+    mask: str | None = None
+
+    @property
+    def key(self) -> tuple[str, int | None, str]:
+        """What tells the case from all others of its dataset."""
+        return self.image, self.slice, self.class_name
+
+    @property
+    def unit(self) -> str:
+        """What is drawn as a whole in a bootstrap: the group, or the file where there is none."""
+        return self.group or self.image
+
+    def score(self, name: str) -> float | None:
+        """Return one of the scores by its name."""
+        value: float | None = getattr(self, name)
+        return value
+
+    def has_foreground(self, name: str) -> bool:
+        """Tell whether the mask is not empty at the resolution of the score of this name."""
+        area: int = getattr(self, SCORES[name].area)
+        return area > 0
 
 
-def summarize(cases: Sequence[Case]) -> dict[str, Any]:
-    """Return the number of pairs and their mean Dice, over all pairs and over those whose mask is not empty.
+def write_cases(path: Path, cases: Sequence[Case]) -> None:
+    """Write one row per case; what is None is an empty cell. An interrupted write leaves no trace."""
+    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, [field.name for field in fields(Case)])
+        rows.writeheader()
+        rows.writerows(asdict(case) for case in cases)
+
+
+def read_cases(path: str | Path, required: Sequence[str] = ("dice",)) -> list[Case]:
+    """Read what :func:`write_cases` has written.
 
     Args:
-        cases: one or more.
+        path: the file, or the folder of an evaluation that holds ``cases.csv``.
+        required: the scores that are needed.
 
     Raises:
-        ValueError: when there is none.
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no such table; the message names the column or the line.
     """
-    if not cases:
-        raise ValueError("there is no case to summarize; the split is empty.")
-    foreground = [case.dice for case in cases if case.label_pixels]
-    return {
-        "pairs": len(cases),
-        "dice": fmean(case.dice for case in cases),
-        "pairs_with_foreground": len(foreground),
-        "dice_foreground": fmean(foreground) if foreground else None,
+    path = Path(path)
+    path = path / "cases.csv" if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; evaluate.yaml writes it into its output_dir.")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file, strict=True)
+            names, rows = table.fieldnames or [], list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no CSV: {error}.") from error
+    needed = {*KEY, *required, *(SCORES[name].area for name in required)}
+    if missing := [field.name for field in fields(Case) if field.name in needed and field.name not in names]:
+        raise ValueError(f"{path} has no column {shorten(missing)}; it is not a cases.csv that evaluate.yaml wrote.")
+    if not rows:
+        raise ValueError(f"{path} has no rows.")
+    cases = [_parse(row, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]
+    if twice := [key for key, count in Counter(case.key for case in cases).items() if count > 1]:
+        raise ValueError(f"{path} has more than one row for {shorten(twice, most=3)}; a pair can be there once.")
+    return cases
+
+
+def _parse(row: dict[str, str | None], where: str) -> Case:
+    """Read one row; columns that a case does not have are passed over."""
+    if None in row or None in row.values():
+        raise ValueError(f"{where} has another number of cells than the head of the table.")
+    cells = {field.name: row.get(field.name) or None for field in fields(Case)}
+    if not cells["image"] or not cells["class_name"]:
+        raise ValueError(f"{where} names no image or no class_name.")
+    numbers: dict[str, float | None] = {
+        name: _number(cells[name], f"{where}, column {name!r}") for name in ("slice", *SCORES, *COUNTS)
     }
+    whole = {name: int(numbers[name] or 0) for name in COUNTS}
+    slice_number = None if numbers["slice"] is None else int(numbers["slice"])
+    return Case(**{**cells, **numbers, **whole, "slice": slice_number, "text": cells["text"] or ""})  # type: ignore[arg-type]
 
 
-class CaseReport:
-    """Writes ``cases.csv`` and ``metrics.json`` when an evaluation has finished. Attach it to the evaluator.
-
-    Args:
-        output_dir: gets the two files.
-        split: name of the split, for the report.
-        metric: name of the Dice metric over all pairs, whose details are the cases' scores.
-    """
-
-    def __init__(self, output_dir: str | Path, split: str, metric: str = "dice") -> None:
-        self.output_dir = Path(output_dir)
-        self.split = split
-        self.metric = metric
-        self._seen: list[dict[str, Any]] = []
-
-    def attach(self, engine: Evaluator) -> None:
-        """Register with the evaluator."""
-        engine.add_event_handler(Events.STARTED, lambda: self._seen.clear())
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
-
-    def collect(self, engine: Evaluator) -> None:
-        """Remember which pairs a batch had, and their areas."""
-        for sample, result in zip(engine.state.batch, engine.state.output, strict=True):
-            self._seen.append(
-                {
-                    "image": str(sample["path"]),
-                    "slice": int(sample["slice"]) if "slice" in sample else None,
-                    "text": str(sample["text"]),
-                    "label_pixels": int(result["label"].sum()),
-                    "predicted_pixels": int(result["pred"].sum()),
-                }
-            )
-
-    def write(self, engine: Evaluator) -> None:
-        """Write both files."""
-        scores = engine.state.metric_details[self.metric].flatten().tolist()
-        cases = [Case(dice=100 * score, **seen) for score, seen in zip(scores, self._seen, strict=True)]
-        texts = sorted({case.text for case in cases})
-        metrics = {
-            "split": self.split,
-            **summarize(cases),
-            "classes": {text: summarize([case for case in cases if case.text == text]) for text in texts},
-        }
-        with replacing(self.output_dir / "cases.csv") as unfinished, unfinished.open("w", newline="") as file:
-            rows = csv.DictWriter(file, [field.name for field in fields(Case)])
-            rows.writeheader()
-            rows.writerows(asdict(case) for case in cases)
-        with replacing(self.output_dir / "metrics.json") as unfinished:
-            unfinished.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        logger.info(f"{len(cases)} pairs: {metrics['dice']:.2f} % Dice; the report is in {self.output_dir}")
+def _number(cell: str | None, where: str) -> float | None:
+    if cell is None:
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{where} holds {cell!r} where a number is expected.")
+    return value

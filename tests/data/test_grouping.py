@@ -128,6 +128,6 @@ def test_pictures_of_any_size_and_number_of_texts_come_in_batches(groups):
     assert first["image"].shape == (2, 3, 4, 4)
     assert first["label"].shape == (2, 2, 4, 4)
     assert first["text"] == [["one", "two"], ["one", "two"]]
-    assert [mask.shape for mask in first["label_original"]] == [(2, 6, 5), (2, 8, 7)]
+    assert [mask.shape for mask in first["full_label"]] == [(2, 6, 5), (2, 8, 7)]
     assert second["text"] == [["two"]]
     assert second["image"].shape == (1, 3, 4, 4)

@@ -1,0 +1,80 @@
+"""Bootstrap intervals of a mean over pairs that belong to images or patients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+__all__ = ["Bootstrap", "Interval"]
+
+Interval = tuple[float, float]
+
+RESAMPLES_AT_ONCE = 1000  # bounds the memory: so many times the number of units
+ROUNDING = 1e-9  # below which means are the same
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are drawn: scipy's bias-corrected and accelerated (BCa) bootstrap.
+
+    What is drawn with replacement are units (images, volumes or patients) with all their pairs, for pairs of one unit
+    are not independent.
+
+    Args:
+        resamples: how often is drawn, 1 or more.
+        level: share of such intervals that should hold the true mean.
+        seed: of the draws; the same numbers give the same interval.
+
+    Raises:
+        ValueError: when an argument is out of range.
+    """
+
+    resamples: int = 9999
+    level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 1 or not 0 < self.level < 1:
+            raise ValueError(f"resamples {self.resamples} must be 1 or more and level {self.level} between 0 and 1.")
+
+    def interval(self, values: Sequence[float], units: Sequence[str]) -> Interval | None:
+        """Return the interval of the mean of all values.
+
+        Args:
+            values: one per pair.
+            units: the unit of each.
+
+        Returns:
+            (low, high), or None where the data cannot tell: no value, one unit only, or units that all have the same
+            mean.
+        """
+        sums, counts = totals(values, units)
+        if len(sums) < 2 or np.ptp(sums / counts) < ROUNDING:
+            return None
+        result = stats.bootstrap(
+            (sums, counts),
+            _ratio,
+            paired=True,
+            vectorized=True,
+            n_resamples=self.resamples,
+            batch=RESAMPLES_AT_ONCE,
+            confidence_level=self.level,
+            method="BCa",
+            rng=np.random.default_rng(self.seed),
+        )
+        low, high = map(float, result.confidence_interval)
+        return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
+def totals(values: Sequence[float], units: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of each unit's values and their count, (U,) each, in the order of the units' names."""
+    _, index = np.unique(np.asarray(units, dtype=str), return_inverse=True)
+    return np.bincount(index, weights=np.asarray(values, dtype=float)), np.bincount(index).astype(float)
+
+
+def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
+    return np.sum(sums, axis=axis) / np.sum(counts, axis=axis)

@@ -1,0 +1,158 @@
+"""Pictures of an evaluation's worst, median and best cases, and the files of predicted masks they are made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.cases import Sample
+from monai_tunevlseg.data.masks import IGNORED
+from monai_tunevlseg.data.overlays import class_colour, draw_overlay, eroded, upright
+from monai_tunevlseg.data.reading import is_nifti, stem_of
+from monai_tunevlseg.data.transforms import LoadSampled
+from monai_tunevlseg.data.volumes import open_nifti
+from monai_tunevlseg.evaluation.cases import Case
+
+__all__ = ["choose_cases", "mask_name", "remove_earlier", "write_mask", "write_overlays"]
+
+RANKS = ("worst", "median", "best")
+SIDES = 400, 1024  # smallest and largest length of a picture's longer side, in pixels
+TRUTH_COLOUR = class_colour(1)
+PREDICTION_COLOUR = class_colour(0)
+SHADE = 0.25  # brightness left where pixels are ignored
+
+
+def mask_name(pair: Sample) -> str:
+    """Return the file name of a pair's predicted mask: its number in the split, its image, slice and class."""
+    return f"{pair['number']:05}_{_title(pair)}.png"
+
+
+def write_mask(path: Path, mask: np.ndarray) -> None:
+    """Write a mask, bool (H, W), as a PNG of one bit per pixel; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask).save(path)
+
+
+def remove_earlier(output_dir: Path) -> None:
+    """Remove the pictures of an earlier report in the same folder, and no other file."""
+    for path in (output_dir / "predicted_masks").glob("*.png"):
+        if re.match(r"\d{5,}_", path.name):
+            path.unlink()
+    for path in (output_dir / "overlays").glob("*.png"):
+        if re.match(rf"({'|'.join(RANKS)})_\d+_dice_", path.name):
+            path.unlink()
+
+
+def choose_cases(cases: Sequence[Case], count: int) -> dict[str, list[int]]:
+    """Choose cases by their Dice at the model's resolution; where it is the same, the larger error is worse.
+
+    Median and best cases are chosen among those with foreground, for a mask that is rightly empty shows nothing.
+
+    Args:
+        cases: of one evaluation.
+        count: how many of each rank.
+
+    Returns:
+        indices for ``worst`` and ``best``, the most extreme first, and for ``median``, the nearest to it first; no case
+        is chosen twice.
+    """
+
+    def quality(index: int) -> tuple[float, int, int]:
+        case = cases[index]
+        return case.dice or 0.0, -(case.label_pixels + case.predicted_pixels), index
+
+    ranked = sorted(range(len(cases)), key=quality)
+    worst = ranked[:count]
+    shown = [index for index in ranked if cases[index].has_foreground("dice")]
+    best = [index for index in reversed(shown) if index not in worst][:count]
+    middle = (len(shown) - 1) / 2
+    nearest = sorted(range(len(shown)), key=lambda place: abs(place - middle))
+    median = [shown[place] for place in nearest if shown[place] not in (*worst, *best)][:count]
+    return dict(zip(RANKS, (worst, median, best), strict=True))
+
+
+def write_overlays(
+    folder: Path, cases: Sequence[Case], pairs: Sequence[Sample], masks: Mapping[int, Path], count: int
+) -> None:
+    """Write a picture of each chosen case, named by rank and case.
+
+    Args:
+        folder: gets the PNGs; made when there is one.
+        cases: of one evaluation.
+        pairs: the sample of each case.
+        masks: the file of each case's predicted mask, by its index.
+        count: how many of each rank.
+    """
+    load = LoadSampled()
+    for rank, indices in choose_cases(cases, count).items():
+        for place, index in enumerate(indices, start=1):
+            pair: Any = pairs[index]
+            sample, dice = load(pair), cases[index].dice or 0.0
+            with Image.open(masks[index]) as file:
+                prediction = np.asarray(file)
+            image, label = (np.asarray(torch.as_tensor(sample[key])) for key in ("image", "label"))
+            picture = _draw(np.moveaxis(image, 0, -1), label[0], prediction, pair)
+            caption = f"{rank} {place}: Dice {dice:.1f} %, {pair['class_name']}"
+            with replacing(folder / f"{rank}_{place:02}_dice_{dice:05.1f}_{_title(pair)}.png") as unfinished:
+                _captioned(picture, caption).save(unfinished, format="PNG")
+
+
+def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray, pair: Sample) -> np.ndarray:
+    """Tint the prediction, (H, W), and draw the mask's outline on the image, (H, W, 3) in [0, 1]; return uint8."""
+    image, label, prediction = (_upright(array, pair) for array in (image, label, prediction))
+    longest = max(label.shape)
+    scale = min(max(longest, SIDES[0]), SIDES[1]) / longest
+    height, width = (max(1, round(length * scale)) for length in label.shape)
+    rows, columns = (np.arange(new) * old // new for new, old in zip((height, width), label.shape, strict=True))
+    label, prediction = label[rows][:, columns], prediction[rows][:, columns]
+    pixels = Image.fromarray(np.rint(image * 255).astype(np.uint8))
+    resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    shown = np.asarray(pixels.resize((width, height), resample), dtype=np.float32) / 255
+    shown[label == IGNORED] *= SHADE
+    picture = draw_overlay(shown, prediction & (label != IGNORED), num_classes=1)
+    truth = label == 1
+    outline = truth & ~eroded(truth, max(1, round(min(label.shape) / 200)))
+    picture[outline] = np.rint(TRUTH_COLOUR * 255)
+    return picture
+
+
+def _upright(array: np.ndarray, pair: Sample) -> np.ndarray:
+    """Turn what comes from NIfTI, (X, Y) or (X, Y, 3), as it is looked at."""
+    path = Path(pair["image"])
+    if not is_nifti(path):
+        return array
+    if "slice" not in pair:
+        return array.swapaxes(0, 1)  # NIfTI counts columns first
+    return upright(array, np.asarray(open_nifti(path).affine), pair.get("slice_axis", 2))
+
+
+def _captioned(picture: np.ndarray, caption: str) -> Image.Image:
+    """Put the caption and the legend above a picture."""
+    size = max(12, picture.shape[1] // 32)
+    font = ImageFont.load_default(size)
+    lines = (
+        (caption, np.ones(3)),
+        ("outline: mask", TRUTH_COLOUR),
+        ("filled: prediction", PREDICTION_COLOUR),
+    )
+    line = round(1.4 * size)
+    canvas = Image.new("RGB", (picture.shape[1], picture.shape[0] + len(lines) * line))
+    canvas.paste(Image.fromarray(picture), (0, len(lines) * line))
+    pen = ImageDraw.Draw(canvas)
+    for number, (text, colour) in enumerate(lines):
+        red, green, blue = (round(255 * part) for part in colour)
+        pen.text((size // 2, number * line), text, fill=(red, green, blue), font=font)
+    return canvas
+
+
+def _title(pair: Sample) -> str:
+    """Name a pair in a file name: letters and digits of any script, and nothing that a file system minds."""
+    place = f"_{pair['slice']}" if "slice" in pair else ""
+    return re.sub(r"[^\w.-]+", "-", f"{stem_of(Path(pair['image']))}{place}_{pair['class_name']}")[:120]

@@ -1,0 +1,56 @@
+"""From a batch's logits to the masks of its pairs, at the model's resolution and at the images' own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from monai.transforms import Transform
+
+from monai_tunevlseg.data.masks import IGNORED
+
+__all__ = ["PairMasks"]
+
+
+class PairMasks(Transform):
+    """Takes a batch of grouped pairs apart into lists with one entry per pair, ready for MONAI's metrics.
+
+    Foreground is where the sigmoid of the logit is above 0.5. For the image's own resolution the logits are resized
+    bilinearly, as inference does, and then cut. Pixels that the label says to ignore are taken out of mask and
+    prediction alike; overlap metrics then do not see them at all. (Contours, for distances, end at such a region in
+    both.)
+    """
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Convert one batch of B images with k texts each.
+
+        Args:
+            data: `pred` (B, k, h, w), logits; `label` (B, k, h, w) in {0, 1, 255}; `full_label`, B times the same at an
+                image's own size (k, H, W).
+
+        Returns:
+            the same with `pred`, `label`, `pred_original` and `label_original` as lists of B * k masks, uint8 in {0, 1}
+            of shape (1, h, w) or (1, H, W).
+        """
+        batch = dict(data)
+        logits = torch.as_tensor(batch["pred"]).float().flatten(0, 1)[:, None]  # (B * k, 1, h, w)
+        labels = torch.as_tensor(batch["label"]).flatten(0, 1)[:, None]
+        originals = [mask[None].to(logits.device) for masks in batch["full_label"] for mask in masks]
+        at_model = [_masks(logit, label) for logit, label in zip(logits, labels, strict=True)]
+        at_original = [
+            # one at a time, for all texts of a large picture take much memory as numbers
+            _masks(F.interpolate(logit[None], label.shape[-2:], mode="bilinear", align_corners=False)[0], label)
+            for logit, label in zip(logits, originals, strict=True)
+        ]
+        for suffix, masks in (("", at_model), ("_original", at_original)):
+            batch[f"pred{suffix}"] = [prediction for prediction, _ in masks]
+            batch[f"label{suffix}"] = [label for _, label in masks]
+        return batch
+
+
+def _masks(logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return prediction and mask, (1, H, W) each in {0, 1}, without what is ignored."""
+    counted = label != IGNORED
+    return ((logits > 0) & counted).to(torch.uint8), ((label > 0) & counted).to(torch.uint8)
