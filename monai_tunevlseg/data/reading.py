@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_tunevlseg.data.metaimages import META_SUFFIX
 from monai_tunevlseg.data.pictures import (
     PICTURE_SUFFIXES,
     StoredMask,
@@ -29,7 +30,8 @@ __all__ = [
     "suffix_of",
 ]
 
-SUFFIXES = PICTURE_SUFFIXES + NIFTI_SUFFIXES
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, META_SUFFIX)
+SUFFIXES = PICTURE_SUFFIXES + VOLUME_SUFFIXES
 HALF_RANGE = 128  # of 8 bits: where JPEG's noise around 0 and 255 is told apart
 
 
@@ -44,8 +46,8 @@ def stem_of(path: Path) -> str:
 
 
 def is_nifti(path: Path) -> bool:
-    """Tell by the suffix whether a file is a NIfTI image."""
-    return suffix_of(path).lower() in NIFTI_SUFFIXES
+    """Tell by the suffix whether a file is a NIfTI image, or a MetaImage, which is read as if it were one."""
+    return suffix_of(path).lower() in VOLUME_SUFFIXES
 
 
 def read_shape(path: Path) -> tuple[int, ...]:

@@ -15,8 +15,8 @@ from PIL import Image
 
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.overlays import draw_overlay, upright
-from monai_tunevlseg.data.reading import is_nifti, read_image, read_shape, stem_of
-from monai_tunevlseg.data.volumes import open_nifti
+from monai_tunevlseg.data.reading import is_nifti, read_image, read_shape, stem_of, suffix_of
+from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti
 
 __all__ = ["SavePredictiond"]
 
@@ -24,9 +24,10 @@ __all__ = ["SavePredictiond"]
 class SavePredictiond(MapTransform):
     """Writes label maps as `masks/NAME` and overlays as `overlays/STEM.png` into a folder.
 
-    A NIfTI image gets a NIfTI label map of the same name with its affine, codes and units; a picture gets a PNG of the
-    same stem: 0 and 255 for one class, label values for several. The overlay shows the image as viewers do; of a
-    volume, the slice with the largest predicted area (the middle one where nothing was predicted).
+    A NIfTI image gets a NIfTI label map of the same name with its affine, codes and units, and a MetaImage one of the
+    same stem; a picture gets a PNG of the same stem: 0 and 255 for one class, label values for several. The overlay
+    shows the image as viewers do; of a volume, the slice with the largest predicted area (the middle one where nothing
+    was predicted).
 
     Args:
         keys: of label maps (1, H, W) or (1, X, Y, Z) at the image's own size; the file they are for is that of `image`.
@@ -62,7 +63,7 @@ class SavePredictiond(MapTransform):
         for key in self.key_iterator(dict(data)):
             labels = self._check(data[key], source)
             if is_nifti(source):
-                _write_nifti(self.output_dir / "masks" / source.name, labels, source)
+                _write_nifti(self.output_dir / "masks" / _nifti_name(source), labels, source)
             else:
                 mask = labels * 255 if self.num_classes == 1 else labels
                 _write_png(self.output_dir / "masks" / f"{stem_of(source)}.png", mask)
@@ -95,6 +96,10 @@ class SavePredictiond(MapTransform):
         image = read_image(source, index, self.slice_axis)
         picture = draw_overlay(image, labels.take(index, axis=self.slice_axis), self.num_classes)
         return upright(picture, np.asarray(open_nifti(source).affine), self.slice_axis)
+
+
+def _nifti_name(source: Path) -> str:
+    return source.name if suffix_of(source).lower() in NIFTI_SUFFIXES else f"{stem_of(source)}.nii.gz"
 
 
 def _write_nifti(path: Path, labels: np.ndarray, source: Path) -> None:

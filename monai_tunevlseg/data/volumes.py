@@ -1,4 +1,4 @@
-"""Decoding of 2-D and 3-D NIfTI images and label maps."""
+"""Decoding of 2-D and 3-D NIfTI images and label maps; MetaImages are read as if they were NIfTI files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
+from monai_tunevlseg.data.metaimages import META_SUFFIX, load_metaimage
 from monai_tunevlseg.data.pictures import refusing_damage
 
 __all__ = ["NIFTI_SUFFIXES", "nifti_affine", "nifti_shape", "open_nifti", "read_nifti", "read_nifti_values"]
@@ -20,17 +21,13 @@ PERCENTILES = (0.5, 99.5)
 
 
 def open_nifti(path: Path) -> nib.Nifti1Image:
-    """Open a file without reading its voxels.
+    """Open a file without reading its voxels; those of a MetaImage are read.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the header cannot be read, the image is neither 2-D nor 3-D, or voxels are no real numbers.
     """
-    with refusing_damage(path):
-        try:
-            image = nib.load(path)
-        except (ImageFileError, HeaderDataError) as error:
-            raise ValueError(str(error)) from error
+    image = load_metaimage(path) if path.suffix.lower() == META_SUFFIX else _load_nifti(path)
     if not isinstance(image, nib.Nifti1Image):
         raise ValueError(f"{path} is a {type(image).__name__}, not a NIfTI image.")
     if len(image.shape) not in (2, 3) or 0 in image.shape:
@@ -38,6 +35,14 @@ def open_nifti(path: Path) -> nib.Nifti1Image:
     if image.get_data_dtype().kind not in "iufb":
         raise ValueError(f"{path} stores {image.get_data_dtype()} voxels; save it with one number per voxel.")
     return image
+
+
+def _load_nifti(path: Path) -> nib.filebasedimages.FileBasedImage:
+    with refusing_damage(path):
+        try:
+            return nib.load(path)
+        except (ImageFileError, HeaderDataError) as error:
+            raise ValueError(str(error)) from error
 
 
 def nifti_shape(path: Path) -> tuple[int, ...]:
@@ -68,7 +73,7 @@ def read_nifti_values(path: Path, slice_index: int | None = None, slice_axis: in
     """Read the scaled values that the file stands for, whole or one slice of a volume.
 
     Args:
-        path: a `.nii` or `.nii.gz` file.
+        path: a `.nii`, `.nii.gz` or `.mhd` file.
         slice_index: which slice; None = the whole image.
         slice_axis: the axis (0, 1 or 2) along which a volume is cut.
 
@@ -95,7 +100,7 @@ def read_nifti(path: Path, slice_index: int | None = None, slice_axis: int = 2) 
     take their place, and a constant image becomes 0.
 
     Args:
-        path: a `.nii` or `.nii.gz` file.
+        path: a `.nii`, `.nii.gz` or `.mhd` file.
         slice_index: which slice; None = the whole image.
         slice_axis: the axis (0, 1 or 2) along which a volume is cut.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from monai_tunevlseg.data.cases import shorten
+from monai_tunevlseg.data.metaimages import META_SUFFIX, PIXEL_SUFFIXES
 from monai_tunevlseg.data.problems import DatasetError, Problem, map_files
 from monai_tunevlseg.data.reading import SUFFIXES, read_shape, stem_of, suffix_of
 
@@ -59,7 +59,7 @@ def by_stem(folder: Path, ending: str = "") -> tuple[dict[str, Path], list[Probl
     Raises:
         FileNotFoundError: when the folder is missing.
     """
-    files = [path for path in visible(folder) if path.is_file()]
+    files = [path for path in visible(folder) if path.is_file() and not _holds_pixels(path)]
     strange = [path for path in files if suffix_of(path).lower() not in SUFFIXES]
     images = [path for path in files if suffix_of(path).lower() in SUFFIXES]
     named_otherwise = [path for path in images if not stem_of(path).endswith(ending)]
@@ -74,6 +74,11 @@ def by_stem(folder: Path, ending: str = "") -> tuple[dict[str, Path], list[Probl
         _extra(repeated, f"{folder} holds several files with the same stem: {{}}; keep one of each."),
     ]
     return {stem: paths[0] for stem, paths in of_stem.items()}, [problem for problem in problems if problem]
+
+
+def _holds_pixels(path: Path) -> bool:
+    """Tell whether a file has the pixels of a MetaImage beside it."""
+    return path.suffix.lower() in PIXEL_SUFFIXES and path.with_suffix(META_SUFFIX).is_file()
 
 
 def _extra(paths: Sequence[Path], message: str) -> Problem | None:
