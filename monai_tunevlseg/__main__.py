@@ -10,7 +10,7 @@ import typer
 __all__ = ["app"]
 
 app = typer.Typer(help="Prompt tuning of frozen vision-language segmentation models.", no_args_is_help=True)
-bundles_app = typer.Typer(help="Write and check the bundles that configs/ describes.", no_args_is_help=True)
+bundles_app = typer.Typer(help="Write and check the bundles and pair configs that configs/ describes.", no_args_is_help=True)
 app.add_typer(bundles_app, name="bundles")
 
 ConfigsDir = Annotated[Path, typer.Option(help="Folder of the fragments.")]
@@ -19,16 +19,19 @@ BundlesDir = Annotated[Path, typer.Option(help="Folder of the bundles.")]
 
 @app.command()
 def demo(
-    model: Annotated[str, typer.Option(help="VLSM.")] = "clipseg",
-    learner: Annotated[str, typer.Option(help="Prompt learner.")] = "vpt",
+    model: Annotated[str, typer.Option(help="VLSM: clipseg or cris.")] = "clipseg",
+    learner: Annotated[str, typer.Option(help="Prompt learner, or finetune.")] = "vpt",
     dataset: Annotated[str, typer.Option(help="Demo dataset: ultrasound, endoscopy or echo.")] = "ultrasound",
     output_dir: Annotated[Path, typer.Option(help="Where data, checkpoint and pictures go.")] = Path("demo_output"),
     bundles_dir: BundlesDir = Path("bundles"),
+    configs_dir: ConfigsDir = Path("configs"),
 ) -> None:
     """Train, evaluate and infer with an embedded tiny model on synthetic data, and print a table."""
     from monai_tunevlseg.demo.run import run_demo
 
-    run_demo(bundles_dir / f"{model}_{learner}", model, dataset, output_dir / f"{dataset}_{model}_{learner}")
+    bundle = f"{model}_{learner}"
+    pair_config = configs_dir / dataset / f"{bundle}.yaml"
+    run_demo(dataset, bundles_dir / bundle, pair_config, output_dir / f"{dataset}_{bundle}")
 
 
 @app.command()
@@ -50,7 +53,7 @@ def convert_cris(
 
 @bundles_app.command()
 def write(configs_dir: ConfigsDir = Path("configs"), bundles_dir: BundlesDir = Path("bundles")) -> None:
-    """Write all bundles from their fragments."""
+    """Write all bundles and pair configs from their fragments."""
     from monai_tunevlseg.bundles import write_bundles
 
     for path in write_bundles(configs_dir, bundles_dir):
@@ -59,7 +62,7 @@ def write(configs_dir: ConfigsDir = Path("configs"), bundles_dir: BundlesDir = P
 
 @bundles_app.command()
 def check(configs_dir: ConfigsDir = Path("configs"), bundles_dir: BundlesDir = Path("bundles")) -> None:
-    """Exit with 1 and the names when bundles differ from what their fragments give."""
+    """Exit with 1 and the names when bundles or pair configs differ from what their fragments give."""
     from monai_tunevlseg.bundles import stale_files
 
     if stale := stale_files(configs_dir, bundles_dir):

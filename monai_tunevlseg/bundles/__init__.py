@@ -1,6 +1,13 @@
 """Bundles: composing them from the fragments under ``configs/``, and reading the values given on a command line."""
 
-from monai_tunevlseg.bundles.composing import bundle_names, render_bundle, stale_files, write_bundles
+from monai_tunevlseg.bundles.composing import (
+    bundle_names,
+    pair_names,
+    render_bundle,
+    render_pair,
+    stale_files,
+    write_bundles,
+)
 from monai_tunevlseg.bundles.fragments import Fragment, read_fragment
 from monai_tunevlseg.bundles.values import class_list, existing_checkpoint, flag, optional, prompt_learner
 
@@ -11,9 +18,11 @@ __all__ = [
     "existing_checkpoint",
     "flag",
     "optional",
+    "pair_names",
     "prompt_learner",
     "read_fragment",
     "render_bundle",
+    "render_pair",
     "stale_files",
     "write_bundles",
 ]

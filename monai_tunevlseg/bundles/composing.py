@@ -1,14 +1,27 @@
-"""Writing the bundles from ``configs/``: one for each model and learner that fit, all from the same templates."""
+"""Writing the bundles and the pairs' configs from ``configs/``, each of them from the same few fragments.
+
+There is a bundle for each model and learner that fit, and a pair config for each dataset with each bundle.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
 from monai_tunevlseg.bundles.fragments import Fragment, compose, read_fragment
+from monai_tunevlseg.data import LAYOUTS
+from monai_tunevlseg.data.demo import DEMO_DATASETS
 
-__all__ = ["bundle_names", "render_bundle", "stale_files", "write_bundles"]
+__all__ = ["bundle_names", "pair_names", "render_bundle", "render_pair", "stale_files", "write_bundles"]
 
+_FRAGMENTS = {"bundle", "datasets", "learners", "models", "search"}  # the folders of configs/ that hold no pairs
+_PAIR_HEADER = """\
+# {dataset}/{bundle}: what differs from bundles/{bundle}.
+# Written by `make bundles` from the other folders of configs/; change it there.
+# python -m monai.bundle run --bundle_root bundles/{bundle} --dataset_dir DIR
+#   --config_file "['bundles/{bundle}/configs/train.yaml','configs/{dataset}/{bundle}.yaml']"
+"""
 _FOLDERS = {".yaml": "configs", ".json": "configs", ".conf": "configs", ".md": "docs", "": "."}
 
 
@@ -32,8 +45,31 @@ def render_bundle(configs_dir: str | Path, name: str) -> dict[Path, str]:
     raise ValueError(f"there is no bundle {name!r}; known are {', '.join(bundle_names(configs))}.")
 
 
+def pair_names(configs_dir: str | Path) -> list[str]:
+    """Return the names of all pairs, DATASET/MODEL_LEARNER."""
+    bundles = bundle_names(configs_dir)
+    return [f"{path.stem}/{bundle}" for path in _datasets(Path(configs_dir)) for bundle in bundles]
+
+
+def render_pair(configs_dir: str | Path, name: str) -> str:
+    """Return the config of a pair: what its dataset changes in its bundle, to be laid over the bundle's configs.
+
+    Raises:
+        ValueError: when there is no such pair.
+    """
+    configs = Path(configs_dir).resolve()
+    dataset, _, bundle = name.partition("/")
+    fragments = {path.stem: path for path in _datasets(configs)}
+    for model, learner in _combinations(configs):
+        if dataset in fragments and bundle == f"{model.name}_{learner.name}":
+            facts = _facts(bundle, model, learner) | _dataset_facts(dataset)
+            return _PAIR_HEADER.format(dataset=dataset, bundle=bundle) + compose(fragments[dataset], configs, facts)
+    nearest = difflib.get_close_matches(name, pair_names(configs))
+    raise ValueError(f"there is no pair {name!r}; near to it are {', '.join(nearest or pair_names(configs))}.")
+
+
 def write_bundles(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
-    """Write the bundles' generated files and remove those that are no longer generated.
+    """Write the generated files of bundles and pairs and remove those that are no longer generated.
 
     What a run has put into a bundle (``models``, ``eval``, ``output``) stays.
 
@@ -52,20 +88,26 @@ def write_bundles(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path
 
 
 def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
-    """Return the files of the bundles that are missing, differ from what ``configs/`` says, or should not be there."""
-    bundles = Path(bundles_dir)
-    wanted = _wanted(Path(configs_dir), bundles)
+    """Return the generated files that are missing, differ from what ``configs/`` says, or should not be there."""
+    configs, bundles = Path(configs_dir), Path(bundles_dir)
+    wanted = _wanted(configs, bundles)
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
-    surplus = [path for path in bundles.glob("*/configs/*") if path.is_file() and path not in wanted]
+    pairs = [path for path in configs.glob("*/*.yaml") if path.parent.name not in _FRAGMENTS]
+    surplus = [path for path in [*bundles.glob("*/configs/*"), *pairs] if path.is_file() and path not in wanted]
     return sorted([*stale, *surplus])
 
 
 def _wanted(configs: Path, bundles: Path) -> dict[Path, str]:
-    return {
+    files = {
         bundles / name / path: text
         for name in bundle_names(configs)
         for path, text in render_bundle(configs, name).items()
     }
+    return files | {configs / f"{name}.yaml": render_pair(configs, name) for name in pair_names(configs)}
+
+
+def _datasets(configs: Path) -> list[Path]:
+    return sorted((configs / "datasets").glob("*.yaml"))
 
 
 def _combinations(configs: Path) -> Iterator[tuple[Fragment, Fragment]]:
@@ -87,6 +129,22 @@ def _facts(name: str, model: Fragment, learner: Fragment) -> dict[str, str]:
         **{f"model.{key}": str(value).strip() for key, value in model.facts.items()},
         **{f"learner.{key}": str(value).strip() for key, value in learner.facts.items()},
     }
+
+
+def _dataset_facts(name: str) -> dict[str, str]:
+    """Return what the package knows of a dataset, as placeholders: its title and its texts as a YAML list.
+
+    Raises:
+        ValueError: when the package does not know the dataset.
+    """
+    if name in DEMO_DATASETS:
+        title, texts = f"the demo set {name}", DEMO_DATASETS[name].class_names
+    else:
+        facts = LAYOUTS[name].facts
+        if facts is None:
+            raise ValueError(f"the layout {name!r} is no dataset: it says nothing of its classes; give it facts.")
+        title, texts = facts.title, facts.class_names
+    return {"dataset": name, "dataset.title": title, "dataset.class_names": f"[{', '.join(texts)}]"}
 
 
 def _place(template: Path) -> Path:

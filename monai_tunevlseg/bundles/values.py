@@ -37,7 +37,7 @@ def optional(value: Any) -> Any:
 
 
 def prompt_learner(learner: str | None, trainable: str | None) -> str | None:
-    """Return the name of the prompt learner; None for ``null`` (zero-shot) and for ``finetune``, which learns no prompts.
+    """Return the name of the prompt learner; None for ``null`` (zero-shot) and for ``finetune``, which has no prompts.
 
     Args:
         learner: the bundle's ``learner``.

@@ -17,23 +17,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
-from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.demo.overview import draw_overview
 
 __all__ = ["DemoResult", "run_demo"]
 
 NUM_IMAGES = 200
 NUM_NEW_IMAGES = 8  # of the test part, handed to inference as a folder of images without masks
-# what suits six small layers and so few small pictures; the bundles' defaults suit full-size models
-HYPERPARAMETERS = {
-    "prompt_depth": 6,
-    "learning_rate": 0.002,
-    "batch_size": 8,
-    "effective_batch_size": 8,
-    "epochs": 15,
-    "cache_rate": 1.0,
-    "num_workers": 0,
-}
 
 
 @dataclass(frozen=True)
@@ -55,33 +44,38 @@ class DemoResult:
     seconds: float
 
 
-def run_demo(bundle_root: Path, model: str, dataset: str, output_dir: Path) -> DemoResult:
+def run_demo(dataset: str, bundle_root: Path, pair_config: Path, output_dir: Path) -> DemoResult:
     """Run the whole main job through a bundle, the way a user would, and print a table.
 
     Args:
-        bundle_root: a bundle of this repository, such as ``bundles/clipseg_vpt``.
-        model: the embedded base model, such as ``clipseg``.
         dataset: name of a demo dataset: ``ultrasound``, ``endoscopy`` or ``echo``.
+        bundle_root: a bundle of this repository, such as ``bundles/clipseg_vpt``.
+        pair_config: the config of the dataset with this bundle, such as ``configs/ultrasound/clipseg_vpt.yaml``.
         output_dir: replaced; gets the data, the checkpoint, predictions, logs and ``overview.png``.
 
     Raises:
-        FileNotFoundError: when there is no such bundle.
-        ValueError: when there is no such dataset or embedded model.
+        FileNotFoundError: when there is no such bundle or pair.
+        ValueError: when there is no such dataset.
         RuntimeError: when a run of the bundle fails; names its log.
     """
-    class_names, pretrained = list(DEMO_DATASETS[dataset].class_names), demo_model(model)
-    if not bundle_root.is_dir():
-        raise FileNotFoundError(f"there is no bundle {bundle_root}; run the demo in the root of the repository.")
+    class_names = DEMO_DATASETS[dataset].class_names
+    for needed in (bundle_root / "configs" / "train.yaml", pair_config):
+        if not needed.is_file():
+            known = sorted(path.name for path in bundle_root.parent.glob("*_*"))
+            raise FileNotFoundError(
+                f"there is no {needed}; the bundles are {', '.join(known) or 'not here'}, and the demo runs in the "
+                "root of the repository."
+            )
     shutil.rmtree(output_dir, ignore_errors=True)
     console = Console(soft_wrap=True)
     data = write_demo_dataset(dataset, output_dir / "data", num_images=NUM_IMAGES)
     new_images = _copy_test_images(data, output_dir / "new_images")
-    common = {"pretrained": pretrained, "class_names": class_names} | HYPERPARAMETERS
     checkpoint = output_dir / "models" / "model.pt"
 
     def start(config: str, name: str, **overrides: object) -> _Run:
-        arguments = common | {"ckpt_path": checkpoint, "output_dir": output_dir / name} | overrides
-        return _Run(bundle_root, config, arguments, output_dir / f"{name}.log", console)
+        configs = [bundle_root / "configs" / f"{config}.yaml", pair_config]
+        arguments = {"bundle_root": bundle_root, "ckpt_path": checkpoint, "output_dir": output_dir / name} | overrides
+        return _Run(configs, arguments, output_dir / f"{name}.log", console)
 
     # what does not depend on each other runs at once
     untrained = [
@@ -115,23 +109,21 @@ def _copy_test_images(data: Path, folder: Path) -> Path:
 
 
 class _Run:
-    """One config of a bundle, running in a process of its own.
+    """Configs of a bundle, running in a process of their own.
 
     Args:
-        root: of the bundle.
-        config: its name, such as ``train``.
-        overrides: what the command line says beyond it.
+        configs: laid over each other in this order.
+        overrides: what the command line says beyond them.
         log: gets the output.
         console: shows the command.
     """
 
-    def __init__(self, root: Path, config: str, overrides: dict[str, object], log: Path, console: Console) -> None:
-        command = [sys.executable, "-m", "monai.bundle", "run", "--bundle_root", str(root)]
-        command += ["--config_file", str(root / "configs" / f"{config}.yaml")]
+    def __init__(self, configs: list[Path], overrides: dict[str, object], log: Path, console: Console) -> None:
+        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(path) for path in configs])]
         for name, value in overrides.items():
             command += [f"--{name}", str(value)]
         console.print("[dim]" + escape(shlex.join(["python", *command[1:]])) + "[/dim]", highlight=False)
-        self.config = config
+        self.name = log.stem
         self.log = log
         self.started = time.perf_counter()
         with log.open("w") as stream:
@@ -144,7 +136,7 @@ class _Run:
             RuntimeError: when the run failed.
         """
         if self.process.wait():
-            raise RuntimeError(f"the bundle's {self.config} run failed; its log is {self.log}.")
+            raise RuntimeError(f"the run {self.name!r} of the bundle failed; its log is {self.log}.")
         return time.perf_counter() - self.started
 
 

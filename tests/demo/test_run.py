@@ -35,23 +35,24 @@ def test_checkpoint_size_counts_what_trains(tmp_path):
 
 def test_failed_run_names_its_log(tmp_path):
     console = Console(file=io.StringIO())
-    run = _Run(tmp_path, "train", {}, tmp_path / "training.log", console)
-    with pytest.raises(RuntimeError, match=r"train run failed; its log is .*training\.log"):
+    run = _Run([tmp_path / "train.yaml"], {}, tmp_path / "training.log", console)
+    with pytest.raises(RuntimeError, match=r"the run 'training' of the bundle failed; its log is .*training\.log"):
         run.wait()
     assert (tmp_path / "training.log").read_text()
 
 
 @pytest.mark.parametrize(
-    ("bundle", "model", "dataset", "error", "message"),
+    ("bundle", "dataset", "error", "message"),
     [
-        ("nowhere", "clipseg", "echo", FileNotFoundError, "root of the repository"),
-        (".", "clipsex", "echo", ValueError, "'clipsex' is embedded"),
-        (".", "clipseg", "ultrasond", ValueError, "did you mean 'ultrasound'"),
+        ("cris_vpt", "echo", FileNotFoundError, "cris_vpt.*the bundles are clipseg_coop, .*root of the repository"),
+        ("clipseg_vpt", "ultrasond", ValueError, "did you mean 'ultrasound'"),
     ],
 )
-def test_bad_choices_are_named_before_anything_is_replaced(tmp_path, bundle, model, dataset, error, message):
+def test_bad_choices_are_named_before_anything_is_replaced(tmp_path, bundle, dataset, error, message):
     kept = tmp_path / "out" / "kept"
     kept.mkdir(parents=True)
+    (tmp_path / "bundles" / "clipseg_coop").mkdir(parents=True)
+    (tmp_path / "bundles" / "clipseg_vpt").mkdir()
     with pytest.raises(error, match=message):
-        run_demo(tmp_path / bundle, model, dataset, tmp_path / "out")
+        run_demo(dataset, tmp_path / "bundles" / bundle, tmp_path / "pair.yaml", tmp_path / "out")
     assert kept.exists()
