@@ -151,8 +151,12 @@ class Draw(Protocol):
         *,
         sizes: tuple[int, int, int] | None = None,
         shares: tuple[int, int, int] | None = None,
+        weights: Mapping[str, int] | None = None,
     ) -> Splits:
-        """Draw so many groups, with a warning where there are not that many, or shares of them; default 8:1:1."""
+        """Draw so many groups, with a warning where there are not that many, or shares of them; default 8:1:1.
+
+        `weights` says what each stem counts, where that is not the number of groups.
+        """
 
 
 Read: TypeAlias = Callable[[Path, MaskCoding, int], list[Case]]

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from monai_tunevlseg.data.cases import Case, shorten
 
-__all__ = ["DatasetError", "Problem", "finish", "map_files"]
+__all__ = ["DatasetError", "Problem", "finish", "map_files", "other_size", "problem_of"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,7 +47,7 @@ class DatasetError(ValueError):
 
 
 def map_files(
-    function: Callable[[Item], Result | Problem], items: Sequence[Item], path_of: Callable[[Item], Path]
+    function: Callable[[Item], Result | Problem], items: Sequence[Item], paths_of: Callable[[Item], Sequence[Path]]
 ) -> tuple[list[Result], list[Problem]]:
     """Call a function that reads files for each item, on all cores.
 
@@ -55,7 +55,7 @@ def map_files(
         function: reads what belongs to one item. A problem that it returns, or an OSError or ValueError that it raises,
             does not stop the others.
         items: what it is called with.
-        path_of: gives the file that an error is filed under.
+        paths_of: gives the files that it reads.
 
     Returns:
         what it read, in the order of the items, and the problems.
@@ -65,13 +65,26 @@ def map_files(
         try:
             return function(item)
         except (OSError, ValueError) as error:
-            kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-            return Problem(kind, str(error), (str(path_of(item)),))
+            return problem_of(error, paths_of(item))
 
     with ThreadPoolExecutor() as pool:
         outcomes = list(pool.map(attempt, items))
     read = [outcome for outcome in outcomes if not isinstance(outcome, Problem)]
     return read, [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+
+
+def problem_of(error: Exception, paths: Sequence[Path]) -> Problem:
+    """Turn an error into a problem with those of the files that its message names, or all where it names none."""
+    kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+    named = tuple(str(path) for path in paths if str(path) in str(error))
+    return Problem(kind, str(error), named or tuple(map(str, paths)))
+
+
+def other_size(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> Problem:
+    """Say that a mask has not the size of its image."""
+    sizes = [" x ".join(map(str, size)) for size in (mask_size, image_size)]
+    message = f"{mask} is {sizes[0]} but its image {image} {sizes[1]}; a mask must have the size of its image."
+    return Problem("size", message, (str(image), str(mask)))
 
 
 def finish(cases: Iterable[Case], problems: Sequence[Problem]) -> list[Case]:

@@ -8,7 +8,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from monai_tunevlseg.data.atomic import replacing
@@ -56,36 +56,66 @@ def draw_splits(
     *,
     sizes: tuple[int, int, int] | None = None,
     shares: tuple[int, int, int] | None = None,
+    weights: Mapping[str, int] | None = None,
 ) -> Splits:
     """Draw splits from the names alone, so that the same files give the same splits on every machine.
 
-    Names are put in the order of their SHA-256 and cut. Where there are enough of them, every split that is to have
+    Names are put in the order of their SHA-256 and cut; with weights, groups are then moved until the sizes come out,
+    or nearly so where no group is small enough. Where there are enough of them, every split that is to have
     some has at least one; where there are not, all are for training.
 
     Args:
         stems: the stems of the dataset.
         group_of: gives the group of a stem, such as its patient; a group is never divided, and sizes and shares are
             those of the groups. None = each image for itself.
-        sizes: the groups of train, val and test; with another number of groups than their sum, their shares, and a
-            warning.
+        sizes: the groups of train, val and test, or what they weigh; with another total, their shares, and a warning.
         shares: the shares of train, val and test, where there are no `sizes`; None = 80/10/10.
+        weights: what each stem counts, such as its number of samples; None = each group counts as one.
     """
     members: dict[str, list[str]] = {}
     for stem in stems:
         members.setdefault(group_of(stem) if group_of else stem, []).append(stem)
     groups = sorted(members, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    counts = _allot(len(groups), sizes or shares or DEFAULT_SHARES)
-    if sizes and len(groups) != sum(sizes):
+    counted = {group: sum(weights[stem] for stem in members[group]) if weights else 1 for group in groups}
+    total = sum(counted.values())
+    counts = _allot(total, sizes or shares or DEFAULT_SHARES)
+    if sizes and total != sum(sizes):
+        things = "samples" if weights else "groups" if group_of else "images"
         warnings.warn(
-            f"there are {len(groups)} {'groups' if group_of else 'images'} to draw splits from where the published "
-            f"sizes {_ratio(sizes)} take {sum(sizes)}; drawn in the same shares: {_ratio(counts)}.",
+            f"there are {total} {things} to draw splits from where the published sizes {_ratio(sizes)} take "
+            f"{sum(sizes)}; drawn in the same shares: {_ratio(counts)}.",
             stacklevel=2,
         )
-    remaining = iter(groups)
     return {
-        name: sorted(stem for group in itertools.islice(remaining, count) for stem in members[group])
-        for name, count in zip(SPLIT_NAMES, counts, strict=True)
+        name: sorted(stem for group in part for stem in members[group])
+        for name, part in zip(SPLIT_NAMES, _fill(groups, counted, counts), strict=True)
     }
+
+
+def _fill(groups: Sequence[str], weights: Mapping[str, int], targets: Sequence[int]) -> list[list[str]]:
+    """Cut where the targets are reached, then move groups between the parts while that brings the sums nearer."""
+    parts: list[list[str]] = [[] for _ in targets]
+    room = list(targets)
+    filling = 0
+    for position, group in enumerate(groups):
+        # a group is left for each part to come
+        while any(targets[filling + 1 :]) and (
+            room[filling] <= 0 or len(groups) - position <= sum(target > 0 for target in targets[filling + 1 :])
+        ):
+            filling += 1
+        parts[filling].append(group)
+        room[filling] -= weights[group]
+    while True:
+        full, free = min(range(len(room)), key=room.__getitem__), max(range(len(room)), key=room.__getitem__)
+        excess, deficit = -room[full], room[free]
+        error = {group: abs(excess - weights[group]) + abs(deficit - weights[group]) for group in parts[full]}
+        moved = min(error, key=error.__getitem__, default=None)
+        if moved is None or len(parts[full]) == 1 or error[moved] >= excess + deficit:
+            return parts
+        parts[full].remove(moved)
+        parts[free].append(moved)
+        room[full] += weights[moved]
+        room[free] -= weights[moved]
 
 
 def _allot(total: int, shares: tuple[int, int, int]) -> tuple[int, int, int]:

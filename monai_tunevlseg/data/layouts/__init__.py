@@ -1,5 +1,5 @@
 """One file for each layout of a dataset's folder; importing this package registers them all."""
 
-from monai_tunevlseg.data.layouts import folder
+from monai_tunevlseg.data.layouts import annotations, chexlocalize, cityscapes, folder, pascal_voc
 
-__all__ = ["folder"]
+__all__ = ["annotations", "chexlocalize", "cityscapes", "folder", "pascal_voc"]

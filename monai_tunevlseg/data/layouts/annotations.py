@@ -1,0 +1,231 @@
+"""The layout `annotations`: the published form of vision-language segmentation datasets.
+
+`images/`, `masks/` and `anns/{train,val,test}.json`, each a list of pairs: {"img_name": "1.png", "mask_name": "1.png",
+"prompts": {"p0": "", "p1": "polyp", "p7": ["polyp which is ...", ...], ...}, ...}. The three files are the splits;
+other files in `anns/` are passed over. Masks are binary: a dataset with several classes has a mask for each.
+
+Which class a pair shows:
+
+- one class: that one;
+- several, and masks in folders `masks/mask_1/`, `masks/mask_2/` and so on: the class with that number, counted from 1
+  in the order of class_names, or as `label_values` says, which may leave folders out;
+- several, and no such folders: the class whose name has the word after the last `_` of the image's name, such as
+  "malignant tumor" for `102_malignant.png`.
+
+Whatever else is ambiguous is refused, and so are pairs whose published texts name another of the classes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, Draw, Layout, MaskCoding, Splits, shorten
+from monai_tunevlseg.data.layouts.files import match, visible
+from monai_tunevlseg.data.problems import finish
+from monai_tunevlseg.data.reading import stem_of
+
+__all__ = ["read_annotations"]
+
+MASK_FOLDER = re.compile(r"^mask_(\d+)/")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One (image, class) pair of a split, as its file lists it."""
+
+    split: str
+    image: str
+    mask: str
+    texts: dict[str, str | list[str]]
+
+    @property
+    def folder(self) -> int | None:
+        """The number of the mask's folder, if it is in one."""
+        found = MASK_FOLDER.match(self.mask)
+        return int(found.group(1)) if found else None
+
+    @property
+    def last_word(self) -> str:
+        """What follows the last `_` of the image's name."""
+        return stem_of(Path(self.image)).rsplit("_", 1)[-1].lower()
+
+
+def read_annotations(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List the cases of the published layout: one sample for each pair of a listed class.
+
+    Args:
+        dataset_dir: the folder with `images/`, `masks/` and `anns/`.
+        coding: the classes, and the threshold of their masks.
+        slice_axis: not used.
+
+    Returns:
+        the cases, sorted by stem: the image's name without suffix. An image that several splits list is a case for
+        each, such as `patient0001_2CH_ED (val)`; there is a warning.
+
+    Raises:
+        FileNotFoundError: when a list is missing.
+        ValueError: when a list is no such list, or leaves open which class a pair shows.
+        DatasetError: when images or masks are missing or wrong; it names all of them.
+    """
+    entries = _read_entries(dataset_dir)
+    listed = _stems(entries)
+    of_stem: dict[str, list[tuple[Entry, str]]] = {stem: [] for stem in listed}
+    for entry, stem, class_name in zip(entries, listed, _class_names(dataset_dir, entries, coding), strict=True):
+        if class_name is not None:
+            of_stem[stem].append((entry, class_name))
+    images = {stem: dataset_dir / "images" / entry.image for entry, stem in zip(entries, listed, strict=True)}
+    masks = {stem: [dataset_dir / "masks" / entry.mask for entry, _ in pairs] for stem, pairs in of_stem.items()}
+    stems, problems = match(dataset_dir, images, masks)
+    _warn_of_others(dataset_dir, entries)
+    cases = [Case(stem, [_sample(dataset_dir, entry, name, coding) for entry, name in of_stem[stem]]) for stem in stems]
+    return finish(cases, problems)
+
+
+def _split(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+    entries = _read_entries(dataset_dir)
+    known = {case.stem for case in cases}
+    splits: dict[str, dict[str, None]] = {name: {} for name in SPLIT_NAMES}
+    for entry, stem in zip(entries, _stems(entries), strict=True):
+        if stem in known:
+            splits[entry.split][stem] = None
+    return {name: list(stems) for name, stems in splits.items()}
+
+
+LAYOUTS.register("annotations", Layout(read_annotations, split=_split))
+
+
+def _read_entries(dataset_dir: Path) -> list[Entry]:
+    return [entry for split in SPLIT_NAMES for entry in _read_list(dataset_dir / "anns" / f"{split}.json", split)]
+
+
+def _read_list(path: Path, split: str) -> list[Entry]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}: anns/ must list the pairs of {', '.join(SPLIT_NAMES)}; add it.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(content, list):
+        raise ValueError(f"{path} must be a list of pairs, each with img_name and mask_name.")
+    return [_entry(path, split, number, pair) for number, pair in enumerate(content)]
+
+
+def _entry(path: Path, split: str, number: int, pair: Any) -> Entry:
+    image, mask = (pair.get(key) if isinstance(pair, dict) else None for key in ("img_name", "mask_name"))
+    if not isinstance(image, str) or not isinstance(mask, str) or not image or not mask:
+        raise ValueError(f"{path}: pair {number} must have img_name and mask_name, the names of files; it is {pair!r}.")
+    texts = pair.get("prompts", {})
+    if not isinstance(texts, dict) or not all(map(_is_text, texts.values())):
+        raise ValueError(f"{path}: prompts of pair {number} must be texts or lists of texts, not {texts!r}.")
+    return Entry(split, image, mask, texts)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
+    )
+
+
+def _stems(entries: Sequence[Entry]) -> list[str]:
+    splits: dict[str, set[str]] = {}
+    for entry in entries:
+        splits.setdefault(entry.image, set()).add(entry.split)
+    plain = [entry.image.removesuffix(Path(entry.image).suffix) for entry in entries]
+    return [
+        stem if len(splits[entry.image]) == 1 else f"{stem} ({entry.split})"
+        for entry, stem in zip(entries, plain, strict=True)
+    ]
+
+
+def _class_names(dataset_dir: Path, entries: Sequence[Entry], coding: MaskCoding) -> list[str | None]:
+    """Tell which class each entry shows; None = one that is left out."""
+    numbers = sorted({entry.folder for entry in entries if entry.folder is not None})
+    if numbers and any(entry.folder is None for entry in entries):
+        raise ValueError(f"{dataset_dir}: some masks are in folders mask_{shorten(numbers)} and some are not.")
+    if coding.label_values is not None and not numbers:
+        raise ValueError(
+            f"label_values {dict(coding.label_values)} choose among folders masks/mask_1/, mask_2/ and so on, but the "
+            f"lists of {dataset_dir} have none; set label_values to null."
+        )
+    if numbers:
+        found = _by_folder(dataset_dir, entries, coding, numbers)
+    elif len(coding.class_names) == 1:
+        return [coding.class_names[0]] * len(entries)
+    else:
+        found = [_by_last_word(dataset_dir, entry, coding.class_names) for entry in entries]
+    _check_texts(dataset_dir, entries, found, coding.class_names)
+    unseen = [name for name in coding.class_names if name not in found]
+    if unseen:
+        raise ValueError(f"the lists of {dataset_dir} have no pair of the class {shorten(unseen)}; leave it out.")
+    return found
+
+
+def _by_folder(
+    dataset_dir: Path, entries: Sequence[Entry], coding: MaskCoding, numbers: Sequence[int]
+) -> list[str | None]:
+    if len(coding.class_names) == 1 and len(numbers) == 1 and coding.label_values is None:
+        return [coding.class_names[0]] * len(entries)
+    class_of = {value: name for name, value in coding.values.items()}
+    unknown = [number for number in numbers if number not in class_of]
+    if unknown and coding.label_values is None:
+        raise ValueError(
+            f"{dataset_dir} has masks in the folders mask_{', mask_'.join(map(str, numbers))}, of which class_names "
+            f"{list(coding.class_names)} do not tell what is in mask_{unknown[0]}: name all classes in the order of "
+            "their numbers, or give label_values, such as {'left atrium cavity': 3}, for those that are wanted."
+        )
+    return [class_of.get(entry.folder) for entry in entries]
+
+
+def _by_last_word(dataset_dir: Path, entry: Entry, class_names: Sequence[str]) -> str:
+    found = [name for name in class_names if entry.last_word in re.findall(r"\w+", name.lower())]
+    if len(found) != 1:
+        raise ValueError(
+            f"{dataset_dir}: which of the classes {', '.join(class_names)} {entry.image} in anns/{entry.split}.json "
+            f"shows is not clear: {entry.last_word!r} is a word of {len(found)} of them where one is needed; add or "
+            "rename classes, or give one name for all."
+        )
+    return found[0]
+
+
+def _check_texts(
+    dataset_dir: Path, entries: Sequence[Entry], found: Sequence[str | None], class_names: Sequence[str]
+) -> None:
+    """Refuse classes in the wrong order: the texts of a pair that name a class must name that of the pair."""
+    for entry, own in zip(entries, found, strict=True):
+        spoken = json.dumps(entry.texts, ensure_ascii=False).lower()
+        others = [name for name in class_names if name != own and name.lower() in spoken]
+        if own is not None and others and own.lower() not in spoken:
+            raise ValueError(
+                f"{dataset_dir}: by class_names, the mask {entry.mask} of {entry.image} would show {own!r}, but its "
+                f"texts in anns/{entry.split}.json speak of {others[0]!r}; put class_names in the order of the mask "
+                "folders, or give label_values."
+            )
+
+
+def _sample(dataset_dir: Path, entry: Entry, class_name: str, coding: MaskCoding) -> dict[str, Any]:
+    binary = MaskCoding([class_name], mask_threshold=coding.mask_threshold)
+    image, mask = dataset_dir / "images" / entry.image, dataset_dir / "masks" / entry.mask
+    return binary.sample(image, mask, class_name, texts=entry.texts)
+
+
+def _warn_of_others(dataset_dir: Path, entries: Sequence[Entry]) -> None:
+    splits: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        splits.setdefault(entry.image, {})[entry.split] = None
+    shared = {image: list(names) for image, names in splits.items() if len(names) > 1}
+    if shared:
+        pairs = sorted({" and ".join(names) for names in shared.values()})
+        warnings.warn(
+            f"{dataset_dir}/anns: {len(shared)} images are in more than one split ({', '.join(pairs)}): "
+            f"{shorten(shared)}; results on them are too good.",
+            stacklevel=3,
+        )
+    unused = [path.name for path in visible(dataset_dir / "images") if path.is_file() and path.name not in splits]
+    if unused:
+        warnings.warn(f"{dataset_dir}/anns leaves out {len(unused)} images: {shorten(unused)}.", stacklevel=3)

@@ -1,0 +1,172 @@
+"""The layout `chexlocalize`: CheXlocalize's masks on the radiographs of CheXpert, as their owner distributes them.
+
+`gt_segmentations_val.json` and `gt_segmentations_test.json` (either alone will do), in the folder or `CheXlocalize/`:
+{"patient64541_study1_view1_frontal": {"Cardiomegaly": {"size": [H, W], "counts": "..."}, ...}, ...}, one run-length
+code for each finding, empty where there is none. The radiographs are `val/patient64541/study1/view1_frontal.jpg`
+(`valid/` in CheXpert's own archive) and `test/...`, in the folder, in `CheXpert/` or in `CheXpert-v1.0/`. Findings
+overlap.
+
+The classes are the findings by their names in the files, in lower case, but for "Airspace Opacity", which the paper,
+like CheXpert's labels, calls "lung opacity".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits, shorten
+from monai_tunevlseg.data.layouts.coding import check_classes
+from monai_tunevlseg.data.layouts.files import find_root
+from monai_tunevlseg.data.masks import run_lengths
+from monai_tunevlseg.data.problems import Problem, finish, map_files, other_size
+from monai_tunevlseg.data.reading import read_shape
+
+__all__ = ["read_chexlocalize"]
+
+FACTS = Facts(
+    title="CheXlocalize",
+    class_names=(
+        "atelectasis",
+        "cardiomegaly",
+        "consolidation",
+        "edema",
+        "enlarged cardiomediastinum",
+        "lung lesion",
+        "lung opacity",
+        "pleural effusion",
+        "pneumothorax",
+        "support devices",
+    ),
+    modality="X-ray",
+    organ="chest",
+    sizes=(1279, 446, 452),
+    licence="see the owner's terms (Stanford University's research use agreement)",
+    source="https://aimi.stanford.edu/datasets/chexlocalize",
+    reference="Saporta et al., Benchmarking saliency methods for chest X-ray interpretation, "
+    "Nature Machine Intelligence 2022",
+)
+OTHER_NAMES = {"airspace opacity": "lung opacity"}
+"""What the files call the classes otherwise than the paper, in lower case."""
+PARTS = {"val": ("val", "valid"), "test": ("test",)}
+"""The parts with masks, and what the folders of their radiographs are called."""
+PATIENT = r"^(patient\d+)_"
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """A radiograph with the run-length codes of its findings, by class name, and the file that they are from."""
+
+    stem: str
+    image: Path
+    source: Path
+    codes: Mapping[str, Any]
+
+
+def read_chexlocalize(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List the cases of both parts: one sample for each finding that is present.
+
+    Args:
+        dataset_dir: the folder with the files, or with `CheXlocalize/` and `CheXpert/`, or the folder around it.
+        coding: which of the findings.
+        slice_axis: not used.
+
+    Returns:
+        the cases, sorted by stem, such as `patient64541_study1_view1_frontal`; a case without samples shows none of
+        the findings.
+
+    Raises:
+        FileNotFoundError: when there is neither of the two JSON files, or no folder with its radiographs.
+        ValueError: when a JSON file is no such file, or label values or a threshold are given.
+        DatasetError: when radiographs are missing or wrong; it names all of them.
+    """
+    check_classes(coding, FACTS)
+    if coding.label_values is not None or coding.mask_threshold is not None:
+        raise ValueError(
+            f"the masks of {FACTS.title} are run-length codes, so that label_values {coding.label_values} and "
+            f"mask_threshold {coding.mask_threshold} have no meaning; set both to null."
+        )
+    radiographs = _read_radiographs(find_root(dataset_dir, _has_codes, "gt_segmentations_*.json (chexlocalize)"))
+
+    def read(radiograph: Radiograph) -> Case | Problem:
+        return _read_case(radiograph, coding)
+
+    cases, problems = map_files(read, radiographs, lambda radiograph: (radiograph.image, radiograph.source))
+    return finish(cases, problems)
+
+
+def _split(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+    return draw(
+        (case.stem for case in cases), sizes=FACTS.sizes, weights={case.stem: len(case.samples) for case in cases}
+    )
+
+
+LAYOUTS.register("chexlocalize", Layout(read_chexlocalize, FACTS, PATIENT, _split))
+
+
+def _read_radiographs(root: Path) -> list[Radiograph]:
+    radiographs: dict[str, Radiograph] = {}
+    for part, names in PARTS.items():
+        source = _find_codes(root, part)
+        if source is None:
+            continue
+        folder = _first(root, ("", "CheXpert", "CheXpert-v1.0"), names, Path.is_dir)
+        if folder is None:
+            raise FileNotFoundError(
+                f"neither {root} nor CheXpert/ in it has a folder {' or '.join(names)} with the radiographs of "
+                f"{source.name}; unpack them there."
+            )
+        radiographs |= {stem: _radiograph(stem, codes, folder, source) for stem, codes in _read_json(source).items()}
+    return list(radiographs.values())
+
+
+def _has_codes(folder: Path) -> bool:
+    return any(_find_codes(folder, part) for part in PARTS)
+
+
+def _find_codes(root: Path, part: str) -> Path | None:
+    return _first(root, ("", "CheXlocalize"), (f"gt_segmentations_{part}.json",), Path.is_file)
+
+
+def _first(root: Path, folders: Sequence[str], names: Sequence[str], exists: Callable[[Path], bool]) -> Path | None:
+    paths = (root / folder / name for folder in folders for name in names)
+    return next(filter(exists, paths), None)
+
+
+def _read_json(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(content, dict) or not all(isinstance(codes, dict) for codes in content.values()):
+        raise ValueError(f"{path} must hold one JSON object for each radiograph; replace the file.")
+    return content
+
+
+def _radiograph(stem: str, codes: Mapping[str, Any], folder: Path, source: Path) -> Radiograph:
+    renamed = {OTHER_NAMES.get(name.lower(), name.lower()): code for name, code in codes.items()}
+    # patient64541_study1_view1_frontal is patient64541/study1/view1_frontal.jpg
+    return Radiograph(stem, folder.joinpath(*f"{stem}.jpg".split("_", 2)), source, renamed)
+
+
+def _read_case(radiograph: Radiograph, coding: MaskCoding) -> Case | Problem:
+    unknown = sorted(radiograph.codes.keys() - set(FACTS.class_names))
+    if unknown:
+        message = f"{radiograph.source} has the unknown findings {shorten(unknown)} for {radiograph.stem}; remove them."
+        return Problem("coding", message, (str(radiograph.source),))
+    size = read_shape(radiograph.image)
+    samples = []
+    for name in coding.class_names:
+        code = radiograph.codes.get(name)
+        if code is None or not any(run_lengths(code, radiograph.source)[1::2]):
+            continue
+        if tuple(code["size"]) != size:
+            return other_size(radiograph.image, size, radiograph.source, code["size"])
+        paths = {"image": str(radiograph.image), "label": str(radiograph.source)}
+        samples.append(
+            paths | {"text": name, "class_name": name, "rle": {key: code[key] for key in ("size", "counts")}}
+        )
+    return Case(radiograph.stem, samples)

@@ -1,0 +1,104 @@
+"""The layout `cityscapes`: Cityscapes as its owner distributes it.
+
+`leftImg8bit/{train,val}/CITY/*_leftImg8bit.png` and `gtFine/{train,val}/CITY/*_gtFine_labelIds.png`, whose values are
+the owner's label ids. The 19 classes of the owner's evaluation are foreground; every other id is background, as in the
+paper. The owner's val folder is the test split, as in the paper, its train folder is divided into train and val, and
+its test folder, whose masks are not public, is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits
+from monai_tunevlseg.data.layouts.coding import valued_coding
+from monai_tunevlseg.data.layouts.files import find_root, subfolders, visible
+from monai_tunevlseg.data.layouts.label_maps import read_label_maps
+
+__all__ = ["read_cityscapes"]
+
+VALUES = {
+    "bicycle": 33,
+    "building": 11,
+    "bus": 28,
+    "car": 26,
+    "fence": 13,
+    "motorcycle": 32,
+    "person": 24,
+    "pole": 17,
+    "rider": 25,
+    "road": 7,
+    "sidewalk": 8,
+    "sky": 23,
+    "terrain": 22,
+    "traffic light": 19,
+    "traffic sign": 20,
+    "train": 31,
+    "truck": 27,
+    "vegetation": 21,
+    "wall": 12,
+}
+"""The label ids of the owner's `labels.py`, in the order of the paper's Table 1."""
+
+FACTS = Facts(
+    title="Cityscapes",
+    class_names=tuple(VALUES),
+    modality="photography",
+    organ="none",
+    sizes=(34723, 0, 6005),
+    licence="non-commercial research use, after registration; see the owner's terms",
+    source="https://www.cityscapes-dataset.com",
+    reference="Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016",
+)
+IMAGE_ENDING = "_leftImg8bit.png"
+MASK_ENDING = "_gtFine_labelIds.png"
+PARTS = ("train", "val")
+TRAIN_TO_VAL = (9, 1, 0)
+
+
+def read_cityscapes(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List the cases of the owner's train and val folders: one sample for each class that is present.
+
+    Args:
+        dataset_dir: the folder with `leftImg8bit` and `gtFine`, or the one around it.
+        coding: which of the classes; `label_values` may name other ids.
+        slice_axis: not used.
+
+    Returns:
+        the cases, sorted by stem, such as `aachen_000000_000019`.
+
+    Raises:
+        FileNotFoundError: when there is no such folder.
+        DatasetError: when files are missing or wrong; it names all of them.
+    """
+    chosen = valued_coding(coding, FACTS, VALUES)
+    root = _find_root(dataset_dir)
+    images: dict[str, Path] = {}
+    masks: dict[str, Path] = {}
+    for part in PARTS:
+        images |= _by_stem(root / "leftImg8bit" / part, IMAGE_ENDING)
+        masks |= _by_stem(root / "gtFine" / part, MASK_ENDING)
+    return read_label_maps(root, images, masks, chosen)
+
+
+def _split(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+    held_out = _by_stem(_find_root(dataset_dir) / "leftImg8bit" / "val", IMAGE_ENDING)
+    splits = draw((case.stem for case in cases if case.stem not in held_out), shares=TRAIN_TO_VAL)
+    return splits | {"test": [case.stem for case in cases if case.stem in held_out]}
+
+
+LAYOUTS.register("cityscapes", Layout(read_cityscapes, FACTS, split=_split))
+
+
+def _find_root(dataset_dir: Path) -> Path:
+    return find_root(
+        dataset_dir,
+        lambda folder: (folder / "leftImg8bit").is_dir() and (folder / "gtFine").is_dir(),
+        "the folders leftImg8bit and gtFine (dataset cityscapes)",
+    )
+
+
+def _by_stem(folder: Path, ending: str) -> dict[str, Path]:
+    files = (path for city in subfolders(folder) for path in visible(city))
+    return {path.name.removesuffix(ending): path for path in files if path.name.endswith(ending)}

@@ -1,0 +1,103 @@
+"""The layout `pascal_voc`: PASCAL VOC 2012 as its owner distributes it.
+
+`VOC2012/JPEGImages/*.jpg`, `SegmentationClass/*.png` (palette indices 1..20 are the classes, 255 marks contours and
+difficult objects that are neither foreground nor background) and the lists `ImageSets/Segmentation/{train,val}.txt`
+of the pictures that are segmented. The owner's val list is the test split, as in the paper; its train list is divided
+into train and val. dataset_dir is `VOC2012`, `VOCdevkit` or the folder around that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits
+from monai_tunevlseg.data.layouts.coding import valued_coding
+from monai_tunevlseg.data.layouts.files import find_root
+from monai_tunevlseg.data.layouts.label_maps import read_label_maps
+
+__all__ = ["read_pascal_voc"]
+
+FACTS = Facts(
+    title="PASCAL VOC 2012",
+    class_names=(
+        "aeroplane",
+        "bicycle",
+        "bird",
+        "boat",
+        "bottle",
+        "bus",
+        "car",
+        "cat",
+        "chair",
+        "cow",
+        "dining table",
+        "dog",
+        "horse",
+        "motorbike",
+        "person",
+        "potted plant",
+        "sheep",
+        "sofa",
+        "train",
+        "tv monitor",
+    ),
+    modality="photography",
+    organ="none",
+    sizes=(2170, 0, 2148),
+    licence="images are from Flickr, under its terms of use; see the owner's terms",
+    source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+    reference="Everingham et al., The PASCAL Visual Object Classes (VOC) Challenge, IJCV 2010",
+)
+VALUES = {name: value for value, name in enumerate(FACTS.class_names, start=1)}
+CONTOUR = 255
+FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+TRAIN_TO_VAL = (9, 1, 0)
+
+
+def read_pascal_voc(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List the cases of the pictures in the owner's lists: one sample for each class that is present.
+
+    Args:
+        dataset_dir: `VOC2012`, `VOCdevkit`, or the folder around that.
+        coding: which of the classes.
+        slice_axis: not used.
+
+    Returns:
+        the cases, sorted by stem.
+
+    Raises:
+        FileNotFoundError: when there is no such folder, or a list is missing.
+        DatasetError: when files are missing or wrong; it names all of them.
+    """
+    root = _find_root(dataset_dir)
+    stems = sorted({*_read_list(root, "train"), *_read_list(root, "val")})
+    images = {stem: root / "JPEGImages" / f"{stem}.jpg" for stem in stems}
+    masks = {stem: root / "SegmentationClass" / f"{stem}.png" for stem in stems}
+    chosen = valued_coding(coding, FACTS, VALUES)
+    return read_label_maps(root, images, masks, chosen, (), VALUES.values(), CONTOUR)
+
+
+def _split(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+    held_out = set(_read_list(_find_root(dataset_dir), "val"))
+    splits = draw((case.stem for case in cases if case.stem not in held_out), shares=TRAIN_TO_VAL)
+    return splits | {"test": [case.stem for case in cases if case.stem in held_out]}
+
+
+LAYOUTS.register("pascal_voc", Layout(read_pascal_voc, FACTS, split=_split))
+
+
+def _find_root(dataset_dir: Path) -> Path:
+    kit = dataset_dir / "VOCdevkit"
+    return find_root(
+        kit if kit.is_dir() else dataset_dir,
+        lambda folder: all((folder / name).is_dir() for name in FOLDERS),
+        f"the folders {', '.join(FOLDERS)} (dataset pascal_voc)",
+    )
+
+
+def _read_list(root: Path, name: str) -> list[str]:
+    path = root / "ImageSets" / "Segmentation" / f"{name}.txt"
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no list {path} of the segmented pictures; unpack the dataset again.")
+    return path.read_text(encoding="utf-8").split()
