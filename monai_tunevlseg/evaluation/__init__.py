@@ -1,6 +1,7 @@
 """What a run has reached: scores per case and over all cases, how sure they are, and how two runs compare."""
 
 from monai_tunevlseg.evaluation.cases import Case, read_cases, write_cases
+from monai_tunevlseg.evaluation.comparison import Comparison, compare
 from monai_tunevlseg.evaluation.intervals import Bootstrap
 from monai_tunevlseg.evaluation.pairs import PairMasks
 from monai_tunevlseg.evaluation.report import CaseReport, describe_network
@@ -12,9 +13,11 @@ __all__ = [
     "Bootstrap",
     "Case",
     "CaseReport",
+    "Comparison",
     "Hausdorff95",
     "PairMasks",
     "SurfaceDice",
+    "compare",
     "describe_network",
     "read_cases",
     "summarize",

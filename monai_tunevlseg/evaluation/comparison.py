@@ -1,0 +1,150 @@
+"""Whether one run is better than another on the same pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from monai_tunevlseg.data.cases import shorten
+from monai_tunevlseg.evaluation.cases import Case
+from monai_tunevlseg.evaluation.intervals import Bootstrap, Interval, totals
+from monai_tunevlseg.evaluation.scores import SCORES
+
+__all__ = ["Comparison", "compare"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs differ in.
+
+    Attributes:
+        metric: name of the score that is compared, one of ``SCORES``.
+        foreground_only: whether pairs with an empty mask are left out.
+        pairs: how many pairs both runs have a score for.
+        units: how many images, volumes or patients these belong to.
+        mean_a: mean of the first run's scores over these pairs.
+        mean_b: mean of the second run's.
+        difference: ``mean_b - mean_a``.
+        interval: of the difference; None where it cannot be told.
+        wilcoxon_statistic: of the two-sided signed-rank test over the units' mean differences, for pairs of one unit
+            are not independent; None when there is no difference to rank.
+        p_value: of that test.
+        only_in_a: pairs that the second run does not have, left out.
+        only_in_b: pairs that the first run does not have, left out.
+        unmeasured: pairs for which a run has no such score, such as a distance to an empty mask, left out.
+    """
+
+    metric: str
+    foreground_only: bool
+    pairs: int
+    units: int
+    mean_a: float
+    mean_b: float
+    difference: float
+    interval: Interval | None
+    wilcoxon_statistic: float | None
+    p_value: float | None
+    only_in_a: list[str]
+    only_in_b: list[str]
+    unmeasured: list[str]
+
+
+def compare(
+    first: Sequence[Case],
+    second: Sequence[Case],
+    metric: str = "dice",
+    foreground_only: bool = False,
+    bootstrap: Bootstrap | None = None,
+) -> Comparison:
+    """Compare two runs on the pairs that both have, matched by image, slice and class name.
+
+    Args:
+        first: cases of the first run, no pair twice.
+        second: cases of the second run.
+        metric: name of a score.
+        foreground_only: leave out pairs with an empty mask.
+        bootstrap: how the interval is drawn.
+
+    Raises:
+        ValueError: when the metric is unknown, the runs have no pair in common, or their masks differ: then they were
+            not measured on the same dataset.
+    """
+    if metric not in SCORES:
+        raise ValueError(f"there is no metric {metric!r}; known are {', '.join(SCORES)}.")
+    mine, theirs = ({case.key: case for case in cases} for cases in (first, second))
+    common = [key for key in mine if key in theirs]
+    if not common:
+        raise ValueError(
+            f"the two files have no pair in common: one has {_name(first[0].key)}, the other {_name(second[0].key)}."
+        )
+    _check_masks([(mine[key], theirs[key]) for key in common])
+    chosen = [key for key in common if not foreground_only or mine[key].has_foreground(metric)]
+    scores = {key: (mine[key].score(metric), theirs[key].score(metric)) for key in chosen}
+    measured = {key: (a, b) for key, (a, b) in scores.items() if a is not None and b is not None}
+    if not measured:
+        left = " with foreground" if foreground_only else ""
+        raise ValueError(f"none of the {len(common)} common pairs{left} has {metric!r} in both files.")
+    return _compared(
+        metric,
+        foreground_only,
+        [mine[key].unit for key in measured],
+        np.array(list(measured.values()), dtype=float),
+        bootstrap or Bootstrap(),
+        only_in_a=[_name(key) for key in mine if key not in theirs],
+        only_in_b=[_name(key) for key in theirs if key not in mine],
+        unmeasured=[_name(key) for key in chosen if key not in measured],
+    )
+
+
+def _compared(
+    metric: str,
+    foreground_only: bool,
+    units: Sequence[str],
+    scores: np.ndarray,
+    bootstrap: Bootstrap,
+    **left_out: list[str],
+) -> Comparison:
+    """Compare scores, (pairs, 2), that belong to units."""
+    differences = scores[:, 1] - scores[:, 0]
+    sums, counts = totals(differences.tolist(), units)
+    statistic, p_value = _wilcoxon(sums / counts)
+    return Comparison(
+        metric,
+        foreground_only,
+        pairs=len(scores),
+        units=len(sums),
+        mean_a=float(scores[:, 0].mean()),
+        mean_b=float(scores[:, 1].mean()),
+        difference=float(differences.mean()),
+        interval=bootstrap.interval(differences.tolist(), units),
+        wilcoxon_statistic=statistic,
+        p_value=p_value,
+        **left_out,
+    )
+
+
+def _wilcoxon(differences: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    if not differences.any():
+        return None, None
+    result = stats.wilcoxon(differences)
+    statistic, p_value = float(result.statistic), float(result.pvalue)
+    return (statistic, p_value) if math.isfinite(p_value) else (None, None)
+
+
+def _check_masks(matched: Sequence[tuple[Case, Case]]) -> None:
+    """Refuse runs on different masks; the areas at the model's resolution may differ, for models do."""
+    differing = [_name(a.key) for a, b in matched if a.label_pixels_original != b.label_pixels_original]
+    if differing:
+        raise ValueError(
+            f"{len(differing)} of {len(matched)} common pairs have masks of another area in the two files, so that "
+            f"these were not measured on the same masks: {shorten(differing, most=3)}."
+        )
+
+
+def _name(key: tuple[str, int | None, str]) -> str:
+    image, number, class_name = key
+    return f"{image}{'' if number is None else f' slice {number}'} {class_name!r}"

@@ -1,0 +1,79 @@
+"""A network that is told its predictions by the image, and the run of a bundle's evaluation with it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+from torch import nn
+
+CONFIG = Path(__file__).resolve().parents[2] / "bundles" / "clipseg_vpt" / "configs" / "evaluate.yaml"
+COLOURS = ("red", "green", "blue")
+
+
+class ColourNetwork(nn.Module):
+    """Finds a text, the name of a colour, where the image has more than half of that colour."""
+
+    def __init__(self):
+        super().__init__()
+        self.anything = nn.Parameter(torch.zeros(2, 3), requires_grad=False)
+        self.calls = []
+
+    def get_extra_state(self):
+        return torch.tensor(list(json.dumps({"learner": None}).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state):
+        raise AssertionError("nothing is loaded")
+
+    def forward(self, image, text):
+        self.calls.append((len(image), text))
+        return (
+            torch.stack([image[index, [COLOURS.index(word) for word in words]] for index, words in enumerate(text)])
+            - 0.5
+        )
+
+
+def write_image(folder, name, predictions, masks):
+    """Write an image whose channels are predictions, and its label map of 1, 2, 3 for the colours' masks."""
+    channels = [np.asarray(mask, np.uint8) * 255 for mask in predictions]
+    channels += [np.zeros_like(channels[0])] * (3 - len(channels))
+    labels = np.zeros(channels[0].shape, np.uint8)
+    for value, mask in enumerate(masks, start=1):
+        labels[np.asarray(mask, bool)] = value
+    for sub, pixels in (("images", np.stack(channels, -1)), ("masks", labels)):
+        (folder / sub).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / sub / f"{name}.png")
+
+
+def split_all_to_test(folder):
+    stems = sorted(path.stem for path in (folder / "images").iterdir())
+    (folder / "splits.json").write_text(json.dumps({"train": stems[:1], "val": stems[:1], "test": stems}))
+
+
+def evaluate(folder, output_dir, image_size=8, **overrides):
+    """Run the bundle's evaluate.yaml; return the workflow, metrics.json and the rows of cases.csv."""
+    arguments = {
+        "dataset_dir": str(folder),
+        "output_dir": str(output_dir),
+        "class_names": list(COLOURS),
+        "network_def": {"_target_": "colour_network.ColourNetwork"},
+        "learner": "null",
+        "image_size": image_size,
+        "image_mean": [0.0, 0.0, 0.0],
+        "image_std": [1.0, 1.0, 1.0],
+        "num_workers": 0,
+        "device": "cpu",
+        "bootstrap_resamples": 200,
+    }
+    workflow = ConfigWorkflow(str(CONFIG), workflow_type="infer", logging_file=False, **arguments | overrides)
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    metrics = json.loads((output_dir / "metrics.json").read_text())
+    with (output_dir / "cases.csv").open(newline="") as file:
+        return workflow, metrics, list(csv.DictReader(file))
