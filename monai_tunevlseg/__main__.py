@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from monai_tunevlseg.commands.compare import compare
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Prompt tuning of frozen vision-language segmentation models.", no_args_is_help=True)
 bundles_app = typer.Typer(help="Write and check the bundles and pair configs that configs/ describes.", no_args_is_help=True)
 app.add_typer(bundles_app, name="bundles")
+app.command()(compare)
 
 ConfigsDir = Annotated[Path, typer.Option(help="Folder of the fragments.")]
 BundlesDir = Annotated[Path, typer.Option(help="Folder of the bundles.")]

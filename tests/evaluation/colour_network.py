@@ -12,7 +12,8 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 from torch import nn
 
-CONFIG = Path(__file__).resolve().parents[2] / "bundles" / "clipseg_vpt" / "configs" / "evaluate.yaml"
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+CONFIG = BUNDLES / "clipseg_vpt" / "configs" / "evaluate.yaml"
 COLOURS = ("red", "green", "blue")
 
 

@@ -1,0 +1,83 @@
+"""``tunevlseg compare``: whether one run is better than another on the same pairs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from monai_tunevlseg.evaluation import Bootstrap, Comparison
+
+__all__ = ["compare"]
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="cases.csv of the first run, or its folder.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="cases.csv of the second run, or its folder.")],
+    metric: Annotated[str, typer.Option(help="dice, iou, dice_original, iou_original, hd95 or surface_dice.")] = "dice",
+    foreground_only: Annotated[
+        bool, typer.Option("--foreground-only", help="Leave out pairs whose mask is empty.")
+    ] = False,
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 9999,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Compare two evaluations pair by pair: mean difference B - A, its 95 % interval, and a Wilcoxon test.
+
+    Pairs are matched by image, slice and class; those that only one run has are left out, with a warning.
+    """
+    from monai_tunevlseg.evaluation import SCORES, Bootstrap, read_cases
+    from monai_tunevlseg.evaluation import compare as compare_cases
+
+    try:
+        bootstrap = Bootstrap(resamples=resamples, seed=seed)
+        runs = [read_cases(path, required=[metric] if metric in SCORES else []) for path in (a, b)]
+        comparison = compare_cases(*runs, metric=metric, foreground_only=foreground_only, bootstrap=bootstrap)
+    except (OSError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    _warn(comparison)
+    if as_json:
+        typer.echo(json.dumps({"a": str(a), "b": str(b), **asdict(comparison)}, indent=2))
+    else:
+        typer.echo(_text(comparison, a, b, bootstrap))
+
+
+def _warn(comparison: Comparison) -> None:
+    from monai_tunevlseg.data.cases import shorten
+
+    reasons = {
+        "are only in A": comparison.only_in_a,
+        "are only in B": comparison.only_in_b,
+        f"have no {comparison.metric} in one of the files": comparison.unmeasured,
+    }
+    for reason, names in reasons.items():
+        if names:
+            typer.echo(f"warning: {len(names)} pairs {reason} and are left out: {shorten(names, most=5)}.", err=True)
+
+
+def _text(comparison: Comparison, a: Path, b: Path, bootstrap: Bootstrap) -> str:
+    from monai_tunevlseg.evaluation import SCORES
+
+    unit = SCORES[comparison.metric].unit
+    interval, p_value = "cannot be told", "not defined: no difference to rank"
+    if comparison.interval is not None:
+        low, high = comparison.interval
+        interval = f"{low:+.2f} to {high:+.2f} {unit}"
+    if comparison.p_value is not None:
+        p_value = f"p = {comparison.p_value:.3g}"
+    shown = "pairs with foreground" if comparison.foreground_only else "pairs"
+    return "\n".join(
+        (
+            f"{comparison.metric} over {comparison.pairs} {shown} of {comparison.units} images or groups",
+            f"A      {comparison.mean_a:.2f} {unit}  {a}",
+            f"B      {comparison.mean_b:.2f} {unit}  {b}",
+            f"B - A  {comparison.difference:+.2f} {unit}",
+            f"{bootstrap.level:.0%} interval (bootstrap of images or groups): {interval}",
+            f"Wilcoxon signed-rank test (of their mean differences): {p_value}",
+        )
+    )

@@ -1,0 +1,98 @@
+"""``tunevlseg compare`` at the command line."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.evaluation import Bootstrap, Case, compare, write_cases
+
+
+def cases(*scores, **more):
+    return [
+        Case(f"{number}.png", None, "x", "x", dice=score, label_pixels=1, label_pixels_original=1, **more)
+        for number, score in enumerate(scores)
+    ]
+
+
+@pytest.fixture
+def files(tmp_path):
+    first, second = cases(50.0, 60.0, 70.0, 75.0), cases(52.0, 66.0, 69.0, 80.0)
+    paths = [tmp_path / name / "cases.csv" for name in "ab"]
+    for path, listed in zip(paths, (first, second), strict=True):
+        path.parent.mkdir()
+        write_cases(path, listed)
+    return paths
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["compare", "--resamples", "200", *map(str, arguments)])
+
+
+def test_the_text_has_the_means_the_difference_its_interval_and_the_test(files):
+    result = run(*files)
+    assert result.exit_code == 0, result.output
+    expected = compare(
+        *(cases(*s) for s in ((50.0, 60.0, 70.0, 75.0), (52.0, 66.0, 69.0, 80.0))), bootstrap=Bootstrap(200)
+    )
+    low, high = expected.interval
+    lines = result.stdout.splitlines()
+    assert lines[0] == "dice over 4 pairs of 4 images or groups"
+    assert lines[1:4] == [f"A      63.75 %  {files[0]}", f"B      66.75 %  {files[1]}", "B - A  +3.00 %"]
+    assert lines[4] == f"95% interval (bootstrap of images or groups): {low:+.2f} to {high:+.2f} %"
+    assert lines[5] == f"Wilcoxon signed-rank test (of their mean differences): p = {expected.p_value:.3g}"
+    assert result.stderr == ""
+
+
+def test_json_holds_the_same_and_nothing_else_is_printed(files):
+    content = json.loads(run(*files, "--json").stdout)
+    assert (content["a"], content["metric"], content["pairs"], content["difference"]) == (str(files[0]), "dice", 4, 3)
+    assert len(content["interval"]) == 2
+    assert content["only_in_a"] == []
+
+
+def test_folders_of_evaluations_are_taken_too(files):
+    assert run(files[0].parent, files[1].parent).exit_code == 0
+
+
+def test_what_is_left_out_is_said_on_stderr(files):
+    write_cases(files[0], [*cases(50.0, 60.0, 70.0), Case("lost.png", 3, "x", "x", dice=1.0)])
+    result = run(*files, "--json")
+    assert "warning: 1 pairs are only in A and are left out: lost.png slice 3 'x'." in result.stderr
+    assert "warning: 1 pairs are only in B and are left out: 3.png 'x'." in result.stderr
+    assert json.loads(result.stdout)["only_in_a"] == ["lost.png slice 3 'x'"]
+
+
+def test_no_difference_is_said(files):
+    result = run(files[0], files[0], "--foreground-only")
+    assert "dice over 4 pairs with foreground" in result.stdout
+    assert "interval (bootstrap of images or groups): cannot be told" in result.stdout
+    assert "not defined: no difference to rank" in result.stdout
+
+
+def test_another_metric_has_its_own_unit(files):
+    for path, distance in zip(files, (4.0, 3.0), strict=True):
+        write_cases(path, [replace(case, hd95=distance + place) for place, case in enumerate(cases(1.0, 2.0))])
+    assert "B - A  -1.00 pixels" in run(*files, "--metric", "hd95").stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (b"image,slice\na,1\n", [], "b/cases.csv has no column class_name, dice, label_pixels"),
+        (b"\xff\xfe\x00", [], "b/cases.csv is no CSV"),
+        (None, [], "there is no file"),
+        (b"image,slice,class_name,dice,label_pixels\nother.png,,x,1,1\n", [], "no pair in common"),
+        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--metric", "quality"], "no metric 'quality'"),
+        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--resamples", "0"], "resamples 0"),
+    ],
+)
+def test_mistakes_end_with_a_sentence_and_1(files, content, options, message):
+    files[1].unlink() if content is None else files[1].write_bytes(content)
+    result = run(*files, *options)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ") and message in result.stderr
+    assert "Traceback" not in result.output

@@ -1,0 +1,115 @@
+import csv
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_tunevlseg.evaluation import Case, read_cases, write_cases
+
+CASE = Case("images/a.png", None, "polyp", "a polyp", dice=50.0, label_pixels=4)
+name = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
+number = st.none() | st.floats(0, 100)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Case,
+            image=name,
+            slice=st.none() | st.integers(0, 500),
+            class_name=name,
+            text=name,
+            group=st.none() | name,
+            dice=number,
+            hd95=number,
+            label_pixels=st.integers(0, 10**7),
+            predicted_pixels_original=st.integers(0, 10**7),
+            mask=st.none() | name,
+        ),
+        min_size=1,
+        unique_by=lambda case: case.key,
+    )
+)
+def test_cases_are_read_as_written(tmp_path_factory, cases):
+    path = tmp_path_factory.mktemp("cases") / "cases.csv"
+    write_cases(path, cases)
+    assert read_cases(path) == cases
+    assert read_cases(path.parent) == cases
+
+
+def test_names_with_commas_quotes_and_line_ends_survive(tmp_path):
+    case = replace(CASE, image='a, "b".png', class_name="left\nright", text='said "so", twice')
+    write_cases(tmp_path / "cases.csv", [case])
+    assert read_cases(tmp_path) == [case]
+
+
+def edited(path, edit):
+    write_cases(path, [CASE, replace(CASE, image="b.png")])
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    edit(rows)
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def drop_column(rows):
+    index = rows[0].index("dice")
+    for row in rows:
+        del row[index]
+
+
+def set_cell(name, value):
+    def edit(rows):
+        rows[2][rows[0].index(name)] = value
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (drop_column, "has no column dice; it is not a cases.csv"),
+        (lambda rows: rows.clear(), "has no column image, slice, class_name, dice, label_pixels"),
+        (lambda rows: rows.__delitem__(slice(1, None)), "has no rows"),
+        (lambda rows: rows[2].pop(), "row 2 has another number of cells"),
+        (lambda rows: rows[1].append("x"), "row 1 has another number of cells"),
+        (set_cell("dice", "good"), "row 2, column 'dice' holds 'good' where a number"),
+        (set_cell("dice", "nan"), "row 2, column 'dice' holds 'nan'"),
+        (set_cell("label_pixels", "inf"), "row 2, column 'label_pixels' holds 'inf'"),
+        (set_cell("image", ""), "row 2 names no image"),
+        (set_cell("image", "images/a.png"), "more than one row for .'images/a.png', None, 'polyp'."),
+    ],
+)
+def test_damage_is_named(tmp_path, edit, message):
+    path = tmp_path / "cases.csv"
+    edited(path, edit)
+    with pytest.raises(ValueError, match=f"cases.csv.*{message}"):
+        read_cases(path)
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\x00\xff\xfe", b'"image","slice\n'])
+def test_what_is_no_csv_is_refused(tmp_path, content):
+    (tmp_path / "cases.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="cases.csv is no CSV"):
+        read_cases(tmp_path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="cases.csv; evaluate.yaml writes it"):
+        read_cases(tmp_path)
+
+
+def test_only_the_scores_that_are_asked_for_are_needed(tmp_path):
+    path = tmp_path / "cases.csv"
+    edited(path, drop_column)
+    assert [case.dice for case in read_cases(path, required=["iou"])] == [None, None]
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "cases.csv"
+    write_cases(path, [CASE])
+    with pytest.raises(TypeError):
+        write_cases(path, [CASE, None])
+    assert read_cases(path) == [CASE]
+    assert list(tmp_path.iterdir()) == [path]

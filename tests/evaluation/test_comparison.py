@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from monai_tunevlseg.evaluation import Bootstrap, Case, compare
+
+FEW = Bootstrap(resamples=500)
+
+
+def run(scores, **common):
+    """Return one case for each {image: Dice}."""
+    defaults = {"label_pixels": 1, "label_pixels_original": 4}
+    return [Case(image, None, "x", "x", dice=dice, **defaults | common) for image, dice in scores.items()]
+
+
+def test_differences_agree_with_scipy_by_hand():
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(50, 90, 12), rng.uniform(55, 95, 12)
+    names = [f"{number}.png" for number in range(12)]
+    shuffled = list(zip(names, b, strict=True))
+    rng.shuffle(shuffled)
+    result = compare(
+        run(dict(zip(names, a.tolist(), strict=True))), run({str(n): float(d) for n, d in shuffled}), bootstrap=FEW
+    )
+    assert (result.pairs, result.units) == (12, 12)
+    assert result.difference == pytest.approx((b - a).mean())
+    assert (result.mean_a, result.mean_b) == pytest.approx((a.mean(), b.mean()))
+    expected = stats.wilcoxon(b, a)
+    assert (result.wilcoxon_statistic, result.p_value) == pytest.approx((expected.statistic, expected.pvalue))
+    order = np.argsort(names)  # as the units are put in order
+    drawn = stats.bootstrap(
+        ((b - a)[order],), np.mean, n_resamples=500, batch=1000, method="BCa", rng=np.random.default_rng(0)
+    )
+    assert result.interval == pytest.approx(tuple(drawn.confidence_interval))
+
+
+def test_signed_ranks_by_hand():
+    first = run({"a": 50.0, "b": 50.0, "c": 50.0, "d": 50.0})
+    second = run({"a": 51.0, "b": 52.0, "c": 53.0, "d": 46.0})
+    result = compare(first, second, bootstrap=FEW)
+    assert result.difference == 0.5
+    assert result.wilcoxon_statistic == 4  # the ranks 1 + 2 + 3 against 4
+    assert result.p_value == 14 / 16  # 7 of the 16 signs give so little or less on one side
+
+
+def test_pairs_of_one_image_count_as_one_in_the_test():
+    first = run({"a": 50.0}) + [replace(case, class_name="y") for case in run({"a": 50.0, "b": 50.0})]
+    second = run({"a": 60.0}) + [replace(case, class_name="y") for case in run({"a": 80.0, "b": 45.0})]
+    result = compare(first, second, bootstrap=FEW)
+    assert (result.pairs, result.units) == (3, 2)
+    assert result.difference == pytest.approx((10 + 30 - 5) / 3)  # of the pairs
+    expected = stats.wilcoxon([20, -5])
+    assert (result.wilcoxon_statistic, result.p_value) == (expected.statistic, expected.pvalue)
+
+
+def test_slices_and_groups_are_units():
+    def volume(scores, group):
+        return [
+            Case(f"{patient}{number}.nii.gz", number, "x", "x", group=patient if group else None, dice=score)
+            for patient, values in scores.items()
+            for number, score in enumerate(values)
+        ]
+
+    scores = {"p": [50.0, 60.0], "q": [70.0, 80.0]}
+    better = {"p": [55.0, 70.0], "q": [71.0, 85.0]}
+    assert compare(volume(scores, False), volume(better, False), bootstrap=FEW).units == 4
+    assert compare(volume(scores, True), volume(better, True), bootstrap=FEW).units == 2
+
+
+def test_what_only_one_has_is_named_and_left_out():
+    result = compare(run({"a": 50.0, "b": 60.0, "only": 0.0}), run({"b": 70.0, "a": 50.0, "extra": 9.0}), bootstrap=FEW)
+    assert (result.pairs, result.difference) == (2, 5)
+    assert (result.only_in_a, result.only_in_b, result.unmeasured) == (["only 'x'"], ["extra 'x'"], [])
+
+
+def test_pairs_without_the_score_are_named_and_left_out():
+    first, second = run({"a": 50.0, "b": 60.0}), run({"a": 55.0, "b": 65.0})
+    first = [replace(first[0], hd95=4.0), first[1]]
+    second = [replace(case, hd95=3.0) for case in second]
+    result = compare(first, second, "hd95", bootstrap=FEW)
+    assert (result.pairs, result.difference, result.unmeasured) == (1, -1, ["b 'x'"])
+    assert result.interval is None
+
+
+def test_foreground_only():
+    first = run({"a": 50.0}) + run({"empty": 100.0}, label_pixels=0, label_pixels_original=0)
+    second = run({"a": 60.0}) + run({"empty": 0.0}, label_pixels=0, label_pixels_original=0)
+    assert compare(first, second, bootstrap=FEW).difference == -45
+    result = compare(first, second, foreground_only=True, bootstrap=FEW)
+    assert (result.pairs, result.difference) == (1, 10)
+    with pytest.raises(ValueError, match="none of the 1 common pairs with foreground has 'dice'"):
+        compare(first[1:], second[1:], foreground_only=True)
+
+
+def test_a_run_against_itself_has_no_difference_and_no_test():
+    result = compare(run({"a": 50.0, "b": 60.0}), run({"a": 50.0, "b": 60.0}), bootstrap=FEW)
+    assert (result.difference, result.interval, result.p_value) == (0, None, None)
+
+
+def test_swapping_the_runs_changes_the_sign_alone():
+    first, second = run({"a": 50.0, "b": 61.0, "c": 70.0}), run({"a": 53.0, "b": 60.0, "c": 78.0})
+    there, back = compare(first, second, bootstrap=FEW), compare(second, first, bootstrap=FEW)
+    assert there.difference == -back.difference
+    assert there.p_value == back.p_value
+
+
+@pytest.mark.parametrize(
+    ("second", "metric", "message"),
+    [
+        (run({"z": 50.0}), "dice", "no pair in common: one has a 'x', the other z 'x'"),
+        (run({"a": 50.0}), "quality", "no metric 'quality'; known are dice, iou"),
+        (run({"a": 50.0}, label_pixels_original=5), "dice", "1 of 1 common pairs have masks of another area"),
+        (run({"a": 50.0}), "hd95", "none of the 1 common pairs has 'hd95'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(second, metric, message):
+    with pytest.raises(ValueError, match=message):
+        compare(run({"a": 50.0}), second, metric)

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monai_tunevlseg.evaluation import Bootstrap
+
+
+def naive_percentile_interval(values, units, resamples=4000, seed=1):
+    """Draw units with replacement, one draw after the other, and cut off 2.5 % of the means on each side."""
+    rng = np.random.default_rng(seed)
+    names = sorted(set(units))
+    means = []
+    for _ in range(resamples):
+        drawn = [
+            value
+            for number in rng.integers(len(names), size=len(names))
+            for value, unit in zip(values, units, strict=True)
+            if unit == names[number]
+        ]
+        means.append(np.mean(drawn))
+    return np.quantile(means, [0.025, 0.975])
+
+
+def test_the_interval_is_near_that_of_a_naive_bootstrap():
+    rng = np.random.default_rng(0)
+    values = rng.uniform(40, 90, 40)  # symmetric, so that the correction for bias and skewness is small
+    units = [str(number) for number in range(40)]
+    low, high = Bootstrap(resamples=4000).interval(values, units)
+    expected = naive_percentile_interval(values, units)
+    width = expected[1] - expected[0]
+    assert abs(low - expected[0]) < 0.1 * width
+    assert abs(high - expected[1]) < 0.1 * width
+    assert low < values.mean() < high
+
+
+def test_pairs_of_one_image_are_drawn_together():
+    rng = np.random.default_rng(0)
+    image_effect = rng.normal(60, 15, 30)
+    counts = rng.integers(1, 4, 30)
+    units = [f"{number}" for number, count in enumerate(counts) for _ in range(count)]
+    values = np.concatenate([np.full(count, effect) for count, effect in zip(counts, image_effect, strict=True)])
+    low, high = Bootstrap(resamples=4000).interval(values, units)
+    expected = naive_percentile_interval(values, units)
+    assert high - low == pytest.approx(expected[1] - expected[0], rel=0.1)
+    alone = Bootstrap(resamples=4000).interval(values, [str(number) for number in range(len(values))])
+    assert alone[1] - alone[0] < 0.85 * (high - low)  # as if pairs were independent: too sure
+
+
+def test_of_many_intervals_95_percent_hold_the_true_mean():
+    rng = np.random.default_rng(0)
+    bootstrap = Bootstrap(resamples=400)
+    units = [str(number) for number in range(30)]
+    held = 0
+    for _ in range(300):
+        low, high = bootstrap.interval(100 * rng.beta(4, 2, 30), units)
+        held += low <= 100 * 4 / 6 <= high
+    assert 0.90 <= held / 300 <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("values", "units"),
+    [
+        ([], []),
+        ([50.0], ["a"]),
+        ([50.0, 60.0, 70.0], ["a", "a", "a"]),
+        ([50.0, 50.0], ["a", "b"]),
+        ([0.1, 0.1, 0.1, 0.1], ["a", "a", "a", "b"]),
+    ],
+)
+def test_what_cannot_be_told_is_none(values, units):
+    assert Bootstrap(resamples=100).interval(values, units) is None
+
+
+def test_the_interval_depends_on_the_seed_and_on_nothing_else():
+    values, units = [10.0, 40.0, 80.0, 90.0], list("abcd")
+    first = Bootstrap(resamples=500, seed=3).interval(values, units)
+    assert first == Bootstrap(resamples=500, seed=3).interval(values, units)
+    assert first == Bootstrap(resamples=500, seed=3).interval(values[::-1], units[::-1])
+    assert first != Bootstrap(resamples=500, seed=4).interval(values, units)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.floats(0, 100), st.sampled_from("abcde")), max_size=12))
+def test_an_interval_lies_among_the_units_means(pairs):
+    values, units = [value for value, _ in pairs], [unit for _, unit in pairs]
+    interval = Bootstrap(resamples=50).interval(values, units)
+    if interval is not None:
+        means = [np.mean([value for value, of in pairs if of == unit]) for unit in set(units)]
+        assert min(means) - 1e-9 <= interval[0] <= interval[1] <= max(means) + 1e-9
+
+
+@pytest.mark.parametrize("arguments", [{"resamples": 0}, {"level": 0}, {"level": 1}])
+def test_settings_out_of_range_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be 1 or more and level"):
+        Bootstrap(**arguments)
