@@ -1,0 +1,206 @@
+"""The published layout, with small trees and with the lists of the four published datasets."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labelled_trees import write_annotations
+from PIL import Image
+
+from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskCoding, build_datalists
+
+CAMUS = ["left ventricular cavity", "myocardium", "left atrium cavity"]
+BUSI = ["benign tumor", "malignant tumor"]
+
+
+def read(folder, names, **coding):
+    return LAYOUTS["annotations"].read(folder, MaskCoding(names, **coding), 2)
+
+
+def write_lists(folder: Path, lists: dict[str, list[dict]]) -> Path:
+    """The lists, and a picture and a mask for every name in them."""
+    (folder / "anns").mkdir(parents=True)
+    for split, entries in lists.items():
+        (folder / "anns" / f"{split}.json").write_text(json.dumps(entries))
+        for entry in entries:
+            for path in (folder / "images" / entry["img_name"], folder / "masks" / entry["mask_name"]):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (4, 3)).save(path)
+    return folder
+
+
+def pair(name, mask=None, **texts):
+    return {"img_name": name, "mask_name": mask or name, "prompts": texts}
+
+
+def published(shared_dir, name):
+    lists = {path.stem: json.loads(path.read_text()) for path in (shared_dir / "annotations" / name).glob("*.json")}
+    if name == "camus":  # has no published train.json
+        masks = {CAMUS[number - 1]: f"mask_{number}/patient0450_2CH_ED_gt.png" for number in (1, 2, 3)}
+        lists["train"] = [pair("patient0450_2CH_ED.png", mask, p6=f"{name}.") for name, mask in masks.items()]
+    return lists
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "names"),
+    [
+        ("kvasir_polyp", (800, 100, 100), ["polyp"]),
+        ("clinicdb_polyp", (490, 61, 61), ["polyp"]),
+        ("busi", (624, 78, 78), ["breast tumor"]),
+    ],
+)
+def test_the_published_lists_have_the_sizes_of_table_1(shared_dir, tmp_path, name, facts, names):
+    folder = write_lists(tmp_path, published(shared_dir, name))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = build_datalists(folder, names, layout="annotations")
+    assert tuple(len(found[split]) for split in ("train", "val", "test")) == facts
+    assert {sample["class_name"] for samples in found.values() for sample in samples} == set(names)
+
+
+def test_published_camus_has_the_sizes_of_table_1_and_its_shared_names_are_warned_of(shared_dir, tmp_path):
+    folder = write_lists(tmp_path, published(shared_dir, "camus"))
+    with pytest.warns(UserWarning, match=r"200 images are in more than one split \(val and test\): patient0001_2CH_ED"):
+        found = build_datalists(folder, CAMUS, layout="annotations", text_source="p6")
+    assert (len(found["val"]), len(found["test"])) == (600, 600)
+    for split in ("val", "test"):
+        assert Counter(sample["class_name"] for sample in found[split]) == dict.fromkeys(CAMUS, 200)
+        for sample in found[split]:
+            assert f"mask_{CAMUS.index(sample['class_name']) + 1}/" in sample["label"]
+            assert sample["class_name"] in sample["text"].lower()
+    # the same names, but other patients: what each list says is kept
+    assert "seventy-three-year-old male" in found["test"][0]["text"]
+    assert "fifty-six-year-old female" in found["val"][0]["text"]
+
+
+def test_classes_of_mask_folders_in_the_wrong_order_are_refused_by_the_published_texts(shared_dir, tmp_path):
+    lists = published(shared_dir, "camus")
+    del lists["val"][6:], lists["test"][6:]
+    folder = write_lists(tmp_path, lists)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ValueError, match=r"would show 'myocardium', but its texts .* speak of 'left ventricular"):
+            read(folder, ["myocardium", "left ventricular cavity", "left atrium cavity"])
+        values = {"myocardium": 2, "left ventricular cavity": 1, "left atrium cavity": 3}
+        named = read(folder, list(values), label_values=values)
+        assert named[-1].samples[0]["class_name"] == "left ventricular cavity"
+        (atrium,) = {
+            Path(sample["label"]).parent.name
+            for case in read(folder, ["left atrium cavity"], label_values={"left atrium cavity": 3})
+            for sample in case.samples
+        }
+        assert atrium == "mask_3"
+        with pytest.raises(ValueError, match=r"mask_1, mask_2, mask_3, of which class_names \['heart'\] do not tell"):
+            read(folder, ["heart"])
+        with pytest.raises(ValueError, match="do not tell what is in mask_3"):
+            read(folder, CAMUS[:2])
+
+
+def test_busi_tells_its_classes_by_the_name_and_leaves_normal_images_unclear(shared_dir, tmp_path):
+    lists = {name: entries[:40] for name, entries in published(shared_dir, "busi").items()}
+    folder = write_lists(tmp_path / "all", lists)
+    with pytest.raises(ValueError, match=r"_normal\.png .*shows is not clear: 'normal' is a word of 0 of them"):
+        read(folder, BUSI)
+    named = read(folder, [*BUSI, "normal breast"])
+    for sample in (sample for case in named for sample in case.samples):
+        assert Path(sample["image"]).stem.rsplit("_", 1)[1] in sample["class_name"].split()
+    lesions = {
+        name: [entry for entry in entries if "normal" not in entry["img_name"]] for name, entries in lists.items()
+    }
+    found = build_datalists(write_lists(tmp_path / "lesions", lesions), BUSI, layout="annotations", text_source="p2")
+    sample = found["test"][0]
+    assert sample["class_name"] == "malignant tumor"
+    assert sample["text"].lower().split()[0] in ("malignant", "irregular-shaped")
+
+
+def test_text_is_the_class_name_one_of_the_published_or_the_neutral_one(tmp_path):
+    write_annotations(tmp_path)
+    texts = {
+        source: [
+            sample["text"] for sample in build_datalists(tmp_path, ["polyp"], layout="annotations", **source_)["train"]
+        ]
+        for source, source_ in {
+            "default": {},
+            "p0": {"text_source": "p0"},
+            "p2": {"text_source": "p2"},
+            "neutral": {"text_source": "p2", "neutral_text": "lesion"},
+        }.items()
+    }
+    assert set(texts["default"]) == {"polyp"}
+    assert set(texts["p0"]) == {""}
+    assert set(texts["neutral"]) == {"lesion"}
+    # chosen by the name alone: some one, some the other
+    assert {text.split()[0] for text in texts["p2"]} == {"small", "round"}
+    assert [int(text.split()[2]) for text in texts["p2"]] == list(range(10))
+    with pytest.raises(ValueError, match="text_source 'p3' needs published texts"):
+        build_datalists(tmp_path, ["polyp"], layout="annotations", text_source="p3")
+
+
+def test_masks_are_binary_also_with_several_classes(tmp_path):
+    lists = {
+        split: [pair(f"{split}.png", f"mask_{number}/{split}.png") for number in (1, 2)]
+        for split in ("train", "val", "test")
+    }
+    write_lists(tmp_path, lists)
+    mask = np.zeros((3, 4), np.uint8)
+    mask[1] = 255
+    Image.fromarray(mask).save(tmp_path / "masks" / "mask_2" / "train.png")
+    one, two = read(tmp_path, ["a", "b"])[1].samples
+    assert (LoadSampled()(one)["label"].sum(), LoadSampled()(two)["label"].sum()) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("entries", "names", "coding", "reason"),
+    [
+        ({}, ["a"], {}, "must be a list of pairs"),
+        ([7], ["a"], {}, "pair 0 must have img_name and mask_name, the names of files; it is 7"),
+        ([{"img_name": "x.png"}], ["a"], {}, "pair 0 must have img_name and mask_name"),
+        ([pair("x.png", p1=[])], ["a"], {}, "prompts of pair 0 must be texts or lists of texts"),
+        ([pair("x.png", p1=3)], ["a"], {}, "prompts of pair 0 must be texts or lists of texts"),
+        (
+            [pair("x.png")],
+            ["a"],
+            {"label_values": {"a": 1}},
+            r"label_values \{'a': 1\} choose among folders masks/mask_1/",
+        ),
+        (
+            [pair("x.png", "mask_1/x.png"), pair("y.png")],
+            ["a"],
+            {},
+            "some masks are in folders mask_1 and some are not",
+        ),
+        ([pair("x_a.png")], ["a", "b"], {}, "have no pair of the class b; leave it out"),
+        ([pair("x_a.png")], ["a b", "a c"], {}, "'a' is a word of 2 of them where one is needed"),
+    ],
+)
+def test_lists_that_are_wrong_or_ambiguous_are_refused(tmp_path, entries, names, coding, reason):
+    (tmp_path / "anns").mkdir()
+    (tmp_path / "images").mkdir()
+    for split in ("train", "val", "test"):
+        (tmp_path / "anns" / f"{split}.json").write_text(json.dumps(entries if split == "train" else []))
+    with pytest.raises(ValueError, match=reason):
+        read(tmp_path, names, **coding)
+
+
+def test_a_missing_or_damaged_list_is_named(tmp_path):
+    write_annotations(tmp_path)
+    (tmp_path / "anns" / "val.json").write_text("{")
+    with pytest.raises(ValueError, match=r"val\.json is no JSON"):
+        read(tmp_path, ["polyp"])
+    (tmp_path / "anns" / "val.json").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no .*val\.json: anns/ must list the pairs of train, val, test"
+    ):
+        read(tmp_path, ["polyp"])
+
+
+def test_images_that_no_list_has_are_warned_of(tmp_path):
+    write_annotations(tmp_path)
+    Image.new("L", (4, 3)).save(tmp_path / "images" / "other.png")
+    with pytest.warns(UserWarning, match=r"anns leaves out 1 images: other\.png"):
+        read(tmp_path, ["polyp"])
