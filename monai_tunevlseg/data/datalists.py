@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TypeAlias
 
 # imported for its lines in the registry
 from monai_tunevlseg.data import layouts as _layouts  # noqa: F401
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, Splits
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, Splits, shorten
 from monai_tunevlseg.data.layouts.files import list_images
 from monai_tunevlseg.data.reading import SUFFIXES, suffix_of
 from monai_tunevlseg.data.splits import draw_splits, group_by, read_splits, warn_of_overlap, write_splits
@@ -133,14 +134,16 @@ def _find_splits(
     folder: Path, cases: Sequence[Case], layout: Layout, splits_file: str | Path | None, group_of: GroupOf | None
 ) -> Splits:
     stems = [case.stem for case in cases]
+    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise ValueError(f"{folder} has several images with the stem {shorten(twice)}; keep one of each.")
     own = folder / "splits.json"
-    if splits_file is None and not own.exists():
-        return (
-            layout.split(folder, cases, partial(draw_splits, group_of=group_of))
-            if layout.split
-            else draw_splits(stems, group_of)
-        )
-    splits = read_splits(Path(splits_file).expanduser() if splits_file is not None else own, stems)
+    if splits_file is not None or own.exists():
+        splits = read_splits(Path(splits_file).expanduser() if splits_file is not None else own, stems)
+    elif layout.split is not None:
+        splits = layout.split(folder, cases, partial(draw_splits, group_of=group_of))
+    else:
+        return draw_splits(stems, group_of)
     warn_of_overlap(splits)
     if group_of is not None:
         warn_of_overlap(splits, group_of)

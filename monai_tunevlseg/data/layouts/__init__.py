@@ -1,5 +1,31 @@
 """One file for each layout of a dataset's folder; importing this package registers them all."""
 
-from monai_tunevlseg.data.layouts import annotations, chexlocalize, cityscapes, folder, pascal_voc
+from monai_tunevlseg.data.layouts import (
+    annotations,
+    bkai,
+    busi,
+    camus,
+    chexlocalize,
+    cityscapes,
+    clinicdb,
+    dfu,
+    folder,
+    isic,
+    kvasir,
+    pascal_voc,
+)
 
-__all__ = ["annotations", "chexlocalize", "cityscapes", "folder", "pascal_voc"]
+__all__ = [
+    "annotations",
+    "bkai",
+    "busi",
+    "camus",
+    "chexlocalize",
+    "cityscapes",
+    "clinicdb",
+    "dfu",
+    "folder",
+    "isic",
+    "kvasir",
+    "pascal_voc",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -46,12 +47,15 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(images.values())
 
 
-def by_stem(folder: Path, ending: str = "") -> tuple[dict[str, Path], list[Problem]]:
+def by_stem(
+    folder: Path, ending: str = "", ignored: re.Pattern[str] | None = None
+) -> tuple[dict[str, Path], list[Problem]]:
     """List the image files directly in a folder by stem; hidden files and subfolders are passed over.
 
     Args:
         folder: where they are.
         ending: what every stem ends in, which is taken off ("_Segmentation").
+        ignored: files whose whole name it matches are passed over.
 
     Returns:
         the file of each stem, the first of several, and what is wrong.
@@ -60,6 +64,8 @@ def by_stem(folder: Path, ending: str = "") -> tuple[dict[str, Path], list[Probl
         FileNotFoundError: when the folder is missing.
     """
     files = [path for path in visible(folder) if path.is_file() and not _holds_pixels(path)]
+    if ignored is not None:
+        files = [path for path in files if not ignored.fullmatch(path.name)]
     strange = [path for path in files if suffix_of(path).lower() not in SUFFIXES]
     images = [path for path in files if suffix_of(path).lower() in SUFFIXES]
     named_otherwise = [path for path in images if not stem_of(path).endswith(ending)]

@@ -1,0 +1,168 @@
+"""The layout `camus`: CAMUS as its owner distributes it, a folder for each patient.
+
+`patientXXXX/patientXXXX_{2CH,4CH}_{ED,ES}.nii.gz` and `_gt.nii.gz`, in `database_nifti/`, or the older `.mhd` with its
+`.raw` or `.zraw`, in `training/`. The sequences of frames in between are not read. `database_split/`, where it lies
+beside the patients, has the owner's splits.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, Draw, Facts, Layout, MaskCoding, Splits, shorten
+from monai_tunevlseg.data.layouts.coding import valued_coding
+from monai_tunevlseg.data.layouts.files import by_stem, find_root, match, subfolders
+from monai_tunevlseg.data.problems import Problem, finish, map_files
+from monai_tunevlseg.data.reading import distinct_values, labels, read_shape, read_stored_mask
+
+__all__ = ["read_camus", "split_camus"]
+
+LABEL_VALUES = {"left ventricular cavity": 1, "myocardium": 2, "left atrium cavity": 3}
+FACTS = Facts(
+    title="CAMUS",
+    class_names=("myocardium", "left ventricular cavity", "left atrium cavity"),
+    modality="ultrasound",
+    organ="heart",
+    sizes=(4800, 600, 600),
+    licence="CC BY-NC-SA 4.0, for non-commercial research.",
+    source="https://www.creatis.insa-lyon.fr/Challenge/camus/",
+    reference=(
+        "Leclerc et al., Deep learning for segmentation using an open large-scale dataset in 2D echocardiography, IEEE "
+        "Transactions on Medical Imaging 38(9), 2019"
+    ),
+)
+PATIENTS = (400, 50, 50)
+LISTS = ("subgroup_training.txt", "subgroup_validation.txt", "subgroup_testing.txt")
+FRAME = re.compile(r"(?P<image>(?P<patient>patient\d+)_[24]CH_E[DS])(?P<mask>_gt)?")
+IGNORED = re.compile(r"Info_[24]CH\.cfg|patient\d+_[24]CH_(half_)?sequence(_gt)?\..*")
+
+
+def read_camus(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List the cases: one for each view of each patient at each time; every mask is read once.
+
+    Args:
+        dataset_dir: the folder with the patients' folders, or the one that this is in.
+        coding: which classes; label values that are given go before those of the dataset.
+        slice_axis: of no meaning here; a last axis of one is not counted.
+
+    Returns:
+        the cases, sorted by stem, each with a sample for every class that it shows.
+
+    Raises:
+        FileNotFoundError: when there are no patients.
+        DatasetError: when images and masks do not belong together or a file cannot be read; it names them.
+        ValueError: when an argument is not for this dataset.
+    """
+    chosen = valued_coding(coding, FACTS, LABEL_VALUES)
+    known = set(LABEL_VALUES.values()) if coding.label_values is None else None
+    images: dict[str, Path] = {}
+    masks: dict[str, list[Path]] = {}
+    problems: list[Problem] = []
+    root = _find_root(dataset_dir)
+    for patient in _patients(root):
+        problems += _sort_files(patient, images, masks)
+    stems, unmatched = match(root, images, masks)
+
+    def read(stem: str) -> Case | Problem:
+        return _read_frame(stem, images[stem], masks[stem][0], chosen, known)
+
+    cases, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem][0]])
+    return finish(cases, problems + unmatched + unreadable)
+
+
+def split_camus(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+    """Take the owner's lists of patients, or draw 400/50/50 patients where there are none.
+
+    Raises:
+        FileNotFoundError: when one of the lists is missing.
+    """
+    folder = _find_lists(dataset_dir)
+    if folder is None:
+        return draw([case.stem for case in cases], sizes=PATIENTS)
+    listed = {name: _read_list(folder / file) for name, file in zip(SPLIT_NAMES, LISTS, strict=True)}
+    of_patient: dict[str, list[str]] = {}
+    for case in cases:
+        of_patient.setdefault(case.stem.split("_")[0], []).append(case.stem)
+    patients = set().union(*listed.values())
+    for complaint, names in {
+        "does not list": sorted(of_patient.keys() - patients),
+        "lists, though they are not there,": sorted(patients - of_patient.keys()),
+    }.items():
+        if names:
+            warnings.warn(f"{folder} {complaint} {len(names)} patients: {shorten(names)}.", stacklevel=2)
+    return {name: [stem for patient in names for stem in of_patient.get(patient, [])] for name, names in listed.items()}
+
+
+def _patients(folder: Path) -> list[Path]:
+    return [path for path in subfolders(folder) if path.name.startswith("patient")]
+
+
+def _find_root(dataset_dir: Path) -> Path:
+    """Find the folder with the patients."""
+    outer = find_root(dataset_dir, lambda folder: bool(_forms(folder)), "folders of patients (dataset camus)")
+    root = _forms(outer)[0]
+    if root.name == "training" and (outer / "testing").is_dir():
+        warnings.warn(
+            f"{outer / 'testing'} is left out: the owner gives no masks with it, and its patients have the same names.",
+            stacklevel=2,
+        )
+    return root
+
+
+def _forms(folder: Path) -> list[Path]:
+    forms = [folder / name for name in (".", "database_nifti", "training")]
+    return [form for form in forms if form.is_dir() and _patients(form)]
+
+
+def _find_lists(dataset_dir: Path) -> Path | None:
+    root = _find_root(dataset_dir)
+    folders = [folder / "database_split" for folder in (root, root.parent, dataset_dir)]
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _read_list(path: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; unpack the dataset again, or give a splits_file.")
+    return path.read_text(encoding="utf-8").split()
+
+
+def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Path]]) -> list[Problem]:
+    """Put the files of a patient's folder where they belong, and tell which belong nowhere."""
+    files, problems = by_stem(patient, ignored=IGNORED)
+    strange = []
+    for stem, path in files.items():
+        frame = FRAME.fullmatch(stem)
+        if frame is None or frame["patient"] != patient.name:
+            strange.append(path)
+        elif frame["mask"]:
+            masks[frame["image"]] = [path]
+        else:
+            images[frame["image"]] = path
+    if strange:
+        message = (
+            f"{patient} holds files that are none of CAMUS: {shorten(path.name for path in strange)}; remove them."
+        )
+        problems.append(Problem("extra", message, tuple(map(str, strange))))
+    return problems
+
+
+def _read_frame(stem: str, image: Path, mask: Path, coding: MaskCoding, known: set[int] | None) -> Case | Problem:
+    """Read a mask; `known` are the values that it may have beside 0, None = any."""
+    shape = read_shape(mask)
+    if shape[2:] not in ((), (1,)):
+        message = f"{mask} has the size {' x '.join(map(str, shape))} where one picture is expected; replace the file."
+        return Problem("size", message, (str(image), str(mask)))
+    present = set(distinct_values(labels(read_stored_mask(mask), mask)).tolist())
+    strange = sorted(present - {0, *known}) if known is not None else []
+    if strange:
+        message = f"{mask} holds the label values {shorten(strange)}, which mean no class of CAMUS; replace the file."
+        return Problem("coding", message, (str(mask),))
+    position = {"slice": 0, "slice_axis": 2} if len(shape) == 3 else {}
+    shown = [name for name, value in coding.values.items() if value in present]
+    return Case(stem, [coding.sample(image, mask, name, **position) for name in shown])
+
+
+LAYOUTS.register("camus", Layout(read_camus, FACTS, r"^(patient\d+)_", split_camus))

@@ -1,0 +1,50 @@
+"""The layout `clinicdb`: CVC-ClinicDB as its owner distributes it, `Original/*.tif` and `Ground Truth/*.tif`.
+
+The two folders may lie in `TIF/` or, as PNG, in `PNG/`, as in a copy on Kaggle; of both, `TIF/` is read. Edges of masks
+are grey: foreground is from 128 on.
+
+The frames are of 29 sequences. As in the paper, splits are drawn frame by frame, so that training and test show the same
+polyps; to keep sequences whole, give splits by the table in the owner's README.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding
+from monai_tunevlseg.data.layouts.coding import binary_coding
+from monai_tunevlseg.data.layouts.files import find_root
+from monai_tunevlseg.data.layouts.paired import draw_sizes, read_pairs
+
+__all__ = ["read_clinicdb"]
+
+FACTS = Facts(
+    title="CVC-ClinicDB",
+    class_names=("polyp",),
+    modality="endoscopy",
+    organ="colon",
+    sizes=(490, 61, 61),
+    licence="For research and education, no commercial use; see the owner's terms.",
+    source="https://polyp.grand-challenge.org/CVCClinicDB/",
+    reference=(
+        "Bernal et al., WM-DOVA maps for accurate polyp highlighting in colonoscopy: Validation vs. saliency maps from "
+        "physicians, Computerized Medical Imaging and Graphics 43, 2015"
+    ),
+)
+FORMS = (".", "TIF", "PNG")
+GREY_EDGE = 128
+
+
+def read_clinicdb(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List the cases; `layouts.paired.read_pairs` tells what is raised."""
+    root = find_root(dataset_dir, lambda folder: bool(_forms(folder)), "Original/ and Ground Truth/ (dataset clinicdb)")
+    form = _forms(root)[0]
+    return read_pairs({form / "Original": form / "Ground Truth"}, binary_coding(coding, FACTS, GREY_EDGE))
+
+
+def _forms(folder: Path) -> list[Path]:
+    forms = [folder / name for name in FORMS]
+    return [form for form in forms if (form / "Original").is_dir() and (form / "Ground Truth").is_dir()]
+
+
+LAYOUTS.register("clinicdb", Layout(read_clinicdb, FACTS, split=draw_sizes(*FACTS.sizes)))

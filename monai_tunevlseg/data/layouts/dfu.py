@@ -1,0 +1,46 @@
+"""The layout `dfu`: DFUC2022 as its owner distributes it, `DFUC2022_train_images` and `DFUC2022_train_masks`.
+
+The folders may also be called `images` and `masks`, or `images` and `labels`. The owner's validation and test images
+come without masks; they are not read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding
+from monai_tunevlseg.data.layouts.coding import binary_coding
+from monai_tunevlseg.data.layouts.files import find_root
+from monai_tunevlseg.data.layouts.paired import draw_sizes, read_pairs
+
+__all__ = ["read_dfu"]
+
+FACTS = Facts(
+    title="DFUC2022",
+    class_names=("foot ulcer",),
+    modality="photography",
+    organ="foot",
+    sizes=(1600, 200, 200),
+    licence="On request to the owner; see the owner's terms.",
+    source="https://dfuc2022.grand-challenge.org/dataset/",
+    reference=(
+        "Kendrick et al., Translating clinical delineation of diabetic foot ulcers into machine-interpretable "
+        "segmentation, arXiv:2204.11618, 2022"
+    ),
+)
+FORMS = (("images", "masks"), ("images", "labels"), ("DFUC2022_train_images", "DFUC2022_train_masks"))
+
+
+def read_dfu(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List the cases; `layouts.paired.read_pairs` tells what is raised."""
+    wanted = " or ".join(f"{images}/ and {masks}/" for images, masks in FORMS)
+    root = find_root(dataset_dir, lambda folder: bool(_forms(folder)), f"{wanted} (dataset dfu)")
+    return read_pairs(dict(_forms(root)[:1]), binary_coding(coding, FACTS))
+
+
+def _forms(folder: Path) -> list[tuple[Path, Path]]:
+    forms = [(folder / images, folder / masks) for images, masks in FORMS]
+    return [(images, masks) for images, masks in forms if images.is_dir() and masks.is_dir()]
+
+
+LAYOUTS.register("dfu", Layout(read_dfu, FACTS, split=draw_sizes(*FACTS.sizes)))

@@ -1,0 +1,55 @@
+"""The layout `isic`: ISIC 2016, part 1, as its owner distributes it.
+
+`ISBI2016_ISIC_Part1_Training_Data/ISIC_*.jpg` with `ISBI2016_ISIC_Part1_Training_GroundTruth/*_Segmentation.png`, and
+the same with `Test`, which is the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits
+from monai_tunevlseg.data.layouts.coding import binary_coding
+from monai_tunevlseg.data.layouts.files import find_root
+from monai_tunevlseg.data.layouts.paired import innermost, read_pairs
+
+__all__ = ["read_isic", "split_isic"]
+
+FACTS = Facts(
+    title="ISIC 2016",
+    class_names=("skin lesion",),
+    modality="photography",
+    organ="skin",
+    sizes=(810, 90, 379),
+    licence="See the owner's terms.",
+    source="https://challenge.isic-archive.com/data/#2016",
+    reference=(
+        "Gutman et al., Skin lesion analysis toward melanoma detection: A challenge at ISBI 2016, hosted by ISIC, "
+        "arXiv:1605.01397, 2016"
+    ),
+)
+IMAGES, MASKS = "ISBI2016_ISIC_Part1_{}_Data", "ISBI2016_ISIC_Part1_{}_GroundTruth"
+PARTS = ("Training", "Test")
+
+
+def read_isic(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List the cases of both parts; `layouts.paired.read_pairs` tells what is raised."""
+    root = find_root(
+        dataset_dir,
+        lambda folder: (folder / IMAGES.format("Training")).is_dir(),
+        f"{IMAGES.format('Training')}/ (dataset isic)",
+    )
+    folders = {innermost(root / IMAGES.format(part)): innermost(root / MASKS.format(part)) for part in PARTS}
+    return read_pairs(folders, binary_coding(coding, FACTS), ending="_Segmentation")
+
+
+def split_isic(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+    """Draw train and val from the owner's training part; test is the owner's."""
+    test = [case.stem for case in cases if Path(case.samples[0]["image"]).parent.name == IMAGES.format("Test")]
+    train, val, _ = FACTS.sizes
+    drawn = draw([case.stem for case in cases if case.stem not in set(test)], sizes=(train, val, 0))
+    return drawn | {"test": test}
+
+
+LAYOUTS.register("isic", Layout(read_isic, FACTS, split=split_isic))
