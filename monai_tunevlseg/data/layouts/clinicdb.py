@@ -3,8 +3,8 @@
 The two folders may lie in `TIF/` or, as PNG, in `PNG/`, as in a copy on Kaggle; of both, `TIF/` is read. Edges of masks
 are grey: foreground is from 128 on.
 
-The frames are of 29 sequences. As in the paper, splits are drawn frame by frame, so that training and test show the same
-polyps; to keep sequences whole, give splits by the table in the owner's README.
+The frames are of 29 sequences. As in the paper, splits are drawn frame by frame, so that training and test show the
+same polyps; to keep sequences whole, give splits by the table in the owner's README.
 """
 
 from __future__ import annotations
