@@ -1,7 +1,7 @@
 """Train a tiny base model from scratch on the synthetic scenes.
 
 `python -m monai_tunevlseg.demo.train_base --model clipseg --output DIR` writes a folder that `pretrained:` takes.
-A further model is one function that returns a `Trainee`, and one line that registers it in `TRAINEES`.
+`trainees.py` holds what can be trained.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -20,13 +19,12 @@ import torch
 import typer
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
 
-from monai_tunevlseg.demo.scenes import SIZE, Phrase, Scene, draw_phrases, render_scene
-from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH, NOUNS, build_tokenizer
-from monai_tunevlseg.registry import Registry
+from monai_tunevlseg.demo.scenes import Phrase, Scene, draw_phrases, render_scene
+from monai_tunevlseg.demo.tokenizer import NOUNS
+from monai_tunevlseg.demo.trainees import TRAINEES, Outputs, Trainee
 
-__all__ = ["HELD_OUT_SEED", "TRAINEES", "Schedule", "Trainee", "evaluate", "train"]
+__all__ = ["HELD_OUT_SEED", "Schedule", "evaluate", "train"]
 
 HELD_OUT_SEED = 20241
 """Seed of the scenes that `evaluate` scores on; `train` refuses it."""
@@ -41,115 +39,6 @@ class names of other data start from "some object" and not from "nothing"."""
 _LOG_EVERY = 100
 
 logger = logging.getLogger(__name__)
-
-
-class Outputs(NamedTuple):
-    """What a trainee gives for B images, U distinct texts and k texts for each image.
-
-    `patch_scores` and `image_scores` train the encoders directly, like CLIP's contrast; they are None where a model
-    has nothing of the kind.
-    """
-
-    logits: Tensor  # (B, k, 96, 96)
-    patch_scores: Tensor | None  # (B, U, rows, columns): logits, how well each patch agrees with each text
-    image_scores: Tensor | None  # (B, U): how well each image agrees with each text
-
-
-class Trainee(nn.Module, ABC):
-    """A base model while it is trained."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    tokenizer: CLIPTokenizer
-
-    @abstractmethod
-    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
-        """Segment B images, (B, 3, 96, 96) normalised; `which` (B, k) numbers the k of the U texts for each image."""
-
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write configuration, weights and tokenizer into a folder."""
-
-    def normalise(self, images: np.ndarray) -> Tensor:
-        """Turn (B, 3, 96, 96) RGB in [0, 1] into what the model takes."""
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
-        return (torch.from_numpy(images) - mean) / std
-
-    def tokenise(self, texts: list[str]) -> dict[str, Tensor]:
-        """Turn U texts into `input_ids` and `attention_mask`, each (U, longest)."""
-        return dict(self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
-
-
-class CLIPSegTrainee(Trainee):
-    """transformers' own CLIPSeg, encoders included in what trains."""
-
-    mean = (0.485, 0.456, 0.406)
-    std = (0.229, 0.224, 0.225)
-
-    def __init__(self, config: CLIPSegConfig, tokenizer: CLIPTokenizer) -> None:
-        super().__init__()
-        self.tokenizer = tokenizer
-        self.model = CLIPSegForImageSegmentation(config)
-        self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # only while training; the released model has no such thing
-
-    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
-        """Encode each image and each text once, then decode each pair."""
-        clip = self.model.clip
-        vision = clip.vision_model(images, output_hidden_states=True)
-        texts = clip.text_projection(clip.text_model(**tokens).pooler_output)
-        count = which.shape[1]
-        taps = [vision.hidden_states[i + 1].repeat_interleave(count, 0) for i in self.model.extract_layers]
-        logits = self.model.decoder(taps, texts[which.flatten()]).logits
-        directions = functional.normalize(texts, dim=-1)
-        tokens_seen = functional.normalize(clip.visual_projection(clip.vision_model.post_layernorm(vision[0])), dim=-1)
-        scores = tokens_seen @ directions.T * clip.logit_scale.exp()  # (B, 1 + patches, U)
-        patches = scores[:, 1:].mT.unflatten(-1, (math.isqrt(scores.shape[1] - 1), -1)) + self.patch_bias
-        return Outputs(logits.unflatten(0, which.shape), patches, scores[:, 0])
-
-    def save(self, folder: Path) -> None:
-        """Write the folder in transformers' form."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-
-def build_clipseg() -> Trainee:
-    """Build the untrained tiny CLIPSeg: as many text layers as vision layers, so that any prompt depth suits both."""
-    tokenizer = build_tokenizer()
-    text = {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": CONTEXT_LENGTH,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 4,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {
-        "image_size": SIZE,
-        "patch_size": 8,
-        "hidden_size": 128,
-        "intermediate_size": 384,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 4,
-        "hidden_act": "relu",
-        "initializer_range": 0.06,
-    }
-    config = CLIPSegConfig(
-        text_config=text,
-        vision_config=vision,
-        projection_dim=64,
-        reduce_dim=64,
-        decoder_num_attention_heads=2,
-        decoder_intermediate_size=256,
-        extract_layers=[1, 3, 5],
-    )
-    return CLIPSegTrainee(config, tokenizer)
-
-
-TRAINEES: Registry[Callable[[], Trainee]] = Registry("model")
-TRAINEES.register("clipseg", build_clipseg)
 
 
 @dataclass(frozen=True)

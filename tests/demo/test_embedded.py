@@ -1,12 +1,78 @@
+"""The folders of the embedded base models; a further one is looped over as soon as it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import pytest
+import torch
 
+import monai_tunevlseg.demo
 from monai_tunevlseg.demo import demo_model
+from monai_tunevlseg.demo.scenes import SIZE
+from monai_tunevlseg.demo.train_base import Schedule, draw_batch, evaluate
+from monai_tunevlseg.demo.trainees import TRAINEES
+from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS, load_clipseg, load_cris
+
+EMBEDDED = sorted(config.parent.name for config in Path(monai_tunevlseg.demo.__file__).parent.glob("*/config.json"))
+LOADERS = {"clipseg": (load_clipseg, PromptTunedCLIPSeg), "cris": (load_cris, PromptTunedCRIS)}
+FORWARD = {
+    "clipseg": lambda model, images, tokens: model(pixel_values=images, **tokens).logits,
+    "cris": lambda model, images, tokens: model(images, tokens["input_ids"])[:, 0],
+}
+LEAST_DICE = {"clipseg": 0.65, "cris": 0.55}
 
 
-def test_folder_holds_a_whole_model():
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
-        path.name for path in demo_model("clipseg").iterdir()
-    }
+@dataclass(frozen=True)
+class Embedded:
+    """An embedded model: its name, as the package loads it, and as `train_base` trains it."""
+
+    name: str
+    base: Any
+    trainee: Any
+
+
+@pytest.fixture(scope="module", params=EMBEDDED)
+def embedded(request):
+    base = LOADERS[request.param][0](str(demo_model(request.param)))
+    trainee = TRAINEES[request.param]()
+    trainee.model.load_state_dict(base.model.state_dict())  # strict: the sizes are those that are trained today
+    trainee.tokenizer = base.tokenizer
+    return Embedded(request.param, base, trainee.eval())
+
+
+def test_weights_follow_text_on_held_out_scenes(embedded):
+    assert evaluate(embedded.trainee, count=40) >= LEAST_DICE[embedded.name]
+
+
+@torch.no_grad()
+def test_trainee_gives_the_logits_of_the_base_model_and_of_its_network(embedded):
+    trainee, base = embedded.trainee, embedded.base
+    batch = draw_batch(trainee, Schedule(batch_size=2, phrases=1), step=0, seed=5)
+    tokens = {key: value[batch.which[:, 0]] for key, value in batch.tokens.items()}
+    got = trainee(batch.images, batch.tokens, batch.which).logits[:, 0]
+    expected = FORWARD[embedded.name](base.model.eval(), batch.images, tokens)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-4)
+    texts = base.tokenizer.batch_decode(tokens["input_ids"], skip_special_tokens=True)
+    network = LOADERS[embedded.name][1](base, texts, None, {}, upsampler=False).eval()
+    torch.testing.assert_close(network(batch.images)[[0, 1], [0, 1]], got, rtol=1e-5, atol=1e-4)
+
+
+def test_folder_is_consistent(embedded):
+    base, vocabulary = embedded.base, len(embedded.base.tokenizer)
+    assert base.image_size == SIZE
+    assert base.tokenizer.model_max_length == 77
+    assert base.tokenizer.eos_token_id == base.tokenizer.pad_token_id == vocabulary - 1
+    assert not [key for key, value in base.model.state_dict().items() if not value.isfinite().all()]
+
+
+def test_folders_hold_whole_models_and_are_small_together():
+    files = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    folders = [demo_model(name) for name in EMBEDDED]
+    assert all({path.name for path in folder.iterdir()} == files for folder in folders)
+    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 10_000_000
 
 
 def test_unknown_model_is_refused_with_the_known_ones():

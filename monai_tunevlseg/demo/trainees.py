@@ -1,0 +1,194 @@
+"""The base models that `train_base` can train, each while it is trained.
+
+A further model is one function that returns a `Trainee`, and one line that registers it in `TRAINEES`.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
+
+from monai_tunevlseg.demo.scenes import SIZE
+from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH, build_tokenizer
+from monai_tunevlseg.networks import CRIS, CRISConfig, save_cris
+from monai_tunevlseg.networks.cris_clip import end_of_text
+from monai_tunevlseg.networks.cris_model import behind
+from monai_tunevlseg.registry import Registry
+
+__all__ = ["TRAINEES", "CLIPSegTrainee", "CRISTrainee", "Outputs", "Trainee"]
+
+
+class Outputs(NamedTuple):
+    """What a trainee gives for B images, U distinct texts and k texts for each image.
+
+    `patch_scores` and `image_scores` train the encoders directly, like CLIP's contrast; they are None where a model
+    has nothing of the kind.
+    """
+
+    logits: Tensor  # (B, k, 96, 96)
+    patch_scores: Tensor | None  # (B, U, rows, columns): logits, how well each patch agrees with each text
+    image_scores: Tensor | None  # (B, U): how well each image agrees with each text
+
+
+class Trainee(nn.Module, ABC):
+    """A base model while it is trained."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    tokenizer: CLIPTokenizer
+
+    @abstractmethod
+    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
+        """Segment B images, (B, 3, 96, 96) normalised; `which` (B, k) numbers the k of the U texts for each image."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write configuration, weights and tokenizer into a folder."""
+
+    def normalise(self, images: np.ndarray) -> Tensor:
+        """Turn (B, 3, 96, 96) RGB in [0, 1] into what the model takes."""
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        return (torch.from_numpy(images) - mean) / std
+
+    def tokenise(self, texts: list[str]) -> dict[str, Tensor]:
+        """Turn U texts into `input_ids` and `attention_mask`, each (U, longest)."""
+        return dict(self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
+
+
+class CLIPSegTrainee(Trainee):
+    """transformers' own CLIPSeg, encoders included in what trains."""
+
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+
+    def __init__(self, config: CLIPSegConfig, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.model = CLIPSegForImageSegmentation(config)
+        self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # only while training; the released model has no such thing
+
+    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
+        """Encode each image and each text once, then decode each pair."""
+        clip = self.model.clip
+        vision = clip.vision_model(images, output_hidden_states=True)
+        texts = clip.text_projection(clip.text_model(**tokens).pooler_output)
+        count = which.shape[1]
+        taps = [vision.hidden_states[i + 1].repeat_interleave(count, 0) for i in self.model.extract_layers]
+        logits = self.model.decoder(taps, texts[which.flatten()]).logits
+        directions = functional.normalize(texts, dim=-1)
+        tokens_seen = functional.normalize(clip.visual_projection(clip.vision_model.post_layernorm(vision[0])), dim=-1)
+        scores = tokens_seen @ directions.T * clip.logit_scale.exp()  # (B, 1 + patches, U)
+        patches = scores[:, 1:].mT.unflatten(-1, (math.isqrt(scores.shape[1] - 1), -1)) + self.patch_bias
+        return Outputs(logits.unflatten(0, which.shape), patches, scores[:, 0])
+
+    def save(self, folder: Path) -> None:
+        """Write the folder in transformers' form."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def build_clipseg() -> Trainee:
+    """Build the untrained tiny CLIPSeg: as many text layers as vision layers, so that any prompt depth suits both."""
+    tokenizer = build_tokenizer()
+    text = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": CONTEXT_LENGTH,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "image_size": SIZE,
+        "patch_size": 8,
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+        "hidden_act": "relu",
+        "initializer_range": 0.06,
+    }
+    config = CLIPSegConfig(
+        text_config=text,
+        vision_config=vision,
+        projection_dim=64,
+        reduce_dim=64,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=256,
+        extract_layers=[1, 3, 5],
+    )
+    return CLIPSegTrainee(config, tokenizer)
+
+
+class CRISTrainee(Trainee):
+    """The package's own CRIS, encoders included in what trains."""
+
+    mean = (0.48145466, 0.4578275, 0.40821073)
+    std = (0.26862954, 0.26130258, 0.27577711)
+
+    def __init__(self, config: CRISConfig, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.model = CRIS(config)
+        self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # only while training; the released model has no such thing
+
+    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
+        """Encode each image and each text once, then decode each pair."""
+        backbone, ids = self.model.backbone, tokens["input_ids"]
+        words, states = backbone.encode_text(ids)
+        padding = behind(end_of_text(ids), ids.shape[1])
+        maps = backbone.visual(images)
+        _, logits = self.model.decode(maps, words[which], padding[which], states[which])
+        directions = functional.normalize(states, dim=-1) * backbone.logit_scale.exp()
+        patches = torch.einsum("bdyx,ud->buyx", functional.normalize(maps[-1], dim=1), directions)
+        images_seen = functional.normalize(maps[-1].mean((2, 3)), dim=-1)
+        masks = logits.unflatten(0, which.shape).squeeze(2)
+        return Outputs(masks, patches + self.patch_bias, images_seen @ directions.T)
+
+    def save(self, folder: Path) -> None:
+        """Write the folder that `load_cris` takes, over an older one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as unfinished:  # save_cris writes over nothing
+            for file in save_cris(self.model, self.tokenizer, Path(unfinished) / "cris").iterdir():
+                file.replace(folder / file.name)
+
+
+def build_cris() -> Trainee:
+    """Build the untrained tiny CRIS: as many text layers as the tiny CLIPSeg, so that the same prompt depths suit."""
+    tokenizer = build_tokenizer()
+    config = CRISConfig(
+        image_size=SIZE,
+        vocab_size=len(tokenizer),
+        text_width=56,
+        text_layers=6,
+        text_heads=4,
+        vision_width=8,
+        vision_blocks=(1, 2, 1, 1),
+        vision_heads=4,
+        vision_grid=SIZE // 32,
+        embed_dim=40,
+        neck_dims=(32, 56, 24),
+        decoder_layers=2,
+        decoder_heads=4,
+        decoder_ffn_dim=56,
+        dropout=0.0,
+    )
+    return CRISTrainee(config, tokenizer)
+
+
+TRAINEES: Registry[Callable[[], Trainee]] = Registry("model")
+TRAINEES.register("clipseg", build_clipseg)
+TRAINEES.register("cris", build_cris)
