@@ -64,10 +64,11 @@ class LoadGroup(Transform):
         position = {key: group[key] for key in POSITION if key in group}
         pairs = [position | pair for pair in group["pairs"]]
         loaded = self.load(pairs[0])
-        masks = [loaded["label"]]
-        # an image that is loaded already stays
-        masks += [self.load({**pair, "image": loaded["image"]})["label"] for pair in pairs[1:]]
-        label = torch.cat([torch.as_tensor(mask).to(torch.uint8) for mask in masks])
+        label = torch.empty((len(pairs), *loaded["label"].shape[1:]), dtype=torch.uint8)
+        label[0] = loaded["label"].as_tensor()[0]
+        for index, pair in enumerate(pairs[1:], start=1):
+            # an image that is loaded already stays
+            label[index] = self.load({**pair, "image": loaded["image"]})["label"].as_tensor()[0]
         texts = [pair["text"] for pair in pairs]
         return {"image": loaded["image"], "label": label, "full_label": label, "text": texts, "pairs": pairs}
 

@@ -24,7 +24,7 @@ __all__ = ["choose_cases", "mask_name", "remove_earlier", "write_mask", "write_o
 
 RANKS = ("worst", "median", "best")
 SIDES = 400, 1024  # smallest and largest length of a picture's longer side, in pixels
-TRUTH_COLOUR = class_colour(1)
+TRUTH_COLOUR = class_colour(2)  # azure, which stands out on flesh and beside green
 PREDICTION_COLOUR = class_colour(0)
 SHADE = 0.25  # brightness left where pixels are ignored
 

@@ -47,7 +47,11 @@ def summarize(cases: Sequence[Case], scores: Sequence[str], bootstrap: Bootstrap
         values = [value for _, value in chosen]
         means[name] = fmean(values) if values else None
         deviations[name] = stdev(values) if len(values) > 1 else None
-        interval = bootstrap.interval(values, [case.unit for case, _ in chosen]) if values else None
+        of_all = name.removesuffix("_foreground")
+        if of_all != name and len(values) == len(cases):  # no mask is empty: nothing new to draw
+            intervals[name] = intervals[of_all]
+            continue
+        interval = bootstrap.interval(values, [case.unit for case, _ in chosen])
         intervals[name] = list(interval) if interval else None
         if name in SCORES and SCORES[name].needs_both:
             means[f"pairs_with_{name}"] = len(values)
