@@ -35,8 +35,8 @@ def compare(
 
     try:
         bootstrap = Bootstrap(resamples=resamples, seed=seed)
-        runs = [read_cases(path, required=[metric] if metric in SCORES else []) for path in (a, b)]
-        comparison = compare_cases(*runs, metric=metric, foreground_only=foreground_only, bootstrap=bootstrap)
+        first, second = (read_cases(path, required=[metric] if metric in SCORES else []) for path in (a, b))
+        comparison = compare_cases(first, second, metric, foreground_only, bootstrap)
     except (OSError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
