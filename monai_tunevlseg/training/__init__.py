@@ -2,6 +2,7 @@
 
 from monai_tunevlseg.training.accumulation import AccumulationRemainder
 from monai_tunevlseg.training.checkpoints import Checkpoints
+from monai_tunevlseg.training.curve import ValidationCurve, read_curve
 from monai_tunevlseg.training.finite import FiniteCheck
 from monai_tunevlseg.training.loss import PromptLoss
 from monai_tunevlseg.training.optimizer import parameter_groups
@@ -18,6 +19,8 @@ __all__ = [
     "PromptLoss",
     "SeededDataset",
     "TrainingProgress",
+    "ValidationCurve",
     "derive_seed",
     "parameter_groups",
+    "read_curve",
 ]
