@@ -32,10 +32,13 @@ def write_pictures(folder: Path, count: int = 14, size: tuple[int, int] = (26, 4
     return folder
 
 
-def workflow(name: str, config: str, workflow_type: str = "infer", **overrides) -> ConfigWorkflow:
-    """Build a bundle's workflow as ``python -m monai.bundle run`` does; logging stays pytest's."""
-    file = BUNDLES / name / "configs" / f"{config}.yaml"
-    made = ConfigWorkflow(str(file), workflow_type=workflow_type, logging_file=False, **overrides)
+def workflow(
+    name: str, config: str, workflow_type: str = "infer", dataset: str | None = None, **overrides
+) -> ConfigWorkflow:
+    """Build a bundle's workflow, or that of a pair, as ``python -m monai.bundle run`` does; logging stays pytest's."""
+    files = [str(BUNDLES / name / "configs" / f"{config}.yaml")]
+    files += [str(CONFIGS / dataset / f"{name}.yaml")] if dataset else []
+    made = ConfigWorkflow(files, workflow_type=workflow_type, logging_file=False, **overrides)
     made.initialize()
     return made
 

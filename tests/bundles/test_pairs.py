@@ -1,17 +1,44 @@
 """Every pair: a dataset with a bundle."""
 
+import labelled_trees
+import owners_trees
 import pytest
+import torch
 import yaml
-from small_runs import BUNDLES, CONFIGS
+from small_runs import BUNDLES, CONFIGS, workflow
 
 from monai_tunevlseg.bundles import bundle_names, pair_names, render_pair
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.data.demo import DEMO_DATASETS
+from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
 
 PAIRS = pair_names(CONFIGS)
 TINY_ONLY = {"demo_import"}  # what the embedded models need to be found
 
+WRITERS = {
+    name.removeprefix("write_"): write
+    for trees in (owners_trees, labelled_trees)
+    for name, write in vars(trees).items()
+    if name.startswith("write_")
+}
+
 every_pair = pytest.mark.parametrize("pair", PAIRS)
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory):
+    """Get the folder of a small dataset, as its owner distributes it; each is written once."""
+    written = {}
+
+    def get(name):
+        if name not in written:
+            written[name] = tmp_path_factory.mktemp(name) / "data"
+            if name in DEMO_DATASETS:
+                write_demo_dataset(name, written[name], num_images=6)
+            else:
+                WRITERS[name](written[name])
+        return written[name]
+
+    return get
 
 
 def content(pair):
@@ -44,3 +71,34 @@ def test_an_unknown_pair_is_refused_and_the_nearest_are_named():
         render_pair(CONFIGS, "ultrasound/clipseg_vptt")
     with pytest.raises(ValueError, match="'nowhere/clipseg_vpt'"):
         render_pair(CONFIGS, "nowhere/clipseg_vpt")
+
+
+@every_pair
+@pytest.mark.filterwarnings("ignore:there are .* to draw splits from", "ignore:.*lists")
+def test_a_pair_trains_a_step_on_its_dataset(pair, small_dataset, request, tmp_path):
+    dataset, name = pair.split("/")
+    tiny = request.getfixturevalue(f"tiny_{name.split('_')[0]}_dir")
+    depth = {} if name.endswith("finetune") else {"prompt_depth": 2}
+    made = workflow(
+        name,
+        "train",
+        "train",
+        dataset,
+        bundle_root=str(tmp_path),
+        dataset_dir=str(small_dataset(dataset)),
+        pretrained=str(tiny),
+        device="cpu",
+        batch_size=2,
+        effective_batch_size=2,
+        epochs=1,
+        num_workers=0,
+        show_progress=False,
+        **{"train#trainer#epoch_length": 1, "validate#evaluator#epoch_length": 1},
+        **depth,
+    )
+    before = {key: value.clone() for key, value in made.network_def.state_dict().items()}
+    made.run()
+    made.finalize()
+    after = made.network_def.state_dict()
+    assert any(not torch.equal(value, before[key]) for key, value in after.items())
+    assert (tmp_path / "models" / "model.pt").is_file()
