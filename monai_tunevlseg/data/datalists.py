@@ -16,7 +16,7 @@ from monai_tunevlseg.data.layouts.files import list_images
 from monai_tunevlseg.data.reading import SUFFIXES, suffix_of
 from monai_tunevlseg.data.splits import draw_splits, group_by, read_splits, warn_of_overlap, write_splits
 
-__all__ = ["build_datalists", "build_inference_datalist"]
+__all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits"]
 
 CLASS_NAME = "class_name"
 GroupOf: TypeAlias = Callable[[str], str]
@@ -73,10 +73,10 @@ def build_datalists(
     cases = chosen.read(folder, MaskCoding(class_names, label_values, mask_threshold), slice_axis)
     pattern = group_pattern or chosen.group_pattern
     group_of = group_by(pattern) if pattern else None
-    splits = _find_splits(folder, cases, chosen, splits_file, group_of)
+    splits = find_splits(folder, cases, chosen, splits_file, group_of)
     datalists = _gather(cases, splits, group_of)
     for sample in (sample for samples in datalists.values() for sample in samples):
-        sample["text"] = _text_of(sample, neutral_text, text_source, layout)
+        sample["text"] = choose_text(sample, neutral_text, text_source, layout)
         sample.pop("texts", None)
     if write_splits_to is not None:
         write_splits(Path(write_splits_to).expanduser(), splits)
@@ -113,7 +113,12 @@ def _check_text_source(text_source: str) -> None:
         raise ValueError(f"text_source must be one of {', '.join(TEXT_SOURCES)}, not {text_source!r}.")
 
 
-def _text_of(sample: Sample, neutral_text: str | None, text_source: str, layout: str) -> str:
+def choose_text(sample: Sample, neutral_text: str | None, text_source: str, layout: str) -> str:
+    """Choose a sample's text, as `build_datalists` describes.
+
+    Raises:
+        ValueError: when the sample has no such text; `layout` is named.
+    """
     if text_source != CLASS_NAME and text_source not in sample.get("texts", {}):
         raise ValueError(
             f"text_source {text_source!r} needs published texts, which the layout {layout!r} does not give for "
@@ -130,16 +135,27 @@ def _text_of(sample: Sample, neutral_text: str | None, text_source: str, layout:
     return texts[int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(texts)]
 
 
-def _find_splits(
-    folder: Path, cases: Sequence[Case], layout: Layout, splits_file: str | Path | None, group_of: GroupOf | None
+def find_splits(
+    folder: Path,
+    cases: Sequence[Case],
+    layout: Layout,
+    splits_file: str | Path | None = None,
+    group_of: GroupOf | None = None,
+    tolerant: bool = False,
 ) -> Splits:
+    """Find which images are in which split, as `build_datalists` describes; `tolerant` passes over unknown ones.
+
+    Raises:
+        FileNotFoundError: when the splits file, or one of the owner's lists, is missing.
+        ValueError: when the splits are wrong or two cases have one stem.
+    """
     stems = [case.stem for case in cases]
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
     if twice:
         raise ValueError(f"{folder} has several images with the stem {shorten(twice)}; keep one of each.")
     own = folder / "splits.json"
     if splits_file is not None or own.exists():
-        splits = read_splits(Path(splits_file).expanduser() if splits_file is not None else own, stems)
+        splits = read_splits(Path(splits_file).expanduser() if splits_file is not None else own, stems, tolerant)
     elif layout.split is not None:
         splits = layout.split(folder, cases, partial(draw_splits, group_of=group_of))
     else:

@@ -177,9 +177,9 @@ def foreground(
     if mask.lossy:
         return _foreground_of_jpeg(mask.values, path)
     values = _black_and_white(mask) if mask.palette is not None else mask.values
-    found = distinct_values(values)
-    if mask.coloured or not (set(found.tolist()) <= {0, 1} or set(found.tolist()) <= {0, 255}):
+    if mask.coloured or not _is_clean(values):
         kind = "is in colours, with" if mask.coloured else "holds"
+        found = distinct_values(values)
         raise ValueError(
             f"{path} is expected to be binary ({{0, 1}} or {{0, 255}}) but {kind} the values {_some(found)}; "
             "set mask_threshold to the smallest value that is foreground, or give label_values."
@@ -192,6 +192,12 @@ def distinct_values(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 65535:
         return np.flatnonzero(np.bincount(values.ravel()))  # many times faster than sorting
     return np.unique(values)
+
+
+def _is_clean(values: np.ndarray) -> bool:
+    """Tell whether there is nothing but {0, 1} or {0, 255}, many times faster than counting the values."""
+    highest = values.max()
+    return highest in (0, 1, 255) and bool(((values == 0) | (values == highest)).all())
 
 
 def _foreground_of_jpeg(values: np.ndarray, path: Path) -> np.ndarray:

@@ -14,12 +14,16 @@ from pathlib import Path
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.cases import SPLIT_NAMES, Splits, shorten
 
-__all__ = ["draw_splits", "group_by", "read_splits", "warn_of_overlap", "write_splits"]
+__all__ = ["OverlapWarning", "draw_splits", "group_by", "read_splits", "warn_of_overlap", "write_splits"]
 
 DEFAULT_SHARES = (8, 1, 1)
 
 
-def read_splits(path: Path, stems: Iterable[str]) -> Splits:
+class OverlapWarning(UserWarning):
+    """Two splits share images or groups."""
+
+
+def read_splits(path: Path, stems: Iterable[str], tolerant: bool = False) -> Splits:
     """Read and check splits.
 
     Images that are in no split are left out, with a warning.
@@ -27,6 +31,7 @@ def read_splits(path: Path, stems: Iterable[str]) -> Splits:
     Args:
         path: a JSON file {"train": [stem, ...], "val": [...], "test": [...]}.
         stems: the stems of the dataset.
+        tolerant: pass over names that belong to no image.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -34,6 +39,8 @@ def read_splits(path: Path, stems: Iterable[str]) -> Splits:
     """
     splits = _parse(path)
     known = set(stems)
+    if tolerant:
+        splits = {name: [stem for stem in listed if stem in known] for name, listed in splits.items()}
     for name, listed in splits.items():
         unknown = [stem for stem in listed if stem not in known]
         if unknown:
@@ -162,7 +169,8 @@ def warn_of_overlap(splits: Mapping[str, Iterable[str]], group_of: Callable[[str
     for one, other in itertools.combinations(groups, 2):
         shared = sorted(groups[one] & groups[other])
         if shared:
-            warnings.warn(f"the splits {one!r} and {other!r} share {len(shared)}: {shorten(shared)}.", stacklevel=2)
+            message = f"the splits {one!r} and {other!r} share {len(shared)}: {shorten(shared)}."
+            warnings.warn(message, OverlapWarning, stacklevel=2)
 
 
 def write_splits(path: Path, splits: Splits) -> None:

@@ -29,6 +29,7 @@ from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, Draw, Layout,
 from monai_tunevlseg.data.layouts.files import match, visible
 from monai_tunevlseg.data.problems import finish
 from monai_tunevlseg.data.reading import stem_of
+from monai_tunevlseg.data.splits import OverlapWarning
 
 __all__ = ["read_annotations"]
 
@@ -224,6 +225,7 @@ def _warn_of_others(dataset_dir: Path, entries: Sequence[Entry]) -> None:
         warnings.warn(
             f"{dataset_dir}/anns: {len(shared)} images are in more than one split ({', '.join(pairs)}): "
             f"{shorten(shared)}; results on them are too good.",
+            OverlapWarning,
             stacklevel=3,
         )
     unused = [path.name for path in visible(dataset_dir / "images") if path.is_file() and path.name not in splits]

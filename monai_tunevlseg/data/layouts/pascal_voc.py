@@ -45,8 +45,8 @@ FACTS = Facts(
     modality="photography",
     organ="none",
     sizes=(2170, 0, 2148),
-    licence="images are from Flickr, under its terms of use; see the owner's terms",
-    source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+    licence="Images are from Flickr, under its terms of use; see the owner's terms.",
+    source="https://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
     reference="Everingham et al., The PASCAL Visual Object Classes (VOC) Challenge, IJCV 2010",
 )
 VALUES = {name: value for value, name in enumerate(FACTS.class_names, start=1)}
