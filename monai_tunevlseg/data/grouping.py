@@ -52,9 +52,9 @@ class LoadGroup(Transform):
         """Load one group of k pairs.
 
         Returns:
-            `image` (3, H, W) as `LoadSampled` gives it; `label` (k, H, W) and the same again as `full_label`, uint8
-            in {0, 1}, 255 where a mask says that pixels do not count; `text`, k texts; `pairs`, k samples with `number`
-            that name their files.
+            `image` (3, H, W) as `LoadSampled` gives it; `label`, a tensor (k, H, W), uint8 in {0, 1}, 255 where a mask
+            says that pixels do not count; `full_label`, the same as an array, which stays as it is when `label` is
+            resized; `text`, k texts; `pairs`, k samples with `number` that name their files.
 
         Raises:
             KeyError: when a sample lacks a key.
@@ -69,8 +69,13 @@ class LoadGroup(Transform):
         for index, pair in enumerate(pairs[1:], start=1):
             # an image that is loaded already stays
             label[index] = self.load({**pair, "image": loaded["image"]})["label"].as_tensor()[0]
-        texts = [pair["text"] for pair in pairs]
-        return {"image": loaded["image"], "label": label, "full_label": label, "text": texts, "pairs": pairs}
+        return {
+            "image": loaded["image"],
+            "label": label,
+            "full_label": label.numpy(),  # loader processes send arrays through pipes, not through scarce shared memory
+            "text": [pair["text"] for pair in pairs],
+            "pairs": pairs,
+        }
 
 
 class GroupBatchSampler(Sampler[list[int]]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,8 +27,8 @@ class PairMasks(Transform):
         """Convert one batch of B images with k texts each.
 
         Args:
-            data: `pred` (B, k, h, w), logits; `label` (B, k, h, w) in {0, 1, 255}; `full_label`, B times the same at an
-                image's own size (k, H, W).
+            data: `pred` (B, k, h, w), logits; `label` (B, k, h, w) in {0, 1, 255}; `full_label`, B arrays of the same at
+                an image's own size (k, H, W).
 
         Returns:
             the same with `pred`, `label`, `pred_original` and `label_original` as lists of B * k masks, uint8 in {0, 1}
@@ -37,17 +37,22 @@ class PairMasks(Transform):
         batch = dict(data)
         logits = torch.as_tensor(batch["pred"]).float().flatten(0, 1)[:, None]  # (B * k, 1, h, w)
         labels = torch.as_tensor(batch["label"]).flatten(0, 1)[:, None]
-        originals = [mask[None].to(logits.device) for masks in batch["full_label"] for mask in masks]
+        originals = [torch.as_tensor(mask[None]) for masks in batch["full_label"] for mask in masks]
         at_model = [_masks(logit, label) for logit, label in zip(logits, labels, strict=True)]
         at_original = [
             # one at a time, for all texts of a large picture take much memory as numbers
-            _masks(F.interpolate(logit[None], label.shape[-2:], mode="bilinear", align_corners=False)[0], label)
+            _masks(_resized(logit, label.shape[-2:]), label.to(logit.device))
             for logit, label in zip(logits, originals, strict=True)
         ]
         for suffix, masks in (("", at_model), ("_original", at_original)):
             batch[f"pred{suffix}"] = [prediction for prediction, _ in masks]
             batch[f"label{suffix}"] = [label for _, label in masks]
         return batch
+
+
+def _resized(logits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Resize (1, h, w) to (1, H, W)."""
+    return F.interpolate(logits[None], tuple(size), mode="bilinear", align_corners=False)[0]
 
 
 def _masks(logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -130,7 +130,7 @@ class CaseReport:
         metrics = self._summary(cases, list(scores))
         write_cases(self.output_dir / "cases.csv", cases)
         with replacing(self.output_dir / "metrics.json") as unfinished:
-            unfinished.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            unfinished.write_text(json.dumps(metrics, indent=2, allow_nan=False, default=str) + "\n", encoding="utf-8")
         pairs = [self._pairs[index] for index in order]
         files = {place: self._masks_dir / mask_name(pair) for place, pair in enumerate(pairs)}
         with self._temporary:

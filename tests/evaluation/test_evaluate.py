@@ -1,5 +1,6 @@
 """The bundles' evaluate.yaml with a network whose predictions are known."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -238,3 +239,34 @@ def test_the_same_run_gives_the_same_files(five, tmp_path):
         evaluate(five, tmp_path / name, class_names=["red"])
     for file in ("metrics.json", "cases.csv"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_neutral_text_is_what_the_network_is_told(tmp_path):
+    halves = [np.arange(8) < 4, np.arange(8) >= 4]
+    masks = [np.broadcast_to(half, (8, 8)) for half in halves]
+    write_image(tmp_path / "set", "a", masks, masks)
+    split_all_to_test(tmp_path / "set")
+    _, metrics, rows = evaluate(tmp_path / "set", tmp_path / "out", class_names=["red", "green"], neutral_text="red")
+    assert [(row["class_name"], row["text"], float(row["dice"])) for row in rows] == [
+        ("red", "red", 100),
+        ("green", "red", 0),
+    ]
+    assert {name: part["dice"] for name, part in metrics["classes"].items()} == {"red": 100, "green": 0}
+
+
+def test_slices_are_pairs_and_volumes_the_unit(tmp_path):
+    for name, value in (("a", 1), ("b", 1)):
+        mask = np.zeros((8, 12, 4), np.uint8)
+        mask[2:6, 3:9, 1:] = value
+        for sub in ("images", "masks"):
+            (tmp_path / "set" / sub).mkdir(parents=True, exist_ok=True)
+            pixels = mask.astype(np.float32) if sub == "images" else mask
+            nib.save(nib.Nifti1Image(pixels, np.eye(4)), tmp_path / "set" / sub / f"{name}.nii.gz")
+    (tmp_path / "set" / "splits.json").write_text('{"train": ["a"], "val": ["a"], "test": ["a", "b"]}')
+    _, metrics, rows = evaluate(tmp_path / "set", tmp_path / "out", class_names=["red"], batch_size=4)
+    expected = [(f"images/{name}.nii.gz", str(number)) for name in "ab" for number in (1, 2, 3)]
+    assert [(row["image"], row["slice"]) for row in rows] == expected
+    assert (metrics["pairs"], metrics["images"], metrics["units"]) == (6, 2, 2)
+    assert {row["label_pixels_original"] for row in rows} == {"24"}
+    assert len({row["mask"] for row in rows}) == 6
+    assert np.asarray(Image.open(tmp_path / "out" / rows[0]["mask"])).shape == (8, 12)

@@ -80,7 +80,7 @@ def test_the_interval_depends_on_the_seed_and_on_nothing_else():
     assert first != Bootstrap(resamples=500, seed=4).interval(values, units)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.sampled_from("abcde")), max_size=12))
 def test_an_interval_lies_among_the_units_means(pairs):
     values, units = [value for value, _ in pairs], [unit for _, unit in pairs]

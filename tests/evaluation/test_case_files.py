@@ -2,7 +2,7 @@ import csv
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_tunevlseg.evaluation import Case, read_cases, write_cases
@@ -12,6 +12,7 @@ name = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
 number = st.none() | st.floats(0, 100)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.builds(
