@@ -27,8 +27,8 @@ class PairMasks(Transform):
         """Convert one batch of B images with k texts each.
 
         Args:
-            data: `pred` (B, k, h, w), logits; `label` (B, k, h, w) in {0, 1, 255}; `full_label`, B arrays of the same at
-                an image's own size (k, H, W).
+            data: `pred` (B, k, h, w), logits; `label` (B, k, h, w) in {0, 1, 255}; `full_label`, B arrays of the same
+                at an image's own size (k, H, W).
 
         Returns:
             the same with `pred`, `label`, `pred_original` and `label_original` as lists of B * k masks, uint8 in {0, 1}
