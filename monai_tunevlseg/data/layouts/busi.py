@@ -52,7 +52,9 @@ def read_busi(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Ca
     """
     check_classes(coding, FACTS, (*FACTS.class_names, ANY_TUMOR))
     if coding.label_values is not None:
-        raise ValueError("the masks of BUSI are binary, so that label_values have no meaning; set it to null.")
+        raise ValueError(
+            "the masks of BUSI are binary, so that label_values have no meaning; set label_values to null."
+        )
     root = find_root(
         dataset_dir,
         lambda folder: (folder / "benign").is_dir() and (folder / "malignant").is_dir(),

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, Draw, Facts, Layout, MaskCoding, Splits, shorten
 from monai_tunevlseg.data.layouts.coding import valued_coding
-from monai_tunevlseg.data.layouts.files import by_stem, find_root, match, subfolders
-from monai_tunevlseg.data.problems import Problem, finish, map_files
+from monai_tunevlseg.data.layouts.files import by_stem, find_root, pair, subfolders
+from monai_tunevlseg.data.problems import Problem, finish, map_files, other_size
 from monai_tunevlseg.data.reading import distinct_values, labels, read_shape, read_stored_mask
 
 __all__ = ["read_camus", "split_camus"]
@@ -64,7 +64,7 @@ def read_camus(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[C
     root = _find_root(dataset_dir)
     for patient in _patients(root):
         problems += _sort_files(patient, images, masks)
-    stems, unmatched = match(root, images, masks)
+    stems, unmatched = pair(root, images, masks)
 
     def read(stem: str) -> Case | Problem:
         return _read_frame(stem, images[stem], masks[stem][0], chosen, known)
@@ -151,11 +151,14 @@ def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Pa
 
 def _read_frame(stem: str, image: Path, mask: Path, coding: MaskCoding, known: set[int] | None) -> Case | Problem:
     """Read a mask; `known` are the values that it may have beside 0, None = any."""
-    shape = read_shape(mask)
+    values = labels(read_stored_mask(mask), mask)
+    shape = values.shape
+    if (size := read_shape(image)) != shape:
+        return other_size(image, size, mask, shape)
     if shape[2:] not in ((), (1,)):
         message = f"{mask} has the size {' x '.join(map(str, shape))} where one picture is expected; replace the file."
         return Problem("size", message, (str(image), str(mask)))
-    present = set(distinct_values(labels(read_stored_mask(mask), mask)).tolist())
+    present = set(distinct_values(values).tolist())
     strange = sorted(present - {0, *known}) if known is not None else []
     if strange:
         message = f"{mask} holds the label values {shorten(strange)}, which mean no class of CAMUS; replace the file."

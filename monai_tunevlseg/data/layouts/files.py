@@ -11,7 +11,7 @@ from monai_tunevlseg.data.metaimages import META_SUFFIX, PIXEL_SUFFIXES
 from monai_tunevlseg.data.problems import DatasetError, Problem, map_files
 from monai_tunevlseg.data.reading import SUFFIXES, read_shape, stem_of, suffix_of
 
-__all__ = ["by_stem", "find_root", "list_images", "match", "subfolders", "visible"]
+__all__ = ["by_stem", "find_root", "list_images", "match", "pair", "subfolders", "visible"]
 
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
@@ -117,6 +117,19 @@ def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -
     return found[0]
 
 
+def pair(
+    dataset_dir: Path, images: Mapping[str, Path], masks: Mapping[str, Sequence[Path]]
+) -> tuple[list[str], list[Problem]]:
+    """Find the images that have masks, as `match` does, but without a look into the files."""
+    lonely = [images[stem] for stem in sorted(images.keys() - masks.keys())]
+    orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
+    lists = {"images without a mask": lonely, "masks without an image": orphans}
+    complaints = [f"{len(paths)} {what}: {shorten(map(stem_of, paths))}" for what, paths in lists.items() if paths]
+    message = f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names."
+    problems = [Problem("missing", message, tuple(map(str, [*lonely, *orphans])))] if complaints else []
+    return sorted(images.keys() & masks.keys()), problems
+
+
 def match(
     dataset_dir: Path, images: Mapping[str, Path], masks: Mapping[str, Sequence[Path]]
 ) -> tuple[list[str], list[Problem]]:
@@ -131,10 +144,7 @@ def match(
         their stems, sorted, and what is wrong with the others: partners that are missing, other sizes, headers that
         cannot be read.
     """
-    both = sorted(images.keys() & masks.keys())
-    lonely = [images[stem] for stem in sorted(images.keys() - masks.keys())]
-    orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
-    problems = _missing(dataset_dir, lonely, orphans)
+    both, problems = pair(dataset_dir, images, masks)
 
     def measure(stem: str) -> tuple[str, list[str]]:
         return stem, _of_another_size(images[stem], masks[stem])
@@ -146,15 +156,6 @@ def match(
         files = [str(path) for stem, found in measured if found for path in (images[stem], *masks[stem])]
         problems.append(Problem("size", message, tuple(files)))
     return [stem for stem, complaints in measured if not complaints], problems + unreadable
-
-
-def _missing(dataset_dir: Path, lonely: Sequence[Path], orphans: Sequence[Path]) -> list[Problem]:
-    lists = {"images without a mask": lonely, "masks without an image": orphans}
-    complaints = [f"{len(paths)} {what}: {shorten(map(stem_of, paths))}" for what, paths in lists.items() if paths]
-    if not complaints:
-        return []
-    message = f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names."
-    return [Problem("missing", message, tuple(map(str, [*lonely, *orphans])))]
 
 
 def _of_another_size(image: Path, masks: Iterable[Path]) -> list[str]:
