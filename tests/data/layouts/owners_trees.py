@@ -286,15 +286,15 @@ def full_busi(folder: Path) -> None:
                 links.put(stem.with_name(f"{stem.name}_mask_1.png"), TINY_MASK)
 
 
-def full_camus(folder: Path) -> None:
+def full_camus(folder: Path, frames: tuple[str, ...] = ("2CH_ED", "2CH_ES", "4CH_ED", "4CH_ES")) -> None:
     """500 patients, every one with both views at both times, all of which show the three classes."""
     links = Links(folder)
     labels = np.repeat(np.array([[0, 1, 2, 3]], np.uint8), 4, axis=0)
     for number in range(1, 501):
         root = folder / "data" / "database_nifti" / f"patient{number:04d}"
-        for view in ("2CH_ED", "2CH_ES", "4CH_ED", "4CH_ES"):
-            links.put(root / f"{root.name}_{view}.nii.gz", labels * np.uint8(9))
-            links.put(root / f"{root.name}_{view}_gt.nii.gz", labels)
+        for frame in frames:
+            links.put(root / f"{root.name}_{frame}.nii.gz", labels * np.uint8(9))
+            links.put(root / f"{root.name}_{frame}_gt.nii.gz", labels)
 
 
 FULL_SIZE = {
