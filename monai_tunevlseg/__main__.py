@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_tunevlseg.commands.compare import compare
+from monai_tunevlseg.commands.report import report
 
 __all__ = ["app"]
 
@@ -15,6 +16,7 @@ app = typer.Typer(help="Prompt tuning of frozen vision-language segmentation mod
 bundles_app = typer.Typer(help="Write and check the bundles and pair configs that configs/ describes.", no_args_is_help=True)
 app.add_typer(bundles_app, name="bundles")
 app.command()(compare)
+app.command()(report)
 
 ConfigsDir = Annotated[Path, typer.Option(help="Folder of the fragments.")]
 BundlesDir = Annotated[Path, typer.Option(help="Folder of the bundles.")]

@@ -1,0 +1,75 @@
+"""What a benchmark measures: a pair, as it is or in a variant of the paper's ablations, and the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["BASELINES", "FINE_TUNING", "VARIANTS", "ZERO_SHOT", "Entry", "Variant"]
+
+ZERO_SHOT = "zero_shot"
+"""The learner of an entry that nothing is trained for."""
+
+FINE_TUNING = "finetune"
+
+BASELINES = (FINE_TUNING, ZERO_SHOT)
+"""Learners that are no prompt learners."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change that an ablation makes to a pair.
+
+    Attributes:
+        title: what the tables say.
+        table: number of the paper's table that it belongs to.
+        override: hyperparameter of the bundle that is set.
+        value: what it is set to, as a command line would.
+    """
+
+    title: str
+    table: int
+    override: str
+    value: Any
+
+
+VARIANTS: Mapping[str, Variant] = MappingProxyType(
+    {
+        "gaussian": Variant("Gaussian", 4, "context_initializer", "null"),
+        "no_upsampler": Variant("without upsampler", 5, "upsampler", "false"),
+    }
+)
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """One cell of the tables.
+
+    Attributes:
+        dataset: name of the dataset.
+        model: name of the VLSM.
+        learner: name of the prompt learner, ``finetune`` or ``zero_shot``.
+        variant: one of ``VARIANTS``, or None for the pair as it is.
+    """
+
+    dataset: str
+    model: str
+    learner: str
+    variant: str | None = None
+
+    @property
+    def bundle(self) -> str:
+        """Name of the bundle that is run; zero-shot is CoOp's, whose learner every model takes, without the learner."""
+        return f"{self.model}_{'coop' if self.learner == ZERO_SHOT else self.learner}"
+
+    @property
+    def pair(self) -> str:
+        """Name of the pair whose config is laid over the bundle's."""
+        return f"{self.dataset}/{self.bundle}"
+
+    @property
+    def name(self) -> str:
+        """``DATASET/MODEL_LEARNER``, with ``-VARIANT`` behind: the entry's folder among the results."""
+        return f"{self.dataset}/{self.model}_{self.learner}" + (f"-{self.variant}" if self.variant else "")

@@ -1,0 +1,37 @@
+"""The report as one HTML file that opens from disk: no script, no request to anywhere."""
+
+from __future__ import annotations
+
+import base64
+from importlib.metadata import version
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from monai_tunevlseg.benchmark.plain import bytes_text, number_text, seconds_text, signed_text, versions_of
+from monai_tunevlseg.benchmark.report import Report
+
+__all__ = ["render_html"]
+
+
+def render_html(report: Report) -> str:
+    """Return the report as HTML."""
+    environment = Environment(
+        loader=PackageLoader("monai_tunevlseg.benchmark"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=number_text,
+        signed=signed_text,
+        bytes=bytes_text,
+        seconds=seconds_text,
+        data_uri=lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii"),
+    )
+    return environment.get_template("report.html").render(
+        report=report,
+        titles=report.dataset_titles,
+        version=version("monai_tunevlseg"),
+        versions=versions_of(report.results),
+    )

@@ -1,0 +1,64 @@
+"""The paper's Tables 3, 4 and 5, from ``paper/`` beside this file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+__all__ = ["PAPER_TABLES", "PaperRow", "paper_datasets", "paper_learners", "paper_rows"]
+
+PAPER_TABLES = {3: None, 4: "gaussian", 5: "no_upsampler"}
+"""Numbers of the tables, and the variant that each of them is about."""
+
+_INITIALISATIONS = {"gaussian": "gaussian", "a photo of a": None}
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One row of a table of the paper.
+
+    Attributes:
+        cells: Dice in percent by dataset.
+        mean: as printed; None where the paper prints none.
+        std: as printed.
+    """
+
+    cells: Mapping[str, float]
+    mean: float | None
+    std: float | None
+
+
+@cache
+def paper_rows(table: int) -> Mapping[tuple[str, str, str | None], PaperRow]:
+    """Return the rows of a table by model, learner and variant.
+
+    Raises:
+        ValueError: when it is none of the tables with results.
+    """
+    if table not in PAPER_TABLES:
+        raise ValueError(f"there is no table {table} of the paper here; there are {', '.join(map(str, PAPER_TABLES))}.")
+    path = Path(__file__).parent / "paper" / f"table{table}.csv"
+    rows = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            model, learner = line.pop("model"), line.pop("learner")
+            variant = PAPER_TABLES[table]
+            if "initialisation" in line:
+                variant = _INITIALISATIONS[line.pop("initialisation")]
+            mean, std = (float(cell) if (cell := line.pop(name)) else None for name in ("mean", "std"))
+            cells = {dataset: float(cell) for dataset, cell in line.items()}
+            rows[model, learner, variant] = PaperRow(cells, mean, std)
+    return rows
+
+
+def paper_datasets() -> list[str]:
+    """Return the paper's datasets in its order."""
+    return list(next(iter(paper_rows(3).values())).cells)
+
+
+def paper_learners() -> list[tuple[str, str]]:
+    """Return (model, learner) in the order of Table 3."""
+    return [(model, learner) for model, learner, _ in paper_rows(3)]

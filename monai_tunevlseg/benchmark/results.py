@@ -1,0 +1,323 @@
+"""The folder of results: ``benchmark`` writes it, ``report`` reads it, ``README.md`` beside this file describes it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from monai_tunevlseg.benchmark.entries import Entry
+from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.evaluation.report import FORMAT_VERSION as METRICS_VERSION
+
+__all__ = [
+    "FORMAT_VERSION",
+    "METRICS",
+    "Metric",
+    "Problem",
+    "Result",
+    "Results",
+    "Trial",
+    "read_result",
+    "read_results",
+    "write_json",
+    "write_trials",
+]
+
+FORMAT_VERSION = 1
+FIXED_COLUMNS = ("number", "state", "validation", "seconds")
+TEST_PREFIX = "test_"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to average Dice.
+
+    Attributes:
+        name: in ``metrics.json``.
+        title: in the report.
+        score: the column of ``cases.csv`` that it averages.
+        foreground_only: whether pairs with an empty mask are left out.
+    """
+
+    name: str
+    title: str
+    score: str
+    foreground_only: bool
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("dice", "Dice over all pairs, at the model's resolution", "dice", False),
+        Metric("dice_foreground", "Dice over pairs with foreground, at the model's resolution", "dice", True),
+        Metric("dice_original", "Dice over all pairs, at the image's own resolution", "dice_original", False),
+        Metric(
+            "dice_original_foreground",
+            "Dice over pairs with foreground, at the image's own resolution",
+            "dice_original",
+            True,
+        ),
+    )
+}
+"""The metrics that a report can be about. An empty prediction on an empty mask counts 100."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that a report could not use.
+
+    Attributes:
+        place: the entry or file, relative to the results.
+        message: what is wrong with it.
+    """
+
+    place: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a sweep.
+
+    Attributes:
+        number: of the trial in its study.
+        state: Optuna's word for how it ended, such as ``COMPLETE``.
+        validation: what trials were chosen by; None when it did not get so far.
+        seconds: wall time.
+        test: scores on the test split by the names of ``METRICS``, measured after the choice; empty when not measured.
+        hyperparameters: what the trial was given; numbers are floats.
+    """
+
+    number: int
+    state: str
+    validation: float | None
+    seconds: float | None
+    test: Mapping[str, float]
+    hyperparameters: Mapping[str, float | str]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What is stored of one entry.
+
+    Attributes:
+        entry: what was measured.
+        folder: where it is stored; ``cases.csv`` and ``predictions/`` are read when they are needed.
+        facts: ``result.json``.
+        metrics: ``metrics.json``.
+        trials: ``trials.csv``.
+    """
+
+    entry: Entry
+    folder: Path
+    facts: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    trials: Sequence[Trial] = ()
+
+    def score(self, metric: str) -> float | None:
+        """Return one of ``METRICS`` on the test split, in percent."""
+        value = self.metrics.get(metric)
+        return None if value is None else float(value)
+
+
+@dataclass
+class Results:
+    """All that is stored in a folder of results.
+
+    Attributes:
+        folder: of the results.
+        entries: what could be read, ordered by entry.
+        problems: what could not.
+    """
+
+    folder: Path
+    entries: list[Result] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_results(folder: str | Path) -> Results:
+    """Read all entries; what is damaged, unfinished or of another format version becomes a problem.
+
+    Raises:
+        FileNotFoundError: when there is no such folder, or nothing in it was written by ``benchmark``.
+    """
+    folder = Path(folder)
+    places = sorted({path.parent for name in ("result.json", "failure.json") for path in folder.glob(f"*/*/{name}")})
+    plan = _read_plan(folder)
+    if not places and not plan:
+        raise FileNotFoundError(
+            f"there are no results in {folder}: no DATASET/MODEL_LEARNER/result.json; `tunevlseg benchmark` writes one."
+        )
+    results = Results(folder)
+    for place in places:
+        _read_place(results, place)
+    known = {place.relative_to(folder).as_posix() for place in places}
+    results.problems += [Problem(name, "planned, but not finished.") for name in plan if name not in known]
+    return results
+
+
+def _read_place(results: Results, place: Path) -> None:
+    name = place.relative_to(results.folder).as_posix()
+    failure = place / "failure.json"
+    try:
+        if (place / "result.json").is_file():
+            results.entries.append(read_result(place, results.problems))
+        elif failure.is_file():
+            results.problems.append(Problem(name, f"failed: {_read_json(failure).get('message', 'no message')}"))
+    except (OSError, ValueError) as error:
+        results.problems.append(Problem(name, str(error)))
+
+
+def _read_plan(folder: Path) -> list[str]:
+    """Return the names of the planned entries; none where no plan was kept."""
+    path = folder / "benchmark.json"
+    if not path.is_file():
+        return []
+    try:
+        entries = _read_json(path).get("entries", [])
+    except ValueError:
+        return []  # only a hint at what is missing
+    return [name for name in entries if isinstance(name, str)]
+
+
+def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
+    """Read one entry.
+
+    Args:
+        folder: ``RESULTS/DATASET/MODEL_LEARNER``.
+        problems: gets what is wrong with the trials, and what the benchmark itself has noted.
+
+    Raises:
+        FileNotFoundError: when ``metrics.json`` is missing.
+        ValueError: when a file is damaged, of another format version, or not of the entry that the folder is named for.
+    """
+    problems = [] if problems is None else problems
+    name = f"{folder.parent.name}/{folder.name}"
+    facts = _read_json(folder / "result.json")
+    _check_version(facts, FORMAT_VERSION, "result.json")
+    error = jsonschema.exceptions.best_match(_validator().iter_errors(facts))
+    if error is not None:
+        raise ValueError(f"result.json is damaged: {error.json_path}: {error.message}.")
+    entry = Entry(*(facts[key] for key in ("dataset", "model", "learner", "variant")))
+    if entry.name != name:
+        raise ValueError(f"result.json is that of {entry.name}, and not of the folder it is in.")
+    metrics = _read_json(folder / "metrics.json")
+    _check_version(metrics, METRICS_VERSION, "metrics.json")
+    _check_scores(metrics)
+    problems += [Problem(name, message) for message in facts["problems"]]
+    return Result(entry, folder, facts, metrics, _read_trials(folder / "trials.csv", name, problems))
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    schema = json.loads((Path(__file__).parent / "result.schema.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator(schema)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name} is missing.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the JSON or of its encoding
+        raise ValueError(f"{path.name} is no JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} holds no object, but {type(content).__name__}.")
+    return content
+
+
+def _check_version(content: Mapping[str, Any], expected: int, file: str) -> None:
+    version = content.get("format_version")
+    if version != expected:
+        raise ValueError(f"{file} has format version {version!r}, this package reads {expected}; run the entry again.")
+
+
+def _check_scores(metrics: Mapping[str, Any]) -> None:
+    for name in METRICS:
+        value = metrics.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if value is not None and not number:
+            raise ValueError(f"metrics.json is damaged: {name!r} is {value!r}, not a number.")
+    if metrics.get("dice") is None:
+        raise ValueError("metrics.json is damaged: it has no 'dice'.")
+
+
+def _read_trials(path: Path, name: str, problems: list[Problem]) -> list[Trial]:
+    """Read the rows that can be read; zero-shot has no trials."""
+    if not path.is_file():
+        if not path.parent.name.endswith("_zero_shot"):
+            problems.append(Problem(f"{name}/trials.csv", "is missing; the figures are without this entry's trials."))
+        return []
+    trials = []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        problems.append(Problem(f"{name}/trials.csv", f"is no CSV: {error}."))
+        return []
+    for line, row in enumerate(rows, start=1):
+        try:
+            trials.append(_parse_trial(row))
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(Problem(f"{name}/trials.csv", f"row {line} is damaged: {error}; it is left out."))
+    return trials
+
+
+def _parse_trial(row: Mapping[Any, Any]) -> Trial:
+    if None in row or None in row.values():
+        raise ValueError("it has another number of cells than the head of the table")
+    test = {
+        column.removeprefix(TEST_PREFIX): _number(cell)
+        for column, cell in row.items()
+        if column.startswith(TEST_PREFIX) and cell
+    }
+    others = {column: cell for column, cell in row.items() if column not in FIXED_COLUMNS and cell}
+    return Trial(
+        number=int(row["number"]),
+        state=row["state"],
+        validation=_number(row["validation"]) if row["validation"] else None,
+        seconds=_number(row["seconds"]) if row["seconds"] else None,
+        test=test,
+        hyperparameters={k: _number_or_text(v) for k, v in others.items() if not k.startswith(TEST_PREFIX)},
+    )
+
+
+def _number(cell: str) -> float:
+    value = float(cell)
+    if not math.isfinite(value):
+        raise ValueError(f"{cell!r} is no number")
+    return value
+
+
+def _number_or_text(cell: str) -> float | str:
+    try:
+        return _number(cell)
+    except ValueError:
+        return cell
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_trials(path: Path, trials: Sequence[Trial]) -> None:
+    """Write ``trials.csv``: one row per trial, hyperparameters and test scores as columns."""
+    hyperparameters = list(dict.fromkeys(name for trial in trials for name in trial.hyperparameters))
+    tested = [f"{TEST_PREFIX}{name}" for name in METRICS]
+    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, [*FIXED_COLUMNS, *tested, *hyperparameters])
+        table.writeheader()
+        for trial in trials:
+            fixed = {column: getattr(trial, column) for column in FIXED_COLUMNS}
+            test = {f"{TEST_PREFIX}{name}": value for name, value in trial.test.items()}
+            table.writerow({**fixed, **test, **trial.hyperparameters})

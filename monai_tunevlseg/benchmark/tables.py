@@ -1,0 +1,206 @@
+"""Tables 3, 4 and 5 of the paper from stored results, beside the paper's own figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, pstdev
+
+from monai_tunevlseg.benchmark.entries import BASELINES
+from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_learners, paper_rows
+from monai_tunevlseg.benchmark.results import Result
+
+__all__ = ["Cell", "Row", "Table", "build_tables", "ordered_datasets", "row_order"]
+
+TITLES = {
+    3: "Every combination of model and learner",
+    4: "The first context's start",
+    5: "Without the upsampler",
+}
+WITH_WORDS = "“a photo of a”"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table.
+
+    Attributes:
+        value: in percent.
+        paper: the paper's; None where it has none.
+        best: no other row of the column shows more, to two decimals.
+        best_learner: the same among the prompt learners.
+    """
+
+    value: float
+    paper: float | None = None
+    best: bool = False
+    best_learner: bool = False
+
+    @property
+    def difference(self) -> float | None:
+        """How much more than the paper's it is."""
+        return None if self.paper is None else self.value - self.paper
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model and learner, perhaps in a variant.
+
+    Attributes:
+        model: name of the VLSM.
+        learner: name of the learner.
+        variant: of the paper's ablations, or None.
+        title: of model and learner.
+        start: what the first context starts from, in Table 4.
+        cells: by dataset; datasets without a result are missing.
+        mean: over the row's datasets; beside it the paper's mean over the same, where it has them all.
+        std: the population's standard deviation over the row's datasets, as in the paper.
+        paper_std: the paper's over the same datasets.
+        change: mean difference to the same row of Table 3, over the datasets of both; None in Table 3 itself.
+    """
+
+    model: str
+    learner: str
+    variant: str | None
+    title: tuple[str, str]
+    start: str | None
+    cells: Mapping[str, Cell]
+    mean: Cell
+    std: float
+    paper_std: float | None
+    change: float | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is fine-tuning or zero-shot."""
+        return self.learner in BASELINES
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper.
+
+    Attributes:
+        number: in the paper.
+        title: what it shows.
+        datasets: names of the columns, the paper's first and in its order.
+        rows: in the paper's order.
+    """
+
+    number: int
+    title: str
+    datasets: Sequence[str]
+    rows: Sequence[Row]
+
+
+def build_tables(results: Sequence[Result], metric: str) -> list[Table]:
+    """Return Tables 3, 4 and 5; one without results has no rows.
+
+    Args:
+        results: of one benchmark, no entry twice.
+        metric: one of ``METRICS``.
+    """
+    starts = {(result.entry.model, result.entry.learner) for result in results if result.entry.variant == "gaussian"}
+    chosen: dict[int, Callable[[Result], bool]] = {
+        3: lambda result: result.entry.variant is None,
+        4: lambda result: (
+            result.entry.variant == "gaussian"
+            or (result.entry.variant is None and (result.entry.model, result.entry.learner) in starts)
+        ),
+        5: lambda result: result.entry.variant == "no_upsampler",
+    }
+    return [_table(number, filter(accept, results), results, metric) for number, accept in chosen.items()]
+
+
+def _table(number: int, chosen: Iterable[Result], everything: Sequence[Result], metric: str) -> Table:
+    grouped: dict[tuple[str, str, str | None], list[Result]] = {}
+    for result in chosen:
+        if result.score(metric) is not None:
+            entry = result.entry
+            grouped.setdefault((entry.model, entry.learner, entry.variant), []).append(result)
+    datasets = ordered_datasets(result.entry.dataset for rows in grouped.values() for result in rows)
+    keys = sorted(grouped, key=lambda key: (*row_order(key[0], key[1]), key[2] is None))
+    rows = [_row(number, key, grouped[key], metric, datasets) for key in keys]
+    if number == 5:
+        rows = [_with_change(row, everything, metric) for row in rows]
+    return Table(number, TITLES[number], datasets, _marked(rows, datasets))
+
+
+def ordered_datasets(names: Iterable[str]) -> list[str]:
+    """Return names without repetition, the paper's datasets first and in its order."""
+    paper = paper_datasets()
+    return sorted(set(names), key=lambda name: (paper.index(name) if name in paper else len(paper), name))
+
+
+def row_order(model: str, learner: str) -> tuple[int, str, str]:
+    """Return what rows are sorted by: fine-tuning, zero-shot, then the paper's order, then what the paper has not."""
+    known = paper_learners()
+    if learner in BASELINES:
+        return BASELINES.index(learner) - len(BASELINES), model, learner
+    return known.index((model, learner)) if (model, learner) in known else len(known), model, learner
+
+
+def _row(
+    number: int, key: tuple[str, str, str | None], results: Sequence[Result], metric: str, datasets: Sequence[str]
+) -> Row:
+    model, learner, variant = key
+    paper = paper_rows(number).get(key, PaperRow({}, None, None))
+    values = {result.entry.dataset: result.score(metric) or 0.0 for result in results}
+    cells = {name: Cell(values[name], paper.cells.get(name)) for name in datasets if name in values}
+    theirs = [cell.paper for cell in cells.values() if cell.paper is not None]
+    complete = len(theirs) == len(cells)
+    titles = results[0].facts["titles"]
+    start = None
+    if number == 4:
+        start = "Gaussian" if variant == "gaussian" else WITH_WORDS
+    return Row(
+        model,
+        learner,
+        variant,
+        (titles["model"], titles["learner"]),
+        start,
+        cells,
+        mean=Cell(fmean(values.values()), fmean(theirs) if complete else None),
+        std=pstdev(values.values()),
+        paper_std=pstdev(theirs) if complete else None,
+    )
+
+
+def _with_change(row: Row, everything: Sequence[Result], metric: str) -> Row:
+    full = {
+        result.entry.dataset: result.score(metric)
+        for result in everything
+        if (result.entry.model, result.entry.learner, result.entry.variant) == (row.model, row.learner, None)
+    }
+    pairs = [(cell.value, value) for name, cell in row.cells.items() if (value := full.get(name)) is not None]
+    return replace(row, change=fmean(ours - theirs for ours, theirs in pairs) if pairs else None)
+
+
+def _marked(rows: Sequence[Row], datasets: Sequence[str]) -> list[Row]:
+    """Mark the best of each column; a mean counts only where the row has a result for every column."""
+    cells = {(index, name): cell for index, row in enumerate(rows) for name, cell in row.cells.items()}
+    for name in datasets:
+        column = {index: cells[index, name] for index in range(len(rows)) if (index, name) in cells}
+        cells.update({(index, name): cell for index, cell in _best(column, rows).items()})
+    full = {index: row.mean for index, row in enumerate(rows) if len(row.cells) == len(datasets)}
+    means = _best(full, rows)
+    return [
+        replace(row, cells={name: cells[index, name] for name in row.cells}, mean=means.get(index, row.mean))
+        for index, row in enumerate(rows)
+    ]
+
+
+def _best(column: Mapping[int, Cell], rows: Sequence[Row]) -> dict[int, Cell]:
+    """Mark the cells of a column that nothing exceeds; a column of one row has no best."""
+    shown = {index: round(cell.value, 2) for index, cell in column.items()}
+    learners = [value for index, value in shown.items() if not rows[index].is_baseline]
+    if len(shown) < 2:
+        return dict(column)
+    return {
+        index: replace(
+            cell,
+            best=shown[index] == max(shown.values()),
+            best_learner=not rows[index].is_baseline and shown[index] == max(learners),
+        )
+        for index, cell in column.items()
+    }

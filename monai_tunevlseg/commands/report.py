@@ -1,0 +1,30 @@
+"""``tunevlseg report``: the tables and figures of a benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["report"]
+
+
+def report(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `tunevlseg benchmark` has written.")],
+    metric: Annotated[
+        str, typer.Option(help="dice, dice_foreground, dice_original or dice_original_foreground.")
+    ] = "dice",
+    output: Annotated[Path | None, typer.Option(help="Folder to write; RESULTS/report when not given.")] = None,
+) -> None:
+    """Write the paper's tables and figures as HTML, Markdown and CSV, from stored results alone."""
+    from monai_tunevlseg.benchmark import write_report
+
+    try:
+        written = write_report(results, output, metric)
+    except (OSError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    for problem in written.problems:
+        typer.echo(f"warning: {problem.place}: {problem.message}", err=True)
+    typer.echo((results / "report" if output is None else output) / "report.html")

@@ -1,0 +1,165 @@
+"""Small folders of results, as ``tunevlseg benchmark`` writes them, with numbers that a test can choose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
+from monai_tunevlseg.benchmark.entries import BASELINES, Entry
+from monai_tunevlseg.benchmark.results import Trial, write_json, write_trials
+from monai_tunevlseg.evaluation import Bootstrap, Case, summarize, write_cases
+
+TITLES = {
+    "clipseg": "CLIPSeg",
+    "cris": "CRIS",
+    "coop": "CoOp",
+    "cocoop": "CoCoOp",
+    "vpt": "VPT",
+    "maple": "MaPLe",
+    "shared_separate": "SharedSeparate",
+    "shared_attention": "SharedAttention",
+    "finetune": "fine-tuned",
+    "zero_shot": "zero-shot",
+}
+PROMPTS = {"coop": ["text"], "cocoop": ["text"], "vpt": ["vision"]}
+COMBINATIONS = [
+    *(("clipseg", name) for name in ("maple", "shared_separate", "shared_attention", "vpt", "cocoop", "coop")),
+    ("cris", "cocoop"),
+    ("cris", "coop"),
+]
+
+
+def write_entry(
+    results: Path,
+    name: str,
+    dices: Sequence[float],
+    trials: Sequence[Trial] = (),
+    areas: Sequence[int] | None = None,
+    facts: Mapping[str, object] | None = None,
+) -> Path:
+    """Write one entry, named DATASET/MODEL_LEARNER[-VARIANT], whose test cases have these Dice.
+
+    At the images' own resolution every Dice is one point less, but not below 0.
+    """
+    dataset, _, rest = name.partition("/")
+    bundle, _, variant = rest.partition("-")
+    model, _, learner = bundle.partition("_")
+    entry = Entry(dataset, model, learner, variant or None)
+    folder = results / entry.name
+    areas = areas or [100] * len(dices)
+    cases = [
+        Case(
+            f"images/{number:03}.png",
+            None,
+            "lesion",
+            "lesion",
+            dice=dice,
+            iou=dice / (200 - dice) * 100,
+            dice_original=max(0.0, dice - 1),
+            iou_original=0.0,
+            label_pixels=area,
+            predicted_pixels=50,
+            label_pixels_original=area,
+            predicted_pixels_original=50,
+        )
+        for number, (dice, area) in enumerate(zip(dices, areas, strict=True))
+    ]
+    write_cases(folder / "cases.csv", cases)
+    summary = summarize(cases, ["dice", "iou", "dice_original", "iou_original"], Bootstrap(resamples=9))
+    write_json(folder / "metrics.json", {"format_version": 1, "split": "test", **summary})
+    baseline = learner in BASELINES
+    trained = learner != "zero_shot"
+    content = {
+        "format_version": 1,
+        "dataset": dataset,
+        "model": model,
+        "learner": learner,
+        "variant": entry.variant,
+        "titles": {"dataset": dataset.capitalize(), "model": TITLES[model], "learner": TITLES[learner]},
+        "prompts": [] if baseline else PROMPTS.get(learner, ["text", "vision"]),
+        "seed": 0,
+        "settings": {"trials": len(trials)},
+        "selection": {"metric": "val_dice", "value": 80.0, "trial": 0, "finished": len(trials)} if trained else None,
+        "hyperparameters": {"learning_rate": 0.002} if trained else {},
+        "trained_parameters": 4674 if trained else 0,
+        "checkpoint_bytes": 23_456 if trained else 0,
+        "seconds": {"trial": 61.5 if trained else None, "total": 300.0},
+        "peak_memory_bytes": 812_000_000,
+        "device": "cpu",
+        "versions": {"monai_tunevlseg": "0.1.0", "torch": "2.13.0"},
+        "problems": [],
+    }
+    write_json(folder / "result.json", {**content, **(facts or {})})
+    if trained:
+        write_trials(folder / "trials.csv", trials)
+    return folder
+
+
+def trial(number: int, dice: float, depth: float, rate: float = 1e-3, decay: float = 1e-4) -> Trial:
+    test = dict.fromkeys(("dice", "dice_foreground", "dice_original", "dice_original_foreground"), dice)
+    hyperparameters = {"learning_rate": rate, "weight_decay": decay, "prompt_depth": depth}
+    return Trial(number, "COMPLETE", dice - 1, 60.0, test, hyperparameters)
+
+
+def write_pictures(results: Path, dataset: str, names: Sequence[str], entries: Sequence[str]) -> None:
+    """Write test cases of squares, and predictions that are a little off."""
+    folder = results / "pictures" / dataset
+    folder.mkdir(parents=True)
+    cases = []
+    for index, name in enumerate(names):
+        rng = np.random.default_rng(index)
+        truth = np.zeros((96, 96), dtype=bool)
+        truth[20 + 8 * index : 60 + 8 * index, 20:70] = True
+        image = (rng.integers(0, 90, (96, 96, 3)) + 90 * truth[..., None]).astype(np.uint8)
+        Image.fromarray(image).save(folder / f"{name}_image.png")
+        Image.fromarray(truth).save(folder / f"{name}_truth.png")
+        case = {"name": name, "image": f"images/{index:03}.png", "slice": None, "class_name": "lesion"}
+        cases.append({**case, "text": "lesion"})
+        for shift, entry in enumerate(entries):
+            path = results / entry / "predictions" / f"{name}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.roll(truth, shift, axis=1)).save(path)
+    (folder / "cases.json").write_text(json.dumps(cases))
+
+
+def write_points(results: Path, model: str, dataset: str, centre: float, texts: Sequence[str]) -> None:
+    """Write embeddings around a centre."""
+    rng = np.random.default_rng(abs(hash((model, centre))) % 1000)
+    image = (rng.normal(size=(30, 16)) * 0.2 + centre).astype(np.float32)
+    text = rng.normal(size=(len(texts), 16)).astype(np.float32)
+    path = results / "embeddings" / model / f"{dataset}.npz"
+    write_embeddings(path, Embeddings(dataset, model, TITLES[model], text, image, texts))
+
+
+def write_study(results: Path, datasets: Sequence[str], trials: int = 4, cases: int = 12) -> Path:
+    """Write a whole benchmark: eight combinations and the baselines, ablations, pictures and embeddings."""
+    rng = np.random.default_rng(0)
+    for place, dataset in enumerate(datasets):
+        names = [*(f"{model}_{learner}" for model, learner in COMBINATIONS)]
+        names += [f"{model}_{learner}" for model in ("clipseg", "cris") for learner in BASELINES]
+        names += ["clipseg_maple-gaussian", *(f"{model}_{learner}-no_upsampler" for model, learner in COMBINATIONS)]
+        difficulty = rng.uniform(0, 15, cases)
+        for name in names:
+            level = 85 - 4 * place + rng.uniform(-8, 3) - (50 if "zero_shot" in name else 0)
+            dices = np.clip(level - difficulty + rng.normal(0, 4, cases), 0, 100).round(4).tolist()
+            swept = [
+                trial(
+                    number,
+                    float(np.clip(level - rng.uniform(0, 20), 0, 100)),
+                    float(rng.integers(1, 12)),
+                    float(10 ** rng.uniform(-5, -2.3)),
+                    float(10 ** rng.uniform(-5, -2)),
+                )
+                for number in range(trials)
+            ]
+            write_entry(results, f"{dataset}/{name}", dices, swept)
+        plain = [f"{dataset}/{name}" for name in names if "-" not in name]
+        write_pictures(results, dataset, ["00001", "00005"], plain)
+        for model in ("clipseg", "cris"):
+            write_points(results, model, dataset, float(place), [f"text {place} {i}" for i in range(3)])
+    return results

@@ -1,0 +1,258 @@
+"""The report as files: what they say, and what becomes of damaged results."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import time
+from html.parser import HTMLParser
+
+import pytest
+from sample_results import trial, write_entry, write_pictures
+from typer.testing import CliRunner
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.benchmark import build_report, write_report
+from monai_tunevlseg.benchmark.plain import bytes_text, seconds_text, signed_text
+
+
+class Page(HTMLParser):
+    """Collects the text of table rows and headings, and every address that the page asks for."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.headings: list[str] = []
+        self.requests: list[str] = []
+        self.marked: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag in ("img", "script", "iframe") or (tag == "link" and given.get("rel") != "icon"):
+            self.requests.append(given.get("src") or given.get("href") or "")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.best = "best" in (given.get("class") or "").split()
+        if tag in ("h2", "h3"):
+            self.headings.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] = f"{self.rows[-1][-1]} {data.strip()}".strip()
+            if self.best and "value" not in self.open and data.strip():
+                self.marked.append(data.strip())
+        if {"h2", "h3"} & set(self.open):
+            self.headings[-1] += data
+
+
+@pytest.fixture(scope="module")
+def page(study, tmp_path_factory):
+    output = tmp_path_factory.mktemp("report")
+    started = time.perf_counter()
+    write_report(study, output)
+    assert time.perf_counter() - started < 60  # seconds, on a busy machine
+    return output
+
+
+def test_html_asks_for_nothing(page):
+    parsed = Page((page / "report.html").read_text())
+    assert parsed.open == []
+    assert parsed.requests and all(request.startswith("data:image/") for request in parsed.requests)
+    assert {"Table 3. Every combination of model and learner", "Cost", "Pictures"} <= set(parsed.headings)
+    assert "Problems" not in parsed.headings
+
+
+def test_html_has_every_figure_and_picture(page):
+    text = (page / "report.html").read_text()
+    assert [number for number in (4, 5, 6, 7) if f"<b>Figure {number}.</b>" in text] == [4, 5, 6, 7]
+    assert text.count("data:image/jpeg") == 2 * 2 * (2 + 12)  # datasets, cases; image, truth, entries
+    assert sorted(path.name for path in (page / "figures").iterdir()) == [
+        "figure4_clipseg.svg",
+        "figure4_cris.svg",
+        "figure5.svg",
+        "figure6.svg",
+        "figure7.svg",
+    ]
+
+
+def test_table_rows_in_html(tmp_path):
+    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 100])
+    write_entry(tmp_path, "kvasir/clipseg_coop", [70, 76])
+    write_report(tmp_path)
+    parsed = Page((tmp_path / "report" / "report.html").read_text())
+    assert ["CLIPSeg", "VPT", "90.00 89.03 +0.97", "90.00 89.03 +0.97", "0.00 0.00"] in parsed.rows
+    assert ["CLIPSeg", "CoOp", "73.00 73.53 −0.53", "73.00 73.53 −0.53", "0.00 0.00"] in parsed.rows
+    assert "90.00" in parsed.marked and "73.00" not in parsed.marked
+    assert any(row[:5] == ["CoOp", "2", "73.00", "−17.00", "−24.00 to −10.00"] for row in map(trimmed, parsed.rows))
+    assert ["Kvasir", "CLIPSeg", "VPT", "4,674", "23.5 kB", "1 min 02 s", "5 min 00 s", "812 MB", "cpu"] in parsed.rows
+
+
+def trimmed(row):
+    return [row[0].removeprefix("CLIPSeg "), *row[1:]] if row else row
+
+
+def test_markdown_and_csv_say_the_same(tmp_path):
+    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 100])
+    write_entry(tmp_path, "kvasir/clipseg_coop", [70, 76])
+    write_entry(tmp_path, "kvasir/clipseg_finetune", [95, 97])
+    write_report(tmp_path)
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "| CLIPSeg | VPT | *90.00* (+0.97) | *90.00* (+0.97) | 0.00 |" in text
+    assert "| CLIPSeg | fine-tuned | **96.00** (+6.49) |" in text
+    with (tmp_path / "report" / "table3.csv").open() as file:
+        lines = {line["learner"]: line for line in csv.DictReader(file)}
+    assert lines["vpt"] == {"model": "clipseg", "learner": "vpt", "kvasir": "90.0", "mean": "90.0", "std": "0.0"}
+    with (tmp_path / "report" / "cells.csv").open() as file:
+        cells = [line for line in csv.DictReader(file) if (line["learner"], line["dataset"]) == ("vpt", "kvasir")]
+    assert cells == [
+        {
+            "table": "3",
+            "model": "clipseg",
+            "learner": "vpt",
+            "variant": "",
+            "dataset": "kvasir",
+            "value": "90.0",
+            "paper": "89.03",
+            "difference": "0.97",
+            "best": "0",
+            "best_learner": "1",
+        }
+    ]
+    assert (tmp_path / "report" / "table5.csv").read_text() == ""
+
+
+def test_names_are_escaped(tmp_path):
+    titles = {"dataset": "<script>alert(1)</script>", "model": "A & B", "learner": "VPT"}
+    write_entry(tmp_path, "kvasir/clipseg_vpt", [80], facts={"titles": titles})
+    write_report(tmp_path)
+    text = (tmp_path / "report" / "report.html").read_text()
+    assert "<script" not in text and "&lt;script&gt;" in text and "A &amp; B" in text
+
+
+def test_trials_that_were_not_tested_are_not_drawn(tmp_path):
+    untested = [trial(number, 50.0, float(number)) for number in range(3)]
+    untested = [type(t)(t.number, "FAIL", None, None, {}, t.hyperparameters) for t in untested]
+    write_entry(tmp_path, "kvasir/clipseg_vpt", [80], untested)
+    write_pictures(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
+    report = build_report(tmp_path)
+    assert not report.drawings and not report.problems
+
+
+@pytest.mark.parametrize(
+    ("damage", "place", "message"),
+    [
+        (lambda f: (f / "result.json").write_text("{"), "kvasir/clipseg_coop", "result.json is no JSON"),
+        (lambda f: (f / "result.json").write_text("[]"), "kvasir/clipseg_coop", "holds no object"),
+        (lambda f: (f / "result.json").write_bytes(b"\xff\xfe\x00"), "kvasir/clipseg_coop", "is no JSON"),
+        (lambda f: edit(f, format_version=2), "kvasir/clipseg_coop", "format version 2, this package reads 1"),
+        (lambda f: edit(f, seed=None), "kvasir/clipseg_coop", r"damaged: \$.seed: None is not of type 'integer'"),
+        (lambda f: edit(f, dataset="busi"), "kvasir/clipseg_coop", "is that of busi/clipseg_coop"),
+        (lambda f: (f / "metrics.json").unlink(), "kvasir/clipseg_coop", "metrics.json is missing"),
+        (lambda f: (f / "metrics.json").write_text('{"format_version": 1}'), "kvasir/clipseg_coop", "no 'dice'"),
+        (
+            lambda f: (f / "metrics.json").write_text('{"format_version": 1, "dice": "much"}'),
+            "kvasir/clipseg_coop",
+            "'dice' is 'much', not a number",
+        ),
+        (lambda f: (f / "cases.csv").unlink(), "kvasir/clipseg_coop/cases.csv", "there is no file cases.csv"),
+        (lambda f: (f / "cases.csv").write_text("a,b\n1,2\n"), "kvasir/clipseg_coop/cases.csv", "has no column"),
+        (lambda f: (f / "trials.csv").unlink(), "kvasir/clipseg_coop/trials.csv", "is missing"),
+        (
+            lambda f: (f / "trials.csv").write_text("number,state,validation,seconds\nx,FAIL,,\n"),
+            "kvasir/clipseg_coop/trials.csv",
+            "row 1 is damaged",
+        ),
+        (
+            lambda f: (f / "trials.csv").write_text("number,state\n1,COMPLETE,7\n"),
+            "kvasir/clipseg_coop/trials.csv",
+            "another number of cells",
+        ),
+        (
+            lambda f: (f / "predictions" / "00001.png").write_bytes(b"no picture"),
+            "kvasir/clipseg_coop/predictions/00001.png",
+            "cannot be shown",
+        ),
+        (
+            lambda f: (f.parents[1] / "pictures" / "kvasir" / "cases.json").write_text("{"),
+            "pictures/kvasir",
+            "cannot be shown",
+        ),
+        (
+            lambda f: (f.parents[1] / "embeddings" / "clipseg" / "kvasir.npz").write_bytes(b"PK"),
+            "embeddings/clipseg/kvasir.npz",
+            "cannot be read",
+        ),
+    ],
+)
+def test_what_is_damaged_is_named_and_the_rest_goes_on(tmp_path, study, damage, place, message):
+    for name in ("kvasir/clipseg_vpt", "kvasir/clipseg_coop", "pictures/kvasir", "embeddings/clipseg"):
+        shutil.copytree(study / name, tmp_path / name)
+    damage(tmp_path / "kvasir" / "clipseg_coop")
+    written = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert written.exit_code == 0, written.output
+    problems = [line for line in written.stderr.splitlines() if line.startswith(f"warning: {place}: ")]
+    assert len(problems) == 1 and re.search(message, problems[0]), written.stderr
+    parsed = Page((tmp_path / "report" / "report.html").read_text())
+    assert "Problems" in parsed.headings
+    assert any(row[:2] == ["CLIPSeg", "VPT"] for row in parsed.rows)
+
+
+def edit(folder, **changes):
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_failed_and_unfinished_entries_are_named(tmp_path):
+    write_entry(tmp_path, "kvasir/clipseg_vpt", [80])
+    (tmp_path / "kvasir" / "clipseg_coop").mkdir()
+    (tmp_path / "kvasir" / "clipseg_coop" / "failure.json").write_text('{"message": "no trial was finished."}')
+    entries = ["kvasir/clipseg_vpt", "kvasir/clipseg_coop", "kvasir/cris_coop"]
+    (tmp_path / "benchmark.json").write_text(json.dumps({"format_version": 1, "entries": entries}))
+    named = {problem.place: problem.message for problem in build_report(tmp_path).problems}
+    assert named == {
+        "kvasir/clipseg_coop": "failed: no trial was finished.",
+        "kvasir/cris_coop": "planned, but not finished.",
+        "pictures/kvasir": named["pictures/kvasir"],
+    }
+
+
+def test_nothing_there(tmp_path):
+    written = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert written.exit_code == 1 and "there are no results in" in written.stderr
+
+
+def test_metric_and_output_of_the_command(tmp_path):
+    write_entry(tmp_path / "results", "kvasir/clipseg_vpt", [80, 90])
+    write_pictures(tmp_path / "results", "kvasir", ["00001"], ["kvasir/clipseg_vpt"])
+    arguments = ["report", str(tmp_path / "results"), "--metric", "dice_original", "--output", str(tmp_path / "out")]
+    written = CliRunner().invoke(app, arguments)
+    assert written.exit_code == 0 and written.stdout.strip() == str(tmp_path / "out" / "report.html")
+    assert "| CLIPSeg | VPT | 84.00 (−5.03) |" in (tmp_path / "out" / "report.md").read_text()
+    assert not (tmp_path / "results" / "report").exists()
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "results"), "--metric", "f1"]).exit_code == 1
+
+
+def test_how_numbers_are_written():
+    assert [bytes_text(value) for value in (None, 12, 1500, 119_000, 88e6, 2.5e9)] == [
+        "–",
+        "12 B",
+        "1.5 kB",
+        "119 kB",
+        "88.0 MB",
+        "2.50 GB",
+    ]
+    assert [seconds_text(value) for value in (None, 3.21, 75, 7260)] == ["–", "3.2 s", "1 min 15 s", "2 h 01 min"]
+    assert signed_text(-0.5) == "−0.50"
