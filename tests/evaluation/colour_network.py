@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 from torch import nn
@@ -56,8 +57,11 @@ def split_all_to_test(folder):
     (folder / "splits.json").write_text(json.dumps({"train": stems[:1], "val": stems[:1], "test": stems}))
 
 
-def evaluate(folder, output_dir, image_size=8, **overrides):
-    """Run the bundle's evaluate.yaml; return the workflow, metrics.json and the rows of cases.csv."""
+def evaluate(folder, output_dir, image_size=8, watch=None, **overrides):
+    """Run the bundle's evaluate.yaml; return the workflow, metrics.json and the rows of cases.csv.
+
+    ``watch`` is called with the evaluator after each batch.
+    """
     arguments = {
         "dataset_dir": str(folder),
         "output_dir": str(output_dir),
@@ -73,6 +77,8 @@ def evaluate(folder, output_dir, image_size=8, **overrides):
     }
     workflow = ConfigWorkflow(str(CONFIG), workflow_type="infer", logging_file=False, **arguments | overrides)
     workflow.initialize()
+    if watch is not None:
+        workflow.evaluator.add_event_handler(Events.ITERATION_COMPLETED, watch)
     workflow.run()
     workflow.finalize()
     metrics = json.loads((output_dir / "metrics.json").read_text())

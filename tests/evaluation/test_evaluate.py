@@ -1,5 +1,8 @@
 """The bundles' evaluate.yaml with a network whose predictions are known."""
 
+import gc
+import weakref
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -270,3 +273,16 @@ def test_slices_are_pairs_and_volumes_the_unit(tmp_path):
     assert {row["label_pixels_original"] for row in rows} == {"24"}
     assert len({row["mask"] for row in rows}) == 6
     assert np.asarray(Image.open(tmp_path / "out" / rows[0]["mask"])).shape == (8, 12)
+
+
+def test_no_batch_stays_in_memory(five, tmp_path):
+    alive = []
+
+    def watch(evaluator):
+        gc.collect()
+        assert not [reference for reference in alive if reference() is not None]
+        tensors = [evaluator.state.output[f"{kind}{at}"] for kind in ("pred", "label") for at in ("", "_original")]
+        alive.extend(weakref.ref(tensor) for masks in tensors for tensor in masks)
+
+    evaluate(five, tmp_path / "out", class_names=["red"], batch_size=1, watch=watch)
+    assert len(alive) == 5 * 4
