@@ -151,6 +151,95 @@ def test_a_new_layout_is_one_function_and_one_line(binary_folder, monkeypatch):
     assert sum(map(len, found.values())) == 5
 
 
+def register(monkeypatch, name, **more):
+    """Register a layout that reads as `folder` does."""
+    monkeypatch.setattr(LAYOUTS, "_variants", dict(LAYOUTS._variants))
+    LAYOUTS.register(name, Layout(**{"read": LAYOUTS["folder"].read} | more))
+
+
+def by_hand(folder, cases, draw):
+    return {"train": ["case1", "case2"], "val": ["case3"], "test": [case.stem for case in cases[4:6]]}
+
+
+def test_a_layouts_own_splits_go_behind_given_ones(binary_folder, tmp_path, monkeypatch):
+    register(monkeypatch, "own", split=by_hand)
+    found = build_datalists(binary_folder, ["polyp"], layout="own", write_splits_to=tmp_path / "used.json")
+    assert [stems(samples) for samples in found.values()] == [["case1", "case2"], ["case3"], ["case4", "case5"]]
+    assert json.loads((tmp_path / "used.json").read_text())["test"] == ["case4", "case5"]
+    write_splits(binary_folder / "splits.json", ["case5"], ["case6"], ["case7"])
+    with pytest.warns(UserWarning, match="leaves out 7"):
+        assert stems(build_datalists(binary_folder, ["polyp"], layout="own")["train"]) == ["case5"]
+    given = write_splits(tmp_path / "given.json", ["case8"], ["case6"], ["case7"])
+    with pytest.warns(UserWarning, match="leaves out 7"):
+        assert stems(build_datalists(binary_folder, ["polyp"], layout="own", splits_file=given)["train"]) == ["case8"]
+
+
+def test_a_layouts_group_holds_unless_another_is_given(tmp_path, save, monkeypatch):
+    for number in range(9):
+        for folder in ("images", "masks"):
+            save(tmp_path / folder / f"p{number // 3}_{'xyz'[number % 3]}.png", np.zeros((2, 2), np.uint8))
+    register(monkeypatch, "own", group_pattern="^(p[0-9])", split=lambda folder, cases, draw: draw(stems_of(cases)))
+    found = build_datalists(tmp_path, ["polyp"], layout="own")
+    assert [len({sample["group"] for sample in samples}) for samples in found.values()] == [1, 1, 1]
+    assert {sample["group"] for samples in found.values() for sample in samples} == {"p0", "p1", "p2"}
+    other = build_datalists(tmp_path, ["polyp"], layout="own", group_pattern="([xyz])$")
+    assert [len({sample["group"] for sample in samples}) for samples in other.values()] == [1, 1, 1]
+    assert {sample["group"] for samples in other.values() for sample in samples} == {"x", "y", "z"}
+
+
+def stems_of(cases):
+    return [case.stem for case in cases]
+
+
+def test_a_layouts_splits_that_overlap_are_warned_of_and_two_cases_of_one_stem_refused(binary_folder, monkeypatch):
+    register(monkeypatch, "own", split=lambda folder, cases, draw: dict.fromkeys(("train", "val", "test"), ["case1"]))
+    with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: case1"):
+        build_datalists(binary_folder, ["polyp"], layout="own")
+    register(monkeypatch, "twice", read=lambda *arguments: LAYOUTS["folder"].read(*arguments) * 2)
+    with pytest.raises(ValueError, match="has several images with the stem case0, .*keep one of each"):
+        build_datalists(binary_folder, ["polyp"], layout="twice")
+
+
+def test_neutral_text_replaces_texts_and_leaves_classes(volume_folder):
+    plain = build_datalists(volume_folder, ["a", "b"])
+    neutral = build_datalists(volume_folder, ["a", "b"], neutral_text="tumor")
+    assert {sample["class_name"] for sample in neutral["train"]} == {"a", "b"}
+    assert neutral == {name: [sample | {"text": "tumor"} for sample in samples] for name, samples in plain.items()}
+    assert {sample["text"] for sample in build_datalists(volume_folder, ["a", "b"], neutral_text="")["val"]} == {""}
+
+
+def with_texts(folder, coding, axis):
+    cases = LAYOUTS["folder"].read(folder, coding, axis)
+    for number, case in enumerate(cases):
+        case.samples[0]["texts"] = {"p0": "", "p1": f"text {number}", "p2": ["one", "two", "three"]}
+    return cases
+
+
+def test_text_source_chooses_among_published_texts(binary_folder, monkeypatch):
+    register(monkeypatch, "published", read=with_texts)
+
+    def texts(**arguments):
+        found = build_datalists(binary_folder, ["polyp"], layout="published", **arguments)
+        samples = sorted((sample for samples in found.values() for sample in samples), key=lambda item: item["image"])
+        assert all("texts" not in sample and sample["class_name"] == "polyp" for sample in samples)
+        return [sample["text"] for sample in samples]
+
+    assert set(texts()) == {"polyp"}
+    assert texts(text_source="p1") == [f"text {number}" for number in range(10)]
+    assert set(texts(text_source="p0")) == {""}
+    assert set(texts(text_source="p2")) == {"one", "two", "three"}
+    assert texts(text_source="p2") == texts(text_source="p2")
+    assert set(texts(text_source="p2", neutral_text="thing")) == {"thing"}
+    with pytest.raises(ValueError, match=r"text_source 'p3' needs published texts, which the layout 'published' does"):
+        texts(text_source="p3")
+
+
+@pytest.mark.parametrize("source", ["p10", "p", "class", "", None])
+def test_unknown_text_source_is_refused(binary_folder, source):
+    with pytest.raises(ValueError, match="text_source must be one of class_name, p0, .*p9, not"):
+        build_datalists(binary_folder, ["polyp"], text_source=source)
+
+
 def test_inference_takes_a_file_a_folder_or_its_images(binary_folder):
     expected = [{"image": str(path)} for path in sorted((binary_folder / "images").iterdir())]
     assert build_inference_datalist(binary_folder) == expected

@@ -40,6 +40,47 @@ def test_known_draw():
     }
 
 
+SIZES = st.tuples(*[st.integers(0, 40)] * 3).filter(any)
+
+
+@given(SIZES)
+def test_published_sizes_come_out_exactly(sizes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        splits = draw_splits([f"case{number}" for number in range(sum(sizes))], sizes=sizes)
+    assert tuple(map(len, splits.values())) == sizes
+
+
+@given(STEMS, SIZES)
+def test_shares_hold_every_image_once_and_give_each_its_part(stems, shares):
+    splits = draw_splits(stems, shares=shares)
+    assert sorted(sum(splits.values(), [])) == sorted(stems)
+    wanted = [share > 0 for share in shares]
+    if len(stems) >= sum(wanted):
+        assert [bool(part) for part in splits.values()] == wanted
+        for part, share in zip(splits.values(), shares, strict=True):
+            assert abs(len(part) - len(stems) * share / sum(shares)) <= 2
+    else:
+        assert splits["train"] == sorted(stems)
+
+
+def test_another_number_than_the_published_is_warned_of_and_shared_out():
+    stems = [f"p{number // 2}_{number}" for number in range(20)]
+    with pytest.warns(UserWarning, match="there are 20 images to draw .* sizes 800/100/100 take 1000; .*: 16/2/2"):
+        splits = draw_splits(stems, sizes=(800, 100, 100))
+    assert [len(part) for part in splits.values()] == [16, 2, 2]
+    with pytest.warns(UserWarning, match="there are 10 groups to draw .* sizes 400/50/50 take 500; .*: 8/1/1"):
+        splits = draw_splits(stems, group_by(r"^(p\d+)_"), sizes=(400, 50, 50))
+    assert [len(part) for part in splits.values()] == [16, 2, 2]
+
+
+def test_shares_are_drawn_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        splits = draw_splits([f"case{number}" for number in range(20)], shares=(9, 1, 0))
+    assert [len(part) for part in splits.values()] == [18, 2, 0]
+
+
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 99)), unique=True, max_size=60))
 def test_groups_are_never_divided(pairs):
     stems = [f"p{patient}_{image}" for patient, image in pairs]

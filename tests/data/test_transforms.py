@@ -165,6 +165,19 @@ def test_nothing_happens_with_probability_0():
     assert torch.equal(result["label"], original["label"])
 
 
+def test_ignored_pixels_stay_what_they_are_and_move_with_the_mask():
+    original = sample_of()
+    original["label"][:, 20:, 24:] = 255
+    ignored = original | {"label": (original["label"] == 255).float()}
+    for seed in range(10):
+        label, moved = (
+            Augmentd(prob=1.0, rotate=30).set_random_state(seed)(sample)["label"] for sample in (original, ignored)
+        )
+        assert set(label.unique().tolist()) == {0, 1, 255}
+        assert not torch.equal(label, original["label"])
+        assert torch.equal((label == 255).float(), moved)
+
+
 def test_ranges_kinds_and_meta_are_kept():
     transform = Augmentd(prob=1.0, brightness=0.5, contrast=0.5).set_random_state(0)
     original = sample_of()
