@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ class ImageFeatures(NamedTuple):
     grid: tuple[int, int]
 
 
-def load_clipseg(pretrained: str) -> BaseModel:
+def load_clipseg(pretrained: str | Path) -> BaseModel:
     """Load a CLIPSeg base model.
 
     Args:
@@ -38,9 +39,9 @@ def load_clipseg(pretrained: str) -> BaseModel:
         ConnectionError: when the hub cannot deliver the model.
         ValueError: when the folder holds another kind of model, or weights are missing.
     """
-    model, tokenizer = from_folder_or_hub(pretrained, _load)
+    model, tokenizer = from_folder_or_hub(str(pretrained), _load)
     image_size = model.clip.vision_model.embeddings.image_size
-    return BaseModel(pretrained, model, tokenizer, image_size, fingerprint(model))
+    return BaseModel(str(pretrained), model, tokenizer, image_size, fingerprint(model))
 
 
 def _load(pretrained: str, local_files_only: bool) -> tuple[CLIPSegForImageSegmentation, CLIPTokenizer]:

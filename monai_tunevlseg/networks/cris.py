@@ -26,7 +26,7 @@ UPSAMPLER_CHANNELS = 64  # TuneVLSeg reduces CRIS's 512 channels to so many
 Maps = tuple[Tensor, Tensor, Tensor]  # C3, C4 and C5
 
 
-def load_cris(pretrained: str) -> BaseModel:
+def load_cris(pretrained: str | Path) -> BaseModel:
     """Load a CRIS base model.
 
     Args:
@@ -38,8 +38,8 @@ def load_cris(pretrained: str) -> BaseModel:
         ConnectionError: when the hub cannot deliver the model.
         ValueError: when the folder holds another kind of model, or weights do not fit.
     """
-    model, tokenizer = from_folder_or_hub(pretrained, _load)
-    return BaseModel(pretrained, model, tokenizer, model.config.image_size, fingerprint(model))
+    model, tokenizer = from_folder_or_hub(str(pretrained), _load)
+    return BaseModel(str(pretrained), model, tokenizer, model.config.image_size, fingerprint(model))
 
 
 def _load(pretrained: str, local_files_only: bool) -> tuple[CRIS, CLIPTokenizer]:

@@ -62,6 +62,7 @@ def change_weights(folder: Path, change) -> None:
 def test_a_folder_is_loaded_without_the_network(folder, no_network):
     base = load_clipseg(str(folder))
     assert base.name == str(folder)
+    assert load_clipseg(folder).name == str(folder), "a checkpoint holds the name, and JSON no path"
     assert base.image_size == 32
     assert base.tokenizer("polyp")["input_ids"][0] == base.tokenizer.bos_token_id
     assert {parameter.dtype for parameter in base.model.parameters()} == {torch.float32}
