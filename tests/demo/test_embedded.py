@@ -43,6 +43,10 @@ def embedded(request):
     return Embedded(request.param, base, trainee.eval())
 
 
+def test_every_model_that_can_be_trained_is_embedded():
+    assert set(EMBEDDED) == set(TRAINEES)
+
+
 def test_weights_follow_text_on_held_out_scenes(embedded):
     assert evaluate(embedded.trainee, count=40) >= LEAST_DICE[embedded.name]
 
