@@ -85,7 +85,8 @@ def draw_splits(
     groups = sorted(members, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     counted = {group: sum(weights[stem] for stem in members[group]) if weights else 1 for group in groups}
     total = sum(counted.values())
-    counts = _allot(total, sizes or shares or DEFAULT_SHARES)
+    wanted = sizes or shares or DEFAULT_SHARES
+    counts = _allot(total, wanted) if len(groups) >= sum(share > 0 for share in wanted) else (total, 0, 0)
     if sizes and total != sum(sizes):
         things = "samples" if weights else "groups" if group_of else "images"
         warnings.warn(

@@ -1,13 +1,20 @@
-"""The layout `folder`: `images/` and `masks/` with the same stems, in any mixture of supported forms."""
+"""The layout `folder`: `images/` and `masks/` with the same stems, in any mixture of supported forms.
+
+Masks of classes that overlap lie in a folder for each class instead, `masks/CLASS/`. A `dataset.json` may say what
+label maps mean (see `layouts.description`).
+"""
 
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, shorten
+from monai_tunevlseg.data.layouts.class_folders import class_folders, read_class_folders
+from monai_tunevlseg.data.layouts.description import Description, read_description
 from monai_tunevlseg.data.layouts.files import by_stem, match
 from monai_tunevlseg.data.problems import finish, map_files
 from monai_tunevlseg.data.reading import (
@@ -27,9 +34,10 @@ __all__ = ["read_folder"]
 def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
     """List the cases of a folder with `images/` and `masks/`.
 
-    A picture with one class gives one sample, also where its mask is empty; with several classes one for each that is
-    present. A volume gives one for each class and slice in which the class is present; other slices are left out.
-    Masks of one class are only measured here and read when they are loaded; label maps and volumes are read once.
+    A picture with one class gives one sample, also where its mask is empty; with several classes, or a `dataset.json`,
+    one for each that is present. A volume gives one for each class and slice in which the class is present; other
+    slices are left out. Masks of one class are only measured here and read when they are loaded; label maps and
+    volumes are read once.
 
     Args:
         dataset_dir: the folder.
@@ -43,6 +51,15 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
         FileNotFoundError: when a folder is missing.
         ValueError: when images and masks do not belong together or a file cannot be read; the message names them.
     """
+    if class_folders(dataset_dir / "masks"):
+        return read_class_folders(dataset_dir, coding, partial(_samples, slice_axis=slice_axis))
+    description = read_description(dataset_dir)
+    ignored = (
+        {} if description is None or description.ignore_value is None else {"ignore_value": description.ignore_value}
+    )
+    if coding.label_values is not None:
+        description = None  # what the user says goes first
+    chosen = coding if description is None else description.coding_of(coding)
     images, strange_images = by_stem(dataset_dir / "images")
     masks, strange_masks = by_stem(dataset_dir / "masks")
     problems = strange_images + strange_masks
@@ -51,7 +68,8 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
     stems, unmatched = match(dataset_dir, images, {stem: [mask] for stem, mask in masks.items()})
 
     def read(stem: str) -> Case:
-        return Case(stem, _samples(images[stem], masks[stem], coding, slice_axis))
+        samples = _samples(images[stem], masks[stem], chosen, slice_axis, description)
+        return Case(stem, [sample | ignored for sample in samples])
 
     cases, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem]])
     _warn_of_geometry({stem: (images[stem], masks[stem]) for stem in stems})
@@ -61,18 +79,22 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
 LAYOUTS.register("folder", Layout(read_folder))
 
 
-def _samples(image: Path, mask: Path, coding: MaskCoding, slice_axis: int) -> list[Sample]:
+def _samples(
+    image: Path, mask: Path, coding: MaskCoding, slice_axis: int, description: Description | None = None
+) -> list[Sample]:
     if is_nifti(image) and len(read_shape(image)) == 3:
-        return _slice_samples(image, mask, coding, slice_axis)
-    if len(coding.class_names) == 1:
+        return _slice_samples(image, mask, coding, slice_axis, description)
+    if len(coding.class_names) == 1 and description is None:
         return [coding.sample(image, mask, coding.class_names[0])]
     present = set(distinct_values(labels(read_stored_mask(mask), mask)).tolist())
-    _check_label_values(mask, present, coding)
+    _check_label_values(mask, present, coding, description)
     return [coding.sample(image, mask, name) for name, value in coding.values.items() if value in present]
 
 
-def _slice_samples(image: Path, mask: Path, coding: MaskCoding, slice_axis: int) -> list[Sample]:
-    areas = _class_areas(mask, coding)
+def _slice_samples(
+    image: Path, mask: Path, coding: MaskCoding, slice_axis: int, description: Description | None
+) -> list[Sample]:
+    areas = _class_areas(mask, coding, description)
     others = tuple(axis for axis in range(3) if axis != slice_axis)
     shown = {name: np.any(area, axis=others).tolist() for name, area in areas.items()}
     return [
@@ -83,18 +105,25 @@ def _slice_samples(image: Path, mask: Path, coding: MaskCoding, slice_axis: int)
     ]
 
 
-def _class_areas(mask: Path, coding: MaskCoding) -> dict[str, np.ndarray]:
+def _class_areas(mask: Path, coding: MaskCoding, description: Description | None) -> dict[str, np.ndarray]:
     """Read a mask once and tell where each class is."""
     stored = read_stored_mask(mask)
     if coding.binary:
         return {coding.class_names[0]: foreground(stored, mask, mask_threshold=coding.mask_threshold)}
     values = labels(stored, mask)
-    _check_label_values(mask, set(distinct_values(values).tolist()), coding)
+    _check_label_values(mask, set(distinct_values(values).tolist()), coding, description)
     return {name: values == value for name, value in coding.values.items()}
 
 
-def _check_label_values(mask: Path, present: set[int], coding: MaskCoding) -> None:
+def _check_label_values(mask: Path, present: set[int], coding: MaskCoding, description: Description | None) -> None:
     """Refuse values without a class, unless `label_values` chose some of them on purpose."""
+    if description is not None:
+        unknown = sorted(present - {0, description.ignore_value, *range(1, len(description.class_names) + 1)})
+        if unknown:
+            raise ValueError(
+                f"{mask} holds the label values {shorten(unknown)}, of which {description.path} knows none."
+            )
+        return
     unknown = sorted(present - {0, *filter(None, coding.values.values())})
     if unknown and coding.label_values is None:
         raise ValueError(

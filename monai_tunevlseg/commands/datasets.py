@@ -1,0 +1,212 @@
+"""``tunevlseg datasets``: which datasets there are, whether a copy of one is in order, and its uniform form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from monai_tunevlseg.data.checking import Report
+    from monai_tunevlseg.data.problems import Problem
+
+__all__ = ["app"]
+
+MOST = 10
+"""Problems of a kind that are printed."""
+
+app = typer.Typer(help="List the datasets, check a copy of one, or export it in the uniform folder form.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Dataset, or the layout folder or annotations.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Its folder.")]
+ClassNames = Annotated[
+    list[str] | None, typer.Option("--class-name", help="Once for each class; all classes of a public dataset.")
+]
+SplitsFile = Annotated[Path | None, typer.Option(help="JSON of the splits; else as training finds them.")]
+LabelValues = Annotated[
+    list[str] | None, typer.Option("--label-value", metavar="CLASS=VALUE", help="Once for each class.")
+]
+MaskThreshold = Annotated[float | None, typer.Option(help="From which value on binary masks are foreground.")]
+SliceAxis = Annotated[int, typer.Option(help="Axis along which volumes are cut.")]
+GroupPattern = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
+NeutralText = Annotated[str | None, typer.Option(help="Text that replaces all texts.")]
+
+
+@app.callback(invoke_without_command=True)
+def list_datasets(context: typer.Context) -> None:
+    """List the datasets, check a copy of one, or export it in the uniform folder form.
+
+    Without a command: the datasets, with their classes, sizes in the paper's Table 1 (pairs of an image and a class of
+    train, val and test), terms, and where to ask for them.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from monai_tunevlseg.data import LAYOUTS
+
+    table = Table(
+        "name", "dataset", "classes", "images", "organ", "train/val/test", "terms and source", show_lines=True
+    )
+    public = {name: LAYOUTS[name].facts for name in LAYOUTS}
+    for name, facts in public.items():
+        if facts is not None:
+            sizes = "/".join(str(size) if size else "-" for size in facts.sizes)
+            terms = f"{facts.licence}\n{facts.source}"
+            table.add_row(name, facts.title, ", ".join(facts.class_names), facts.modality, facts.organ, sizes, terms)
+    console = Console()
+    console.print(table)
+    general = ", ".join(name for name, facts in public.items() if facts is None)
+    console.print(f"For any dataset: the layouts {general}.", highlight=False)
+
+
+@app.command()
+def check(
+    name: Name,
+    dataset_dir: Folder,
+    class_name: ClassNames = None,
+    splits_file: SplitsFile = None,
+    label_value: LabelValues = None,
+    mask_threshold: MaskThreshold = None,
+    slice_axis: SliceAxis = 2,
+    group_pattern: GroupPattern = None,
+    neutral_text: NeutralText = None,
+    text_source: Annotated[str, typer.Option(help="class_name, or p0 to p9 of the layout annotations.")] = "class_name",
+    near: Annotated[
+        int, typer.Option(help="Images of two splits are near-duplicates up to so many of 256 different bits.")
+    ] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Open every file, count, compare with the paper's Table 1, and report all that is wrong.
+
+    The exit code is 1 when something is wrong; warnings are things to know.
+    """
+    from rich.console import Console
+
+    from monai_tunevlseg.data.checking import check_dataset
+    from monai_tunevlseg.data.request import Request
+
+    try:
+        request = Request(
+            layout=name,
+            dataset_dir=dataset_dir,
+            class_names=class_name,
+            splits_file=splits_file,
+            slice_axis=slice_axis,
+            label_values=_parse_values(label_value),
+            mask_threshold=mask_threshold,
+            group_pattern=group_pattern,
+            neutral_text=neutral_text,
+            text_source=text_source,
+        )
+        with _progress("opening") as (started, advanced):
+            report = check_dataset(request, near, started, advanced)
+    except (OSError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        _print(report, Console(highlight=False))
+    if report.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    name: Name,
+    dataset_dir: Folder,
+    output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; nothing is ever overwritten.")],
+    class_name: ClassNames = None,
+    splits_file: SplitsFile = None,
+    label_value: LabelValues = None,
+    mask_threshold: MaskThreshold = None,
+    slice_axis: SliceAxis = 2,
+    group_pattern: GroupPattern = None,
+) -> None:
+    """Write a dataset as images/, masks/ and splits.json, which the layout folder reads to the same samples."""
+    from monai_tunevlseg.data.exporting import export_dataset
+    from monai_tunevlseg.data.request import Request
+
+    try:
+        request = Request(
+            layout=name,
+            dataset_dir=dataset_dir,
+            class_names=class_name,
+            splits_file=splits_file,
+            slice_axis=slice_axis,
+            label_values=_parse_values(label_value),
+            mask_threshold=mask_threshold,
+            group_pattern=group_pattern,
+        )
+        with _progress("writing") as (started, advanced):
+            written = export_dataset(request, output_dir, started, advanced)
+    except (OSError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{written.images} images, {written.pairs} pairs, {written.form}: {written.folder}")
+    typer.echo(f"layout: folder\nclass_names: {json.dumps(list(written.class_names))}")
+
+
+@contextmanager
+def _progress(doing: str) -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
+    """Show a progress bar on stderr; give what tells it the total, and what moves it on."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("listing", total=None)
+        yield (
+            lambda images: progress.update(task, description=doing, total=images),
+            lambda: progress.advance(task),
+        )
+
+
+def _parse_values(pairs: list[str] | None) -> dict[str, int] | None:
+    if not pairs:
+        return None
+    values = {}
+    for pair in pairs:
+        name, _, value = pair.rpartition("=")
+        if not name or not value.lstrip("-").isdigit():
+            raise ValueError(f"--label-value {pair!r} must be CLASS=VALUE, such as 'left atrium cavity=3'.")
+        values[name] = int(value)
+    return values
+
+
+def _print(report: Report, console: Console) -> None:
+    from rich.table import Table
+
+    table = Table("split", "images", "pairs", "empty masks", "classes", title=f"{report.layout}: {report.dataset_dir}")
+    if report.table_1:
+        table.add_column("pairs in Table 1", justify="right")
+    for split, content in report.splits.items():
+        classes = ", ".join(f"{name} {count}" for name, count in content.classes.items())
+        published = dict(zip(("train", "val", "test"), report.table_1 or (), strict=False)).get(split)
+        row = [split, str(content.images), str(content.pairs), str(content.empty), classes]
+        table.add_row(*row, *([str(published) if published else "-"] if report.table_1 else []))
+    console.print(table)
+    for title, problems in (("wrong", report.errors), ("warning", report.warnings)):
+        _print_problems(title, problems, console)
+    what = f"{len(report.errors)} things are wrong" if report.errors else "nothing is wrong"
+    console.print(f"{report.files} files opened, {what}, {len(report.warnings)} warnings.")
+
+
+def _print_problems(title: str, problems: Sequence[Problem], console: Console) -> None:
+    """Print up to `MOST` of each kind; --json has all."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem)
+    for kind, found in kinds.items():
+        for problem in found[:MOST]:
+            console.print(f"{title} ({kind}): {problem.message}", markup=False, soft_wrap=True)
+        if len(found) > MOST:
+            console.print(f"{title} ({kind}): ... and {len(found) - MOST} more; --json lists all", markup=False)

@@ -1,0 +1,267 @@
+"""Checking a dataset's folder: everything that is wrong with it, and everything that a reader of results must know.
+
+What is wrong: files that are missing, unreadable, unknown or of the wrong size or coding; splits that are empty or
+share an image, the bytes of an image or a patient; sizes other than those of the paper's Table 1, unless the folder
+holds less than nine tenths of it, which is a part of the dataset on purpose. Only warned of, since some datasets are
+meant so or eyes must decide: pictures of two splits that nearly look the same, empty masks, texts that give the answer
+away, parts of a dataset, and splits of the user's own that have other sizes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, MaskCoding, Sample, Splits, shorten
+from monai_tunevlseg.data.datalists import choose_text, find_splits
+from monai_tunevlseg.data.inspection import HASH_BITS, Inspection, inspect_image
+from monai_tunevlseg.data.masks import mask_paths
+from monai_tunevlseg.data.overlap import find_near_duplicates, find_overlap
+from monai_tunevlseg.data.problems import DatasetError, Problem
+from monai_tunevlseg.data.request import Request
+from monai_tunevlseg.data.splits import OverlapWarning, group_by
+from monai_tunevlseg.data.telltales import find_telltales
+
+__all__ = ["NEAR", "Report", "SplitReport", "check_dataset"]
+
+NEAR = 10
+"""Of `HASH_BITS` bits: copies saved as JPEG or at half the size differ in up to 6, different images in 48 or more."""
+PART = 0.9
+"""With a smaller share of Table 1's pairs, a folder is a part of the dataset."""
+Numbers = dict[str, list[int]]
+
+
+@dataclass
+class SplitReport:
+    """What a split holds: images with a sample, (image, class) pairs, those with an empty mask, and pairs by class."""
+
+    images: int
+    pairs: int
+    empty: int
+    classes: dict[str, int]
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Args:
+        layout: which dataset.
+        dataset_dir: its folder.
+        class_names: the classes that were asked for.
+        splits: what each split holds; where no splits can be told, "all".
+        table_1: the pairs of train, val and test in the paper's Table 1; None where it does not apply.
+        files: how many files of images and masks were opened.
+        errors: what is wrong.
+        warnings: what one should know.
+    """
+
+    layout: str
+    dataset_dir: str
+    class_names: tuple[str, ...]
+    splits: dict[str, SplitReport] = field(default_factory=dict)
+    table_1: tuple[int, int, int] | None = None
+    files: int = 0
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON, with `ok` for whether nothing is wrong."""
+        return {"ok": not self.errors, **asdict(self)}
+
+
+def check_dataset(
+    request: Request,
+    near: int = NEAR,
+    started: Callable[[int], None] = lambda images: None,
+    advanced: Callable[[], None] = lambda: None,
+) -> Report:
+    """Read a dataset as training does, open every file on all cores, and report all that is wrong.
+
+    Images that show none of the classes are not opened.
+
+    Args:
+        request: which dataset, read how.
+        near: images of two splits whose perceptual hashes differ in no more than so many of 256 bits are reported.
+        started: is told the number of images before they are opened.
+        advanced: is called after each of them.
+
+    Raises:
+        ValueError: when an argument is wrong; what is wrong with the folder is in the report.
+    """
+    if not 0 <= near <= HASH_BITS:
+        raise ValueError(f"near must be in 0..{HASH_BITS} bits, not {near}.")
+    coding = request.coding()
+    report = Report(request.layout, str(request.folder), tuple(coding.class_names))
+    cases, splits = _read(request, coding, report)
+    samples, numbers = _number(cases, splits)
+    _choose_texts(samples, request, report)
+    images: dict[str, list[int]] = {}
+    for number, sample in enumerate(samples):
+        images.setdefault(sample["image"], []).append(number)
+    started(len(images))
+    inspections = _inspect(samples, images, advanced)
+    empty = _gather(inspections, images, len(samples), report)
+    _count(samples, numbers, empty, report)
+    _compare_with_table(request, sum(len(case.samples) for case in cases), report)
+    datalists = {name: [samples[number] for number in numbers[name]] for name in numbers}
+    hashes = {inspection.image: inspection.bits for inspection in inspections if inspection.bits is not None}
+    report.errors += find_overlap(datalists)
+    report.warnings += find_near_duplicates(datalists, hashes, near)
+    report.warnings += find_telltales([sample["text"] for sample in samples], empty, [s["image"] for s in samples])
+    return report
+
+
+def _read(request: Request, coding: MaskCoding, report: Report) -> tuple[list[Case], Splits]:
+    """Read the cases and splits that can be read; what cannot goes to the report, and so do warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cases = _read_cases(request, coding, report)
+        splits = _read_splits(request, cases, report) if cases else {}
+    # overlap is found again, and is an error here
+    notices = [warning for warning in caught if not issubclass(warning.category, OverlapWarning)]
+    report.warnings += [Problem("notice", str(warning.message)) for warning in notices]
+    return cases, splits
+
+
+def _read_cases(request: Request, coding: MaskCoding, report: Report) -> list[Case]:
+    if not request.folder.is_dir():
+        report.errors.append(Problem("missing", f"dataset_dir {request.folder} is no folder.", (str(request.folder),)))
+        return []
+    try:
+        return LAYOUTS[request.layout].read(request.folder, coding, request.slice_axis)
+    except DatasetError as error:
+        report.errors += error.problems
+        return error.cases
+    except (OSError, ValueError) as error:
+        kind = "missing" if isinstance(error, FileNotFoundError) else "layout"
+        report.errors.append(Problem(kind, str(error), (str(request.folder),)))
+        return []
+
+
+def _read_splits(request: Request, cases: Sequence[Case], report: Report) -> Splits:
+    """Find the splits, and note the group of each sample."""
+    layout = LAYOUTS[request.layout]
+    pattern = request.group_pattern or layout.group_pattern
+    try:
+        group_of = group_by(pattern) if pattern else None
+        tolerant = bool(report.errors)
+        splits = find_splits(request.folder, cases, layout, request.splits_file, group_of, tolerant)
+        if group_of is not None:
+            for case in cases:
+                for sample in case.samples:
+                    sample["group"] = group_of(case.stem)
+    except (OSError, ValueError) as error:
+        report.errors.append(Problem("splits", str(error), (str(request.splits_file or request.folder),)))
+        return {}
+    return splits
+
+
+def _number(cases: Sequence[Case], splits: Splits) -> tuple[list[Sample], Numbers]:
+    """List the samples of all splits, and the numbers of each split's."""
+    of_stem = {case.stem: case.samples for case in cases}
+    samples: list[Sample] = []
+    numbers: Numbers = {}
+    for name, stems in (splits or {"all": list(of_stem)}).items():
+        listed = [sample for stem in stems for sample in of_stem[stem]]
+        numbers[name] = list(range(len(samples), len(samples) + len(listed)))
+        samples += listed
+    return samples, numbers
+
+
+def _choose_texts(samples: Sequence[Sample], request: Request, report: Report) -> None:
+    for sample in samples:
+        try:
+            sample["text"] = choose_text(sample, request.neutral_text, request.text_source, request.layout)
+        except ValueError as error:
+            report.errors.append(Problem("text", str(error), (sample["image"],)))
+            return
+
+
+def _inspect(
+    samples: Sequence[Sample], images: Mapping[str, Sequence[int]], advanced: Callable[[], None]
+) -> list[Inspection]:
+    def inspect(image: str) -> Inspection:
+        inspection = inspect_image(Path(image), [samples[number] for number in images[image]])
+        advanced()
+        return inspection
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(inspect, images))
+
+
+def _gather(
+    inspections: Sequence[Inspection], images: Mapping[str, Sequence[int]], total: int, report: Report
+) -> list[bool | None]:
+    """Report what was wrong with the files, and tell for each sample whether its mask is empty."""
+    empty: list[bool | None] = [None] * total
+    for inspection in inspections:
+        report.errors += inspection.problems
+        for number, is_empty in zip(images[inspection.image], inspection.empty, strict=True):
+            empty[number] = is_empty
+    return empty
+
+
+def _count(samples: Sequence[Sample], numbers: Numbers, empty: Sequence[bool | None], report: Report) -> None:
+    """Count what each split holds, and note empty splits and masks."""
+    for split, members in numbers.items():
+        counts = Counter(samples[number]["class_name"] for number in members)
+        report.splits[split] = SplitReport(
+            images=len({samples[number]["image"] for number in members}),
+            pairs=len(members),
+            empty=sum(bool(empty[number]) for number in members),
+            classes={name: counts[name] for name in dict.fromkeys((*report.class_names, *counts)) if counts[name]},
+        )
+        if not members:
+            message = f"the split {split!r} has no pairs: it lists no image, or none of its images shows a class."
+            report.errors.append(Problem("splits", message))
+    masks = {str(path) for sample in samples for path in mask_paths(sample)}
+    report.files = len(masks | {sample["image"] for sample in samples})
+    nothing = [sample for sample, is_empty in zip(samples, empty, strict=True) if is_empty]
+    if nothing:
+        files = [str(path) for sample in nothing for path in mask_paths(sample)]
+        message = (
+            f"{len(nothing)} of {len(samples)} pairs have an empty mask: {shorten(Path(file).name for file in files)}; "
+            "an empty prediction scores 100 on them, so read the results of pairs with foreground beside those of all."
+        )
+        report.warnings.append(Problem("empty mask", message, tuple(files)))
+
+
+def _compare_with_table(request: Request, total: int, report: Report) -> None:
+    """Compare with Table 1; `total` counts the pairs, also those in no split."""
+    facts = LAYOUTS[request.layout].facts
+    if facts is None or set(report.class_names) != set(facts.class_names):
+        return
+    report.table_1 = facts.sizes
+    whole = sum(facts.sizes)
+    if total < PART * whole:
+        message = f"these are {total} of the {whole} pairs of {facts.title} in the paper's Table 1: a part of it."
+        report.warnings.append(Problem("count", message))
+    elif total != whole:
+        message = f"these are {total} pairs where {facts.title} has {whole} in the paper's Table 1; unpack it again."
+        report.errors.append(Problem("count", message))
+    else:
+        _compare_splits(request, facts.sizes, report)
+
+
+def _compare_splits(request: Request, sizes: tuple[int, int, int], report: Report) -> None:
+    found = {name: split.pairs for name, split in report.splits.items()}
+    if found.keys() != set(SPLIT_NAMES):
+        return
+    if not sizes[1]:  # the paper divides nothing off the owner's train part
+        found |= {"train": found["train"] + found["val"], "val": 0}
+    if tuple(found[name] for name in SPLIT_NAMES) == sizes:
+        return
+    message = (
+        f"the splits hold {'/'.join(str(found[name]) for name in SPLIT_NAMES)} pairs where the paper's Table 1 has "
+        f"{'/'.join(map(str, sizes))}"
+    )
+    if request.splits_file is not None or (request.folder / "splits.json").exists():
+        report.warnings.append(Problem("count", f"{message}: results on them are not those of its splits."))
+    else:
+        report.errors.append(Problem("count", f"{message}; unpack the dataset again."))

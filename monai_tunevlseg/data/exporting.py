@@ -1,0 +1,206 @@
+"""Writing a dataset in the uniform form that the layout `folder` reads to the same samples.
+
+Images are copied as they are, but for MetaImages, which become NIfTI. Masks become one of three forms, PNG for pictures
+and NIfTI for volumes:
+
+- one class: 0/255, in `masks/`;
+- several classes that one file per image codes, or one class with ignored pixels: label maps in `masks/`, 1 for the
+  first class and so on, 255 for ignored pixels, and a `dataset.json` that says so;
+- several classes with masks of their own, which may overlap or be empty: 0/255, in a folder `masks/CLASS/` for each.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Sample, Splits, shorten
+from monai_tunevlseg.data.datalists import find_splits
+from monai_tunevlseg.data.layouts.description import write_description
+from monai_tunevlseg.data.masks import IGNORED, read_label
+from monai_tunevlseg.data.metaimages import META_SUFFIX
+from monai_tunevlseg.data.problems import DatasetError, map_files
+from monai_tunevlseg.data.reading import is_nifti, suffix_of
+from monai_tunevlseg.data.request import Request
+from monai_tunevlseg.data.splits import group_by, write_splits
+from monai_tunevlseg.data.volumes import open_nifti
+
+__all__ = ["Export", "export_dataset"]
+
+BINARY, LABELS, FOLDERS = "binary masks", "label maps", "a folder of binary masks for each class"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Args:
+        folder: where.
+        form: of the masks.
+        class_names: what the layout `folder` must be told.
+        images: how many.
+        pairs: how many (image, class) pairs.
+    """
+
+    folder: Path
+    form: str
+    class_names: tuple[str, ...]
+    images: int
+    pairs: int
+
+
+def export_dataset(
+    request: Request,
+    output_dir: Path,
+    started: Callable[[int], None] = lambda images: None,
+    advanced: Callable[[], None] = lambda: None,
+) -> Export:
+    """Write a dataset in the uniform form; images that show none of the classes are left out.
+
+    Args:
+        request: which dataset, read how; texts are not written, since in the uniform form they are the class names.
+        output_dir: the folder to write, which must not exist or be empty. It is there whole or not at all.
+        started: is told the number of images before they are written.
+        advanced: is called after each of them.
+
+    Raises:
+        FileExistsError: when there is something at `output_dir`.
+        FileNotFoundError: when the dataset is not there.
+        ValueError: when something is wrong with the dataset, as `build_datalists` says, or it cannot be written in
+            this form.
+    """
+    output = output_dir.expanduser().absolute()
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise FileExistsError(f"{output} exists; nothing is ever overwritten, choose another folder.")
+    cases, splits = _read(request)
+    form, class_names = _choose_form(cases, request.coding().class_names)
+    names = _file_names(cases)
+    started(len(cases))
+    with _whole_folder(output) as unfinished:
+        _write_cases(cases, names, form, class_names, unfinished, advanced)
+        if form == LABELS:
+            ignored = any("ignore_value" in sample for case in cases for sample in case.samples)
+            write_description(unfinished, class_names, IGNORED if ignored else None)
+        kept = {name: [names[stem] for stem in stems if stem in names] for name, stems in splits.items()}
+        write_splits(unfinished / "splits.json", kept)
+    return Export(output, form, class_names, len(cases), sum(len(case.samples) for case in cases))
+
+
+def _read(request: Request) -> tuple[list[Case], Splits]:
+    layout = LAYOUTS[request.layout]
+    if not request.folder.is_dir():
+        raise FileNotFoundError(f"dataset_dir {request.folder} is no folder.")
+    cases = layout.read(request.folder, request.coding(), request.slice_axis)
+    pattern = request.group_pattern or layout.group_pattern
+    splits = find_splits(request.folder, cases, layout, request.splits_file, group_by(pattern) if pattern else None)
+    return [case for case in cases if case.samples], splits
+
+
+def _choose_form(cases: Sequence[Case], chosen: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Choose the form of the masks, and list the classes in the order of their values."""
+    for case in cases:
+        shown = [(sample["class_name"], sample.get("slice")) for sample in case.samples]
+        if len(shown) != len(set(shown)):
+            raise ValueError(f"{case.samples[0]['image']} has several masks of one class; unite or rename them first.")
+    samples = [sample for case in cases for sample in case.samples]
+    class_names = tuple(dict.fromkeys((*chosen, *(sample["class_name"] for sample in samples))))
+    ignored = any("ignore_value" in sample for sample in samples)
+    if len(class_names) == 1 and not ignored:
+        return BINARY, class_names
+    if all(_is_label_map(case.samples) for case in cases) and len(class_names) < IGNORED:
+        return LABELS, class_names
+    strange = [name for name in class_names if Path(name).name != name or name.startswith(".")]
+    if strange or ignored:
+        reason = f"{shorten(strange)} cannot be the name of one" if strange else "no pixels can be ignored there"
+        raise ValueError(f"these masks need a folder for each class, but {reason}; choose other classes.")
+    return FOLDERS, class_names
+
+
+def _is_label_map(samples: Sequence[Sample]) -> bool:
+    files = {sample["label"] if isinstance(sample["label"], str) else None for sample in samples}
+    return len(files) == 1 and None not in files and all("label_value" in sample for sample in samples)
+
+
+def _file_names(cases: Sequence[Case]) -> dict[str, str]:
+    names = {case.stem: case.stem.replace("/", "__").replace("\\", "__") for case in cases}
+    if len(set(names.values())) != len(names):
+        raise ValueError("two images would have the same name in one folder; rename them.")
+    return names
+
+
+@contextmanager
+def _whole_folder(output: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes its place when the block ends without an error."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = output.with_name(f".{uuid.uuid4().hex}-{output.name}")
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        unfinished.rename(output)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_cases(
+    cases: Sequence[Case],
+    names: dict[str, str],
+    form: str,
+    class_names: Sequence[str],
+    folder: Path,
+    advanced: Callable[[], None],
+) -> None:
+    (folder / "images").mkdir()
+    for name in class_names if form == FOLDERS else (".",):
+        (folder / "masks" / name).mkdir(parents=True)
+
+    def write(case: Case) -> None:
+        image = Path(case.samples[0]["image"])
+        _write_image(image, folder / "images", names[case.stem])
+        for part, mask in _masks(case, form, class_names).items():
+            _write_mask(mask, image, folder / "masks" / part, names[case.stem])
+        advanced()
+
+    _, problems = map_files(write, cases, lambda case: [Path(case.samples[0]["image"])])
+    if problems:
+        raise DatasetError(problems, [])
+
+
+def _masks(case: Case, form: str, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Make the masks of an image by the folder in `masks/` that they go to, uint8 of the image's shape."""
+    of_class = {sample["class_name"]: read_label(_whole(sample)) for sample in case.samples}
+    if form == FOLDERS:
+        return {name: mask * np.uint8(255) for name, mask in of_class.items()}
+    if form == BINARY:
+        return {".": of_class[class_names[0]] * np.uint8(255)}
+    united = np.zeros(next(iter(of_class.values())).shape, np.uint8)
+    for name, mask in of_class.items():
+        united[mask == 1] = class_names.index(name) + 1
+        united[mask == IGNORED] = IGNORED
+    return {".": united}
+
+
+def _whole(sample: Sample) -> Sample:
+    """Return the sample of the whole volume where it is one of a slice."""
+    return {key: value for key, value in sample.items() if key not in ("slice", "slice_axis")}
+
+
+def _write_image(image: Path, folder: Path, stem: str) -> None:
+    if suffix_of(image).lower() == META_SUFFIX:
+        nib.save(open_nifti(image), folder / f"{stem}.nii.gz")
+    else:
+        shutil.copyfile(image, folder / f"{stem}{suffix_of(image)}")
+
+
+def _write_mask(mask: np.ndarray, image: Path, folder: Path, stem: str) -> None:
+    if is_nifti(image):
+        nib.save(nib.Nifti1Image(mask, open_nifti(image).affine), folder / f"{stem}.nii.gz")
+    else:
+        Image.fromarray(mask).save(folder / f"{stem}.png")

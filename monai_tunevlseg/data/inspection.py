@@ -1,0 +1,151 @@
+"""Decoding an image with all of its masks, to see whether they can be used and what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from monai_tunevlseg.data.cases import Sample
+from monai_tunevlseg.data.masks import mask_paths, run_lengths
+from monai_tunevlseg.data.pictures import StoredMask, read_grey_picture
+from monai_tunevlseg.data.problems import Problem, other_size, problem_of
+from monai_tunevlseg.data.reading import foreground, is_nifti, read_stored_mask
+from monai_tunevlseg.data.volumes import read_nifti
+
+__all__ = ["HASH_BITS", "Inspection", "inspect_image", "perceptual_hash"]
+
+HASH_SIZE = 16
+HASH_BITS = HASH_SIZE**2
+HASHED_SIZE = 4 * HASH_SIZE
+"""ImageHash makes a picture this small before it takes the lowest frequencies."""
+
+
+@dataclass
+class Inspection:
+    """What decoding showed.
+
+    Args:
+        image: the image's path.
+        bits: its perceptual hash, bool of shape (HASH_BITS,); None where it cannot be read.
+        problems: what is wrong with it or its masks.
+        empty: for each of its samples, whether the mask shows nothing; None where it cannot be read.
+    """
+
+    image: str
+    bits: np.ndarray | None = None
+    problems: list[Problem] = field(default_factory=list)
+    empty: list[bool | None] = field(default_factory=list)
+
+
+def inspect_image(image: Path, samples: Sequence[Sample]) -> Inspection:
+    """Decode an image and every mask of its samples once.
+
+    Args:
+        image: a picture or a volume.
+        samples: all with this image.
+
+    Returns:
+        what is wrong, none of it raised.
+    """
+    inspection = Inspection(str(image))
+    shape: tuple[int, ...] | None = None
+    try:
+        shape, grey = _decode(image)
+        inspection.bits = perceptual_hash(grey)
+    except (OSError, ValueError) as error:
+        inspection.problems.append(problem_of(error, [image]))
+    masks = _Masks(image, shape, inspection.problems)
+    inspection.empty = [masks.is_empty(sample) for sample in samples]
+    return inspection
+
+
+def perceptual_hash(grey: Image.Image) -> np.ndarray:
+    """Hash what a picture looks like: pictures that look the same differ in few bits.
+
+    Args:
+        grey: 8-bit grey.
+
+    Returns:
+        bool of shape (HASH_BITS,), ImageHash's `phash`. Before it, large pictures are averaged in blocks, which takes a
+        fraction of the time of its own resampling.
+    """
+    import imagehash
+
+    blocks = max(1, min(grey.size) // HASHED_SIZE)
+    return imagehash.phash(grey.reduce(blocks), hash_size=HASH_SIZE).hash.ravel()
+
+
+def _decode(image: Path) -> tuple[tuple[int, ...], Image.Image]:
+    """Decode to the stored shape and a grey picture, the middle slice of a volume."""
+    if not is_nifti(image):
+        grey = read_grey_picture(image)
+        return (grey.height, grey.width), grey
+    values = read_nifti(image)
+    middle = values if values.ndim == 2 else values[..., values.shape[2] // 2]
+    return values.shape, Image.fromarray((middle * 255).astype(np.uint8))
+
+
+class _Masks:
+    """The masks of one image, each file decoded and interpreted once; problems go to a list."""
+
+    def __init__(self, image: Path, shape: tuple[int, ...] | None, problems: list[Problem]) -> None:
+        self.image = image
+        self.shape = shape
+        self.problems = problems
+        self._stored: dict[Path, StoredMask | None] = {}
+        self._shown: dict[tuple[Path, int | None, float | None], np.ndarray | None] = {}
+
+    def is_empty(self, sample: Sample) -> bool | None:
+        paths = mask_paths(sample)
+        if sample.get("rle") is not None:
+            return self._is_empty_code(sample, paths[0])
+        shown = [self._show(path, sample) for path in paths]
+        parts = [mask for mask in shown if mask is not None]
+        if len(parts) < len(shown):
+            return None
+        if "slice" in sample:
+            parts = [mask.take(sample["slice"], axis=sample.get("slice_axis", 2)) for mask in parts]
+        return not any(mask.any() for mask in parts)
+
+    def _is_empty_code(self, sample: Sample, path: Path) -> bool | None:
+        try:
+            runs = run_lengths(sample["rle"], path)
+        except ValueError as error:
+            self.problems.append(problem_of(error, [path]))
+            return None
+        self._compare(path, sample["rle"]["size"])
+        return not any(runs[1::2])
+
+    def _show(self, path: Path, sample: Sample) -> np.ndarray | None:
+        """Tell where the class is, in the whole file."""
+        coding = (path, sample.get("label_value"), sample.get("mask_threshold"))
+        if coding not in self._shown:
+            stored = self._read(path)
+            try:
+                self._shown[coding] = None if stored is None else foreground(stored, *coding)
+            except ValueError as error:
+                self._shown[coding] = None
+                self.problems.append(Problem("coding", str(error), (str(path),)))
+        return self._shown[coding]
+
+    def _read(self, path: Path) -> StoredMask | None:
+        if path not in self._stored:
+            self._stored[path] = None
+            try:
+                self._stored[path] = mask = read_stored_mask(path)
+                self._compare(path, mask.values.shape)
+            except (OSError, ValueError) as error:
+                self.problems.append(problem_of(error, [path]))
+        return self._stored[path]
+
+    def _compare(self, path: Path, shape: Sequence[int]) -> None:
+        if self.shape is not None and _without_last_one(shape) != _without_last_one(self.shape):
+            self.problems.append(other_size(self.image, self.shape, path, shape))
+
+
+def _without_last_one(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(shape[:2]) if tuple(shape[2:]) == (1,) else tuple(shape)

@@ -1,0 +1,51 @@
+"""Which dataset, read how: what checking and exporting are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from monai_tunevlseg.data.cases import LAYOUTS, MaskCoding
+
+__all__ = ["Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which dataset, read how.
+
+    Args:
+        layout: one of `LAYOUTS`.
+        dataset_dir: the folder.
+        class_names: None = all classes of a public dataset.
+        splits_file: this one and the others as `build_datalists` takes them.
+    """
+
+    layout: str
+    dataset_dir: Path
+    class_names: Sequence[str] | None = None
+    splits_file: Path | None = None
+    slice_axis: int = 2
+    label_values: Mapping[str, int] | None = None
+    mask_threshold: float | None = None
+    group_pattern: str | None = None
+    neutral_text: str | None = None
+    text_source: str = "class_name"
+
+    @property
+    def folder(self) -> Path:
+        """The folder's absolute path."""
+        return self.dataset_dir.expanduser().absolute()
+
+    def coding(self) -> MaskCoding:
+        """Return the classes that are asked for, and their coding.
+
+        Raises:
+            ValueError: when the layout is unknown, or for any dataset and no classes are given.
+        """
+        facts = LAYOUTS[self.layout].facts
+        names = self.class_names or (facts.class_names if facts else None)
+        if names is None:
+            raise ValueError(f"the layout {self.layout!r} is for any dataset; give class_names, such as polyp.")
+        return MaskCoding(tuple(names), self.label_values, self.mask_threshold)
