@@ -52,9 +52,8 @@ def list_datasets(context: typer.Context) -> None:
 
     from monai_tunevlseg.data import LAYOUTS
 
-    table = Table(
-        "name", "dataset", "classes", "images", "organ", "train/val/test", "terms and source", show_lines=True
-    )
+    table = Table("name", "dataset", "classes", "images", "organ", "train/val/test", show_lines=True)
+    table.add_column("terms, and where to ask", overflow="fold")
     public = {name: LAYOUTS[name].facts for name in LAYOUTS}
     for name, facts in public.items():
         if facts is not None:
@@ -196,8 +195,8 @@ def _print(report: Report, console: Console) -> None:
     console.print(table)
     for title, problems in (("wrong", report.errors), ("warning", report.warnings)):
         _print_problems(title, problems, console)
-    what = f"{len(report.errors)} things are wrong" if report.errors else "nothing is wrong"
-    console.print(f"{report.files} files opened, {what}, {len(report.warnings)} warnings.")
+    found = f"wrong: {len(report.errors)}, warnings: {len(report.warnings)}"
+    console.print(f"{report.files} files opened; {found}.")
 
 
 def _print_problems(title: str, problems: Sequence[Problem], console: Console) -> None:
