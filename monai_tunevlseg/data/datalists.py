@@ -75,9 +75,10 @@ def build_datalists(
     group_of = group_by(pattern) if pattern else None
     splits = find_splits(folder, cases, chosen, splits_file, group_of)
     datalists = _gather(cases, splits, group_of)
-    for sample in (sample for samples in datalists.values() for sample in samples):
-        sample["text"] = choose_text(sample, neutral_text, text_source, layout)
-        sample.pop("texts", None)
+    for samples in datalists.values():
+        texts = [choose_text(sample, neutral_text, text_source, layout) for sample in samples]
+        # new dictionaries: splits that overlap share samples
+        samples[:] = [_with_text(sample, text) for sample, text in zip(samples, texts, strict=True)]
     if write_splits_to is not None:
         write_splits(Path(write_splits_to).expanduser(), splits)
     return datalists
@@ -133,6 +134,10 @@ def choose_text(sample: Sample, neutral_text: str | None, text_source: str, layo
         return texts
     name = f"{Path(sample['image']).name} {sample['class_name']}"
     return texts[int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(texts)]
+
+
+def _with_text(sample: Sample, text: str) -> Sample:
+    return {key: value for key, value in sample.items() if key != "texts"} | {"text": text}
 
 
 def find_splits(

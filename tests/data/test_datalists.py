@@ -234,6 +234,14 @@ def test_text_source_chooses_among_published_texts(binary_folder, monkeypatch):
         texts(text_source="p3")
 
 
+def test_splits_that_share_an_image_both_get_its_text(binary_folder, monkeypatch):
+    overlap = {"train": ["case1"], "val": ["case1", "case2"], "test": ["case2"]}
+    register(monkeypatch, "published", read=with_texts, split=lambda folder, cases, draw: overlap)
+    with pytest.warns(UserWarning, match="share 1"):
+        found = build_datalists(binary_folder, ["polyp"], layout="published", text_source="p1")
+    assert found["train"][0] == found["val"][0] and found["train"][0]["text"] == "text 1"
+
+
 @pytest.mark.parametrize("source", ["p10", "p", "class", "", None])
 def test_unknown_text_source_is_refused(binary_folder, source):
     with pytest.raises(ValueError, match="text_source must be one of class_name, p0, .*p9, not"):
