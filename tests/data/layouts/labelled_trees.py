@@ -7,6 +7,7 @@ and 255 for ignored pixels. An image that shows no class has an empty dictionary
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +212,74 @@ WRITERS = {
     "cityscapes": write_cityscapes,
     "pascal_voc": write_pascal_voc,
 }
+
+
+def link(originals: Path, path: Path, values: np.ndarray, name: str) -> None:
+    """Make a file a hard link to the one of that name."""
+    original = originals / f"{name}{path.suffix}"
+    if not original.exists():
+        save(original, values)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.link(original, path)
+
+
+TINY = np.full((5, 4, 3), 99, np.uint8)
+
+
+def shown(values: list[int], count: int) -> np.ndarray:
+    """A label map of 20 pixels that shows the first so many of the values."""
+    return np.array((values[:count] + [0] * 20)[:20], np.uint8).reshape(5, 4)
+
+
+def full_cityscapes(folder: Path) -> None:
+    """2975 images with 34723 pairs, and 500 with 6005."""
+    values = list(cityscapes.VALUES.values())
+    for part, images, pairs in (("train", 2975, 34723), ("val", 500, 6005)):
+        for number in range(images):
+            count = pairs // images + (number < pairs % images)
+            stem = folder / "data" / "{}" / part / "aachen" / f"aachen_{part}{number:06d}_000019"
+            link(folder, Path(f"{stem}_leftImg8bit.png".format("leftImg8bit")), TINY, "image")
+            mask = Path(f"{stem}_gtFine_labelIds.png".format("gtFine"))
+            link(folder, mask, shown(values, count), f"mask{count}")
+
+
+def full_pascal_voc(folder: Path) -> None:
+    """1464 images with 2170 pairs, and 1449 with 2148."""
+    root = folder / "data" / "VOC2012"
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for part, images, pairs in (("train", 1464, 2170), ("val", 1449, 2148)):
+        stems = [f"{part}_{number:06d}" for number in range(images)]
+        (lists / f"{part}.txt").write_text("\n".join(stems))
+        for number, stem in enumerate(stems):
+            count = pairs // images + (number < pairs % images)
+            link(folder, root / "JPEGImages" / f"{stem}.jpg", TINY, "image")
+            link(folder, root / "SegmentationClass" / f"{stem}.png", shown([7, 9, 20], count), f"mask{count}")
+
+
+def full_chexlocalize(folder: Path) -> None:
+    """234 radiographs of 200 patients and 668 of 500, with 2177 findings among them."""
+    rng = np.random.default_rng(5)
+    codes = [encode_run_lengths(np.full((5, 4), value, np.uint8)) for value in (0, 1)]
+    images = {"val": (234, 200), "test": (668, 500)}
+    counts = rng.multinomial(2177, np.full(902, 1 / 902)).tolist()
+    (folder / "data" / "CheXlocalize").mkdir(parents=True)
+    for first, (part, (radiographs, patients)) in zip((64541, 64741), images.items(), strict=True):
+        content = {}
+        for number in range(radiographs):
+            patient, view = f"patient{first + number % patients}", f"view{1 + number // patients}_frontal"
+            path = folder / "data" / "CheXpert" / part / patient / "study1" / f"{view}.jpg"
+            link(folder, path, TINY[..., 0], "image")
+            count = counts.pop()
+            content[f"{patient}_study1_{view}"] = {
+                name: codes[index < count] for index, name in enumerate(rng.permutation(FINDINGS).tolist())
+            }
+        (folder / "data" / "CheXlocalize" / f"gt_segmentations_{part}.json").write_text(json.dumps(content))
+
+
+FULL_SIZE = {
+    "chexlocalize": full_chexlocalize,
+    "cityscapes": full_cityscapes,
+    "pascal_voc": full_pascal_voc,
+}
+"""Writes as many files as Table 1 counts into `data/`, most of them links to the same few."""

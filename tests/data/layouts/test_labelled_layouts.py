@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelled_trees import FINDINGS, WRITERS, decode_run_lengths, encode_run_lengths
+from labelled_trees import FINDINGS, FULL_SIZE, WRITERS, decode_run_lengths, encode_run_lengths
 from PIL import Image
 
 from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskCoding, build_datalists
@@ -109,6 +109,20 @@ def _enlarge(path):
     with Image.open(path) as image:
         larger = image.resize((40, 40))
     larger.save(path)
+
+
+@pytest.mark.parametrize("name", sorted(FULL_SIZE))
+def test_full_size_gives_the_sizes_of_table_1(tmp_path, name):
+    FULL_SIZE[name](tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = build_datalists(tmp_path / "data", class_names(name), layout=name)
+    sizes = tuple(len(samples) for samples in found.values())
+    if name != "chexlocalize":  # the owner's train part is divided; the paper gives it as a whole
+        images = [len({sample["image"] for sample in found[split]}) for split in ("train", "val")]
+        assert images[1] == round(sum(images) / 10)
+        sizes = (sizes[0] + sizes[1], 0, sizes[2])
+    assert sizes == LAYOUTS[name].facts.sizes
 
 
 def test_a_folder_without_the_dataset_is_refused(tmp_path):
