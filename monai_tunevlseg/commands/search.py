@@ -1,0 +1,118 @@
+"""``tunevlseg search``: the hyperparameters of a pair."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from monai_tunevlseg.search import SearchResult
+
+__all__ = ["search"]
+
+INTERRUPTED = 130  # the exit code of a shell's command that Ctrl-C has ended
+
+
+def search(
+    pair: Annotated[str, typer.Argument(metavar="PAIR", help="DATASET/MODEL_LEARNER, such as kvasir/clipseg_vpt.")],
+    dataset_dir: Annotated[Path, typer.Option(help="The dataset.")],
+    trials: Annotated[int, typer.Option(help="How many trials are to finish; a higher number later goes on.")] = 20,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or grpc://HOST:PORT; the default is "
+            "study.db in the output folder."
+        ),
+    ] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Trials, the best one and its test; the default is runs/search/PAIR.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="What trials are compared by: val_dice or val_loss.")] = "val_dice",
+    seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter that every trial gets; may be repeated."),
+    ] = None,
+    pruner: Annotated[str | None, typer.Option(help="median, halving or hyperband; the default is none.")] = None,
+    study_name: Annotated[str | None, typer.Option(help="The default is PAIR.")] = None,
+    heartbeat: Annotated[float, typer.Option(help="Seconds between two signs of life of a trial.")] = 30.0,
+    grace: Annotated[float, typer.Option(help="Seconds without one until a trial is given up for dead.")] = 180.0,
+    max_failures: Annotated[int, typer.Option(help="Give up when so many trials in a row have failed.")] = 5,
+    configs_dir: Annotated[Path, typer.Option(help="Folder of the fragments.")] = Path("configs"),
+    bundles_dir: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
+) -> None:
+    """Search the hyperparameters of a pair with TPE, and test the best trial once.
+
+    Any number of workers join one study by running the same command. Ctrl-C ends a worker; the same command goes on.
+    """
+    _show_progress()
+    from monai_tunevlseg.search import SearchSettings, run_search
+
+    try:
+        signal.signal(signal.SIGTERM, _interrupt)
+        settings = SearchSettings(
+            trials=trials,
+            objective=metric,
+            seed=seed,
+            fixed=_parse(fixed or []),
+            pruner=pruner,
+            storage=storage,
+            study_name=study_name,
+            heartbeat=heartbeat,
+            grace=grace,
+            max_failures=max_failures,
+        )
+        output = output_dir or Path("runs", "search", pair)
+        typer.echo(_text(run_search(pair, dataset_dir, output, settings, configs_dir, bundles_dir), output))
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """Treat a polite request to end like `Ctrl-C`."""
+    raise KeyboardInterrupt
+
+
+def _show_progress() -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    ours = logging.getLogger("monai_tunevlseg.search")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+
+
+def _parse(entries: list[str]) -> dict[str, Any]:
+    import yaml
+
+    values = {}
+    for entry in entries:
+        name, sign, value = entry.partition("=")
+        if not sign or not name:
+            raise ValueError(f"--set {entry!r} is not understood; write NAME=VALUE.")
+        values[name] = yaml.safe_load(value)
+    return values
+
+
+def _text(result: SearchResult, output: Path) -> str:
+    best = result.best
+    params = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in best.params.items())
+    done = sum(trial.state != "FAIL" for trial in result.trials)
+    return "\n".join(
+        (
+            f"{result.pair}: {done} trials have finished",
+            f"best trial {best.number}: {result.plan['objective']} {best.value:.4f}, {params}",
+            f"test Dice {result.metrics['dice']:.2f} %",
+            f"hyperparameters {output / 'best.yaml'}, trained bundle {output / 'best'}, report {output / 'test'}",
+        )
+    )

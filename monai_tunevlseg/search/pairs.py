@@ -1,0 +1,141 @@
+"""A pair on disk: its bundle, its config, and what a study must know of both before the first trial."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from monai_tunevlseg.bundles import pair_names, render_pair
+from monai_tunevlseg.search.spaces import BaseSizes
+
+__all__ = ["Base", "Pair", "bundle_command", "describe_base", "digest_of_data", "find_pair", "pair_parser"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A dataset with a bundle.
+
+    Attributes:
+        name: DATASET/MODEL_LEARNER.
+        bundle: the bundle's folder.
+        config: the pair's config, which is laid over the bundle's.
+    """
+
+    name: str
+    bundle: Path
+    config: Path
+
+    @property
+    def learner(self) -> str:
+        """Name of the learner, or ``finetune``."""
+        return str(self.flat_values("train")["learner"])
+
+    def configs(self, kind: str) -> list[Path]:
+        """Return the config files of a run: the bundle's ``train``, ``evaluate`` or ``inference`` and the pair's."""
+        return [self.bundle / "configs" / f"{kind}.yaml", self.config]
+
+    def flat_values(self, kind: str) -> dict[str, Any]:
+        """Return the hyperparameters of one of the bundle's configs, which a command line can override."""
+        content = yaml.safe_load(self.configs(kind)[0].read_text(encoding="utf-8"))
+        return {name: value for name, value in content.items() if not isinstance(value, dict)}
+
+    def known(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of some hyperparameters that one of the bundle's configs has."""
+        flat = self.flat_values(kind)
+        return {name: value for name, value in values.items() if name in flat}
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model of a pair.
+
+    Attributes:
+        fingerprint: of its weights.
+        sizes: what a search space depends on.
+    """
+
+    fingerprint: str
+    sizes: BaseSizes
+
+
+def find_pair(name: str, configs_dir: str | Path = "configs", bundles_dir: str | Path = "bundles") -> Pair:
+    """Find a pair by its name.
+
+    Raises:
+        FileNotFoundError: when the folders are not those of this repository.
+        ValueError: when there is no such pair; names the nearest.
+    """
+    if not pair_names(configs_dir):
+        raise FileNotFoundError(f"there are no pairs in {configs_dir}; run in the root of the repository.")
+    render_pair(configs_dir, name)  # says which names are near, when there is no such pair
+    bundle = name.partition("/")[2]
+    pair = Pair(name, Path(bundles_dir) / bundle, Path(configs_dir) / f"{name}.yaml")
+    for path in pair.configs("train"):
+        if not path.is_file():
+            raise FileNotFoundError(f"the pair {name} has no {path}; write it with 'tunevlseg bundles write'.")
+    return pair
+
+
+def bundle_command(configs: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
+    """Return the command that runs configs of a bundle, laid over each other, with some values overridden."""
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(path) for path in configs])]
+    for name, value in overrides.items():
+        command += [f"--{name}", "null" if value is None else str(value)]
+    return command
+
+
+def pair_parser(pair: Pair, kind: str, overrides: Mapping[str, Any]) -> Any:
+    """Return MONAI's ``ConfigParser`` of what a run of the pair would read."""
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config([str(path) for path in pair.configs(kind)])
+    parser.update(dict(overrides))
+    return parser
+
+
+def describe_base(pair: Pair, overrides: Mapping[str, Any]) -> Base:
+    """Load the pair's base model and return what the study must know of it."""
+    from monai_tunevlseg.learners import LEARNERS
+
+    # zero-shot, for the default depth may be more than this base model takes
+    parser = pair_parser(pair, "train", {**overrides, "learner": "null", "upsampler": False})
+    network = parser.get_parsed_content("network_def")
+    sizes = network.encoder_sizes()
+    kind = LEARNERS[pair.learner] if pair.learner in set(LEARNERS) else None
+    prompted = [sizes.text_layers] if kind is None or kind.prompts_text else []
+    if sizes.vision_layers is not None and kind is not None and kind.prompts_vision:
+        prompted.append(sizes.vision_layers)
+    return Base(
+        network.base_fingerprint,
+        BaseSizes(
+            text_dim=sizes.text_dim,
+            joint_dim=sizes.text_dim + (sizes.vision_dim or 0),
+            num_layers=min(prompted, default=sizes.text_layers),
+        ),
+    )
+
+
+def digest_of_data(pair: Pair, overrides: Mapping[str, Any]) -> str:
+    """Read the dataset as a run does, and return a digest of which image is in which split with which text.
+
+    Paths do not count, so that it is the same on every machine. What is wrong with the dataset is an error here, before
+    any trial starts.
+    """
+    parser = pair_parser(pair, "train", {**overrides, "write_splits_to": None})
+    datalists = parser.get_parsed_content("datalists")
+    content = {
+        split: sorted(
+            (Path(sample["image"]).name, sample.get("slice", -1), sample["text"], sample.get("class_name", ""))
+            for sample in samples
+        )
+        for split, samples in datalists.items()
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,142 @@
+"""What a finished sweep leaves behind, to be read without its storage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.search.claims import CAUSE, CRASHED, REASON, SLOT
+
+__all__ = ["SWEEP_FILE", "SearchResult", "TrialResult", "read_sweep", "trial_results", "write_sweep"]
+
+SWEEP_FILE = "sweep.json"
+SWEEP_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trial of a sweep.
+
+    Attributes:
+        slot: its place in the sweep, 0 to N - 1, and more when trials crashed; the same however often workers were
+            interrupted.
+        number: in Optuna's study, where trials that were interrupted count too.
+        state: COMPLETE, PRUNED or FAIL.
+        value: what trials are compared by; None when it failed.
+        params: its hyperparameters.
+        val_dice: validation Dice of the kept network, 0 to 1.
+        val_loss: validation loss of the kept network.
+        epoch: the one whose network is kept, from 1.
+        epochs: how many were trained.
+        seconds: wall time.
+        peak_memory_bytes: of the process; of the GPU where there was one.
+        folder: with config, log, validation curve and checkpoint.
+        reason: why it failed; None when it did not.
+    """
+
+    slot: int
+    number: int
+    state: str
+    value: float | None
+    params: dict[str, Any]
+    val_dice: float | None = None
+    val_loss: float | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    folder: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A finished sweep.
+
+    Attributes:
+        pair: its name.
+        study: the study's name.
+        plan: what all workers agreed on: objective, seed, search space, fixed hyperparameters, base model, data.
+        best: the trial that was chosen, on validation data alone.
+        trials: all that finished, were pruned or crashed, by slot.
+        metrics: ``metrics.json`` of the best trial's test.
+        problems: what went wrong without ending the sweep.
+    """
+
+    pair: str
+    study: str
+    plan: dict[str, Any]
+    best: TrialResult
+    trials: list[TrialResult]
+    metrics: dict[str, Any]
+    problems: list[str] = field(default_factory=list)
+
+
+def trial_results(study: optuna.Study) -> list[TrialResult]:
+    """Return the trials that finished, were pruned or crashed, by slot; not those that were run again."""
+    return sorted(
+        (_trial_result(trial) for trial in study.get_trials(deepcopy=False) if _counts(trial)),
+        key=lambda trial: (trial.slot, trial.number),
+    )
+
+
+def write_sweep(folder: Path, result: SearchResult) -> None:
+    """Write ``sweep.json``, whole or not at all."""
+    content = {"format_version": SWEEP_VERSION, **asdict(result)}
+    with replacing(folder / SWEEP_FILE) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_sweep(folder: str | Path) -> SearchResult:
+    """Read ``sweep.json`` of a finished sweep.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        ValueError: when it is damaged, or of another format version.
+    """
+    path = Path(folder) / SWEEP_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; the sweep has not finished.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("format_version")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}); remove it, and run the search again.") from error
+    if version != SWEEP_VERSION:
+        raise ValueError(f"{path} has format version {version!r}, this package reads {SWEEP_VERSION}; search again.")
+    try:
+        best, trials = TrialResult(**content.pop("best")), _trials(content.pop("trials"))
+        return SearchResult(**content, best=best, trials=trials)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}); remove it, and run the search again.") from error
+
+
+def _trials(entries: Sequence[dict[str, Any]]) -> list[TrialResult]:
+    return [TrialResult(**entry) for entry in entries]
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    done = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    crashed = trial.state == TrialState.FAIL and trial.user_attrs.get(CAUSE) == CRASHED
+    return SLOT in trial.user_attrs and (done or crashed)
+
+
+def _trial_result(trial: FrozenTrial) -> TrialResult:
+    names = ("val_dice", "val_loss", "epoch", "epochs", "seconds", "peak_memory_bytes", "folder")
+    facts = {name: trial.user_attrs.get(name) for name in names}
+    return TrialResult(
+        slot=trial.user_attrs[SLOT],
+        number=trial.number,
+        state=trial.state.name,
+        value=trial.value,
+        params=dict(trial.params),
+        reason=trial.user_attrs.get(REASON),
+        **facts,
+    )

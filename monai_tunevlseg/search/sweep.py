@@ -1,0 +1,223 @@
+"""A pair's sweep from its name to the tested best trial."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.distributions import distribution_to_json
+
+from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
+from monai_tunevlseg.search.claims import Claims, finished_trials
+from monai_tunevlseg.search.pairs import (
+    Base,
+    Pair,
+    bundle_command,
+    describe_base,
+    digest_of_data,
+    find_pair,
+    pair_parser,
+)
+from monai_tunevlseg.search.results import SWEEP_FILE, SearchResult, read_sweep, trial_results, write_sweep
+from monai_tunevlseg.search.spaces import Space, read_space
+from monai_tunevlseg.search.storages import open_storage
+from monai_tunevlseg.search.study import PLAN_VERSION, PRUNERS, STARTUP_TRIALS, join_study, work
+from monai_tunevlseg.search.trials import CHECKPOINT, OBJECTIVES, TrialRunner
+
+__all__ = ["SearchSettings", "run_search"]
+
+LOCAL = {"num_workers", "cache_rate", "device", "show_progress", "pretrained"}  # may differ between machines
+OWN = {"bundle_root", "dataset_dir", "ckpt_dir", "output_dir", "resume", "write_splits_to"}  # of each trial
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a sweep is run. Workers of one study must agree on what is not marked as a matter of the worker.
+
+    Attributes:
+        trials: how many are to finish; a higher number later goes on.
+        objective: "val_dice" or "val_loss".
+        seed: of the sampler.
+        fixed: hyperparameters that every trial gets; they are not searched.
+        pruner: "median", "halving" or "hyperband"; None = every trial runs to its end, as in the paper.
+        storage: address of the storage, see `open_storage`; None = ``study.db`` (SQLite) in the output folder.
+        study_name: None = the pair's name.
+        heartbeat: seconds between two signs of life of a running trial; a matter of the worker.
+        grace: seconds without one until a trial is given up for dead; a matter of the worker.
+        max_failures: give up when so many trials in a row have failed; a matter of the worker.
+    """
+
+    trials: int = 20
+    objective: str = "val_dice"
+    seed: int = 0
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    pruner: str | None = None
+    storage: str | None = None
+    study_name: str | None = None
+    heartbeat: float = 30.0
+    grace: float = 180.0
+    max_failures: int = 5
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise ValueError(f"trials is {self.trials}; it must be 1 or more.")
+        if self.max_failures < 1:
+            raise ValueError(f"max_failures is {self.max_failures}; it must be 1 or more.")
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"the objective {self.objective!r} is not known; it is {' or '.join(OBJECTIVES)}.")
+        if self.pruner is not None and self.pruner not in PRUNERS:
+            raise ValueError(f"the pruner {self.pruner!r} is not known; known are {', '.join(PRUNERS)}.")
+        if not 0 < self.heartbeat < self.grace:
+            raise ValueError(f"heartbeat {self.heartbeat} must be above 0 and below grace {self.grace}.")
+
+
+def run_search(
+    pair_name: str,
+    dataset_dir: str | Path,
+    output_dir: str | Path,
+    settings: SearchSettings | None = None,
+    configs_dir: str | Path = "configs",
+    bundles_dir: str | Path = "bundles",
+) -> SearchResult:
+    """Search a pair's hyperparameters, alone or with other workers, and test the best trial.
+
+    The same call goes on with what was interrupted, and joins what other workers have begun. Call it in the main
+    thread: trials end with the thread that runs them.
+
+    Args:
+        pair_name: DATASET/MODEL_LEARNER.
+        dataset_dir: the dataset.
+        output_dir: gets ``trials/``, ``best.yaml``, ``best/`` (a trained bundle), ``test/`` and ``sweep.json``.
+        settings: None = the paper's.
+        configs_dir: of this repository.
+        bundles_dir: of this repository.
+
+    Raises:
+        FileNotFoundError: when the dataset, a config or every trial's folder is missing.
+        ValueError: when there is no such pair, a hyperparameter is unknown, the dataset is wrong, or the study of this
+            name has another plan.
+        ConnectionError: when the storage cannot be reached.
+        RuntimeError: when too many trials in a row, or the evaluation, fail.
+        KeyboardInterrupt: when it is interrupted; the running trial has been ended and given back.
+    """
+    settings = settings or SearchSettings()
+    pair, output = find_pair(pair_name, configs_dir, bundles_dir), Path(output_dir).absolute()
+    _check_fixed(pair, settings.fixed)
+    output.mkdir(parents=True, exist_ok=True)
+    storage = open_storage(settings.storage or f"sqlite:///{output / 'study.db'}")
+    data = Path(dataset_dir).expanduser().absolute()
+    overrides = {**settings.fixed, "bundle_root": str(pair.bundle), "dataset_dir": str(data)}
+    base, space = _base_and_space(pair, overrides, settings, configs_dir)
+    plan = _plan(pair, settings, space, base, digest_of_data(pair, overrides))
+    study = join_study(storage, settings.study_name or pair.name, plan, settings.pruner)
+    claims = Claims(study, settings.trials, settings.heartbeat, settings.grace)
+    command = _TrialCommand(pair, overrides)
+    runner = TrialRunner(claims, space, settings.objective, output / "trials", command, settings.pruner is not None)
+    work(claims, runner, settings.seed, settings.max_failures)
+    with FileLock(output / ".finish.lock"):  # several workers may end at once
+        return _finish(study, pair, plan, overrides, output)
+
+
+def _base_and_space(
+    pair: Pair, overrides: Mapping[str, Any], settings: SearchSettings, configs_dir: str | Path
+) -> tuple[Base, Space]:
+    """Return the base model, and what is searched with it: all of the space that is not fixed."""
+    base = describe_base(pair, overrides)
+    space = read_space(configs_dir, pair.learner, pair.flat_values("train").keys(), base.sizes)
+    space = {name: dimension for name, dimension in space.items() if name not in settings.fixed}
+    if not space:
+        raise ValueError(f"nothing of {pair.name} is left to search; fix fewer hyperparameters.")
+    for name, dimension in space.items():
+        logger.info(f"{pair.name} searches {name}: {dimension.describe()}")
+    return base, space
+
+
+class _TrialCommand:
+    """Gives the command of a trial, and writes its config down.
+
+    Args:
+        pair: what is run.
+        overrides: of every trial.
+    """
+
+    def __init__(self, pair: Pair, overrides: Mapping[str, Any]) -> None:
+        self.pair = pair
+        self.overrides = overrides
+
+    def __call__(self, folder: Path, params: Mapping[str, Any]) -> list[str]:
+        """Return the command for a trial's folder and hyperparameters."""
+        own = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval"), "show_progress": False}
+        values = {**self.overrides, **params, **own}
+        parser = pair_parser(self.pair, "train", values)
+        parser.export_config_file(parser.get(), str(folder / "config.yaml"), fmt="yaml", sort_keys=False)
+        return bundle_command(self.pair.configs("train"), values)
+
+
+def _check_fixed(pair: Pair, fixed: Mapping[str, Any]) -> None:
+    known = pair.flat_values("train")
+    for name in fixed:
+        if name in OWN:
+            raise ValueError(f"{name} cannot be fixed, for every trial has its own.")
+        if name not in known:
+            raise ValueError(f"the bundle of {pair.name} has no hyperparameter {name!r}; its are {', '.join(known)}.")
+
+
+def _plan(pair: Pair, settings: SearchSettings, space: Space, base: Base, data: str) -> dict[str, Any]:
+    """Return what all workers of the study must agree on."""
+    return {
+        "version": PLAN_VERSION,
+        "pair": pair.name,
+        "objective": settings.objective,
+        "seed": settings.seed,
+        "startup_trials": STARTUP_TRIALS,
+        "pruner": settings.pruner,
+        "fixed": {name: value for name, value in settings.fixed.items() if name not in LOCAL},
+        "space": {name: distribution_to_json(dimension.distribution) for name, dimension in space.items()},
+        "scaled": {n: d.describe() for n, d in space.items() if d.distribution != d.published},
+        "base": base.fingerprint,
+        "data": data,
+    }
+
+
+def _finish(
+    study: optuna.Study, pair: Pair, plan: dict[str, Any], overrides: Mapping[str, Any], output: Path
+) -> SearchResult:
+    """Choose the best trial, test it unless that is done, and write everything down."""
+    best, problems = choose_best(finished_trials(study), plan["objective"])
+    for problem in problems:
+        logger.warning(f"{problem}; the best trial is chosen without it")
+    trials = trial_results(study)
+    chosen = next(trial for trial in trials if trial.number == best.number)
+    checkpoint = Path(best.user_attrs["folder"]) / CHECKPOINT
+    values = {**plan["fixed"], **best.params}
+    metrics = _tested(output, study.study_name, best.number)
+    if metrics is None:
+        logger.info(f"testing the best trial, {best.number}, with {plan['objective']} {best.value:.4f}")
+        shutil.rmtree(output / "test", ignore_errors=True)
+        metrics = evaluate(pair, overrides["dataset_dir"], output / "test", checkpoint, {**overrides, **best.params})
+    write_overlay(output / "best.yaml", pair, values)
+    write_bundle(output / "best", pair, values, checkpoint)
+    result = SearchResult(pair.name, study.study_name, plan, chosen, trials, metrics, problems)
+    write_sweep(output, result)
+    return result
+
+
+def _tested(output: Path, study: str, number: int) -> dict[str, Any] | None:
+    """Return the test's metrics when this very trial has been tested already."""
+    if not (output / SWEEP_FILE).is_file():
+        return None
+    try:
+        before = read_sweep(output)
+    except ValueError as error:
+        logger.warning(f"{error} The best trial is tested again.")
+        return None
+    same = before.study == study and before.best.number == number and (output / "test" / "metrics.json").is_file()
+    return before.metrics if same else None

@@ -1,0 +1,189 @@
+"""One trial: a bundle run in a process of its own, and what is read from what it leaves behind."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+from monai_tunevlseg.search.claims import CRASHED, INTERRUPTED, Claim, Claims
+from monai_tunevlseg.search.liveness import Heartbeat
+from monai_tunevlseg.search.processes import ChildProcess, failure_reason
+from monai_tunevlseg.search.spaces import Space, suggest
+from monai_tunevlseg.training.curve import read_curve
+
+__all__ = ["OBJECTIVES", "Objective", "TrialRunner", "trial_problem"]
+
+CHECKPOINT, CURVE, LOG = Path("models", "model.pt"), Path("eval", "validation.jsonl"), "log.txt"
+CONTINUATION = Path("models", "last.pt")  # of no use when a trial has finished
+CHOOSES_EPOCH = "val_mean_dice"  # the checkpoint is that of its highest value
+POLL = 0.25  # seconds between two looks at a running trial
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What trials are compared by.
+
+    Attributes:
+        metric: its name in the validation curve.
+        direction: "maximize" or "minimize".
+    """
+
+    metric: str
+    direction: Literal["minimize", "maximize"]
+
+
+OBJECTIVES: Mapping[str, Objective] = {
+    "val_dice": Objective("val_mean_dice", "maximize"),
+    "val_loss": Objective("val_loss", "minimize"),
+}
+"""Both are read at the epoch whose network is kept, the one with the highest validation Dice."""
+
+
+class TrialRunner:
+    """Runs the trials that this worker has claimed.
+
+    Args:
+        claims: of the study.
+        space: what is searched.
+        objective: one of `OBJECTIVES`.
+        folder: gets a folder for each trial.
+        command: gives the command for a trial's folder and hyperparameters; it leaves ``models/model.pt`` and
+            ``eval/validation.jsonl`` in the folder.
+        prune: end a trial early when the study's pruner says so.
+    """
+
+    def __init__(
+        self,
+        claims: Claims,
+        space: Space,
+        objective: str,
+        folder: Path,
+        command: Callable[[Path, Mapping[str, Any]], Sequence[str]],
+        prune: bool = False,
+    ) -> None:
+        self.claims = claims
+        self.space = space
+        self.objective = OBJECTIVES[objective]
+        self.folder = folder
+        self.command = command
+        self.prune = prune
+
+    def run(self, claim: Claim) -> str | None:
+        """Run a trial to its end.
+
+        Returns:
+            why it failed, in one line; None when it finished, was pruned, or went to another worker.
+
+        Raises:
+            KeyboardInterrupt: when the run is interrupted; the process has been ended, and the trial given back.
+        """
+        try:
+            return self._run(claim)
+        except UpdateFinishedTrialError:
+            logger.warning(f"trial {claim.trial.number} was given up for dead by another worker; its result is dropped")
+            return None
+        except (KeyboardInterrupt, SystemExit):
+            self.claims.give_up(claim.trial, INTERRUPTED, "interrupted")
+            raise
+
+    def _run(self, claim: Claim) -> str | None:
+        trial, folder = claim.trial, self.folder / f"{claim.trial.number:04d}"
+        with self.claims.keep_alive(claim) as heartbeat:
+            params = suggest(trial, self.space)
+            shutil.rmtree(folder, ignore_errors=True)  # of another study in this place
+            folder.mkdir(parents=True)
+            trial.set_user_attr("folder", str(folder.absolute()))
+            logger.info(f"trial {trial.number} (slot {claim.slot}): {_in_words(params)}")
+            started = time.monotonic()
+            status = self._watch(trial, ChildProcess(self.command(folder, params), folder / LOG), heartbeat, folder)
+            if heartbeat.lost.is_set():
+                raise UpdateFinishedTrialError
+            if status is None:
+                self.claims.study.tell(trial, state=TrialState.PRUNED)
+                logger.info(f"trial {trial.number} was pruned")
+                return None
+            return self._conclude(trial, folder, status, time.monotonic() - started)
+
+    def _watch(self, trial: optuna.Trial, child: ChildProcess, heartbeat: Heartbeat, folder: Path) -> int | None:
+        """Return the exit status; None when the trial is to be pruned or belongs to another worker now."""
+        reported = 0
+        try:
+            while (status := child.wait(POLL)) is None:
+                if heartbeat.lost.is_set():
+                    return None
+                if self.prune:
+                    reported = self._report(trial, folder, reported)
+                    if trial.should_prune():
+                        return None
+            return status
+        finally:
+            child.stop()
+
+    def _report(self, trial: optuna.Trial, folder: Path, reported: int) -> int:
+        """Tell the pruner of new validations; return the last epoch that it knows."""
+        for line in read_curve(folder / CURVE):
+            if line["epoch"] > reported:
+                reported = line["epoch"]
+                trial.report(float(line[self.objective.metric]), step=reported)
+        return reported
+
+    def _conclude(self, trial: optuna.Trial, folder: Path, status: int, seconds: float) -> str | None:
+        """Read the result and end the trial with it; return why there is none."""
+        reason = failure_reason(status, folder / LOG) if status else trial_problem(folder)
+        facts: dict[str, Any] = {"seconds": round(seconds, 3)}
+        if reason is None:
+            curve = read_curve(folder / CURVE)
+            kept = max(curve, key=lambda line: (line[CHOOSES_EPOCH], -line["epoch"]))
+            facts |= {name: kept[objective.metric] for name, objective in OBJECTIVES.items()}
+            facts |= {"epoch": kept["epoch"], "epochs": curve[-1]["epoch"]}
+            facts["peak_memory_bytes"] = max(line.get("peak_memory_bytes", 0) for line in curve)
+            if not math.isfinite(kept[self.objective.metric]):
+                reason = f"its {self.objective.metric} is {kept[self.objective.metric]}"
+        for name, fact in facts.items():
+            trial.set_user_attr(name, fact)
+        if reason is not None:
+            self.claims.give_up(trial, CRASHED, reason)
+            logger.warning(f"trial {trial.number} failed: {reason}; its log is {folder / LOG}")
+            return f"{reason}; its log is {folder / LOG}"
+        (folder / CONTINUATION).unlink(missing_ok=True)
+        value = float(kept[self.objective.metric])
+        self.claims.study.tell(trial, value)
+        logger.info(f"trial {trial.number} finished: {self.objective.metric} {value:.4f} in {seconds:.0f} s")
+        return None
+
+
+def trial_problem(folder: Path) -> str | None:
+    """Return what is wrong with the folder of a finished trial; None when nothing is."""
+    if not folder.is_dir():
+        return f"there is no folder {folder} on this machine"
+    checkpoint = folder / CHECKPOINT
+    if not checkpoint.is_file() or not checkpoint.stat().st_size:
+        return f"{checkpoint} is missing or empty"
+    try:
+        curve = read_curve(folder / CURVE)
+    except (ValueError, OSError) as error:
+        return str(error).rstrip(".")
+    if not curve:
+        return f"{folder / CURVE} is missing or empty"
+    for objective in OBJECTIVES.values():
+        if not all(isinstance(line.get(objective.metric), int | float) for line in curve):
+            return f"{folder / CURVE} lacks {objective.metric}"
+    return None
+
+
+def _in_words(params: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in params.items()
+    )
