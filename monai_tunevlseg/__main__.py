@@ -10,6 +10,7 @@ import typer
 from monai_tunevlseg.commands.compare import compare
 from monai_tunevlseg.commands.datasets import app as datasets_app
 from monai_tunevlseg.commands.report import report
+from monai_tunevlseg.commands.search import search
 
 __all__ = ["app"]
 
@@ -18,6 +19,7 @@ bundles_app = typer.Typer(help="Write and check the bundles and pair configs tha
 app.add_typer(bundles_app, name="bundles")
 app.add_typer(datasets_app, name="datasets")
 app.command()(compare)
+app.command()(search)
 app.command()(report)
 
 ConfigsDir = Annotated[Path, typer.Option(help="Folder of the fragments.")]
