@@ -40,6 +40,8 @@ def save_cris(model: CRIS, tokenizer: CLIPTokenizer, folder: Path) -> Path:
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
         save_file(weights, unfinished / WEIGHTS_FILE, metadata={"format": "pt"})
         (unfinished / CONFIG_FILE).write_text(json.dumps(model.config.to_dict(), indent=2) + "\n")
+        # safetensors lets nobody else read its files, whatever the umask says
+        (unfinished / WEIGHTS_FILE).chmod((unfinished / CONFIG_FILE).stat().st_mode)
         tokenizer.save_pretrained(unfinished)
         unfinished.replace(folder)
     finally:

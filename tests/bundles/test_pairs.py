@@ -5,6 +5,7 @@ import owners_trees
 import pytest
 import torch
 import yaml
+from monai.bundle import ConfigParser
 from small_runs import BUNDLES, CONFIGS, workflow
 
 from monai_tunevlseg.bundles import bundle_names, pair_names, render_pair
@@ -102,3 +103,12 @@ def test_a_pair_trains_a_step_on_its_dataset(pair, small_dataset, request, tmp_p
     after = made.network_def.state_dict()
     assert any(not torch.equal(value, before[key]) for key, value in after.items())
     assert (tmp_path / "models" / "model.pt").is_file()
+
+
+@pytest.mark.parametrize("name", ["clipseg_coop", "clipseg_cocoop", "clipseg_vpt", "cris_coop", "cris_cocoop"])
+def test_a_checkpoint_of_the_embedded_models_has_less_than_100_kb(name, tmp_path):
+    parser = ConfigParser()
+    parser.read_config([str(BUNDLES / name / "configs" / "train.yaml"), str(CONFIGS / "ultrasound" / f"{name}.yaml")])
+    network = parser.get_parsed_content("network_def")
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    assert (tmp_path / "model.pt").stat().st_size < 100_000

@@ -86,6 +86,12 @@ def test_sizes_are_read_off_the_weights(clip, cris, tokenizer_dir, tmp_path):
     assert (config.vision_blocks, config.vision_grid, config.neck_dims) == ((1, 2, 1, 1), 2, (16, 64, 40))
 
 
+def test_who_may_read_the_config_may_read_the_weights(clip, cris, tokenizer_dir, tmp_path):
+    files = write_clip(clip, "plain", tmp_path), write_cris(cris, "plain", tmp_path)
+    out = convert_cris(*files, tokenizer_dir, tmp_path / "out")
+    assert len({file.stat().st_mode for file in out.iterdir()}) == 1
+
+
 def test_an_archive_without_batch_norm_counters_is_as_good(clip, cris, tokenizer_dir, tmp_path):
     clip = {name: value for name, value in clip.items() if not name.endswith("num_batches_tracked")}
     files = write_clip(clip, "archive", tmp_path), write_cris(cris, "plain", tmp_path)
