@@ -1,0 +1,152 @@
+"""Search spaces: the paper's at full size, scaled on other base models."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from monai_tunevlseg.bundles import bundle_names
+from monai_tunevlseg.search.spaces import BaseSizes, read_space, suggest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+PUBLISHED = BaseSizes(text_dim=512, joint_dim=1280, num_layers=12)
+COMMON = {
+    "learning_rate": FloatDistribution(1e-5, 5e-3, log=True),
+    "weight_decay": FloatDistribution(1e-5, 0.01, log=True),
+    "prompt_depth": IntDistribution(1, 11),
+}
+PROJECTIONS = {
+    "intermediate_dim": CategoricalDistribution([32, 64, 96, 128]),
+    "lora": CategoricalDistribution([True, False]),
+}
+TABLE_2 = {
+    "coop": COMMON,
+    "vpt": COMMON,
+    "cocoop": COMMON | PROJECTIONS,
+    "maple": COMMON | PROJECTIONS,
+    "shared_attention": COMMON
+    | {
+        "nhead": CategoricalDistribution([16, 20, 32]),
+        "dim_feedforward": CategoricalDistribution([1280, 1420]),
+        "dropout": FloatDistribution(0.1, 0.55),
+        "norm_first": CategoricalDistribution([True, False]),
+    },
+    "shared_separate": COMMON | {"shared_dim": CategoricalDistribution([32, 64])},
+}
+
+
+@cache
+def known(learner):
+    """Return the hyperparameters of the learner's bundle with CLIPSeg."""
+    return yaml.safe_load((ROOT / "bundles" / f"clipseg_{learner}" / "configs" / "train.yaml").read_text())
+
+
+def drawn(learner, sizes):
+    return {name: dimension.distribution for name, dimension in space_of(learner, sizes).items()}
+
+
+def space_of(learner, sizes):
+    return read_space(CONFIGS, learner, known(learner), sizes)
+
+
+@pytest.mark.parametrize("learner", TABLE_2)
+def test_at_the_published_sizes_the_space_is_the_papers(learner):
+    space = space_of(learner, PUBLISHED)
+    assert {name: dimension.distribution for name, dimension in space.items()} == TABLE_2[learner]
+    assert not any("scaled" in dimension.describe() for dimension in space.values())
+
+
+def test_every_bundle_has_a_space_of_its_own_hyperparameters():
+    for bundle in bundle_names(CONFIGS):
+        content = yaml.safe_load((ROOT / "bundles" / bundle / "configs" / "train.yaml").read_text())
+        assert read_space(CONFIGS, bundle.partition("_")[2], content, PUBLISHED)
+
+
+def test_fine_tuning_has_neither_depth_nor_the_rates_of_prompts():
+    space = drawn("finetune", PUBLISHED)
+    assert set(space) == {"learning_rate", "weight_decay"}
+    assert space["learning_rate"].high < COMMON["learning_rate"].high
+
+
+def test_the_tiny_models_choices_are_scaled_and_said_so():
+    tiny = BaseSizes(text_dim=64, joint_dim=192, num_layers=6)
+    attention = space_of("shared_attention", tiny)
+    assert attention["prompt_depth"].distribution == IntDistribution(1, 5)
+    assert attention["nhead"].distribution.choices == (2, 3, 4)
+    assert attention["dim_feedforward"].distribution.choices == (192, 213)
+    assert attention["dropout"].distribution == FloatDistribution(0.1, 0.55)
+    assert attention["nhead"].describe() == "2, 3, 4 (published: 16, 20, 32; scaled to the base model)"
+    assert drawn("maple", tiny)["intermediate_dim"].choices == (4, 8, 12, 16)
+    assert drawn("shared_separate", tiny)["shared_dim"].choices == (4, 8)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 2048), st.integers(1, 4096), st.integers(1, 48))
+def test_whatever_the_base_model_its_choices_fit(text_dim, joint_dim, num_layers):
+    sizes = BaseSizes(text_dim, joint_dim, num_layers)
+    attention = drawn("shared_attention", sizes)
+    assert all(joint_dim % heads == 0 for heads in attention["nhead"].choices)
+    assert attention["prompt_depth"].low == 1 and attention["prompt_depth"].high == max(1, num_layers - 1)
+    for space, name in (
+        (attention, "dim_feedforward"),
+        (drawn("maple", sizes), "intermediate_dim"),
+        (drawn("shared_separate", sizes), "shared_dim"),
+    ):
+        choices = space[name].choices
+        assert min(choices) >= 1 and len(set(choices)) == len(choices)
+
+
+def test_a_trial_draws_from_all_dimensions():
+    space = space_of("shared_attention", PUBLISHED)
+    trial = optuna.create_study().ask()
+    params = suggest(trial, space)
+    assert params == trial.params and set(params) == set(space)
+    assert isinstance(params["norm_first"], bool) and isinstance(params["prompt_depth"], int)
+
+
+@pytest.fixture
+def configs(tmp_path):
+    """Fragments with a space to be spoilt; returns what writes the learner's own lines."""
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "common.yaml").write_text("learning_rate: {low: 0.1, high: 1.0}\n")
+    return lambda text: (tmp_path / "search" / "mine.yaml").write_text(text) and tmp_path
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("lerning_rate: {low: 1, high: 2}", "'lerning_rate', but the bundle has no such hyperparameter"),
+        ("depth: {low: 1e-5, high: 2}", "'1e-5' is no number"),
+        ("depth: {low: true, high: 2}", "True is no number"),
+        ("depth: {low: 3, high: 2}", "depth: .* is not understood"),
+        ("depth: {low: 1}", "is not understood: 'high'"),
+        ("depth: {low: 1, high: 2, step: 1}", "step is no part of it"),
+        ("depth: {low: 1, high: 2, below: layers}", "'layers' is no size; sizes are joint_dim, num_layers, text_dim"),
+        ("depth: {choices: []}", "is not understood"),
+        ("depth: {choices: [a], scales_with: text_dim, at: 1}", "is not understood"),
+        ("depth: 3", "is not understood"),
+        ("- depth", "must be a mapping of hyperparameters"),
+    ],
+)
+def test_what_is_wrong_with_a_space_is_named(line, message, configs):
+    with pytest.raises(ValueError, match=message):
+        read_space(configs(line), "mine", ["learning_rate", "depth"], PUBLISHED)
+
+
+def test_a_learners_own_lines_replace_common_ones_and_null_takes_them_away(configs):
+    folder = configs("learning_rate: null\ndepth: {low: 1, high: 2}")
+    assert list(read_space(folder, "mine", ["learning_rate", "depth"], PUBLISHED)) == ["depth"]
+    assert list(read_space(folder, "another", ["learning_rate"], PUBLISHED)) == ["learning_rate"]
+
+
+def test_without_common_lines_the_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="common.yaml"):
+        read_space(tmp_path, "coop", [], PUBLISHED)
