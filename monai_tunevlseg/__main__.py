@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from monai_tunevlseg.commands.benchmark import benchmark
 from monai_tunevlseg.commands.compare import compare
 from monai_tunevlseg.commands.datasets import app as datasets_app
 from monai_tunevlseg.commands.report import report
@@ -15,12 +16,15 @@ from monai_tunevlseg.commands.search import search
 __all__ = ["app"]
 
 app = typer.Typer(help="Prompt tuning of frozen vision-language segmentation models.", no_args_is_help=True)
-bundles_app = typer.Typer(help="Write and check the bundles and pair configs that configs/ describes.", no_args_is_help=True)
+bundles_app = typer.Typer(
+    help="Write and check the bundles and pair configs that configs/ describes.", no_args_is_help=True
+)
 app.add_typer(bundles_app, name="bundles")
 app.add_typer(datasets_app, name="datasets")
 app.command()(compare)
 app.command()(search)
 app.command()(report)
+app.command()(benchmark)
 
 ConfigsDir = Annotated[Path, typer.Option(help="Folder of the fragments.")]
 BundlesDir = Annotated[Path, typer.Option(help="Folder of the bundles.")]

@@ -14,7 +14,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings
 from monai_tunevlseg.benchmark.tables import ordered_datasets
@@ -194,11 +194,21 @@ def rates_figure(points: Sequence[Point], titles: Mapping[str, str]) -> str | No
         shown = first.scatter(rates, decays, c=dice, s=16, cmap="viridis", linewidths=0)
         figure.colorbar(shown, ax=first, label="test Dice (%)")
         first.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="weight decay")
+        first.set(xlim=_decades(rates), ylim=_decades(decays))
+        first.yaxis.set_minor_formatter(NullFormatter())
         for axis, values, label in ((second, rates, "learning rate"), (third, decays, "weight decay")):
             axis.scatter(values, dice, s=12, c=[colours[point.dataset] for point in chosen], linewidths=0)
-            axis.set(xscale="log", xlabel=label, ylabel="test Dice (%)")
+            axis.set(xscale="log", xlim=_decades(values), xlabel=label, ylabel="test Dice (%)")
+        for axis in (first, second, third):
+            axis.xaxis.set_minor_formatter(NullFormatter())
         _dataset_legend(figure, colours, titles)
         return _svg(figure)
+
+
+def _decades(values: Sequence[float]) -> tuple[float, float]:
+    """Return the powers of ten around values, with a little room."""
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return 10.0 ** (low - 0.1), 10.0 ** (max(high, low + 1) + 0.1)
 
 
 def embedding_figure(embeddings: Sequence[Embeddings], titles: Mapping[str, str], title: str) -> str:
@@ -227,7 +237,7 @@ def _scatter_embedded(axis: Axes, parts: Sequence[tuple[str, np.ndarray]], colou
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     distinct, inverse = np.unique(vectors.round(6), axis=0, return_inverse=True)
     if len(distinct) < LEAST_POINTS:
-        message = f"{len(distinct)} different vectors:\ntoo few for a t-SNE"
+        message = f"too few for a t-SNE\n(different vectors: {len(distinct)})"
         axis.text(0.5, 0.5, message, ha="center", va="center", transform=axis.transAxes, color="#5a6069")
         return
     places = _tsne(distinct)[inverse]

@@ -25,6 +25,7 @@ __all__ = [
     "Result",
     "Results",
     "Trial",
+    "read_json",
     "read_result",
     "read_results",
     "write_json",
@@ -171,7 +172,7 @@ def _read_place(results: Results, place: Path) -> None:
         if (place / "result.json").is_file():
             results.entries.append(read_result(place, results.problems))
         elif failure.is_file():
-            results.problems.append(Problem(name, f"failed: {_read_json(failure).get('message', 'no message')}"))
+            results.problems.append(Problem(name, f"failed: {read_json(failure).get('message', 'no message')}"))
     except (OSError, ValueError) as error:
         results.problems.append(Problem(name, str(error)))
 
@@ -182,7 +183,7 @@ def _read_plan(folder: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        entries = _read_json(path).get("entries", [])
+        entries = read_json(path).get("entries", [])
     except ValueError:
         return []  # only a hint at what is missing
     return [name for name in entries if isinstance(name, str)]
@@ -201,7 +202,7 @@ def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
     """
     problems = [] if problems is None else problems
     name = f"{folder.parent.name}/{folder.name}"
-    facts = _read_json(folder / "result.json")
+    facts = read_json(folder / "result.json")
     _check_version(facts, FORMAT_VERSION, "result.json")
     error = jsonschema.exceptions.best_match(_validator().iter_errors(facts))
     if error is not None:
@@ -209,7 +210,7 @@ def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
     entry = Entry(*(facts[key] for key in ("dataset", "model", "learner", "variant")))
     if entry.name != name:
         raise ValueError(f"result.json is that of {entry.name}, and not of the folder it is in.")
-    metrics = _read_json(folder / "metrics.json")
+    metrics = read_json(folder / "metrics.json")
     _check_version(metrics, METRICS_VERSION, "metrics.json")
     _check_scores(metrics)
     problems += [Problem(name, message) for message in facts["problems"]]
@@ -222,7 +223,8 @@ def _validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object of JSON; errors say which file is missing or damaged."""
     if not path.is_file():
         raise FileNotFoundError(f"{path.name} is missing.")
     try:

@@ -54,7 +54,7 @@ class Row:
         start: what the first context starts from, in Table 4.
         cells: by dataset; datasets without a result are missing.
         mean: over the row's datasets; beside it the paper's mean over the same, where it has them all.
-        std: the population's standard deviation over the row's datasets, as in the paper.
+        std: the population's standard deviation over the row's datasets, as in the paper; None for one dataset.
         paper_std: the paper's over the same datasets.
         change: mean difference to the same row of Table 3, over the datasets of both; None in Table 3 itself.
     """
@@ -66,7 +66,7 @@ class Row:
     start: str | None
     cells: Mapping[str, Cell]
     mean: Cell
-    std: float
+    std: float | None
     paper_std: float | None
     change: float | None = None
 
@@ -161,8 +161,8 @@ def _row(
         start,
         cells,
         mean=Cell(fmean(values.values()), fmean(theirs) if complete else None),
-        std=pstdev(values.values()),
-        paper_std=pstdev(theirs) if complete else None,
+        std=pstdev(values.values()) if len(values) > 1 else None,
+        paper_std=pstdev(theirs) if complete and len(theirs) > 1 else None,
     )
 
 

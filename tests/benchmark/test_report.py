@@ -93,8 +93,8 @@ def test_table_rows_in_html(tmp_path):
     write_entry(tmp_path, "kvasir/clipseg_coop", [70, 76])
     write_report(tmp_path)
     parsed = Page((tmp_path / "report" / "report.html").read_text())
-    assert ["CLIPSeg", "VPT", "90.00 89.03 +0.97", "90.00 89.03 +0.97", "0.00 0.00"] in parsed.rows
-    assert ["CLIPSeg", "CoOp", "73.00 73.53 −0.53", "73.00 73.53 −0.53", "0.00 0.00"] in parsed.rows
+    assert ["CLIPSeg", "VPT", "90.00 89.03 +0.97", "90.00 89.03 +0.97", "–"] in parsed.rows
+    assert ["CLIPSeg", "CoOp", "73.00 73.53 −0.53", "73.00 73.53 −0.53", "–"] in parsed.rows
     assert "90.00" in parsed.marked and "73.00" not in parsed.marked
     assert any(row[:5] == ["CoOp", "2", "73.00", "−17.00", "−24.00 to −10.00"] for row in map(trimmed, parsed.rows))
     assert ["Kvasir", "CLIPSeg", "VPT", "4,674", "23.5 kB", "1 min 02 s", "5 min 00 s", "812 MB", "cpu"] in parsed.rows
@@ -110,11 +110,11 @@ def test_markdown_and_csv_say_the_same(tmp_path):
     write_entry(tmp_path, "kvasir/clipseg_finetune", [95, 97])
     write_report(tmp_path)
     text = (tmp_path / "report" / "report.md").read_text()
-    assert "| CLIPSeg | VPT | *90.00* (+0.97) | *90.00* (+0.97) | 0.00 |" in text
+    assert "| CLIPSeg | VPT | *90.00* (+0.97) | *90.00* (+0.97) | – |" in text
     assert "| CLIPSeg | fine-tuned | **96.00** (+6.49) |" in text
     with (tmp_path / "report" / "table3.csv").open() as file:
         lines = {line["learner"]: line for line in csv.DictReader(file)}
-    assert lines["vpt"] == {"model": "clipseg", "learner": "vpt", "kvasir": "90.0", "mean": "90.0", "std": "0.0"}
+    assert lines["vpt"] == {"model": "clipseg", "learner": "vpt", "kvasir": "90.0", "mean": "90.0", "std": ""}
     with (tmp_path / "report" / "cells.csv").open() as file:
         cells = [line for line in csv.DictReader(file) if (line["learner"], line["dataset"]) == ("vpt", "kvasir")]
     assert cells == [

@@ -1,0 +1,112 @@
+"""Which entries a benchmark has, and how long it will take."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from statistics import fmean
+
+from monai_tunevlseg.benchmark.entries import BASELINES, FINE_TUNING, VARIANTS, ZERO_SHOT, Entry
+from monai_tunevlseg.bundles import pair_names, read_fragment
+from monai_tunevlseg.data import LAYOUTS
+from monai_tunevlseg.search import find_pair
+
+__all__ = ["all_entries", "estimate_seconds", "plan_entries", "titles_of"]
+
+
+def all_entries(configs_dir: str | Path) -> list[Entry]:
+    """Return every entry without variants: all pairs, and zero-shot for each dataset and model.
+
+    Within a dataset what is quick comes first, so that a dataset that cannot be read is found soon.
+    """
+    configs = Path(configs_dir)
+    models = [path.stem for path in sorted((configs / "models").glob("*.yaml"))]
+    entries = set()
+    for name in pair_names(configs):
+        dataset, _, bundle = name.partition("/")
+        (model,) = (model for model in models if bundle.startswith(f"{model}_"))
+        entries.add(Entry(dataset, model, bundle.removeprefix(f"{model}_")))
+        entries.add(Entry(dataset, model, ZERO_SHOT))
+    order = {ZERO_SHOT: 0, FINE_TUNING: 2}
+    return sorted(entries, key=lambda entry: (entry.dataset, order.get(entry.learner, 1), entry))
+
+
+def plan_entries(
+    configs_dir: str | Path,
+    patterns: Sequence[str],
+    variants: Sequence[str] = (),
+    bundles_dir: str | Path = "bundles",
+) -> list[Entry]:
+    """Return the entries whose names match, in the order in which they are run.
+
+    Args:
+        configs_dir: of this repository.
+        patterns: names with ``*`` and ``?``, such as ``kvasir/*`` or ``*/clipseg_zero_shot``.
+        variants: of ``VARIANTS``; added for the prompt learners that have what they change.
+        bundles_dir: of this repository; only read for variants.
+
+    Raises:
+        FileNotFoundError: when the folder is not this repository's ``configs``.
+        ValueError: when a pattern matches nothing, or a variant is unknown; names what is near.
+    """
+    known = all_entries(configs_dir)
+    if not known:
+        raise FileNotFoundError(f"there are no pairs in {configs_dir}; run in the root of the repository.")
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise ValueError(f"there is no variant {variant!r}; known are {', '.join(VARIANTS)}.")
+    names = [entry.name for entry in known]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names) or [f"{name.partition('/')[0]}/*" for name in names]
+            raise ValueError(f"no pair matches {pattern!r}; near to it are {', '.join(dict.fromkeys(near))}.")
+    chosen = [entry for entry in known if any(fnmatchcase(entry.name, pattern) for pattern in patterns)]
+    changed = [
+        Entry(entry.dataset, entry.model, entry.learner, variant)
+        for variant in variants
+        for entry in chosen
+        if entry.learner not in BASELINES
+        and VARIANTS[variant].override in find_pair(entry.pair, configs_dir, bundles_dir).flat_values("train")
+    ]
+    return chosen + changed
+
+
+def titles_of(configs_dir: str | Path, entry: Entry) -> tuple[dict[str, str], list[str]]:
+    """Return the titles of an entry's dataset, model and learner, and which encoders its learner prompts."""
+    configs = Path(configs_dir)
+    model = read_fragment(configs / "models" / f"{entry.model}.yaml").facts
+    learner = {"title": "zero-shot", "prompts": []}
+    if entry.learner != ZERO_SHOT:
+        learner = read_fragment(configs / "learners" / f"{entry.learner}.yaml").facts
+    facts = LAYOUTS[entry.dataset].facts if entry.dataset in set(LAYOUTS) else None
+    dataset = entry.dataset.replace("_", " ").capitalize() if facts is None else facts.title
+    titles = {"dataset": dataset, "model": model["title"], "learner": learner["title"]}
+    return titles, list(learner["prompts"])
+
+
+def estimate_seconds(remaining: Sequence[Entry], taken: Mapping[Entry, float]) -> float | None:
+    """Estimate how long the remaining entries take, one after the other.
+
+    An entry takes as long as finished ones of its model and learner did, else of its learner, else of any.
+
+    Args:
+        remaining: entries that are not finished.
+        taken: seconds of those that are.
+
+    Returns:
+        seconds, or None while nothing like the remaining entries is finished.
+    """
+    total = 0.0
+    for entry in remaining:
+        quick = entry.learner == ZERO_SHOT
+        alike = [(other, seconds) for other, seconds in taken.items() if (other.learner == ZERO_SHOT) == quick]
+        same_learner = [(other, seconds) for other, seconds in alike if other.learner == entry.learner]
+        same_bundle = [(other, seconds) for other, seconds in same_learner if other.model == entry.model]
+        nearest = same_bundle or same_learner or alike
+        if nearest:
+            total += fmean(seconds for _, seconds in nearest)
+        elif not quick:
+            return None
+    return total

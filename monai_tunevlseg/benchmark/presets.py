@@ -1,0 +1,45 @@
+"""Benchmarks that are defined in one word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
+
+__all__ = ["PRESETS", "Preset", "write_demo_data"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a benchmark of this name does, where the command line does not say otherwise.
+
+    Attributes:
+        patterns: of the entries.
+        trials: of each sweep.
+        jobs: processes that work side by side.
+        fixed: hyperparameters of every run.
+    """
+
+    patterns: tuple[str, ...]
+    trials: int
+    jobs: int
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+
+DEMO_IMAGES = 100
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {"demo": Preset(tuple(f"{name}/*" for name in DEMO_DATASETS), trials=2, jobs=2, fixed={"epochs": 5})}
+)
+"""``demo``: the three demo sets, all combinations and baselines, on the embedded tiny models."""
+
+
+def write_demo_data(data_root: Path) -> None:
+    """Write those of the demo sets that are not there."""
+    for name in DEMO_DATASETS:
+        if not (data_root / name / "splits.json").is_file():
+            write_demo_dataset(name, data_root / name, num_images=DEMO_IMAGES)

@@ -1,0 +1,193 @@
+"""``tunevlseg benchmark``: pairs after pairs, and the report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from monai_tunevlseg.benchmark.campaign import Campaign
+    from monai_tunevlseg.benchmark.entries import Entry
+    from monai_tunevlseg.benchmark.running import BenchmarkSettings
+
+__all__ = ["benchmark"]
+
+INTERRUPTED = 130  # the exit code of a shell's command that Ctrl-C has ended
+
+
+def benchmark(
+    data_root: Annotated[
+        Path | None, typer.Option(help="Has a folder for each dataset, named like it; the default is RESULTS/data.")
+    ] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="Names of pairs with * and ?, such as 'kvasir/*,busi/clipseg_*'.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Of each pair's search; the default is 20.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results; the same again goes on.")] = Path("results"),
+    variant: Annotated[
+        list[str] | None, typer.Option(help="Add gaussian (Table 4) or no_upsampler (Table 5); may be repeated.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="demo: synthetic data and tiny models, under 45 minutes.")] = None,
+    worker: Annotated[bool, typer.Option("--worker", help="Join the benchmark that was begun in RESULTS.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Processes side by side; the default is 1.")] = None,
+    storage: Annotated[str | None, typer.Option(help="As of `search`; the default is a file for each pair.")] = None,
+    metric: Annotated[str, typer.Option(help="What trials are chosen by: val_dice or val_loss.")] = "val_dice",
+    seed: Annotated[int, typer.Option(help="Of the samplers.")] = 0,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter of every run; may be repeated."),
+    ] = None,
+    best_only: Annotated[
+        bool, typer.Option("--best-only", help="Do not test the other trials for Figures 5-7.")
+    ] = False,
+    configs_dir: Annotated[Path, typer.Option(help="Folder of the fragments.")] = Path("configs"),
+    bundles_dir: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
+) -> None:
+    """Search and test every pair that matches, skip what is finished, go on after failures, and write the report.
+
+    Pairs' names are DATASET/MODEL_LEARNER; the learner may be finetune or zero_shot, too.
+    """
+    _show_progress()
+    from monai_tunevlseg.benchmark.presets import PRESETS
+    from monai_tunevlseg.benchmark.running import BenchmarkSettings
+
+    try:
+        signal.signal(signal.SIGTERM, _interrupt)
+        if preset is not None and preset not in PRESETS:
+            raise ValueError(f"there is no preset {preset!r}; known are {', '.join(PRESETS)}.")
+        chosen = PRESETS[preset] if preset else None
+        settings = BenchmarkSettings(
+            trials=trials or (chosen.trials if chosen else 20),
+            objective=metric,
+            seed=seed,
+            fixed={**(chosen.fixed if chosen else {}), **_parse(fixed or [])},
+            best_only=best_only,
+            storage=storage,
+        )
+        patterns = pairs.split(",") if pairs else list(chosen.patterns) if chosen else []
+        data = data_root or results / "data"
+        if chosen and not worker:
+            _write_data(data)
+        folders = (results, data, configs_dir, bundles_dir)
+        campaign = _campaign(patterns, settings, variant or [], worker, folders)
+        count = 1 if worker else jobs or (chosen.jobs if chosen else 1)
+        with _workers(count - 1, folders, storage):
+            campaign.run()
+        if not worker:
+            _report(results)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except (OSError, ValueError, ImportError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    _conclude(campaign)
+
+
+def _campaign(
+    patterns: list[str],
+    settings: BenchmarkSettings,
+    variants: list[str],
+    worker: bool,
+    folders: tuple[Path, Path, Path, Path],
+) -> Campaign:
+    from monai_tunevlseg.benchmark.campaign import Campaign, join_plan, write_plan
+    from monai_tunevlseg.benchmark.planning import plan_entries
+    from monai_tunevlseg.benchmark.running import EntryRunner
+    from monai_tunevlseg.search import open_storage
+
+    results, data, configs, bundles = folders
+    entries: list[Entry]
+    if worker:
+        entries, settings = join_plan(results, settings.storage, configs)
+    else:
+        if not patterns:
+            raise ValueError("say which pairs: --pairs 'kvasir/*,busi/clipseg_*', or --preset demo.")
+        entries = plan_entries(configs, patterns, variants, bundles)
+    if settings.storage:
+        open_storage(settings.storage)  # if it cannot be reached, say so before anything is run
+    if not worker:
+        entries = write_plan(results, entries, settings, configs)
+    return Campaign(entries, EntryRunner(results, data, settings, configs, bundles), typer.echo)
+
+
+@contextmanager
+def _workers(count: int, folders: tuple[Path, Path, Path, Path], storage: str | None) -> Iterator[None]:
+    """Run so many other workers until the block ends, each with its share of the processors."""
+    results, data, configs, bundles = folders
+    command = [sys.executable, "-m", "monai_tunevlseg", "benchmark", "--worker", "--results", str(results)]
+    command += ["--data-root", str(data), "--configs-dir", str(configs), "--bundles-dir", str(bundles)]
+    command += ["--storage", storage] if storage else []
+    if count:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // (count + 1))))
+    logs = [(results / f"worker{number}.log").open("w") for number in range(1, count + 1)]
+    processes = [subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) for log in logs]
+    try:
+        yield
+        for process in processes:
+            process.wait()
+    finally:
+        for process, log in zip(processes, logs, strict=True):
+            process.terminate()  # which it takes like Ctrl-C
+            process.wait()
+            log.close()
+
+
+def _write_data(data_root: Path) -> None:
+    from monai_tunevlseg.benchmark.presets import write_demo_data
+
+    write_demo_data(data_root)
+
+
+def _report(results: Path) -> None:
+    from monai_tunevlseg.benchmark import write_report
+
+    report = write_report(results)
+    for problem in report.problems:
+        typer.echo(f"warning: {problem.place}: {problem.message}", err=True)
+    typer.echo(f"report: {results / 'report' / 'report.html'}")
+
+
+def _conclude(campaign: Campaign) -> None:
+    """List what has failed, and exit with 1 when anything has."""
+    for entry, message in campaign.failures.items():
+        typer.echo(f"failed: {entry.name}: {message}", err=True)
+    if campaign.failures:
+        raise typer.Exit(1)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """Treat a polite request to end like `Ctrl-C`."""
+    raise KeyboardInterrupt
+
+
+def _show_progress() -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    ours = logging.getLogger("monai_tunevlseg")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+
+
+def _parse(entries: list[str]) -> dict[str, Any]:
+    import yaml
+
+    values = {}
+    for entry in entries:
+        name, sign, value = entry.partition("=")
+        if not sign or not name:
+            raise ValueError(f"--set {entry!r} is not understood; write NAME=VALUE.")
+        values[name] = yaml.safe_load(value)
+    return values

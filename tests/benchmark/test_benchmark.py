@@ -1,0 +1,107 @@
+"""A real benchmark of two entries, small: bundle runs in processes of their own, then the report."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.benchmark import read_results
+from monai_tunevlseg.benchmark.embeddings import read_embeddings
+from monai_tunevlseg.benchmark.samples import spread
+from monai_tunevlseg.evaluation import read_cases
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def write_squares(folder: Path, count: int = 10) -> None:
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for number in range(count):
+        mask = np.zeros((26, 40), np.uint8)
+        mask[4 + number : 12 + number, 10:20] = 255
+        image = rng.integers(0, 90, (26, 40, 3)).astype(np.uint8) + mask[..., None] // 2
+        Image.fromarray(image).save(folder / "images" / f"{number}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
+    stems = [str(number) for number in range(count)]
+    splits = {"train": stems[:4], "val": stems[4:6], "test": stems[6:]}
+    (folder / "splits.json").write_text(json.dumps(splits))
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory, tiny_clipseg_dir):
+    """Results of zero-shot and VPT with one trial of one epoch, and what the command says when it is run again."""
+    root = tmp_path_factory.mktemp("benchmark")
+    write_squares(root / "data" / "ultrasound")
+    fixed = {"pretrained": tiny_clipseg_dir, "epochs": 1, "batch_size": 4, "num_workers": 0, "device": "cpu"}
+    arguments = [
+        "benchmark",
+        *("--pairs", "ultrasound/clipseg_zero_shot,ultrasound/clipseg_vpt", "--trials", "1"),
+        *("--data-root", str(root / "data"), "--results", str(root / "results")),
+        *("--configs-dir", str(REPOSITORY / "configs"), "--bundles-dir", str(REPOSITORY / "bundles")),
+        *(part for name, value in fixed.items() for part in ("--set", f"{name}={value}")),
+    ]
+    runs = [CliRunner().invoke(app, arguments) for _ in range(2)]
+    assert all(run.exit_code == 0 for run in runs), runs[0].output
+    return root / "results", runs
+
+
+def test_both_entries_are_stored(benchmark):
+    results, _ = benchmark
+    stored = read_results(results)
+    assert not stored.problems
+    tuned, zero_shot = (next(r for r in stored.entries if r.entry.learner == name) for name in ("vpt", "zero_shot"))
+    assert zero_shot.facts["trained_parameters"] == 0 and not zero_shot.trials
+    assert tuned.facts["trained_parameters"] > 0 and tuned.facts["checkpoint_bytes"] > 0
+    assert tuned.facts["seconds"]["total"] >= tuned.facts["seconds"]["trial"] > 0
+    assert tuned.facts["hyperparameters"]["epochs"] == 1
+    assert tuned.facts["titles"] == {"dataset": "Ultrasound", "model": "CLIPSeg", "learner": "VPT"}
+    (only,) = tuned.trials
+    assert only.state == "COMPLETE" and only.test["dice"] == pytest.approx(tuned.score("dice"))
+    assert {"learning_rate", "weight_decay", "prompt_depth"} <= set(only.hyperparameters)
+    cases = read_cases(tuned.folder)
+    assert len(cases) == 4 and not any(case.mask for case in cases)
+
+
+def test_pictures_predictions_and_embeddings_are_stored(benchmark):
+    results, _ = benchmark
+    listed = json.loads((results / "pictures" / "ultrasound" / "cases.json").read_text())
+    assert [case["name"] for case in listed] == ["00000", "00002", "00003"]
+    for case in listed:
+        truth = Image.open(results / "pictures" / "ultrasound" / f"{case['name']}_truth.png")
+        original = Image.open(results.parent / "data" / "ultrasound" / case["image"].replace("images", "masks"))
+        assert np.array_equal(np.asarray(truth) > 0, np.asarray(original) > 0)
+        for entry in ("clipseg_vpt", "clipseg_zero_shot"):
+            prediction = Image.open(results / "ultrasound" / entry / "predictions" / f"{case['name']}.png")
+            assert prediction.size == truth.size == (40, 26)
+    embedded = read_embeddings(results / "embeddings" / "clipseg" / "ultrasound.npz")
+    assert embedded.text.shape == (1, 24) and embedded.image.shape == (4, 24)
+    assert len(np.unique(embedded.image.round(4), axis=0)) == 4
+
+
+def test_the_report_follows(benchmark):
+    results, runs = benchmark
+    assert f"report: {results / 'report' / 'report.html'}" in runs[0].stdout
+    with (results / "report" / "table3.csv").open() as file:
+        assert [line["learner"] for line in csv.DictReader(file)] == ["zero_shot", "vpt"]
+
+
+def test_the_same_command_skips_what_is_finished(benchmark):
+    _, runs = benchmark
+    assert "2 entries, 0 of them finished before" in runs[0].stdout
+    assert "2 entries, 2 of them finished before" in runs[1].stdout and "..." not in runs[1].stdout
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "expected"),
+    [(10, 3, [1, 5, 8]), (2, 3, [0, 1]), (1, 1, [0]), (0, 3, []), (5, 5, [0, 1, 2, 3, 4])],
+)
+def test_spread(count, most, expected):
+    assert spread(count, most) == expected

@@ -1,0 +1,171 @@
+"""The order of things in a benchmark, with runs that do nothing but write results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sample_results import write_entry
+from typer.testing import CliRunner
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.benchmark import Entry
+from monai_tunevlseg.benchmark.campaign import Campaign, join_plan, write_plan
+from monai_tunevlseg.benchmark.running import BenchmarkSettings, EntryRunner, entry_lock
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIGS = REPOSITORY / "configs"
+ENTRIES = [Entry("kvasir", "clipseg", learner) for learner in ("zero_shot", "vpt", "coop")]
+
+
+class FakeRunner(EntryRunner):
+    """Writes a result in place of every run, and fails where it is told to."""
+
+    def __init__(self, results_dir, settings=None, failing=()):
+        super().__init__(results_dir, results_dir / "data", settings or BenchmarkSettings(trials=2))
+        self.failing = failing
+        self.calls = []
+
+    def sweep(self, entry):
+        self.calls.append(f"sweep {entry.learner}")
+
+    def run(self, entry):
+        self.calls.append(entry.learner)
+        if entry.learner in self.failing:
+            raise RuntimeError("the dataset has no images.")
+        stored = self.settings.stored()
+        write_entry(self.results_dir, entry.name, [80, 90], facts={"settings": stored})
+        (self.results_dir / entry.name / "failure.json").unlink(missing_ok=True)
+
+
+def campaign(tmp_path, **arguments):
+    lines = []
+    made = Campaign(ENTRIES, FakeRunner(tmp_path, **arguments), lines.append)
+    return made, lines
+
+
+def test_everything_is_run_once_and_the_time_estimated(tmp_path):
+    made, lines = campaign(tmp_path)
+    made.run()
+    assert made.runner.calls == ["zero_shot", "vpt", "coop"]
+    assert "2 of 3 entries are finished, about 5 min 00 s of work left" in lines
+    assert lines[-1] == "3 of 3 entries are finished"
+
+
+def test_what_is_finished_is_skipped(tmp_path):
+    campaign(tmp_path)[0].run()
+    again, lines = campaign(tmp_path)
+    again.run()
+    assert again.runner.calls == [] and lines == ["3 entries, 3 of them finished before"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "calls"),
+    [
+        ({"trials": 1}, []),  # fewer than there are
+        ({"trials": 3}, ["vpt", "coop"]),
+        ({"best_only": True}, []),
+        ({"fixed": {"epochs": 1}}, ["zero_shot", "vpt", "coop"]),
+    ],
+)
+def test_other_settings_run_again_what_they_change(tmp_path, changes, calls):
+    campaign(tmp_path)[0].run()
+    again, _ = campaign(tmp_path, settings=replace(BenchmarkSettings(trials=2), **changes))
+    again.run()
+    assert again.runner.calls == calls
+
+
+def test_damaged_results_are_run_again(tmp_path):
+    campaign(tmp_path)[0].run()
+    (tmp_path / "kvasir" / "clipseg_vpt" / "result.json").write_text("{")
+    again, _ = campaign(tmp_path)
+    again.run()
+    assert again.runner.calls == ["vpt"]
+
+
+def test_the_rest_goes_on_after_a_failure(tmp_path):
+    made, lines = campaign(tmp_path, failing=["vpt"])
+    made.run()
+    assert made.runner.calls == ["zero_shot", "vpt", "coop"]
+    assert made.failures == {ENTRIES[1]: "the dataset has no images."}
+    failure = tmp_path / "kvasir" / "clipseg_vpt" / "failure.json"
+    assert json.loads(failure.read_text()) == {"message": "the dataset has no images."}
+    again, _ = campaign(tmp_path)
+    again.run()
+    assert again.runner.calls == ["vpt"] and not failure.exists()
+
+
+def test_what_another_worker_runs_is_left_to_the_end_and_joined(tmp_path):
+    made, _ = campaign(tmp_path)
+    lock = entry_lock(tmp_path, ENTRIES[1])
+    lock.acquire()
+
+    def sweep(entry):  # the other worker finishes while this one helps with its trials
+        made.runner.calls.append(f"sweep {entry.learner}")
+        write_entry(tmp_path, entry.name, [80, 90], facts={"settings": made.runner.settings.stored()})
+        lock.release()
+
+    made.runner.sweep = sweep
+    made.run()
+    assert made.runner.calls == ["zero_shot", "coop", "sweep vpt"]
+
+
+def test_plans_add_up_and_workers_join_them(tmp_path):
+    settings = BenchmarkSettings(trials=2, fixed={"epochs": 3}, storage="sqlite:///mine.db")
+    assert write_plan(tmp_path, ENTRIES[:2], settings, CONFIGS) == ENTRIES[:2]
+    assert write_plan(tmp_path, ENTRIES[1:], replace(settings, trials=5), CONFIGS) == ENTRIES
+    joined, theirs = join_plan(tmp_path, "sqlite:///theirs.db", CONFIGS)
+    assert joined == ENTRIES
+    assert theirs == replace(settings, trials=5, storage="sqlite:///theirs.db")
+    with pytest.raises(ValueError, match="has results with seed 0, and not 1; choose another folder"):
+        write_plan(tmp_path, ENTRIES, replace(settings, seed=1), CONFIGS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '{"format_version": 1}', '{"format_version": 1, "entries": ["x/y"], "settings": {}}'],
+)
+def test_damaged_plan_is_named(tmp_path, content):
+    (tmp_path / "benchmark.json").write_text(content)
+    with pytest.raises(ValueError, match=r"benchmark\.json is damaged"):
+        join_plan(tmp_path, None, CONFIGS)
+
+
+def test_plan_of_another_version_is_named(tmp_path):
+    write_plan(tmp_path, ENTRIES, BenchmarkSettings(), CONFIGS)
+    path = tmp_path / "benchmark.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 2}))
+    with pytest.raises(ValueError, match="format version 2, not 1"):
+        join_plan(tmp_path, None, CONFIGS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pairs", "kvasir/clipseg_vtp"], "near to it are kvasir/clipseg_vpt"),
+        ([], "say which pairs"),
+        (["--preset", "domo"], "no preset 'domo'; known are demo"),
+        (["--worker"], "a worker joins a benchmark that was begun there"),
+        (["--pairs", "kvasir/*", "--storage", "nowhere"], "the storage 'nowhere' is no address"),
+        (["--pairs", "kvasir/*", "--set", "epochs"], "write NAME=VALUE"),
+    ],
+)
+def test_bad_input_is_named_before_anything_runs(tmp_path, arguments, message):
+    folders = ["--configs-dir", str(CONFIGS), "--bundles-dir", str(REPOSITORY / "bundles")]
+    run = CliRunner().invoke(app, ["benchmark", "--results", str(tmp_path), *folders, *arguments])
+    assert run.exit_code == 1 and message in run.stderr, run.output
+    assert not (tmp_path / "benchmark.json").exists()
+
+
+def test_a_dataset_that_is_not_there_fails_its_entries_alone(tmp_path):
+    folders = ["--configs-dir", str(CONFIGS), "--bundles-dir", str(REPOSITORY / "bundles")]
+    places = ["--results", str(tmp_path / "results"), "--data-root", str(tmp_path / "data")]
+    pairs = ["--pairs", "ultrasound/clipseg_vpt"]
+    write_entry(tmp_path / "results", "kvasir/clipseg_vpt", [80, 90])
+    run = CliRunner().invoke(app, ["benchmark", *pairs, *places, *folders])
+    assert run.exit_code == 1, run.output
+    assert "failed: ultrasound/clipseg_vpt: " in run.stderr
+    text = (tmp_path / "results" / "report" / "report.md").read_text()
+    assert "- `ultrasound/clipseg_vpt`: failed: " in text and "| CLIPSeg | VPT | 85.00" in text
