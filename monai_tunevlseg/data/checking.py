@@ -217,7 +217,7 @@ def _count(samples: Sequence[Sample], numbers: Numbers, empty: Sequence[bool | N
             empty=sum(bool(empty[number]) for number in members),
             classes={name: counts[name] for name in dict.fromkeys((*report.class_names, *counts)) if counts[name]},
         )
-        if not members:
+        if not members and split in SPLIT_NAMES:
             message = f"the split {split!r} has no pairs: it lists no image, or none of its images shows a class."
             report.errors.append(Problem("splits", message))
     masks = {str(path) for sample in samples for path in mask_paths(sample)}

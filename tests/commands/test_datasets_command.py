@@ -1,0 +1,152 @@
+"""`tunevlseg datasets`, through the command line."""
+
+from __future__ import annotations
+
+import json
+
+import labelled_trees
+import owners_trees
+import pytest
+from typer.testing import CliRunner
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.data import LAYOUTS, build_datalists
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Runs `tunevlseg datasets` on a wide screen."""
+    monkeypatch.setenv("COLUMNS", "240")
+    return lambda *arguments: CliRunner().invoke(app, ["datasets", *map(str, arguments)])
+
+
+@pytest.fixture
+def kvasir(tmp_path):
+    folder = tmp_path / "kvasir"
+    folder.mkdir()
+    owners_trees.write_kvasir(folder)
+    return folder
+
+
+def words(text):
+    """The text in one line, without the frames of tables."""
+    return " ".join("".join(" " if letter in "│┃" else letter for letter in text).split())
+
+
+def test_the_list_has_every_public_dataset_with_all_that_one_needs_to_ask_for_it(run):
+    result = run()
+    assert result.exit_code == 0
+    lines = words(result.stdout)
+    for name in LAYOUTS:
+        facts = LAYOUTS[name].facts
+        assert name in lines
+        if facts is not None:
+            assert facts.title in lines
+            assert "/".join(str(size) if size else "-" for size in facts.sizes) in lines
+            assert facts.source in result.stdout, "an address in one piece"
+            assert facts.class_names[0] in lines and facts.class_names[-1] in lines
+    assert "For any dataset: the layouts annotations, folder." in lines
+
+
+def test_the_help_names_the_commands(run):
+    lines = words(run("--help").stdout)
+    assert "check" in lines and "export" in lines
+
+
+def test_check_prints_counts_and_warnings_and_exits_with_0(run, kvasir):
+    result = run("check", "kvasir", kvasir)
+    assert result.exit_code == 0
+    lines = words(result.stdout)
+    assert "train 10 10 0 polyp 10 800" in lines
+    assert "warning (count): these are 12 of the 1000 pairs of Kvasir-SEG" in lines
+    assert "24 files opened; wrong: 0, warnings: 2." in lines
+
+
+def test_check_exits_with_1_when_something_is_wrong_and_says_what(run, kvasir):
+    masks = sorted(kvasir.rglob("masks/*.jpg"))
+    masks[0].unlink()
+    masks[1].write_bytes(masks[1].read_bytes()[:100])
+    result = run("check", "kvasir", kvasir)
+    assert result.exit_code == 1
+    lines = words(result.stdout)
+    assert "wrong (missing): " in lines and masks[0].stem in lines
+    assert "wrong (unreadable): " in lines and masks[1].name in lines
+
+
+def test_check_gives_machines_json_and_nothing_else(run, kvasir):
+    result = run("check", "kvasir", kvasir, "--json")
+    report = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert report["ok"] is True
+    assert report["splits"]["train"] == {"images": 10, "pairs": 10, "empty": 0, "classes": {"polyp": 10}}
+    assert report["table_1"] == [800, 100, 100]
+    assert [problem["kind"] for problem in report["warnings"]] == ["notice", "count"]
+    gone = next(kvasir.rglob("images/*.jpg"))
+    gone.unlink()
+    result = run("check", "kvasir", kvasir, "--json")
+    assert result.exit_code == 1
+    (problem,) = json.loads(result.stdout)["errors"]
+    assert problem["kind"] == "missing"
+    assert problem["files"] == [str(gone.parent.parent / "masks" / gone.name)]
+
+
+def test_many_problems_of_a_kind_are_cut_in_print_and_whole_in_json(run, tmp_path):
+    labelled_trees.write_annotations(tmp_path, 30)
+    for mask in (tmp_path / "masks").iterdir():
+        mask.write_bytes(b"")
+    printed = words(run("check", "annotations", tmp_path, "--class-name", "polyp").stdout)
+    assert printed.count("wrong (unreadable): ") == 11
+    assert "wrong (unreadable): ... and 20 more; --json lists all" in printed
+    report = json.loads(run("check", "annotations", tmp_path, "--class-name", "polyp", "--json").stdout)
+    assert len(report["errors"]) == 30
+
+
+def test_check_takes_the_arguments_of_training(run, tmp_path):
+    labelled_trees.write_annotations(tmp_path)
+    arguments = ("check", "annotations", tmp_path, "--class-name", "polyp", "--json")
+    assert json.loads(run(*arguments, "--text-source", "p2").stdout)["ok"]
+    assert "needs published texts" in json.loads(run(*arguments, "--text-source", "p7").stdout)["errors"][0]["message"]
+    report = json.loads(run(*arguments, "--group-pattern", "^cju0").stdout)
+    assert {problem["kind"] for problem in report["errors"]} == {"patient"}
+    report = json.loads(
+        run("check", "folder", tmp_path, "--class-name", "x", "--label-value", "x=255", "--json").stdout
+    )
+    assert report["splits"]["train"]["pairs"] == 10
+    near = json.loads(run(*arguments, "--near", "256").stdout)["warnings"]
+    assert len(near) == 10 + 10 + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["check", "kvasirr", "."], "error: unknown dataset layout 'kvasirr'"),
+        (["check", "folder", "."], "error: the layout 'folder' is for any dataset; give class_names"),
+        (["check", "folder", ".", "--class-name", "a", "--near", "999"], "error: near must be in 0..256 bits, not 999"),
+        (
+            ["check", "folder", ".", "--class-name", "a", "--label-value", "a"],
+            "error: --label-value 'a' must be CLASS=VALUE",
+        ),
+        (["export", "kvasir", "nowhere", "out"], "nowhere is no folder"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence_on_stderr(run, tmp_path, monkeypatch, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert reason in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.filterwarnings("ignore:there are .* to draw splits from")
+def test_export_writes_the_folder_and_says_how_to_read_it(run, kvasir, tmp_path):
+    result = run("export", "kvasir", kvasir, tmp_path / "out")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"12 images, 12 pairs, binary masks: {tmp_path / 'out'}",
+        "layout: folder",
+        'class_names: ["polyp"]',
+    ]
+    assert sum(map(len, build_datalists(tmp_path / "out", ["polyp"]).values())) == 12
+    again = run("export", "kvasir", kvasir, tmp_path / "out")
+    assert again.exit_code == 1
+    assert "error: " in again.stderr and "nothing is ever overwritten" in again.stderr

@@ -1,0 +1,121 @@
+"""The two additions to the layout `folder`: masks in a folder for each class, and `dataset.json`."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskCoding
+from monai_tunevlseg.data.problems import DatasetError
+
+
+def read(folder, names, **coding):
+    return LAYOUTS["folder"].read(folder, MaskCoding(names, **coding), 2)
+
+
+def save(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(values, np.uint8)).save(path)
+
+
+@pytest.fixture
+def overlapping(tmp_path):
+    """`a` shows both classes, which overlap; `b` one; `c` none."""
+    for stem in "abc":
+        save(tmp_path / "images" / f"{stem}.jpg", np.full((3, 4, 3), 90))
+    for name, stem, column in (("lung lesion", "a", 1), ("edema", "a", 2), ("edema", "b", 3)):
+        mask = np.zeros((3, 4))
+        mask[:, : column + 1] = 255
+        save(tmp_path / "masks" / name / f"{stem}.png", mask)
+    return tmp_path
+
+
+def test_an_image_is_a_sample_of_the_classes_in_whose_folders_it_has_a_mask(overlapping):
+    cases = read(overlapping, ["lung lesion", "edema"])
+    assert [(case.stem, [sample["class_name"] for sample in case.samples]) for case in cases] == [
+        ("a", ["lung lesion", "edema"]),
+        ("b", ["edema"]),
+        ("c", []),
+    ]
+    lesion, edema = (LoadSampled()(sample)["label"][0].numpy() for sample in cases[0].samples)
+    assert (lesion.sum(), edema.sum(), (lesion * edema).sum()) == (6, 9, 6)
+    assert [len(case.samples) for case in read(overlapping, ["edema"])] == [1, 1, 0]
+
+
+def test_classes_without_a_folder_and_label_values_are_refused(overlapping):
+    with pytest.raises(ValueError, match="class_names may be edema, lung lesion, not polyp"):
+        read(overlapping, ["polyp", "edema"])
+    with pytest.raises(ValueError, match="not those of label_values, which have no meaning here"):
+        read(overlapping, ["edema"], label_values={"edema": 3})
+
+
+def test_all_that_is_wrong_in_class_folders_is_named(overlapping):
+    save(overlapping / "masks" / "edema" / "ghost.png", np.zeros((3, 4)))
+    save(overlapping / "masks" / "edema" / "b.png", np.zeros((3, 5)))
+    (overlapping / "masks" / "lung lesion" / "notes.txt").write_text("x")
+    with pytest.raises(DatasetError, match="3 problems") as caught:
+        read(overlapping, ["lung lesion", "edema"])
+    assert {problem.kind for problem in caught.value.problems} == {"missing", "size", "extra"}
+    assert [len(case.samples) for case in caught.value.cases] == [2, 0, 0]
+
+
+def test_subfolders_beside_masks_are_passed_over_as_before(overlapping):
+    for stem in "abc":
+        save(overlapping / "masks" / f"{stem}.png", np.full((3, 4), 255))
+    assert [len(case.samples) for case in read(overlapping, ["polyp"])] == [1, 1, 1]
+
+
+@pytest.fixture
+def described(tmp_path):
+    """Two label maps of three classes with ignored pixels."""
+    for stem, values in (("a", [[1, 3], [255, 0]]), ("b", [[2, 2], [0, 0]])):
+        save(tmp_path / "images" / f"{stem}.png", np.full((2, 2, 3), 90))
+        save(tmp_path / "masks" / f"{stem}.png", values)
+    describe(tmp_path, {"class_names": ["x", "y", "z"], "ignore_value": 255})
+    return tmp_path
+
+
+def describe(folder, content):
+    (folder / "dataset.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def test_the_description_gives_every_class_its_value_and_tells_what_is_ignored(described):
+    cases = read(described, ["z", "y"])
+    assert [[sample["class_name"] for sample in case.samples] for case in cases] == [["z"], ["y"]]
+    np.testing.assert_array_equal(LoadSampled()(cases[0].samples[0])["label"][0], [[0, 1], [255, 0]])
+    # also of one class, only pairs with the class present
+    assert [len(case.samples) for case in read(described, ["x"])] == [1, 0]
+
+
+def test_label_values_of_the_user_go_before_the_description(described):
+    cases = read(described, ["thing"], label_values={"thing": 2})
+    assert [sample["label_value"] for case in cases for sample in case.samples] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "dataset.json is no JSON"),
+        ([], "must have class_names, a list of names, and ignore_value"),
+        ({"class_names": "x"}, "must have class_names, a list of names"),
+        ({"class_names": ["x", "x"]}, "none of them empty or twice"),
+        ({"class_names": ["x"], "ignore_value": "255"}, "an integer or null"),
+        ({"class_names": ["a", "b"]}, r"dataset\.json has no class 'x', 'y': class_names may be a, b"),
+        (
+            {"class_names": ["x", "y"], "ignore_value": 255},
+            r"a\.png holds the label values 3, of which .*dataset\.json knows none",
+        ),
+    ],
+)
+def test_a_description_that_is_wrong_or_does_not_fit(described, content, reason):
+    describe(described, content)
+    with pytest.raises(ValueError, match=reason):
+        read(described, ["x", "y"])
+
+
+def test_a_threshold_has_no_meaning_with_a_description(described):
+    with pytest.raises(ValueError, match="masks are label maps, so that mask_threshold 9 has no meaning"):
+        read(described, ["x"], mask_threshold=9)

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import labelled_trees
+import numpy as np
+import owners_trees
+import pytest
+from PIL import Image, ImageFilter
+
+from monai_tunevlseg.data import LAYOUTS
+from monai_tunevlseg.data.checking import Report, check_dataset
+from monai_tunevlseg.data.request import Request
+
+WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
+FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_trees.FORMS
+STEMS = [f"case{number:02d}" for number in range(20)]
+SPLITS = {"train": STEMS[:14], "val": STEMS[14:17], "test": STEMS[17:]}
+
+
+def picture(seed: int) -> Image.Image:
+    """A picture of 192 x 160 with large forms and texture, unlike that of any other seed."""
+    rng = np.random.default_rng(seed)
+    forms = Image.fromarray(rng.integers(0, 256, (10, 12, 3), dtype=np.uint8)).resize(
+        (192, 160), Image.Resampling.BICUBIC
+    )
+    texture = rng.normal(0, 8, (160, 192, 3))
+    return Image.fromarray((np.asarray(forms) + texture).clip(0, 255).astype(np.uint8))
+
+
+def disc(seed: int) -> np.ndarray:
+    rows, columns = np.mgrid[:160, :192]
+    return np.where((rows - 30 - seed % 9) ** 2 + (columns - 50) ** 2 < 200, 255, 0).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twenty good pairs."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    for seed, stem in enumerate(STEMS):
+        picture(seed).save(tmp_path / "images" / f"{stem}.png")
+        Image.fromarray(disc(seed)).save(tmp_path / "masks" / f"{stem}.png")
+    (tmp_path / "splits.json").write_text(json.dumps(SPLITS))
+    return tmp_path
+
+
+def check(folder: Path, layout: str = "folder", near: int = 10, **arguments) -> Report:
+    arguments.setdefault("class_names", ["polyp"] if LAYOUTS[layout].facts is None else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what the report has is not also given as a warning
+        report = check_dataset(Request(layout, folder, **arguments), near)
+    json.dumps(report.to_json())
+    return report
+
+
+def kinds(problems):
+    found: dict[str, int] = {}
+    for problem in problems:
+        found[problem.kind] = found.get(problem.kind, 0) + 1
+    return found
+
+
+def only(problems, kind):
+    (problem,) = [problem for problem in problems if problem.kind == kind]
+    return problem
+
+
+def test_a_folder_in_order(folder):
+    report = check(folder)
+    assert (report.errors, report.warnings) == ([], [])
+    assert report.to_json()["ok"] is True
+    assert {name: (split.images, split.pairs, split.empty) for name, split in report.splits.items()} == {
+        "train": (14, 14, 0),
+        "val": (3, 3, 0),
+        "test": (3, 3, 0),
+    }
+    assert report.splits["train"].classes == {"polyp": 14}
+    assert report.files == 40
+    assert report.table_1 is None
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_the_tree_of_every_layout_is_in_order(tmp_path, form):
+    name, writer = FORMS[form]
+    truth = writer(tmp_path)
+    report = check(tmp_path, name)
+    assert report.errors == []
+    assert sum(split.images for split in report.splits.values()) == sum(bool(masks) for masks in truth.values())
+    assert sum(split.pairs for split in report.splits.values()) == sum(map(len, truth.values()))
+    empty = sum(not mask.any() for masks in truth.values() for mask in masks.values())
+    assert sum(split.empty for split in report.splits.values()) == empty
+    expected = {"count", "notice"} | ({"empty mask"} if empty else set()) | ({"text"} if name == "busi" else set())
+    assert set(kinds(report.warnings)) <= expected
+    assert LAYOUTS[name].facts is None or set(kinds(report.warnings)) >= expected - {"notice"}
+
+
+def test_everything_that_is_wrong_is_found_at_once(folder):
+    images, masks = folder / "images", folder / "masks"
+    (masks / "case00.png").unlink()
+    (images / "case01.png").unlink()
+    half(images / "case02.png")
+    half(masks / "case03.png")
+    (images / "case04.png").write_bytes(b"")
+    Image.fromarray(disc(5)[:-1]).save(masks / "case05.png")
+    Image.fromarray(np.where(disc(6) > 0, 77, 3).astype(np.uint8)).save(masks / "case06.png")
+    Image.new("L", (192, 160)).save(masks / "case07.png")
+    (images / "case17.png").write_bytes((images / "case08.png").read_bytes())
+    (images / "case18.png").unlink()
+    picture(9).save(images / "case18.jpg", quality=60)
+    picture(10).resize((96, 80)).resize((192, 160)).save(images / "case14.png")
+    (images / "notes.txt").write_text("x")
+    report = check(folder)
+    assert kinds(report.errors) == {
+        "missing": 1,
+        "unreadable": 3,
+        "size": 1,
+        "coding": 1,
+        "duplicate": 1,
+        "extra": 1,
+    }
+    assert kinds(report.warnings) == {"empty mask": 1, "near-duplicate": 2}
+    missing = only(report.errors, "missing")
+    assert set(missing.files) == {str(images / "case00.png"), str(masks / "case01.png")}
+    unreadable = {file for problem in report.errors if problem.kind == "unreadable" for file in problem.files}
+    assert unreadable == {str(images / "case02.png"), str(masks / "case03.png"), str(images / "case04.png")}
+    assert set(only(report.errors, "size").files) == {str(folder / part / "case05.png") for part in ("images", "masks")}
+    assert only(report.errors, "coding").files == (str(masks / "case06.png"),)
+    assert only(report.errors, "extra").files == (str(images / "notes.txt"),)
+    assert only(report.warnings, "empty mask").files == (str(masks / "case07.png"),)
+    assert set(only(report.errors, "duplicate").files) == {str(images / f"case{n}.png") for n in ("08", "17")}
+    assert (
+        "(train)" in only(report.errors, "duplicate").message and "(test)" in only(report.errors, "duplicate").message
+    )
+    near = {
+        frozenset(Path(file).name for file in problem.files) for problem in report.warnings if len(problem.files) == 2
+    }
+    assert near == {frozenset({"case09.png", "case18.jpg"}), frozenset({"case10.png", "case14.png"})}
+    assert not report.to_json()["ok"]
+    assert report.splits["test"].pairs == 3
+
+
+def half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_copy_of_the_folder_is_one_of_bytes_in_any_number_of_places(folder):
+    content = (folder / "images" / "case00.png").read_bytes()
+    for stem in ("case01", "case15", "case19"):
+        (folder / "images" / f"{stem}.png").write_bytes(content)
+    report = check(folder)
+    assert kinds(report.errors) == {"duplicate": 1}
+    assert [Path(file).stem for file in report.errors[0].files] == ["case00", "case01", "case15", "case19"]
+    assert report.warnings == [], "copies are not also near-duplicates"
+
+
+def test_copies_within_a_split_are_no_leak(folder):
+    (folder / "images" / "case01.png").write_bytes((folder / "images" / "case00.png").read_bytes())
+    assert check(folder).errors == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image,
+        lambda image: image.resize((image.width // 2, image.height // 2)),
+        lambda image: image.convert("L"),
+        lambda image: image.filter(ImageFilter.GaussianBlur(0.7)),
+    ],
+)
+def test_near_duplicates_are_found_up_to_the_distance_that_is_asked_for(folder, change):
+    (folder / "images" / "case19.png").unlink()
+    changed = change(picture(0))
+    changed.save(folder / "images" / "case19.jpg", quality=50)
+    Image.fromarray(disc(19)).resize(changed.size, 0).save(folder / "masks" / "case19.png")
+    problem = only(check(folder).warnings, "near-duplicate")
+    assert [Path(file).name for file in problem.files] == ["case00.png", "case19.jpg"]
+    assert "(train)" in problem.message and "of 256 bits" in problem.message
+    assert len(check(folder, near=256).warnings) == 14 * 3 + 14 * 3 + 3 * 3
+    with pytest.raises(ValueError, match=r"near must be in 0\.\.256 bits, not 257"):
+        check(folder, near=257)
+
+
+def test_splits_that_share_images_or_patients(folder):
+    (folder / "splits.json").write_text(json.dumps(SPLITS | {"val": [*SPLITS["val"], "case00"]}))
+    report = check(folder, group_pattern=r"^case(\d)")
+    assert kinds(report.errors) == {"overlap": 1, "patient": 3}
+    assert only(report.errors, "overlap").files == (str(folder / "images" / "case00.png"),)
+    assert {problem.message.split(";")[0] for problem in report.errors if problem.kind == "patient"} == {
+        "the splits train and val share 2 patients (groups): 0, 1",
+        "the splits train and test share 1 patients (groups): 1",
+        "the splits val and test share 1 patients (groups): 1",
+    }
+
+
+def test_splits_that_cannot_be_read_do_not_hide_the_rest(folder):
+    (folder / "masks" / "case00.png").write_bytes(b"")
+    (folder / "splits.json").write_text("{")
+    report = check(folder)
+    assert kinds(report.errors) == {"unreadable": 1, "splits": 1}
+    assert {name: split.pairs for name, split in report.splits.items()} == {"all": 19}
+
+
+def test_names_in_the_splits_that_belong_to_no_image_are_wrong_unless_files_were_lost(folder):
+    splits = SPLITS | {"test": [*SPLITS["test"], "ghost"]}
+    (folder / "splits.json").write_text(json.dumps(splits))
+    assert "1 names in 'test' belong to no image: ghost" in only(check(folder).errors, "splits").message
+    (folder / "masks" / "case00.png").unlink()
+    report = check(folder)
+    assert kinds(report.errors) == {"missing": 1}
+    assert report.splits["train"].pairs == 13
+
+
+def test_an_empty_split_is_wrong(folder):
+    (folder / "splits.json").write_text(json.dumps(SPLITS | {"val": []}))
+    report = check(folder)
+    assert only(report.errors, "splits").message.startswith("the split 'val' has no pairs")
+    assert "leaves out 3 images" in only(report.warnings, "notice").message
+
+
+def test_a_folder_that_is_not_there_or_empty(tmp_path):
+    for wrong in (tmp_path / "nowhere", tmp_path):
+        report = check(wrong)
+        assert kinds(report.errors) == {"missing": 1}
+        assert report.splits == {} or report.splits["all"].pairs == 0
+
+
+def test_wrong_arguments_are_refused(folder):
+    with pytest.raises(ValueError, match="unknown dataset layout 'kvasirr': .*did you mean 'kvasir'"):
+        check_dataset(Request("kvasirr", folder))
+    with pytest.raises(ValueError, match="the layout 'folder' is for any dataset; give class_names"):
+        check_dataset(Request("folder", folder))
+    assert "needs published texts" in only(check(folder, text_source="p1").errors, "text").message
+
+
+# ---------------------------------------------------------------- texts
+
+
+def write_lists(folder: Path, text_of) -> None:
+    (folder / "anns").mkdir()
+    for split, stems in SPLITS.items():
+        entries = [
+            {"img_name": f"{stem}.png", "mask_name": f"{stem}.png", "prompts": {"p1": text_of(stem)}} for stem in stems
+        ]
+        (folder / "anns" / f"{split}.json").write_text(json.dumps(entries))
+    (folder / "splits.json").unlink()
+
+
+def empty_masks(folder: Path, *stems: str) -> None:
+    for stem in stems:
+        Image.new("L", (192, 160)).save(folder / "masks" / f"{stem}.png")
+
+
+def test_texts_that_give_the_answer_away(folder):
+    empty_masks(folder, "case03", "case18")
+    nothing = {"case03": "No tumor in the image.", "case18": "Breast tissue."}
+    write_lists(folder, lambda stem: nothing.get(stem, "Tumor in the image."))
+    report = check(folder, "annotations", text_source="p1")
+    assert report.errors == []
+    absent, told = [problem for problem in report.warnings if problem.kind == "text"]
+    assert absent.message.startswith("the texts of 1 pairs say that there is nothing to find: 'No tumor in the image.'")
+    assert [Path(file).stem for file in absent.files] == ["case03"]
+    assert "2 of 2 pairs with an empty mask have texts that no pair with foreground has" in told.message
+    assert "'No tumor in the image.', 'Breast tissue.'" in told.message
+    # the class name, which is the same for all, tells nothing, and neither does a neutral text
+    assert kinds(check(folder, "annotations").warnings) == {"empty mask": 1}
+    assert kinds(check(folder, "annotations", text_source="p1", neutral_text="no tumor").warnings) == {"empty mask": 1}
+
+
+def test_texts_that_empty_masks_share_with_others_tell_nothing(folder):
+    empty_masks(folder, "case03")
+    write_lists(folder, lambda stem: "Tumor." if stem in ("case03", "case04") else "Large tumor.")
+    assert kinds(check(folder, "annotations", text_source="p1").warnings) == {"empty mask": 1}
+
+
+# ---------------------------------------------------------------- Table 1
+
+
+@pytest.fixture
+def kvasir(folder, monkeypatch):
+    """A dataset of twenty pairs that the paper gives as 14/3/3."""
+    facts = replace(LAYOUTS["kvasir"].facts, sizes=(14, 3, 3))
+    monkeypatch.setitem(LAYOUTS._variants, "kvasir", replace(LAYOUTS["kvasir"], facts=facts, split=None))
+    return folder
+
+
+def lose(folder: Path, *stems: str) -> None:
+    for stem in stems:
+        for name in ("images", "masks"):
+            (folder / name / f"{stem}.png").unlink()
+
+
+def test_the_sizes_of_table_1(kvasir):
+    report = check(kvasir, "kvasir")
+    assert (report.errors, report.warnings, report.table_1) == ([], [], (14, 3, 3))
+
+
+def test_a_set_that_looks_complete_and_is_not_is_wrong(kvasir):
+    lose(kvasir, "case00")
+    (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[1:14]}))
+    assert "these are 19 pairs where Kvasir-SEG has 20" in only(check(kvasir, "kvasir").errors, "count").message
+
+
+def test_a_part_of_a_set_is_a_warning(kvasir):
+    lose(kvasir, *STEMS[:3])
+    (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[3:14]}))
+    report = check(kvasir, "kvasir")
+    assert report.errors == []
+    assert "these are 17 of the 20 pairs of Kvasir-SEG" in only(report.warnings, "count").message
+
+
+def test_other_splits_are_a_warning_when_they_are_the_users_and_wrong_when_they_are_the_layouts(kvasir):
+    (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[:13], "val": STEMS[13:17]}))
+    report = check(kvasir, "kvasir")
+    assert report.errors == []
+    assert "the splits hold 13/4/3 pairs where the paper's Table 1 has 14/3/3" in only(report.warnings, "count").message
+    (kvasir / "splits.json").unlink()  # 80/10/10 are drawn
+    assert "the splits hold 16/2/2 pairs" in only(check(kvasir, "kvasir").errors, "count").message
+
+
+def test_train_and_val_count_as_train_where_the_paper_has_no_val(kvasir, monkeypatch):
+    facts = replace(LAYOUTS["kvasir"].facts, sizes=(17, 0, 3))
+    monkeypatch.setitem(LAYOUTS._variants, "kvasir", replace(LAYOUTS["kvasir"], facts=facts))
+    report = check(kvasir, "kvasir")
+    assert (report.errors, report.warnings) == ([], [])
+
+
+def test_table_1_says_nothing_of_other_classes(tmp_path):
+    labelled_trees.write_pascal_voc(tmp_path, 30)
+    assert check(tmp_path, "pascal_voc", class_names=["dog", "cat"]).table_1 is None

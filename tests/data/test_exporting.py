@@ -1,0 +1,178 @@
+"""Every layout's tree is written in the uniform form, and read again by the layout `folder`."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import labelled_trees
+import nibabel as nib
+import numpy as np
+import owners_trees
+import pytest
+from PIL import Image
+
+from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
+from monai_tunevlseg.data.exporting import export_dataset
+from monai_tunevlseg.data.request import Request
+
+WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
+FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_trees.FORMS
+
+
+def export(name, folder, output, **arguments):
+    arguments.setdefault("class_names", None if LAYOUTS[name].facts else ["polyp"])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="there are .* to draw splits from")
+        return export_dataset(Request(name, folder, **arguments), output)
+
+
+def loaded(datalists):
+    """What training sees: per split and image, the pixels and the mask of each class."""
+    seen = {}
+    for split, samples in datalists.items():
+        for sample in samples:
+            tensors = LoadSampled()(sample)
+            image = np.asarray(tensors["image"]).tobytes()
+            key = (split, image, sample.get("slice"), sample["class_name"], sample["text"])
+            assert key not in seen
+            seen[key] = np.asarray(tensors["label"])
+    return seen
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_the_folder_gives_the_same_samples(tmp_path, form):
+    name, writer = FORMS[form]
+    (tmp_path / "data").mkdir()
+    writer(tmp_path / "data")
+    written = export(name, tmp_path / "data", tmp_path / "out")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = build_datalists(tmp_path / "out", written.class_names)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="there are .* to draw splits from")
+        class_names = LAYOUTS[name].facts.class_names if LAYOUTS[name].facts else ["polyp"]
+        given = build_datalists(tmp_path / "data", class_names, layout=name)
+    one, other = loaded(given), loaded(found)
+    assert one.keys() == other.keys()
+    for key, mask in one.items():
+        np.testing.assert_array_equal(mask, other[key])
+    assert written.pairs == len(one)
+    assert set(class_names) <= set(written.class_names)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "entries"),
+    [
+        ("kvasir", "binary masks", {"images", "masks", "splits.json"}),
+        ("pascal_voc", "label maps", {"images", "masks", "splits.json", "dataset.json"}),
+        ("camus", "label maps", {"images", "masks", "splits.json", "dataset.json"}),
+        ("busi", "a folder of binary masks for each class", {"images", "masks", "splits.json"}),
+        ("chexlocalize", "a folder of binary masks for each class", {"images", "masks", "splits.json"}),
+    ],
+)
+def test_forms(tmp_path, name, form, entries):
+    (tmp_path / "data").mkdir()
+    WRITERS[name](tmp_path / "data")
+    written = export(name, tmp_path / "data", tmp_path / "new" / "out")
+    assert written.form == form
+    assert {path.name for path in written.folder.iterdir()} == entries
+    assert [path.name for path in written.folder.parent.iterdir()] == ["out"], "nothing is left over"
+    if name == "pascal_voc":
+        description = json.loads((written.folder / "dataset.json").read_text())
+        assert description == {"class_names": list(LAYOUTS[name].facts.class_names), "ignore_value": 255}
+        mask = np.asarray(Image.open(next((written.folder / "masks").iterdir())))
+        assert mask.dtype == np.uint8 and mask.max() == 255
+    if name == "busi":
+        assert written.class_names == ("benign tumor", "malignant tumor", "breast tumor")
+
+
+def test_images_are_copied_as_they_are_and_metaimages_become_nifti(tmp_path):
+    for form in ("clinicdb", "camus, mhd"):
+        name, writer = FORMS[form]
+        folder = tmp_path / form
+        folder.mkdir()
+        writer(folder)
+        written = export(name, folder, tmp_path / f"{form} out")
+        images = sorted((written.folder / "images").iterdir())
+        if name == "clinicdb":
+            assert {path.read_bytes() for path in images} == {
+                path.read_bytes() for path in folder.rglob("Original/*.tif")
+            }
+        else:
+            assert {"".join(path.suffixes) for path in images} == {".nii.gz"}
+            mask = nib.load(written.folder / "masks" / images[0].name)
+            np.testing.assert_array_equal(mask.affine, nib.load(images[0]).affine)
+
+
+def test_a_chosen_class_with_ignored_pixels_keeps_them(tmp_path):
+    (tmp_path / "data").mkdir()
+    truth = labelled_trees.write_pascal_voc(tmp_path / "data", 60)
+    written = export("pascal_voc", tmp_path / "data", tmp_path / "out", class_names=["dog"])
+    with_dogs = {stem for stem, masks in truth.items() if "dog" in masks}
+    assert {path.stem for path in (written.folder / "images").iterdir()} == with_dogs
+    found = build_datalists(written.folder, ["dog"])
+    assert {Path(sample["image"]).stem for samples in found.values() for sample in samples} == with_dogs
+    sample = found["train"][0]
+    np.testing.assert_array_equal(LoadSampled()(sample)["label"][0], truth[Path(sample["image"]).stem]["dog"])
+
+
+def test_splits_are_those_that_were_given(tmp_path):
+    (tmp_path / "data").mkdir()
+    stems = sorted(owners_trees.write_kvasir(tmp_path / "data"))
+    splits = {"train": stems[2:], "val": stems[:1], "test": stems[1:2]}
+    (tmp_path / "mine.json").write_text(json.dumps(splits))
+    written = export("kvasir", tmp_path / "data", tmp_path / "out", splits_file=tmp_path / "mine.json")
+    assert json.loads((written.folder / "splits.json").read_text()) == splits
+
+
+def test_nothing_is_ever_overwritten(tmp_path):
+    (tmp_path / "data").mkdir()
+    owners_trees.write_kvasir(tmp_path / "data")
+    for name in ("file", "folder"):
+        taken = tmp_path / name
+        if name == "file":
+            taken.write_text("mine")
+        else:
+            taken.mkdir()
+            (taken / "mine").write_text("mine")
+        with pytest.raises(FileExistsError, match=rf"{name} exists; nothing is ever overwritten"):
+            export("kvasir", tmp_path / "data", taken)
+    (tmp_path / "empty").mkdir()
+    assert export("kvasir", tmp_path / "data", tmp_path / "empty").images == 12
+
+
+def test_a_damaged_mask_leaves_nothing_behind(tmp_path):
+    (tmp_path / "data").mkdir()
+    owners_trees.write_kvasir(tmp_path / "data")
+    mask = sorted((tmp_path / "data").rglob("masks/*.jpg"))[3]
+    mask.write_bytes(mask.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=mask.name):
+        export("kvasir", tmp_path / "data", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_what_the_form_cannot_hold_is_refused(tmp_path):
+    lists = {split: [] for split in ("train", "val", "test")}
+    for split, entries in lists.items():
+        for number in (1, 2):
+            entries.append({"img_name": f"{split}.png", "mask_name": f"mask_{number}/{split}.png"})
+    for folder in ("images", "masks/mask_1", "masks/mask_2", "anns"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for split in lists if folder != "anns" else ():
+            Image.new("L", (4, 3)).save(tmp_path / "data" / folder / f"{split}.png")
+    for split, entries in lists.items():
+        (tmp_path / "data" / "anns" / f"{split}.json").write_text(json.dumps(entries))
+    with pytest.raises(ValueError, match="need a folder for each class, but a/b cannot be the name of one"):
+        export("annotations", tmp_path / "data", tmp_path / "out", class_names=["a/b", "c"])
+    for split, entries in lists.items():
+        twice = [entry | {"mask_name": "mask_1/" + Path(entry["mask_name"]).name} for entry in entries]
+        (tmp_path / "data" / "anns" / f"{split}.json").write_text(json.dumps(twice))
+    with pytest.raises(ValueError, match=r"\.png has several masks of one class"):
+        export("annotations", tmp_path / "data", tmp_path / "out", class_names=["a"])
+
+
+def test_a_dataset_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere is no folder"):
+        export("kvasir", tmp_path / "nowhere", tmp_path / "out")
