@@ -8,6 +8,7 @@ links to the same few.
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import nibabel as nib
@@ -15,6 +16,9 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 import tifffile
 from PIL import Image
+
+from monai_tunevlseg.data import LAYOUTS, MaskCoding, build_datalists
+from monai_tunevlseg.data.reading import read_shape
 
 HEIGHT, WIDTH = 32, 48
 Truth = dict[str, dict[str, np.ndarray]]
@@ -177,13 +181,13 @@ def write_camus(folder: Path, form: str = "nii.gz", depth: bool = False, lists: 
             for time in ("ED", "ES"):
                 stem = f"{patient}_{view}_{time}"
                 labels = _heart(number)
-                _write_frame(root / patient / stem, _echo(rng), form, depth)
-                _write_frame(root / patient / f"{stem}_gt", labels, form, depth)
+                write_frame(root / patient / stem, _echo(rng), form, depth)
+                write_frame(root / patient / f"{stem}_gt", labels, form, depth)
                 values = {name: value for name, value in CAMUS_VALUES.items() if (labels == value).any()}
                 truth[stem] = {name: (labels == value).astype(np.uint8) for name, value in values.items()}
             (root / patient / f"Info_{view}.cfg").write_text("ED: 1\n")
             sequence = "half_sequence" if form == "nii.gz" else "sequence"
-            _write_frame(root / patient / f"{patient}_{view}_{sequence}", np.zeros((4, 3, 9), np.uint8), form, False)
+            write_frame(root / patient / f"{patient}_{view}_{sequence}", np.zeros((4, 3, 9), np.uint8), form, False)
     if lists and form == "nii.gz":
         split = folder / "CAMUS_public" / "database_split"
         split.mkdir()
@@ -205,7 +209,7 @@ def _echo(rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(picture(rng)[..., 0].T)
 
 
-def _write_frame(path: Path, values: np.ndarray, form: str, depth: bool) -> None:
+def write_frame(path: Path, values: np.ndarray, form: str, depth: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = values[..., None] if depth else values
     if form == "nii.gz":
@@ -306,3 +310,31 @@ FULL_SIZE = {
     "isic": full_isic,
     "kvasir": lambda folder: pair_many(folder, 1000, "Kvasir-SEG/images/cju{}.jpg", "Kvasir-SEG/masks/cju{}.jpg"),
 }
+
+
+def read(name, folder, names=None, **coding):
+    return LAYOUTS[name].read(folder, MaskCoding(names or LAYOUTS[name].facts.class_names, **coding), 2)
+
+
+def datalists(name, folder, **arguments):
+    """Datalists of a small tree, which cannot have the published sizes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="there are .* to draw splits from")
+        return build_datalists(folder, LAYOUTS[name].facts.class_names, layout=name, **arguments)
+
+
+def pixel_file(path):
+    """The file with a mask's pixels: beside a MetaImage's header, else the mask itself."""
+    return next((path.with_suffix(s) for s in (".raw", ".zraw") if path.with_suffix(s).exists()), path)
+
+
+def enlarge(path):
+    """Replace a mask by one of another size."""
+    size = (read_shape(path)[0] + 8, read_shape(path)[1])
+    if path.suffix in (".mhd", ".gz"):
+        form = "nii.gz" if path.suffix == ".gz" else "zraw" if path.with_suffix(".zraw").exists() else "mhd"
+        stem = path.with_name(path.name.removesuffix(".nii.gz").removesuffix(".mhd"))
+        write_frame(stem, np.ones(size, np.uint8), form, len(read_shape(path)) == 3)
+    else:
+        Image.fromarray(np.zeros(size, np.uint8)).save(path)

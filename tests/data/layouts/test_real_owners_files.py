@@ -127,8 +127,8 @@ def test_a_slice_of_a_real_volume_in_the_two_forms_of_camus(realdata, tmp_path):
     mask = np.where(mask == 4, 3, mask).astype(np.uint8)
     for form in ("nii.gz", "zraw"):
         for stem in ("patient0001_2CH_ED", "patient0002_2CH_ED", "patient0003_2CH_ED"):
-            owners_trees._write_frame(tmp_path / form / stem[:11] / stem, image, form, False)
-            owners_trees._write_frame(tmp_path / form / stem[:11] / f"{stem}_gt", mask, form, False)
+            owners_trees.write_frame(tmp_path / form / stem[:11] / stem, image, form, False)
+            owners_trees.write_frame(tmp_path / form / stem[:11] / f"{stem}_gt", mask, form, False)
     values = owners_trees.CAMUS_VALUES
     for form in ("nii.gz", "zraw"):
         found = load_all("camus", tmp_path / form)
