@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from owners_trees import write_kvasir
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
 from monai_tunevlseg.bundles import bundle_names
@@ -25,7 +26,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 # but for the folders that a run writes
-PATHS = sorted(set(re.findall(r"`((?:monai_tunevlseg|configs|docs)/[\w/.]*)`", README)))
+PATHS = sorted(set(re.findall(r"`((?:monai_tunevlseg|configs|docs)/[a-z\d_/.]*)`", README)))
 
 
 def _block(language: str, after: str) -> str:
@@ -53,6 +54,29 @@ def test_own_data_commands_run(tmp_path):
     assert (bundle / "eval" / "metrics.json").is_file()
     assert (bundle / "eval" / "splits.json").is_file()
     assert len(list((bundle / "output" / "masks").iterdir())) == 10
+
+
+def test_commands_of_a_pair_run_and_their_runs_are_compared(tmp_path):
+    """Of a dataset as its owner distributes it, with another base model and fewer epochs."""
+    write_kvasir(tmp_path / "data")
+    quick = "--pretrained monai_tunevlseg/demo/clipseg --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"
+    lines = _block("sh", "<!-- pair -->").replace("DIR", str(tmp_path / "data")).splitlines()
+    assert [line.split()[0] for line in lines] == ["tunevlseg", "tunevlseg", "python", "python"]
+    for line in lines:
+        run = f"{quick} --bundle_root {tmp_path}" if line.startswith("python") else ""
+        finished = _start(f"{line.split('#')[0]} {run}")
+        assert finished.returncode == 0, finished.stderr
+    compared = _block("sh", "<!-- compare -->").split("#")[0]
+    finished = _start(compared.replace("RUN_A", str(tmp_path / "eval")).replace("RUN_B", str(tmp_path / "eval")))
+    assert finished.returncode == 0, finished.stderr
+    assert "+0.00" in finished.stdout
+
+
+def _start(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of README in the root of the repository."""
+    program, *arguments = shlex.split(line)
+    module = ["-m", "monai_tunevlseg"] if program == "tunevlseg" else []
+    return subprocess.run([sys.executable, *module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_python_snippet_runs(monkeypatch):

@@ -28,7 +28,7 @@ def draw_overview(output_dir: Path, num_classes: int) -> Path:
     folders = {
         "truth": output_dir / "data" / "masks",
         "zero-shot": output_dir / "predictions_zero_shot" / "masks",
-        "prompt-tuned": output_dir / "predictions" / "masks",
+        "tuned": output_dir / "predictions" / "masks",
     }
     images = sorted((output_dir / "new_images").iterdir())[:NUM_ROWS]
     figure = Figure(figsize=(8, 2.1 * len(images)), layout="constrained")
