@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +13,7 @@ from monai_tunevlseg.bundles import pair_names, read_fragment
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.search import find_pair
 
-__all__ = ["all_entries", "estimate_seconds", "plan_entries", "titles_of"]
+__all__ = ["all_entries", "check_fixed", "estimate_seconds", "plan_entries", "titles_of"]
 
 
 def all_entries(configs_dir: str | Path) -> list[Entry]:
@@ -71,6 +71,22 @@ def plan_entries(
         and VARIANTS[variant].override in find_pair(entry.pair, configs_dir, bundles_dir).flat_values("train")
     ]
     return chosen + changed
+
+
+def check_fixed(
+    entries: Sequence[Entry], fixed: Iterable[str], configs_dir: str | Path, bundles_dir: str | Path
+) -> None:
+    """Check that every hyperparameter is one of some entry's bundle.
+
+    Raises:
+        ValueError: when no bundle has it; names what is near.
+    """
+    pairs = {entry.bundle: find_pair(entry.pair, configs_dir, bundles_dir) for entry in entries}
+    known = {name for pair in pairs.values() for name in pair.flat_values("train")}
+    for name in fixed:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known)) or sorted(known)
+            raise ValueError(f"no bundle has a hyperparameter {name!r}; near to it are {', '.join(near)}.")
 
 
 def titles_of(configs_dir: str | Path, entry: Entry) -> tuple[dict[str, str], list[str]]:

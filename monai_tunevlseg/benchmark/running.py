@@ -45,7 +45,7 @@ class BenchmarkSettings:
         trials: of each sweep.
         objective: what trials are chosen by, ``val_dice`` or ``val_loss``, on validation data.
         seed: of the sampler.
-        fixed: hyperparameters that every run gets.
+        fixed: hyperparameters that every run gets whose bundle has them.
         best_only: test the chosen trials alone; Figures 5 to 7 have nothing to show then.
         storage: address of the studies' storage; None = a SQLite file in each entry's folder. A matter of the worker.
     """
@@ -156,7 +156,9 @@ class EntryRunner:
     def _overrides(self, entry: Entry) -> dict[str, Any]:
         variant = VARIANTS[entry.variant] if entry.variant else None
         changed = {} if variant is None else {variant.override: variant.value}
-        return {**self.settings.fixed, **changed, "dataset_dir": str(self._dataset(entry))}
+        pair = find_pair(entry.pair, self.configs_dir, self.bundles_dir)
+        fixed = pair.known("train", self.settings.fixed)  # fine-tuning has no prompt depth
+        return {**fixed, **changed, "dataset_dir": str(self._dataset(entry))}
 
     def _tested_trials(self, entry: Entry, pair: Pair, search: SearchResult) -> tuple[list[Trial], list[str]]:
         """Test the trials that were not chosen, for the figures: the choice is made and stays."""

@@ -101,7 +101,7 @@ def _campaign(
     folders: tuple[Path, Path, Path, Path],
 ) -> Campaign:
     from monai_tunevlseg.benchmark.campaign import Campaign, join_plan, write_plan
-    from monai_tunevlseg.benchmark.planning import plan_entries
+    from monai_tunevlseg.benchmark.planning import check_fixed, plan_entries
     from monai_tunevlseg.benchmark.running import EntryRunner
     from monai_tunevlseg.search import open_storage
 
@@ -113,6 +113,7 @@ def _campaign(
         if not patterns:
             raise ValueError("say which pairs: --pairs 'kvasir/*,busi/clipseg_*', or --preset demo.")
         entries = plan_entries(configs, patterns, variants, bundles)
+        check_fixed(entries, settings.fixed, configs, bundles)
     if settings.storage:
         open_storage(settings.storage)  # if it cannot be reached, say so before anything is run
     if not worker:

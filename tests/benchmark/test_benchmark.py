@@ -12,8 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.benchmark import read_results
+from monai_tunevlseg.benchmark import read_results, running
 from monai_tunevlseg.benchmark.embeddings import read_embeddings
+from monai_tunevlseg.benchmark.results import read_result
 from monai_tunevlseg.benchmark.samples import spread
 from monai_tunevlseg.evaluation import read_cases
 
@@ -37,7 +38,7 @@ def write_squares(folder: Path, count: int = 10) -> None:
 
 @pytest.fixture(scope="module")
 def benchmark(tmp_path_factory, tiny_clipseg_dir):
-    """Results of zero-shot and VPT with one trial of one epoch, and what the command says when it is run again."""
+    """Results of zero-shot and VPT, one trial of one epoch: interrupted behind VPT's test, and run twice more."""
     root = tmp_path_factory.mktemp("benchmark")
     write_squares(root / "data" / "ultrasound")
     fixed = {"pretrained": tiny_clipseg_dir, "epochs": 1, "batch_size": 4, "num_workers": 0, "device": "cpu"}
@@ -48,9 +49,16 @@ def benchmark(tmp_path_factory, tiny_clipseg_dir):
         *("--configs-dir", str(REPOSITORY / "configs"), "--bundles-dir", str(REPOSITORY / "bundles")),
         *(part for name, value in fixed.items() for part in ("--set", f"{name}={value}")),
     ]
-    runs = [CliRunner().invoke(app, arguments) for _ in range(2)]
-    assert all(run.exit_code == 0 for run in runs), runs[0].output
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "write_trials", interrupt)
+        runs = [CliRunner().invoke(app, arguments)]
+    runs += [CliRunner().invoke(app, arguments) for _ in range(2)]
+    assert [run.exit_code for run in runs] == [130, 0, 0], "\n".join(run.output for run in runs)
     return root / "results", runs
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_both_entries_are_stored(benchmark):
@@ -88,7 +96,7 @@ def test_pictures_predictions_and_embeddings_are_stored(benchmark):
 
 def test_the_report_follows(benchmark):
     results, runs = benchmark
-    assert f"report: {results / 'report' / 'report.html'}" in runs[0].stdout
+    assert f"report: {results / 'report' / 'report.html'}" in runs[1].stdout
     with (results / "report" / "table3.csv").open() as file:
         assert [line["learner"] for line in csv.DictReader(file)] == ["zero_shot", "vpt"]
 
@@ -96,7 +104,15 @@ def test_the_report_follows(benchmark):
 def test_the_same_command_skips_what_is_finished(benchmark):
     _, runs = benchmark
     assert "2 entries, 0 of them finished before" in runs[0].stdout
-    assert "2 entries, 2 of them finished before" in runs[1].stdout and "..." not in runs[1].stdout
+    assert "2 entries, 2 of them finished before" in runs[2].stdout and "..." not in runs[2].stdout
+
+
+def test_an_interrupted_entry_is_gone_on_with_from_its_sweep(benchmark):
+    results, runs = benchmark
+    assert "the same command goes on" in runs[0].stderr
+    assert "2 entries, 1 of them finished before" in runs[1].stdout
+    assert [path.name for path in (results / "ultrasound" / "clipseg_vpt" / "sweep" / "trials").iterdir()] == ["0000"]
+    assert read_result(results / "ultrasound" / "clipseg_vpt").facts["selection"]["finished"] == 1
 
 
 @pytest.mark.parametrize(

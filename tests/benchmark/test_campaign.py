@@ -97,6 +97,24 @@ def test_the_rest_goes_on_after_a_failure(tmp_path):
     assert again.runner.calls == ["vpt"] and not failure.exists()
 
 
+def test_interrupted_and_gone_on_with(tmp_path):
+    made, _ = campaign(tmp_path)
+    run = made.runner.run
+
+    def interrupted(entry):
+        if entry == ENTRIES[1]:
+            raise KeyboardInterrupt
+        run(entry)
+
+    made.runner.run = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    assert not made.failures and not (tmp_path / "kvasir" / "clipseg_vpt" / "failure.json").exists()
+    again, _ = campaign(tmp_path)
+    again.run()
+    assert again.runner.calls == ["vpt", "coop"]
+
+
 def test_what_another_worker_runs_is_left_to_the_end_and_joined(tmp_path):
     made, _ = campaign(tmp_path)
     lock = entry_lock(tmp_path, ENTRIES[1])
@@ -150,6 +168,7 @@ def test_plan_of_another_version_is_named(tmp_path):
         (["--worker"], "a worker joins a benchmark that was begun there"),
         (["--pairs", "kvasir/*", "--storage", "nowhere"], "the storage 'nowhere' is no address"),
         (["--pairs", "kvasir/*", "--set", "epochs"], "write NAME=VALUE"),
+        (["--pairs", "kvasir/*", "--set", "epoch=3"], "no bundle has a hyperparameter 'epoch'; near to it are epochs"),
     ],
 )
 def test_bad_input_is_named_before_anything_runs(tmp_path, arguments, message):
