@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from optuna.exceptions import StorageInternalError
@@ -19,7 +19,7 @@ __all__ = ["describe_storage", "open_storage"]
 T = TypeVar("T")
 
 PATIENCE = 5  # seconds until a server counts as not reachable
-LOCK_PATIENCE = 60  # seconds that SQLite waits for another worker's write
+LOCK_PATIENCE = 60  # seconds to wait for another worker's write
 CREATION_ATTEMPTS = 5  # workers that start at once create the same tables
 DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}  # what the extras install
 KINDS = "sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or grpc://HOST:PORT"
@@ -95,9 +95,7 @@ def _open_database(url: str) -> BaseStorage:
         full = parsed.set(drivername=driver).render_as_string(hide_password=False)
         if backend == "sqlite" and parsed.database:
             Path(parsed.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
-            options: dict[str, object] = {"connect_args": {"timeout": LOCK_PATIENCE}}
-        else:
-            options = {"connect_args": {"connect_timeout": PATIENCE}, "pool_pre_ping": True}
+        options = _engine_options(backend)
         return _patiently(lambda: RDBStorage(full, engine_kwargs=options))
     except (ArgumentError, NoSuchModuleError) as error:
         raise ValueError(f"the storage {shown!r} is not understood ({error}); write {KINDS}.") from error
@@ -109,6 +107,15 @@ def _open_database(url: str) -> BaseStorage:
         raise ConnectionError(
             f"the storage {shown} cannot be used ({_reason(error)}); start the server, or give another --storage."
         ) from error
+
+
+def _engine_options(backend: str) -> dict[str, Any]:
+    if backend == "sqlite":
+        return {"connect_args": {"timeout": LOCK_PATIENCE}}
+    patience: dict[str, int] = {"connect_timeout": PATIENCE}
+    if backend == "mysql":  # whose driver would wait for ever for a server that does not answer
+        patience |= {"read_timeout": LOCK_PATIENCE, "write_timeout": LOCK_PATIENCE}
+    return {"connect_args": patience, "pool_pre_ping": True}
 
 
 def _patiently(create: Callable[[], T]) -> T:

@@ -1,0 +1,99 @@
+"""Sweeps whose trials are small scripts instead of bundle runs, and workers that can be killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from monai_tunevlseg.search.claims import Claims
+from monai_tunevlseg.search.spaces import Dimension
+from monai_tunevlseg.search.storages import open_storage
+from monai_tunevlseg.search.study import join_study, work
+from monai_tunevlseg.search.trials import TrialRunner
+
+PLAN = {"version": 1, "pair": "fake", "objective": "val_dice", "seed": 0}
+SPACE = {
+    name: Dimension(distribution, distribution)
+    for name, distribution in {
+        "learning_rate": FloatDistribution(1e-5, 5e-3, log=True),
+        "prompt_depth": IntDistribution(1, 11),
+        "lora": CategoricalDistribution([True, False]),
+    }.items()
+}
+TRAINING = """
+import json, pathlib, sys, time
+folder, params, epochs, seconds, fail = pathlib.Path(sys.argv[1]), *map(json.loads, sys.argv[2:])
+if fail and params["prompt_depth"] > fail:
+    raise RuntimeError("out of memory")
+(folder / "models").mkdir(); (folder / "eval").mkdir()
+lines = []
+for epoch in range(1, epochs + 1):
+    time.sleep(seconds)
+    dice = params["learning_rate"] * 100 + params["prompt_depth"] / 100 + epoch / 1000
+    lines.append(json.dumps({"epoch": epoch, "val_mean_dice": dice, "val_loss": -dice, "peak_memory_bytes": 1}))
+    part = folder / "eval" / "part"
+    part.write_text("".join(line + chr(10) for line in lines))
+    part.rename(folder / "eval" / "validation.jsonl")
+(folder / "models" / "model.pt").write_text(json.dumps(params))
+(folder / "models" / "last.pt").write_text("to continue from")
+"""
+
+
+def fake_command(epochs=2, seconds=0.0, fail=0):
+    """Return what gives the command of a trial; those deeper than `fail` crash."""
+    return lambda folder, params: [
+        *(sys.executable, "-S", "-c", TRAINING, str(folder)),
+        *(json.dumps(value) for value in (dict(params), epochs, seconds, fail)),
+    ]
+
+
+def run_worker(
+    url, folder, trials, command=None, pruner=None, heartbeat=0.1, grace=60.0, max_failures=3, plan=PLAN, name="fake"
+):
+    """Join the study and work until it is done; return it."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = join_study(open_storage(url), name, plan, pruner)
+    claims = Claims(study, trials, heartbeat, grace)
+    runner = TrialRunner(claims, SPACE, plan["objective"], Path(folder), command or fake_command(), bool(pruner))
+    work(claims, runner, plan["seed"], max_failures, poll=0.05)
+    return study
+
+
+def start_worker(*arguments, **options):
+    """Start a worker in a process of its own."""
+    process = multiprocessing.get_context("fork").Process(target=run_worker, args=arguments, kwargs=options)
+    process.start()
+    return process
+
+
+def wait_until(condition, patience=60.0):
+    """Look until something holds."""
+    end = time.monotonic() + patience
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise TimeoutError(condition)
+        time.sleep(0.02)
+    return found
+
+
+def table(study):
+    """Return slot, hyperparameters and value of what finished, in order."""
+    done = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    rows = [(trial.user_attrs["slot"], tuple(sorted(trial.params.items())), trial.value) for trial in done]
+    return sorted(rows)
+
+
+def assert_whole(study, trials):
+    """Check that exactly so many trials have finished, each in a slot of its own, and that nothing is left over."""
+    states = [trial.state.name for trial in study.get_trials()]
+    assert states.count("COMPLETE") == trials, states
+    assert set(states) <= {"COMPLETE", "FAIL"}, states
+    rows = table(study)
+    assert len({slot for slot, *_ in rows}) == trials
+    assert len({params for _, params, _ in rows}) == trials
