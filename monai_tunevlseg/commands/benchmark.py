@@ -173,8 +173,10 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def _show_progress() -> None:
     import optuna
+    from transformers.utils import logging as transformers_logging
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    transformers_logging.disable_progress_bar()  # base models are loaded between the lines about entries
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     ours = logging.getLogger("monai_tunevlseg")
