@@ -44,8 +44,8 @@ class EncoderSizes:
 class PromptTunedNetwork(nn.Module, ABC):
     """A VLSM with a prompt learner and an upsampler; a checkpoint holds what trains, and nothing else.
 
-    The VLSM is frozen, unless ``trainable`` says otherwise: end-to-end and decoder-only fine-tuning are the baselines of
-    the paper. A fine-tuned part is a copy of the base model's, which itself never changes.
+    The VLSM is frozen, unless ``trainable`` says otherwise: fine-tuning is the baseline of the paper. A fine-tuned part
+    is a copy of the base model's, which itself never changes.
 
     A subclass says how its base model encodes an image, encodes texts and decodes both; the rest is here.
 
@@ -55,8 +55,8 @@ class PromptTunedNetwork(nn.Module, ABC):
         learner: registered name of the prompt learner; None for zero-shot.
         learner_arguments: the learner's own arguments, such as ``num_context`` and ``prompt_depth``.
         upsampler: mix the learnable upsampler into the logits (TuneVLSeg, section 5).
-        trainable: the part of the base model that trains too: None, "decoder" (all but the two encoders) or "all". Batch
-            norms keep the base's statistics, for the batches of fine-tuning are small.
+        trainable: the part of the base model that trains too: None, "decoder" (all but the two encoders) or "all".
+            Batch norms keep the base's statistics, for the batches of fine-tuning are small.
 
     Attributes:
         text_features: features of the texts met so far, by text; filled only when no learner touches the text side, for
@@ -207,7 +207,7 @@ class PromptTunedNetwork(nn.Module, ABC):
                 raise ValueError(_difference(argument, theirs["learner_arguments"], ours["learner_arguments"]))
 
     def frozen_names(self) -> set[str]:
-        """Return the names of the base model's weights and buffers that no checkpoint holds, with ``base.`` in front."""
+        """Return the names, behind ``base.``, of the base model's weights and buffers that no checkpoint holds."""
         names = {f"base.{name}" for name in self.base.state_dict()}
         if self.trainable is None:
             return names
@@ -360,8 +360,8 @@ def _refuse_base_weights(network: PromptTunedNetwork, state: Mapping[str, Any], 
     trained -= {prefix + name for name in network.frozen_names()}
     if foreign := [key for key in state if key.startswith(f"{prefix}base.") and key not in trained]:
         raise ValueError(
-            f"the checkpoint holds {len(foreign)} weights of the frozen base model ({foreign[0]}, ...), which a network "
-            f"with trainable {network.trainable!r} never saves; pass a checkpoint of such a network."
+            f"the checkpoint holds {len(foreign)} weights of the frozen base model ({foreign[0]}, ...), which a "
+            f"network with trainable {network.trainable!r} never saves; pass a checkpoint of such a network."
         )
 
 
