@@ -2,8 +2,8 @@
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding, Sample
 from monai_tunevlseg.data.datalists import build_datalists, build_inference_datalist
-from monai_tunevlseg.data.masks import IGNORED
 from monai_tunevlseg.data.grouping import GroupBatchSampler, LoadGroup, collate_groups, group_by_image
+from monai_tunevlseg.data.masks import IGNORED
 from monai_tunevlseg.data.saving import SavePredictiond
 from monai_tunevlseg.data.transforms import Augmentd, LabelMapd, LoadSampled
 
