@@ -21,7 +21,7 @@ from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, MaskCoding, S
 from monai_tunevlseg.data.datalists import choose_text, find_splits
 from monai_tunevlseg.data.inspection import HASH_BITS, Inspection, inspect_image
 from monai_tunevlseg.data.masks import mask_paths
-from monai_tunevlseg.data.overlap import find_near_duplicates, find_overlap
+from monai_tunevlseg.data.overlap import find_copies, find_near_duplicates, find_overlap
 from monai_tunevlseg.data.problems import DatasetError, Problem
 from monai_tunevlseg.data.request import Request
 from monai_tunevlseg.data.splits import OverlapWarning, group_by
@@ -111,8 +111,9 @@ def check_dataset(
     _compare_with_table(request, sum(len(case.samples) for case in cases), report)
     datalists = {name: [samples[number] for number in numbers[name]] for name in numbers}
     hashes = {inspection.image: inspection.bits for inspection in inspections if inspection.bits is not None}
-    report.errors += find_overlap(datalists)
-    report.warnings += find_near_duplicates(datalists, hashes, near)
+    copies = find_copies(datalists)
+    report.errors += find_overlap(datalists, copies)
+    report.warnings += find_near_duplicates(datalists, copies, hashes, near)
     report.warnings += find_telltales([sample["text"] for sample in samples], empty, [s["image"] for s in samples])
     return report
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.masks import mask_paths, run_lengths
 from monai_tunevlseg.data.pictures import StoredMask, read_grey_picture
 from monai_tunevlseg.data.problems import Problem, other_size, problem_of
-from monai_tunevlseg.data.reading import foreground, is_nifti, read_stored_mask
+from monai_tunevlseg.data.reading import foreground, is_nifti, read_occurring, read_stored_mask
 from monai_tunevlseg.data.volumes import read_nifti
 
 __all__ = ["HASH_BITS", "Inspection", "inspect_image", "perceptual_hash"]
@@ -22,6 +23,8 @@ HASH_SIZE = 16
 HASH_BITS = HASH_SIZE**2
 HASHED_SIZE = 4 * HASH_SIZE
 """ImageHash makes a picture this small before it takes the lowest frequencies."""
+Coding: TypeAlias = tuple[Path, bool, int | None, float | None]
+"""A mask file, whether it is read whole, the label value and the threshold."""
 
 
 @dataclass
@@ -82,8 +85,7 @@ def perceptual_hash(grey: Image.Image) -> np.ndarray:
 def _decode(image: Path) -> tuple[tuple[int, ...], Image.Image]:
     """Decode to the stored shape and a grey picture, the middle slice of a volume."""
     if not is_nifti(image):
-        grey = read_grey_picture(image)
-        return (grey.height, grey.width), grey
+        return read_grey_picture(image, HASHED_SIZE)
     values = read_nifti(image)
     middle = values if values.ndim == 2 else values[..., values.shape[2] // 2]
     return values.shape, Image.fromarray((middle * 255).astype(np.uint8))
@@ -96,8 +98,8 @@ class _Masks:
         self.image = image
         self.shape = shape
         self.problems = problems
-        self._stored: dict[Path, StoredMask | None] = {}
-        self._shown: dict[tuple[Path, int | None, float | None], np.ndarray | None] = {}
+        self._stored: dict[tuple[Path, bool], StoredMask | None] = {}
+        self._shown: dict[Coding, np.ndarray | None] = {}
 
     def is_empty(self, sample: Sample) -> bool | None:
         paths = mask_paths(sample)
@@ -121,30 +123,37 @@ class _Masks:
         return not any(runs[1::2])
 
     def _show(self, path: Path, sample: Sample) -> np.ndarray | None:
-        """Tell where the class is, in the whole file."""
-        coding = (path, sample.get("label_value"), sample.get("mask_threshold"))
+        """Tell where the class is in a whole volume, or whether it is in a picture: which of the values are its."""
+        coding = (path, "slice" in sample, sample.get("label_value"), sample.get("mask_threshold"))
         if coding not in self._shown:
-            stored = self._read(path)
+            self._shown[coding] = None
+            stored = self._read(*coding[:2])
             try:
-                self._shown[coding] = None if stored is None else foreground(stored, *coding)
+                if stored is not None:
+                    self._shown[coding] = foreground(stored, path, *coding[2:])
             except ValueError as error:
-                self._shown[coding] = None
                 self.problems.append(Problem("coding", str(error), (str(path),)))
         return self._shown[coding]
 
-    def _read(self, path: Path) -> StoredMask | None:
-        if path not in self._stored:
-            self._stored[path] = None
+    def _read(self, path: Path, whole: bool) -> StoredMask | None:
+        if (path, whole) not in self._stored:
+            self._stored[path, whole] = None
             try:
-                self._stored[path] = mask = read_stored_mask(path)
-                self._compare(path, mask.values.shape)
+                shape, mask = _read_whole(path) if whole else read_occurring(path)
+                self._compare(path, shape)
+                self._stored[path, whole] = mask
             except (OSError, ValueError) as error:
                 self.problems.append(problem_of(error, [path]))
-        return self._stored[path]
+        return self._stored[path, whole]
 
     def _compare(self, path: Path, shape: Sequence[int]) -> None:
         if self.shape is not None and _without_last_one(shape) != _without_last_one(self.shape):
             self.problems.append(other_size(self.image, self.shape, path, shape))
+
+
+def _read_whole(path: Path) -> tuple[tuple[int, ...], StoredMask]:
+    mask = read_stored_mask(path)
+    return mask.values.shape, mask
 
 
 def _without_last_one(shape: Sequence[int]) -> tuple[int, ...]:

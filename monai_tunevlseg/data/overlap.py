@@ -12,27 +12,37 @@ from monai_tunevlseg.data.cases import Sample, shorten
 from monai_tunevlseg.data.duplicates import near_duplicates, same_bytes
 from monai_tunevlseg.data.problems import Problem
 
-__all__ = ["find_near_duplicates", "find_overlap"]
+__all__ = ["find_copies", "find_near_duplicates", "find_overlap"]
 
 TOO_GOOD = "results on such splits are too good"
 
 
-def find_overlap(datalists: Mapping[str, Sequence[Sample]]) -> list[Problem]:
-    """Find images, files with the same bytes, and groups such as patients, that are in more than one split."""
-    return [*_shared_images(datalists), *_shared_bytes(datalists), *_shared_groups(datalists)]
+def find_copies(datalists: Mapping[str, Sequence[Sample]]) -> list[list[str]]:
+    """Find the groups of images that have the same bytes."""
+    images = dict.fromkeys(Path(image) for samples in datalists.values() for image in _images(samples))
+    return [[str(path) for path in group] for group in same_bytes(path for path in images if path.is_file())]
+
+
+def find_overlap(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> list[Problem]:
+    """Find images, copies and groups such as patients that are in more than one split."""
+    return [*_shared_images(datalists), *_shared_copies(datalists, copies), *_shared_groups(datalists)]
 
 
 def find_near_duplicates(
-    datalists: Mapping[str, Sequence[Sample]], hashes: Mapping[str, np.ndarray], distance: int
+    datalists: Mapping[str, Sequence[Sample]],
+    copies: Sequence[Sequence[str]],
+    hashes: Mapping[str, np.ndarray],
+    distance: int,
 ) -> list[Problem]:
-    """Find pictures of different splits that nearly look the same; those with the same bytes are left out.
+    """Find pictures of different splits that nearly look the same, other than copies.
 
     Args:
         datalists: the samples of each split.
+        copies: groups of images that have the same bytes.
         hashes: the perceptual hash of each image, by path.
         distance: the most bits in which they may differ.
     """
-    same = {frozenset(pair) for group in _same_bytes(datalists) for pair in itertools.combinations(group, 2)}
+    same = {frozenset(pair) for group in copies for pair in itertools.combinations(group, 2)}
     of_split = {
         name: {image: hashes[image] for image in _images(samples) if image in hashes}
         for name, samples in datalists.items()
@@ -63,17 +73,12 @@ def _shared_images(datalists: Mapping[str, Sequence[Sample]]) -> Iterator[Proble
             yield Problem("overlap", message, tuple(shared))
 
 
-def _same_bytes(datalists: Mapping[str, Sequence[Sample]]) -> list[list[str]]:
-    images = dict.fromkeys(Path(image) for samples in datalists.values() for image in _images(samples))
-    return [[str(path) for path in group] for group in same_bytes(path for path in images if path.is_file())]
-
-
-def _shared_bytes(datalists: Mapping[str, Sequence[Sample]]) -> Iterator[Problem]:
+def _shared_copies(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> Iterator[Problem]:
     splits_of: dict[str, set[str]] = {}
     for name, samples in datalists.items():
         for image in _images(samples):
             splits_of.setdefault(image, set()).add(name)
-    for group in _same_bytes(datalists):
+    for group in copies:
         if len(set().union(*(splits_of[image] for image in group))) > 1:
             named = ", ".join(f"{image} ({'/'.join(sorted(splits_of[image]))})" for image in group)
             message = f"the same bytes are in more than one split: {named}; {TOO_GOOD}."

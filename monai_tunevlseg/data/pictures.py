@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "StoredMask",
     "picture_shape",
     "read_grey_picture",
+    "read_mask_values",
     "read_picture",
     "read_picture_mask",
     "refusing_damage",
@@ -109,8 +110,18 @@ def read_picture(path: Path) -> np.ndarray:
         return np.asarray(picture.convert("RGB"), dtype=np.float32) / np.float32(255)
 
 
-def read_grey_picture(path: Path) -> Image.Image:
-    """Decode a picture as `read_picture` does, but to 8-bit grey, in less than half of the time.
+def read_grey_picture(path: Path, at_least: int) -> tuple[tuple[int, int], Image.Image]:
+    """Decode a picture to 8-bit grey, which takes no longer than decoding alone.
+
+    All of the file is decoded, so that damage is found where `read_picture` finds it, but a JPEG is scaled down to not
+    less than the wanted size on the way.
+
+    Args:
+        path: a file with one of `PICTURE_SUFFIXES`.
+        at_least: the pixels of its shorter side that are kept, where it has as many.
+
+    Returns:
+        (H, W) of the stored picture, and what it shows.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -119,8 +130,11 @@ def read_grey_picture(path: Path) -> Image.Image:
     if not _belongs_to_tifffile(path):
         with refusing_damage(path), Image.open(path, formats=PILLOW_FORMATS) as picture:
             if not picture.mode.startswith("I"):
-                return picture.convert("L")
-    return Image.fromarray((read_picture(path).mean(axis=-1) * 255).astype(np.uint8))
+                shape = picture.height, picture.width
+                picture.draft("L", (at_least, at_least))
+                return shape, picture.convert("L")
+    whole = Image.fromarray(np.rint(read_picture(path) * 255).astype(np.uint8))
+    return (whole.height, whole.width), whole.convert("L")
 
 
 def read_picture_mask(path: Path) -> StoredMask:
@@ -140,6 +154,31 @@ def read_picture_mask(path: Path) -> StoredMask:
             raise ValueError(f"a mask of the mode {picture.mode} is not supported; save it as an 8-bit grey PNG")
         values, coloured = _merge_channels(np.asarray(picture))
         return StoredMask(values, picture.format in LOSSY_FORMATS, coloured, _palette(picture))
+
+
+def read_mask_values(path: Path) -> tuple[tuple[int, int], StoredMask]:
+    """Read which values occur in a mask, which for most takes no longer than decoding alone.
+
+    Args:
+        path: a file with one of `PICTURE_SUFFIXES`.
+
+    Returns:
+        (H, W), and a mask of one row in which every value that occurs stands once.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: as for `read_picture_mask`.
+    """
+    if not _belongs_to_tifffile(path):
+        with refusing_damage(path), Image.open(path, formats=PILLOW_FORMATS) as picture:
+            if picture.mode in ("1", "L", "P"):
+                values = np.flatnonzero(picture.histogram()).astype(np.uint8)
+                values = values // 255 if picture.mode == "1" else values
+                lossy = picture.format in LOSSY_FORMATS
+                return (picture.height, picture.width), StoredMask(values[None], lossy, palette=_palette(picture))
+    mask = read_picture_mask(path)
+    height, width = mask.values.shape
+    return (height, width), replace(mask, values=np.unique(mask.values)[None])
 
 
 def picture_shape(path: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from monai_tunevlseg.data.pictures import (
     PICTURE_SUFFIXES,
     StoredMask,
     picture_shape,
+    read_mask_values,
     read_picture,
     read_picture_mask,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "labels",
     "read_image",
     "read_mask",
+    "read_occurring",
     "read_shape",
     "read_stored_mask",
     "stem_of",
@@ -121,6 +123,22 @@ def read_stored_mask(path: Path, slice_index: int | None = None, slice_axis: int
         return StoredMask(read_nifti_values(path, slice_index, slice_axis))
     _refuse_slice(path, slice_index)
     return read_picture_mask(path)
+
+
+def read_occurring(path: Path) -> tuple[tuple[int, ...], StoredMask]:
+    """Read a mask's size, and a mask of one row in which every value that occurs stands once.
+
+    What `foreground` and `labels` say of that, they say of the whole mask.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the suffix is not supported or the file cannot be decoded.
+    """
+    _check_suffix(path)
+    if not is_nifti(path):
+        return read_mask_values(path)
+    values = read_nifti_values(path)
+    return values.shape, StoredMask(distinct_values(values)[None])
 
 
 def labels(mask: StoredMask, path: Path) -> np.ndarray:
