@@ -123,21 +123,23 @@ class TrialRunner:
             while (status := child.wait(POLL)) is None:
                 if heartbeat.lost.is_set():
                     return None
-                if self.prune:
-                    reported = self._report(trial, folder, reported)
-                    if trial.should_prune():
-                        return None
+                reported, hopeless = self._report(trial, folder, reported)
+                if hopeless:
+                    return None
+            self._report(trial, folder, reported)  # for the trials that are compared with this one
             return status
         finally:
             child.stop()
 
-    def _report(self, trial: optuna.Trial, folder: Path, reported: int) -> int:
-        """Tell the pruner of new validations; return the last epoch that it knows."""
-        for line in read_curve(folder / CURVE):
+    def _report(self, trial: optuna.Trial, folder: Path, reported: int) -> tuple[int, bool]:
+        """Tell the pruner of new validations; return the last epoch that it knows, and whether it has seen enough."""
+        for line in read_curve(folder / CURVE) if self.prune else ():
             if line["epoch"] > reported:
                 reported = line["epoch"]
                 trial.report(float(line[self.objective.metric]), step=reported)
-        return reported
+                if trial.should_prune():
+                    return reported, True
+        return reported, False
 
     def _conclude(self, trial: optuna.Trial, folder: Path, status: int, seconds: float) -> str | None:
         """Read the result and end the trial with it; return why there is none."""

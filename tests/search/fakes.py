@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -45,12 +47,20 @@ for epoch in range(1, epochs + 1):
 """
 
 
-def fake_command(epochs=2, seconds=0.0, fail=0):
-    """Return what gives the command of a trial; those deeper than `fail` crash."""
-    return lambda folder, params: [
-        *(sys.executable, "-S", "-c", TRAINING, str(folder)),
-        *(json.dumps(value) for value in (dict(params), epochs, seconds, fail)),
-    ]
+@dataclass(frozen=True)
+class FakeCommand:
+    """Gives the command of a trial; deeper ones than `fail` crash, and from trial `slow` on, each takes a minute."""
+
+    epochs: int = 2
+    seconds: float = 0.0
+    fail: int = 0
+    slow: int | None = None
+
+    def __call__(self, folder, params):
+        started = len(list(folder.parent.iterdir()))
+        seconds = 60.0 if self.slow is not None and started > self.slow else self.seconds
+        values = (dict(params), self.epochs, seconds, self.fail)
+        return [sys.executable, "-S", "-c", TRAINING, str(folder), *(json.dumps(value) for value in values)]
 
 
 def run_worker(
@@ -60,16 +70,21 @@ def run_worker(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = join_study(open_storage(url), name, plan, pruner)
     claims = Claims(study, trials, heartbeat, grace)
-    runner = TrialRunner(claims, SPACE, plan["objective"], Path(folder), command or fake_command(), bool(pruner))
+    runner = TrialRunner(claims, SPACE, plan["objective"], Path(folder), command or FakeCommand(), bool(pruner))
     work(claims, runner, plan["seed"], max_failures, poll=0.05)
     return study
 
 
-def start_worker(*arguments, **options):
+def start_worker(*arguments, method="fork", **options):
     """Start a worker in a process of its own."""
-    process = multiprocessing.get_context("fork").Process(target=run_worker, args=arguments, kwargs=options)
+    process = multiprocessing.get_context(method).Process(target=_work, args=arguments, kwargs=options)
     process.start()
     return process
+
+
+def _work(*arguments, **options):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    run_worker(*arguments, **options)
 
 
 def wait_until(condition, patience=60.0):

@@ -1,0 +1,130 @@
+"""The loop of one worker, with trials that are small scripts."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import optuna
+import pytest
+from fakes import PLAN, FakeCommand, assert_whole, run_worker, table
+from optuna.samplers import RandomSampler, TPESampler
+
+from monai_tunevlseg.search.results import trial_results
+from monai_tunevlseg.search.storages import open_storage
+from monai_tunevlseg.search.study import check_plan, join_study, make_sampler
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"journal:///{tmp_path / 'study'}"
+
+
+def test_a_trials_folder_and_facts_are_kept(url, tmp_path):
+    study = run_worker(url, tmp_path / "trials", 2)
+    first, second = trial_results(study)
+    assert (first.slot, second.slot, first.state) == (0, 1, "COMPLETE")
+    assert first.value == first.val_dice == -first.val_loss
+    assert first.epoch == first.epochs == 2 and first.seconds > 0 and first.peak_memory_bytes == 1
+    folder = tmp_path / "trials" / "0000"
+    assert first.folder == str(folder)
+    assert json.loads((folder / "models" / "model.pt").read_text()) == first.params
+    assert not (folder / "models" / "last.pt").exists()
+    assert (folder / "log.txt").is_file()
+
+
+def test_the_loss_is_minimized_at_the_epoch_whose_network_is_kept(url, tmp_path):
+    study = run_worker(url, tmp_path / "trials", 3, plan=PLAN | {"objective": "val_loss"})
+    assert study.best_value == min(trial.val_loss for trial in trial_results(study))
+    assert study.direction.name == "MINIMIZE"
+
+
+def test_a_crash_costs_one_trial_and_its_reason_is_kept(url, tmp_path, caplog):
+    study = run_worker(url, tmp_path / "trials", 6, FakeCommand(fail=8), max_failures=6)
+    assert_whole(study, 6)
+    crashed = [trial for trial in trial_results(study) if trial.state == "FAIL"]
+    assert crashed and all(trial.reason == "exit status 1: RuntimeError: out of memory" for trial in crashed)
+    assert all(trial.params["prompt_depth"] > 8 for trial in crashed)
+    assert "trial" in caplog.text and "out of memory; its log is" in caplog.text
+
+
+def test_too_many_crashes_in_a_row_end_the_worker_and_the_study_can_go_on(url, tmp_path):
+    with pytest.raises(RuntimeError, match=r"3 trials failed one after another, .*out of memory; its log is .*\.txt"):
+        run_worker(url, tmp_path / "trials", 2, FakeCommand(fail=-1))
+    assert_whole(run_worker(url, tmp_path / "trials", 2), 2)
+
+
+@pytest.mark.parametrize(("lost", "reason"), [("model.pt", "model.pt is missing"), ("validation.jsonl", "is missing")])
+def test_a_trial_that_leaves_nothing_has_failed(lost, reason, url, tmp_path):
+    def command(folder, params):
+        training = FakeCommand()(folder, params)
+        return ["sh", "-c", '"$@" && find "$0" -name ' + lost + " -delete", str(folder), *training]
+
+    with pytest.raises(RuntimeError, match=f"{reason}.*log"):
+        run_worker(url, tmp_path / "trials", 1, command, max_failures=1)
+
+
+def test_a_hopeless_trial_is_pruned_and_counts(url, tmp_path):
+    def worst(folder, params):
+        return FakeCommand(epochs=200, seconds=0.3)(folder, {"learning_rate": 0, "prompt_depth": 0})
+
+    run_worker(url, tmp_path / "trials", 5, FakeCommand(epochs=3), pruner="median")
+    study = run_worker(url, tmp_path / "trials", 6, worst, pruner="median")
+    states = [trial.state for trial in trial_results(study)]
+    assert states == ["COMPLETE"] * 5 + ["PRUNED"]
+    assert study.trials[-1].intermediate_values
+
+
+def test_without_a_pruner_nothing_is_pruned_or_reported(url, tmp_path):
+    study = run_worker(url, tmp_path / "trials", 2)
+    assert not any(trial.intermediate_values for trial in study.trials)
+
+
+def test_a_finished_study_is_left_alone_and_more_trials_go_on(url, tmp_path):
+    before = table(run_worker(url, tmp_path / "trials", 2))
+    again = run_worker(url, tmp_path / "trials", 2, FakeCommand(fail=-1))
+    assert table(again) == before
+    assert table(run_worker(url, tmp_path / "trials", 3))[:2] == before
+
+
+def test_the_first_slots_are_random_and_the_others_learn():
+    assert isinstance(make_sampler(9, seed=0), RandomSampler)
+    tpe = make_sampler(10, seed=0)
+    assert isinstance(tpe, TPESampler) and tpe._multivariate
+
+
+def test_the_seed_changes_the_trials(tmp_path):
+    tables = [
+        table(run_worker(f"journal:///{tmp_path / name}", tmp_path / "trials", 2, plan=PLAN | {"seed": seed}))
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert tables[0] == tables[1] != tables[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "'fake' has version = 1, and this command 2"),
+        ({"space": {"learning_rate": [0, 1]}}, "has space = null, and this command"),
+        ({"seed": 3}, "has seed = 0, and this command 3; use the same, or choose another study name"),
+    ],
+)
+def test_a_study_with_another_plan_is_refused(change, message, url):
+    storage = open_storage(url)
+    study = join_study(storage, "fake", PLAN)
+    check_plan(study, PLAN)
+    with pytest.raises(ValueError, match=message):
+        join_study(storage, "fake", PLAN | change)
+
+
+def test_a_study_of_somebody_else_is_refused(url):
+    storage = open_storage(url)
+    optuna.create_study(storage=storage, study_name="fake").enqueue_trial({"x": 1})
+    with pytest.raises(ValueError, match="was not made by this command"):
+        join_study(storage, "fake", PLAN)
+
+
+def test_what_happens_is_logged(url, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "monai_tunevlseg.search"):
+        run_worker(url, tmp_path / "trials", 1)
+    assert "trial 0 (slot 0): learning_rate" in caplog.text and "finished: val_mean_dice" in caplog.text
