@@ -80,7 +80,7 @@ def check(
     text_source: Annotated[str, typer.Option(help="class_name, or p0 to p9 of the layout annotations.")] = "class_name",
     near: Annotated[
         int, typer.Option(help="Images of two splits are near-duplicates up to so many of 256 different bits.")
-    ] = 10,
+    ] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Open every file, count, compare with the paper's Table 1, and report all that is wrong.

@@ -23,6 +23,8 @@ HASH_SIZE = 16
 HASH_BITS = HASH_SIZE**2
 HASHED_SIZE = 4 * HASH_SIZE
 """ImageHash makes a picture this small before it takes the lowest frequencies."""
+GAP = 2
+"""Pictures are made this many times as large by a quick average, and then so small by a good one."""
 Coding: TypeAlias = tuple[Path, bool, int | None, float | None]
 """A mask file, whether it is read whole, the label value and the threshold."""
 
@@ -73,19 +75,18 @@ def perceptual_hash(grey: Image.Image) -> np.ndarray:
         grey: 8-bit grey.
 
     Returns:
-        bool of shape (HASH_BITS,), ImageHash's `phash`. Before it, large pictures are averaged in blocks, which takes a
-        fraction of the time of its own resampling.
+        bool of shape (HASH_BITS,): ImageHash's `phash`, in a fraction of its time for large pictures.
     """
     import imagehash
 
-    blocks = max(1, min(grey.size) // HASHED_SIZE)
-    return imagehash.phash(grey.reduce(blocks), hash_size=HASH_SIZE).hash.ravel()
+    small = grey.resize((HASHED_SIZE, HASHED_SIZE), Image.Resampling.LANCZOS, reducing_gap=GAP)
+    return imagehash.phash(small, hash_size=HASH_SIZE).hash.ravel()
 
 
 def _decode(image: Path) -> tuple[tuple[int, ...], Image.Image]:
     """Decode to the stored shape and a grey picture, the middle slice of a volume."""
     if not is_nifti(image):
-        return read_grey_picture(image, HASHED_SIZE)
+        return read_grey_picture(image, GAP * HASHED_SIZE)
     values = read_nifti(image)
     middle = values if values.ndim == 2 else values[..., values.shape[2] // 2]
     return values.shape, Image.fromarray((middle * 255).astype(np.uint8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 
 import labelled_trees
 import owners_trees
@@ -10,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.commands import datasets
 from monai_tunevlseg.data import LAYOUTS, build_datalists
+from monai_tunevlseg.data.checking import NEAR
 
 
 @pytest.fixture
@@ -99,6 +102,11 @@ def test_many_problems_of_a_kind_are_cut_in_print_and_whole_in_json(run, tmp_pat
     assert "wrong (unreadable): ... and 20 more; --json lists all" in printed
     report = json.loads(run("check", "annotations", tmp_path, "--class-name", "polyp", "--json").stdout)
     assert len(report["errors"]) == 30
+
+
+def test_the_distance_of_near_duplicates_is_that_of_the_checker():
+    (command,) = [command for command in datasets.app.registered_commands if command.callback is datasets.check]
+    assert signature(command.callback).parameters["near"].default == NEAR
 
 
 def test_check_takes_the_arguments_of_training(run, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.data.checking import Report, check_dataset
+from monai_tunevlseg.data.checking import NEAR, Report, check_dataset
 from monai_tunevlseg.data.request import Request
 
 WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
@@ -48,7 +48,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def check(folder: Path, layout: str = "folder", near: int = 10, **arguments) -> Report:
+def check(folder: Path, layout: str = "folder", near: int = NEAR, **arguments) -> Report:
     arguments.setdefault("class_names", ["polyp"] if LAYOUTS[layout].facts is None else None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # what the report has is not also given as a warning

@@ -92,6 +92,41 @@ def test_groups_are_never_divided(pairs):
     assert len(set.union(*groups)) < 3 or all(groups)
 
 
+PATIENTS = st.dictionaries(st.tuples(st.integers(0, 30), st.integers(0, 9)), st.integers(0, 9), max_size=80)
+
+
+@given(PATIENTS)
+def test_weights_are_divided_by_group_in_the_shares_that_are_asked_for(weights_of):
+    weights = {f"p{patient}_{view}": weight for (patient, view), weight in weights_of.items()}
+    group_of = group_by(r"^(p\d+)_")
+    splits = draw_splits(weights, group_of, shares=(6, 2, 2), weights=weights)
+    assert sorted(sum(splits.values(), [])) == sorted(weights)
+    groups = [{group_of(stem) for stem in part} for part in splits.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+    assert len(set.union(*groups)) < 3 or all(groups)
+    heaviest = max(
+        (sum(weights[stem] for stem in weights if group_of(stem) == group) for group in set.union(*groups)), default=0
+    )
+    for name, share in zip(splits, (0.6, 0.2, 0.2), strict=True):
+        if len(set.union(*groups)) >= 6:
+            assert abs(sum(weights[stem] for stem in splits[name]) - share * sum(weights.values())) <= heaviest + 1
+
+
+def test_weights_give_the_sizes_exactly_where_groups_are_small_enough():
+    weights = {f"p{number % 700}_{number}": 1 + number % 4 for number in range(900)}
+    total = sum(weights.values())
+    sizes = (total - 900, 450, 450)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        splits = draw_splits(weights, group_by(r"^(p\d+)_"), sizes=sizes, weights=weights)
+    assert tuple(sum(weights[stem] for stem in stems) for stems in splits.values()) == sizes
+
+
+def test_weights_of_one_are_the_same_draw_as_none():
+    stems = [f"case{number}" for number in range(57)]
+    assert draw_splits(stems, weights=dict.fromkeys(stems, 1)) == draw_splits(stems)
+
+
 def test_group_pattern_without_brackets_is_the_match():
     assert group_by(r"p\d+")("x_p12_3") == "p12"
 
