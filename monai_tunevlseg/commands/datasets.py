@@ -161,8 +161,9 @@ def _progress(doing: str) -> Iterator[tuple[Callable[[int], None], Callable[[], 
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("listing", total=None)
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading", total=None)
         yield (
             lambda images: progress.update(task, description=doing, total=images),
             lambda: progress.advance(task),

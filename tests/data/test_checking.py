@@ -221,6 +221,20 @@ def test_an_empty_split_is_wrong(folder):
     assert "leaves out 3 images" in only(report.warnings, "notice").message
 
 
+def test_images_in_no_split_are_opened_too_and_share_nothing(folder):
+    (folder / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[2:14]}))
+    (folder / "images" / "case19.png").write_bytes((folder / "images" / "case00.png").read_bytes())
+    half(folder / "images" / "case01.png")
+    report = check(folder)
+    assert kinds(report.errors) == {"unreadable": 1}
+    assert {name: split.pairs for name, split in report.splits.items()} == {
+        "train": 12,
+        "val": 3,
+        "test": 3,
+        "left out": 2,
+    }
+
+
 def test_a_folder_that_is_not_there_or_empty(tmp_path):
     for wrong in (tmp_path / "nowhere", tmp_path):
         report = check(wrong)
