@@ -140,3 +140,20 @@ def test_slices_are_turned_upright(tmp_path):
     assert drawn[:, 0].min() > 190  # below: at the back
     # NIfTI counts towards the right; this file's first axis counts towards the left, which is shown on the right
     assert drawn[:, 1].min() > 260
+
+
+def test_a_nifti_picture_has_its_first_axis_across(tmp_path):
+    mask = np.zeros((60, 40), np.uint8)
+    mask[50:, :10] = 1  # the end of the first axis, the start of the second: above, on the right
+    for name, array in (("image", np.zeros((60, 40), np.float32)), ("label", mask)):
+        nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")}
+    pair = paths | {"class_name": "x", "text": "x", "number": 0}
+    write_mask(tmp_path / "mask.png", mask > 0)
+    case = Case("image.nii.gz", None, "x", "x", dice=100.0, label_pixels=1)
+    write_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / "mask.png"}, count=1)
+    (path,) = (tmp_path / "overlays").iterdir()
+    picture = np.asarray(Image.open(path)).astype(int)
+    drawn = np.argwhere(picture[len(picture) - 267 :].sum(axis=2) > 0)
+    assert picture.shape[1] == 400
+    assert drawn[:, 0].max() < 70 and drawn[:, 1].min() > 330

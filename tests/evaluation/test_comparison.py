@@ -76,11 +76,12 @@ def test_what_only_one_has_is_named_and_left_out():
 
 
 def test_pairs_without_the_score_are_named_and_left_out():
-    first, second = run({"a": 50.0, "b": 60.0}), run({"a": 55.0, "b": 65.0})
-    first = [replace(first[0], hd95=4.0), first[1]]
-    second = [replace(case, hd95=3.0) for case in second]
+    first = [replace(case, hd95=hd95) for case, hd95 in zip(run(dict.fromkeys("abc", 50.0)), (4, None, 4), strict=True)]
+    second = [
+        replace(case, hd95=hd95) for case, hd95 in zip(run(dict.fromkeys("abc", 60.0)), (3, 3, None), strict=True)
+    ]
     result = compare(first, second, "hd95", bootstrap=FEW)
-    assert (result.pairs, result.difference, result.unmeasured) == (1, -1, ["b 'x'"])
+    assert (result.pairs, result.difference, result.unmeasured) == (1, -1, ["b 'x'", "c 'x'"])
     assert result.interval is None
 
 
