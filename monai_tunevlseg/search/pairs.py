@@ -101,13 +101,24 @@ def pair_parser(pair: Pair, kind: str, overrides: Mapping[str, Any]) -> Any:
     return parser
 
 
+def _parsed(parser: Any, name: str) -> Any:
+    """Return an object of a config; what fails in it is raised as it is, and not as MONAI wraps it."""
+    try:
+        return parser.get_parsed_content(name)
+    except RuntimeError as error:
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        raise root from None
+
+
 def describe_base(pair: Pair, overrides: Mapping[str, Any]) -> Base:
     """Load the pair's base model and return what the study must know of it."""
     from monai_tunevlseg.learners import LEARNERS
 
     # zero-shot, for the default depth may be more than this base model takes
     parser = pair_parser(pair, "train", {**overrides, "learner": "null", "upsampler": False})
-    network = parser.get_parsed_content("network_def")
+    network = _parsed(parser, "network_def")
     sizes = network.encoder_sizes()
     kind = LEARNERS[pair.learner] if pair.learner in set(LEARNERS) else None
     prompted = [sizes.text_layers] if kind is None or kind.prompts_text else []
@@ -130,7 +141,7 @@ def digest_of_data(pair: Pair, overrides: Mapping[str, Any]) -> str:
     any trial starts.
     """
     parser = pair_parser(pair, "train", {**overrides, "write_splits_to": None})
-    datalists = parser.get_parsed_content("datalists")
+    datalists = _parsed(parser, "datalists")
     content = {
         split: sorted(
             (Path(sample["image"]).name, sample.get("slice", -1), sample["text"], sample.get("class_name", ""))
