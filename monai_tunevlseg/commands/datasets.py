@@ -87,12 +87,10 @@ def check(
 
     The exit code is 1 when something is wrong; warnings are things to know.
     """
-    from rich.console import Console
-
     from monai_tunevlseg.data.checking import check_dataset
     from monai_tunevlseg.data.request import Request
 
-    try:
+    with _errors(), _progress("opening") as (started, advanced):
         request = Request(
             layout=name,
             dataset_dir=dataset_dir,
@@ -105,15 +103,11 @@ def check(
             neutral_text=neutral_text,
             text_source=text_source,
         )
-        with _progress("opening") as (started, advanced):
-            report = check_dataset(request, near, started, advanced)
-    except (OSError, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+        report = check_dataset(request, near, started, advanced)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
-        _print(report, Console(highlight=False))
+        _print(report)
     if report.errors:
         raise typer.Exit(1)
 
@@ -134,7 +128,7 @@ def export(
     from monai_tunevlseg.data.exporting import export_dataset
     from monai_tunevlseg.data.request import Request
 
-    try:
+    with _errors(), _progress("writing") as (started, advanced):
         request = Request(
             layout=name,
             dataset_dir=dataset_dir,
@@ -145,13 +139,19 @@ def export(
             mask_threshold=mask_threshold,
             group_pattern=group_pattern,
         )
-        with _progress("writing") as (started, advanced):
-            written = export_dataset(request, output_dir, started, advanced)
+        written = export_dataset(request, output_dir, started, advanced)
+    typer.echo(f"{written.images} images, {written.pairs} pairs, {written.form}: {written.folder}")
+    typer.echo(f"layout: folder\nclass_names: {json.dumps(list(written.class_names))}")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn what a user can put right into a sentence on stderr, and the exit code 1."""
+    try:
+        yield
     except (OSError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"{written.images} images, {written.pairs} pairs, {written.form}: {written.folder}")
-    typer.echo(f"layout: folder\nclass_names: {json.dumps(list(written.class_names))}")
 
 
 @contextmanager
@@ -182,8 +182,11 @@ def _parse_values(pairs: list[str] | None) -> dict[str, int] | None:
     return values
 
 
-def _print(report: Report, console: Console) -> None:
+def _print(report: Report) -> None:
+    from rich.console import Console
     from rich.table import Table
+
+    console = Console(highlight=False)
 
     table = Table("split", "images", "pairs", "empty masks", "classes", title=f"{report.layout}: {report.dataset_dir}")
     if report.table_1:

@@ -20,6 +20,9 @@ class Request:
         dataset_dir: the folder.
         class_names: None = all classes of a public dataset.
         splits_file: this one and the others as `build_datalists` takes them.
+
+    Raises:
+        ValueError: when `slice_axis` is no axis.
     """
 
     layout: str
@@ -32,6 +35,10 @@ class Request:
     group_pattern: str | None = None
     neutral_text: str | None = None
     text_source: str = "class_name"
+
+    def __post_init__(self) -> None:
+        if self.slice_axis not in (0, 1, 2):
+            raise ValueError(f"slice_axis must be 0, 1 or 2, not {self.slice_axis!r}.")
 
     @property
     def folder(self) -> Path:

@@ -247,6 +247,8 @@ def test_wrong_arguments_are_refused(folder):
         check_dataset(Request("kvasirr", folder))
     with pytest.raises(ValueError, match="the layout 'folder' is for any dataset; give class_names"):
         check_dataset(Request("folder", folder))
+    with pytest.raises(ValueError, match="slice_axis must be 0, 1 or 2, not 3"):
+        Request("folder", folder, ["polyp"], slice_axis=3)
     assert "needs published texts" in only(check(folder, text_source="p1").errors, "text").message
 
 
