@@ -114,12 +114,12 @@ def test_small_pictures_are_enlarged_and_large_ones_reduced(tmp_path):
 
 
 def test_slices_are_turned_upright(tmp_path):
-    """In a volume whose first axis points left and whose second points up, the picture has rows along the second."""
+    """In a volume whose first axis points left and whose second points back, the picture has rows along the second."""
     values = np.zeros((60, 40, 3), np.float32)
     mask = np.zeros((60, 40, 3), np.uint8)
-    mask[40:, :10, 1] = 1  # towards the left, at the back
+    mask[40:, 30:, 1] = 1  # towards the left, at the back
     for name, array in (("image", values), ("label", mask)):
-        nib.save(nib.Nifti1Image(array, np.diag([-1.0, 1, 1, 1])), tmp_path / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(array, np.diag([-1.0, -1, 1, 1])), tmp_path / f"{name}.nii.gz")
     pair = {
         "image": str(tmp_path / "image.nii.gz"),
         "label": str(tmp_path / "label.nii.gz"),
