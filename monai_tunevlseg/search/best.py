@@ -16,6 +16,7 @@ import yaml
 from optuna.trial import FrozenTrial
 
 from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.pairs import Pair, bundle_command
 from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.trials import CHECKPOINT, OBJECTIVES, trial_problem
@@ -87,6 +88,7 @@ def evaluate(
     output_dir: Path,
     checkpoint: Path | None,
     overrides: Mapping[str, Any] | None = None,
+    interruption: Interruption | None = None,
 ) -> dict[str, Any]:
     """Evaluate a checkpoint on the pair's test split, in a process of its own.
 
@@ -96,6 +98,7 @@ def evaluate(
         output_dir: gets ``metrics.json``, ``cases.csv`` and the rest of the report, and the log, beside it.
         checkpoint: a ``model.pt``; None = zero-shot.
         overrides: hyperparameters; those that ``evaluate.yaml`` does not have are left out.
+        interruption: looked at while it runs; None = nobody catches signals.
 
     Returns:
         what is in ``metrics.json``.
@@ -113,15 +116,21 @@ def evaluate(
     log = output_dir / "log.txt"
     log.unlink(missing_ok=True)
     child = ChildProcess(bundle_command(pair.configs("evaluate"), values), log)
-    try:
-        while (status := child.wait(WATCH)) is None:
-            pass
-    finally:
-        child.stop()
+    status = _wait(child, interruption)
     if status:
         raise RuntimeError(f"the evaluation of {pair.name} failed, {failure_reason(status, log)}; its log is {log}.")
     metrics: dict[str, Any] = json.loads((output_dir / "metrics.json").read_text(encoding="utf-8"))
     return metrics
+
+
+def _wait(child: ChildProcess, interruption: Interruption | None) -> int:
+    try:
+        while (status := child.wait(WATCH)) is None:
+            if interruption is not None:
+                interruption.check()
+        return status
+    finally:
+        child.stop()
 
 
 def _with_values(text: str, values: Mapping[str, Any]) -> str:

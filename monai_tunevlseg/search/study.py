@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -101,12 +100,13 @@ def work(claims: Claims, runner: TrialRunner, seed: int, max_failures: int, poll
     """
     failures, waiting = 0, False
     while (progress := claims.progress()).done < claims.wanted:
+        runner.interruption.check()
         claim = claims.claim()
         if claim is None:
             if not waiting and not progress.open_slots:
                 logger.info(f"waiting for {progress.running} trials of other workers")
                 waiting = True
-            time.sleep(random.uniform(0.02, 0.2) if progress.open_slots else poll)
+            runner.interruption.sleep(random.uniform(0.02, 0.2) if progress.open_slots else poll)
             continue
         waiting = False
         claims.study.sampler = make_sampler(claim.slot, seed)

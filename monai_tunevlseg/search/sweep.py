@@ -15,6 +15,7 @@ from optuna.distributions import distribution_to_json
 
 from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
 from monai_tunevlseg.search.claims import Claims, finished_trials
+from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.pairs import (
     Base,
     Pair,
@@ -118,12 +119,24 @@ def run_search(
     base, space = _base_and_space(pair, overrides, settings, configs_dir)
     plan = _plan(pair, settings, space, base, digest_of_data(pair, overrides))
     study = join_study(storage, settings.study_name or pair.name, plan, settings.pruner)
+    with Interruption() as interruption:
+        _run_trials(study, settings, space, _TrialCommand(pair, overrides), output / "trials", interruption)
+        with FileLock(output / ".finish.lock"):  # several workers may end at once
+            return _finish(study, pair, plan, overrides, output, interruption)
+
+
+def _run_trials(
+    study: optuna.Study,
+    settings: SearchSettings,
+    space: Space,
+    command: _TrialCommand,
+    folder: Path,
+    interruption: Interruption,
+) -> None:
     claims = Claims(study, settings.trials, settings.heartbeat, settings.grace)
-    command = _TrialCommand(pair, overrides)
-    runner = TrialRunner(claims, space, settings.objective, output / "trials", command, settings.pruner is not None)
+    prune = settings.pruner is not None
+    runner = TrialRunner(claims, space, settings.objective, folder, command, interruption, prune)
     work(claims, runner, settings.seed, settings.max_failures)
-    with FileLock(output / ".finish.lock"):  # several workers may end at once
-        return _finish(study, pair, plan, overrides, output)
 
 
 def _base_and_space(
@@ -188,7 +201,12 @@ def _plan(pair: Pair, settings: SearchSettings, space: Space, base: Base, data: 
 
 
 def _finish(
-    study: optuna.Study, pair: Pair, plan: dict[str, Any], overrides: Mapping[str, Any], output: Path
+    study: optuna.Study,
+    pair: Pair,
+    plan: dict[str, Any],
+    overrides: Mapping[str, Any],
+    output: Path,
+    interruption: Interruption,
 ) -> SearchResult:
     """Choose the best trial, test it unless that is done, and write everything down."""
     best, problems = choose_best(finished_trials(study), plan["objective"])
@@ -202,7 +220,8 @@ def _finish(
     if metrics is None:
         logger.info(f"testing the best trial, {best.number}, with {plan['objective']} {best.value:.4f}")
         shutil.rmtree(output / "test", ignore_errors=True)
-        metrics = evaluate(pair, overrides["dataset_dir"], output / "test", checkpoint, {**overrides, **best.params})
+        tested = {**overrides, **best.params}
+        metrics = evaluate(pair, overrides["dataset_dir"], output / "test", checkpoint, tested, interruption)
     write_overlay(output / "best.yaml", pair, values)
     write_bundle(output / "best", pair, values, checkpoint)
     result = SearchResult(pair.name, study.study_name, plan, chosen, trials, metrics, problems)

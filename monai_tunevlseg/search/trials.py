@@ -16,6 +16,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from monai_tunevlseg.search.claims import CRASHED, INTERRUPTED, Claim, Claims
+from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.liveness import Heartbeat
 from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.spaces import Space, suggest
@@ -61,6 +62,7 @@ class TrialRunner:
         folder: gets a folder for each trial.
         command: gives the command for a trial's folder and hyperparameters; it leaves ``models/model.pt`` and
             ``eval/validation.jsonl`` in the folder.
+        interruption: looked at while a trial runs.
         prune: end a trial early when the study's pruner says so.
     """
 
@@ -71,6 +73,7 @@ class TrialRunner:
         objective: str,
         folder: Path,
         command: Callable[[Path, Mapping[str, Any]], Sequence[str]],
+        interruption: Interruption,
         prune: bool = False,
     ) -> None:
         self.claims = claims
@@ -78,6 +81,7 @@ class TrialRunner:
         self.objective = OBJECTIVES[objective]
         self.folder = folder
         self.command = command
+        self.interruption = interruption
         self.prune = prune
 
     def run(self, claim: Claim) -> str | None:
@@ -121,6 +125,7 @@ class TrialRunner:
         reported = 0
         try:
             while (status := child.wait(POLL)) is None:
+                self.interruption.check()
                 if heartbeat.lost.is_set():
                     return None
                 reported, hopeless = self._report(trial, folder, reported)

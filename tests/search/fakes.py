@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from monai_tunevlseg.search.claims import Claims
+from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.spaces import Dimension
 from monai_tunevlseg.search.storages import open_storage
 from monai_tunevlseg.search.study import join_study, work
@@ -70,21 +70,18 @@ def run_worker(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = join_study(open_storage(url), name, plan, pruner)
     claims = Claims(study, trials, heartbeat, grace)
-    runner = TrialRunner(claims, SPACE, plan["objective"], Path(folder), command or FakeCommand(), bool(pruner))
-    work(claims, runner, plan["seed"], max_failures, poll=0.05)
+    with Interruption() as interruption:
+        command = command or FakeCommand()
+        runner = TrialRunner(claims, SPACE, plan["objective"], Path(folder), command, interruption, bool(pruner))
+        work(claims, runner, plan["seed"], max_failures, poll=0.05)
     return study
 
 
 def start_worker(*arguments, method="fork", **options):
     """Start a worker in a process of its own."""
-    process = multiprocessing.get_context(method).Process(target=_work, args=arguments, kwargs=options)
+    process = multiprocessing.get_context(method).Process(target=run_worker, args=arguments, kwargs=options)
     process.start()
     return process
-
-
-def _work(*arguments, **options):
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    run_worker(*arguments, **options)
 
 
 def wait_until(condition, patience=60.0):

@@ -154,6 +154,8 @@ def test_an_interrupted_sweep_goes_on_and_ends_like_an_uninterrupted_one(storage
         os.kill(worker.pid, end)
         worker.join()
         assert worker.exitcode
+    causes = [trial.user_attrs.get("cause") for trial in study_at(url, "fake").get_trials() if not trial.value]
+    assert causes == ["interrupted", None]  # the killed one is found later
     study = run_worker(url, tmp_path / "rest", trials)
     assert_whole(study, trials)
     assert table(study) == table(whole)
@@ -162,7 +164,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_like_an_uninterrupted_one(storage
 
 def test_a_worker_that_was_given_up_for_dead_drops_its_result(tmp_path):
     url, folder = f"sqlite:///{tmp_path / 'study'}", tmp_path / "trials"
-    sleeper = start_worker(url, folder, 2, FakeCommand(epochs=30, seconds=0.1), heartbeat=30)  # holds no lock then
+    sleeper = start_worker(url, folder, 2, FakeCommand(epochs=30, seconds=0.1), heartbeat=30)  # holds no lock
     wait_until(lambda: list(folder.glob("*/eval/validation.jsonl")))
     os.kill(sleeper.pid, signal.SIGSTOP)
     try:

@@ -1,0 +1,63 @@
+"""`Ctrl-C` that leaves no storage locked and no trial half written."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+__all__ = ["Interruption"]
+
+SLICE = 0.2  # seconds between two looks while it sleeps
+
+
+class Interruption:
+    """Turns `Ctrl-C` and SIGTERM into ``KeyboardInterrupt`` where nothing is half done, as long as the block lasts.
+
+    An exception in the middle of a write would leave a database or a journal locked for all other workers. A second
+    signal is not waited for any longer. Outside the main thread, which alone gets signals, nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._request)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Stop here when it was asked for.
+
+        Raises:
+            KeyboardInterrupt: then.
+        """
+        if self.requested:
+            raise KeyboardInterrupt
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not through a request.
+
+        Raises:
+            KeyboardInterrupt: when there is one.
+        """
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, SLICE))
+        self.check()
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
