@@ -77,11 +77,7 @@ def compare(
         raise ValueError(f"there is no metric {metric!r}; known are {', '.join(SCORES)}.")
     mine, theirs = ({case.key: case for case in cases} for cases in (first, second))
     common = [key for key in mine if key in theirs]
-    if not common:
-        raise ValueError(
-            f"the two files have no pair in common: one has {_name(first[0].key)}, the other {_name(second[0].key)}."
-        )
-    _check_masks([(mine[key], theirs[key]) for key in common])
+    _check_masks(first, second, [(mine[key], theirs[key]) for key in common])
     chosen = [key for key in common if not foreground_only or mine[key].has_foreground(metric)]
     scores = {key: (mine[key].score(metric), theirs[key].score(metric)) for key in chosen}
     measured = {key: (a, b) for key, (a, b) in scores.items() if a is not None and b is not None}
@@ -135,8 +131,12 @@ def _wilcoxon(differences: np.ndarray) -> tuple[float, float] | tuple[None, None
     return (statistic, p_value) if math.isfinite(p_value) else (None, None)
 
 
-def _check_masks(matched: Sequence[tuple[Case, Case]]) -> None:
-    """Refuse runs on different masks; the areas at the model's resolution may differ, for models do."""
+def _check_masks(first: Sequence[Case], second: Sequence[Case], matched: Sequence[tuple[Case, Case]]) -> None:
+    """Refuse runs on other pairs or masks; the areas at the model's resolution may differ, for models do."""
+    if not matched:
+        raise ValueError(
+            f"the two files have no pair in common: one has {_name(first[0].key)}, the other {_name(second[0].key)}."
+        )
     differing = [_name(a.key) for a, b in matched if a.label_pixels_original != b.label_pixels_original]
     if differing:
         raise ValueError(

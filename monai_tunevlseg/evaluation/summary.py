@@ -33,13 +33,6 @@ def summarize(cases: Sequence[Case], scores: Sequence[str], bootstrap: Bootstrap
     """
     if not cases:
         raise ValueError("there is no case to summarize; the split is empty.")
-    counts = {
-        "pairs": len(cases),
-        "pairs_with_foreground": sum(case.label_pixels > 0 for case in cases),
-        "pairs_with_foreground_original": sum(case.label_pixels_original > 0 for case in cases),
-        "images": len({case.image for case in cases}),
-        "units": len({case.unit for case in cases}),
-    }
     means: dict[str, float | int | None] = {}
     deviations: dict[str, float | None] = {}
     intervals: dict[str, list[float] | None] = {}
@@ -55,7 +48,17 @@ def summarize(cases: Sequence[Case], scores: Sequence[str], bootstrap: Bootstrap
         intervals[name] = list(interval) if interval else None
         if name in SCORES and SCORES[name].needs_both:
             means[f"pairs_with_{name}"] = len(values)
-    return {**counts, **means, "standard_deviations": deviations, "intervals": intervals}
+    return {**_counts(cases), **means, "standard_deviations": deviations, "intervals": intervals}
+
+
+def _counts(cases: Sequence[Case]) -> dict[str, int]:
+    return {
+        "pairs": len(cases),
+        "pairs_with_foreground": sum(case.label_pixels > 0 for case in cases),
+        "pairs_with_foreground_original": sum(case.label_pixels_original > 0 for case in cases),
+        "images": len({case.image for case in cases}),
+        "units": len({case.unit for case in cases}),
+    }
 
 
 def _columns(cases: Sequence[Case], scores: Sequence[str]) -> dict[str, list[tuple[Case, float]]]:
