@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_tunevlseg.search.claims import CRASHED, INTERRUPTED, Claims
+from monai_tunevlseg.search.claims import CRASHED, INTERRUPTED, Claims, Progress
 from monai_tunevlseg.search.liveness import Watch
 
 
@@ -28,6 +28,11 @@ def claims_of(study, wanted, clock=None):
     claims = Claims(study, wanted, heartbeat=1, grace=10)
     claims.watch = Watch(10, clock or Clock())
     return claims
+
+
+@pytest.fixture(autouse=True)
+def _on_machines_of_their_own(monkeypatch):
+    monkeypatch.setattr("monai_tunevlseg.search.liveness.machine", lambda: None)
 
 
 def draw(claim):
@@ -83,28 +88,41 @@ def test_a_trial_without_a_sign_of_life_is_run_again_after_the_grace_period(stud
     assert study.trials[0].state.name == "FAIL" and claims.progress().crashed == 0
 
 
-def test_what_another_worker_left_waiting_is_taken(study):
-    study.enqueue_trial({}, user_attrs={"slot": 0})  # and was killed
-    claims = claims_of(study, 1)
-    assert claims.claim().slot == 0
-    assert len(study.trials) == 1
+@pytest.fixture
+def outdated(monkeypatch):
+    """Let a worker decide by what it saw before another one took, or spent, slot 0."""
+
+    def look(claims):
+        seen = Progress(done=0, running=0, crashed=0, open_slots=(0,))
+        with monkeypatch.context() as patch:
+            patch.setattr("monai_tunevlseg.search.claims.progress_of", lambda trials, wanted: seen)
+            return claims.claim()
+
+    return look
 
 
-def test_of_two_trials_for_one_slot_the_later_gives_way(study):
+def test_of_two_trials_for_one_slot_the_later_gives_way(study, outdated):
     claims = claims_of(study, 3)
     assert claims.claim().slot == 0
-    study.enqueue_trial({}, user_attrs={"slot": 0})  # by a worker that had not seen the first one
-    assert claims.claim() is None  # takes the slot's second trial, and gives it back
+    assert outdated(claims) is None
+    assert study.trials[1].user_attrs["cause"] == "surplus"
     assert [claims.claim().slot for _ in range(2)] == [1, 2]
     assert claims.progress().running == 3
 
 
-def test_a_spent_slot_is_not_taken_by_one_who_did_not_see_the_crash(study):
+def test_a_spent_slot_is_not_taken_by_one_who_did_not_see_the_crash(study, outdated):
     claims = claims_of(study, 1)
     claims.give_up(claims.claim().trial, CRASHED, "broken")
-    study.enqueue_trial({}, user_attrs={"slot": 0})
-    assert claims.claim() is None
+    assert outdated(claims) is None
     assert claims.claim().slot == 1
+
+
+def test_an_interrupted_slot_is_taken_however_many_gave_way_before(study, outdated):
+    claims = claims_of(study, 1)
+    first = claims.claim()
+    assert outdated(claims) is None
+    claims.give_up(first.trial, INTERRUPTED, "interrupted")
+    assert claims.claim().slot == 0
 
 
 def test_more_trials_later_go_on_where_the_sweep_ended(study):
