@@ -1,9 +1,10 @@
 """Who runs what: workers share a study's trials without a coordinator, and exactly as many finish as are wanted.
 
-A sweep of N trials has the slots 0 to N - 1. A trial belongs to the slot that it was created for, in the same step of
-the storage, and whoever takes it looks at the slot again: when an earlier trial holds it, this one gives way. The
-storage numbers trials in the order in which it creates them, so that of two workers one always sees the other, and no
-slot ever has two trials that finish. Slots, and not the order in which workers come, give the seeds.
+A sweep of N trials has the slots 0 to N - 1. A worker creates its trial with its slot, in one step of the storage, and
+looks at the slot again: when an earlier trial holds it, this one gives way. The storage numbers trials in the order in
+which it creates them, so that of two workers one always sees the other, and no slot ever has two trials that finish.
+Optuna's queue of waiting trials is not used, for SQLite hands one to two workers. Slots, and not the order in which
+workers come, give the seeds.
 
 How a trial ended decides its slot:
 
@@ -15,6 +16,7 @@ How a trial ended decides its slot:
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +25,11 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from monai_tunevlseg.search.liveness import Heartbeat, Watch
+from monai_tunevlseg.search.liveness import ALIVE, Heartbeat, Watch, sign_of_life
 
 __all__ = ["CRASHED", "INTERRUPTED", "Claim", "Claims", "Progress", "finished_trials", "progress_of"]
 
-SLOT, CAUSE, REASON = "slot", "cause", "reason"  # user attributes
+SLOT, TOKEN, CAUSE, REASON = "slot", "token", "cause", "reason"  # user attributes
 CRASHED, INTERRUPTED, SURPLUS = "crashed", "interrupted", "surplus"  # causes; a lost worker leaves none
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -40,7 +42,7 @@ class Progress:
 
     Attributes:
         done: trials that have finished or were pruned.
-        running: trials that a worker runs, or will run.
+        running: trials that a worker runs.
         crashed: trials that were lost to an error.
         open_slots: what nobody runs yet.
     """
@@ -89,17 +91,13 @@ class Claims:
         self._give_up_the_dead()
         trials = self.study.get_trials(deepcopy=False)
         slots = progress_of(trials, self.wanted).open_slots
-        if slots:
-            params = _params_of_slot(trials, slots[0])
-            self.study.enqueue_trial(params, user_attrs={SLOT: slots[0]})
-        elif not any(trial.state == TrialState.WAITING for trial in trials):
+        if not slots:
             return None
-        trial = self.study.ask()
-        slot = trial.user_attrs.get(SLOT)
-        if slot is None or self._is_taken(slot, before=trial.number):
+        trial = self._create(slots[0], _params_of_slot(trials, slots[0]))
+        if self._is_taken(slots[0], before=trial.number):
             self.give_up(trial, SURPLUS, "another worker was first")
             return None
-        return Claim(trial, slot)
+        return Claim(trial, slots[0])
 
     def keep_alive(self, claim: Claim) -> Heartbeat:
         """Give signs of life of a trial, as long as the returned block lasts."""
@@ -113,6 +111,20 @@ class Claims:
             self.study.tell(trial, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):
             logger.info(f"trial {trial.number} had been ended already")
+
+    def _create(self, slot: int, params: dict[str, Any]) -> optuna.Trial:
+        """Create a running trial, with the hyperparameters that it must have, if any."""
+        token = uuid.uuid4().hex
+        self.study.add_trial(
+            optuna.create_trial(
+                state=TrialState.RUNNING,
+                user_attrs={SLOT: slot, TOKEN: token, ALIVE: sign_of_life(0)},
+                system_attrs={"fixed_params": params},  # as Study.enqueue_trial hands them over
+            )
+        )
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        created = next(trial for trial in running if trial.user_attrs.get(TOKEN) == token)
+        return optuna.Trial(self.study, created._trial_id)
 
     def _is_taken(self, slot: int, before: int) -> bool:
         """Return whether an earlier trial holds the slot, or has spent it."""

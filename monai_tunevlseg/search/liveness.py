@@ -21,7 +21,7 @@ from optuna import Trial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
-__all__ = ["ALIVE", "Heartbeat", "Watch"]
+__all__ = ["ALIVE", "Heartbeat", "Watch", "machine", "sign_of_life"]
 
 ALIVE = "alive"  # the user attribute
 
@@ -69,7 +69,7 @@ class Heartbeat:
     def _beat(self) -> None:
         self._beats += 1
         try:
-            self.trial.set_user_attr(ALIVE, {"machine": machine(), "process": os.getpid(), "beat": self._beats})
+            self.trial.set_user_attr(ALIVE, sign_of_life(self._beats))
         except UpdateFinishedTrialError:
             self.lost.set()
 
@@ -100,6 +100,11 @@ class Watch:
             since = self.clock()
             self._seen[trial.number] = (sign, since)
         return self.clock() - since > self.grace
+
+
+def sign_of_life(beat: int) -> dict[str, Any]:
+    """Return the user attribute of a trial that this process runs."""
+    return {"machine": machine(), "process": os.getpid(), "beat": beat}
 
 
 def machine() -> str | None:
