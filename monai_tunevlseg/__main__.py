@@ -10,6 +10,7 @@ import typer
 from monai_tunevlseg.commands.benchmark import benchmark
 from monai_tunevlseg.commands.compare import compare
 from monai_tunevlseg.commands.datasets import app as datasets_app
+from monai_tunevlseg.commands.endings import ending_in_a_sentence
 from monai_tunevlseg.commands.report import report
 from monai_tunevlseg.commands.search import search
 
@@ -57,11 +58,8 @@ def convert_cris(
     """Check CRIS's published checkpoint, and write it as a folder that 'pretrained' takes."""
     from monai_tunevlseg.networks.cris_conversion import convert_cris
 
-    try:
+    with ending_in_a_sentence():
         typer.echo(convert_cris(clip, cris, tokenizer, output_dir))
-    except (OSError, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 @bundles_app.command()

@@ -19,7 +19,6 @@ from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.overlays import upright
 from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.transforms import LoadSampled
-from monai_tunevlseg.data.volumes import open_nifti
 from monai_tunevlseg.evaluation import Case
 from monai_tunevlseg.learners import LEARNERS
 from monai_tunevlseg.search.pairs import Pair, pair_parser
@@ -60,8 +59,8 @@ def store_pictures(folder: Path, pair: Pair, overrides: Mapping[str, Any], chose
         sample = load(samples[case.key])
         image, label = (np.asarray(torch.as_tensor(sample[key])) for key in ("image", "label"))
         pixels = np.rint(np.moveaxis(image, 0, -1) * 255).astype(np.uint8)
-        _write_picture(folder / f"{name}_image.png", _turned(pixels, samples[case.key]))
-        _write_picture(folder / f"{name}_truth.png", _turned(label[0] == 1, samples[case.key]))
+        _write_picture(folder / f"{name}_image.png", _upright(pixels, samples[case.key]))
+        _write_picture(folder / f"{name}_truth.png", _upright(label[0] == 1, samples[case.key]))
         listed.append(
             {
                 "name": name,
@@ -84,7 +83,7 @@ def store_predictions(
         with Image.open(report / str(case.mask)) as file:
             mask = np.asarray(file)
         sample = samples.get(case.key)
-        _write_picture(folder / f"{name}.png", mask if sample is None else _turned(mask, sample))
+        _write_picture(folder / f"{name}.png", mask if sample is None else _upright(mask, sample))
 
 
 def store_embeddings(path: Path, entry: Entry, title: str, pair: Pair, overrides: Mapping[str, Any]) -> None:
@@ -139,11 +138,6 @@ def _write_picture(path: Path, picture: np.ndarray) -> None:
         image.save(unfinished)
 
 
-def _turned(array: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
-    """Turn what comes from NIfTI, (X, Y) or (X, Y, 3), as it is looked at."""
-    path = Path(sample["image"])
-    if not is_nifti(path):
-        return array
-    if sample.get("slice") is None:
-        return array.swapaxes(0, 1)  # NIfTI counts columns first
-    return upright(array, np.asarray(open_nifti(path).affine), sample.get("slice_axis", 2))
+def _upright(array: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
+    slice_axis = None if sample.get("slice") is None else sample.get("slice_axis", 2)
+    return upright(array, Path(sample["image"]), slice_axis)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from monai_tunevlseg.commands.endings import long_run, named_values
 
 if TYPE_CHECKING:
     from monai_tunevlseg.benchmark.campaign import Campaign
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from monai_tunevlseg.benchmark.running import BenchmarkSettings
 
 __all__ = ["benchmark"]
-
-INTERRUPTED = 130  # the exit code of a shell's command that Ctrl-C has ended
 
 
 def benchmark(
@@ -56,12 +54,10 @@ def benchmark(
 
     Pairs' names are DATASET/MODEL_LEARNER; the learner may be finetune or zero_shot, too.
     """
-    _show_progress()
     from monai_tunevlseg.benchmark.presets import PRESETS
     from monai_tunevlseg.benchmark.running import BenchmarkSettings
 
-    try:
-        signal.signal(signal.SIGTERM, _interrupt)
+    with long_run():
         if preset is not None and preset not in PRESETS:
             raise ValueError(f"there is no preset {preset!r}; known are {', '.join(PRESETS)}.")
         chosen = PRESETS[preset] if preset else None
@@ -69,7 +65,7 @@ def benchmark(
             trials=trials or (chosen.trials if chosen else 20),
             objective=metric,
             seed=seed,
-            fixed={**(chosen.fixed if chosen else {}), **_parse(fixed or [])},
+            fixed={**(chosen.fixed if chosen else {}), **named_values(fixed or [])},
             best_only=best_only,
             storage=storage,
         )
@@ -84,12 +80,6 @@ def benchmark(
             campaign.run()
         if not worker:
             _report(results)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except (OSError, ValueError, ImportError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     _conclude(campaign)
 
 
@@ -164,33 +154,3 @@ def _conclude(campaign: Campaign) -> None:
         typer.echo(f"failed: {entry.name}: {message}", err=True)
     if campaign.failures:
         raise typer.Exit(1)
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    """Treat a polite request to end like `Ctrl-C`."""
-    raise KeyboardInterrupt
-
-
-def _show_progress() -> None:
-    import optuna
-    from transformers.utils import logging as transformers_logging
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    transformers_logging.disable_progress_bar()  # base models are loaded between the lines about entries
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    ours = logging.getLogger("monai_tunevlseg")
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
-
-
-def _parse(entries: list[str]) -> dict[str, Any]:
-    import yaml
-
-    values = {}
-    for entry in entries:
-        name, sign, value = entry.partition("=")
-        if not sign or not name:
-            raise ValueError(f"--set {entry!r} is not understood; write NAME=VALUE.")
-        values[name] = yaml.safe_load(value)
-    return values

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monai_tunevlseg.commands.endings import ending_in_a_sentence
+
 if TYPE_CHECKING:
     from monai_tunevlseg.evaluation import Bootstrap, Comparison
 
@@ -33,13 +35,10 @@ def compare(
     from monai_tunevlseg.evaluation import SCORES, Bootstrap, read_cases
     from monai_tunevlseg.evaluation import compare as compare_cases
 
-    try:
+    with ending_in_a_sentence():
         bootstrap = Bootstrap(resamples=resamples, seed=seed)
         first, second = (read_cases(path, required=[metric] if metric in SCORES else []) for path in (a, b))
         comparison = compare_cases(first, second, metric, foreground_only, bootstrap)
-    except (OSError, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     _warn(comparison)
     if as_json:
         typer.echo(json.dumps({"a": str(a), "b": str(b), **asdict(comparison)}, indent=2))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monai_tunevlseg.commands.endings import ending_in_a_sentence
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -90,7 +92,7 @@ def check(
     from monai_tunevlseg.data.checking import check_dataset
     from monai_tunevlseg.data.request import Request
 
-    with _errors(), _progress("opening") as (started, advanced):
+    with ending_in_a_sentence(), _progress("opening") as (started, advanced):
         request = Request(
             layout=name,
             dataset_dir=dataset_dir,
@@ -128,7 +130,7 @@ def export(
     from monai_tunevlseg.data.exporting import export_dataset
     from monai_tunevlseg.data.request import Request
 
-    with _errors(), _progress("writing") as (started, advanced):
+    with ending_in_a_sentence(), _progress("writing") as (started, advanced):
         request = Request(
             layout=name,
             dataset_dir=dataset_dir,
@@ -142,16 +144,6 @@ def export(
         written = export_dataset(request, output_dir, started, advanced)
     typer.echo(f"{written.images} images, {written.pairs} pairs, {written.form}: {written.folder}")
     typer.echo(f"layout: folder\nclass_names: {json.dumps(list(written.class_names))}")
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn what a user can put right into a sentence on stderr, and the exit code 1."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 @contextmanager

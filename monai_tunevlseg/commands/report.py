@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from monai_tunevlseg.commands.endings import ending_in_a_sentence
+
 __all__ = ["report"]
 
 
@@ -20,11 +22,8 @@ def report(
     """Write the paper's tables and figures as HTML, Markdown and CSV, from stored results alone."""
     from monai_tunevlseg.benchmark import write_report
 
-    try:
+    with ending_in_a_sentence():
         written = write_report(results, output, metric)
-    except (OSError, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     for problem in written.problems:
         typer.echo(f"warning: {problem.place}: {problem.message}", err=True)
     typer.echo((results / "report" if output is None else output) / "report.html")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from monai_tunevlseg.commands.endings import long_run, named_values
 
 if TYPE_CHECKING:
     from monai_tunevlseg.search import SearchResult
 
 __all__ = ["search"]
-
-INTERRUPTED = 130  # the exit code of a shell's command that Ctrl-C has ended
 
 
 def search(
@@ -49,16 +47,14 @@ def search(
 
     Any number of workers join one study by running the same command. Ctrl-C ends a worker; the same command goes on.
     """
-    _show_progress()
     from monai_tunevlseg.search import SearchSettings, run_search
 
-    try:
-        signal.signal(signal.SIGTERM, _interrupt)
+    with long_run():
         settings = SearchSettings(
             trials=trials,
             objective=metric,
             seed=seed,
-            fixed=_parse(fixed or []),
+            fixed=named_values(fixed or []),
             pruner=pruner,
             storage=storage,
             study_name=study_name,
@@ -68,40 +64,6 @@ def search(
         )
         output = output_dir or Path("runs", "search", pair)
         typer.echo(_text(run_search(pair, dataset_dir, output, settings, configs_dir, bundles_dir), output))
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    """Treat a polite request to end like `Ctrl-C`."""
-    raise KeyboardInterrupt
-
-
-def _show_progress() -> None:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    ours = logging.getLogger("monai_tunevlseg.search")
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
-
-
-def _parse(entries: list[str]) -> dict[str, Any]:
-    import yaml
-
-    values = {}
-    for entry in entries:
-        name, sign, value = entry.partition("=")
-        if not sign or not name:
-            raise ValueError(f"--set {entry!r} is not understood; write NAME=VALUE.")
-        values[name] = yaml.safe_load(value)
-    return values
 
 
 def _text(result: SearchResult, output: Path) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import colorsys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+from monai_tunevlseg.data.reading import is_nifti
+from monai_tunevlseg.data.volumes import open_nifti
 
 __all__ = ["class_colour", "draw_overlay", "eroded", "upright"]
 
@@ -50,20 +54,28 @@ def eroded(area: np.ndarray, width: int) -> np.ndarray:
     return inner
 
 
-def upright(picture: np.ndarray, affine: np.ndarray, slice_axis: int) -> np.ndarray:
-    """Turn a slice of a volume as radiologists look at it.
+def upright(picture: np.ndarray, path: Path, slice_axis: int | None) -> np.ndarray:
+    """Turn a picture of a file's content as it is looked at.
 
-    Up is anterior in axial slices and superior in others; the patient's right (in sagittal slices the front) is on the
-    left.
+    NIfTI counts columns first. In slices of a volume up is anterior if they are axial and superior in others; the
+    patient's right (in sagittal slices the front) is on the left.
 
     Args:
-        picture: (A, B, 3), the two axes left of the volume in their order.
-        affine: (4, 4) of the volume.
-        slice_axis: the axis that was cut.
+        picture: (A, B) or (A, B, channels), the axes left of the file's in their order.
+        path: the file; what is not NIfTI stays as it is.
+        slice_axis: the axis of the volume that was cut; None for a 2-D image.
 
     Returns:
-        the same pixels, (A, B, 3) or (B, A, 3).
+        the same pixels, (A, B, ...) or (B, A, ...).
     """
+    if not is_nifti(path):
+        return picture
+    if slice_axis is None:
+        return np.ascontiguousarray(picture.swapaxes(0, 1))
+    return _oriented(picture, np.asarray(open_nifti(path).affine), slice_axis)
+
+
+def _oriented(picture: np.ndarray, affine: np.ndarray, slice_axis: int) -> np.ndarray:
     orientation = np.delete(nib.io_orientation(affine), slice_axis, axis=0)
     if np.isnan(orientation).any():
         return picture  # an affine that does not tell: as stored

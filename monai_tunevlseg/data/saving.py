@@ -88,14 +88,12 @@ class SavePredictiond(MapTransform):
 
     def _overlay(self, labels: np.ndarray, source: Path) -> np.ndarray:
         if labels.ndim == 2:
-            picture = draw_overlay(read_image(source), labels, self.num_classes)
-            # NIfTI counts columns first
-            return np.ascontiguousarray(picture.swapaxes(0, 1)) if is_nifti(source) else picture
+            return upright(draw_overlay(read_image(source), labels, self.num_classes), source, None)
         areas = np.moveaxis(labels > 0, self.slice_axis, 0).sum(axis=(1, 2))
         index = int(areas.argmax()) if areas.any() else labels.shape[self.slice_axis] // 2
         image = read_image(source, index, self.slice_axis)
         picture = draw_overlay(image, labels.take(index, axis=self.slice_axis), self.num_classes)
-        return upright(picture, np.asarray(open_nifti(source).affine), self.slice_axis)
+        return upright(picture, source, self.slice_axis)
 
 
 def _nifti_name(source: Path) -> str:

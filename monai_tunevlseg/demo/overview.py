@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from monai_tunevlseg.data.overlays import draw_overlay
-from monai_tunevlseg.data.reading import is_nifti, read_image, read_stored_mask, stem_of
+from monai_tunevlseg.data.overlays import draw_overlay, upright
+from monai_tunevlseg.data.reading import read_image, read_stored_mask, stem_of
 
 __all__ = ["draw_overview"]
 
@@ -39,10 +39,10 @@ def draw_overview(output_dir: Path, num_classes: int) -> Path:
         axis.set_title(title)
     for row, path in zip(axes, images, strict=True):
         image = read_image(path)
-        row[0].imshow(_upright(image, path))
+        row[0].imshow(upright(image, path, None))
         for axis, folder in zip(row[1:], folders.values(), strict=True):
             labels = _labels(folder, path, num_classes)
-            axis.imshow(_upright(draw_overlay(image, labels, num_classes), path))
+            axis.imshow(upright(draw_overlay(image, labels, num_classes), path, None))
     target = output_dir / "overview.png"
     figure.savefig(target, dpi=110)
     return target
@@ -52,7 +52,3 @@ def _labels(folder: Path, image: Path, num_classes: int) -> np.ndarray:
     (mask,) = folder.glob(f"{stem_of(image)}.*")
     values = read_stored_mask(mask).values
     return values > 0 if num_classes == 1 else values
-
-
-def _upright(picture: np.ndarray, path: Path) -> np.ndarray:
-    return picture.swapaxes(0, 1) if is_nifti(path) else picture  # NIfTI counts columns first

@@ -15,9 +15,8 @@ from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.masks import IGNORED
 from monai_tunevlseg.data.overlays import class_colour, draw_overlay, eroded, upright
-from monai_tunevlseg.data.reading import is_nifti, stem_of
+from monai_tunevlseg.data.reading import stem_of
 from monai_tunevlseg.data.transforms import LoadSampled
-from monai_tunevlseg.data.volumes import open_nifti
 from monai_tunevlseg.evaluation.cases import Case
 
 __all__ = ["choose_cases", "mask_name", "remove_earlier", "write_mask", "write_overlays"]
@@ -106,7 +105,8 @@ def write_overlays(
 
 def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray, pair: Sample) -> np.ndarray:
     """Tint the prediction, (H, W), and draw the mask's outline on the image, (H, W, 3) in [0, 1]; return uint8."""
-    image, label, prediction = (_upright(array, pair) for array in (image, label, prediction))
+    slice_axis = pair.get("slice_axis", 2) if "slice" in pair else None
+    image, label, prediction = (upright(array, Path(pair["image"]), slice_axis) for array in (image, label, prediction))
     longest = max(label.shape)
     scale = min(max(longest, SIDES[0]), SIDES[1]) / longest
     height, width = (max(1, round(length * scale)) for length in label.shape)
@@ -121,16 +121,6 @@ def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray, pair: Sa
     outline = truth & ~eroded(truth, max(1, round(min(label.shape) / 200)))
     picture[outline] = np.rint(TRUTH_COLOUR * 255)
     return picture
-
-
-def _upright(array: np.ndarray, pair: Sample) -> np.ndarray:
-    """Turn what comes from NIfTI, (X, Y) or (X, Y, 3), as it is looked at."""
-    path = Path(pair["image"])
-    if not is_nifti(path):
-        return array
-    if "slice" not in pair:
-        return array.swapaxes(0, 1)  # NIfTI counts columns first
-    return upright(array, np.asarray(open_nifti(path).affine), pair.get("slice_axis", 2))
 
 
 def _captioned(picture: np.ndarray, caption: str) -> Image.Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -11,9 +10,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bundles"))  # small_runs
 from small_runs import write_pictures  # noqa: E402
-
-# Whole sweeps and killed workers take many minutes on a busy machine; until they are faster, they run on request.
-collect_ignore = [] if os.environ.get("TUNEVLSEG_SWEEPS") else ["test_sweep.py", "test_workers.py"]
 
 
 @pytest.fixture(scope="session")
