@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,25 +40,45 @@ def write_squares(folder: Path, count: int = 10) -> None:
     (folder / "splits.json").write_text(json.dumps(splits))
 
 
-@pytest.fixture(scope="module")
-def benchmark(tmp_path_factory, tiny_clipseg_dir):
-    """Results of zero-shot and VPT, one trial of one epoch: interrupted behind VPT's test, and run twice more."""
-    root = tmp_path_factory.mktemp("benchmark")
-    write_squares(root / "data" / "ultrasound")
-    fixed = {"pretrained": tiny_clipseg_dir, "epochs": 1, "batch_size": 4, "num_workers": 0, "device": "cpu"}
-    arguments = [
+def arguments_of(root: Path, results: str, base_model: str) -> list[str]:
+    fixed = {"pretrained": base_model, "epochs": 1, "batch_size": 4, "num_workers": 0, "device": "cpu"}
+    return [
         "benchmark",
         *("--pairs", "ultrasound/clipseg_zero_shot,ultrasound/clipseg_vpt", "--trials", "1"),
-        *("--data-root", str(root / "data"), "--results", str(root / "results")),
+        *("--data-root", str(root / "data"), "--results", str(root / results)),
         *("--configs-dir", str(REPOSITORY / "configs"), "--bundles-dir", str(REPOSITORY / "bundles")),
         *(part for name, value in fixed.items() for part in ("--set", f"{name}={value}")),
     ]
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory, tiny_clipseg_dir):
+    """Results of zero-shot and VPT, one trial of one epoch.
+
+    Interrupted in the middle of the trial, and behind VPT's test, and run twice more; ``whole`` was never interrupted.
+    """
+    root = tmp_path_factory.mktemp("benchmark")
+    write_squares(root / "data" / "ultrasound")
+    arguments = arguments_of(root, "results", tiny_clipseg_dir)
+    runs = [interrupted_in_a_trial(arguments)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "write_trials", interrupt)
-        runs = [CliRunner().invoke(app, arguments)]
+        runs += [CliRunner().invoke(app, arguments)]
     runs += [CliRunner().invoke(app, arguments) for _ in range(2)]
-    assert [run.exit_code for run in runs] == [130, 0, 0], "\n".join(run.output for run in runs)
+    runs += [CliRunner().invoke(app, arguments_of(root, "whole", tiny_clipseg_dir))]
+    assert [run.exit_code for run in runs] == [130, 130, 0, 0, 0], "\n".join(run.output for run in runs)
     return root / "results", runs
+
+
+def interrupted_in_a_trial(arguments: list[str]) -> SimpleNamespace:
+    """Send SIGINT to the command as soon as it says that a trial runs; the result is named as by CliRunner."""
+    process = subprocess.Popen([sys.executable, "-m", "monai_tunevlseg", *arguments], stderr=subprocess.PIPE, text=True)
+    stderr = ""
+    for line in process.stderr:
+        stderr += line
+        if "trial 0 (slot 0)" in line:
+            process.send_signal(signal.SIGINT)
+    return SimpleNamespace(exit_code=process.wait(), stderr=stderr, output=stderr)
 
 
 def interrupt(*_):
@@ -96,23 +120,37 @@ def test_pictures_predictions_and_embeddings_are_stored(benchmark):
 
 def test_the_report_follows(benchmark):
     results, runs = benchmark
-    assert f"report: {results / 'report' / 'report.html'}" in runs[1].stdout
-    with (results / "report" / "table3.csv").open() as file:
-        assert [line["learner"] for line in csv.DictReader(file)] == ["zero_shot", "vpt"]
+    assert f"report: {results / 'report' / 'report.html'}" in runs[2].stdout
+    assert [line["learner"] for line in rows(results / "report" / "table3.csv")] == ["zero_shot", "vpt"]
 
 
 def test_the_same_command_skips_what_is_finished(benchmark):
     _, runs = benchmark
-    assert "2 entries, 0 of them finished before" in runs[0].stdout
-    assert "2 entries, 2 of them finished before" in runs[2].stdout and "..." not in runs[2].stdout
+    assert "2 entries, 0 of them finished before" in runs[4].stdout
+    assert "2 entries, 2 of them finished before" in runs[3].stdout and "..." not in runs[3].stdout
 
 
 def test_an_interrupted_entry_is_gone_on_with_from_its_sweep(benchmark):
     results, runs = benchmark
-    assert "the same command goes on" in runs[0].stderr
-    assert "2 entries, 1 of them finished before" in runs[1].stdout
-    assert [path.name for path in (results / "ultrasound" / "clipseg_vpt" / "sweep" / "trials").iterdir()] == ["0000"]
+    assert all("the same command goes on" in run.stderr for run in runs[:2])
+    assert "2 entries, 1 of them finished before" in runs[2].stdout
     assert read_result(results / "ultrasound" / "clipseg_vpt").facts["selection"]["finished"] == 1
+
+
+def test_interrupted_or_not_the_final_tables_are_equal(benchmark):
+    results, _ = benchmark
+    whole = results.parent / "whole"
+    for name in ("table3.csv", "cells.csv", "comparisons.csv"):
+        assert rows(results / "report" / name) == rows(whole / "report" / name), name
+    trials = [rows(folder / "ultrasound" / "clipseg_vpt" / "trials.csv") for folder in (results, whole)]
+    assert [{**row, "seconds": ""} for row in trials[0]] == [{**row, "seconds": ""} for row in trials[1]]
+    cases = [(folder / "ultrasound" / "clipseg_vpt" / "cases.csv").read_bytes() for folder in (results, whole)]
+    assert cases[0] == cases[1]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize(
