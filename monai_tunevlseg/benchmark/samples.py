@@ -110,7 +110,7 @@ def store_embeddings(path: Path, entry: Entry, title: str, pair: Pair, overrides
         (text,) = (value for value in features.values() if value.shape == (len(texts), width))
         for start in range(0, len(images), BATCH):
             batch = torch.stack([torch.as_tensor(prepare(sample)["image"]) for sample in images[start : start + BATCH]])
-            rows.append(conditioned.encode_image(batch)[1])
+            rows.append(conditioned.encode_image(batch)["embedding"])
     text, image = (value.float().numpy() for value in (text, torch.cat(rows)))
     write_embeddings(path, Embeddings(entry.dataset, entry.model, title, text, image, texts))
 

@@ -151,7 +151,7 @@ class CRISTrainee(Trainee):
         words, states = backbone.encode_text(ids)
         padding = behind(end_of_text(ids), ids.shape[1])
         maps = backbone.visual(images)
-        _, logits = self.model.decode(maps, words[which], padding[which], states[which])
+        _, logits = self.model.decode(self.model.neck.project(maps), words[which], padding[which], states[which])
         directions = functional.normalize(states, dim=-1) * backbone.logit_scale.exp()
         patches = torch.einsum("bdyx,ud->buyx", functional.normalize(maps[-1], dim=1), directions)
         images_seen = functional.normalize(maps[-1].mean((2, 3)), dim=-1)

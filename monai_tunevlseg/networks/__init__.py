@@ -1,6 +1,6 @@
 """Frozen vision-language segmentation models with learnable prompts."""
 
-from monai_tunevlseg.networks.base import PromptTunedNetwork
+from monai_tunevlseg.networks.base import ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.clipseg import PromptTunedCLIPSeg, load_clipseg
 from monai_tunevlseg.networks.cris import PromptTunedCRIS, load_cris
@@ -13,6 +13,7 @@ __all__ = [
     "CRIS",
     "BaseModel",
     "CRISConfig",
+    "ImageFeatures",
     "PromptTunedCLIPSeg",
     "PromptTunedCRIS",
     "PromptTunedNetwork",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,16 +16,26 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_tunevlseg.learners import LEARNERS, PromptLearner, TextContextLearner, complete_arguments
 from monai_tunevlseg.networks.base_model import BaseModel
+from monai_tunevlseg.networks.state import FORMAT_VERSION, decode_identity, difference, encode_identity, leave_base_out
 
-__all__ = ["FORMAT_VERSION", "EncoderSizes", "PromptTunedNetwork", "TextFeatures"]
+__all__ = ["EncoderSizes", "ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
 
-FORMAT_VERSION = 1
 TRAINABLE = (None, "decoder", "all")
 MAX_TOKENS = 77  # CLIP's text encoder has so many positions
-BASE_PREFIX = re.compile(r"\bbase\.")
-STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple of it
 
 TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
+
+
+class ImageFeatures(dict[str, Tensor]):
+    """All that a network keeps of B images before it looks at a text: name -> (B, ...), one row per image.
+
+    ``embedding`` (B, image_embed_dim) is the image-level embedding, there when a learner asks for it. Where no learner
+    prompts the vision encoder and the base is frozen, the features are constants of the images.
+    """
+
+    def to(self, *arguments: Any, **settings: Any) -> ImageFeatures:
+        """Move all tensors, as ``Tensor.to`` does."""
+        return ImageFeatures({name: value.to(*arguments, **settings) for name, value in self.items()})
 
 
 @dataclass(frozen=True)
@@ -92,9 +100,7 @@ class PromptTunedNetwork(nn.Module, ABC):
         self.learner = self._build_learner()
         self.upsampler = self._build_upsampler() if upsampler else None
         self.text_features: dict[str, TextFeatures] = {}
-        self.register_state_dict_post_hook(_drop_frozen)
-        self.register_load_state_dict_pre_hook(_refuse_base_weights)
-        self.register_load_state_dict_post_hook(_forgive_frozen)
+        leave_base_out(self)
 
     @abstractmethod
     def encoder_sizes(self) -> EncoderSizes:
@@ -105,29 +111,27 @@ class PromptTunedNetwork(nn.Module, ABC):
         """Look up token embeddings: (N,) -> (N, text_dim)."""
 
     @abstractmethod
-    def encode_image(self, image: Tensor) -> tuple[Any, Tensor | None]:
-        """Encode images (B, 3, H, W).
-
-        Returns:
-            what ``decode`` reads, and the image-level embedding (B, image_embed_dim), or None when no learner asks.
-        """
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        """Encode images (B, 3, H, W) as far as no text is needed."""
 
     @abstractmethod
     def encode_text(self, token_ids: Tensor, image_embedding: Tensor | None) -> TextFeatures:
         """Encode S token sequences (S, N), each with the embedding (S, image_embed_dim) of its image or None."""
 
     @abstractmethod
-    def decode(self, image_features: Any, text_features: TextFeatures) -> Tensor:
+    def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode B images with k texts each, text features (B, k, ...), to logits (B, k, H, W)."""
 
     @abstractmethod
     def _build_upsampler(self) -> nn.Module: ...
 
-    def forward(self, image: Tensor, text: Sequence[str] | Sequence[Sequence[str]] | None = None) -> Tensor:
+    def forward(
+        self, image: Tensor | ImageFeatures, text: Sequence[str] | Sequence[Sequence[str]] | None = None
+    ) -> Tensor:
         """Segment images by text.
 
         Args:
-            image: (B, 3, H, W) float, normalised as the base model wants it.
+            image: (B, 3, H, W) float, normalised as the base model wants it; or what ``encode_image`` made of such.
             text: None for all K ``class_names`` for every image; B strings for one text per image; B sequences of k
                 strings for k texts per image.
 
@@ -137,14 +141,15 @@ class PromptTunedNetwork(nn.Module, ABC):
         Raises:
             ValueError: when the shape of the image, the number of texts or a text itself does not fit.
         """
+        if isinstance(image, ImageFeatures):
+            return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))))
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
         if isinstance(image, MetaTensor):  # which costs time in every operation, and matters to none
             logits = self.forward(image.as_tensor(), text)
             return MetaTensor(logits).copy_meta_from(image)
-        texts, index = self._indexed_texts(text, image)
-        image_features, image_embedding = self.encode_image(image)
-        return self.decode(image_features, self._text_features_per_image(texts, index, image_embedding))
+        texts = self._indexed_texts(text, image)
+        return self._segment(self.encode_image(image), *texts)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Tokenize texts with room for the context; words that do not fit are cut, SOS and EOS never.
@@ -170,25 +175,20 @@ class PromptTunedNetwork(nn.Module, ABC):
         return self
 
     def get_extra_state(self) -> Tensor:
-        """Return what identifies this network: JSON as a uint8 tensor, which every loader lets through.
-
-        Blanks fill it to a common length, for MONAI's ``copy_model_state`` skips tensors of another shape, and the
-        checks of :meth:`set_extra_state` with them.
-        """
-        identity = {
-            "format_version": FORMAT_VERSION,
-            "network": type(self).__name__,
-            "base_model": self.base_name,
-            "base_fingerprint": self.base_fingerprint,
-            "learner": self.learner_name,
-            "learner_arguments": self.learner_arguments,
-            "upsampler": self.upsampler is not None,
-            "trainable": self.trainable,
-            "class_names": self.class_names,
-        }
-        content = json.dumps(identity).encode()
-        blocks = -(-len(content) // STATE_BLOCK)
-        return torch.tensor(list(content.ljust(blocks * STATE_BLOCK)), dtype=torch.uint8)
+        """Return what identifies this network."""
+        return encode_identity(
+            {
+                "format_version": FORMAT_VERSION,
+                "network": type(self).__name__,
+                "base_model": self.base_name,
+                "base_fingerprint": self.base_fingerprint,
+                "learner": self.learner_name,
+                "learner_arguments": self.learner_arguments,
+                "upsampler": self.upsampler is not None,
+                "trainable": self.trainable,
+                "class_names": self.class_names,
+            }
+        )
 
     def set_extra_state(self, state: Tensor) -> None:
         """Check that a checkpoint was made by a network like this one.
@@ -197,14 +197,14 @@ class PromptTunedNetwork(nn.Module, ABC):
             ValueError: when format, network, base, learner, its arguments, the upsampler or what of the base model was
                 trained differ; names both sides.
         """
-        theirs, ours = _decoded(state), _decoded(self.get_extra_state())
+        theirs, ours = decode_identity(state), decode_identity(self.get_extra_state())
         for what in ("format_version", "network", "base_fingerprint", "learner", "upsampler", "trainable"):
             if theirs.get(what) != ours[what]:
-                raise ValueError(_difference(what, theirs, ours))
+                raise ValueError(difference(what, theirs, ours))
         ignored = LEARNERS[self.learner_name].training_only_arguments if self.learner_name else frozenset()
         for argument, value in ours["learner_arguments"].items():
             if argument not in ignored and theirs["learner_arguments"].get(argument) != value:
-                raise ValueError(_difference(argument, theirs["learner_arguments"], ours["learner_arguments"]))
+                raise ValueError(difference(argument, theirs["learner_arguments"], ours["learner_arguments"]))
 
     def frozen_names(self) -> set[str]:
         """Return the names, behind ``base.``, of the base model's weights and buffers that no checkpoint holds."""
@@ -270,6 +270,9 @@ class PromptTunedNetwork(nn.Module, ABC):
         number = {text: count for count, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
         return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
 
+    def _segment(self, features: ImageFeatures, texts: list[str], index: Tensor) -> Tensor:
+        return self.decode(features, self._text_features_per_image(texts, index, features.get("embedding")))
+
     def _text_features_per_image(self, texts: list[str], index: Tensor, image_embedding: Tensor | None) -> TextFeatures:
         """Encode each distinct text once, or each (image, text) pair where the text side depends on the image."""
         if image_embedding is None:
@@ -323,50 +326,6 @@ def _checked_texts(texts: Sequence[str], what: str) -> list[str]:
     return list(texts)
 
 
-def _decoded(state: Tensor) -> dict[str, Any]:
-    try:
-        return dict(json.loads(bytes(state.cpu().tolist())))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError("the checkpoint's _extra_state is not that of a prompt-tuned network.") from error
-
-
-def _difference(what: str, theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    name = what
-    mine, yours = ours[what], theirs.get(what)
-    if what == "base_fingerprint":
-        name = "base model"
-        mine, yours = f"{ours['base_model']} ({mine})", f"{theirs.get('base_model')} ({yours})"
-    return f"the checkpoint was trained with {name} {yours!r}, this network has {mine!r}; build the network as trained."
-
-
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     yield from module.buffers()
-
-
-def _drop_frozen(network: PromptTunedNetwork, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
-    for name in network.frozen_names():
-        state.pop(prefix + name, None)
-    versions = getattr(state, "_metadata", {})  # one entry a module, which would outweigh a small checkpoint
-    if network.trainable is None:
-        for name in [name for name in versions if f"{name}.".startswith(f"{prefix}base.")]:
-            del versions[name]
-
-
-def _refuse_base_weights(network: PromptTunedNetwork, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
-    if (identity := state.get(f"{prefix}_extra_state")) is not None:
-        network.set_extra_state(identity)  # before anything is loaded, and before torch lists what is missing
-    trained = {f"{prefix}base.{name}" for name in network.base.state_dict()}
-    trained -= {prefix + name for name in network.frozen_names()}
-    if foreign := [key for key in state if key.startswith(f"{prefix}base.") and key not in trained]:
-        raise ValueError(
-            f"the checkpoint holds {len(foreign)} weights of the frozen base model ({foreign[0]}, ...), which a "
-            f"network with trainable {network.trainable!r} never saves; pass a checkpoint of such a network."
-        )
-
-
-def _forgive_frozen(network: PromptTunedNetwork, incompatible_keys: Any) -> None:
-    """Let strict loading do without the frozen weights, which no checkpoint holds, also below a wrapper's prefix."""
-    frozen = network.frozen_names()
-    missing = incompatible_keys.missing_keys
-    missing[:] = [key for key in missing if not any(key[at.start() :] in frozen for at in BASE_PREFIX.finditer(key))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,18 +12,11 @@ from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokeniz
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSegTextModel, CLIPSegVisionModel
 
 from monai_tunevlseg.learners import PromptLearner
-from monai_tunevlseg.networks.base import EncoderSizes, PromptTunedNetwork, TextFeatures
+from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.base_model import BaseModel, fingerprint, from_folder_or_hub, load_tokenizer
 from monai_tunevlseg.networks.upsampler import Upsampler
 
-__all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "load_clipseg"]
-
-
-class ImageFeatures(NamedTuple):
-    """What the decoder reads of an image: the tapped hidden states, and the patch grid (rows, columns)."""
-
-    taps: list[Tensor]
-    grid: tuple[int, int]
+__all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "load_clipseg", "reduce"]
 
 
 def load_clipseg(pretrained: str | Path) -> BaseModel:
@@ -106,15 +99,15 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         embedding = self.base.clip.text_model.embeddings.token_embedding
         return embedding(token_ids.to(embedding.weight.device))
 
-    def encode_image(self, image: Tensor) -> tuple[ImageFeatures, Tensor | None]:
-        """Run the prompted vision encoder up to the last layer that is read.
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        """Run the prompted vision encoder up to the last layer that is read, and the decoder's linear reductions.
 
         Args:
             image: (B, 3, H, W), normalised.
 
         Returns:
-            the features for the decoder, and the projected pooled output (B, projection_dim) when the learner is
-            conditioned on the image.
+            the features of :func:`reduce`, and ``embedding``, the projected pooled output (B, projection_dim), when the
+            learner is conditioned on the image.
 
         Raises:
             ValueError: when the patch size does not divide H and W.
@@ -127,10 +120,11 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         conditioned = self.learner is not None and self.learner.image_conditioned
         last = len(clip.vision_model.encoder.layers) - 1 if conditioned else max(self.base.extract_layers)
         hidden = encode_image(clip.vision_model, image, self.learner, last)
-        features = ImageFeatures([hidden[i] for i in self.base.extract_layers], (height // patch, width // patch))
-        if not conditioned:
-            return features, None
-        return features, clip.visual_projection(clip.vision_model.post_layernorm(hidden[-1][:, 0]))
+        taps = [hidden[i] for i in self.base.extract_layers]
+        features = reduce(self.base.decoder, taps, (height // patch, width // patch))
+        if conditioned:
+            features["embedding"] = clip.visual_projection(clip.vision_model.post_layernorm(hidden[-1][:, 0]))
+        return features
 
     def encode_text(self, token_ids: Tensor, image_embedding: Tensor | None) -> TextFeatures:
         """Run the prompted text encoder: (S, N) -> ``embedding`` (S, projection_dim)."""
@@ -141,7 +135,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode to logits (B, k, H, W)."""
         embedding = text_features["embedding"]  # (B, k, projection_dim)
-        features, logits = decode(self.base.decoder, *image_features, embedding)
+        features, logits = decode(self.base.decoder, image_features, embedding)
         if self.upsampler is not None:
             logits = self.upsampler(features, logits)
         return logits.unflatten(0, embedding.shape[:2]).squeeze(2)
@@ -221,28 +215,45 @@ def encode_image(
     return states
 
 
-def decode(
-    decoder: CLIPSegDecoder, taps: list[Tensor], grid: tuple[int, int], embedding: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Decode the taps of B images for k texts each.
+def reduce(decoder: CLIPSegDecoder, taps: list[Tensor], grid: tuple[int, int]) -> ImageFeatures:
+    """Reduce the taps of B images to the decoder's width.
+
+    Args:
+        decoder: CLIPSeg's decoder.
+        taps: T hidden states of the vision encoder, first layer first, each (B, 1 + patches + num_context, vision_dim).
+        grid: rows and columns of the patch grid.
+
+    Returns:
+        in the order in which the decoder reads the taps: ``patches`` (B, T, rows, columns, reduce_dim), and ``tokens``
+        (B, T, 1 + num_context, reduce_dim), which are CLS and the visual context.
+    """
+    layers = zip(reversed(taps), decoder.reduces, strict=True)
+    reduced = torch.stack([layer(tap) for tap, layer in layers], dim=1)
+    end = 1 + grid[0] * grid[1]
+    tokens = torch.cat([reduced[:, :, :1], reduced[:, :, end:]], dim=2)
+    return ImageFeatures(patches=reduced[:, :, 1:end].unflatten(2, grid), tokens=tokens)
+
+
+def decode(decoder: CLIPSegDecoder, image_features: ImageFeatures, embedding: Tensor) -> tuple[Tensor, Tensor]:
+    """Decode B images for k texts each.
 
     Everything in front of the text's modulation is done once per image. The visual context goes through the decoder's
     layers like any token and is dropped behind them.
 
     Args:
         decoder: CLIPSeg's decoder.
-        taps: hidden states of the vision encoder, first layer first, each (B, 1 + patches + num_context, vision_dim).
-        grid: rows and columns of the patch grid.
+        image_features: what :func:`reduce` returns.
         embedding: (B, k, projection_dim) of the texts.
 
     Returns:
         penultimate features (B * k, reduce_dim, rows, columns), and logits (B * k, 1, H, W).
     """
+    patches, tokens = image_features["patches"], image_features["tokens"]
+    taps = torch.cat([tokens[:, :, :1], patches.flatten(2, 3), tokens[:, :, 1:]], dim=2).unbind(1)
     count = embedding.shape[1]
     embedding = embedding.flatten(0, 1).unsqueeze(1)  # (B * k, 1, projection_dim)
     output = embedding.new_zeros(())
-    for index, (tap, layer, reduce) in enumerate(zip(reversed(taps), decoder.layers, decoder.reduces, strict=True)):
-        reduced = reduce(tap)  # (B, 1 + patches + num_context, reduce_dim)
+    for index, (reduced, layer) in enumerate(zip(taps, decoder.layers, strict=True)):
         if index > decoder.conditional_layer:
             reduced = reduced.repeat_interleave(count, dim=0)
         output = reduced + output
@@ -250,6 +261,6 @@ def decode(
             output = output.repeat_interleave(count, dim=0)
             output = decoder.film_mul(embedding) * output + decoder.film_add(embedding)
         output = layer(output, attention_mask=None)
-    rows, columns = grid
+    rows, columns = patches.shape[2:4]
     features = output[:, 1 : 1 + rows * columns].transpose(1, 2).unflatten(2, (rows, columns))
     return features, decoder.transposed_convolution(features)

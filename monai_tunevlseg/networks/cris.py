@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from monai_tunevlseg.learners import PromptLearner
-from monai_tunevlseg.networks.base import EncoderSizes, PromptTunedNetwork, TextFeatures
+from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.base_model import BaseModel, fingerprint, from_folder_or_hub
 from monai_tunevlseg.networks.cris_clip import CLIPBackbone, end_of_text
 from monai_tunevlseg.networks.cris_config import CONTEXT_LENGTH, IMAGE_STRIDE
@@ -22,8 +22,7 @@ from monai_tunevlseg.networks.upsampler import Upsampler
 __all__ = ["PromptTunedCRIS", "encode_text", "load_cris"]
 
 UPSAMPLER_CHANNELS = 64  # TuneVLSeg reduces CRIS's 512 channels to so many
-
-Maps = tuple[Tensor, Tensor, Tensor]  # C3, C4 and C5
+LEVELS = ("third", "fourth", "fifth")
 
 
 def load_cris(pretrained: str | Path) -> BaseModel:
@@ -77,14 +76,15 @@ class PromptTunedCRIS(PromptTunedNetwork):
         embedding = self.base.backbone.token_embedding
         return embedding(token_ids.to(embedding.weight.device))
 
-    def encode_image(self, image: Tensor) -> tuple[Maps, Tensor | None]:
-        """Run the vision encoder.
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        """Run the vision encoder and what of the neck no text reaches.
 
         Args:
             image: (B, 3, H, W), normalised.
 
         Returns:
-            C3, C4 and C5, and the spatial mean of C5 (B, embed_dim) when the learner is conditioned on the image.
+            ``third``, ``fourth`` and ``fifth``, the projected maps, and ``embedding``, the spatial mean of C5
+            (B, embed_dim), when the learner is conditioned on the image.
 
         Raises:
             ValueError: when 32 does not divide H and W.
@@ -93,8 +93,10 @@ class PromptTunedCRIS(PromptTunedNetwork):
         if height % IMAGE_STRIDE or width % IMAGE_STRIDE:
             raise ValueError(f"image size {height}x{width} is no multiple of CRIS's stride {IMAGE_STRIDE}; resize it.")
         maps = self.base.backbone.visual(image)
-        conditioned = self.learner is not None and self.learner.image_conditioned
-        return maps, maps[-1].mean(dim=(2, 3)) if conditioned else None
+        features = ImageFeatures(zip(LEVELS, self.base.neck.project(maps), strict=True))
+        if self.learner is not None and self.learner.image_conditioned:
+            features["embedding"] = maps[-1].mean(dim=(2, 3))
+        return features
 
     def encode_text(self, token_ids: Tensor, image_embedding: Tensor | None) -> TextFeatures:
         """Run the prompted text encoder.
@@ -107,9 +109,10 @@ class PromptTunedCRIS(PromptTunedNetwork):
         words = functional.pad(words, (0, 0, 0, CONTEXT_LENGTH - words.shape[1]))
         return {"words": words, "padding": behind(end, CONTEXT_LENGTH), "state": state}
 
-    def decode(self, image_features: Maps, text_features: TextFeatures) -> Tensor:
+    def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode to logits (B, k, H, W)."""
-        features, logits = self.base.decode(image_features, **text_features)
+        levels = [image_features[level] for level in LEVELS]
+        features, logits = self.base.decode(levels, **text_features)
         if self.upsampler is not None:
             logits = self.upsampler(features, logits)
         return logits.unflatten(0, text_features["state"].shape[:2]).squeeze(2)

@@ -6,6 +6,7 @@ Written from Wang et al. (2022); parameters have the release's names.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -67,21 +68,31 @@ class Neck(nn.Module):
         self.aggr = _convolution(3 * middle, middle, 1)
         self.coordconv = nn.Sequential(CoordConv(middle, middle), _convolution(middle, middle, 3))
 
-    def forward(self, maps: tuple[Tensor, Tensor, Tensor], state: Tensor) -> Tensor:
-        """Fuse the maps of B images with k texts each; what the text does not reach is done once per image.
+    def project(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Project the maps as far as no text is needed.
 
         Args:
-            maps: C3, C4 and C5, each (B, channels, rows, columns).
+            maps: C3, C4 and C5 of B images, each (B, channels, rows, columns).
+
+        Returns:
+            third and fourth (B, channels, H / 16, W / 16), and fifth (B, channels, H / 32, W / 32).
+        """
+        projections = (self.f3_v_proj, self.f2_v_proj, self.f1_v_proj)
+        third, fourth, fifth = (projection(level) for projection, level in zip(projections, maps, strict=True))
+        return [functional.avg_pool2d(third, 2), fourth, fifth]
+
+    def forward(self, levels: Sequence[Tensor], state: Tensor) -> Tensor:
+        """Fuse the maps of B images with k texts each.
+
+        Args:
+            levels: what ``project`` returns.
             state: (B, k, embed_dim), the texts' states.
 
         Returns:
             (B * k, text_width, H / 16, W / 16), an image's k texts together.
         """
         gate = self.txt_proj(state.flatten(0, 1))[:, :, None, None]  # (B * k, channels, 1, 1)
-        projections = (self.f3_v_proj, self.f2_v_proj, self.f1_v_proj)
-        projected = [projection(level) for projection, level in zip(projections, maps, strict=True)]
-        projected[0] = functional.avg_pool2d(projected[0], 2)
-        third, fourth, fifth = (level.repeat_interleave(state.shape[1], dim=0) for level in projected)
+        third, fourth, fifth = (level.repeat_interleave(state.shape[1], dim=0) for level in levels)
         fifth = self.norm_layer(fifth * gate)
         fourth = self.f2_cat(torch.cat([fourth, _resized(fifth, fourth)], dim=1))
         third = self.f3_cat(torch.cat([third, fourth], dim=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,15 +42,14 @@ class CRIS(nn.Module):
         """
         words, state = self.backbone.encode_text(token_ids)
         padding = behind(end_of_text(token_ids), token_ids.shape[1])
-        return self.decode(self.backbone.visual(image), words[:, None], padding[:, None], state[:, None])[1]
+        levels = self.neck.project(self.backbone.visual(image))
+        return self.decode(levels, words[:, None], padding[:, None], state[:, None])[1]
 
-    def decode(
-        self, maps: tuple[Tensor, Tensor, Tensor], words: Tensor, padding: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def decode(self, levels: Sequence[Tensor], words: Tensor, padding: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Decode B images for k texts each.
 
         Args:
-            maps: C3, C4 and C5 of the images.
+            levels: the images' maps, as the neck projects them.
             words: (B, k, L, text_width), the texts' tokens.
             padding: (B, k, L) bool, True for tokens that are not attended to.
             state: (B, k, embed_dim), the texts' states.
@@ -57,7 +58,7 @@ class CRIS(nn.Module):
             the decoder's features (B * k, text_width, H / 16, W / 16), and logits (B * k, 1, H, W), which the
             projector gives at a quarter of the size, as the release upsamples them.
         """
-        features = self.decoder(self.neck(maps, state), words.flatten(0, 1), padding.flatten(0, 1))
+        features = self.decoder(self.neck(levels, state), words.flatten(0, 1), padding.flatten(0, 1))
         logits = self.proj(features, state.flatten(0, 1))
         return features, functional.interpolate(logits, scale_factor=4, mode="bicubic", align_corners=True)
 

@@ -90,11 +90,11 @@ def test_the_decoder_sees_sos_context_words_and_eos_and_no_padding(tiny_cris, le
 def test_what_stands_behind_eos_reaches_nothing(tiny_cris):
     network, image = network_of(tiny_cris, "coop"), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        maps, _ = network.encode_image(image)
+        image_features = network.encode_image(image)
         features = {name: value[None] for name, value in network.encode_text(network.tokenize(TEXTS), None).items()}
-        logits = network.decode(maps, features)
+        logits = network.decode(image_features, features)
         features["words"] = torch.where(features["padding"].unsqueeze(-1), 5.0, features["words"])
-        torch.testing.assert_close(network.decode(maps, features), logits)
+        torch.testing.assert_close(network.decode(image_features, features), logits)
 
 
 def test_texts_met_in_different_calls_go_together(tiny_cris):
@@ -117,10 +117,11 @@ def test_a_text_of_any_length_is_cut_to_what_the_encoder_takes(tiny_cris):
 
 def test_image_embedding_is_the_spatial_mean_of_the_last_map(tiny_cris):
     image = torch.randn(2, 3, 64, 96)
-    maps, embedding = network_of(tiny_cris, "cocoop").encode_image(image)
-    assert maps[-1].shape == (2, 24, 2, 3)
-    torch.testing.assert_close(embedding, maps[-1].flatten(2).mean(2))
-    assert network_of(tiny_cris, "coop").encode_image(image)[1] is None
+    last = tiny_cris.model.backbone.visual(image)[-1]
+    assert last.shape == (2, 24, 2, 3)
+    embedding = network_of(tiny_cris, "cocoop").encode_image(image)["embedding"]
+    torch.testing.assert_close(embedding, last.flatten(2).mean(2))
+    assert "embedding" not in network_of(tiny_cris, "coop").encode_image(image)
 
 
 def test_upsampler_reduces_the_decoders_features_to_64_channels(tiny_cris):
@@ -129,9 +130,9 @@ def test_upsampler_reduces_the_decoders_features_to_64_channels(tiny_cris):
     assert upsampler.reduce.weight.shape == (64, width, 1, 1)
     assert upsampler.convolution.weight.shape == (1, 64, 5, 5)
     with torch.no_grad():
-        maps, _ = network.encode_image(image)
+        levels = list(network.encode_image(image).values())
         texts = {name: value[None] for name, value in network.encode_text(network.tokenize(TEXTS), None).items()}
-        features, logits = tiny_cris.model.decode(maps, **texts)
+        features, logits = tiny_cris.model.decode(levels, **texts)
         reduced = functional.interpolate(upsampler.reduce(features), size=(64, 64), mode="bilinear")
         padded = functional.pad(reduced, (2, 2, 2, 2), mode="replicate")
         added = functional.conv2d(padded, upsampler.convolution.weight, upsampler.convolution.bias)

@@ -78,21 +78,21 @@ def test_a_word_reaches_the_logits_through_the_decoder(model):
     changed[..., 3, :] += 1
     hidden[..., 4, :] += 1
     with torch.no_grad():
-        maps = model.backbone.visual(torch.randn(1, 3, 64, 64))
-        logits, other, same = (model.decode(maps, tokens, padding, state)[1] for tokens in (words, changed, hidden))
+        levels = model.neck.project(model.backbone.visual(torch.randn(1, 3, 64, 64)))
+        logits, other, same = (model.decode(levels, tokens, padding, state)[1] for tokens in (words, changed, hidden))
     assert not torch.allclose(logits, other)
     assert torch.equal(logits, same)
 
 
 def test_many_texts_an_image_equal_one_by_one(model):
-    maps = model.backbone.visual(torch.randn(2, 3, 64, 64))
+    levels = model.neck.project(model.backbone.visual(torch.randn(2, 3, 64, 64)))
     words = torch.randn(2, 3, 4, model.config.text_width)
     padding = torch.zeros(2, 3, 4, dtype=torch.bool)
     state = torch.randn(2, 3, model.config.embed_dim)
-    together = model.decode(maps, words, padding, state)[1].unflatten(0, (2, 3))
+    together = model.decode(levels, words, padding, state)[1].unflatten(0, (2, 3))
     for index in range(3):
         one = slice(index, index + 1)
-        alone = model.decode(maps, words[:, one], padding[:, one], state[:, one])[1]
+        alone = model.decode(levels, words[:, one], padding[:, one], state[:, one])[1]
         torch.testing.assert_close(together[:, index], alone)
 
 

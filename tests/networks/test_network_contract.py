@@ -12,6 +12,7 @@ from monai.networks.utils import convert_to_torchscript
 from network_cases import every_combination, every_combination_and_zero_shot, every_network
 
 from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.networks import ImageFeatures
 
 DEPTH = 3
 
@@ -98,6 +99,20 @@ def test_nineteen_classes_take_one_pass_of_the_image(case, learner, build, pictu
     with torch.no_grad():
         assert network(pictures(case, 1)).shape[1] == 19
     assert rows == [1]
+
+
+@every_combination_and_zero_shot
+def test_an_image_may_be_given_by_its_features(case, learner, build, pictures):
+    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case, 2, 2 * case.step, case.size)
+    with torch.no_grad():
+        features = network.encode_image(image)
+        assert all(len(value) == 2 for value in features.values())
+        for text in (None, ["polyp", "lesion"], [["polyp", "cell"], ["lesion", "polyp"]]):
+            assert torch.equal(network(features, text), network(image, text))
+        swapped = ImageFeatures({name: value.flip(0) for name, value in features.items()})
+        assert_near(network(swapped), network(image).flip(0))
+    with pytest.raises(ValueError, match="one entry for each of the 2 images"):
+        network(features, ["polyp"])
 
 
 @every_combination_and_zero_shot
