@@ -7,7 +7,7 @@ DATASET ?= ultrasound
 
 bin := $(VENV)/bin
 
-.PHONY: demo test lint types bundles clean
+.PHONY: demo test lint types bundles bench clean
 
 demo: $(VENV)/installed
 	$(bin)/python -m monai_tunevlseg demo --model $(MODEL) --learner $(LEARNER) --dataset $(DATASET)
@@ -24,6 +24,9 @@ types: $(VENV)/installed-test
 
 bundles: $(VENV)/installed
 	$(bin)/python -m monai_tunevlseg bundles write
+
+bench: $(VENV)/installed
+	$(bin)/python benchmarks/speed.py
 
 $(VENV)/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,122 @@
+"""The pieces of work that the table compares: the same on the plain reference and on the project."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.losses import DiceCELoss
+from plain_clipseg import PlainCLIPSeg
+from torch import Tensor, nn
+
+from monai_tunevlseg.networks import BaseModel, PromptTunedCLIPSeg
+from monai_tunevlseg.training import PromptLoss, parameter_groups
+
+__all__ = ["CLASSES", "Contest", "TrainingStep"]
+
+CLASSES = (
+    *("polyp", "lesion", "tumor", "ulcer", "wound", "nodule", "mass", "cell", "skin", "foot", "breast", "chest"),
+    *("left ventricle", "right ventricle", "left atrium", "myocardium", "lung", "optic cup", "optic disc"),
+)
+"""Nineteen, as many as Cityscapes has."""
+
+
+@dataclass
+class TrainingStep:
+    """Forward, loss, backward and the optimizer's step.
+
+    Attributes:
+        forward: returns logits (B, 1, H, W).
+        label: (B, 1, H, W) in {0, 1}.
+        loss: of logits and label.
+        optimizer: of what trains.
+    """
+
+    forward: Callable[[], Tensor]
+    label: Tensor
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def __call__(self) -> None:
+        """Make one step."""
+        self.optimizer.zero_grad()
+        self.loss(self.forward(), self.label).backward()
+        self.optimizer.step()
+
+
+class Contest:
+    """A learner's network and its plain counterpart, with equal weights of their own.
+
+    Args:
+        base_model: loaded base model.
+        learner: name of the learner.
+        depth: its prompt depth.
+        batch: images at a time.
+        size: side of the images in pixels.
+        device: where both run.
+        options: further arguments of the project's network.
+    """
+
+    def __init__(
+        self,
+        base_model: BaseModel,
+        learner: str,
+        depth: int,
+        batch: int,
+        size: int,
+        device: torch.device,
+        **options: Any,
+    ) -> None:
+        torch.manual_seed(0)
+        self.network = PromptTunedCLIPSeg(base_model, CLASSES, learner, {"prompt_depth": depth}, **options)
+        learned = copy.deepcopy((self.network.learner, self.network.upsampler))
+        self.network = self.network.to(device)
+        self.plain = PlainCLIPSeg(base_model.model, base_model.tokenizer, *learned).to(device)
+        self.image = torch.randn(batch, 3, size, size, device=device)
+        self.label = (torch.rand(batch, 1, size, size, device=device) < 0.3).float()
+        self.text = [CLASSES[0]] * batch
+
+    def largest_difference(self) -> float:
+        """Return by how much the logits of both sides differ at most, relative to the largest logit."""
+        self.plain.eval(), self.network.eval()
+        with torch.inference_mode():
+            expected, actual = self.plain(self.image, self.text), self.network(self.image, self.text)
+        return ((expected - actual).abs().max() / expected.abs().max()).item()
+
+    def training_steps(self) -> tuple[TrainingStep, TrainingStep]:
+        """Return a step of the plain reference and one of the project."""
+        plain, network = self.plain.train(), self.network.train()
+        plain.model.eval()
+        trained = [parameter for parameter in plain.parameters() if parameter.requires_grad]
+        return (
+            TrainingStep(
+                lambda: plain(self.image, self.text),
+                self.label,
+                DiceCELoss(sigmoid=True, lambda_ce=0.2),
+                torch.optim.AdamW(trained, 1e-3),
+            ),
+            TrainingStep(
+                lambda: network(self.image, self.text),
+                self.label,
+                PromptLoss(),
+                torch.optim.AdamW(parameter_groups(network, 1e-3), 1e-3),
+            ),
+        )
+
+    def inferences(self, class_names: Sequence[str]) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+        """Return inference of each image with these classes, plain and the project's."""
+        plain, network = self.plain.eval(), self.network.eval()
+        names = [list(class_names)] * len(self.image)
+
+        def reference() -> Tensor:
+            with torch.no_grad():
+                return plain.segment(self.image, class_names)
+
+        def project() -> Tensor:
+            with torch.inference_mode():
+                return network(self.image, names)
+
+        return reference, project

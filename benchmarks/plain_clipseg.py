@@ -1,0 +1,111 @@
+"""CLIPSeg with prompts in the obvious way: what the project's speed and memory are measured against.
+
+Transformers' modules in their own order and precision, contexts inserted with ``torch.cat``, every layer run, the text
+of every image encoded on its own, one pass per (image, class), the upsampler as TuneVLSeg's section 5 writes it. The
+frozen model has no gradients of its weights, and attention is what transformers chooses by default: anything less would
+be a straw man. The few operations of a learner are the project's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
+
+from monai_tunevlseg.learners import PromptLearner
+
+__all__ = ["PlainCLIPSeg"]
+
+
+class PlainCLIPSeg(nn.Module):
+    """Plain prompt tuning of CLIPSeg.
+
+    Args:
+        model: transformers' ``CLIPSegForImageSegmentation`` with the plain transposed convolution, frozen.
+        tokenizer: the model's.
+        learner: returns contexts; shared with a network of the project, or a copy of that network's.
+        upsampler: has the weights ``convolution`` and ``residual_factor``, likewise.
+    """
+
+    def __init__(
+        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, learner: PromptLearner, upsampler: nn.Module
+    ) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.tokenizer = tokenizer
+        self.learner = learner
+        self.upsampler: Any = upsampler
+
+    def forward(self, image: Tensor, text: Sequence[str]) -> Tensor:
+        """Segment images (B, 3, H, W) by one text each: logits (B, 1, H, W)."""
+        taps, image_embedding = self.encode_image(image)
+        text_embedding = self.encode_text(text, image_embedding)
+        return self.decode(taps, text_embedding, image.shape[-2:])
+
+    def segment(self, image: Tensor, class_names: Sequence[str]) -> Tensor:
+        """Segment images by every class, one pass each: logits (B, K, H, W)."""
+        return torch.cat([self(image, [name] * len(image)) for name in class_names], dim=1)
+
+    def encode_image(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Run the vision transformer: the decoder's hidden states, and the image-level embedding (B, 512)."""
+        vision, learner = self.model.clip.vision_model, self.learner
+        depth = learner.prompt_depth if learner.prompts_vision else 0
+        hidden = vision.embeddings(image)
+        patches = hidden.shape[1]
+        if depth:
+            hidden = torch.cat([hidden, learner.visual_context(0).expand(len(image), -1, -1)], dim=1)
+        hidden = vision.pre_layrnorm(hidden)
+        states = []
+        for index, layer in enumerate(vision.encoder.layers):
+            hidden = layer(hidden, attention_mask=None)
+            if index + 1 < depth:
+                context = learner.visual_context(index + 1).expand(len(image), -1, -1)
+                hidden = torch.cat([hidden[:, :patches], context], dim=1)
+            states.append(hidden)
+        pooled = vision.post_layernorm(hidden[:, 0])
+        return [states[index] for index in self.model.extract_layers], self.model.clip.visual_projection(pooled)
+
+    def encode_text(self, text: Sequence[str], image_embedding: Tensor) -> Tensor:
+        """Run the text transformer on every image's text: (B, 512)."""
+        model, learner = self.model.clip.text_model, self.learner
+        depth = learner.prompt_depth if learner.prompts_text else 0
+        count = learner.num_context if depth else 0
+        tokens = self.tokenizer(list(text), padding=True, return_tensors="pt")["input_ids"].to(image_embedding.device)
+        condition = image_embedding if learner.image_conditioned else None
+        hidden = model.embeddings.token_embedding(tokens)
+        if depth:
+            context = learner.text_context(0, condition).expand(len(text), -1, -1)
+            hidden = torch.cat([hidden[:, :1], context, hidden[:, 1:]], dim=1)
+        hidden = model.embeddings(inputs_embeds=hidden)
+        for index, layer in enumerate(model.encoder.layers):
+            if 0 < index < depth:
+                context = learner.text_context(index, condition).expand(len(text), -1, -1)
+                hidden = torch.cat([hidden[:, :1], context, hidden[:, 1 + count :]], dim=1)
+            hidden = layer(hidden, attention_mask=None, is_causal=True)
+        end = (tokens == self.tokenizer.eos_token_id).int().argmax(dim=1) + count
+        pooled = model.final_layer_norm(hidden)[torch.arange(len(text), device=hidden.device), end]
+        return self.model.clip.text_projection(pooled)
+
+    def decode(self, taps: list[Tensor], text_embedding: Tensor, size: Sequence[int]) -> Tensor:
+        """Decode taps and texts (B, 512) to logits (B, 1, H, W) with the upsampler mixed in."""
+        decoder = self.model.decoder
+        output: Any = 0
+        for index, (tap, layer, reduce) in enumerate(zip(reversed(taps), decoder.layers, decoder.reduces, strict=True)):
+            output = reduce(tap) + output
+            if index == decoder.conditional_layer:
+                scale, shift = decoder.film_mul(text_embedding), decoder.film_add(text_embedding)
+                output = scale.unsqueeze(1) * output + shift.unsqueeze(1)
+            output = layer(output, attention_mask=None)
+        patch = self.model.config.vision_config.patch_size
+        rows, columns = size[0] // patch, size[1] // patch
+        features = output[:, 1 : 1 + rows * columns].transpose(1, 2).unflatten(2, (rows, columns))
+        logits = decoder.transposed_convolution(features)
+        upsampled = functional.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)
+        padded = functional.pad(upsampled, (2, 2, 2, 2), mode="replicate")
+        convolution, factor = self.upsampler.convolution, self.upsampler.residual_factor
+        upsampled = functional.conv2d(padded, convolution.weight, convolution.bias)
+        return (1 - factor) * logits + factor * upsampled

@@ -1,0 +1,70 @@
+"""The benchmarks compare like with like: reference and project give the same logits and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import speed
+import torch
+from comparisons import Contest
+from measuring import Clock, count_operations
+
+from monai_tunevlseg.learners import LEARNERS
+
+CPU = torch.device("cpu")
+FEW_CLASSES = ["polyp", "lesion", "red circle"]
+
+
+@pytest.fixture(params=list(LEARNERS))
+def contest(request, tiny_clipseg) -> Contest:
+    """Both sides of each learner, with learned parts far from their start so that each of them shows."""
+    contest = Contest(tiny_clipseg, request.param, depth=2, batch=2, size=32, device=CPU)
+    torch.manual_seed(1)
+    for ours, theirs in zip(learned(contest.network), learned(contest.plain), strict=True):
+        ours.data.add_(torch.randn_like(ours) * 0.1)
+        theirs.data.copy_(ours)
+    return contest
+
+
+def learned(network: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [p for part in (network.learner, network.upsampler) for p in part.parameters()]
+
+
+def test_both_sides_give_the_same_logits(contest):
+    assert contest.largest_difference() < 1e-5
+
+
+def test_both_sides_segment_by_several_classes_alike(contest):
+    reference, project = (work() for work in contest.inferences(FEW_CLASSES))
+    assert reference.shape == (2, 3, 32, 32)
+    torch.testing.assert_close(project, reference, rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_of_both_sides_gives_the_same_gradients(contest):
+    steps = contest.training_steps()
+    for network in (contest.plain, contest.network):
+        network.learner.eval()  # dropout of shared_attention draws numbers
+    for step in steps:
+        step()  # the optimizer moves the weights and leaves the gradients
+    for ours, theirs in zip(learned(contest.network), learned(contest.plain), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_operations_are_counted_forward_and_backward():
+    weight, rows = torch.randn(3, 5, requires_grad=True), torch.randn(7, 5)
+    forward = 2 * 7 * 5 * 3
+    assert count_operations(lambda: rows @ weight.T) == forward
+    assert count_operations(lambda: (rows @ weight.T).sum().backward()) == 2 * forward
+
+
+@pytest.mark.parametrize("cpu_time", [False, True])
+def test_a_clock_measures_what_passes(cpu_time):
+    product = torch.randn(200, 200)
+    assert 0 < Clock(CPU, cpu_time).seconds(lambda: product @ product) < 10
+
+
+def test_the_table_has_a_row_for_each_work_that_was_asked_for(tiny_clipseg_dir, capsys):
+    words = f"--only vpt,inference_1 --repeats 2 --depth 2 --size 32 --batch 2 --device cpu --base {tiny_clipseg_dir}"
+    speed.Benchmark(speed.parse_arguments(words.split())).run()
+    table = capsys.readouterr().out.splitlines()
+    for work in ("vpt", "inference_1"):
+        assert any(line.startswith("│") and work in line and ">= 3" in line for line in table)
