@@ -16,6 +16,7 @@ from monai.bundle import ConfigParser
 from owners_trees import write_kvasir
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
+from monai_tunevlseg.benchmark.presets import PRESETS
 from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo import write_demo_dataset
 from monai_tunevlseg.learners import LEARNERS
@@ -70,6 +71,31 @@ def test_commands_of_a_pair_run_and_their_runs_are_compared(tmp_path):
     finished = _start(compared.replace("RUN_A", str(tmp_path / "eval")).replace("RUN_B", str(tmp_path / "eval")))
     assert finished.returncode == 0, finished.stderr
     assert "+0.00" in finished.stdout
+
+
+def test_commands_of_the_study_run(tmp_path):
+    """One trial of one epoch, of one pair."""
+    write_kvasir(tmp_path / "data" / "kvasir")
+    fixed = {"pretrained": "monai_tunevlseg/demo/clipseg", "epochs": 1, "batch_size": 4, "num_workers": 0}
+    quick = "--trials 1 " + " ".join(f"--set {name}={value}" for name, value in fixed.items())
+    places = {
+        "'kvasir/*,busi/clipseg_*'": "kvasir/clipseg_vpt",
+        "ROOT": f"{tmp_path}/data",
+        "DIR": f"{tmp_path}/data/kvasir",
+    }
+    *lines, preset = _block("sh", "<!-- study -->").splitlines()
+    for line, further in zip(
+        lines, (f"--output-dir {tmp_path}/search", f"--results {tmp_path}/results", ""), strict=True
+    ):
+        for written, place in places.items():
+            line = line.replace(written, place)
+        line = line.split("#")[0].replace("report results", f"report {tmp_path}/results")
+        finished = _start(f"{line} {further} {quick if further else ''}")
+        assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "search" / "best" / "models" / "model.pt").is_file()
+    assert "Kvasir-SEG" in (tmp_path / "results" / "report" / "report.html").read_text(encoding="utf-8")
+    arguments = shlex.split(preset.split("#")[0])
+    assert arguments[:2] == ["tunevlseg", "benchmark"] and arguments[3] in PRESETS
 
 
 def _start(line: str) -> subprocess.CompletedProcess[str]:
