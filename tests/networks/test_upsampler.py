@@ -5,6 +5,9 @@ from __future__ import annotations
 import naive_clipseg as naive
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
 
 from monai_tunevlseg.networks import Upsampler
 
@@ -76,3 +79,52 @@ def test_every_weight_gets_a_gradient():
     upsampler = Upsampler(6, 3).double()
     upsampler(*inputs(6, 8, 8)).square().sum().backward()
     assert all(parameter.grad.any() for parameter in upsampler.parameters())
+
+
+def in_the_obvious_order(upsampler: Upsampler, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Upsample all channels, pad, convolve and mix, as section 5 of the paper writes it."""
+    size = logits.shape[-2:]
+    upsampled = functional.interpolate(upsampler.reduce(features), size=size, mode="bilinear", align_corners=False)
+    factor = upsampler.residual_factor
+    return (1 - factor) * logits + factor * upsampler.convolution(upsampled)
+
+
+sides = st.integers(1, 7)
+upsampled_sides = st.integers(1, 40)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.tuples(sides, sides), st.tuples(upsampled_sides, upsampled_sides))
+def test_the_order_of_its_steps_changes_neither_output_nor_gradients(number, low, high):
+    """At any scale, whole or not, up or down, with odd sides and sides of one."""
+    torch.manual_seed(0)
+    upsampler = Upsampler(6, 4).double()
+    features = torch.randn(number, 6, *low, dtype=torch.float64, requires_grad=True)
+    logits = torch.randn(number, 1, *high, dtype=torch.float64, requires_grad=True)
+    inputs = [features, logits, *upsampler.parameters()]
+    actual, expected = upsampler(features, logits), in_the_obvious_order(upsampler, features, logits)
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
+    gradient = torch.randn_like(actual)
+    for ours, theirs in zip(
+        torch.autograd.grad(actual, inputs, gradient), torch.autograd.grad(expected, inputs, gradient), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("side", [22, 26], ids=["clipseg", "cris"])
+def test_at_full_size_and_in_float32_both_orders_agree_to_a_hundred_thousandth(side):
+    torch.manual_seed(0)
+    upsampler, features = Upsampler(64), torch.randn(1, 64, side, side)
+    logits = torch.randn(1, 1, 16 * side, 16 * side)
+    with torch.no_grad():
+        actual, expected = upsampler(features, logits), in_the_obvious_order(upsampler, features, logits)
+    assert (actual - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_its_output_is_float32_whatever_the_precision_around_it(dtype):
+    upsampler, (features, logits) = Upsampler(6, 3), inputs(6, 8, 8)
+    with torch.autocast("cpu", dtype=dtype):
+        output = upsampler(features.to(dtype), logits.to(dtype))
+    assert output.dtype == torch.float32
+    assert torch.equal(output, upsampler(features.to(dtype).float(), logits.to(dtype).float()))
