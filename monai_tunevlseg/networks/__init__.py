@@ -7,6 +7,7 @@ from monai_tunevlseg.networks.cris import PromptTunedCRIS, load_cris
 from monai_tunevlseg.networks.cris_config import CRISConfig
 from monai_tunevlseg.networks.cris_folder import save_cris
 from monai_tunevlseg.networks.cris_model import CRIS
+from monai_tunevlseg.networks.precision import choose_precision
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "PromptTunedCRIS",
     "PromptTunedNetwork",
     "Upsampler",
+    "choose_precision",
     "load_clipseg",
     "load_cris",
     "save_cris",

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_tunevlseg.learners import LEARNERS, PromptLearner, TextContextLearner, complete_arguments
 from monai_tunevlseg.networks.base_model import BaseModel
+from monai_tunevlseg.networks.precision import in_precision
 from monai_tunevlseg.networks.state import FORMAT_VERSION, decode_identity, difference, encode_identity, leave_base_out
 
 __all__ = ["EncoderSizes", "ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
@@ -65,6 +66,9 @@ class PromptTunedNetwork(nn.Module, ABC):
         upsampler: mix the learnable upsampler into the logits (TuneVLSeg, section 5).
         trainable: the part of the base model that trains too: None, "decoder" (all but the two encoders) or "all".
             Batch norms keep the base's statistics, for the batches of fine-tuning are small.
+        precision: "fp32"; "bf16": what is frozen computes in bfloat16, what trains and the upsampler in float32; or
+            "fp16-amp", the same as "fp32" here, and whoever runs the network casts automatically. No checkpoint
+            depends on it.
 
     Attributes:
         text_features: features of the texts met so far, by text; filled only when no learner touches the text side, for
@@ -72,7 +76,7 @@ class PromptTunedNetwork(nn.Module, ABC):
 
     Raises:
         ValueError: when class names are missing or empty, the learner or one of its arguments does not fit, or
-            ``trainable`` is unknown.
+            ``trainable`` or ``precision`` is unknown.
     """
 
     decoder_parts: ClassVar[tuple[str, ...]]
@@ -86,6 +90,7 @@ class PromptTunedNetwork(nn.Module, ABC):
         learner_arguments: Mapping[str, Any] | None = None,
         upsampler: bool = True,
         trainable: str | None = None,
+        precision: str = "fp32",
     ) -> None:
         super().__init__()
         if trainable not in TRAINABLE:
@@ -99,6 +104,7 @@ class PromptTunedNetwork(nn.Module, ABC):
         self.learner_arguments = complete_arguments(learner, learner_arguments or {}) if learner else {}
         self.learner = self._build_learner()
         self.upsampler = self._build_upsampler() if upsampler else None
+        self.base = in_precision(self.base, precision)  # behind the learner, whose start depends on no precision
         self.text_features: dict[str, TextFeatures] = {}
         leave_base_out(self)
 
@@ -271,13 +277,22 @@ class PromptTunedNetwork(nn.Module, ABC):
         return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
 
     def _segment(self, features: ImageFeatures, texts: list[str], index: Tensor) -> Tensor:
-        return self.decode(features, self._text_features_per_image(texts, index, features.get("embedding")))
+        text_features = self._text_features_per_image(texts, index, features.get("embedding"))
+        logits = self.decode(features, {name: self._for_decoder(value) for name, value in text_features.items()})
+        return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+
+    def _for_decoder(self, encoded: Tensor) -> Tensor:
+        """Cast what a frozen encoder returns, for a decoder that trains stays in float32."""
+        if not encoded.is_floating_point():
+            return encoded
+        return encoded.to(next(self.base.get_submodule(self.decoder_parts[0]).parameters()).dtype)
 
     def _text_features_per_image(self, texts: list[str], index: Tensor, image_embedding: Tensor | None) -> TextFeatures:
         """Encode each distinct text once, or each (image, text) pair where the text side depends on the image."""
-        if image_embedding is None:
+        if image_embedding is None or self.learner is None:
             return {name: value[index] for name, value in self._distinct_text_features(texts).items()}
         token_ids = self.tokenize(texts)[index.flatten()]
+        image_embedding = image_embedding.to(next(self.learner.parameters()).dtype)
         features = self.encode_text(token_ids, image_embedding.repeat_interleave(index.shape[1], dim=0))
         return {name: value.unflatten(0, index.shape) for name, value in features.items()}
 

@@ -120,7 +120,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         conditioned = self.learner is not None and self.learner.image_conditioned
         last = len(clip.vision_model.encoder.layers) - 1 if conditioned else max(self.base.extract_layers)
         hidden = encode_image(clip.vision_model, image, self.learner, last)
-        taps = [hidden[i] for i in self.base.extract_layers]
+        taps = [self._for_decoder(hidden[i]) for i in self.base.extract_layers]
         features = reduce(self.base.decoder, taps, (height // patch, width // patch))
         if conditioned:
             features["embedding"] = clip.visual_projection(clip.vision_model.post_layernorm(hidden[-1][:, 0]))
@@ -169,7 +169,7 @@ def encode_text(
     hidden = model.embeddings.token_embedding(token_ids)  # (S, N, text_dim)
     if prompted is not None:
         context = prompted.text_context(0, image_embedding).expand(hidden.shape[0], -1, -1)
-        hidden = torch.cat([hidden[:, :1], context, hidden[:, 1:]], dim=1)  # (S, N + count, text_dim)
+        hidden = torch.cat([hidden[:, :1], context.to(hidden.dtype), hidden[:, 1:]], dim=1)  # (S, N + count, text_dim)
     hidden = model.embeddings(inputs_embeds=hidden)
     for index, layer in enumerate(model.encoder.layers):
         if prompted is not None and 0 < index < prompted.prompt_depth:

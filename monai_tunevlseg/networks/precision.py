@@ -1,0 +1,85 @@
+"""In which numbers a network computes: the choice for a device, and the frozen base in bfloat16."""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+__all__ = ["PRECISIONS", "choose_precision", "in_precision"]
+
+PRECISIONS = ("fp32", "bf16", "fp16-amp")
+
+logger = logging.getLogger(__name__)
+
+
+def choose_precision(precision: str, device: str | torch.device) -> str:
+    """Choose the precision for a device, and say so in the log.
+
+    Args:
+        precision: "auto" for the fastest that suits the device: "fp16-amp" on CUDA, "bf16" on CPUs with instructions
+            for it (AMX, AVX512-BF16), where others are several times slower with it than in float32, and "fp32"
+            elsewhere. Or one of these three.
+        device: where the network will run.
+
+    Returns:
+        "fp32"; "bf16", the frozen base in bfloat16 and what trains in float32; or "fp16-amp", all weights in float32
+        and CUDA's automatic mixed precision.
+
+    Raises:
+        ValueError: when the precision is unknown, or automatic mixed precision is asked for without CUDA.
+    """
+    kind = torch.device(device).type
+    if precision not in ("auto", *PRECISIONS):
+        raise ValueError(f"precision is {precision!r}; it must be one of auto, {', '.join(PRECISIONS)}.")
+    if precision == "fp16-amp" and kind != "cuda":
+        raise ValueError(f"precision 'fp16-amp' needs CUDA, and the device is {kind!r}; choose auto, fp32 or bf16.")
+    chosen = _fastest(kind) if precision == "auto" else precision
+    reason = f"the choice for {kind}" if precision == "auto" else "as asked for"
+    logger.info("precision: %s (%s)", chosen, reason)
+    return chosen
+
+
+def _fastest(kind: str) -> str:
+    if kind == "cuda":
+        return "fp16-amp"
+    return "bf16" if kind == "cpu" and _cpu_has_bfloat16() else "fp32"
+
+
+def _cpu_has_bfloat16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def in_precision(base: nn.Module, precision: str) -> nn.Module:
+    """Return the base model as a precision wants it.
+
+    With "bf16" a copy: what is frozen is converted once, for autocast would convert it at every call; what trains is
+    shared and stays as it is, and so do batch norms, whose statistics span more than bfloat16's eight bits resolve.
+
+    Args:
+        base: the base model; what of it trains has ``requires_grad``.
+        precision: one of ``PRECISIONS``.
+
+    Raises:
+        ValueError: when the precision is unknown.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}.")
+    if precision != "bf16":
+        return base
+    known: dict[int, Tensor] = {}
+    for module in base.modules():
+        keep = isinstance(module, _BatchNorm)
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            known[id(tensor)] = tensor if keep else _converted(tensor)
+    return copy.deepcopy(base, known)  # type: ignore[arg-type]
+
+
+def _converted(tensor: Tensor) -> Tensor:
+    if tensor.requires_grad or not tensor.is_floating_point():
+        return tensor
+    converted = tensor.detach().to(torch.bfloat16)
+    return nn.Parameter(converted, requires_grad=False) if isinstance(tensor, nn.Parameter) else converted

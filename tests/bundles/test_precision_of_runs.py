@@ -1,0 +1,21 @@
+"""``--precision`` of a bundle's run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small_runs import raises_inside, run, workflow
+
+
+@pytest.mark.parametrize("name", ["clipseg_vpt", "cris_coop"])
+def test_what_was_trained_in_bf16_is_used_in_fp32(name, small, small_train):
+    trained = run(name, "train", **small_train, precision="bf16").parser.get_parsed_content("network")
+    assert torch.bfloat16 in {parameter.dtype for parameter in trained.base.parameters()}
+    used = run(name, "inference", **small, precision="fp32").parser.get_parsed_content("network")
+    assert {parameter.dtype for parameter in used.base.parameters()} == {torch.float32}
+    assert torch.equal(used.upsampler.convolution.weight, trained.upsampler.convolution.weight)
+
+
+def test_automatic_mixed_precision_is_refused_where_there_is_no_cuda(small_train):
+    with raises_inside(ValueError, "precision 'fp16-amp' needs CUDA"):
+        workflow("clipseg_vpt", "train", "train", **small_train, precision="fp16-amp").run()

@@ -1,0 +1,174 @@
+"""Precisions: close to float32, and nothing that is kept depends on them."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from network_cases import CASES, NetworkCase
+from torch.nn.modules.batchnorm import _BatchNorm
+
+import monai_tunevlseg.demo
+from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork, choose_precision
+from monai_tunevlseg.networks.precision import _cpu_has_bfloat16, in_precision
+
+TEXTS = [["polyp", "red circle"], ["lesion", "polyp"]]
+REFINED = next(case for case in CASES if case.name == "clipseg_refined")
+TRAINED = {case.name: Path(monai_tunevlseg.demo.__file__).parent / case.name for case in CASES if case is not REFINED}
+"""The embedded tiny models: where weights are random, so is what rounding does in the end."""
+
+trained_cases = [case for case in CASES if case.name in TRAINED]
+every_network = pytest.mark.parametrize("case", trained_cases, ids=lambda case: case.name)
+every_combination = pytest.mark.parametrize(
+    ("case", "learner"),
+    [(case, learner) for case in trained_cases for learner in case.learners],
+    ids=lambda value: getattr(value, "name", value),
+)
+
+
+@pytest.fixture(scope="module")
+def trained_bases() -> dict[str, BaseModel]:
+    return {case.name: case.load(TRAINED[case.name]) for case in trained_cases}
+
+
+@pytest.fixture
+def rounded(trained_bases) -> Callable[..., PromptTunedNetwork]:
+    """Build a network that computes in a precision; the same call gives the same learned weights."""
+
+    def get(case: NetworkCase, precision: str, learner=None, trainable=None) -> PromptTunedNetwork:
+        torch.manual_seed(0)
+        upsampler = learner is not None
+        return case.network(trained_bases[case.name], ["polyp"], learner, {}, upsampler, trainable, precision)
+
+    return get
+
+
+@pytest.fixture
+def blobs(trained_bases) -> Callable[[NetworkCase], torch.Tensor]:
+    """Get two smooth random images."""
+
+    def get(case: NetworkCase) -> torch.Tensor:
+        coarse = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+        return torch.nn.functional.interpolate(coarse, size=trained_bases[case.name].image_size, mode="bicubic")
+
+    return get
+
+
+def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    assert actual.shape == expected.shape
+    return ((actual - expected).norm() / expected.norm()).item()
+
+
+@every_combination
+def test_logits_of_bf16_are_within_two_percent_of_fp32(case, learner, rounded, blobs):
+    logits = [rounded(case, precision, learner).eval()(blobs(case), TEXTS) for precision in ("fp32", "bf16")]
+    assert logits[1].dtype == torch.float32
+    assert 0 < relative_error(logits[1], logits[0]) < 0.02
+
+
+@every_network
+def test_so_are_those_of_the_base_model_as_it_is(case, rounded, blobs):
+    logits = [rounded(case, precision).eval()(blobs(case), TEXTS) for precision in ("fp32", "bf16")]
+    assert logits[1].dtype == torch.float32
+    assert 0 < relative_error(logits[1], logits[0]) < 0.02
+
+
+def test_every_decoder_computes_in_bfloat16(base_model_of, pictures):
+    network = REFINED.network(base_model_of(REFINED), ["polyp"], "maple", precision="bf16")
+    assert network(pictures(REFINED)).isfinite().all()
+
+
+@every_combination
+def test_what_trains_stays_in_float32_and_learns(case, learner, rounded, blobs):
+    gradients = []
+    for precision in ("fp32", "bf16"):
+        network = rounded(case, precision, learner).eval()  # no dropout
+        network(blobs(case), TEXTS).square().mean().backward()
+        trained = [p for p in network.parameters() if p.requires_grad]
+        assert {p.dtype for p in trained} == {torch.float32}
+        gradients.append(torch.cat([p.grad.flatten() for p in trained]))
+    assert relative_error(gradients[1], gradients[0]) < 0.1
+
+
+@every_network
+def test_the_frozen_base_is_converted_once_and_the_loaded_one_left_alone(case, rounded, trained_bases):
+    network = rounded(case, "bf16")
+    frozen = [module for module in network.base.modules() if not isinstance(module, _BatchNorm)]
+    assert {p.dtype for module in frozen for p in module.parameters(recurse=False)} == {torch.bfloat16}
+    assert {p.dtype for p in trained_bases[case.name].model.parameters()} == {torch.float32}
+    assert not any(p.requires_grad for p in network.base.parameters())
+
+
+@every_network
+@pytest.mark.parametrize("precision", ["fp32", "fp16-amp"])
+def test_other_precisions_share_the_loaded_base(case, precision, rounded, trained_bases):
+    assert rounded(case, precision).base is trained_bases[case.name].model
+
+
+@every_combination
+def test_a_checkpoint_fits_every_precision(case, learner, rounded, blobs):
+    exact, network = rounded(case, "fp32", learner), rounded(case, "bf16", learner)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.01)
+    saved = network.state_dict()
+    assert saved.keys() == exact.state_dict().keys()
+    assert all(value.dtype == exact.state_dict()[name].dtype for name, value in saved.items())
+    assert torch.equal(saved["_extra_state"], exact.state_dict()["_extra_state"])
+    exact.load_state_dict(saved)
+    with torch.no_grad():
+        assert relative_error(network.eval()(blobs(case)), exact.eval()(blobs(case))) < 0.02
+
+
+@every_network
+@pytest.mark.parametrize("trainable", ["decoder", "all"])
+def test_a_trained_part_of_the_base_stays_in_float32(case, trainable, rounded, blobs):
+    exact, network = (rounded(case, precision, None, trainable) for precision in ("fp32", "bf16"))
+    network(blobs(case), TEXTS).square().mean().backward()
+    trained = [p for p in network.parameters() if p.requires_grad]
+    assert len(trained) == len([p for p in exact.parameters() if p.requires_grad])
+    assert {p.dtype for p in trained} == {torch.float32}
+    frozen = {p.dtype for p in network.base.parameters()} - {torch.float32}
+    assert frozen == ({torch.bfloat16} if trainable == "decoder" else set())
+    with torch.no_grad():
+        assert relative_error(network(blobs(case), TEXTS), exact(blobs(case), TEXTS)) < 0.02
+
+
+@every_network
+def test_a_copy_computes_the_same(case, rounded, blobs):
+    network = rounded(case, "bf16", "coop").eval()
+    with torch.no_grad():
+        assert torch.equal(copy.deepcopy(network)(blobs(case)), network(blobs(case)))
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "chosen"),
+    [
+        ("auto", "cpu", "bf16" if _cpu_has_bfloat16() else "fp32"),
+        ("auto", "cuda:1", "fp16-amp"),
+        ("auto", "mps", "fp32"),
+        ("fp32", "cuda", "fp32"),
+        ("bf16", "cpu", "bf16"),
+    ],
+)
+def test_the_device_chooses_and_the_log_says_so(precision, device, chosen, caplog):
+    with caplog.at_level(logging.INFO):
+        assert choose_precision(precision, torch.device(device)) == chosen
+    assert f"precision: {chosen}" in caplog.text
+
+
+def test_a_precision_that_is_none_is_refused(tiny_clipseg: BaseModel):
+    with pytest.raises(ValueError, match="precision is 'fp8'; it must be one of auto, fp32, bf16, fp16-amp"):
+        choose_precision("fp8", "cpu")
+    with pytest.raises(ValueError, match="precision is 'auto'; it must be one of fp32, bf16, fp16-amp"):
+        in_precision(tiny_clipseg.model, "auto")
+
+
+def test_automatic_mixed_precision_needs_cuda():
+    with pytest.raises(ValueError, match="'fp16-amp' needs CUDA, and the device is 'cpu'; choose auto, fp32 or bf16"):
+        choose_precision("fp16-amp", "cpu")
