@@ -75,7 +75,7 @@ def in_precision(base: nn.Module, precision: str) -> nn.Module:
         keep = isinstance(module, _BatchNorm)
         for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
             known[id(tensor)] = tensor if keep else _converted(tensor)
-    return copy.deepcopy(base, known)  # type: ignore[arg-type]
+    return copy.deepcopy(base, known)
 
 
 def _converted(tensor: Tensor) -> Tensor:
