@@ -18,7 +18,7 @@ from monai_tunevlseg.data.overlays import draw_overlay, upright
 from monai_tunevlseg.data.reading import is_nifti, read_image, read_shape, stem_of, suffix_of
 from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti
 
-__all__ = ["SavePredictiond"]
+__all__ = ["SavePredictiond", "write_nifti_labels"]
 
 
 class SavePredictiond(MapTransform):
@@ -63,7 +63,7 @@ class SavePredictiond(MapTransform):
         for key in self.key_iterator(dict(data)):
             labels = self._check(data[key], source)
             if is_nifti(source):
-                _write_nifti(self.output_dir / "masks" / _nifti_name(source), labels, source)
+                write_nifti_labels(self.output_dir / "masks" / _nifti_name(source), labels, source)
             else:
                 mask = labels * 255 if self.num_classes == 1 else labels
                 _write_png(self.output_dir / "masks" / f"{stem_of(source)}.png", mask)
@@ -100,11 +100,16 @@ def _nifti_name(source: Path) -> str:
     return source.name if suffix_of(source).lower() in NIFTI_SUFFIXES else f"{stem_of(source)}.nii.gz"
 
 
-def _write_nifti(path: Path, labels: np.ndarray, source: Path) -> None:
+def write_nifti_labels(path: Path, labels: np.ndarray, source: Path) -> None:
     """Write uint8 labels under the input's header.
 
     MONAI's writer keeps the affine alone and drops a last axis of length 1; viewers that go by the header's codes or
     units would then show the two beside each other.
+
+    Args:
+        path: the file to write.
+        labels: (X, Y) or (X, Y, Z), of the input's shape.
+        source: the input, NIfTI or MetaImage.
     """
     original = open_nifti(source)
     header = original.header.copy()

@@ -1,0 +1,21 @@
+"""``tunevlseg label-app``: the folder that MONAI Label's server takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["label_app"]
+
+
+def label_app(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Where to keep it; the default is in the user's cache.")
+    ] = None,
+) -> None:
+    """Print the folder of the MONAI Label app, for: monailabel start_server --app $(tunevlseg label-app) ..."""
+    from monai_tunevlseg.label import write_app_folder
+
+    typer.echo(write_app_folder(folder))

@@ -1,0 +1,35 @@
+"""The folder that MONAI Label's ``start_server --app`` takes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from monai_tunevlseg.data.atomic import replacing
+
+__all__ = ["write_app_folder"]
+
+MAIN = '''\
+"""Written by `tunevlseg label-app`: MONAI Label looks here for its app."""
+
+from monai_tunevlseg.label.app import TuneVLSegApp
+
+__all__ = ["TuneVLSegApp"]
+'''
+
+
+def write_app_folder(folder: str | Path | None = None) -> Path:
+    """Write the app's folder, unless it is there, and return it.
+
+    It is no folder of the package, because MONAI Label writes logs and more into it.
+
+    Args:
+        folder: where; the default is ``monai_tunevlseg/label_app`` in the user's cache (``$XDG_CACHE_HOME``).
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    app = Path(folder) if folder is not None else cache / "monai_tunevlseg" / "label_app"
+    main = app.expanduser() / "main.py"
+    if not main.is_file() or main.read_text(encoding="utf-8") != MAIN:
+        with replacing(main) as unfinished:
+            unfinished.write_text(MAIN, encoding="utf-8")
+    return main.parent

@@ -1,0 +1,200 @@
+"""Bundles as models of a server: loaded when first asked, sharing base models, loaded anew when re-tuned."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+
+from monai_tunevlseg.data import LabelMapd
+from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
+
+__all__ = ["BaseModels", "BundleModel", "open_bundles"]
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_TEXTS = 1000  # a network keeps the features of texts; clients may send any number of texts
+
+
+class BaseModels:
+    """The base models of all bundles, each once in memory."""
+
+    def __init__(self) -> None:
+        self._by_config: dict[tuple[str, str], BaseModel] = {}
+        self._lock = threading.Lock()
+
+    def of(self, parser: ConfigParser) -> BaseModel:
+        """Return the base model that a bundle's config asks for, loading it where no bundle has asked for it yet."""
+        key = (str(parser["base_model"]), str(parser.get_parsed_content("pretrained")))
+        with self._lock:
+            if key not in self._by_config:
+                loaded = parser.get_parsed_content("base_model")
+                known = {base.fingerprint: base for base in self._by_config.values()}
+                self._by_config[key] = known.get(loaded.fingerprint, loaded)
+            return self._by_config[key]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    version: str
+    device: torch.device
+    network: PromptTunedNetwork
+    preprocessing: Callable[[dict[str, Any]], dict[str, Any]]
+    inferer: Callable[..., torch.Tensor]
+
+
+class BundleModel:
+    """A bundle that segments files by text.
+
+    Requests may come from several threads. The checkpoint is read again when it has changed; without one, the base
+    model segments as it is.
+
+    Args:
+        folder: of the bundle.
+        bases: what it shares with other bundles.
+
+    Attributes:
+        name: the folder's.
+        class_names: the texts that it was tuned for.
+        description: from its metadata.
+
+    Raises:
+        FileNotFoundError: when the folder is no bundle.
+        ValueError: when its class names are wrong.
+    """
+
+    def __init__(self, folder: str | Path, bases: BaseModels) -> None:
+        self.folder = Path(folder).expanduser().resolve()
+        self.config_file = self.folder / "configs" / "inference.yaml"
+        for needed in (self.config_file, self.folder / "configs" / "metadata.json"):
+            if not needed.is_file():
+                raise FileNotFoundError(f"{self.folder} is no bundle: it has no {needed.relative_to(self.folder)}.")
+        metadata = json.loads((self.folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        self.name = self.folder.name
+        self.description = str(metadata.get("description", ""))
+        parser = self._parser()
+        self.class_names: list[str] = parser.get_parsed_content("classes")
+        self.slice_axis: int = parser.get_parsed_content("slice_axis")
+        self.checkpoint = Path(parser.get_parsed_content("ckpt_path"))
+        self._bases = bases
+        self._lock = threading.Lock()
+        self._loaded: _Loaded | None = None
+
+    def version(self) -> str:
+        """Return what tells this checkpoint from the ones before and after."""
+        try:
+            state = self.checkpoint.stat()
+        except FileNotFoundError:
+            return "zero-shot"
+        return f"{state.st_mtime_ns:x}-{state.st_size:x}"
+
+    def network(self) -> PromptTunedNetwork:
+        """Return the network, loaded from the newest checkpoint."""
+        with self._lock:
+            return self._current().network
+
+    def segment(self, image: Path, texts: Sequence[str]) -> np.ndarray:
+        """Segment a picture or volume by texts.
+
+        Returns:
+            uint8 of the image's shape, (H, W), (X, Y) or (X, Y, Z): 0 is background, k + 1 text k.
+
+        Raises:
+            ValueError: when the file cannot be read as an image.
+        """
+        labels = LabelMapd(keys="pred")({"pred": self.logits(image, texts)})["pred"]
+        return labels[0].cpu().numpy()
+
+    def entropy(self, image: Path) -> float:
+        """Return the mean predictive entropy of the bundle's classes over the image, in bits: 0 is certain, 1 a guess.
+
+        Raises:
+            ValueError: when the file cannot be read as an image.
+        """
+        logits = self.logits(image, self.class_names).double()
+        chance = logits.sigmoid()
+        # from logits, so that certain pixels give 0 and not 0 * log(0)
+        nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, chance)
+        return float(nats / np.log(2))
+
+    def logits(self, image: Path, texts: Sequence[str]) -> torch.Tensor:
+        """Return (k, H, W), or (k, X, Y, Z) for volumes, at the image's own size.
+
+        Raises:
+            ValueError: when the file cannot be read as an image.
+        """
+        with self._lock, torch.inference_mode():
+            loaded = self._current()
+            pixels = _read(loaded.preprocessing, image)[None].to(loaded.device)
+            if len(loaded.network.text_features) > REMEMBERED_TEXTS:
+                loaded.network.text_features.clear()
+            return loaded.inferer(pixels, loaded.network, text=[list(texts)])[0]
+
+    def _current(self) -> _Loaded:
+        version = self.version()
+        if self._loaded is None or self._loaded.version != version:
+            self._loaded = None  # the old network goes before the new one comes
+            self._loaded = self._load(version)
+        return self._loaded
+
+    def _load(self, version: str) -> _Loaded:
+        parser = self._parser()
+        if version == "zero-shot":
+            parser["learner"] = "null"
+        parser["base_model"] = self._bases.of(parser)
+        network = parser.get_parsed_content("network").eval()
+        if version != "zero-shot":
+            network.load_state_dict(torch.load(self.checkpoint, map_location="cpu", weights_only=True))
+        logger.info("Loaded %s, %s.", self.name, "zero-shot" if version == "zero-shot" else self.checkpoint)
+        return _Loaded(
+            version,
+            torch.device(parser.get_parsed_content("device")),
+            network,
+            parser.get_parsed_content("preprocessing"),
+            parser.get_parsed_content("inferer"),
+        )
+
+    def _parser(self) -> ConfigParser:
+        parser = ConfigParser()
+        parser.read_config(str(self.config_file))
+        parser["bundle_root"] = str(self.folder)
+        return parser
+
+
+def open_bundles(folders: str) -> dict[str, BundleModel]:
+    """Open the bundles that ``--conf bundles DIR[,DIR]`` names.
+
+    Returns:
+        the models by name; they share base models.
+
+    Raises:
+        FileNotFoundError: when a folder is no bundle.
+        ValueError: when there is none, or two have one name.
+    """
+    bases = BaseModels()
+    models: dict[str, BundleModel] = {}
+    for folder in filter(None, (part.strip() for part in folders.split(","))):
+        model = BundleModel(folder, bases)
+        if model.name in models:
+            raise ValueError(f"two bundles have the name {model.name!r}: {models[model.name].folder}, {model.folder}.")
+        models[model.name] = model
+    if not models:
+        raise ValueError("no bundle is given; start the server with --conf bundles DIR[,DIR].")
+    return models
+
+
+def _read(preprocessing: Callable[[dict[str, Any]], dict[str, Any]], image: Path) -> torch.Tensor:
+    try:
+        return preprocessing({"image": str(image)})["image"]
+    except RuntimeError as error:  # MONAI's, around the transform's own
+        if isinstance(error.__cause__, (ValueError, OSError)):
+            raise ValueError(str(error.__cause__)) from error
+        raise

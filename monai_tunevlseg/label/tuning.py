@@ -1,0 +1,184 @@
+"""Re-tuning a bundle's prompts on submitted labels, through the bundle's own configs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.tasks.train import TrainTask
+
+from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.reading import stem_of
+from monai_tunevlseg.label.models import BundleModel
+from monai_tunevlseg.label.submitted import SubmittedLabel, names_in, write_dataset
+
+__all__ = ["PromptTuning"]
+
+logger = logging.getLogger(__name__)
+
+STATS = "label_training.json"
+OPTIONS = ("learning_rate", "batch_size", "effective_batch_size")  # of the bundle, besides max_epochs
+
+
+class PromptTuning(TrainTask):
+    """Trains a bundle on the labels that were submitted, and keeps the better of the old and the new checkpoint.
+
+    Everything runs in processes of its own, whose output goes to the server's log and whose memory ends with them.
+
+    Args:
+        model: the bundle.
+    """
+
+    def __init__(self, model: BundleModel) -> None:
+        super().__init__(f"Re-tunes {model.name} on the submitted labels")
+        self.model = model
+
+    def config(self) -> dict[str, Any]:
+        """Return what clients show, and send what was made of it."""
+        parser = ConfigParser()
+        parser.read_config(str(self.model.folder / "configs" / "train.yaml"))
+        options = {name: parser.get_parsed_content(name) for name in OPTIONS}
+        return {"max_epochs": parser.get_parsed_content("epochs"), "val_split": 0.2, "pretrained": True, **options}
+
+    def stats(self) -> dict[str, Any]:
+        """Return what the last training came to."""
+        try:
+            return json.loads((self.model.checkpoint.parent / STATS).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Train.
+
+        Args:
+            request: ``max_epochs``, ``val_split`` (share of the images that validate), ``pretrained`` (start from the
+                checkpoint that there is) and the bundle's ``learning_rate``, ``batch_size``, ``effective_batch_size``.
+            datastore: with the labels.
+
+        Returns:
+            the Dice on the validation part, in percent, of the old and new checkpoint, and which was kept.
+
+        Raises:
+            ValueError: when there are not enough labels.
+            RuntimeError: when a run of the bundle fails.
+        """
+        options = self.config() | request
+        with tempfile.TemporaryDirectory() as temporary:
+            run = _Run(self.model, Path(temporary))
+            splits = write_dataset(_submitted(datastore), self.model.class_names, run.data, float(options["val_split"]))
+            logger.info("Training on %d images, validating on %d.", len(splits["train"]), len(splits["val"]))
+            old = self.model.checkpoint if self.model.checkpoint.is_file() else None
+            new = run.train(
+                {"epochs": int(options["max_epochs"])} | {name: options[name] for name in OPTIONS},
+                old if options["pretrained"] else None,
+            )
+            result = {
+                "old_dice": run.dice(old) if old else None,
+                "new_dice": run.dice(new),
+                "images": len(splits["train"]) + len(splits["val"]),
+            }
+            return self._keep_better(new, result)
+
+    def _keep_better(self, new: Path, result: dict[str, Any]) -> dict[str, Any]:
+        better = result["old_dice"] is None or result["new_dice"] >= result["old_dice"]
+        result["kept"] = "new" if better else "old"
+        result["best_metric"] = result["new_dice"] if better else result["old_dice"]
+        logger.info(
+            "Validation Dice in percent: old %s, new %s; the %s checkpoint is kept.",
+            result["old_dice"],
+            result["new_dice"],
+            result["kept"],
+        )
+        if better:
+            with replacing(self.model.checkpoint) as unfinished:
+                unfinished.write_bytes(new.read_bytes())
+        with replacing(self.model.checkpoint.parent / STATS) as unfinished:
+            unfinished.write_text(json.dumps(result), encoding="utf-8")
+        return result
+
+
+class _Run:
+    """Runs of a bundle's configs on one dataset.
+
+    Args:
+        model: the bundle.
+        folder: gets the dataset and all results.
+    """
+
+    def __init__(self, model: BundleModel, folder: Path) -> None:
+        self.model = model
+        self.folder = folder
+        self.data = folder / "data"
+
+    def train(self, options: dict[str, Any], start_from: Path | None) -> Path:
+        """Train, and return the checkpoint with the best validation Dice."""
+        overlay: dict[str, Any] = options | {"ckpt_dir": str(self.folder / "models"), "show_progress": False}
+        if start_from is not None:
+            load = f"torch.load({str(start_from)!r}, map_location='cpu', weights_only=True)"
+            overlay["initialize"] = [
+                "$monai.utils.set_determinism(seed=@seed)",
+                f"$@unwrapped_network.load_state_dict({load})",
+            ]
+        self._start("train", overlay)
+        return self.folder / "models" / "model.pt"
+
+    def dice(self, checkpoint: Path) -> float:
+        """Return the Dice of a checkpoint on the validation part, in percent."""
+        quick = {"num_overlays": 0, "save_masks": False, "bootstrap_resamples": 100}
+        output = self._start("evaluate", quick | {"ckpt_path": str(checkpoint), "split": "val"})
+        return float(json.loads((output / "metrics.json").read_text(encoding="utf-8"))["dice"])
+
+    def _start(self, config: str, overlay: dict[str, Any]) -> Path:
+        output = self.folder / config
+        common = {
+            "bundle_root": str(self.model.folder),
+            "dataset_dir": str(self.data),
+            "class_names": self.model.class_names,
+            "layout": "folder",
+            "splits_file": str(self.data / "splits.json"),
+            "label_values": None,
+            "mask_threshold": None,
+            "output_dir": str(output),
+            "num_workers": 0,
+        }
+        overlay_file = self.folder / f"{config}.json"
+        overlay_file.write_text(json.dumps(common | overlay), encoding="utf-8")
+        configs = self.model.folder / "configs"
+        command = [sys.executable, "-m", "monai.bundle", "run"]
+        command += ["--config_file", str([str(configs / f"{config}.yaml"), str(overlay_file)])]
+        command += ["--logging_file", str(configs / "logging.conf")]
+        _log_lines(command)
+        return output
+
+
+def _log_lines(command: list[str]) -> None:
+    """Run a command with its output, line by line, in this process's log."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        lines: list[str] = []
+        for line in process.stdout or ():
+            logger.info("%s", line.rstrip())
+            lines = [*lines[-4:], line.strip()]
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {' '.join(lines)}")
+
+
+def _submitted(datastore: Datastore) -> list[SubmittedLabel]:
+    return [
+        SubmittedLabel(
+            image := Path(pair["image"]),
+            Path(pair["label"]),
+            names_in(datastore.get_label_info(stem_of(image), DefaultLabelTag.FINAL)),
+        )
+        for pair in datastore.datalist()
+    ]

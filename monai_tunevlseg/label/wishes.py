@@ -1,0 +1,123 @@
+"""What a client asks for, read from the parameters of its request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Wishes"]
+
+MAX_LENGTH = 512  # characters of a text; the text encoder reads 77 tokens
+MAX_TEXTS = 64
+MAX_CLICKS = 1000
+Box = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What to look for, and what of it to keep. Positions count x (columns) first, as clients do.
+
+    Attributes:
+        texts: the names to look for, in the order of label values 1, 2, ...
+        foreground: positions of positive clicks, in pixels.
+        background: positions of negative clicks.
+        area: (start, end) along each axis, the end outside; None = everywhere.
+        extension: of the result's file; None = the image's kind.
+    """
+
+    texts: list[str]
+    foreground: list[tuple[int, ...]]
+    background: list[tuple[int, ...]]
+    area: Box | None
+    extension: str | None
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any], class_names: Sequence[str], shape: Sequence[int]) -> Wishes:
+        """Read a request.
+
+        Args:
+            request: with ``text``, a list of texts, or one string of one or several with commas between them; without
+                it, ``class_names``. ``label`` chooses one of them. ``foreground`` and ``background`` are lists of
+                positions; ``roi`` is [x1, y1, x2, y2] or [x1, x2, y1, y2, z1, z2].
+            class_names: the bundle's.
+            shape: of the image, x first.
+
+        Raises:
+            ValueError: when one of them is not as described or lies outside the image.
+        """
+        extension = request.get("result_extension") or None
+        return cls(
+            _texts(request, list(class_names)),
+            _clicks(request, "foreground", shape),
+            _clicks(request, "background", shape),
+            _area(request.get("roi"), shape),
+            None if extension is None else str(extension),
+        )
+
+
+def _texts(request: Mapping[str, Any], class_names: list[str]) -> list[str]:
+    asked = request.get("text")
+    if asked is None or asked == ", ".join(class_names):
+        texts = class_names  # whose names may hold commas
+    elif isinstance(asked, str):
+        texts = [part.strip() for part in asked.split(",")]
+    elif isinstance(asked, Sequence) and asked and all(isinstance(part, str) for part in asked):
+        texts = [part.strip() for part in asked]
+    else:
+        raise ValueError(f"text is {asked!r:.100}; send the name of what to look for, or a list of names.")
+    _check_texts(texts)
+    return [request["label"]] if request.get("label") in texts else texts
+
+
+def _check_texts(texts: list[str]) -> None:
+    if not all(texts):
+        raise ValueError("text is empty, or one of the texts between commas is; send the name of what to look for.")
+    if longest := [text for text in texts if len(text) > MAX_LENGTH]:
+        raise ValueError(f"text has {len(longest[0])} characters; at most {MAX_LENGTH} are read, send a name.")
+    if len(texts) > MAX_TEXTS or len(set(texts)) != len(texts):
+        raise ValueError(f"text has {len(texts)} names; send at most {MAX_TEXTS}, each once.")
+
+
+def _clicks(request: Mapping[str, Any], key: str, shape: Sequence[int]) -> list[tuple[int, ...]]:
+    clicks = request.get(key) or []
+    if not isinstance(clicks, list) or len(clicks) > MAX_CLICKS:
+        raise ValueError(f"{key} is {clicks!r:.100}; send a list of at most {MAX_CLICKS} positions such as [[12, 34]].")
+    return [_position(click, key, shape) for click in clicks]
+
+
+def _position(click: Any, key: str, shape: Sequence[int]) -> tuple[int, ...]:
+    numbers = _numbers(click, key)
+    if len(numbers) < len(shape):
+        raise ValueError(f"{key} has the position {click!r:.100}, but the image has {len(shape)} axes.")
+    position = tuple(numbers[: len(shape)])
+    if any(not 0 <= index < size for index, size in zip(position, shape, strict=True)):
+        raise ValueError(f"{key} has the position {click!r:.100} outside the image, which is {tuple(shape)}, x first.")
+    return position
+
+
+def _area(roi: Any, shape: Sequence[int]) -> Box | None:
+    if not roi:
+        return None
+    numbers = _numbers(roi, "roi")
+    if len(numbers) == 4:
+        x1, y1, x2, y2 = numbers
+        ends = [(x1, x2), (y1, y2)]
+    elif len(numbers) == 6:
+        ends = list(zip(numbers[::2], numbers[1::2], strict=True))
+    else:
+        raise ValueError(f"roi is {roi!r:.100}; send [x1, y1, x2, y2] or [x1, x2, y1, y2, z1, z2].")
+    ends += [(0, size) for size in shape[len(ends) :]]
+    box = tuple((max(0, min(pair)), min(size, max(pair))) for pair, size in zip(ends[: len(shape)], shape, strict=True))
+    if any(start >= end for start, end in box):
+        raise ValueError(f"roi {roi!r:.100} holds nothing of the image, which is {tuple(shape)}, x first.")
+    return box
+
+
+def _numbers(values: Any, key: str) -> list[int]:
+    numeric = isinstance(values, list) and all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31 for value in values
+    )
+    if not numeric:
+        raise ValueError(f"{key} holds {values!r:.100}, where a list of numbers is expected.")
+    return [round(value) for value in values]

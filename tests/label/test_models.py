@@ -1,0 +1,106 @@
+"""Bundles as models, without a server."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from annotated import circle_mask, dice, draw_picture, write_bundle
+
+from monai_tunevlseg.label.models import open_bundles
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundles")
+    return [write_bundle(folder / "one", ("red circle",)), write_bundle(folder / "two", ("blue square", "red circle"))]
+
+
+@pytest.fixture
+def models(folders):
+    return open_bundles(",".join(map(str, folders)))
+
+
+@pytest.fixture
+def picture(tmp_path):
+    draw_picture().save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def test_bundles_share_one_copy_of_the_base_network(models):
+    first, second = (model.network() for model in models.values())
+    assert first is not second
+    assert first.base is second.base
+
+
+def test_the_same_base_under_another_name_is_shared_too(folders, tmp_path):
+    import shutil
+
+    from monai_tunevlseg.demo import demo_model
+
+    copied = shutil.copytree(demo_model("clipseg"), tmp_path / "copied")
+    other = write_bundle(tmp_path / "other", ("polyp",))
+    config = other / "configs" / "inference.yaml"
+    config.write_text(config.read_text().replace(str(demo_model("clipseg")), str(copied)))
+    models = open_bundles(f"{folders[0]},{other}")
+    assert models["one"].network().base is models["other"].network().base
+
+
+def test_a_new_checkpoint_is_used_at_once(models, picture, tmp_path_factory):
+    model = open_bundles(str(write_bundle(tmp_path_factory.mktemp("b") / "mine", ("red circle",))))["mine"]
+    assert model.version() == "zero-shot"
+    assert model.network().learner is None
+    before = model.logits(picture, ["red circle"])
+    trained = models["one"]
+    parser = trained._parser()
+    parser["base_model"] = trained._bases.of(parser)
+    network = parser.get_parsed_content("network")
+    model.checkpoint.parent.mkdir()
+    torch.save(network.state_dict(), model.checkpoint)
+    after = model.logits(picture, ["red circle"])
+    assert model.network().learner_name == "vpt"
+    assert not torch.equal(before, after)
+
+
+def test_cris_is_a_model_too(picture, tmp_path):
+    model = open_bundles(str(write_bundle(tmp_path / "cris", ("red circle",), bundle="cris_coop")))["cris"]
+    assert model.segment(picture, ["red circle"]).shape == (120, 150)
+
+
+def test_texts_that_are_no_longer_asked_for_are_forgotten(models, picture, monkeypatch):
+    monkeypatch.setattr("monai_tunevlseg.label.models.REMEMBERED_TEXTS", 3)
+    model = models["one"]
+    for number in range(6):
+        model.segment(picture, [f"thing {number}"])
+    assert len(model.network().text_features) <= 4
+    assert dice(model.segment(picture, ["red circle"]), circle_mask()) > 0.9
+
+
+def test_entropy_is_that_of_the_probabilities(models, picture):
+    model = models["two"]
+    chance = model.logits(picture, model.class_names).double().sigmoid().numpy()
+    bits = -(chance * np.log2(chance) + (1 - chance) * np.log2(1 - chance))
+    assert model.entropy(picture) == pytest.approx(bits.mean(), rel=1e-6)
+    assert 0 < model.entropy(picture) < 1
+
+
+def test_a_damaged_file_is_named(models, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"broken\.png"):
+        models["one"].segment(tmp_path / "broken.png", ["red circle"])
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"is no bundle: it has no configs/inference\.yaml"):
+        open_bundles(str(tmp_path))
+
+
+def test_two_bundles_of_one_name_are_refused(folders, tmp_path):
+    other = write_bundle(tmp_path / "one", ("polyp",))
+    with pytest.raises(ValueError, match="two bundles have the name 'one'"):
+        open_bundles(f"{folders[0]},{other}")
+
+
+def test_no_bundle_is_refused():
+    with pytest.raises(ValueError, match="--conf bundles"):
+        open_bundles(" , ")

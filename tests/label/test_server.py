@@ -1,0 +1,232 @@
+"""The app in MONAI Label's server: inference, spoken to as clients do."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import nibabel as nib
+import numpy as np
+import pytest
+from annotated import (
+    AFFINE,
+    CIRCLES,
+    SIZE,
+    SQUARE,
+    circle_mask,
+    dice,
+    draw_picture,
+    write_bundle,
+    write_studies,
+)
+from PIL import Image
+
+from monai_tunevlseg.label import write_app_folder
+
+pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
+
+from label_server import label_server
+from monailabel.client import MONAILabelClient
+
+BOTH = "red circle, blue square"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("label")
+    studies = write_studies(folder / "studies")
+    bundles = [
+        write_bundle(folder / "circles", ("red circle",)),
+        write_bundle(folder / "shapes", tuple(BOTH.split(", "))),
+    ]
+    app = write_app_folder(folder / "app")
+    with label_server(app, studies, ("bundles", ",".join(map(str, bundles)))) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server, tmp_path):
+    return MONAILabelClient(server.url, tmpdir=str(tmp_path))
+
+
+def picture_of(file):
+    return np.asarray(Image.open(file))
+
+
+def test_every_bundle_is_a_model(client):
+    info = client.info()
+    assert {"circles", "shapes"} <= set(info["models"])
+    assert info["models"]["shapes"]["labels"] == {"red circle": 1, "blue square": 2}
+    assert info["models"]["shapes"]["config"]["text"] == BOTH
+    assert info["models"]["shapes_clicks"]["type"] == "deepgrow"
+    assert set(info["trainers"]) == {"circles", "shapes"}
+    assert set(info["strategies"]) == {"entropy", "random", "first"}
+
+
+def test_without_text_the_classes_of_the_bundle_become_a_label_map(client):
+    file, answer = client.infer("shapes", "picture0", {})
+    labels = picture_of(file)
+    assert answer["label_names"] == {"red circle": 1, "blue square": 2}
+    assert labels.shape == SIZE
+    assert dice(labels == 1, circle_mask()) > 0.9
+    assert labels[SQUARE[::-1]] == 2
+
+
+@pytest.mark.parametrize("text", ["blue square", ["blue square"]])
+def test_text_finds_a_class_that_was_never_trained_as_one_mask(client, text):
+    file, answer = client.infer("circles", "picture0", {"text": text})
+    labels = picture_of(file)
+    assert answer["label_names"] == {"blue square": 1}
+    assert labels[SQUARE[::-1]] == 1
+    assert not labels[CIRCLES[0][::-1]]
+
+
+@pytest.mark.parametrize("text", ["blue square, red circle", ["blue square", "red circle"]])
+def test_several_texts_become_a_label_map_in_their_order(client, text):
+    file, answer = client.infer("circles", "picture0", {"text": text})
+    assert answer["label_names"] == {"blue square": 1, "red circle": 2}
+    assert dice(picture_of(file) == 2, circle_mask()) > 0.9
+
+
+def test_a_jpeg_gets_a_png_of_its_size(client):
+    file, _ = client.infer("circles", "photo", {})
+    assert file.endswith(".png")
+    assert dice(picture_of(file), circle_mask()) > 0.9
+
+
+def test_an_uploaded_picture_is_segmented(client, tmp_path):
+    draw_picture(7).save(tmp_path / "new.png")
+    file, _ = client.infer("circles", "", {}, file=str(tmp_path / "new.png"))
+    assert dice(picture_of(file), circle_mask(7)) > 0.9
+
+
+def test_a_volume_is_segmented_slice_by_slice_and_keeps_its_geometry(client, server, tmp_path):
+    volume = nib.load(server.log.parent / "studies" / "volume.nii.gz")
+    file, _ = client.infer("circles", "volume", {"text": "circle"})
+    result = nib.load(file)
+    assert result.shape == volume.shape
+    np.testing.assert_allclose(result.affine, AFFINE)
+    assert result.header.get_xyzt_units()[0] == "mm"
+    for index in (1, 4):  # a slice alone gives what it gives within the volume
+        voxels = np.asarray(volume.dataobj)
+        alone = np.stack([voxels[..., index]] * 2, axis=2)
+        alone[0, 0, 1], alone[1, 0, 1] = voxels.min(), voxels.max()
+        nib.save(nib.Nifti1Image(voxels[..., [index, *range(5)]], AFFINE), tmp_path / "again.nii.gz")
+        again, _ = client.infer("circles", "", {"text": "circle"}, file=str(tmp_path / "again.nii.gz"))
+        labels = np.asarray(nib.load(again).dataobj)
+        np.testing.assert_array_equal(labels[..., 0], labels[..., index + 1])
+
+
+def test_a_volume_comes_as_nrrd_where_the_client_asks_for_it(client):
+    import nrrd
+
+    file, _ = client.infer("circles", "volume", {"text": "circle", "result_extension": ".nrrd"})
+    labels, header = nrrd.read(file)
+    nifti, _ = client.infer("circles", "volume", {"text": "circle"})
+    np.testing.assert_array_equal(labels, np.asarray(nib.load(nifti).dataobj))
+    np.testing.assert_allclose(header["space origin"], AFFINE[:3, 3] * [-1, -1, 1])
+
+
+def test_clicks_and_boxes_keep_and_drop_parts(client):
+    first, second = (list(circle) for circle in CIRCLES)
+
+    def mask(**params):
+        return picture_of(client.infer("circles_clicks", "picture0", params)[0])
+
+    assert dice(mask(foreground=[first]), circle_mask(circles=CIRCLES[:1])) > 0.9
+    assert dice(mask(background=[first], foreground=[]), circle_mask(circles=CIRCLES[1:])) > 0.9
+    assert dice(mask(roi=[0, 0, 75, 120]), circle_mask(circles=CIRCLES[:1])) > 0.9
+    assert dice(mask(roi=[75, 150, 0, 120, 0, 1]), circle_mask(circles=CIRCLES[1:])) > 0.9
+    assert not mask(foreground=[[75, 110]]).any()
+    assert dice(mask(foreground=[first, second], background=[second]), circle_mask(circles=CIRCLES[:1])) > 0.9
+
+
+def test_an_inferred_label_is_saved_where_asked(client, server):
+    client.infer("circles", "picture1", {"save_label": True, "label_tag": "original"})
+    saved = server.log.parent / "studies" / "labels" / "original" / "picture1.png"
+    assert dice(picture_of(saved), circle_mask(1)) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("model", "image", "params", "status", "sentence"),
+    [
+        ("liver", "picture0", {}, 404, "there is no model 'liver'"),
+        ("circles", "picture99", {}, 404, "there is no image 'picture99'"),
+        ("circles", "gone.png", {}, 404, "there is no image 'gone.png'"),
+        ("circles", "", {}, 400, "Image"),
+        ("circles", "/etc/hostname", {}, 400, "outside the studies folder"),
+        ("circles", "../app/main.py", {}, 400, "outside the studies folder"),
+        ("circles", "picture0", {"image": "/etc/passwd"}, 400, "outside the studies folder"),
+        ("circles", "datastore_v2.json", {}, 400, "no supported suffix"),
+        ("circles", "broken.png", {}, 400, "broken.png"),
+        ("circles", "picture0", {"text": ""}, 400, "text is empty"),
+        ("circles", "picture0", {"text": " , "}, 400, "text is empty"),
+        ("circles", "picture0", {"text": []}, 400, "text is []"),
+        ("circles", "picture0", {"text": 7}, 400, "text is 7"),
+        ("circles", "picture0", {"text": "x" * 10_000}, 400, "10000 characters"),
+        ("circles", "picture0", {"text": ["polyp"] * 2}, 400, "each once"),
+        ("circles", "picture0", {"foreground": [[500, 2]]}, 400, "outside the image"),
+        ("circles", "picture0", {"foreground": "here"}, 400, "foreground is 'here'"),
+        ("circles", "picture0", {"background": [["a", "b"]]}, 400, "list of numbers"),
+        ("circles", "volume", {"foreground": [[5, 5]]}, 400, "3 axes"),
+        ("circles", "picture0", {"roi": [1, 2, 3]}, 400, "roi is [1, 2, 3]"),
+        ("circles", "picture0", {"roi": [900, 900, 950, 950]}, 400, "holds nothing"),
+        ("circles", "picture0", {"result_extension": ".exe"}, 400, "result_extension"),
+    ],
+)
+def test_a_bad_request_gets_a_sentence_and_leaves_the_server_running(
+    server, client, model, image, params, status, sentence
+):
+    (server.log.parent / "studies" / "broken.png").write_bytes(b"no picture")
+    response = server.infer(model, image, json.dumps(params))
+    assert response.status_code == status
+    assert sentence in response.json()["detail"]
+    assert client.infer("circles", "picture0", {})[1]["label_names"] == {"red circle": 1}
+
+
+def test_parameters_that_are_no_json_get_a_sentence(server):
+    response = server.infer("circles", "picture0", "{text: polyp")
+    assert response.status_code == 400
+    assert "no JSON" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", ".."])
+def test_labels_and_images_are_never_written_outside_the_studies(server, name):
+    draw = {"label": ("x.png", b"x")}
+    response = server_put(server, "label", {"image": "picture0", "tag": name}, draw)
+    assert (response.status_code, "without slashes" in response.json()["detail"]) == (400, True)
+    response = server_put(server, "image", {"image": name}, {"file": ("x.png", b"x")})
+    assert (response.status_code, "without slashes" in response.json()["detail"]) == (400, True)
+
+
+def test_a_label_for_an_unknown_image_gets_a_sentence(server):
+    response = server_put(server, "label", {"image": "nobody"}, {"label": ("x.png", b"x")})
+    assert (response.status_code, "nobody" in response.json()["detail"]) == (404, True)
+
+
+def server_put(server, what, params, files):
+    import requests
+
+    return requests.put(f"{server.url}/datastore/{what}", params=params, files=files)
+
+
+def test_eight_clients_at_once_get_the_right_answers(server, tmp_path):
+    def ask(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        own = MONAILabelClient(server.url, tmpdir=str(folder))
+        model = ("circles", "shapes")[number % 2]
+        text = ("red circle", BOTH, "blue square", "blue square, red circle")[number % 4]
+        for _ in range(3):
+            file, answer = own.infer(model, f"picture{number}", {"text": text})
+            wanted = {name: value for value, name in enumerate(text.split(", "), start=1)}
+            assert answer["label_names"] == wanted
+            labels = picture_of(file)
+            if "red circle" in wanted:
+                assert dice(labels == wanted["red circle"], circle_mask(number)) > 0.9
+            else:
+                assert not labels[CIRCLES[0][1] + number, CIRCLES[0][0]]
+        return number
+
+    with ThreadPoolExecutor(8) as clients:
+        assert list(clients.map(ask, range(8))) == list(range(8))
