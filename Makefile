@@ -1,19 +1,25 @@
-# One command each. VENV may name another environment; PYTHON the interpreter it is made from.
+# One command each. VENV may name another environment, LABEL_VENV another one for MONAI Label; PYTHON the interpreter
+# that they are made from.
 PYTHON ?= python3.11
 VENV ?= .venv
+LABEL_VENV ?= .venv-label
 MODEL ?= clipseg
 LEARNER ?= vpt
 DATASET ?= ultrasound
 
 bin := $(VENV)/bin
 
-.PHONY: demo test lint types bundles bench clean
+.PHONY: demo test test-label lint types bundles bench clean
 
 demo: $(VENV)/installed
 	$(bin)/python -m monai_tunevlseg demo --model $(MODEL) --learner $(LEARNER) --dataset $(DATASET)
 
 test: $(VENV)/installed-test
 	$(bin)/python -m pytest -n 2
+
+# startup/ makes torchvision importable beside a CPU build of torch
+test-label: $(LABEL_VENV)/installed
+	PYTHONPATH=monai_tunevlseg/label/startup $(LABEL_VENV)/bin/python -m pytest tests/label
 
 lint: $(VENV)/installed-test
 	$(bin)/ruff check .
@@ -37,5 +43,13 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+# torch first, and torchvision without dependencies, so that nothing puts another build of torch in its place
+$(LABEL_VENV)/installed: setup.cfg constraints-label.txt
+	$(PYTHON) -m venv $(LABEL_VENV)
+	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt torch
+	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt --no-deps torchvision
+	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt --editable '.[label]' pytest
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo_output runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LABEL_VENV) demo_output runs .pytest_cache .mypy_cache .ruff_cache

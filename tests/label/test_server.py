@@ -107,10 +107,8 @@ def test_a_volume_is_segmented_slice_by_slice_and_keeps_its_geometry(client, ser
     assert result.shape == volume.shape
     np.testing.assert_allclose(result.affine, AFFINE)
     assert result.header.get_xyzt_units()[0] == "mm"
-    for index in (1, 4):  # a slice alone gives what it gives within the volume
+    for index in (1, 4):  # what a slice gives does not depend on the others around it
         voxels = np.asarray(volume.dataobj)
-        alone = np.stack([voxels[..., index]] * 2, axis=2)
-        alone[0, 0, 1], alone[1, 0, 1] = voxels.min(), voxels.max()
         nib.save(nib.Nifti1Image(voxels[..., [index, *range(5)]], AFFINE), tmp_path / "again.nii.gz")
         again, _ = client.infer("circles", "", {"text": "circle"}, file=str(tmp_path / "again.nii.gz"))
         labels = np.asarray(nib.load(again).dataobj)
