@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-__all__ = ["META_SUFFIX", "PIXEL_SUFFIXES", "load_metaimage"]
+__all__ = ["META_SUFFIX", "PIXEL_SUFFIXES", "load_metaimage", "pixel_file"]
 
 META_SUFFIX = ".mhd"
 PIXEL_SUFFIXES = (".raw", ".zraw")
@@ -56,6 +56,19 @@ def load_metaimage(path: Path) -> nib.Nifti1Image:
         raise ValueError(
             f"{path} cannot be read: {reason}. If a file is damaged, replace it, or save it as NIfTI."
         ) from error
+
+
+def pixel_file(path: Path) -> Path:
+    """Return the file that has the pixels of an `.mhd` file, whether it is there or not.
+
+    Raises:
+        FileNotFoundError: when there is no such header.
+        ValueError: when the header is damaged or names no file.
+    """
+    name = _read_header(path).get("ElementDataFile")
+    if name is None:
+        raise ValueError(f"{path} names no file with its pixels; replace the header.")
+    return path.parent / name
 
 
 def _read_header(path: Path) -> dict[str, str]:

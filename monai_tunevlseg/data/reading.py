@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.metaimages import META_SUFFIX
+from monai_tunevlseg.data.metaimages import META_SUFFIX, pixel_file
 from monai_tunevlseg.data.pictures import (
     PICTURE_SUFFIXES,
     StoredMask,
@@ -28,6 +28,7 @@ __all__ = [
     "read_occurring",
     "read_shape",
     "read_stored_mask",
+    "source_files",
     "stem_of",
     "suffix_of",
 ]
@@ -50,6 +51,16 @@ def stem_of(path: Path) -> str:
 def is_nifti(path: Path) -> bool:
     """Tell by the suffix whether a file is a NIfTI image, or a MetaImage, which is read as if it were one."""
     return suffix_of(path).lower() in VOLUME_SUFFIXES
+
+
+def source_files(path: Path) -> list[Path]:
+    """List the files that are read where `path` is: itself, and what a header refers to.
+
+    Raises:
+        FileNotFoundError: when a header does not exist.
+        ValueError: when a header is damaged.
+    """
+    return [path, pixel_file(path)] if suffix_of(path).lower() == META_SUFFIX else [path]
 
 
 def read_shape(path: Path) -> tuple[int, ...]:

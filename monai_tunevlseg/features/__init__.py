@@ -1,0 +1,8 @@
+"""Image features of frozen networks, computed once and kept."""
+
+from monai_tunevlseg.features.cache import FeatureCache, open_cache
+from monai_tunevlseg.features.dataset import FeatureDataset, shown
+from monai_tunevlseg.features.stores import DiskStore, FeatureStore, MemoryStore
+from monai_tunevlseg.features.views import Views
+
+__all__ = ["DiskStore", "FeatureCache", "FeatureDataset", "FeatureStore", "MemoryStore", "Views", "open_cache", "shown"]

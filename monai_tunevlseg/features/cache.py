@@ -1,0 +1,190 @@
+"""Encoding views with the frozen part of a network, once each."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from monai_tunevlseg import __version__
+from monai_tunevlseg.features.stores import DiskStore, Entry, FeatureStore, MemoryStore
+from monai_tunevlseg.features.views import Views
+from monai_tunevlseg.networks import PromptTunedNetwork
+
+__all__ = ["FeatureCache", "check_constant", "open_cache"]
+
+LABEL = "label"
+OFF = (None, False, "off", "false", "False", "null", "None")  # YAML reads a bare off as False
+
+logger = logging.getLogger(__name__)
+
+
+def open_cache(
+    network: PromptTunedNetwork,
+    kind: str | bool | None,
+    directory: str | Path,
+    max_gibibytes: float,
+    amp: bool = False,
+    num_workers: int = 0,
+) -> FeatureCache | None:
+    """Open a bundle's feature cache.
+
+    Args:
+        network: whose frozen part encodes.
+        kind: ``off``, ``memory`` or ``disk``.
+        directory: where ``disk`` keeps its files.
+        max_gibibytes: of memory or disk.
+        amp: encode as ``torch.autocast`` does.
+        num_workers: loader processes that read and augment images to be encoded.
+
+    Returns:
+        None where it is off.
+
+    Raises:
+        ValueError: when ``kind`` or a number is out of range, or images have no constant features in this network.
+    """
+    if kind in OFF:
+        return None
+    if kind not in ("memory", "disk"):
+        raise ValueError(f"feature_cache is {kind!r}; it must be off, memory or disk.")
+    if max_gibibytes <= 0:
+        raise ValueError(f"feature_cache_size is {max_gibibytes}; give more than 0 GiB.")
+    check_constant(network)
+    max_bytes = int(max_gibibytes * 2**30)
+    store = MemoryStore(max_bytes) if kind == "memory" else DiskStore(directory, max_bytes)
+    return FeatureCache(network, store, amp, num_workers)
+
+
+def check_constant(network: PromptTunedNetwork) -> None:
+    """Check that a network's image features do not change while it trains.
+
+    Raises:
+        ValueError: when they do; names the learner or the part that trains.
+    """
+    if network.learner is not None and network.learner.prompts_vision:
+        raise ValueError(
+            f"the learner {network.learner_name} prompts the vision encoder, so that an image's features change with "
+            "every step; set feature_cache to off, or choose coop or cocoop."
+        )
+    if network.trainable is not None:
+        raise ValueError(
+            f"trainable is {network.trainable}, so that an image's features change with every step; set feature_cache "
+            "to off, or trainable to null."
+        )
+
+
+class FeatureCache:
+    """Gives the features of views and the labels that belong to them, and encodes what it has not got yet.
+
+    Args:
+        network: whose ``encode_image`` depends on nothing that trains.
+        store: keeps what was encoded.
+        amp: encode as ``torch.autocast`` does.
+        num_workers: loader processes for filling.
+    """
+
+    def __init__(
+        self, network: PromptTunedNetwork, store: FeatureStore, amp: bool = False, num_workers: int = 0
+    ) -> None:
+        self.network = network
+        self.store = store
+        self.amp = amp
+        self.num_workers = num_workers
+        self._told = False
+
+    @property
+    def encoder(self) -> dict[str, Any]:
+        """What features depend on besides the view, as can be written as JSON."""
+        parameter = next(self.network.base.parameters())
+        learner = self.network.learner
+        return {
+            "version": __version__,
+            "network": type(self.network).__name__,
+            "base": self.network.base_fingerprint,
+            "embedding": learner is not None and learner.image_conditioned,
+            "precision": [str(parameter.dtype), parameter.device.type, self.amp],
+        }
+
+    def get(self, views: Views, group: int, view: int) -> Entry:
+        """Return a view's features, and ``label`` (k, H, W) of its image's k samples."""
+        key = views.keys[group][view]
+        entry = self.store.get(key)
+        if entry is None:
+            (entry,) = self._encode(*views.make(group, [view]))
+            self._put(key, entry)
+        return entry
+
+    def fill(self, views: Views) -> None:
+        """Encode all views that are missing, as far as there is room."""
+        missing = [
+            (group, [view for view, key in enumerate(keys) if key not in self.store])
+            for group, keys in enumerate(views.keys)
+        ]
+        missing = [(group, wanted) for group, wanted in missing if wanted]
+        if not missing:
+            return
+        started, count = time.monotonic(), sum(len(wanted) for _, wanted in missing)
+        logger.info(f"encoding {count} of {len(views)} views of {len(views.groups)} images for the feature cache")
+        if isinstance(self.store, DiskStore):
+            # processes that fill one folder at once meet few that another one is at work on
+            random.Random().shuffle(missing)
+        for group, wanted, images, labels in _read(views, missing, self.num_workers):
+            if not self._fill_group(views.keys[group], wanted, images, labels):
+                break
+        logger.info(f"encoding took {time.monotonic() - started:.1f} s")
+
+    def _fill_group(self, keys: list[str], wanted: list[int], images: Tensor, labels: Tensor) -> bool:
+        """Encode an image's views, unless another process has done so meanwhile; tell whether there was room."""
+        rows = [row for row, view in enumerate(wanted) if keys[view] not in self.store]
+        if not rows:
+            return True
+        entries = self._encode(images[rows], labels[rows])
+        return all(self._put(keys[wanted[row]], entry) for row, entry in zip(rows, entries, strict=True))
+
+    def _encode(self, images: Tensor, labels: Tensor) -> list[Entry]:
+        device = next(self.network.base.parameters()).device
+        # the features outlive the mode of whoever asks for them
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=self.amp):
+            features = self.network.encode_image(images.to(device))
+        kept = {name: value.cpu() for name, value in features.items()} | {LABEL: labels}
+        return [{name: value[row] for name, value in kept.items()} for row in range(len(images))]
+
+    def _put(self, key: str, entry: Entry) -> bool:
+        kept = self.store.put(key, entry)
+        if not kept and not self._told:
+            self._told = True
+            logger.warning(
+                "the feature cache is full: views that do not fit are encoded anew in each epoch; raise "
+                "feature_cache_size, lower views, or set feature_cache to disk."
+            )
+        return kept
+
+
+class _Missing(Dataset):
+    """Makes views in loader processes."""
+
+    def __init__(self, views: Views, missing: list[tuple[int, list[int]]]) -> None:
+        self.views = views
+        self.missing = missing
+
+    def __len__(self) -> int:
+        return len(self.missing)
+
+    def __getitem__(self, index: int) -> tuple[int, list[int], Tensor, Tensor]:
+        group, wanted = self.missing[index]
+        return (group, wanted, *self.views.make(group, wanted))
+
+
+def _read(
+    views: Views, missing: list[tuple[int, list[int]]], num_workers: int
+) -> Iterator[tuple[int, list[int], Tensor, Tensor]]:
+    # a generator of its own, for the loader draws a number from the global one, which belongs to the training
+    generator = torch.Generator().manual_seed(0)
+    yield from DataLoader(_Missing(views, missing), batch_size=None, num_workers=num_workers, generator=generator)

@@ -1,0 +1,99 @@
+"""What an entry of the feature cache is called: a digest of everything that its content follows from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_tunevlseg.data.grouping import Group
+from monai_tunevlseg.data.masks import mask_paths
+from monai_tunevlseg.data.reading import source_files
+
+__all__ = ["content_of", "describe", "digest", "file_digest", "times_of"]
+
+UNREAD = ("text", "class_name", "group", "number")  # of a sample: what neither image nor mask follows from
+
+
+def digest(*parts: Any) -> str:
+    """Return a name, 32 hexadecimal digits, for what can be written as JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def content_of(group: Group, digest_file: Callable[[Path], Any]) -> dict[str, Any]:
+    """Say which image a group shows and where its masks are: by what the files hold, and not by their paths.
+
+    Args:
+        group: as :func:`~monai_tunevlseg.data.group_by_image` makes it.
+        digest_file: :func:`file_digest`, or one that remembers.
+
+    Raises:
+        FileNotFoundError: when a file does not exist.
+    """
+    position = {key: value for key, value in group.items() if key != "pairs"}
+    pairs = [
+        {key: value for key, value in pair.items() if key not in UNREAD}
+        | {"label": [digest_file(path) for path in mask_paths(pair)]}
+        for pair in group["pairs"]
+    ]
+    return position | {"image": digest_file(Path(group["image"])), "pairs": pairs}
+
+
+def times_of(group: Group) -> list[int]:
+    """Return when a group's files were changed last, in nanoseconds."""
+    paths = [Path(group["image"]), *(path for pair in group["pairs"] for path in mask_paths(pair))]
+    return [source.stat().st_mtime_ns for path in paths for source in source_files(path)]
+
+
+def file_digest(path: Path) -> list[str]:
+    """Return the suffixes and the digests of a file and of those that it refers to.
+
+    Raises:
+        FileNotFoundError: when a file does not exist.
+    """
+    digests = []
+    for source in source_files(path):
+        with source.open("rb") as file:
+            digests += [source.suffix, hashlib.file_digest(file, "sha256").hexdigest()]
+    return digests
+
+
+def describe(item: Any, above: tuple[int, ...] = ()) -> Any:
+    """Describe a transform by its class and all that it holds, as what can be written as JSON.
+
+    Random generators are left out, for who caches seeds them. What is of no known kind is described by its ``repr``:
+    where that tells the address in memory, no other run finds what was cached.
+    """
+    if item is None or isinstance(item, bool | int | float | str):
+        return item
+    if isinstance(item, np.random.RandomState | np.random.Generator | random.Random) or id(item) in above:
+        return None
+    inside = (*above, id(item))
+    if isinstance(item, Mapping):
+        return [[describe(key, inside), describe(value, inside)] for key, value in item.items()]
+    if isinstance(item, list | tuple):
+        return [describe(value, inside) for value in item]
+    if isinstance(item, set | frozenset):
+        return sorted(repr(value) for value in item)
+    if isinstance(item, np.ndarray | torch.Tensor):
+        array = np.ascontiguousarray(item)
+        return [str(array.dtype), array.shape, hashlib.sha256(array.data).hexdigest()]
+    return _describe_object(item, inside)
+
+
+def _describe_object(item: Any, inside: tuple[int, ...]) -> Any:
+    if isinstance(item, type):
+        return f"{item.__module__}.{item.__qualname__}"
+    if code := getattr(item, "__code__", None):
+        return [item.__module__, item.__qualname__, code.co_code.hex(), repr(code.co_consts)]
+    if hasattr(item, "to_dict"):  # as Albumentations' transforms have it
+        return describe(item.to_dict(), inside)
+    if hasattr(item, "__dict__"):
+        return [describe(type(item)), describe(vars(item), inside)]
+    return repr(item)

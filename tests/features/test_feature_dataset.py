@@ -1,0 +1,184 @@
+import logging
+
+import pytest
+import torch
+from feature_samples import transform_of, write_pairs
+from monai.data import CacheDataset, DataLoader
+
+from monai_tunevlseg.features import DiskStore, FeatureCache, FeatureDataset, MemoryStore, open_cache
+from monai_tunevlseg.networks import ImageFeatures
+from monai_tunevlseg.training import SeededDataset
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(request, tmp_path):
+    return MemoryStore(2**26) if request.param == "memory" else DiskStore(tmp_path / "store", 2**26)
+
+
+def dataset_of(data, network, store, views=2, **settings):
+    return FeatureDataset(data, transform_of(), features=FeatureCache(network, store, **settings), views=views)
+
+
+def epoch(dataset, number=1):
+    dataset.set_epoch(number)
+    return list(DataLoader(dataset, batch_size=2, num_workers=0))
+
+
+def test_without_a_cache_it_is_the_dataset_that_it_was(tmp_path):
+    data = write_pairs(tmp_path)
+    random = (SeededDataset(data, transform_of(), seed=3), FeatureDataset(data, transform_of(), seed=3))
+    plain = transform_of().transforms[:2]
+    fixed = (CacheDataset(data, plain, cache_rate=0.5, progress=False), FeatureDataset(data, plain, cache_rate=0.5))
+    for number in (1, 2):
+        for before, now in (random, fixed):
+            for dataset in (before, now):
+                if hasattr(dataset, "set_epoch"):
+                    dataset.set_epoch(number)
+            for left, right in zip(before, now, strict=True):
+                assert left.keys() == right.keys()
+                assert torch.equal(left["image"], right["image"])
+                assert torch.equal(left["label"], right["label"])
+
+
+def test_the_first_epoch_fills_the_cache_and_no_other_reads_or_encodes(tmp_path, build_network, store, counter):
+    dataset = dataset_of(write_pairs(tmp_path), build_network(), store)
+    assert counter.take() == (0, 0)
+    first = epoch(dataset, 1)
+    assert counter.take() == (3, 6)
+    seen = [first, *(epoch(dataset, number) for number in (2, 3))]
+    assert counter.take() == (0, 0)
+    rows = [torch.cat([batch["image"]["patches"] for batch in batches]) for batches in seen]
+    for row in range(3):  # the two views in turn
+        assert torch.equal(rows[0][row], rows[2][row])
+        assert not torch.equal(rows[0][row], rows[1][row])
+
+
+def test_features_and_label_are_those_of_the_view(tmp_path, build_network, store):
+    data, network = write_pairs(tmp_path), build_network("cocoop")
+    dataset = dataset_of(data, network, store)
+    (first, _) = epoch(dataset)
+    assert isinstance(first["image"], ImageFeatures)
+    assert first["text"] == ["class 1", "class 1"]
+    for row in range(2):
+        made = [dataset.views.make(row, [view]) for view in range(2)]
+        with torch.no_grad():
+            ours = [network.encode_image(images) for images, _ in made]
+        near = [torch.allclose(first["image"]["patches"][row], each["patches"][0], atol=1e-5) for each in ours]
+        assert sum(near) == 1
+        view = near.index(True)
+        torch.testing.assert_close(first["image"]["embedding"][row], ours[view]["embedding"][0])
+        assert torch.equal(first["label"][row], made[view][1][0].float())
+    assert first["label"].dtype == torch.float32
+
+
+def test_an_image_of_many_classes_is_encoded_once(tmp_path, build_network, store, counter):
+    data = write_pairs(tmp_path, count=2, classes=3)
+    dataset = dataset_of(data, build_network(), store, views=0)
+    batches = epoch(dataset)
+    assert counter.take() == (2, 2)
+    assert [text for batch in batches for text in batch["text"]] == [sample["text"] for sample in data]
+    plain = FeatureDataset(data, transform_of(probability=0.0))
+    labels = torch.cat([batch["label"] for batch in batches])
+    assert torch.equal(labels, torch.stack([sample["label"] for sample in plain]))
+
+
+def test_loader_workers_fill_the_same(tmp_path, build_network):
+    data, network, stores = write_pairs(tmp_path), build_network(), [MemoryStore(2**26) for _ in range(2)]
+    for store, workers in zip(stores, (0, 2), strict=True):
+        state = torch.get_rng_state()
+        epoch_of = dataset_of(data, network, store, num_workers=workers)
+        epoch_of[0]
+        assert torch.equal(state, torch.get_rng_state())  # filling takes no number from the training
+    keys = [key for keys in epoch_of.views.keys for key in keys]
+    for key in keys:
+        for name, value in stores[0].get(key).items():
+            assert torch.equal(value, stores[1].get(key)[name])
+
+
+def test_in_a_loaders_worker_it_is_refused(tmp_path, build_network, store):
+    dataset = dataset_of(write_pairs(tmp_path), build_network(), store)
+    with pytest.raises(RuntimeError, match="set num_workers to 0"):
+        next(iter(DataLoader(dataset, num_workers=1)))
+
+
+def test_a_full_memory_serves_the_same_and_says_so_once(tmp_path, build_network, counter, caplog):
+    data, network = write_pairs(tmp_path), build_network()
+    whole = dataset_of(data, network, MemoryStore(2**26))
+    expected = [epoch(whole, number) for number in (1, 2)]
+    size = whole.features.store.bytes // 6
+    store = MemoryStore(2 * size + 10)
+    counter.take()
+    with caplog.at_level(logging.WARNING):
+        tight = dataset_of(data, network, store)
+        found = [epoch(tight, number) for number in (1, 2)]
+    assert store.bytes == 2 * size
+    assert caplog.text.count("the feature cache is full") == 1
+    assert counter.take()[1] > 6
+    for left, right in zip(sum(expected, []), sum(found, []), strict=True):
+        torch.testing.assert_close(left["image"]["patches"], right["image"]["patches"])
+        assert torch.equal(left["label"], right["label"])
+
+
+def test_another_run_finds_everything_in_the_folder_but_what_has_changed(tmp_path, build_network, counter):
+    data, store = write_pairs(tmp_path), DiskStore(tmp_path / "store", 2**26)
+    dataset_of(data, build_network(), store)[0]
+    counter.take()
+    dataset_of(data, build_network(), DiskStore(tmp_path / "store", 2**26))[0]
+    assert counter.take() == (0, 0)
+    (tmp_path / "1.png").touch()
+    dataset_of(data, build_network(), DiskStore(tmp_path / "store", 2**26))[0]
+    assert counter.take() == (1, 2)
+    dataset_of(data, build_network("cocoop"), DiskStore(tmp_path / "store", 2**26))[0]
+    assert counter.take() == (3, 6)
+
+
+def test_damaged_entries_are_encoded_again(tmp_path, build_network, counter, caplog):
+    data, folder = write_pairs(tmp_path), tmp_path / "store"
+    expected = epoch(dataset_of(data, build_network(), DiskStore(folder, 2**26)))
+    damaged = list(folder.iterdir())
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    counter.take()
+    with caplog.at_level(logging.WARNING):
+        found = epoch(dataset_of(data, build_network(), DiskStore(folder, 2**26)))
+    assert counter.take() == (3, 3)
+    assert sum(str(path) in caplog.text for path in damaged) == 3
+    for left, right in zip(expected, found, strict=True):
+        torch.testing.assert_close(left["image"]["patches"], right["image"]["patches"])
+
+
+@pytest.mark.parametrize(
+    ("learner", "trainable", "message"),
+    [
+        ("vpt", None, "the learner vpt prompts the vision encoder.*set feature_cache to off"),
+        ("maple", None, "the learner maple prompts the vision encoder"),
+        ("coop", "decoder", "trainable is decoder.*set feature_cache to off, or trainable to null"),
+        (None, "all", "trainable is all"),
+    ],
+)
+def test_what_changes_while_training_is_refused(learner, trainable, message, build_network):
+    with pytest.raises(ValueError, match=message):
+        open_cache(build_network(learner, trainable), "memory", "", 1)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("ram", 1), ("memory", 0), ("disk", -1)])
+def test_settings_out_of_range_are_refused(kind, size, build_network):
+    with pytest.raises(
+        ValueError, match="feature_cache is 'ram'; it must be off, memory or disk|feature_cache_size is"
+    ):
+        open_cache(build_network(), kind, "", size)
+
+
+@pytest.mark.parametrize("kind", ["off", False, None])
+def test_off_is_no_cache_whatever_the_network(kind, build_network):
+    assert open_cache(build_network("vpt"), kind, "", 1) is None
+
+
+def test_precision_and_device_are_in_the_key(build_network):
+    cache = FeatureCache(build_network(), MemoryStore(1))
+    plain = cache.encoder
+    cache.network.base.bfloat16()
+    assert cache.encoder != plain
+    cache.network.base.float()
+    assert cache.encoder == plain
+    assert FeatureCache(cache.network, cache.store, amp=True).encoder != plain

@@ -1,0 +1,158 @@
+"""Whole bundle runs with and without a feature cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+PLAIN = {"augmentation_probability": 0.0}
+"""Without augmentation, an uncached run sees in every epoch what a cached one sees with views 0."""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for sub in ("images", "masks"):
+        (folder / sub).mkdir()
+    for number in range(8):
+        mask = np.zeros((26, 40), np.uint8)
+        mask[rng.integers(0, 10) :, 5:25] = 255
+        noise = (rng.integers(0, 100, (26, 40, 3)) + mask[..., None] // 2).astype(np.uint8)
+        Image.fromarray(noise).save(folder / "images" / f"{number}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
+    splits = {"train": ["0", "1", "2", "3", "4"], "val": ["5", "6"], "test": ["7"]}
+    (folder / "splits.json").write_text(json.dumps(splits))
+    return folder
+
+
+@pytest.fixture
+def train(pictures, tmp_path, request):
+    """Train a bundle for a few epochs of three batches, and return its workflow and its folder."""
+
+    def run(name="clipseg_coop", folder="run", **overrides):
+        values = {
+            "bundle_root": str(tmp_path / folder),
+            "dataset_dir": str(pictures),
+            "pretrained": str(request.getfixturevalue(f"tiny_{name.split('_')[0]}_dir")),
+            "class_names": ["square"],
+            "prompt_depth": 2,
+            "epochs": 3,
+            "batch_size": 2,
+            "effective_batch_size": 2,
+            "learning_rate": 0.05,
+            "num_workers": 0,
+            "show_progress": False,
+            "device": "cpu",
+        }
+        made = ConfigWorkflow(
+            str(BUNDLES / name / "configs" / "train.yaml"),
+            workflow_type="train",
+            logging_file=False,
+            **values | overrides,
+        )
+        made.initialize()
+        made.run()
+        made.finalize()
+        return made
+
+    return run
+
+
+def state(folder):
+    return torch.load(folder / "models" / "last.pt", weights_only=True)
+
+
+def curve(folder):
+    lines = (folder / "eval" / "validation.jsonl").read_text().splitlines()
+    return [[value for key, value in json.loads(line).items() if key.startswith("val_")] for line in lines]
+
+
+def assert_same_training(left, right, tolerance=1e-4):
+    np.testing.assert_allclose(curve(left), curve(right), rtol=tolerance, atol=1e-5)
+    for name, value in state(left)["model"].items():
+        torch.testing.assert_close(state(right)["model"][name], value, rtol=tolerance, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["clipseg_coop", "clipseg_cocoop", "cris_coop", "cris_cocoop"])
+def test_cached_and_uncached_training_agree_without_augmentation(name, train, tmp_path, counter):
+    # plain gradient descent, because AdamW turns a rounding error in a gradient near 0 into a step of full length
+    descent = {"optimizer#_target_": "torch.optim.SGD"}
+    train(name, "plain", **PLAIN, **descent)
+    assert counter.take() == (3 * 7, 3 * 7)
+    train(name, "cached", feature_cache="memory", views=0, **descent)
+    assert counter.take() == (7, 7)
+    assert_same_training(tmp_path / "plain", tmp_path / "cached")
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_after_the_first_epoch_nothing_is_read_or_encoded(kind, train, counter):
+    made = train(feature_cache=kind, epochs=4, views=3, num_workers=2)
+    read, encoded = counter.take()
+    assert encoded == 3 * 5 + 2
+    assert read == 0  # in this process: the loader's workers have read them
+    assert made.trainer.state.epoch == 4
+    train(feature_cache=kind, epochs=4, views=3, folder="other")
+    assert counter.take() == (5 + 2, 3 * 5 + 2)
+
+
+def test_no_more_views_are_made_than_there_are_epochs(train, counter):
+    train(feature_cache="memory", epochs=2, views=8)
+    assert counter.take() == (7, 2 * 5 + 2)
+    train(feature_cache="memory", epochs=2, views=8, **PLAIN)
+    assert counter.take() == (7, 7)
+
+
+def test_runs_share_a_folder_whatever_their_hyperparameters(train, counter, tmp_path):
+    shared = {"feature_cache": "disk", "feature_cache_dir": str(tmp_path / "shared")}
+    train(folder="one", **shared)
+    assert counter.take() == (7, 3 * 5 + 2)
+    train(folder="two", learning_rate=0.01, prompt_depth=1, num_context=2, upsampler=False, **shared)
+    assert counter.take() == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_a_resumed_run_ends_where_the_uninterrupted_one_ends(kind, train, tmp_path):
+    train(feature_cache=kind, epochs=3, views=2, folder="whole")
+    train(feature_cache=kind, epochs=2, views=2, folder="parts")
+    train(feature_cache=kind, epochs=3, views=2, folder="parts", resume=True)
+    whole, parts = state(tmp_path / "whole")["model"], state(tmp_path / "parts")["model"]
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
+def test_decoded_images_are_not_kept_beside_their_features(train):
+    made = train(feature_cache="memory", cache_rate=1.0)
+    assert made.parser.get_parsed_content("train#dataset").cache_num == 0
+    assert train().parser.get_parsed_content("train#dataset").features is None
+
+
+def test_tensorboard_shows_mask_and_prediction_without_the_picture(train, tmp_path):
+    train(feature_cache="memory", epochs=1)
+    events = EventAccumulator(str(tmp_path / "run" / "eval")).Reload().Tags()
+    assert sorted(tag.split("_HW")[0].split("_CHW")[0] for tag in events["images"]) == ["input_1", "output"]
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("clipseg_vpt", {}, "the learner vpt prompts the vision encoder"),
+        ("clipseg_coop", {"trainable": "decoder"}, "trainable is decoder"),
+        ("clipseg_finetune", {}, "trainable is all"),
+    ],
+)
+def test_bundles_whose_features_change_refuse_the_cache(name, overrides, message, train):
+    with pytest.raises(Exception) as raised:  # noqa: B017, PT011
+        train(name, feature_cache="memory", **overrides)
+    error = raised.value
+    while error.__cause__:
+        error = error.__cause__
+    assert isinstance(error, ValueError)
+    assert message in str(error)
