@@ -52,6 +52,7 @@ def train(pictures, tmp_path, request):
             "num_workers": 0,
             "show_progress": False,
             "device": "cpu",
+            "precision": "fp32",
         }
         made = ConfigWorkflow(
             str(BUNDLES / name / "configs" / "train.yaml"),
