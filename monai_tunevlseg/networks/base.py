@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from monai.data import MetaTensor
@@ -212,6 +212,17 @@ class PromptTunedNetwork(nn.Module, ABC):
             if argument not in ignored and theirs["learner_arguments"].get(argument) != value:
                 raise ValueError(difference(argument, theirs["learner_arguments"], ours["learner_arguments"]))
 
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Say why ``torch.jit.script`` cannot take this network, in front of its own pages.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"{type(self).__name__} cannot be scripted, because its tokenizer and transformers' modules are no "
+            "TorchScript; trace it: pass --use_trace True to ckpt_export, or call torch.jit.trace."
+        )
+
     def frozen_names(self) -> set[str]:
         """Return the names, behind ``base.``, of the base model's weights and buffers that no checkpoint holds."""
         names = {f"base.{name}" for name in self.base.state_dict()}
@@ -291,12 +302,15 @@ class PromptTunedNetwork(nn.Module, ABC):
         """Encode each distinct text once, or each (image, text) pair where the text side depends on the image."""
         if image_embedding is None or self.learner is None:
             return {name: value[index] for name, value in self._distinct_text_features(texts).items()}
-        token_ids = self.tokenize(texts)[index.flatten()]
+        token_ids = self.tokenize(texts)[index].flatten(0, 1)  # (B * k, N)
         image_embedding = image_embedding.to(next(self.learner.parameters()).dtype)
         features = self.encode_text(token_ids, image_embedding.repeat_interleave(index.shape[1], dim=0))
-        return {name: value.unflatten(0, index.shape) for name, value in features.items()}
+        return {name: value.unflatten(0, (-1, index.shape[1])) for name, value in features.items()}
 
     def _distinct_text_features(self, texts: list[str]) -> TextFeatures:
+        if torch.jit.is_tracing():  # an exported network has its texts' features, and no text encoder
+            with torch.no_grad(), _untraced():
+                return self._distinct_text_features(texts)
         if self.trainable == "all" or (self.learner is not None and self.learner.prompts_text):
             return self.encode_text(self.tokenize(texts), None)
         if missing := [text for text in texts if not self._remembers(text)]:
@@ -314,8 +328,8 @@ class PromptTunedNetwork(nn.Module, ABC):
 
     def _remember_text_features(self, texts: list[str]) -> None:
         device = next(self.base.parameters()).device
-        # outside inference mode, autocast and tracing, because the features outlive this call
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False), _untraced():
+        # outside inference mode and autocast, because the features outlive this call
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
             features = self.encode_text(self.tokenize(texts), None)
             for row, text in enumerate(texts):
                 self.text_features[text] = {name: value[row] for name, value in features.items()}

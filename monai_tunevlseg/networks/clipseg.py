@@ -138,7 +138,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         features, logits = decode(self.base.decoder, image_features, embedding)
         if self.upsampler is not None:
             logits = self.upsampler(features, logits)
-        return logits.unflatten(0, embedding.shape[:2]).squeeze(2)
+        return logits.unflatten(0, (-1, embedding.shape[1])).squeeze(2)
 
     def _build_upsampler(self) -> nn.Module:
         return Upsampler(self.base.config.reduce_dim)

@@ -116,7 +116,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
         features, logits = self.base.decode(levels, **text_features)
         if self.upsampler is not None:
             logits = self.upsampler(features, logits)
-        return logits.unflatten(0, text_features["state"].shape[:2]).squeeze(2)
+        return logits.unflatten(0, (-1, text_features["state"].shape[1])).squeeze(2)
 
     def _build_upsampler(self) -> nn.Module:
         return Upsampler(self.base.config.text_width, UPSAMPLER_CHANNELS)

@@ -148,7 +148,7 @@ class DecoderLayer(nn.Module):
             places: (P, width), their position codes.
             words: (N, L, width), the text's tokens.
             word_places: (L, width), their position codes.
-            padding: (N, L) bool, True for tokens that are not attended to.
+            padding: (N, L), minus infinity for tokens that are not attended to, 0 for the others.
 
         Returns:
             (N, P, width).
@@ -186,9 +186,10 @@ class Decoder(nn.Module):
         width, height, columns = features.shape[1:]
         places = sine_codes_2d(height, columns, width).to(features)
         word_places = sine_codes(words.shape[1], width).to(words)
+        mask = torch.where(padding, -torch.inf, 0.0).to(words)  # what attention makes of it, but for any N when traced
         vision = features.flatten(2).transpose(1, 2)  # (N, h * w, width)
         for layer in self.layers:
-            vision = layer(vision, places, words, word_places, padding)
+            vision = layer(vision, places, words, word_places, mask)
         return self.norm(vision).transpose(1, 2).unflatten(2, (height, columns))
 
 

@@ -271,7 +271,7 @@ def test_autocast_trains_and_stays_near_full_precision(case, learner, build, pic
 
 
 @every_combination_and_zero_shot
-def test_a_traced_network_takes_any_batch_and_encodes_text_only_where_it_learns(
+def test_a_traced_network_takes_any_batch_and_encodes_text_only_where_the_image_says_how(
     case, learner, build, pictures, tmp_path
 ):
     network = build(case, learner, **arguments_of(learner))
@@ -282,7 +282,13 @@ def test_a_traced_network_takes_any_batch_and_encodes_text_only_where_it_learns(
     with torch.no_grad():
         assert_near(traced(pictures(case, 3)), network(pictures(case, 3)))
     looks_up_tokens = "aten::embedding(" in str(traced.inlined_graph)
-    assert looks_up_tokens == (bool(learner) and LEARNERS[learner].prompts_text)
+    assert looks_up_tokens == (bool(learner) and LEARNERS[learner].image_conditioned)
+
+
+@every_network
+def test_scripting_is_refused_with_the_way_out(case, build):
+    with pytest.raises(TypeError, match="cannot be scripted.*use_trace True"):
+        convert_to_torchscript(build(case, None))
 
 
 @every_combination
