@@ -1,7 +1,9 @@
 """Bundles: composing them from the fragments under ``configs/``, and reading the values given on a command line."""
 
+from monai_tunevlseg.bundles.baking import with_values
 from monai_tunevlseg.bundles.composing import (
     bundle_names,
+    pair_facts,
     pair_names,
     render_bundle,
     render_pair,
@@ -18,11 +20,13 @@ __all__ = [
     "existing_checkpoint",
     "flag",
     "optional",
+    "pair_facts",
     "pair_names",
     "prompt_learner",
     "read_fragment",
     "render_bundle",
     "render_pair",
     "stale_files",
+    "with_values",
     "write_bundles",
 ]

@@ -6,14 +6,14 @@ There is a bundle for each model and learner that fit, and a pair config for eac
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from monai_tunevlseg.bundles.fragments import Fragment, compose, read_fragment
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo import DEMO_DATASETS
 
-__all__ = ["bundle_names", "pair_names", "render_bundle", "render_pair", "stale_files", "write_bundles"]
+__all__ = ["bundle_names", "pair_facts", "pair_names", "render_bundle", "render_pair", "stale_files", "write_bundles"]
 
 _FRAGMENTS = {"bundle", "datasets", "learners", "models", "search"}  # the folders of configs/ that hold no pairs
 _PAIR_HEADER = """\
@@ -30,8 +30,13 @@ def bundle_names(configs_dir: str | Path) -> list[str]:
     return [f"{model.name}_{learner.name}" for model, learner in _combinations(Path(configs_dir))]
 
 
-def render_bundle(configs_dir: str | Path, name: str) -> dict[Path, str]:
+def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, str] | None = None) -> dict[Path, str]:
     """Return the generated files of one bundle, by their path inside it.
+
+    Args:
+        configs_dir: the folder of the fragments.
+        name: the bundle's.
+        facts: values of placeholders that differ from those of the bundle itself.
 
     Raises:
         ValueError: when there is no such bundle.
@@ -39,9 +44,9 @@ def render_bundle(configs_dir: str | Path, name: str) -> dict[Path, str]:
     configs = Path(configs_dir).resolve()
     for model, learner in _combinations(configs):
         if name == f"{model.name}_{learner.name}":
-            facts = _facts(name, model, learner)
+            filled = _facts(name, model, learner) | dict(facts or {})
             templates = sorted(path for path in (configs / "bundle").iterdir() if path.is_file())
-            return {_place(template): compose(template, configs, facts) for template in templates}
+            return {_place(template): compose(template, configs, filled) for template in templates}
     raise ValueError(f"there is no bundle {name!r}; known are {', '.join(bundle_names(configs))}.")
 
 
@@ -58,12 +63,23 @@ def render_pair(configs_dir: str | Path, name: str) -> str:
         ValueError: when there is no such pair.
     """
     configs = Path(configs_dir).resolve()
+    facts = pair_facts(configs, name)
+    fragment = configs / "datasets" / f"{facts['dataset']}.yaml"
+    return _PAIR_HEADER.format(dataset=facts["dataset"], bundle=facts["bundle"]) + compose(fragment, configs, facts)
+
+
+def pair_facts(configs_dir: str | Path, name: str) -> dict[str, str]:
+    """Return what the fragments and the package know of a pair, by the names of the placeholders.
+
+    Raises:
+        ValueError: when there is no such pair; names the nearest.
+    """
+    configs = Path(configs_dir).resolve()
     dataset, _, bundle = name.partition("/")
-    fragments = {path.stem: path for path in _datasets(configs)}
+    datasets = {path.stem for path in _datasets(configs)}
     for model, learner in _combinations(configs):
-        if dataset in fragments and bundle == f"{model.name}_{learner.name}":
-            facts = _facts(bundle, model, learner) | _dataset_facts(dataset)
-            return _PAIR_HEADER.format(dataset=dataset, bundle=bundle) + compose(fragments[dataset], configs, facts)
+        if dataset in datasets and bundle == f"{model.name}_{learner.name}":
+            return _facts(bundle, model, learner) | _dataset_facts(dataset)
     nearest = difflib.get_close_matches(name, pair_names(configs))
     raise ValueError(f"there is no pair {name!r}; near to it are {', '.join(nearest or pair_names(configs))}.")
 
@@ -124,6 +140,7 @@ def _facts(name: str, model: Fragment, learner: Fragment) -> dict[str, str]:
     """Return the values of the templates' placeholders."""
     return {
         "bundle": name,
+        "written": "Written by `make bundles` from configs/; change it there.",
         "model": model.name,
         "learner": learner.name,
         **{f"model.{key}": str(value).strip() for key, value in model.facts.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -25,7 +26,7 @@ from monai_tunevlseg.evaluation.overlays import mask_name, remove_earlier, write
 from monai_tunevlseg.evaluation.scores import SCORES
 from monai_tunevlseg.evaluation.summary import summarize
 
-__all__ = ["FORMAT_VERSION", "CaseReport", "describe_network"]
+__all__ = ["FORMAT_VERSION", "CaseReport", "describe_network", "file_digest"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,12 @@ def describe_network(network: torch.nn.Module) -> dict[str, Any]:
     state: Any = network.get_extra_state()
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     return {**json.loads(bytes(state.cpu().tolist())), "trained_parameters": trained}
+
+
+def file_digest(path: str | Path) -> str:
+    """Digest a file's bytes: 16 hexadecimal digits, by which a report tells what checkpoint it is about."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 class CaseReport:

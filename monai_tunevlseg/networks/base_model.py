@@ -15,7 +15,7 @@ from huggingface_hub.utils import httpx
 from torch import nn
 from transformers import CLIPTokenizer, PreTrainedTokenizerBase
 
-__all__ = ["BaseModel", "fingerprint", "from_folder_or_hub", "load_tokenizer"]
+__all__ = ["BaseModel", "checked", "fingerprint", "from_folder_or_hub", "load_tokenizer"]
 
 T = TypeVar("T")
 
@@ -55,6 +55,25 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def checked(base: BaseModel, wanted: str | None) -> BaseModel:
+    """Return a base model if it is the wanted one.
+
+    Args:
+        base: the loaded model.
+        wanted: its fingerprint; None = whichever.
+
+    Raises:
+        ValueError: when it has another fingerprint; names both.
+    """
+    if wanted is not None and base.fingerprint != str(wanted):
+        raise ValueError(
+            f"the base model {base.name!r} has the fingerprint {base.fingerprint}, but base_fingerprint is {wanted}: "
+            "it is another model, or was changed; pass pretrained=FOLDER with the right one, or base_fingerprint null "
+            "to train anew."
+        )
+    return base
 
 
 def load_tokenizer(pretrained: str, local_files_only: bool, vocabulary_size: int) -> CLIPTokenizer:

@@ -13,28 +13,29 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSeg
 
 from monai_tunevlseg.learners import PromptLearner
 from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
-from monai_tunevlseg.networks.base_model import BaseModel, fingerprint, from_folder_or_hub, load_tokenizer
+from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint, from_folder_or_hub, load_tokenizer
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "load_clipseg", "reduce"]
 
 
-def load_clipseg(pretrained: str | Path) -> BaseModel:
+def load_clipseg(pretrained: str | Path, wanted_fingerprint: str | None = None) -> BaseModel:
     """Load a CLIPSeg base model.
 
     Args:
         pretrained: hub id, such as ``CIDAS/clipseg-rd64`` or ``CIDAS/clipseg-rd64-refined``, or a local folder in
             transformers' format (``config.json``, ``model.safetensors``, tokenizer); a folder is never looked up on
             the network.
+        wanted_fingerprint: refuse a model with another one; None = take whichever.
 
     Raises:
         FileNotFoundError: when the folder, or a file of it, is missing.
         ConnectionError: when the hub cannot deliver the model.
-        ValueError: when the folder holds another kind of model, or weights are missing.
+        ValueError: when the folder holds another kind of model, weights are missing, or it is not the wanted one.
     """
     model, tokenizer = from_folder_or_hub(str(pretrained), _load)
     image_size = model.clip.vision_model.embeddings.image_size
-    return BaseModel(str(pretrained), model, tokenizer, image_size, fingerprint(model))
+    return checked(BaseModel(str(pretrained), model, tokenizer, image_size, fingerprint(model)), wanted_fingerprint)
 
 
 def _load(pretrained: str, local_files_only: bool) -> tuple[CLIPSegForImageSegmentation, CLIPTokenizer]:

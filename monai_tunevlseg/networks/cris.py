@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 
 from monai_tunevlseg.learners import PromptLearner
 from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
-from monai_tunevlseg.networks.base_model import BaseModel, fingerprint, from_folder_or_hub
+from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint, from_folder_or_hub
 from monai_tunevlseg.networks.cris_clip import CLIPBackbone, end_of_text
 from monai_tunevlseg.networks.cris_config import CONTEXT_LENGTH, IMAGE_STRIDE
 from monai_tunevlseg.networks.cris_folder import read_cris
@@ -25,20 +25,23 @@ UPSAMPLER_CHANNELS = 64  # TuneVLSeg reduces CRIS's 512 channels to so many
 LEVELS = ("third", "fourth", "fifth")
 
 
-def load_cris(pretrained: str | Path) -> BaseModel:
+def load_cris(pretrained: str | Path, wanted_fingerprint: str | None = None) -> BaseModel:
     """Load a CRIS base model.
 
     Args:
         pretrained: local folder that ``tunevlseg convert-cris`` has written (``config.json``, ``model.safetensors``,
             tokenizer), which is never looked up on the network, or the id of such a folder on the hub.
+        wanted_fingerprint: refuse a model with another one; None = take whichever.
 
     Raises:
         FileNotFoundError: when the folder, or a file of it, is missing.
         ConnectionError: when the hub cannot deliver the model.
-        ValueError: when the folder holds another kind of model, or weights do not fit.
+        ValueError: when the folder holds another kind of model, weights do not fit, or it is not the wanted one.
     """
     model, tokenizer = from_folder_or_hub(str(pretrained), _load)
-    return BaseModel(str(pretrained), model, tokenizer, model.config.image_size, fingerprint(model))
+    return checked(
+        BaseModel(str(pretrained), model, tokenizer, model.config.image_size, fingerprint(model)), wanted_fingerprint
+    )
 
 
 def _load(pretrained: str, local_files_only: bool) -> tuple[CRIS, CLIPTokenizer]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from optuna.trial import FrozenTrial
 
+from monai_tunevlseg.bundles import with_values
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.pairs import Pair, bundle_command
 from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.trials import CHECKPOINT, OBJECTIVES, trial_problem
+from monai_tunevlseg.training import HYPERPARAMETERS
 
 __all__ = ["choose_best", "evaluate", "write_bundle", "write_overlay"]
 
@@ -75,9 +75,11 @@ def write_bundle(folder: Path, pair: Pair, values: Mapping[str, Any], checkpoint
             shutil.copy(pair.bundle / "LICENSE", made)
         overlay = yaml.safe_load(pair.config.read_text(encoding="utf-8")) | dict(values)
         for config in sorted((made / "configs").glob("*.yaml")):
-            config.write_text(_with_values(config.read_text(encoding="utf-8"), overlay), encoding="utf-8")
+            config.write_text(with_values(config.read_text(encoding="utf-8"), overlay), encoding="utf-8")
         (made / CHECKPOINT).parent.mkdir()
         shutil.copy(checkpoint, made / CHECKPOINT)
+        if (record := checkpoint.with_name(HYPERPARAMETERS)).is_file():
+            shutil.copy(record, (made / CHECKPOINT).parent)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
 
@@ -131,22 +133,3 @@ def _wait(child: ChildProcess, interruption: Interruption | None) -> int:
         return status
     finally:
         child.stop()
-
-
-def _with_values(text: str, values: Mapping[str, Any]) -> str:
-    """Put values into a config in place of its own, line by line, so that its comments stay.
-
-    Values that it does not have are left out, but for imports, which others may need.
-    """
-    for name, value in values.items():
-        written = json.dumps(value) if isinstance(value, str | list | dict) else yaml.safe_dump(value).split("\n")[0]
-        line = re.compile(rf"^{re.escape(name)}:[^\n#]*?(?P<comment> +#[^\n]*)?$", re.MULTILINE)
-        if line.search(text):
-            text = line.sub(partial(_keep_comment, f"{name}: {written}"), text, count=1)
-        elif str(value).startswith("$import"):
-            text = f"{name}: {written}\n{text}"
-    return text
-
-
-def _keep_comment(line: str, match: re.Match[str]) -> str:
-    return line + (match["comment"] or "")

@@ -7,10 +7,12 @@ from monai_tunevlseg.training.finite import FiniteCheck
 from monai_tunevlseg.training.loss import PromptLoss
 from monai_tunevlseg.training.optimizer import parameter_groups
 from monai_tunevlseg.training.progress import TrainingProgress
+from monai_tunevlseg.training.record import HYPERPARAMETERS, write_hyperparameters
 from monai_tunevlseg.training.seeding import EpochSeeding, SeededDataset, derive_seed
 from monai_tunevlseg.training.stopping import EarlyStopping
 
 __all__ = [
+    "HYPERPARAMETERS",
     "AccumulationRemainder",
     "Checkpoints",
     "EarlyStopping",
@@ -23,4 +25,5 @@ __all__ = [
     "derive_seed",
     "parameter_groups",
     "read_curve",
+    "write_hyperparameters",
 ]

@@ -1,0 +1,192 @@
+"""The documents of a shared bundle: ``metadata.json``, the model card, the licence of the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from monai_tunevlseg.data import LAYOUTS
+from monai_tunevlseg.data.cases import Facts
+from monai_tunevlseg.data.demo import DEMO_DATASETS
+from monai_tunevlseg.evaluation import SCORES
+from monai_tunevlseg.sharing.subject import Release, Subject
+
+__all__ = ["data_license", "metadata", "model_card"]
+
+_MEANINGS = {
+    "dice": "Dice, model's resolution",
+    "iou": "IoU, model's resolution",
+    "dice_original": "Dice, image's resolution",
+    "iou_original": "IoU, image's resolution",
+    "hd95": "95 % Hausdorff distance",
+    "surface_dice": "surface Dice",
+}
+_OWN_NAMES = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of the card's table of metrics."""
+
+    what: str
+    mean: float
+    unit: str
+    interval: tuple[float, float] | None
+    pairs: int
+
+
+def metadata(template: str, subject: Subject, release: Release, name: str) -> str:
+    """Return ``metadata.json``.
+
+    Args:
+        template: that of the pair's bundle.
+        subject: what the bundle is about.
+        release: what a person says of it.
+        name: the bundle's.
+    """
+    content = json.loads(template)
+    facts, classes = subject.facts, subject.class_names
+    channels = {str(index): text for index, text in enumerate(classes)}
+    content["network_data_format"]["outputs"]["pred"] |= {"num_channels": len(classes), "channel_def": channels}
+    for tensor in (
+        *content["network_data_format"]["inputs"].values(),
+        content["network_data_format"]["outputs"]["pred"],
+    ):
+        tensor["spatial_shape"] = [_image_size(subject)] * 2
+    content |= {
+        "version": release.version,
+        "changelog": {release.version: release.change},
+        **{key: _version(package) for key, package in _OWN_NAMES.items()},
+        "required_packages_version": {package: _version(package) for package in content["required_packages_version"]},
+        "name": name,
+        "task": f"Segmentation of {', '.join(classes)} by text",
+        "description": _description(subject),
+        "authors": release.authors,
+        "copyright": f"Copyright (c) {release.authors}",
+        "data_source": _data_source(subject),
+        "label_classes": f"binary masks of {', '.join(classes)}",
+        "pred_classes": "one logit channel per class: " + ", ".join(f"{k} = {text}" for k, text in channels.items()),
+        "base_model": {"id": subject.base.id, "fingerprint": subject.base.fingerprint},
+    }
+    content["references"] += [] if (known := _public(subject)) is None else [known.reference]
+    if (metrics := _metrics(subject)) is not None:
+        content["eval_metrics"] = _measured(metrics)
+    content["title"] = f"{facts['model.title']} with {facts['learner.title']} on {facts['dataset.title']}"
+    return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+
+
+def model_card(subject: Subject, release: Release, name: str, identity: Mapping[str, Any], weights: int) -> str:
+    """Return ``docs/README.md``.
+
+    Args:
+        subject: what the bundle is about.
+        release: what a person says of it.
+        name: the bundle's.
+        identity: what the checkpoint says of its network.
+        weights: how many numbers the checkpoint holds.
+    """
+    metrics = _metrics(subject)
+    return _render(
+        "README.md",
+        subject=subject,
+        facts=subject.facts,
+        release=release,
+        name=name,
+        identity=identity,
+        weights=weights,
+        metrics=metrics,
+        rows=[] if metrics is None else list(_rows(metrics)),
+        public=_public(subject),
+        image_size=_image_size(subject),
+        description=_description(subject),
+    )
+
+
+def data_license(subject: Subject) -> str:
+    """Return ``docs/data_license.txt``."""
+    return _render("data_license.txt", subject=subject, title=subject.facts["dataset.title"], public=_public(subject))
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=PackageLoader("monai_tunevlseg.sharing"),
+        autoescape=False,  # noqa: S701 - texts, and no pages
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def _metrics(subject: Subject) -> dict[str, Any] | None:
+    return None if subject.run is None else subject.run.metrics
+
+
+def _image_size(subject: Subject) -> int:
+    size = subject.values["image_size"]
+    return size if isinstance(size, int) else subject.base.image_size
+
+
+def _version(package: str) -> str:
+    return version(package).partition("+")[0]  # without the mark of a CPU or CUDA build
+
+
+def _public(subject: Subject) -> Facts | None:
+    """Return what is known of the dataset; None for the demo sets, which this package draws."""
+    dataset = subject.facts["dataset"]
+    return None if dataset in DEMO_DATASETS else LAYOUTS[dataset].facts
+
+
+def _description(subject: Subject) -> str:
+    facts = subject.facts
+    text = (
+        f"{facts['model.title']} adapted to {facts['dataset.title']}: {facts['learner.title']} "
+        f"{facts['learner.summary']}."
+    )
+    return text if subject.run else f"{text} Not trained yet: the weights are those that training starts from."
+
+
+def _data_source(subject: Subject) -> str:
+    known = _public(subject)
+    return (
+        f"{subject.facts['dataset.title']}, drawn by this package"
+        if known is None
+        else f"{known.title}, {known.source}"
+    )
+
+
+def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the means as the zoo writes them, shares of 1; those of the classes are below, when there are several."""
+    measured = {"split": metrics["split"], "pairs": metrics["pairs"], **_means(metrics)}
+    if len(metrics["classes"]) > 1:
+        measured["classes"] = {name: _means(part) for name, part in metrics["classes"].items()}
+    return measured
+
+
+def _means(part: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        f"mean_{name}": round(part[name] / SCORES[name.removesuffix("_foreground")].factor, 4)
+        for score in SCORES
+        for name in (score, f"{score}_foreground")
+        if part.get(name) is not None
+    }
+
+
+def _rows(metrics: Mapping[str, Any]) -> Iterator[_Row]:
+    parts = [("all classes", metrics), *metrics["classes"].items()] if len(metrics["classes"]) > 1 else [("", metrics)]
+    for of, part in parts:
+        for score, meaning in _MEANINGS.items():
+            for name, which in ((score, "all pairs"), (f"{score}_foreground", "with foreground")):
+                if part.get(name) is None:
+                    continue
+                count = "pairs_with_foreground" + ("_original" if SCORES[score].area.endswith("_original") else "")
+                pairs = part[count] if name != score else part.get(f"pairs_with_{score}", part["pairs"])
+                what = ", ".join(text for text in (of, meaning, which) if text)
+                interval = part["intervals"].get(name)
+                yield _Row(what, part[name], SCORES[score].unit, None if interval is None else tuple(interval), pairs)

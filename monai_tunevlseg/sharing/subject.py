@@ -1,0 +1,157 @@
+"""What a shared bundle is about, put together before anything is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from monai_tunevlseg.bundles import pair_facts, prompt_learner, render_bundle, render_pair
+from monai_tunevlseg.sharing.bases import BaseReference, find_base
+from monai_tunevlseg.sharing.runs import Run, read_run
+
+__all__ = ["Release", "Sources", "Subject", "describe"]
+
+OF_THE_MACHINE = {
+    *("bundle_root", "dataset_dir", "splits_file", "resume", "start_from", "num_workers", "show_progress"),
+    *("num_processes", "rank", "is_main_process", "pretrained", "base_fingerprint"),
+}
+"""Values of a run that do not travel: folders, and what suits one machine."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a bundle's parts come from, beyond the pair and its run.
+
+    Attributes:
+        metrics: a ``metrics.json`` outside the run's folder.
+        pretrained: where this machine has the base model, when neither the run nor the pair leads there.
+        base: how others know the base model; None = found out.
+        values: hyperparameters that neither the run nor the pair has.
+        configs_dir: the folder of the fragments.
+    """
+
+    metrics: str | Path | None = None
+    pretrained: str | Path | None = None
+    base: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    configs_dir: str | Path = "configs"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a person says of a bundle.
+
+    Attributes:
+        name: of the bundle; None = composed of dataset, class, model and learner.
+        version: X.Y.Z.
+        change: what is new in this version.
+        authors: who made it.
+        weights_licence: of ``models/model.pt``; None = not stated.
+
+    Raises:
+        ValueError: when name or version are of another form.
+    """
+
+    name: str | None = None
+    version: str = "0.1.0"
+    change: str = "first version"
+    authors: str = "monai_tunevlseg"
+    weights_licence: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\d+\.\d+\.\d+", self.version):
+            raise ValueError(f"the version {self.version!r} is not of the form X.Y.Z, such as 0.1.0.")
+        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise ValueError(f"the name {self.name!r} is no folder's name; use letters, digits, '_', '-' and '.'.")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A pair with what was learned.
+
+    Attributes:
+        pair: DATASET/MODEL_LEARNER.
+        facts: what fragments and package know of it, by the names of placeholders.
+        base: its base model.
+        baked: the values that the bundle's configs get in place of the templates'.
+        values: all hyperparameters of training in force.
+        run: what was learned; None = nothing yet.
+    """
+
+    pair: str
+    facts: Mapping[str, str]
+    base: BaseReference
+    baked: Mapping[str, Any]
+    values: Mapping[str, Any]
+    run: Run | None
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes, in the order of the network's channels."""
+        return list(self.values["class_names"])
+
+    @property
+    def name(self) -> str:
+        """A name in the zoo's style: dataset, the class where there is only one, model and learner."""
+        one = self.class_names[0].lower() if len(self.class_names) == 1 else ""
+        parts = (self.facts["dataset"], re.sub(r"[^a-z0-9]+", "_", one).strip("_"), self.facts["bundle"])
+        return "_".join(part for part in parts if part)
+
+
+def describe(pair: str, run_dir: str | Path | None = None, sources: Sources | None = None) -> Subject:
+    """Put together what is known of a pair and of a run of it.
+
+    Raises:
+        FileNotFoundError: when the run has no checkpoint, or the base model is nowhere.
+        ValueError: when there is no such pair, the checkpoint is not one of it, or a value is unknown.
+    """
+    sources = sources or Sources()
+    facts = pair_facts(sources.configs_dir, pair)
+    overlay = yaml.safe_load(render_pair(sources.configs_dir, pair))
+    template = render_bundle(sources.configs_dir, facts["bundle"])[Path("configs/train.yaml")]
+    own = {name: value for name, value in yaml.safe_load(template).items() if not isinstance(value, dict)} | overlay
+    if unknown := sorted(set(sources.values) - set(own)):
+        raise ValueError(f"the pair {pair} has no hyperparameter {', '.join(unknown)}; see its train.yaml.")
+    run = None if run_dir is None else read_run(run_dir, sources.metrics)
+    if run is not None:
+        _refuse_another(pair, run_dir, run, own, template)
+    identity = None if run is None else run.identity
+    base = find_base(facts["model"], str(own["pretrained"]), identity, sources.base, sources.pretrained)
+    trained = {} if run is None else _trained_values(run, own, base)
+    baked = overlay | trained | dict(sources.values) | base.values
+    return Subject(pair, facts, base, baked, own | baked, run)
+
+
+def _refuse_another(pair: str, run_dir: str | Path | None, run: Run, own: Mapping[str, Any], template: str) -> None:
+    """Refuse the checkpoint of another model or learner.
+
+    Raises:
+        ValueError: names both sides.
+    """
+    network = str(yaml.safe_load(template)["network_def"]["_target_"]).rpartition(".")[2]
+    learner = prompt_learner(own["learner"], own["trainable"])
+    theirs = (run.identity["network"], run.identity["learner"])
+    if theirs != (network, learner):
+        raise ValueError(
+            f"the checkpoint in {run_dir} is one of {theirs[0]} with the learner {theirs[1]!r}, but the pair {pair} is "
+            f"{network} with {learner!r}; pass the pair that was trained."
+        )
+
+
+def _trained_values(run: Run, own: Mapping[str, Any], base: BaseReference) -> dict[str, Any]:
+    """Return the hyperparameters in which the run departed from the pair; the checkpoint's own word counts most."""
+    values = {
+        name: value
+        for name, value in run.hyperparameters.items()
+        if name in own and name not in OF_THE_MACHINE and not str(own[name]).startswith("$")
+    }
+    values |= run.identity["learner_arguments"]
+    values |= {name: run.identity[name] for name in ("upsampler", "trainable", "class_names")}
+    if (size := run.hyperparameters.get("image_size", base.image_size)) != base.image_size:
+        values["image_size"] = size
+    return {name: value for name, value in values.items() if name in own and own[name] != value}

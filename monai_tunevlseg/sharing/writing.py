@@ -1,0 +1,126 @@
+"""Writing a bundle that needs nothing but the installed package: a pair's configs in one piece, weights, documents."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from monai.bundle import ConfigParser
+from torch import Tensor
+
+from monai_tunevlseg.bundles import render_bundle, with_values
+from monai_tunevlseg.networks.state import decode_identity, encode_identity
+from monai_tunevlseg.sharing.documents import data_license, metadata, model_card
+from monai_tunevlseg.sharing.runs import CHECKPOINT
+from monai_tunevlseg.sharing.subject import Release, Sources, Subject, describe
+
+__all__ = ["write_bundle", "write_subject"]
+
+START = "$@bundle_root + '/models/model.pt'"
+METADATA, CARD = Path("configs", "metadata.json"), Path("docs", "README.md")
+JSON_COPIES = ("train", "inference")
+"""Configs that are there as JSON too, for ``monai.bundle.load`` reads nothing else."""
+
+
+def write_bundle(
+    pair: str,
+    output_dir: str | Path,
+    run_dir: str | Path | None = None,
+    sources: Sources | None = None,
+    release: Release | None = None,
+) -> Path:
+    """Write a self-contained bundle.
+
+    Args:
+        pair: DATASET/MODEL_LEARNER.
+        output_dir: gets a folder with the bundle's name.
+        run_dir: where a run of the pair wrote ``models/model.pt``, or a search's folder ``best``; None = the weights
+            that training starts from, untrained.
+        sources: where else parts come from.
+        release: name, version and people.
+
+    Returns:
+        the bundle's folder.
+
+    Raises:
+        FileExistsError: when the bundle is there already.
+        FileNotFoundError: when the run has no checkpoint, or the base model is nowhere.
+        ValueError: when there is no such pair, or the checkpoint is not one of it.
+    """
+    sources = sources or Sources()
+    return write_subject(describe(pair, run_dir, sources), output_dir, sources.configs_dir, release or Release())
+
+
+def write_subject(subject: Subject, output_dir: str | Path, configs_dir: str | Path, release: Release) -> Path:
+    """Write what :func:`~monai_tunevlseg.sharing.describe` has put together, whole or not at all.
+
+    Returns:
+        the bundle's folder.
+
+    Raises:
+        FileExistsError: when the bundle is there already.
+    """
+    name = release.name or subject.name
+    folder = Path(output_dir) / name
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already; remove it, or choose another --output or --name.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as temporary:
+        made = Path(temporary) / name
+        _fill(made, subject, configs_dir, release)
+        made.rename(folder)
+    return folder
+
+
+def _fill(made: Path, subject: Subject, configs_dir: str | Path, release: Release) -> None:
+    name = made.name
+    written = {"bundle": name, "written": "Written by `tunevlseg bundle`."}
+    texts = render_bundle(configs_dir, subject.facts["bundle"], written)
+    del texts[CARD]
+    texts[METADATA] = metadata(texts[METADATA], subject, release, name)
+    _write(made, _baked(texts, subject))
+    state = _start_state(made, subject) if subject.run is None else subject.run.state
+    identity = decode_identity(state["_extra_state"]) | {"base_model": subject.base.id}
+    state["_extra_state"] = encode_identity(identity)  # without the folder where the base model was
+    (made / CHECKPOINT).parent.mkdir()
+    torch.save(state, made / CHECKPOINT)
+    weights = sum(tensor.numel() for key, tensor in state.items() if key != "_extra_state")
+    card = model_card(subject, release, name, identity, weights)
+    _write(made, {CARD: card, Path("docs", "data_license.txt"): data_license(subject)})
+
+
+def _baked(texts: Mapping[Path, str], subject: Subject) -> dict[Path, str]:
+    """Put the pair's values into the configs, and add those that are to be there as JSON."""
+    files = dict(texts)
+    for path, text in texts.items():
+        if path.suffix != ".yaml":
+            continue
+        start = {"start_from": START} if path.stem == "train" and subject.run is not None else {}
+        files[path] = with_values(text, dict(subject.baked) | start)
+        if path.stem in JSON_COPIES:
+            content = yaml.safe_load(files[path])
+            files[path.with_suffix(".json")] = json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+    return files
+
+
+def _start_state(made: Path, subject: Subject) -> dict[str, Any]:
+    """Return what training would start from."""
+    parser = ConfigParser()
+    parser.read_config(str(made / "configs" / "train.yaml"))
+    if subject.base.folder is not None:
+        parser["pretrained"] = subject.base.folder
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(subject.values["seed"]))
+        state: dict[str, Tensor] = dict(parser.get_parsed_content("network_def").state_dict())
+    return state
+
+
+def _write(folder: Path, texts: Mapping[Path, str]) -> None:
+    for path, text in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
