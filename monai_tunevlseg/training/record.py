@@ -17,7 +17,7 @@ HYPERPARAMETERS = "hyperparameters.json"
 
 
 def write_hyperparameters(directory: str | Path, resolved: Mapping[str, Any]) -> None:
-    """Write the values at the outermost level of a config that are plain: numbers, texts, switches, and one level of them.
+    """Write the values at the outermost level of a config that are plain: numbers, texts, switches, lists of them.
 
     Args:
         directory: of the checkpoints; gets ``hyperparameters.json``.
