@@ -35,6 +35,9 @@ def search(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter that every trial gets; may be repeated."),
     ] = None,
+    share_features: Annotated[
+        bool, typer.Option(help="With CoOp and CoCoOp: encode each image once for all trials, in the output folder.")
+    ] = False,
     pruner: Annotated[str | None, typer.Option(help="median, halving or hyperband; the default is none.")] = None,
     study_name: Annotated[str | None, typer.Option(help="The default is PAIR.")] = None,
     heartbeat: Annotated[float, typer.Option(help="Seconds between two signs of life of a trial.")] = 30.0,
@@ -49,12 +52,14 @@ def search(
     """
     from monai_tunevlseg.search import SearchSettings, run_search
 
+    output = output_dir or Path("runs", "search", pair)
+    shared = {"feature_cache": "disk", "feature_cache_dir": str(output.absolute() / "features")}
     with long_run():
         settings = SearchSettings(
             trials=trials,
             objective=metric,
             seed=seed,
-            fixed=named_values(fixed or []),
+            fixed=(shared if share_features else {}) | named_values(fixed or []),
             pruner=pruner,
             storage=storage,
             study_name=study_name,
@@ -62,7 +67,6 @@ def search(
             grace=grace,
             max_failures=max_failures,
         )
-        output = output_dir or Path("runs", "search", pair)
         typer.echo(_text(run_search(pair, dataset_dir, output, settings, configs_dir, bundles_dir), output))
 
 

@@ -33,7 +33,10 @@ from monai_tunevlseg.search.trials import CHECKPOINT, OBJECTIVES, TrialRunner
 
 __all__ = ["SearchSettings", "run_search"]
 
-LOCAL = {"num_workers", "cache_rate", "device", "show_progress", "pretrained"}  # may differ between machines
+LOCAL = {  # may differ between machines
+    *("num_workers", "cache_rate", "device", "show_progress", "pretrained"),
+    *("feature_cache_dir", "feature_cache_size"),
+}
 OWN = {"bundle_root", "dataset_dir", "ckpt_dir", "output_dir", "resume", "write_splits_to"}  # of each trial
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,9 @@ import pytest
 import torch
 from small_runs import BUNDLES, run
 
-BUNDLE = "clipseg_vpt"
+# of the last layer of a vision encoder, context is not needed by the decoder, so it gets no gradient
+EVERY_LAYER = ("clipseg_vpt", {"prompt_depth": 5})
+CACHED = ("clipseg_coop", {"feature_cache": "disk", "views": 2, "precision": "fp32"})
 
 
 def run_in_two_processes(overrides, config_dir):
@@ -25,18 +27,18 @@ def run_in_two_processes(overrides, config_dir):
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this PyTorch has no gloo")
-def test_two_processes_reach_the_loss_and_weights_of_one(small_train, tmp_path):
+@pytest.mark.parametrize(("bundle", "own"), [EVERY_LAYER, CACHED])
+def test_two_processes_reach_the_loss_and_weights_of_one(bundle, own, small_train, tmp_path):
     # plain gradient descent, because AdamW turns a rounding error in a gradient near 0 into a step of full length
     descent = {"optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.5}
-    every_layer = {"prompt_depth": 5}  # the last one's context is not needed by the decoder, so it gets no gradient
-    overrides = small_train | descent | every_layer | {"epochs": 2, "effective_batch_size": 4, "class_names": "square"}
+    overrides = small_train | descent | own | {"epochs": 2, "effective_batch_size": 4, "class_names": "square"}
     del overrides["device"]
     one, two = tmp_path / "one", tmp_path / "two"
-    single = run(BUNDLE, "train", **overrides | {"bundle_root": str(one)})
+    single = run(bundle, "train", **overrides | {"bundle_root": str(one)})
     assert single.parser.get_parsed_content("accumulation_steps") == 1
 
     halves = {"bundle_root": str(two), "batch_size": overrides["batch_size"] // 2}
-    log = run_in_two_processes(overrides | halves, BUNDLES / BUNDLE / "configs")
+    log = run_in_two_processes(overrides | halves, BUNDLES / bundle / "configs")
 
     left, right = (torch.load(folder / "models" / "last.pt", weights_only=True) for folder in (one, two))
     for name, value in left["model"].items():

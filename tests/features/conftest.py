@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from monai_tunevlseg.data import LoadSampled
 from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """Eight pictures with masks: five to train, two to validate, one to test."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for sub in ("images", "masks"):
+        (folder / sub).mkdir()
+    for number in range(8):
+        mask = np.zeros((26, 40), np.uint8)
+        mask[rng.integers(0, 10) :, 5:25] = 255
+        noise = (rng.integers(0, 100, (26, 40, 3)) + mask[..., None] // 2).astype(np.uint8)
+        Image.fromarray(noise).save(folder / "images" / f"{number}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
+    splits = {"train": ["0", "1", "2", "3", "4"], "val": ["5", "6"], "test": ["7"]}
+    (folder / "splits.json").write_text(json.dumps(splits))
+    return folder
 
 
 @pytest.fixture

@@ -9,29 +9,11 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
-from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 PLAIN = {"augmentation_probability": 0.0}
 """Without augmentation, an uncached run sees in every epoch what a cached one sees with views 0."""
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for sub in ("images", "masks"):
-        (folder / sub).mkdir()
-    for number in range(8):
-        mask = np.zeros((26, 40), np.uint8)
-        mask[rng.integers(0, 10) :, 5:25] = 255
-        noise = (rng.integers(0, 100, (26, 40, 3)) + mask[..., None] // 2).astype(np.uint8)
-        Image.fromarray(noise).save(folder / "images" / f"{number}.png")
-        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
-    splits = {"train": ["0", "1", "2", "3", "4"], "val": ["5", "6"], "test": ["7"]}
-    (folder / "splits.json").write_text(json.dumps(splits))
-    return folder
 
 
 @pytest.fixture
