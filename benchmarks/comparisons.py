@@ -11,6 +11,7 @@ import torch
 from monai.losses import DiceCELoss
 from plain_clipseg import PlainCLIPSeg
 from torch import Tensor, nn
+from transformers import CLIPSegForImageSegmentation
 
 from monai_tunevlseg.networks import BaseModel, PromptTunedCLIPSeg
 from monai_tunevlseg.training import PromptLoss, parameter_groups
@@ -47,6 +48,17 @@ class TrainingStep:
         self.optimizer.step()
 
 
+def published(model: Any) -> CLIPSegForImageSegmentation:
+    """Return transformers' own modules around the weights of a loaded base, whose activations are the project's."""
+    with torch.device("meta"):
+        plain = CLIPSegForImageSegmentation(model.config)
+    plain.load_state_dict(model.state_dict(), assign=True)
+    for name, buffer in model.named_buffers():  # some are in no state
+        owner, _, attribute = name.rpartition(".")
+        setattr(plain.get_submodule(owner), attribute, buffer)
+    return plain.requires_grad_(False).eval()
+
+
 class Contest:
     """A learner's network and its plain counterpart, with equal weights of their own.
 
@@ -74,7 +86,7 @@ class Contest:
         self.network = PromptTunedCLIPSeg(base_model, CLASSES, learner, {"prompt_depth": depth}, **options)
         learned = copy.deepcopy((self.network.learner, self.network.upsampler))
         self.network = self.network.to(device)
-        self.plain = PlainCLIPSeg(base_model.model, base_model.tokenizer, *learned).to(device)
+        self.plain = PlainCLIPSeg(published(base_model.model), base_model.tokenizer, *learned).to(device)
         self.image = torch.randn(batch, 3, size, size, device=device)
         self.label = (torch.rand(batch, 1, size, size, device=device) < 0.3).float()
         self.text = [CLASSES[0]] * batch

@@ -9,9 +9,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
+from transformers.activations import QuickGELUActivation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSegTextModel, CLIPSegVisionModel
 
 from monai_tunevlseg.learners import PromptLearner
+from monai_tunevlseg.networks.activation import QuickGELU
 from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint, from_folder_or_hub, load_tokenizer
 from monai_tunevlseg.networks.upsampler import Upsampler
@@ -64,6 +66,9 @@ def _load_model(pretrained: str, local_files_only: bool) -> CLIPSegForImageSegme
     except SafetensorError as error:
         raise ValueError(f"the weights of {pretrained!r} cannot be read: {error}; fetch the file again.") from error
     model, report = loaded
+    for module in model.modules():
+        if isinstance(getattr(module, "activation_fn", None), QuickGELUActivation):
+            module.activation_fn = QuickGELU()
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if wrong:
         raise ValueError(

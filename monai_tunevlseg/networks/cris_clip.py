@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from monai_tunevlseg.networks.activation import QuickGELU
 from monai_tunevlseg.networks.cris_config import CONTEXT_LENGTH, CRISConfig
 
 __all__ = ["CLIPBackbone", "end_of_text"]
@@ -128,14 +129,6 @@ class CLIPResNet(nn.Module):
 def _stage(in_channels: int, out_channels: int, blocks: int, stride: int) -> nn.Sequential:
     first = Bottleneck(in_channels, out_channels // 4, stride)
     return nn.Sequential(first, *(Bottleneck(out_channels, out_channels // 4, 1) for _ in range(blocks - 1)))
-
-
-class QuickGELU(nn.Module):
-    """The sigmoid approximation of GELU that CLIP was trained with."""
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Activate any shape."""
-        return hidden * torch.sigmoid(1.702 * hidden)
 
 
 class TextBlock(nn.Module):
