@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from monai_tunevlseg.data.demo import write_demo_dataset
@@ -14,7 +17,7 @@ __all__ = ["seconds_to_first_step"]
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "clipseg_vpt"
 STOP_AT_FIRST_STEP = (
-    "$@train#trainer.add_event_handler('iteration_started', lambda engine: __import__('os')._exit(0))",
+    "$@train#trainer.add_event_handler(monai.engines.workflow.Events.ITERATION_STARTED, lambda _: logging.os._exit(0))",
     "$@train#trainer.run()",
 )
 """In place of the config's own ``run``: leave as soon as the first batch is there."""
@@ -26,16 +29,29 @@ def seconds_to_first_step(base: Path, starts: int = 2) -> float:
     Args:
         base: folder of the base model.
         starts: how often; the first one finds the files of libraries and model on the disk, the next in memory.
+
+    Raises:
+        RuntimeError: when the run ends before its first step.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dataset = write_demo_dataset("ultrasound", folder / "data", num_images=40)
-        overrides = {"bundle_root": folder / "run", "dataset_dir": dataset or folder / "data", "pretrained": base}
+        overrides = {"bundle_root": folder / "run", "dataset_dir": dataset, "pretrained": base}
         options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
         config = ["--config_file", str(BUNDLE / "configs" / "train.yaml"), "--run", repr(list(STOP_AT_FIRST_STEP))]
         command = [sys.executable, "-m", "monai.bundle", "run", *config, *options]
-        for _ in range(starts):
-            start = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)
-            seconds = time.perf_counter() - start
+        return [seconds_until_exit(command, folder / "log") for _ in range(starts)][-1]
+
+
+def seconds_until_exit(command: list[str], log: Path) -> float:
+    """Measure a process, and end the loader processes that it leaves behind."""
+    start = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        code = process.wait()
+    seconds = time.perf_counter() - start
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if code:
+        raise RuntimeError(f"the run ended with {code} before its first step: {log.read_text()[-2000:]}")
     return seconds
