@@ -13,7 +13,7 @@ from plain_clipseg import PlainCLIPSeg
 from torch import Tensor, nn
 from transformers import CLIPSegForImageSegmentation
 
-from monai_tunevlseg.networks import BaseModel, PromptTunedCLIPSeg
+from monai_tunevlseg.networks import BaseModel, ImageFeatures, PromptTunedCLIPSeg
 from monai_tunevlseg.training import PromptLoss, parameter_groups
 
 __all__ = ["CLASSES", "Contest", "TrainingStep"]
@@ -69,7 +69,7 @@ class Contest:
         batch: images at a time.
         size: side of the images in pixels.
         device: where both run.
-        options: further arguments of the project's network.
+        precision: the project's: fp32, bf16 or fp16-amp.
     """
 
     def __init__(
@@ -80,13 +80,14 @@ class Contest:
         batch: int,
         size: int,
         device: torch.device,
-        **options: Any,
+        precision: str = "fp32",
     ) -> None:
         torch.manual_seed(0)
-        self.network = PromptTunedCLIPSeg(base_model, CLASSES, learner, {"prompt_depth": depth}, **options)
+        self.network = PromptTunedCLIPSeg(base_model, CLASSES, learner, {"prompt_depth": depth}, precision=precision)
         learned = copy.deepcopy((self.network.learner, self.network.upsampler))
         self.network = self.network.to(device)
         self.plain = PlainCLIPSeg(published(base_model.model), base_model.tokenizer, *learned).to(device)
+        self.mixed = precision == "fp16-amp"
         self.image = torch.randn(batch, 3, size, size, device=device)
         self.label = (torch.rand(batch, 1, size, size, device=device) < 0.3).float()
         self.text = [CLASSES[0]] * batch
@@ -95,11 +96,20 @@ class Contest:
         """Return by how much the logits of both sides differ at most, relative to the largest logit."""
         self.plain.eval(), self.network.eval()
         with torch.inference_mode():
-            expected, actual = self.plain(self.image, self.text), self.network(self.image, self.text)
+            expected, actual = self.plain(self.image, self.text), self.segment(self.image, self.text)
         return ((expected - actual).abs().max() / expected.abs().max()).item()
 
-    def training_steps(self) -> tuple[TrainingStep, TrainingStep]:
-        """Return a step of the plain reference and one of the project."""
+    def segment(self, image: Tensor | ImageFeatures, text: Any) -> Tensor:
+        """Run the project's network in its precision, as a bundle's run does."""
+        with torch.autocast(self.label.device.type, torch.float16, enabled=self.mixed):
+            return self.network(image, text)
+
+    def training_steps(self, cached: bool = False) -> tuple[TrainingStep, TrainingStep]:
+        """Return a step of the plain reference and one of the project.
+
+        Args:
+            cached: the project's from the second epoch on, with each image's features in memory.
+        """
         plain, network = self.plain.train(), self.network.train()
         plain.model.eval()
         trained = [parameter for parameter in plain.parameters() if parameter.requires_grad]
@@ -111,16 +121,29 @@ class Contest:
                 torch.optim.AdamW(trained, 1e-3),
             ),
             TrainingStep(
-                lambda: network(self.image, self.text),
+                self._from_features() if cached else lambda: self.segment(self.image, self.text),
                 self.label,
                 PromptLoss(),
                 torch.optim.AdamW(parameter_groups(network, 1e-3), 1e-3),
             ),
         )
 
+    def _from_features(self) -> Callable[[], Tensor]:
+        """Encode the images now; return what a later epoch does: collate their features, and segment."""
+        with torch.no_grad():
+            kept = self.network.encode_image(self.image)
+        entries = [{name: value[number].clone() for name, value in kept.items()} for number in range(len(self.image))]
+
+        def forward() -> Tensor:
+            batch = ImageFeatures({name: torch.stack([entry[name] for entry in entries]) for name in kept})
+            return self.segment(batch, self.text)
+
+        return forward
+
     def inferences(self, class_names: Sequence[str]) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
         """Return inference of each image with these classes, plain and the project's."""
-        plain, network = self.plain.eval(), self.network.eval()
+        self.network.eval()
+        plain = self.plain.eval()
         names = [list(class_names)] * len(self.image)
 
         def reference() -> Tensor:
@@ -129,6 +152,6 @@ class Contest:
 
         def project() -> Tensor:
             with torch.inference_mode():
-                return network(self.image, names)
+                return self.segment(self.image, names)
 
         return reference, project

@@ -65,10 +65,8 @@ def synchronize(device: torch.device) -> None:
 
 
 def alternate(first: Work, second: Work, repeats: int, clock: Clock) -> tuple[Side, Side]:
-    """Measure two works in turns, so that whatever else the machine does falls on both; one run each warms up."""
+    """Measure two works in turns, so that whatever else the machine does falls on both; counting warms up."""
     operations = count_operations(first), count_operations(second)
-    for work in (first, second):
-        work()
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         for spent, work in zip(seconds, (first, second), strict=True):
