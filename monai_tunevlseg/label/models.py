@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from monai.bundle import ConfigParser
 
 from monai_tunevlseg.data import LabelMapd
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
+from monai_tunevlseg.networks.precision import in_precision
 
 __all__ = ["BaseModels", "BundleModel", "open_bundles"]
 
@@ -28,17 +29,24 @@ class BaseModels:
     """The base models of all bundles, each once in memory."""
 
     def __init__(self) -> None:
-        self._by_config: dict[tuple[str, str], BaseModel] = {}
+        self._by_config: dict[tuple[str, ...], BaseModel] = {}
         self._lock = threading.Lock()
 
     def of(self, parser: ConfigParser) -> BaseModel:
-        """Return the base model that a bundle's config asks for, loading it where no bundle has asked for it yet."""
-        key = (str(parser["base_model"]), str(parser.get_parsed_content("pretrained")))
+        """Return the base model that a bundle's config asks for, loading it where no bundle has asked for it yet.
+
+        In bfloat16 it is converted here already: networks that convert it themselves have a copy each.
+        """
+        frozen = parser.get_parsed_content("network_def#trainable") is None
+        precision = _value(parser, "chosen_precision", "fp32") if frozen else "fp32"
+        key = (precision, str(parser["base_model"]), str(parser.get_parsed_content("pretrained")))
         with self._lock:
             if key not in self._by_config:
                 loaded = parser.get_parsed_content("base_model")
-                known = {base.fingerprint: base for base in self._by_config.values()}
-                self._by_config[key] = known.get(loaded.fingerprint, loaded)
+                known = {base.fingerprint: base for (kind, *_), base in self._by_config.items() if kind == precision}
+                self._by_config[key] = known.get(loaded.fingerprint) or replace(
+                    loaded, model=in_precision(loaded.model.requires_grad_(False), precision)
+                )
             return self._by_config[key]
 
 
@@ -46,6 +54,7 @@ class BaseModels:
 class _Loaded:
     version: str
     device: torch.device
+    amp: bool
     network: PromptTunedNetwork
     preprocessing: Callable[[dict[str, Any]], dict[str, Any]]
     inferer: Callable[..., torch.Tensor]
@@ -136,7 +145,8 @@ class BundleModel:
             pixels = _read(loaded.preprocessing, image)[None].to(loaded.device)
             if len(loaded.network.text_features) > REMEMBERED_TEXTS:
                 loaded.network.text_features.clear()
-            return loaded.inferer(pixels, loaded.network, text=[list(texts)])[0]
+            with torch.autocast(loaded.device.type, enabled=loaded.amp):
+                return loaded.inferer(pixels, loaded.network, text=[list(texts)])[0].float()
 
     def _current(self) -> _Loaded:
         version = self.version()
@@ -157,6 +167,7 @@ class BundleModel:
         return _Loaded(
             version,
             torch.device(parser.get_parsed_content("device")),
+            bool(_value(parser, "amp", False)),
             network,
             parser.get_parsed_content("preprocessing"),
             parser.get_parsed_content("inferer"),
@@ -189,6 +200,11 @@ def open_bundles(folders: str) -> dict[str, BundleModel]:
     if not models:
         raise ValueError("no bundle is given; start the server with --conf bundles DIR[,DIR].")
     return models
+
+
+def _value(parser: ConfigParser, name: str, default: Any) -> Any:
+    """Return a value that bundles of earlier versions do not have."""
+    return default if parser.get(name) is None else parser.get_parsed_content(name)
 
 
 def _read(preprocessing: Callable[[dict[str, Any]], dict[str, Any]], image: Path) -> torch.Tensor:

@@ -61,7 +61,7 @@ def write_dataset(
         val_share: of the images that validate, between 0 and 1.
 
     Returns:
-        the stems of ``train`` and ``val``, and no ``test``.
+        the stems of ``train`` and ``val``; ``test``, which bundles want but nothing here reads, is ``val`` again.
 
     Raises:
         ValueError: when the share is out of range, or fewer than two labels are left.
@@ -118,4 +118,5 @@ def _split(stems: Sequence[tuple[str, str]], val_share: float) -> dict[str, list
     count = sum(number < val_share for number, _ in drawn)
     count = min(max(count, 1), len(drawn) - 1)
     ordered = [stem for _, stem in drawn]
-    return {"train": sorted(ordered[count:]), "val": sorted(ordered[:count]), "test": []}
+    train, val = sorted(ordered[count:]), sorted(ordered[:count])
+    return {"train": train, "val": val, "test": val}

@@ -65,17 +65,21 @@ def write_volume(path: Path) -> Path:
 
 
 def write_bundle(
-    folder: Path, class_names: tuple[str, ...], dataset: str = "ultrasound", bundle: str = "clipseg_vpt"
+    folder: Path,
+    class_names: tuple[str, ...],
+    dataset: str = "ultrasound",
+    bundle: str = "clipseg_vpt",
+    **changes: object,
 ) -> Path:
-    """Write a bundle of an embedded tiny model: the configs of a bundle and a pair in one piece."""
+    """Write a bundle of an embedded tiny model: the configs of a bundle and a pair in one piece, with changes."""
     configs = folder / "configs"
     configs.mkdir(parents=True)
     pair = (REPOSITORY / "configs" / dataset / f"{bundle}.yaml").read_text()
     for source in (REPOSITORY / "bundles" / bundle / "configs").iterdir():
         text = source.read_text()
         if source.suffix == ".yaml":
-            changes = {"class_names": list(class_names), "pretrained": str(demo_model(bundle.split("_")[0]))}
-            text = yaml.safe_dump(yaml.safe_load(text) | yaml.safe_load(pair) | changes, sort_keys=False)
+            own = {"class_names": list(class_names), "pretrained": str(demo_model(bundle.split("_")[0]))}
+            text = yaml.safe_dump(yaml.safe_load(text) | yaml.safe_load(pair) | own | changes, sort_keys=False)
         (configs / source.name).write_text(text)
     return folder
 

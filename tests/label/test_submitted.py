@@ -1,0 +1,110 @@
+"""Submitted labels as a dataset, without a server."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+from annotated import SIZE, circle_mask, draw_picture, write_volume
+from PIL import Image
+
+from monai_tunevlseg.data import build_datalists
+from monai_tunevlseg.label.submitted import SubmittedLabel, names_in, write_dataset
+
+
+@pytest.fixture
+def submit(tmp_path):
+    """Writes a picture and a label of it."""
+
+    def write(number, mask, names=None, suffix=".png"):
+        image, label = tmp_path / f"picture{number}{suffix}", tmp_path / f"label{number}.png"
+        draw_picture().save(image)
+        Image.fromarray(mask.astype(np.uint8)).save(label)
+        return SubmittedLabel(image, label, names or {})
+
+    return write
+
+
+def masks(folder):
+    return {path.stem: np.asarray(Image.open(path)) for path in sorted((folder / "masks").glob("*.png"))}
+
+
+def test_masks_of_one_class_may_be_1_or_255(submit, tmp_path):
+    splits = write_dataset([submit(0, circle_mask()), submit(1, circle_mask() * 255)], ["circle"], tmp_path / "d", 0.5)
+    assert [len(splits[part]) for part in ("train", "val")] == [1, 1]
+    for mask in masks(tmp_path / "d").values():
+        np.testing.assert_array_equal(mask, circle_mask())
+
+
+def test_values_follow_the_names_that_came_with_the_label(submit, tmp_path):
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:5], mask[5:9], mask[9:12] = 1, 2, 3
+    names = {"lesion": 3, "cyst": 1, "shadow": 2}
+    write_dataset([submit(0, mask, names), submit(1, mask, names)], ["cyst", "lesion"], tmp_path / "d", 0.5)
+    written = masks(tmp_path / "d")["00000"]
+    assert (set(written[:5].flat), set(written[5:9].flat), set(written[9:12].flat)) == ({1}, {0}, {2})
+
+
+def test_a_label_of_other_classes_is_left_out(submit, tmp_path, caplog):
+    items = [submit(number, circle_mask(), {"circle": 1}) for number in range(2)]
+    write_dataset([*items, submit(2, circle_mask(), {"square": 1})], ["circle"], tmp_path / "d", 0.5)
+    assert len(masks(tmp_path / "d")) == 2
+    assert "it shows square, and none of circle" in caplog.text
+
+
+def test_a_label_of_another_size_is_left_out(submit, tmp_path, caplog):
+    items = [submit(number, circle_mask()) for number in range(2)]
+    write_dataset([*items, submit(2, circle_mask()[:50])], ["circle"], tmp_path / "d", 0.5)
+    assert len(masks(tmp_path / "d")) == 2
+    assert "must have the size of its image" in caplog.text
+
+
+def test_the_dataset_is_one_that_bundles_read(submit, tmp_path):
+    volume = write_volume(tmp_path / "volume.nii.gz")
+    label = np.repeat(circle_mask().T[..., None], 5, axis=2).astype(np.uint8)
+    label[..., 3:] = 0
+    nib.save(nib.Nifti1Image(label, nib.load(volume).affine), tmp_path / "label.nii.gz")
+    items = [submit(0, circle_mask()), submit(1, circle_mask() * 255, suffix=".jpg")]
+    folder = tmp_path / "d"
+    write_dataset([*items, SubmittedLabel(volume, tmp_path / "label.nii.gz")], ["circle"], folder, 0.3)
+    lists = build_datalists(folder, ["circle"], splits_file=folder / "splits.json")
+    assert len(lists["train"] + lists["val"]) == 2 + 3  # two pictures, three slices
+    assert not {item["image"] for item in lists["train"]} & {item["image"] for item in lists["val"]}
+
+
+def test_an_image_stays_in_its_part_when_others_come(submit, tmp_path):
+    items = [submit(number, circle_mask()) for number in range(30)]
+
+    def validating(count, folder):
+        splits = write_dataset(items[:count], ["circle"], folder, 0.3)
+        links = {path.stem: path.resolve().name for path in (folder / "images").iterdir()}
+        return {links[stem] for stem in splits["val"]}, {links[stem] for stem in splits["train"]}
+
+    few, many = validating(20, tmp_path / "few"), validating(30, tmp_path / "many")
+    assert few[0] <= many[0]
+    assert few[1] <= many[1]
+
+
+def test_one_label_is_too_few(submit, tmp_path):
+    with pytest.raises(ValueError, match="2 or more labelled images"):
+        write_dataset([submit(0, circle_mask())], ["circle"], tmp_path / "d", 0.5)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
+def test_a_share_out_of_range_is_refused(share, tmp_path):
+    with pytest.raises(ValueError, match="val_split"):
+        write_dataset([], ["circle"], tmp_path / "d", share)
+
+
+@pytest.mark.parametrize(
+    ("info", "names"),
+    [
+        ({}, {}),
+        ({"label_info": [{"name": "spleen", "idx": 3}, {"name": "liver", "idx": 7}]}, {"spleen": 3, "liver": 7}),
+        ({"label_info": [{"name": "spleen"}, {"name": "liver"}]}, {"spleen": 1, "liver": 2}),
+        ({"label_names": {"polyp": 1}}, {"polyp": 1}),
+        ({"model": "kvasir", "params": {"label_names": {"polyp": 1}}}, {"polyp": 1}),
+    ],
+)
+def test_names_are_found_where_clients_put_them(info, names):
+    assert names_in(info) == names

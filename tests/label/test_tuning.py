@@ -1,0 +1,122 @@
+"""Re-tuning and active learning through the server."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from annotated import circle_mask, draw_picture, write_bundle
+from PIL import Image
+
+from monai_tunevlseg.label import write_app_folder
+
+pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
+
+import psutil
+import requests
+from label_server import label_server
+from monailabel.client import MONAILabelClient
+
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tuning")
+    (folder / "studies").mkdir()
+    for number in range(COUNT):
+        draw_picture(number).save(folder / "studies" / f"picture{number}.png")
+    draw_picture(circles=False).save(folder / "studies" / "nothing.png")
+    bundle = write_bundle(folder / "things", ("lesion",))
+    with label_server(write_app_folder(folder / "app"), folder / "studies", ("bundles", str(bundle))) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server, tmp_path):
+    return MONAILabelClient(server.url, tmpdir=str(tmp_path))
+
+
+@pytest.fixture
+def submitted(client, server, tmp_path):
+    """Submits the circles as lesions, once."""
+    if client.info()["datastore"]["completed"] < COUNT:
+        for number in range(COUNT):
+            Image.fromarray(circle_mask(number).astype(np.uint8) * 255).save(tmp_path / "label.png")
+            params = {"label_info": [{"name": "lesion", "idx": 1}]}
+            client.save_label(f"picture{number}", str(tmp_path / "label.png"), "final", params)
+
+
+def train(client, **params):
+    """Train, and return the finished task."""
+    client.train_start("things", params)
+    while client.train_status(check_if_running=True) or client.train_status()["status"] in ("SUBMITTED", "RUNNING"):
+        time.sleep(0.5)
+    return client.train_status()
+
+
+def test_the_entropy_strategy_keeps_its_scores(client, server):
+    first = client.next_sample("entropy", {"max_samples": 3})
+    assert first["scored"] == 3
+    assert client.next_sample("entropy", {"max_samples": 3})["scored"] == 6
+    last = client.next_sample("entropy", {"max_samples": 3})
+    assert last["scored"] == COUNT + 1
+    log = server.log.read_text()
+    again = client.next_sample("entropy", {"max_samples": 3})
+    assert (again["id"], again["score"]) == (last["id"], last["score"])
+    scores = {
+        image: requests.get(f"{server.url}/datastore/image/info", params={"image": image}).json()["tunevlseg_entropy"]
+        for image in [f"picture{number}" for number in range(COUNT)] + ["nothing"]
+    }
+    assert max(scores, key=lambda image: scores[image]["things"]["score"]) == last["id"]
+    assert log.count("Loaded things") == 1
+
+
+@pytest.mark.parametrize("strategy", ["random", "first"])
+def test_the_other_strategies_choose_an_image(client, strategy):
+    assert client.next_sample(strategy, {})["path"].endswith(".png")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "params", "status", "sentence"),
+    [
+        ("oracle", {}, 404, "there is no strategy 'oracle'"),
+        ("entropy", {"model": "liver"}, 404, "there is no model 'liver'"),
+        ("entropy", {"max_samples": 0}, 400, "max_samples is 0"),
+    ],
+)
+def test_wrong_requests_for_a_sample_get_a_sentence(server, strategy, params, status, sentence):
+    response = requests.post(f"{server.url}/activelearning/{strategy}", json=params)
+    assert (response.status_code, sentence in response.json()["detail"]) == (status, True)
+
+
+def test_training_an_unknown_model_gets_a_sentence(server):
+    response = requests.post(f"{server.url}/train/liver", json={})
+    assert (response.status_code, "there is no model 'liver'" in response.json()["detail"]) == (404, True)
+
+
+def test_labels_of_clients_tune_the_prompts(client, server, submitted):
+    before = np.asarray(Image.open(client.infer("things", "picture1", {})[0]))
+    task = train(client, max_epochs=3)
+    log = server.log.read_text()
+    assert task["status"] == "DONE", log[-4000:]
+    assert "train_loss" in log  # progress
+    assert "the new checkpoint is kept" in log
+    stats = client.info()["train_stats"]["things"]
+    assert (stats["kept"], stats["old_dice"], stats["images"]) == ("new", None, COUNT)
+    after = np.asarray(Image.open(client.infer("things", "picture1", {})[0]))
+    assert (before != after).any()
+    assert client.next_sample("entropy", {})["scored"] == 1  # of the one without label, by the new checkpoint
+    assert not psutil.Process(server.process.pid).children(recursive=True)  # whose memory is free again
+
+
+def test_a_worse_checkpoint_is_not_kept(client, server, submitted):
+    checkpoint = server.log.parent / "things" / "models" / "model.pt"
+    if not checkpoint.is_file():
+        train(client, max_epochs=3)
+    before = checkpoint.read_bytes()
+    task = train(client, max_epochs=1, learning_rate=50.0, pretrained=False)
+    assert task["status"] == "DONE", server.log.read_text()[-4000:]
+    assert client.info()["train_stats"]["things"]["kept"] == "old"
+    assert checkpoint.read_bytes() == before
