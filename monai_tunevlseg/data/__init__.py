@@ -5,6 +5,7 @@ from monai_tunevlseg.data.datalists import build_datalists, build_inference_data
 from monai_tunevlseg.data.grouping import GroupBatchSampler, LoadGroup, collate_groups, group_by_image
 from monai_tunevlseg.data.masks import IGNORED
 from monai_tunevlseg.data.saving import SavePredictiond
+from monai_tunevlseg.data.serving import CompletePairs, ForMONAILabeld
 from monai_tunevlseg.data.transforms import Augmentd, LabelMapd, LoadSampled
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "LAYOUTS",
     "Augmentd",
     "Case",
+    "CompletePairs",
     "Facts",
+    "ForMONAILabeld",
     "GroupBatchSampler",
     "LabelMapd",
     "Layout",

@@ -31,6 +31,7 @@ class FeatureDataset(SeededDataset):
         cache_rate: see :class:`~monai_tunevlseg.training.SeededDataset`; of no use with features, and not heeded then.
         features: the cache; None = a ``SeededDataset`` and nothing else.
         views: random augmentations of each image, drawn once; 0 = no random transforms.
+        pairs: completes the samples first.
 
     Raises:
         ValueError: when ``views`` is negative.
@@ -44,8 +45,9 @@ class FeatureDataset(SeededDataset):
         cache_rate: float = 0.0,
         features: FeatureCache | None = None,
         views: int = 0,
+        pairs: Callable[[Sequence], Sequence] | None = None,
     ) -> None:
-        super().__init__(data, transform, seed, 0.0 if features else cache_rate)
+        super().__init__(pairs(data) if pairs else data, transform, seed, 0.0 if features else cache_rate)
         self.features = features
         self.views = Views(self.data, self.transform, seed, views, features.encoder) if features else None
         self._filled = False

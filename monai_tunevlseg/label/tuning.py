@@ -120,13 +120,8 @@ class _Run:
 
     def train(self, options: dict[str, Any], start_from: Path | None) -> Path:
         """Train, and return the checkpoint with the best validation Dice."""
-        overlay: dict[str, Any] = options | {"ckpt_dir": str(self.folder / "models"), "show_progress": False}
-        if start_from is not None:
-            load = f"torch.load({str(start_from)!r}, map_location='cpu', weights_only=True)"
-            overlay["initialize"] = [
-                "$monai.utils.set_determinism(seed=@seed)",
-                f"$@unwrapped_network.load_state_dict({load})",
-            ]
+        overlay = options | {"ckpt_dir": str(self.folder / "models"), "show_progress": False}
+        overlay["start_from"] = None if start_from is None else str(start_from)
         self._start("train", overlay)
         return self.folder / "models" / "model.pt"
 

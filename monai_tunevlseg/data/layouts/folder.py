@@ -28,7 +28,7 @@ from monai_tunevlseg.data.reading import (
 )
 from monai_tunevlseg.data.volumes import nifti_affine
 
-__all__ = ["read_folder"]
+__all__ = ["read_folder", "samples_of"]
 
 
 def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
@@ -52,7 +52,7 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
         ValueError: when images and masks do not belong together or a file cannot be read; the message names them.
     """
     if class_folders(dataset_dir / "masks"):
-        return read_class_folders(dataset_dir, coding, partial(_samples, slice_axis=slice_axis))
+        return read_class_folders(dataset_dir, coding, partial(samples_of, slice_axis=slice_axis))
     description = read_description(dataset_dir)
     ignored = (
         {} if description is None or description.ignore_value is None else {"ignore_value": description.ignore_value}
@@ -68,7 +68,7 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
     stems, unmatched = match(dataset_dir, images, {stem: [mask] for stem, mask in masks.items()})
 
     def read(stem: str) -> Case:
-        samples = _samples(images[stem], masks[stem], chosen, slice_axis, description)
+        samples = samples_of(images[stem], masks[stem], chosen, slice_axis, description)
         return Case(stem, [sample | ignored for sample in samples])
 
     cases, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem]])
@@ -79,9 +79,15 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
 LAYOUTS.register("folder", Layout(read_folder))
 
 
-def _samples(
+def samples_of(
     image: Path, mask: Path, coding: MaskCoding, slice_axis: int, description: Description | None = None
 ) -> list[Sample]:
+    """List the pairs of one image, as :func:`read_folder` describes.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the mask cannot be read or holds values without a class.
+    """
     if is_nifti(image) and len(read_shape(image)) == 3:
         return _slice_samples(image, mask, coding, slice_axis, description)
     if len(coding.class_names) == 1 and description is None:

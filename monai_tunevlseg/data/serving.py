@@ -1,0 +1,85 @@
+"""What MONAI Label's own bundle app needs of a bundle: samples without texts, and label maps as it writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from monai_tunevlseg.data.cases import MaskCoding, Sample
+from monai_tunevlseg.data.layouts.folder import samples_of
+from monai_tunevlseg.data.reading import is_nifti
+
+__all__ = ["CompletePairs", "ForMONAILabeld"]
+
+
+class CompletePairs:
+    """Makes (image, class) pairs of samples that have an image and a label only; others stay as they are.
+
+    MONAI Label puts such samples in the place of a bundle's datalists.
+
+    Args:
+        class_names: what is learned.
+        label_values: the value of each class in the masks; None = binary for one class, 1..K in order for K.
+        mask_threshold: values of binary masks from here on are foreground; None = binary masks must be clean.
+        slice_axis: the axis (0, 1 or 2) along which volumes are cut.
+
+    Raises:
+        ValueError: when the names or values contradict each other.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        label_values: Mapping[str, int] | None = None,
+        mask_threshold: float | None = None,
+        slice_axis: int = 2,
+    ) -> None:
+        self.coding = MaskCoding(class_names, label_values, mask_threshold)
+        self.slice_axis = slice_axis
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Return the pairs.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when a mask cannot be read or is not as described.
+        """
+        return [pair for sample in samples for pair in self._pairs(sample)]
+
+    def _pairs(self, sample: Sample) -> list[Sample]:
+        if "text" in sample:
+            return [sample]
+        return samples_of(Path(sample["image"]), Path(sample["label"]), self.coding, self.slice_axis)
+
+
+class ForMONAILabeld(MapTransform):
+    """Turns label maps as MONAI Label's bundle app writes them; in a bundle's own run it changes nothing.
+
+    That app takes pictures with columns first and without a channel, and geometry from ``original_affine``.
+
+    Args:
+        keys: of label maps (1, ...), the image's own size; its meta data are those of ``image``.
+    """
+
+    def __init__(self, keys: KeysCollection = "pred") -> None:
+        super().__init__(keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Convert one item."""
+        sample = dict(data)
+        if "image_path" not in sample:  # which is how the app says what it segments
+            return sample
+        image = sample["image"]
+        image.meta["original_affine"] = image.affine
+        picture = not is_nifti(Path(image.meta["filename_or_obj"]))
+        for key in self.key_iterator(sample):
+            labels = sample[key]
+            if labels.ndim == 3:  # (1, H, W) or (1, X, Y)
+                labels = labels[0].T if picture else labels[0]
+                image.meta["spatial_shape"] = list(labels.shape)
+            sample[key] = labels
+        return sample
