@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -93,7 +94,7 @@ def browser(folder: Path) -> Iterator[Page]:
     command += [f"--user-data-dir={folder}", "about:blank"]
 
     def take_pipes() -> None:  # the protocol's are the file descriptors 3 and 4
-        spare = [os.dup(theirs) for theirs in (their_reading, their_writing)]
+        spare = [fcntl.fcntl(theirs, fcntl.F_DUPFD, 10) for theirs in (their_reading, their_writing)]
         os.dup2(spare[0], 3)
         os.dup2(spare[1], 4)
 
