@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
-__all__ = ["INTERRUPTED", "ending_in_a_sentence", "long_run", "named_values"]
+__all__ = ["INTERRUPTED", "ending_in_a_sentence", "hide_loading_bars", "long_run", "named_values"]
 
 INTERRUPTED = 130  # the exit code of a shell's command that Ctrl-C has ended
 
@@ -46,6 +46,13 @@ def long_run() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def hide_loading_bars() -> None:
+    """Keep the loading of base models out of what a command says."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+
+
 def named_values(entries: list[str]) -> dict[str, Any]:
     """Read NAME=VALUE options; the values are YAML.
 
@@ -70,10 +77,9 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def _show_progress() -> None:
     import optuna
-    from transformers.utils import logging as transformers_logging
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    transformers_logging.disable_progress_bar()  # base models are loaded between the lines of progress
+    hide_loading_bars()
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     ours = logging.getLogger("monai_tunevlseg")

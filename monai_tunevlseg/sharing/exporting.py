@@ -1,0 +1,151 @@
+"""A bundle's network as one ONNX file, with its texts folded in."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.utils import optional_import
+from torch import Tensor
+
+from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.networks import PromptTunedNetwork
+from monai_tunevlseg.sharing.runs import CHECKPOINT
+
+__all__ = ["OnnxFile", "export_onnx", "load_bundle"]
+
+OPSET = 18  # the first with Col2Im, which CRIS needs
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """A written ONNX file.
+
+    Attributes:
+        path: of the file.
+        difference: the largest one between its logits and the network's, on random images.
+    """
+
+    path: Path
+    difference: float
+
+
+def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tuple[PromptTunedNetwork, ConfigParser]:
+    """Build the network of a written bundle, with its weights, on the CPU and for inference.
+
+    Args:
+        folder: the bundle's.
+        pretrained: where this machine has the base model; None = as the bundle says.
+
+    Returns:
+        the network, and the parser of ``inference.yaml``.
+
+    Raises:
+        FileNotFoundError: when the folder is no bundle, or has no checkpoint.
+        ValueError: when the base model is another one than the bundle's.
+    """
+    config, checkpoint = Path(folder) / "configs" / "inference.yaml", Path(folder) / CHECKPOINT
+    for needed in (config, checkpoint):
+        if not needed.is_file():
+            raise FileNotFoundError(f"there is no {needed}; pass a folder that 'tunevlseg bundle' has written.")
+    parser = ConfigParser()
+    parser.read_config(str(config))
+    if pretrained is not None:
+        parser["pretrained"] = str(pretrained)
+    network: PromptTunedNetwork = root_causes(lambda: parser.get_parsed_content("network_def"))
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    return network.eval(), parser
+
+
+def root_causes(build: Any) -> Any:
+    """Call something of MONAI's and raise what failed in it, and not what MONAI wraps around it."""
+    try:
+        return build()
+    except RuntimeError as error:
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        raise root from None
+
+
+def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | None = None) -> OnnxFile:
+    """Write a bundle's network as ONNX, and compare what onnxruntime computes with it.
+
+    The file takes ``image`` (B, 3, H, W), normalised, and gives ``pred``, logits (B, K, H, W); B is free. The texts are
+    folded in: unless they depend on the image, there is no text encoder in it.
+
+    Raises:
+        FileExistsError: when the file is there already.
+        FileNotFoundError: when there is no bundle.
+        ImportError: when onnx or onnxruntime is not installed.
+        ValueError: when onnxruntime computes something else.
+    """
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"{path} exists already; remove it, or choose another file.")
+    onnx, has_onnx = optional_import("onnx")
+    runtime, has_runtime = optional_import("onnxruntime")
+    if not (has_onnx and has_runtime):
+        raise ImportError("an ONNX file needs onnx and onnxruntime; pip install 'monai_tunevlseg[export]'.")
+    network, parser = load_bundle(folder, pretrained)
+    size = int(parser.get_parsed_content("image_size"))
+    exported = onnx.load_from_string(_converted(network, torch.rand(1, 3, size, size)))
+    about = {
+        "class_names": network.class_names,
+        **{name: parser.get_parsed_content(name) for name in ("image_size", "image_mean", "image_std")},
+        "base_fingerprint": network.base_fingerprint,
+    }
+    onnx.helper.set_model_props(exported, {name: json.dumps(value) for name, value in about.items()})
+    content = exported.SerializeToString()
+    difference = _difference(network, runtime.InferenceSession(content), torch.rand(2, 3, size, size))
+    if not difference <= TOLERANCE:
+        raise ValueError(f"onnxruntime's logits differ from the network's by {difference:.2g}; nothing was written.")
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content)
+    return OnnxFile(path, difference)
+
+
+def _converted(network: PromptTunedNetwork, image: Tensor) -> bytes:
+    """Convert by tracing; torch's newer exporter would need one more package."""
+    stream: Any = io.BytesIO()  # torch's types know of paths only
+    torch.onnx.register_custom_op_symbolic("aten::col2im", _col2im, OPSET)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the tracer points out every constant
+            torch.onnx.export(
+                network,
+                (image,),
+                stream,
+                input_names=["image"],
+                output_names=["pred"],
+                dynamic_axes={"image": {0: "batch"}, "pred": {0: "batch"}},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+    finally:
+        torch.onnx.unregister_custom_op_symbolic("aten::col2im", OPSET)
+    return stream.getvalue()
+
+
+@torch.onnx.symbolic_helper.parse_args("v", "v", "v", "is", "is", "is")
+def _col2im(
+    graph: Any, columns: Any, size: Any, kernel: Any, dilation: list[int], padding: list[int], stride: list[int]
+) -> Any:
+    """Translate ``fold``; torch's own translation stumbles over sizes that are lists."""
+    return graph.op(
+        "Col2Im", columns, size, kernel, dilations_i=dilation, pads_i=[*padding, *padding], strides_i=stride
+    )
+
+
+def _difference(network: PromptTunedNetwork, session: Any, images: Tensor) -> float:
+    with torch.no_grad():
+        wanted = network(images)
+    found = torch.from_numpy(session.run(None, {"image": images.numpy()})[0])
+    return float((found - wanted).abs().max()) if found.shape == wanted.shape else float("inf")

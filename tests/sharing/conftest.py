@@ -1,0 +1,57 @@
+"""A small run of a pair, and the bundle that the command makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from monai.bundle import ConfigWorkflow
+from typer.testing import CliRunner
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.data.demo import write_demo_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+PAIR, NAME = "ultrasound/clipseg_vpt", "ultrasound_lesion_clipseg_vpt"
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    return write_demo_dataset("ultrasound", tmp_path_factory.mktemp("ultrasound"), num_images=8)
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory, data) -> Path:
+    """One epoch of a pair with other hyperparameters than its own, and its evaluation."""
+    folder = tmp_path_factory.mktemp("run")
+    more = {"bundle_root": str(folder), "dataset_dir": str(data), "prompt_depth": 3, "device": "cpu"}
+    training = {"epochs": 1, "learning_rate": 0.004, "batch_size": 4, "show_progress": False}
+    for config, kind, extra in (("train", "train", training), ("evaluate", "infer", {"save_masks": False})):
+        files = [ROOT / "bundles" / "clipseg_vpt" / "configs" / f"{config}.yaml", ROOT / "configs" / f"{PAIR}.yaml"]
+        made = ConfigWorkflow([str(file) for file in files], workflow_type=kind, logging_file=False, **more, **extra)
+        made.initialize()
+        made.run()
+        made.finalize()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def schema(tmp_path_factory) -> Path:
+    """A stand-in for MONAI's schema, which is fetched from the network."""
+    file = tmp_path_factory.mktemp("schema") / "schema.json"
+    file.write_text(json.dumps({"type": "object", "required": ["version", "monai_version", "network_data_format"]}))
+    return file
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, run_dir, schema):
+    """The folder with the bundle and its zip, and what the command said."""
+    output = tmp_path_factory.mktemp("shared")
+    said = CliRunner().invoke(
+        app,
+        ["bundle", PAIR, "--output", str(output), "--run", str(run_dir), "--zip", "--schema", str(schema)]
+        + ["--configs-dir", str(ROOT / "configs")],
+    )
+    assert said.exit_code == 0, said.output
+    return output, said.output

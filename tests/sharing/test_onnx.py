@@ -1,0 +1,54 @@
+"""ONNX files: what onnxruntime computes, and that texts are folded in."""
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from conftest import NAME, ROOT
+from typer.testing import CliRunner
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS
+from monai_tunevlseg.sharing.exporting import _converted
+
+COMBINATIONS = [("clipseg", learner) for learner in LEARNERS] + [
+    ("cris", learner) for learner in LEARNERS if not LEARNERS[learner].prompts_vision
+]
+
+
+@pytest.mark.parametrize(("model", "learner"), COMBINATIONS)
+def test_every_combination_runs_in_onnxruntime_for_any_batch(model, learner, tiny_clipseg, tiny_cris):
+    base, kind = {"clipseg": (tiny_clipseg, PromptTunedCLIPSeg), "cris": (tiny_cris, PromptTunedCRIS)}[model]
+    torch.manual_seed(0)
+    arguments = {"nhead": 4, "dim_feedforward": 32} if learner == "shared_attention" else {}
+    network = kind(base, ["polyp", "red lesion"], learner, {"prompt_depth": 2, **arguments}).eval()
+    size = base.image_size
+    content = _converted(network, torch.rand(1, 3, size, size))
+    session, images = onnxruntime.InferenceSession(content), torch.rand(3, 3, size, size)
+    with torch.no_grad():
+        wanted = network(images)
+    found = torch.from_numpy(session.run(None, {"image": images.numpy()})[0])
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3)
+    vocabulary = {
+        tuple(item.dims)[:1] == (len(base.tokenizer),) for item in onnx.load_from_string(content).graph.initializer
+    }
+    sizes = sum(item.ByteSize() for item in onnx.load_from_string(content).graph.initializer)
+    names = {n.op_type for n in onnx.load_from_string(content).graph.node}
+    assert sizes and names and vocabulary
+
+
+def test_the_command_writes_a_file_and_compares_it(shared, tmp_path):
+    target = tmp_path / "model.onnx"
+    arguments = ["export", str(shared[0] / NAME), "--onnx", str(target)]
+    said = CliRunner().invoke(app, arguments)
+    assert said.exit_code == 0 and "differ by" in said.output
+    properties = {item.key: item.value for item in onnx.load(target).metadata_props}
+    assert properties["class_names"] == '["lesion"]' and properties["image_size"] == "96"
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 1 and "exists already" in again.output
+
+
+def test_a_folder_that_is_no_bundle_is_named(tmp_path):
+    said = CliRunner().invoke(app, ["export", str(ROOT), "--onnx", str(tmp_path / "model.onnx")])
+    assert said.exit_code == 1 and "inference.yaml" in said.output

@@ -1,0 +1,203 @@
+"""What `tunevlseg bundle` writes, and what it refuses."""
+
+import json
+import os
+import shutil
+from itertools import islice
+
+import pytest
+import torch
+import yaml
+from conftest import NAME, PAIR, ROOT
+from monai.bundle import verify_metadata
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.demo import demo_model
+from monai_tunevlseg.networks import load_clipseg
+from monai_tunevlseg.networks.state import decode_identity
+from monai_tunevlseg.sharing import Release, Sources, check_bundle, load_bundle, pack_bundle, write_bundle
+from monai_tunevlseg.sharing.runs import read_run
+
+HERE = Sources(configs_dir=ROOT / "configs")
+
+
+def refused(*arguments):
+    said = CliRunner().invoke(app, ["bundle", *map(str, arguments), "--configs-dir", str(ROOT / "configs")])
+    assert said.exit_code == 1 and said.output.count("error: ") == 1 and "Traceback" not in said.output
+    return said.output
+
+
+def config(folder, name="train"):
+    return yaml.safe_load((folder / "configs" / f"{name}.yaml").read_text())
+
+
+def test_the_command_writes_checks_and_packs(shared):
+    output, said = shared
+    assert said.count("checked: ") == 5 and "error" not in said
+    assert (output / f"{NAME}_v0.1.0.zip").is_file()
+    wanted = "LICENSE configs/metadata.json configs/train.yaml configs/evaluate.yaml configs/inference.yaml "
+    wanted += "models/model.pt docs/README.md docs/data_license.txt"
+    files = {path.relative_to(output / NAME).as_posix() for path in (output / NAME).rglob("*") if path.is_file()}
+    assert set(wanted.split()) <= files
+    assert not {file for file in files if file.startswith(("eval/", "output/"))}, "the checks left something"
+
+
+def test_no_path_of_this_machine_is_in_it(shared, run_dir):
+    for path in (shared[0] / NAME).rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            for place in (str(ROOT), str(run_dir), os.path.expanduser("~") + "/", "/tmp/"):  # noqa: S108
+                assert place.encode() not in content, (path, place)
+
+
+def test_what_the_run_was_given_is_baked_in(shared):
+    train = config(shared[0] / NAME)
+    assert (train["learning_rate"], train["prompt_depth"], train["epochs"]) == (0.004, 3, 1)
+    assert train["class_names"] == ["lesion"] and train["pretrained"].startswith("$demo.")
+    for name in ("evaluate", "inference"):
+        assert config(shared[0] / NAME, name)["prompt_depth"] == 3
+    same = json.loads((shared[0] / NAME / "configs" / "train.json").read_text())
+    assert same == train
+
+
+def test_metadata_say_what_was_measured(shared, run_dir):
+    metadata = json.loads((shared[0] / NAME / "configs" / "metadata.json").read_text())
+    metrics = json.loads((run_dir / "eval" / "metrics.json").read_text())
+    assert metadata["eval_metrics"]["mean_dice"] == pytest.approx(metrics["dice"] / 100, abs=1e-4)
+    assert metadata["eval_metrics"]["split"] == "test"
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "lesion"}
+    assert metadata["base_model"]["fingerprint"] == load_clipseg(demo_model("clipseg")).fingerprint
+    assert metadata["version"] in metadata["changelog"]
+    low, high = metrics["intervals"]["dice"]
+    assert f"| {metrics['dice']:.2f} % | {low:.2f} to {high:.2f} |" in (shared[0] / NAME / "docs/README.md").read_text()
+
+
+def test_metadata_follow_the_real_schema(shared, shared_dir):
+    schema = shared_dir / "monai" / "meta_schema_20240725.json"
+    verify_metadata(meta_file=str(shared[0] / NAME / "configs" / "metadata.json"), filepath=str(schema))
+
+
+def test_the_weights_are_those_of_the_run(shared, run_dir):
+    ours, theirs = (torch.load(folder / "models/model.pt", weights_only=True) for folder in (shared[0] / NAME, run_dir))
+    identity = decode_identity(ours.pop("_extra_state"))
+    assert identity == decode_identity(theirs.pop("_extra_state")) | {"base_model": identity["base_model"]}
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_without_a_run_nothing_is_claimed(tmp_path):
+    folder = write_bundle("echo/clipseg_vpt", tmp_path, sources=HERE, release=Release(version="1.2.3"))
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+    assert folder.name == "echo_clipseg_vpt" and "eval_metrics" not in metadata
+    assert metadata["network_data_format"]["outputs"]["pred"]["num_channels"] == 3
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"]["1"] == "myocardium"
+    assert "**Not trained.**" in (folder / "docs" / "README.md").read_text()
+    assert config(folder)["start_from"] is None
+    network, _ = load_bundle(folder)
+    assert network(torch.rand(1, 3, 96, 96)).shape == (1, 3, 96, 96)
+
+
+def test_a_pair_of_public_data_names_owner_and_licences(tmp_path, tiny_clipseg_dir):
+    sources = Sources(pretrained=tiny_clipseg_dir, values={"prompt_depth": 2}, configs_dir=ROOT / "configs")
+    folder = write_bundle("kvasir/clipseg_vpt", tmp_path, sources=sources)
+    assert folder.name == "kvasir_polyp_clipseg_vpt"
+    train = config(folder)
+    assert (train["pretrained"], train["layout"], train["prompt_depth"]) == ("CIDAS/clipseg-rd64", "kvasir", 2)
+    assert train["base_fingerprint"] == load_clipseg(tiny_clipseg_dir).fingerprint
+    card, licence = ((folder / "docs" / name).read_text() for name in ("README.md", "data_license.txt"))
+    assert "Kvasir-SEG" in card and "Jha et al." in licence and "research and education" in licence
+    for part in ("**Base model**", "**Data**", "**Weights**"):
+        assert part in card
+
+
+def test_a_changed_base_model_is_refused_with_both_fingerprints(shared, tmp_path):
+    changed = shutil.copytree(demo_model("clipseg"), tmp_path / "changed")
+    weights = load_file(changed / "model.safetensors")
+    next(iter(weights.values())).add_(1)
+    save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
+    was, now = (load_clipseg(folder).fingerprint for folder in (demo_model("clipseg"), changed))
+    with pytest.raises(ValueError, match=f"{now}.*{was}"):
+        load_bundle(shared[0] / NAME, changed)
+
+
+def test_the_same_input_gives_the_same_bytes(run_dir, shared, tmp_path):
+    again = write_bundle(PAIR, tmp_path, run_dir, HERE)
+    for path in again.rglob("*"):
+        os.utime(path, (0, 0))
+    (again / "LICENSE").chmod(0o600)
+    assert pack_bundle(again).read_bytes() == (shared[0] / f"{NAME}_v0.1.0.zip").read_bytes()
+
+
+def test_a_failed_check_is_a_sentence_and_removes_nothing(shared, schema, tmp_path):
+    folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
+    metadata = folder / "configs" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"num_channels": 1', '"num_channels": 2'))
+    before = sorted(folder.rglob("*"))
+    first, second = islice(check_bundle(folder, schema=schema), 2)
+    assert first.problem is None and "channel number" in second.problem
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_schema_that_cannot_be_fetched_is_not_called_checked(shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+    metadata["schema"] = "http://127.0.0.1:9/schema.json"
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    check = next(iter(check_bundle(folder)))
+    assert check.problem is None and "--schema" in check.skipped
+
+
+def test_bad_input_is_named(run_dir, shared, tmp_path):
+    assert PAIR in refused("ultrasound/clipseg_vptt", "--output", tmp_path)
+    assert "models/model.pt" in refused(PAIR, "--output", tmp_path, "--run", tmp_path)
+    other = refused("ultrasound/clipseg_coop", "--output", tmp_path, "--run", run_dir)
+    assert "'vpt'" in other and "'coop'" in other
+    assert "exists already" in refused(PAIR, "--output", shared[0], "--run", run_dir)
+    assert "exists already" in refused(PAIR, "--output", shared[0], "--run", run_dir, "--zip")
+    assert "X.Y.Z" in refused(PAIR, "--output", tmp_path, "--version", "one")
+    assert "learning_rat" in refused(PAIR, "--output", tmp_path, "--set", "learning_rat=1")
+    assert "no data" not in refused(PAIR, "--output", tmp_path, "--run", run_dir, "--metrics", tmp_path / "none.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_or_foreign_checkpoint_is_named(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "model.pt").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_run(tmp_path)
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "models" / "model.pt")
+    with pytest.raises(ValueError, match="no checkpoint of a prompt-tuned network"):
+        read_run(tmp_path)
+
+
+def test_metrics_of_other_weights_are_refused(run_dir, tmp_path):
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+    state = torch.load(folder / "models" / "model.pt", weights_only=True)
+    state["learner.context"] += 1
+    torch.save(state, folder / "models" / "model.pt")
+    with pytest.raises(ValueError, match="not measured of.*written anew"):
+        read_run(folder)
+    metrics = json.loads((folder / "eval" / "metrics.json").read_text())
+    metrics["network"]["learner"] = None
+    (folder / "eval" / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ValueError, match="another learner"):
+        read_run(folder)
+
+
+def test_a_searchs_best_bundle_is_a_run_and_its_test_the_metrics(run_dir, tmp_path):
+    best = tmp_path / "best"
+    shutil.copytree(run_dir / "models", best / "models")
+    shutil.copytree(run_dir / "eval", tmp_path / "test")
+    run = read_run(best)
+    assert run.metrics["split"] == "test" and run.hyperparameters["learning_rate"] == 0.004
+
+
+def test_a_large_file_is_not_packed(shared, tmp_path):
+    folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
+    with (folder / "models" / "model.ts").open("wb") as stream:
+        stream.truncate(25_000_001)
+    with pytest.raises(ValueError, match=r"model\.ts \(25\.0 MB\)"):
+        pack_bundle(folder)
+    assert not list(tmp_path.glob("*.zip"))
