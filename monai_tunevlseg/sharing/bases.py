@@ -33,6 +33,11 @@ class BaseReference:
     image_size: int
     folder: str | None
 
+    @property
+    def embedded(self) -> bool:
+        """Whether it comes with this package."""
+        return "demo_import" in self.values
+
 
 def find_base(
     model: str,

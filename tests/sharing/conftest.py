@@ -7,18 +7,16 @@ from pathlib import Path
 
 import pytest
 from monai.bundle import ConfigWorkflow
+from shared_names import PAIR, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.data.demo import write_demo_dataset
 
-ROOT = Path(__file__).resolve().parents[2]
-PAIR, NAME = "ultrasound/clipseg_vpt", "ultrasound_lesion_clipseg_vpt"
-
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
-    return write_demo_dataset("ultrasound", tmp_path_factory.mktemp("ultrasound"), num_images=8)
+    return write_demo_dataset("ultrasound", tmp_path_factory.mktemp("ultrasound"), num_images=24)
 
 
 @pytest.fixture(scope="session")

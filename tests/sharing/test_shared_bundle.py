@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from conftest import NAME, PAIR, ROOT
 from monai.bundle import verify_metadata
 from safetensors.torch import load_file, save_file
+from shared_names import NAME, PAIR, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
@@ -48,7 +49,7 @@ def test_no_path_of_this_machine_is_in_it(shared, run_dir):
     for path in (shared[0] / NAME).rglob("*"):
         if path.is_file():
             content = path.read_bytes()
-            for place in (str(ROOT), str(run_dir), os.path.expanduser("~") + "/", "/tmp/"):  # noqa: S108
+            for place in (str(ROOT), str(run_dir), f"{Path.home()}/", "/tmp/"):  # noqa: S108
                 assert place.encode() not in content, (path, place)
 
 
