@@ -116,6 +116,8 @@ def _converted(network: PromptTunedNetwork, image: Tensor) -> bytes:
     """Convert by tracing; torch's newer exporter would need one more package."""
     stream: Any = io.BytesIO()  # torch's types know of paths only
     torch.onnx.register_custom_op_symbolic("aten::col2im", _col2im, OPSET)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused operators are none of ONNX's
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the tracer points out every constant
@@ -130,6 +132,7 @@ def _converted(network: PromptTunedNetwork, image: Tensor) -> bytes:
                 dynamo=False,
             )
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         torch.onnx.unregister_custom_op_symbolic("aten::col2im", OPSET)
     return stream.getvalue()
 
