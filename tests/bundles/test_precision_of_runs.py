@@ -19,3 +19,9 @@ def test_what_was_trained_in_bf16_is_used_in_fp32(name, small, small_train):
 def test_automatic_mixed_precision_is_refused_where_there_is_no_cuda(small_train):
     with raises_inside(ValueError, "precision 'fp16-amp' needs CUDA"):
         workflow("clipseg_vpt", "train", "train", **small_train, precision="fp16-amp").run()
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_features_are_kept_in_bfloat16_too(kind, small_train):
+    made = run("clipseg_coop", "train", **small_train, precision="bf16", feature_cache=kind)
+    assert made.parser.get_parsed_content("network").learner.context.isfinite().all()
