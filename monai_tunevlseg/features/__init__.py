@@ -2,7 +2,18 @@
 
 from monai_tunevlseg.features.cache import FeatureCache, open_cache
 from monai_tunevlseg.features.dataset import FeatureDataset, shown
+from monai_tunevlseg.features.inferer import FeatureInferer
 from monai_tunevlseg.features.stores import DiskStore, FeatureStore, MemoryStore
 from monai_tunevlseg.features.views import Views
 
-__all__ = ["DiskStore", "FeatureCache", "FeatureDataset", "FeatureStore", "MemoryStore", "Views", "open_cache", "shown"]
+__all__ = [
+    "DiskStore",
+    "FeatureCache",
+    "FeatureDataset",
+    "FeatureInferer",
+    "FeatureStore",
+    "MemoryStore",
+    "Views",
+    "open_cache",
+    "shown",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import time
@@ -11,12 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from monai_tunevlseg import __version__
+from monai_tunevlseg.features.keys import digest
 from monai_tunevlseg.features.stores import DiskStore, Entry, FeatureStore, MemoryStore
 from monai_tunevlseg.features.views import Views
-from monai_tunevlseg.networks import PromptTunedNetwork
+from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork
 
 __all__ = ["FeatureCache", "check_constant", "open_cache"]
 
@@ -117,9 +119,23 @@ class FeatureCache:
         key = views.keys[group][view]
         entry = self.store.get(key)
         if entry is None:
-            (entry,) = self._encode(*views.make(group, [view]))
+            images, (label,) = views.make(group, [view])
+            entry = self._encode(images)[0] | {LABEL: label}
             self._put(key, entry)
         return entry
+
+    def of_images(self, images: Tensor) -> ImageFeatures:
+        """Return the features of images (B, 3, H, W), each known by its numbers, wherever they come from."""
+        encoder = self.encoder
+        contents = [image.cpu().contiguous() for image in images]
+        keys = [digest(encoder, image.shape, hashlib.sha256(image.numpy().data).hexdigest()) for image in contents]
+        found = {key: entry for key in keys if (entry := self.store.get(key)) is not None}
+        if missing := [row for row, key in enumerate(keys) if key not in found]:
+            for row, entry in zip(missing, self._encode(images[missing]), strict=True):
+                self._put(keys[row], entry)
+                found[keys[row]] = entry
+        features: ImageFeatures = default_collate([ImageFeatures(found[key]) for key in keys])
+        return features.to(images.device)
 
     def fill(self, views: Views) -> None:
         """Encode all views that are missing, as far as there is room."""
@@ -145,15 +161,15 @@ class FeatureCache:
         rows = [row for row, view in enumerate(wanted) if keys[view] not in self.store]
         if not rows:
             return True
-        entries = self._encode(images[rows], labels[rows])
+        entries = [entry | {LABEL: labels[row]} for row, entry in zip(rows, self._encode(images[rows]), strict=True)]
         return all(self._put(keys[wanted[row]], entry) for row, entry in zip(rows, entries, strict=True))
 
-    def _encode(self, images: Tensor, labels: Tensor) -> list[Entry]:
+    def _encode(self, images: Tensor) -> list[Entry]:
         device = next(self.network.base.parameters()).device
         # the features outlive the mode of whoever asks for them
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=self.amp):
             features = self.network.encode_image(images.to(device))
-        kept = {name: value.cpu() for name, value in features.items()} | {LABEL: labels}
+        kept = features.to("cpu")
         return [{name: value[row] for name, value in kept.items()} for row in range(len(images))]
 
     def _put(self, key: str, entry: Entry) -> bool:

@@ -139,3 +139,22 @@ def test_bundles_whose_features_change_refuse_the_cache(name, overrides, message
         error = error.__cause__
     assert isinstance(error, ValueError)
     assert message in str(error)
+
+
+def test_evaluations_share_the_features_of_the_test_images(pictures, tiny_clipseg_dir, tmp_path, counter):
+    def evaluate(folder, **overrides):
+        values = {"dataset_dir": str(pictures), "pretrained": str(tiny_clipseg_dir), "class_names": ["square"]}
+        values |= {"learner": "null", "num_workers": 0, "device": "cpu", "precision": "fp32", "split": "train"}
+        values |= {"output_dir": str(tmp_path / folder), "prompt_depth": 2, "bootstrap_resamples": 10}
+        made = ConfigWorkflow(
+            str(BUNDLES / "clipseg_coop" / "configs" / "evaluate.yaml"), logging_file=False, **values | overrides
+        )
+        made.initialize()
+        made.run()
+        return (tmp_path / folder / "cases.csv").read_text(), counter.take()[1]
+
+    cached = {"feature_cache": "disk", "feature_cache_dir": str(tmp_path / "features"), "batch_size": 2}
+    plain = evaluate("plain", batch_size=2)
+    first, second = evaluate("first", **cached), evaluate("second", **cached)
+    assert (plain[1], first[1], second[1]) == (5, 5, 0)
+    assert plain[0] == first[0] == second[0]

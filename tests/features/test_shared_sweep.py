@@ -18,5 +18,5 @@ def test_trials_share_their_features(pictures, tiny_clipseg_dir, tmp_path):
     assert result.exit_code == 0, result.output
     logs = [(tmp_path / "trials" / trial / "log.txt").read_text() for trial in ("0000", "0001")]
     assert [log.count("for the feature cache") for log in logs] == [2, 0]
-    assert len(list((tmp_path / "features").glob("*.safetensors"))) == 5 + 2
+    assert len(list((tmp_path / "features").glob("*.safetensors"))) == 5 + 2 + 1  # the best trial's test
     assert "feature_cache: disk" in (tmp_path / "best.yaml").read_text()
