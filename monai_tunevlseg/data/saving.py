@@ -20,6 +20,9 @@ from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti
 
 __all__ = ["SavePredictiond", "write_nifti_labels"]
 
+SERVED = "image_path"
+"""A key that items of MONAI Label's bundle app have, and those of a bundle's own run have not."""
+
 
 class SavePredictiond(MapTransform):
     """Writes label maps as `masks/NAME` and overlays as `overlays/STEM.png` into a folder.
@@ -56,9 +59,13 @@ class SavePredictiond(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write one decollated item, and return it unchanged.
 
+        An item of MONAI Label's bundle app is not written, for that app does so itself.
+
         Raises:
             ValueError: when a label map has not its image's size or more classes than `num_classes`.
         """
+        if SERVED in data:
+            return dict(data)
         source = Path(data["image"].meta["filename_or_obj"])
         for key in self.key_iterator(dict(data)):
             labels = self._check(data[key], source)

@@ -12,6 +12,7 @@ from monai.transforms import MapTransform
 from monai_tunevlseg.data.cases import MaskCoding, Sample
 from monai_tunevlseg.data.layouts.folder import samples_of
 from monai_tunevlseg.data.reading import is_nifti
+from monai_tunevlseg.data.saving import SERVED
 
 __all__ = ["CompletePairs", "ForMONAILabeld"]
 
@@ -71,7 +72,7 @@ class ForMONAILabeld(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Convert one item."""
         sample = dict(data)
-        if "image_path" not in sample:  # which is how the app says what it segments
+        if SERVED not in sample:
             return sample
         image = sample["image"]
         image.meta["original_affine"] = image.affine

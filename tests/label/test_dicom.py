@@ -95,6 +95,9 @@ def test_the_viewer_segments_the_study(study, tmp_path):
         page.wait("document.body.innerText.includes('L:')")  # the window's level: the slices are there
         page.run("[...document.querySelectorAll('button')].find(b => b.innerText == 'Confirm and Hide')?.click()")
         page.run(f"document.querySelector('#monailabelServerURL').value = '{server.url}/'")
+        page.run(
+            "document.querySelector('#monailabelServerURL').dispatchEvent(new FocusEvent('focusout', {bubbles: true}))"
+        )
         page.run("document.querySelector('.settingsTable .actionButton').click()")
         page.wait("document.querySelector('.selectBox option[value=discs]')")
         before = np.asarray(Image.open(io.BytesIO(page.picture())).convert("RGB"))

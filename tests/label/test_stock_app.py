@@ -1,0 +1,67 @@
+"""MONAI Label's own bundle app with a bundle as it is shared."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import nibabel as nib
+import numpy as np
+import pytest
+from annotated import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, write_volume
+from PIL import Image
+
+from monai_tunevlseg.sharing import Sources, write_bundle
+
+pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
+
+from label_server import label_server
+from monailabel.client import MONAILabelClient
+
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The server, and the name of its model."""
+    folder = tmp_path_factory.mktemp("stock")
+    apps = [sys.executable, "-m", "monai_tunevlseg.label", "apps", "--download", "--name", "monaibundle"]
+    subprocess.run([*apps, "--output", str(folder)], check=True)
+    sources = Sources(configs_dir=REPOSITORY / "configs")
+    bundle = write_bundle("ultrasound/clipseg_vpt", folder / "monaibundle" / "model", sources=sources)
+    (folder / "studies").mkdir()
+    for number in range(COUNT):
+        draw_picture(number).save(folder / "studies" / f"picture{number}.png")
+    write_volume(folder / "studies" / "volume.nii.gz")
+    conf = ("models", bundle.name), ("zoo_source", "ngc"), ("sam2", "false")  # which it would download
+    with label_server(folder / "monaibundle", folder / "studies", *conf) as running:
+        yield running, bundle
+
+
+def test_submitted_labels_train_the_bundle_and_pictures_and_volumes_are_segmented(server, tmp_path):
+    running, bundle = server
+    client = MONAILabelClient(running.url, tmpdir=str(tmp_path))
+    assert bundle.name in client.info()["models"]
+    for number in range(COUNT):
+        Image.fromarray(circle_mask(number).astype(np.uint8)).save(tmp_path / "label.png")
+        client.save_label(f"picture{number}", str(tmp_path / "label.png"), "final", {})
+    checkpoint = bundle / "models" / "model.pt"
+    untrained = checkpoint.read_bytes()
+    client.train_start(bundle.name, {"max_epochs": 6, "val_split": 0.2})
+    while client.train_status()["status"] in ("SUBMITTED", "RUNNING"):
+        time.sleep(0.5)
+    log = running.log.read_text()
+    assert client.train_status()["status"] == "DONE", log[-4000:]
+    assert checkpoint.read_bytes() != untrained
+
+    file, _ = client.infer(bundle.name, "picture2", {})
+    labels = np.asarray(Image.open(file))
+    assert labels.shape == SIZE
+    assert dice(labels, circle_mask(2)) > 0.7
+
+    file, _ = client.infer(bundle.name, "volume", {})
+    result = nib.load(file)
+    assert result.shape == (*SIZE[::-1], 5)
+    np.testing.assert_allclose(result.affine, AFFINE, atol=1e-5)
+    assert not (bundle / "output").exists()
