@@ -67,10 +67,10 @@ def bundle(
                 f"from {subject.base.folder}; pass --base when others know it by another name"
             )
         failed = [check for check in check_bundle(folder, subject.base.folder, schema) if _say(check)]
-        if failed:
-            raise typer.Exit(1)
-        if zipped:
+        if zipped and not failed:
             typer.echo(f"packed: {pack_bundle(folder)}")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _say(check: Check) -> bool:

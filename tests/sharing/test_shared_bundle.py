@@ -140,6 +140,14 @@ def test_a_failed_check_is_a_sentence_and_removes_nothing(shared, schema, tmp_pa
     assert sorted(folder.rglob("*")) == before
 
 
+def test_a_bundle_that_fails_its_checks_stays_and_is_not_packed(schema, tmp_path):
+    arguments = ["bundle", PAIR, "--output", str(tmp_path), "--zip", "--schema", str(schema), "--set", "image_size=50"]
+    said = CliRunner().invoke(app, [*arguments, "--configs-dir", str(ROOT / "configs")])
+    assert said.exit_code == 1 and "error: input and output" in said.output and "50x50" in said.output
+    assert (tmp_path / NAME / "configs" / "train.yaml").is_file()
+    assert not list(tmp_path.glob("*.zip"))
+
+
 def test_a_schema_that_cannot_be_fetched_is_not_called_checked(shared, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
@@ -159,7 +167,8 @@ def test_bad_input_is_named(run_dir, shared, tmp_path):
     assert "exists already" in refused(PAIR, "--output", shared[0], "--run", run_dir, "--zip")
     assert "X.Y.Z" in refused(PAIR, "--output", tmp_path, "--version", "one")
     assert "learning_rat" in refused(PAIR, "--output", tmp_path, "--set", "learning_rat=1")
-    assert "no data" not in refused(PAIR, "--output", tmp_path, "--run", run_dir, "--metrics", tmp_path / "none.json")
+    missing = refused(PAIR, "--output", tmp_path, "--run", run_dir, "--metrics", tmp_path / "none.json")
+    assert "none.json" in missing.replace("\n", "")
     assert list(tmp_path.iterdir()) == []
 
 
