@@ -43,19 +43,19 @@ class Page:
         self._call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """Return the value of a script's last expression."""
+        """Return the value of a script's last expression, which must be JSON."""
         return self._call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 240) -> Any:
-        """Return the value of an expression as soon as it is true.
+    def wait(self, script: str, seconds: float = 240) -> None:
+        """Return as soon as an expression is true.
 
         Raises:
             TimeoutError: when it never is; shows what is on the page.
         """
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if value := self.run(script):
-                return value
+            if self.run(f"!!({script})"):
+                return
             time.sleep(0.3)
         raise TimeoutError(f"{script} is not true on: {self.run('document.body.innerText')}")
 
