@@ -19,7 +19,7 @@ test: $(VENV)/installed-test
 
 # startup/ makes torchvision importable beside a CPU build of torch
 test-label: $(LABEL_VENV)/installed
-	PYTHONPATH=monai_tunevlseg/label/startup $(LABEL_VENV)/bin/python -m pytest tests/label
+	PYTHONPATH=$(CURDIR)/monai_tunevlseg/label/startup $(LABEL_VENV)/bin/python -m pytest tests/label
 
 lint: $(VENV)/installed-test
 	$(bin)/ruff check .
