@@ -23,6 +23,7 @@ from monai_tunevlseg.learners import LEARNERS
 from monai_tunevlseg.networks import CRIS, Upsampler
 
 ROOT = Path(__file__).resolve().parents[1]
+TINY = "monai_tunevlseg/demo/clipseg"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -41,7 +42,7 @@ def test_own_data_commands_run(tmp_path):
     (data / "splits.json").unlink()
     bundle = tmp_path / "bundle"
     shutil.copytree(ROOT / "bundles" / "clipseg_vpt", bundle, ignore=shutil.ignore_patterns("models", "eval", "output"))
-    quick = "--pretrained monai_tunevlseg/demo/clipseg --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"
+    quick = f"--pretrained {TINY} --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"
     lines = [line for line in _block("sh", "<!-- own data -->").splitlines() if line.startswith("python")]
     assert len(lines) == 3
     for line in lines:
@@ -60,7 +61,7 @@ def test_own_data_commands_run(tmp_path):
 def test_commands_of_a_pair_run_and_their_runs_are_compared(tmp_path):
     """Of a dataset as its owner distributes it, with another base model and fewer epochs."""
     write_kvasir(tmp_path / "data")
-    quick = "--pretrained monai_tunevlseg/demo/clipseg --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"
+    quick = f"--pretrained {TINY} --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"
     lines = _block("sh", "<!-- pair -->").replace("DIR", str(tmp_path / "data")).splitlines()
     assert [line.split()[0] for line in lines] == ["tunevlseg", "tunevlseg", "python", "python"]
     for line in lines:
@@ -76,7 +77,7 @@ def test_commands_of_a_pair_run_and_their_runs_are_compared(tmp_path):
 def test_commands_of_the_study_run(tmp_path):
     """One trial of one epoch, of one pair."""
     write_kvasir(tmp_path / "data" / "kvasir")
-    fixed = {"pretrained": "monai_tunevlseg/demo/clipseg", "epochs": 1, "batch_size": 4, "num_workers": 0}
+    fixed = {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0}
     quick = "--trials 1 " + " ".join(f"--set {name}={value}" for name, value in fixed.items())
     places = {
         "'kvasir/*,busi/clipseg_*'": "kvasir/clipseg_vpt",
@@ -96,6 +97,36 @@ def test_commands_of_the_study_run(tmp_path):
     assert "Kvasir-SEG" in (tmp_path / "results" / "report" / "report.html").read_text(encoding="utf-8")
     arguments = shlex.split(preset.split("#")[0])
     assert arguments[:2] == ["tunevlseg", "benchmark"] and arguments[3] in PRESETS
+
+
+def test_commands_of_the_feature_cache_run(tmp_path):
+    write_kvasir(tmp_path / "data")
+    pair = write_demo_dataset("endoscopy", tmp_path / "own", num_images=10)
+    train, search = (line.split("#")[0] for line in _block("sh", "<!-- cache -->").splitlines())
+    train = train.replace("--bundle_root bundles/clipseg_coop", f"--bundle_root {tmp_path}").replace("DIR", str(pair))
+    finished = _start(f"{train} --pretrained {TINY} --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0")
+    assert finished.returncode == 0, finished.stderr
+    assert "views of 8 images for the feature cache" in finished.stderr + finished.stdout
+    fixed = {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0, "views": 1}
+    quick = "--trials 1 " + " ".join(f"--set {name}={value}" for name, value in fixed.items())
+    search = search.replace("DIR", f"{tmp_path}/data")
+    finished = _start(f"{search} {quick} --output-dir {tmp_path}/search")
+    assert finished.returncode == 0, finished.stderr
+    assert list((tmp_path / "search").rglob("*.safetensors"))
+
+
+def test_commands_of_sharing_run(tmp_path):
+    """Those for whoever unpacks the bundle are run in tests/sharing."""
+    write_kvasir(tmp_path / "data")
+    lines = _block("sh", "<!-- share -->").replace("DIR", str(tmp_path / "data")).splitlines()
+    quick = f"--pretrained {TINY} --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"
+    for line in lines:
+        line = line.split("#")[0].replace("runs/kvasir", f"{tmp_path}/run").replace("shared", f"{tmp_path}/shared")
+        line = line.replace("model.onnx", f"{tmp_path}/model.onnx")
+        finished = _start(f"{line} {quick if line.startswith('python') else ''}")
+        assert finished.returncode == 0, finished.stderr + finished.stdout
+    assert (tmp_path / "shared" / "kvasir_polyp_clipseg_vpt_v0.1.0.zip").is_file()
+    assert (tmp_path / "model.onnx").is_file()
 
 
 def _start(line: str) -> subprocess.CompletedProcess[str]:

@@ -25,6 +25,8 @@ def ending_in_a_sentence(*further: type[Exception]) -> Iterator[None]:
     expected: tuple[type[Exception], ...] = (OSError, ValueError, *further)
     try:
         yield
+    except typer.Exit:  # a RuntimeError
+        raise
     except expected as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

@@ -1,6 +1,6 @@
 """Image features of frozen networks, computed once and kept."""
 
-from monai_tunevlseg.features.cache import FeatureCache, open_cache
+from monai_tunevlseg.features.cache import FeatureCache, check_constant, is_off, open_cache
 from monai_tunevlseg.features.dataset import FeatureDataset, shown
 from monai_tunevlseg.features.inferer import FeatureInferer
 from monai_tunevlseg.features.stores import DiskStore, FeatureStore, MemoryStore
@@ -14,6 +14,8 @@ __all__ = [
     "FeatureStore",
     "MemoryStore",
     "Views",
+    "check_constant",
+    "is_off",
     "open_cache",
     "shown",
 ]

@@ -18,9 +18,10 @@ from monai_tunevlseg import __version__
 from monai_tunevlseg.features.keys import digest
 from monai_tunevlseg.features.stores import DiskStore, Entry, FeatureStore, MemoryStore
 from monai_tunevlseg.features.views import Views
+from monai_tunevlseg.learners import LEARNERS
 from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork
 
-__all__ = ["FeatureCache", "check_constant", "open_cache"]
+__all__ = ["FeatureCache", "check_constant", "is_off", "open_cache"]
 
 LABEL = "label"
 OFF = (None, False, "off", "false", "False", "null", "None")  # YAML reads a bare off as False
@@ -52,33 +53,42 @@ def open_cache(
     Raises:
         ValueError: when ``kind`` or a number is out of range, or images have no constant features in this network.
     """
-    if kind in OFF:
+    if is_off(kind):
         return None
     if kind not in ("memory", "disk"):
         raise ValueError(f"feature_cache is {kind!r}; it must be off, memory or disk.")
     if max_gibibytes <= 0:
         raise ValueError(f"feature_cache_size is {max_gibibytes}; give more than 0 GiB.")
-    check_constant(network)
+    check_constant(network.learner_name, network.trainable)
     max_bytes = int(max_gibibytes * 2**30)
     store = MemoryStore(max_bytes) if kind == "memory" else DiskStore(directory, max_bytes)
     return FeatureCache(network, store, amp, num_workers)
 
 
-def check_constant(network: PromptTunedNetwork) -> None:
-    """Check that a network's image features do not change while it trains.
+def is_off(kind: str | bool | None) -> bool:
+    """Tell whether a value of ``feature_cache`` means none."""
+    return kind in OFF
+
+
+def check_constant(learner: str | None, trainable: str | None) -> None:
+    """Check that image features do not change while a network trains.
+
+    Args:
+        learner: the prompt learner's registered name; None where there is none.
+        trainable: the part of the base model that trains; None for none.
 
     Raises:
         ValueError: when they do; names the learner or the part that trains.
     """
-    if network.learner is not None and network.learner.prompts_vision:
+    if learner is not None and LEARNERS[learner].prompts_vision:
         raise ValueError(
-            f"the learner {network.learner_name} prompts the vision encoder, so that an image's features change with "
-            "every step; set feature_cache to off, or choose coop or cocoop."
+            f"the learner {learner} prompts the vision encoder, so that an image's features change with every step; "
+            "set feature_cache to off, or choose coop or cocoop."
         )
-    if network.trainable is not None:
+    if trainable is not None:
         raise ValueError(
-            f"trainable is {network.trainable}, so that an image's features change with every step; set feature_cache "
-            "to off, or trainable to null."
+            f"trainable is {trainable}, so that an image's features change with every step; set feature_cache to off, "
+            "or trainable to null."
         )
 
 

@@ -13,6 +13,8 @@ import optuna
 from filelock import FileLock
 from optuna.distributions import distribution_to_json
 
+from monai_tunevlseg.bundles import optional, prompt_learner
+from monai_tunevlseg.features import check_constant, is_off
 from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
 from monai_tunevlseg.search.claims import Claims, finished_trials
 from monai_tunevlseg.search.interruption import Interruption
@@ -184,6 +186,9 @@ def _check_fixed(pair: Pair, fixed: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} cannot be fixed, for every trial has its own.")
         if name not in known:
             raise ValueError(f"the bundle of {pair.name} has no hyperparameter {name!r}; its are {', '.join(known)}.")
+    if not is_off(fixed.get("feature_cache")):
+        values = {**known, **fixed}
+        check_constant(prompt_learner(values["learner"], values["trainable"]), optional(values["trainable"]))
 
 
 def _plan(pair: Pair, settings: SearchSettings, space: Space, base: Base, data: str) -> dict[str, Any]:

@@ -203,6 +203,7 @@ def search(*arguments):
             "postgresql://me:***@127.0.0.1:1/x cannot",
         ),
         ([PAIR, "--storage", "nowhere"], "'nowhere' is no address"),
+        ([PAIR, "--share-features"], "the learner maple prompts the vision encoder"),
     ],
 )
 def test_what_is_wrong_with_a_command_is_said_in_a_sentence(arguments, message, pictures, tmp_path):
