@@ -101,7 +101,7 @@ def test_a_file_that_was_touched_or_changed_gets_other_keys(change, file, tmp_pa
         {"transform": Compose([*transform_of().transforms, Lambdad("image", lambda image: image * 2)])},
         {"count": 0},
     ],
-    ids=str,
+    ids=["seed", "encoder", "size", "probability", "further transform", "no views"],
 )
 def test_whatever_a_view_follows_from_is_in_its_key(change, tmp_path):
     data = write_pairs(tmp_path)
