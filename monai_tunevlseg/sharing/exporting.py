@@ -38,7 +38,7 @@ class OnnxFile:
 
 
 def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tuple[PromptTunedNetwork, ConfigParser]:
-    """Build the network of a written bundle, with its weights, on the CPU and for inference.
+    """Build the network of a written bundle, with its weights, in float32, on the CPU and for inference.
 
     Args:
         folder: the bundle's.
@@ -57,6 +57,7 @@ def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tup
             raise FileNotFoundError(f"there is no {needed}; pass a folder that 'tunevlseg bundle' has written.")
     parser = ConfigParser()
     parser.read_config(str(config))
+    parser["precision"] = "fp32"  # whatever is fast here, for others compute with what is exported
     if pretrained is not None:
         parser["pretrained"] = str(pretrained)
     network: PromptTunedNetwork = root_causes(lambda: parser.get_parsed_content("network_def"))

@@ -11,7 +11,7 @@ from small_runs import BUNDLES, run
 
 # of the last layer of a vision encoder, context is not needed by the decoder, so it gets no gradient
 EVERY_LAYER = ("clipseg_vpt", {"prompt_depth": 5})
-CACHED = ("clipseg_coop", {"feature_cache": "disk", "views": 2, "precision": "fp32", "learning_rate": 0.02})
+CACHED = ("clipseg_coop", {"feature_cache": "disk", "views": 2, "learning_rate": 0.02})
 
 
 def run_in_two_processes(overrides, config_dir):
@@ -30,7 +30,7 @@ def run_in_two_processes(overrides, config_dir):
 @pytest.mark.parametrize(("bundle", "own"), [EVERY_LAYER, CACHED])
 def test_two_processes_reach_the_loss_and_weights_of_one(bundle, own, small_train, tmp_path):
     # plain gradient descent, because AdamW turns a rounding error in a gradient near 0 into a step of full length
-    descent = {"optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.5}
+    descent = {"optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.5, "precision": "fp32"}
     overrides = small_train | descent | own | {"epochs": 2, "effective_batch_size": 4, "class_names": "square"}
     del overrides["device"]
     one, two = tmp_path / "one", tmp_path / "two"

@@ -39,9 +39,9 @@ def test_training_repeats_itself_moves_everything_and_saves_it(name, tmp_path):
 
 @every_trainee
 def test_training_lowers_the_loss(name, tmp_path):
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     trainee = TRAINEES[name]()
-    schedule = Schedule(steps=8, batch_size=4, learning_rate=3e-3, warmup=4)
+    schedule = Schedule(steps=16, batch_size=4, learning_rate=3e-3, warmup=4)
     batch = draw_batch(trainee, schedule, step=0, seed=9)
 
     def loss():
@@ -50,7 +50,7 @@ def test_training_lowers_the_loss(name, tmp_path):
 
     before = loss()
     train_base.train(trainee, schedule, seed=3, output=tmp_path)
-    assert loss() < 0.95 * before
+    assert loss() < 0.9 * before
 
 
 def test_held_out_seed_and_unknown_model_are_refused(tmp_path):
