@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,15 @@ def write_pictures(folder: Path, count: int = 14, size: tuple[int, int] = (26, 4
         noise = rng.integers(0, 100, (*size, 3))
         Image.fromarray((noise + mask[..., None] // 2).astype(np.uint8)).save(folder / "images" / f"{number:02}.png")
         Image.fromarray(mask).save(folder / "masks" / f"{number:02}.png")
+    return folder
+
+
+def write_split_pictures(folder: Path) -> Path:
+    """Write fourteen pictures with masks: ten to train, two each to validate and test."""
+    write_pictures(folder)
+    stems = [f"{number:02}" for number in range(14)]
+    splits = {"train": stems[:10], "val": stems[10:12], "test": stems[12:]}
+    (folder / "splits.json").write_text(json.dumps(splits))
     return folder
 
 
