@@ -95,9 +95,11 @@ class PromptTunedCRIS(PromptTunedNetwork):
         height, width = image.shape[-2:]
         if height % IMAGE_STRIDE or width % IMAGE_STRIDE:
             raise ValueError(f"image size {height}x{width} is no multiple of CRIS's stride {IMAGE_STRIDE}; resize it.")
-        maps = self.base.backbone.visual(image.to(self.base.backbone.visual.conv1.weight.dtype))
+        image = image.to(self.base.backbone.visual.conv1.weight.dtype)
+        # a ResNet is faster with the channels last, and what reads its maps is not
+        maps = self.base.backbone.visual(image.contiguous(memory_format=torch.channels_last))
         levels = self.base.neck.project([self._for_decoder(level) for level in maps])
-        features = ImageFeatures(zip(LEVELS, levels, strict=True))
+        features = ImageFeatures(zip(LEVELS, (level.contiguous() for level in levels), strict=True))
         if self.learner is not None and self.learner.image_conditioned:
             features["embedding"] = maps[-1].mean(dim=(2, 3))
         return features
