@@ -3,6 +3,7 @@
 from monai_tunevlseg.networks.base import ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.clipseg import PromptTunedCLIPSeg, load_clipseg
+from monai_tunevlseg.networks.compiling import compile_layers
 from monai_tunevlseg.networks.cris import PromptTunedCRIS, load_cris
 from monai_tunevlseg.networks.cris_config import CRISConfig
 from monai_tunevlseg.networks.cris_folder import save_cris
@@ -20,6 +21,7 @@ __all__ = [
     "PromptTunedNetwork",
     "Upsampler",
     "choose_precision",
+    "compile_layers",
     "load_clipseg",
     "load_cris",
     "save_cris",

@@ -82,6 +82,9 @@ class PromptTunedNetwork(nn.Module, ABC):
     decoder_parts: ClassVar[tuple[str, ...]]
     """Names of the base model's children that are neither image nor text encoder."""
 
+    repeated_layers: ClassVar[tuple[str, ...]]
+    """Names of the base model's modules whose children are layers of one kind, run one behind the other."""
+
     def __init__(
         self,
         base_model: BaseModel,

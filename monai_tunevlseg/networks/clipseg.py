@@ -88,6 +88,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
 
     base: CLIPSegForImageSegmentation
     decoder_parts = ("decoder",)
+    repeated_layers = ("clip.text_model.encoder.layers", "clip.vision_model.encoder.layers", "decoder.layers")
 
     def encoder_sizes(self) -> EncoderSizes:
         """Return the widths and depths of CLIPSeg's encoders."""

@@ -62,6 +62,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
 
     base: CRIS
     decoder_parts = ("neck", "decoder", "proj")
+    repeated_layers = ("backbone.transformer.resblocks", "decoder.layers")
 
     def encoder_sizes(self) -> EncoderSizes:
         """Return the widths and depths of CRIS's encoders; there is no vision transformer."""

@@ -25,3 +25,10 @@ def test_automatic_mixed_precision_is_refused_where_there_is_no_cuda(small_train
 def test_features_are_kept_in_bfloat16_too(kind, small_train):
     made = run("clipseg_coop", "train", **small_train, precision="bf16", feature_cache=kind)
     assert made.parser.get_parsed_content("network").learner.context.isfinite().all()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_layers_are_compiled_where_asked_for(wanted, small):
+    network = workflow("clipseg_vpt", "inference", **small, compile=wanted).parser.get_parsed_content("network")
+    compiled = [layer._compiled_call_impl is not None for layer in network.base.decoder.layers]
+    assert compiled == [wanted] * len(compiled)

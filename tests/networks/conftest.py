@@ -45,8 +45,9 @@ def build(base_model_of) -> Callable[..., PromptTunedNetwork]:
         trainable: str | None = None,
         **arguments,
     ) -> PromptTunedNetwork:
-        torch.manual_seed(seed)
-        return case.network(base_model or base_model_of(case), class_names, learner, arguments, upsampler, trainable)
+        base = base_model or base_model_of(case)
+        torch.manual_seed(seed)  # behind the loading, which draws numbers too
+        return case.network(base, class_names, learner, arguments, upsampler, trainable)
 
     return get
 
