@@ -11,8 +11,10 @@ import torch
 from monai.losses import DiceCELoss
 from plain_clipseg import PlainCLIPSeg
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 from transformers import CLIPSegForImageSegmentation
 
+from monai_tunevlseg.features import MemoryStore
 from monai_tunevlseg.networks import BaseModel, ImageFeatures, PromptTunedCLIPSeg
 from monai_tunevlseg.training import PromptLoss, parameter_groups
 
@@ -129,14 +131,16 @@ class Contest:
         )
 
     def _from_features(self) -> Callable[[], Tensor]:
-        """Encode the images now; return what a later epoch does: collate their features, and segment."""
+        """Encode the images now; return what a later epoch does: read their features, collate them, and segment."""
         with torch.no_grad():
-            kept = self.network.encode_image(self.image)
-        entries = [{name: value[number].clone() for name, value in kept.items()} for number in range(len(self.image))]
+            encoded = self.network.encode_image(self.image).to("cpu")
+        store, rows = MemoryStore(2**30), range(len(self.image))
+        for row in rows:
+            store.put(str(row), {name: value[row] for name, value in encoded.items()})
 
         def forward() -> Tensor:
-            batch = ImageFeatures({name: torch.stack([entry[name] for entry in entries]) for name in kept})
-            return self.segment(batch, self.text)
+            features = default_collate([ImageFeatures(store.get(str(row)) or {}) for row in rows])
+            return self.segment(features.to(self.image.device), self.text)
 
         return forward
 

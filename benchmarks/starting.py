@@ -23,12 +23,13 @@ STOP_AT_FIRST_STEP = (
 """In place of the config's own ``run``: leave as soon as the first batch is there."""
 
 
-def seconds_to_first_step(base: Path, starts: int = 2) -> float:
+def seconds_to_first_step(base: Path, starts: int = 2, prompt_depth: int = 9) -> float:
     """Start the same training run so often, and return the seconds that the last start took.
 
     Args:
         base: folder of the base model.
         starts: how often; the first one finds the files of libraries and model on the disk, the next in memory.
+        prompt_depth: of VPT.
 
     Raises:
         RuntimeError: when the run ends before its first step.
@@ -37,6 +38,7 @@ def seconds_to_first_step(base: Path, starts: int = 2) -> float:
         folder = Path(name)
         dataset = write_demo_dataset("ultrasound", folder / "data", num_images=40)
         overrides = {"bundle_root": folder / "run", "dataset_dir": dataset, "pretrained": base}
+        overrides |= {"prompt_depth": prompt_depth}
         options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
         config = ["--config_file", str(BUNDLE / "configs" / "train.yaml"), "--run", repr(list(STOP_AT_FIRST_STEP))]
         command = [sys.executable, "-m", "monai.bundle", "run", *config, *options]

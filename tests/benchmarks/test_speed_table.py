@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import speed
 import torch
 from comparisons import Contest
 from measuring import Clock, count_operations
+from starting import seconds_to_first_step, seconds_until_exit
 
 from monai_tunevlseg.learners import LEARNERS
 
@@ -70,3 +73,12 @@ def test_the_table_has_a_row_for_each_work_that_was_asked_for(tiny_clipseg_dir, 
     table = capsys.readouterr().out.splitlines()
     for work, wanted in (("vpt", ">= 3"), ("coop", ">= 15"), ("inference_1", ">= 3")):
         assert any(line.startswith("│") and work in line and wanted in line for line in table)
+
+
+def test_a_start_of_a_run_is_measured_until_its_first_step(tiny_clipseg_dir):
+    assert 1 < seconds_to_first_step(tiny_clipseg_dir, starts=1, prompt_depth=2) < 600
+
+
+def test_a_run_that_ends_before_its_first_step_is_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="ended with 1 before its first step: no such base"):
+        seconds_until_exit([sys.executable, "-c", "raise SystemExit('no such base')"], tmp_path / "log")
