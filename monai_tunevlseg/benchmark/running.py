@@ -27,12 +27,12 @@ from monai_tunevlseg.benchmark.results import (
 from monai_tunevlseg.benchmark.samples import choose_cases, store_embeddings, store_pictures, store_predictions
 from monai_tunevlseg.evaluation import read_cases, write_cases
 from monai_tunevlseg.search import Pair, SearchResult, SearchSettings, TrialResult, evaluate, find_pair, run_search
+from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["BenchmarkSettings", "EntryRunner", "entry_lock"]
 
 PACKAGES = ("monai_tunevlseg", "monai", "numpy", "optuna", "torch", "transformers")
 SPARE = {"save_masks": "false", "num_overlays": 0, "bootstrap_resamples": 99}  # of a test that only gives means
-CHECKPOINT = Path("models", "model.pt")
 
 logger = logging.getLogger(__name__)
 

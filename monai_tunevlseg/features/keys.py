@@ -16,7 +16,7 @@ from monai_tunevlseg.data.grouping import Group
 from monai_tunevlseg.data.masks import mask_paths
 from monai_tunevlseg.data.reading import source_files
 
-__all__ = ["content_of", "describe", "digest", "file_digest", "times_of"]
+__all__ = ["content_of", "describe", "digest", "source_digests", "times_of"]
 
 UNREAD = ("text", "class_name", "group", "number")  # of a sample: what neither image nor mask follows from
 
@@ -31,7 +31,7 @@ def content_of(group: Group, digest_file: Callable[[Path], Any]) -> dict[str, An
 
     Args:
         group: as :func:`~monai_tunevlseg.data.group_by_image` makes it.
-        digest_file: :func:`file_digest`, or one that remembers.
+        digest_file: :func:`source_digests`, or one that remembers.
 
     Raises:
         FileNotFoundError: when a file does not exist.
@@ -51,7 +51,7 @@ def times_of(group: Group) -> list[int]:
     return [source.stat().st_mtime_ns for path in paths for source in source_files(path)]
 
 
-def file_digest(path: Path) -> list[str]:
+def source_digests(path: Path) -> list[str]:
     """Return the suffixes and the digests of a file and of those that it refers to.
 
     Raises:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monai_tunevlseg.data import LoadSampled, group_by_image
 from monai_tunevlseg.data.cases import Sample
-from monai_tunevlseg.features.keys import content_of, describe, digest, file_digest, times_of
+from monai_tunevlseg.features.keys import content_of, describe, digest, source_digests, times_of
 from monai_tunevlseg.training.seeding import derive_seed
 
 __all__ = ["Views"]
@@ -52,7 +52,7 @@ class Views:
             for number, group in enumerate(self.groups)
             for index, pair in enumerate(group["pairs"])
         }
-        read_once = cache(file_digest)  # a volume has many slices, a mask many classes
+        read_once = cache(source_digests)  # a volume has many slices, a mask many classes
         content = [digest(content_of(group, read_once)) for group in self.groups]
         self.seeds = [[derive_seed(seed, int(name, 16), view) for view in range(self.count)] for name in content]
         how = [describe(self.transform), seed if count else None, dict(encoder)]

@@ -18,8 +18,8 @@ from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.pairs import Pair, bundle_command
 from monai_tunevlseg.search.processes import ChildProcess, failure_reason
-from monai_tunevlseg.search.trials import CHECKPOINT, OBJECTIVES, trial_problem
-from monai_tunevlseg.training import HYPERPARAMETERS
+from monai_tunevlseg.search.trials import OBJECTIVES, trial_problem
+from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
 
 __all__ = ["choose_best", "evaluate", "write_bundle", "write_overlay"]
 

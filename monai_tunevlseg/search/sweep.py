@@ -31,7 +31,8 @@ from monai_tunevlseg.search.results import SWEEP_FILE, SearchResult, read_sweep,
 from monai_tunevlseg.search.spaces import Space, read_space
 from monai_tunevlseg.search.storages import open_storage
 from monai_tunevlseg.search.study import PLAN_VERSION, PRUNERS, STARTUP_TRIALS, join_study, work
-from monai_tunevlseg.search.trials import CHECKPOINT, OBJECTIVES, TrialRunner
+from monai_tunevlseg.search.trials import OBJECTIVES, TrialRunner
+from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["SearchSettings", "run_search"]
 

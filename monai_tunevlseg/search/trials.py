@@ -20,11 +20,11 @@ from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.liveness import Heartbeat
 from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.spaces import Space, suggest
-from monai_tunevlseg.training.curve import read_curve
+from monai_tunevlseg.training import CHECKPOINT, read_curve
 
 __all__ = ["OBJECTIVES", "Objective", "TrialRunner", "trial_problem"]
 
-CHECKPOINT, CURVE, LOG = Path("models", "model.pt"), Path("eval", "validation.jsonl"), "log.txt"
+CURVE, LOG = Path("eval", "validation.jsonl"), "log.txt"
 CONTINUATION = Path("models", "last.pt")  # of no use when a trial has finished
 CHOOSES_EPOCH = "val_mean_dice"  # the checkpoint is that of its highest value
 POLL = 0.25  # seconds between two looks at a running trial

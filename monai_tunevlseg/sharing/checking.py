@@ -18,7 +18,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metad
 from PIL import Image
 
 from monai_tunevlseg.sharing.exporting import load_bundle, root_causes
-from monai_tunevlseg.sharing.runs import CHECKPOINT
+from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["Check", "check_bundle"]
 

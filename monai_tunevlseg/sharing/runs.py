@@ -14,11 +14,10 @@ from torch import Tensor
 
 from monai_tunevlseg.evaluation import file_digest
 from monai_tunevlseg.networks.state import decode_identity
-from monai_tunevlseg.training import HYPERPARAMETERS
+from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
 
-__all__ = ["CHECKPOINT", "Run", "read_run"]
+__all__ = ["Run", "read_run"]
 
-CHECKPOINT = Path("models", "model.pt")
 SAME = ("network", "base_fingerprint", "learner", "learner_arguments", "upsampler", "trainable")
 """What of an evaluation's network must be that of the checkpoint."""
 

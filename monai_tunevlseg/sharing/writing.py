@@ -16,8 +16,8 @@ from torch import Tensor
 from monai_tunevlseg.bundles import render_bundle, with_values
 from monai_tunevlseg.networks.state import decode_identity, encode_identity
 from monai_tunevlseg.sharing.documents import data_license, metadata, model_card
-from monai_tunevlseg.sharing.runs import CHECKPOINT
 from monai_tunevlseg.sharing.subject import Release, Sources, Subject, describe
+from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["write_bundle", "write_subject"]
 

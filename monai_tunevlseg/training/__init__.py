@@ -1,7 +1,7 @@
 """Training as in the paper: loss, optimizer groups, seeding per epoch, checkpoints that survive an interruption."""
 
 from monai_tunevlseg.training.accumulation import AccumulationRemainder
-from monai_tunevlseg.training.checkpoints import Checkpoints
+from monai_tunevlseg.training.checkpoints import CHECKPOINT, Checkpoints
 from monai_tunevlseg.training.curve import ValidationCurve, read_curve
 from monai_tunevlseg.training.finite import FiniteCheck
 from monai_tunevlseg.training.loss import PromptLoss
@@ -12,6 +12,7 @@ from monai_tunevlseg.training.seeding import EpochSeeding, SeededDataset, derive
 from monai_tunevlseg.training.stopping import EarlyStopping
 
 __all__ = [
+    "CHECKPOINT",
     "HYPERPARAMETERS",
     "AccumulationRemainder",
     "Checkpoints",

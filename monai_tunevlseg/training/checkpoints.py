@@ -13,7 +13,10 @@ from ignite.engine import Events
 from ignite.handlers import DiskSaver
 from monai.engines import Evaluator, Trainer
 
-__all__ = ["Checkpoints"]
+__all__ = ["CHECKPOINT", "Checkpoints"]
+
+CHECKPOINT = Path("models", "model.pt")
+"""Where the folder of a run has its best network, unless ``ckpt_dir`` says otherwise."""
 
 logger = logging.getLogger(__name__)
 
