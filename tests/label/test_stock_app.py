@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import time
 import nibabel as nib
 import numpy as np
 import pytest
-from annotated import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, write_volume
+from annotated import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, readme_block, write_volume
 from PIL import Image
 
 from monai_tunevlseg.sharing import Sources, write_bundle
@@ -20,22 +21,28 @@ from label_server import label_server
 from monailabel.client import MONAILabelClient
 
 COUNT = 6
+README_NAME = "kvasir_polyp_clipseg_vpt"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The server, and the name of its model."""
+    """The server, started by README's commands, and the folder of its model."""
     folder = tmp_path_factory.mktemp("stock")
-    apps = [sys.executable, "-m", "monai_tunevlseg.label", "apps", "--download", "--name", "monaibundle"]
-    subprocess.run([*apps, "--output", str(folder)], check=True)
-    sources = Sources(configs_dir=REPOSITORY / "configs")
-    bundle = write_bundle("ultrasound/clipseg_vpt", folder / "monaibundle" / "model", sources=sources)
+    shared = write_bundle("ultrasound/clipseg_vpt", folder, sources=Sources(configs_dir=REPOSITORY / "configs"))
+    commands = readme_block("sh", "<!-- stock app -->").replace(README_NAME, shared.name).splitlines()
+    (launcher, *download), copy, start = (shlex.split(command) for command in commands)
+    assert launcher == "monailabel"
+    subprocess.run([sys.executable, "-m", "monai_tunevlseg.label", *download], check=True, cwd=folder)
+    subprocess.run(copy, check=True, cwd=folder)
+    bundle = folder / "APPS" / "monaibundle" / "model" / shared.name
     (folder / "studies").mkdir()
     for number in range(COUNT):
         draw_picture(number).save(folder / "studies" / f"picture{number}.png")
     write_volume(folder / "studies" / "volume.nii.gz")
-    conf = ("models", bundle.name), ("zoo_source", "ngc"), ("sam2", "false")  # which it would download
-    with label_server(folder / "monaibundle", folder / "studies", *conf) as running:
+    app, studies, *settings = (start[index + 1 : index + 3] for index, word in enumerate(start) if word[:2] == "--")
+    assert (app[0], studies[0]) == ("APPS/monaibundle", "IMAGES")
+    conf = *map(tuple, settings), ("sam2", "false")  # which it would download
+    with label_server(folder / app[0], folder / "studies", *conf) as running:
         yield running, bundle
 
 
