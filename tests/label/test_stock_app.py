@@ -30,10 +30,11 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stock")
     shared = write_bundle("ultrasound/clipseg_vpt", folder, sources=Sources(configs_dir=REPOSITORY / "configs"))
     commands = readme_block("sh", "<!-- stock app -->").replace(README_NAME, shared.name).splitlines()
-    (launcher, *download), copy, start = (shlex.split(command) for command in commands)
+    (launcher, *download), *copy, start = map(shlex.split, commands)
     assert launcher == "monailabel"
     subprocess.run([sys.executable, "-m", "monai_tunevlseg.label", *download], check=True, cwd=folder)
-    subprocess.run(copy, check=True, cwd=folder)
+    for command in copy:
+        subprocess.run(command, check=True, cwd=folder)
     bundle = folder / "APPS" / "monaibundle" / "model" / shared.name
     (folder / "studies").mkdir()
     for number in range(COUNT):
