@@ -16,6 +16,7 @@ from monai_tunevlseg.learners import PromptLearner
 from monai_tunevlseg.networks.activation import QuickGELU
 from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint, from_folder_or_hub, load_tokenizer
+from monai_tunevlseg.networks.transposed_convolution import BlockTransposedConvolution
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "load_clipseg", "reduce"]
@@ -66,15 +67,23 @@ def _load_model(pretrained: str, local_files_only: bool) -> CLIPSegForImageSegme
     except SafetensorError as error:
         raise ValueError(f"the weights of {pretrained!r} cannot be read: {error}; fetch the file again.") from error
     model, report = loaded
-    for module in model.modules():
-        if isinstance(getattr(module, "activation_fn", None), QuickGELUActivation):
-            module.activation_fn = QuickGELU()
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if wrong:
         raise ValueError(
             f"{pretrained!r} is not a complete CLIPSeg: {len(wrong)} weights are missing or of another shape "
             f"({', '.join(wrong[:3])}, ...); pass the folder or hub id of a CLIPSegForImageSegmentation."
         )
+    return _with_fast_parts(model)
+
+
+def _with_fast_parts(model: CLIPSegForImageSegmentation) -> CLIPSegForImageSegmentation:
+    """Put parts of the same weights and results, but faster, in the place of transformers'."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, QuickGELUActivation):
+                setattr(module, name, QuickGELU())
+            if isinstance(child, nn.ConvTranspose2d):
+                setattr(module, name, BlockTransposedConvolution(child))
     return model
 
 
