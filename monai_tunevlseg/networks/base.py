@@ -23,6 +23,7 @@ __all__ = ["EncoderSizes", "ImageFeatures", "PromptTunedNetwork", "TextFeatures"
 
 TRAINABLE = (None, "decoder", "all")
 MAX_TOKENS = 77  # CLIP's text encoder has so many positions
+PAIRS_AT_ONCE = 4  # of image and text; the widest tensor of CLIPSeg's decoder has 4 MB for each
 
 TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
 
@@ -292,8 +293,22 @@ class PromptTunedNetwork(nn.Module, ABC):
 
     def _segment(self, features: ImageFeatures, texts: list[str], index: Tensor) -> Tensor:
         text_features = self._text_features_per_image(texts, index, features.get("embedding"))
-        logits = self.decode(features, {name: self._for_decoder(value) for name, value in text_features.items()})
+        logits = self._decode(features, {name: self._for_decoder(value) for name, value in text_features.items()})
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+
+    def _decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
+        """Decode a few texts after the other on a CPU, so that what the decoder computes stays in its cache."""
+        batch, count = next(iter(text_features.values())).shape[:2]
+        if torch.jit.is_tracing() or next(iter(image_features.values())).device.type != "cpu":
+            return self.decode(image_features, text_features)
+        at_once = max(1, PAIRS_AT_ONCE // batch)
+        parts = [
+            self.decode(
+                image_features, {name: value[:, start : start + at_once] for name, value in text_features.items()}
+            )
+            for start in range(0, count, at_once)
+        ]
+        return torch.cat(parts, dim=1)
 
     def _for_decoder(self, encoded: Tensor) -> Tensor:
         """Cast what a frozen encoder returns, for a decoder that trains stays in float32."""

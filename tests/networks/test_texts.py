@@ -136,4 +136,4 @@ def test_the_same_class_twice_gives_the_same_channel_twice(case, build, pictures
     network = build(case, "coop", class_names=["polyp", "lesion", "polyp"]).eval()
     with torch.no_grad():
         logits = network(pictures(case))
-    torch.testing.assert_close(logits[:, 0], logits[:, 2])
+    torch.testing.assert_close(logits[:, 0], logits[:, 2], rtol=1e-4, atol=1e-4)  # rounded by group
