@@ -4,7 +4,8 @@ python benchmarks/speed.py [--repeats 5] [--only vpt,memory] [--precision auto] 
 
 CLIPSeg at its published size with random weights, batches of four, depth 9. The reference is ``plain_clipseg.py``;
 both sides are checked to give the same logits before anything is timed. Operations are counted and held against the
-rate of a matrix product on this machine: the fraction of the roof. The same on CUDA, where there is a device.
+rate of a matrix product on this machine, in the numbers that a side computes in: the fraction of the roof. The same on
+CUDA, where there is a device.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ INFERENCES = {"inference_1": 1, "inference_19": 19}
 ROWS = (*STEPS, *CACHED_STEPS, *INFERENCES, "memory", "start")
 TARGETS = dict.fromkeys(STEPS, ">= 3") | dict.fromkeys(CACHED_STEPS, ">= 15")
 TARGETS |= {"inference_1": ">= 3", "inference_19": ">= 15"}
+NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16-amp": torch.float16}
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1, "fp16-amp": 0.1}  # of the largest logit, at its worst pixel
 
 
@@ -46,7 +48,7 @@ class Benchmark:
         self.precision = choose_precision(arguments.precision, self.device)
         self.base_model = load_base(arguments.base)
         self.clock = Clock(self.device, arguments.clock == "cpu")
-        self.rate = matrix_rate(self.clock, torch.float32)
+        self.rates = [matrix_rate(self.clock, numbers) for numbers in (torch.float32, NUMBERS[self.precision])]
         self.console = Console(width=160)
         self.table = Table("work", "reference", "project", "ratio", "wanted", "GFLOP", "of the roof")
 
@@ -69,7 +71,8 @@ class Benchmark:
     def add(self, work: str, reference: Side, project: Side) -> None:
         """Add a row of times."""
         ratio = reference.median / project.median
-        roof = [f"{side.operations / side.median / self.rate:.0%}" for side in (reference, project)]
+        sides = zip((reference, project), self.rates, strict=True)
+        roof = [f"{side.operations / side.median / rate:.0%}" for side, rate in sides]
         counted = [f"{side.operations / 1e9:.0f}" for side in (reference, project)]
         row = (work, spread(reference), spread(project), f"{ratio:.2f}", TARGETS[work])
         self.add_row(*row, " / ".join(counted), " / ".join(roof))
@@ -89,7 +92,7 @@ class Benchmark:
                 self.add_row("second start", "", f"{seconds:.1f} s", "", "< 15 s", "", "")
             else:
                 self.add(name, *alternate(*self.works(name), self.arguments.repeats, self.clock))
-        self.table.title = title(self.arguments, self.rate)
+        self.table.title = title(self.arguments, self.rates)
         self.console.print(self.table)
 
     def measure_memory(self) -> None:
@@ -126,15 +129,16 @@ def spread(side: Side) -> str:
     return f"{side.median:.3g} s [{min(side.seconds):.3g}, {max(side.seconds):.3g}]"
 
 
-def title(arguments: argparse.Namespace, rate: float) -> str:
+def title(arguments: argparse.Namespace, rates: Sequence[float]) -> str:
     """Say what was measured and where."""
     load = "/".join(f"{load:.1f}" for load in os.getloadavg())
+    products = " / ".join(f"{rate / 1e9:.0f}" for rate in rates)
     device = torch.cuda.get_device_name() if arguments.device == "cuda" else f"{torch.get_num_threads()} threads"
     return (
         f"{arguments.batch} images of {arguments.size} x {arguments.size}, depth {arguments.depth}, {device}, "
         f"{choose_precision(arguments.precision, arguments.device)}, "
         f"{arguments.clock} time, median of {arguments.repeats} [least, most], "
-        f"matrix product {rate / 1e9:.0f} GFLOP/s, load {load}"
+        f"matrix product {products} GFLOP/s, load {load}"
     )
 
 
