@@ -82,7 +82,7 @@ def _with_fast_parts(model: CLIPSegForImageSegmentation) -> CLIPSegForImageSegme
         for name, child in module.named_children():
             if isinstance(child, QuickGELUActivation):
                 setattr(module, name, QuickGELU())
-            if isinstance(child, nn.ConvTranspose2d):
+            if isinstance(child, nn.ConvTranspose2d) and child.kernel_size == child.stride:
                 setattr(module, name, BlockTransposedConvolution(child))
     return model
 
