@@ -51,7 +51,7 @@ class Checkpoints:
         state: Mapping[str, _Stateful],
         resume: bool = False,
     ) -> None:
-        self.best_path = Path(directory) / "model.pt"
+        self.best_path = Path(directory) / CHECKPOINT.name
         self.last_path = Path(directory) / "last.pt"
         self.last_saved: Path | None = None
         self.network = network
