@@ -89,11 +89,12 @@ def refusing_damage(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} cannot be read: {error}. If the file is damaged, replace it.") from error
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_picture(path: Path, intensity_window: tuple[float, float] | None = None) -> np.ndarray:
     """Read a picture as RGB; transparency is dropped.
 
     Args:
         path: a file with one of `PICTURE_SUFFIXES`.
+        intensity_window: the stored values that become 0 and 1; None = the range of the file's type.
 
     Returns:
         float32 of shape (H, W, 3) in [0, 1].
@@ -103,11 +104,11 @@ def read_picture(path: Path) -> np.ndarray:
         ValueError: when the file cannot be decoded or is no single grey or colour picture.
     """
     if _belongs_to_tifffile(path):
-        return _tiff_picture(path)
+        return _tiff_picture(path, intensity_window)
     with refusing_damage(path), Image.open(path, formats=PILLOW_FORMATS) as picture:
         if picture.mode.startswith("I"):
-            return _grey_to_rgb(_scale_16_bit(np.asarray(picture)))
-        return np.asarray(picture.convert("RGB"), dtype=np.float32) / np.float32(255)
+            return _grey_to_rgb(_scale(np.asarray(picture), 65535, intensity_window))
+        return _scale(np.asarray(picture.convert("RGB")), 255, intensity_window)
 
 
 def read_grey_picture(path: Path, at_least: int) -> tuple[tuple[int, int], Image.Image]:
@@ -196,10 +197,12 @@ def picture_shape(path: Path) -> tuple[int, int]:
         return picture.height, picture.width
 
 
-def _scale_16_bit(values: np.ndarray) -> np.ndarray:
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError(f"values {values.min()}..{values.max()} are outside the 16-bit range 0..65535")
-    return values.astype(np.float32) / np.float32(65535)
+def _scale(values: np.ndarray, white: float, intensity_window: tuple[float, float] | None) -> np.ndarray:
+    """Bring stored values to [0, 1]: 0 and `white`, or the window's ends, become 0 and 1."""
+    if intensity_window is None:
+        return values.astype(np.float32) / np.float32(white)
+    low, high = intensity_window
+    return np.clip((values.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
 
 
 def _palette(picture: Image.Image) -> np.ndarray | None:
@@ -259,7 +262,7 @@ def _colormap(page: tifffile.TiffPage) -> np.ndarray:
     return page.colormap.T
 
 
-def _tiff_picture(path: Path) -> np.ndarray:
+def _tiff_picture(path: Path, intensity_window: tuple[float, float] | None) -> np.ndarray:
     with refusing_damage(path), tifffile.TiffFile(path) as tiff:
         page = _only_page(tiff)
         values, photometric = _tiff_values(page), int(page.photometric)
@@ -267,14 +270,16 @@ def _tiff_picture(path: Path) -> np.ndarray:
             return _colormap(page)[values].astype(np.float32) / np.float32(65535)
         if photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
             raise ValueError(f"its colour space {photometric} is not supported; save it as RGB")
-        scaled = _scale_by_type(values, int(page.bitspersample))
+        scaled = _scale_by_type(values, int(page.bitspersample), intensity_window)
         scaled = 1 - scaled if photometric == WHITE_IS_ZERO else scaled
         if scaled.ndim == 2 or scaled.shape[-1] < 3:
             return _grey_to_rgb(scaled if scaled.ndim == 2 else scaled[..., 0])
         return np.ascontiguousarray(scaled[..., :3])
 
 
-def _scale_by_type(values: np.ndarray, bits: int) -> np.ndarray:
+def _scale_by_type(values: np.ndarray, bits: int, intensity_window: tuple[float, float] | None) -> np.ndarray:
+    if intensity_window is not None:
+        return _scale(values, 1, intensity_window)
     if values.dtype == bool or (values.dtype.kind == "u" and bits <= 16):
         return values.astype(np.float32) / np.float32(2**bits - 1)
     if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:

@@ -74,13 +74,19 @@ def read_shape(path: Path) -> tuple[int, ...]:
     return nifti_shape(path) if is_nifti(path) else picture_shape(path)
 
 
-def read_image(path: Path, slice_index: int | None = None, slice_axis: int = 2) -> np.ndarray:
+def read_image(
+    path: Path,
+    slice_index: int | None = None,
+    slice_axis: int = 2,
+    intensity_window: tuple[float, float] | None = None,
+) -> np.ndarray:
     """Read an image as RGB.
 
     Args:
         path: a picture or a NIfTI image.
         slice_index: which slice of a volume; None = the whole file.
         slice_axis: the axis (0, 1 or 2) along which a volume is cut.
+        intensity_window: the stored values that become 0 and 1; None = the range of a picture's type.
 
     Returns:
         float32 in [0, 1] of shape (H, W, 3), or (X, Y, Z, 3) for a whole volume. NIfTI keeps the file's order of axes.
@@ -93,7 +99,7 @@ def read_image(path: Path, slice_index: int | None = None, slice_axis: int = 2) 
     if is_nifti(path):
         return np.repeat(read_nifti(path, slice_index, slice_axis)[..., None], 3, axis=-1)
     _refuse_slice(path, slice_index)
-    return read_picture(path)
+    return read_picture(path, intensity_window)
 
 
 def read_mask(

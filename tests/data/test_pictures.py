@@ -228,3 +228,11 @@ def test_cmyk_mask_is_refused(tmp_path):
     Image.fromarray(COLOURS).convert("CMYK").save(tmp_path / "m.jpg")
     with pytest.raises(ValueError, match=r"m\.jpg cannot be read: a mask of the mode CMYK"):
         read_picture_mask(tmp_path / "m.jpg")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_intensity_window_says_which_stored_values_become_0_and_1(tmp_path, suffix):
+    twelve_bits = DEEP >> 4
+    Image.fromarray(twelve_bits).save(tmp_path / f"a{suffix}")
+    expected = np.clip((as_rgb(twelve_bits).astype(float) - 1000) / 2000, 0, 1)
+    np.testing.assert_allclose(read_picture(tmp_path / f"a{suffix}", (1000, 3000)), expected, atol=1e-6)
