@@ -19,7 +19,12 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
     Values that it does not have are left out, but for imports, which others may need.
     """
     for name, value in values.items():
-        written = json.dumps(value) if isinstance(value, str | list | dict) else yaml.safe_dump(value).split("\n")[0]
+        # unescaped: YAML would read JSON's pairs of surrogates as two characters
+        written = (
+            json.dumps(value, ensure_ascii=False)
+            if isinstance(value, str | list | dict)
+            else yaml.safe_dump(value).split("\n")[0]
+        )
         line = re.compile(rf"^{re.escape(name)}:[^\n#]*?(?P<comment> +#[^\n]*)?$", re.MULTILINE)
         if line.search(text):
             text = line.sub(partial(_keep_comment, f"{name}: {written}"), text, count=1)
@@ -30,3 +35,10 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
 
 def _keep_comment(line: str, match: re.Match[str]) -> str:
     return line + (match["comment"] or "")
+
+
+def _written(value: Any) -> str:
+    """Write a value in one line; non-ASCII unescaped, because YAML reads JSON's surrogate pairs as two characters."""
+    if isinstance(value, str | list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return yaml.safe_dump(value).split("\n")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -115,13 +116,21 @@ def data_license(subject: Subject) -> str:
 def _render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("monai_tunevlseg.sharing"),
-        autoescape=False,  # noqa: S701 - texts, and no pages
+        autoescape=False,  # noqa: S701 - Markdown, with an escape of its own
+        finalize=_markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     return environment.get_template(template).render(**values)
+
+
+def _markdown(value: Any) -> Any:
+    """Escape what would be HTML, or end a table's cell: class names come from checkpoints and metrics of others."""
+    if not isinstance(value, str):
+        return value
+    return html.escape(value, quote=False).replace("|", "\\|").replace("\n", " ")
 
 
 def _metrics(subject: Subject) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.evaluation import file_digest
+from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.state import decode_identity
+from monai_tunevlseg.sharing.forms import IDENTITY, METRICS, SAME, check_form
 from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
 
 __all__ = ["Run", "read_run"]
-
-SAME = ("network", "base_fingerprint", "learner", "learner_arguments", "upsampler", "trainable")
-"""What of an evaluation's network must be that of the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ def read_run(folder: str | Path, metrics_file: str | Path | None = None) -> Run:
 
     Raises:
         FileNotFoundError: when there is no checkpoint, or no ``metrics_file``.
-        ValueError: when a file cannot be read, or the metrics are those of another checkpoint.
+        ValueError: when a file cannot be read, holds values of another type or some that MONAI's configs would
+            evaluate, or the metrics are those of another checkpoint.
     """
     checkpoint = Path(folder) / CHECKPOINT
     if not checkpoint.is_file():
@@ -58,8 +58,11 @@ def read_run(folder: str | Path, metrics_file: str | Path | None = None) -> Run:
         )
     state = _read_checkpoint(checkpoint)
     identity = decode_identity(state["_extra_state"])
+    check_form(identity, IDENTITY, checkpoint)
+    refuse_expressions(identity, f"the checkpoint {checkpoint}")
     record = checkpoint.with_name(HYPERPARAMETERS)
-    hyperparameters = _read_json(record) if record.is_file() else {}
+    hyperparameters = read_json_object(record) if record.is_file() else {}
+    refuse_expressions(hyperparameters, str(record))
     found = _metrics_file(Path(folder), metrics_file)
     metrics = None if found is None else _checked_metrics(found, checkpoint, identity)
     return Run(state, identity, hyperparameters, metrics)
@@ -75,16 +78,6 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}); run again what wrote it.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no mapping; run again what wrote it.")
-    return content
-
-
 def _metrics_file(folder: Path, given: str | Path | None) -> Path | None:
     if given is not None:
         if not Path(given).is_file():
@@ -98,14 +91,19 @@ def _metrics_file(folder: Path, given: str | Path | None) -> Path | None:
 
 def _checked_metrics(path: Path, checkpoint: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return an evaluation's numbers; those of another network would be invented here."""
-    metrics = _read_json(path)
-    network = metrics.get("network")
-    differing = [name for name in SAME if not isinstance(network, dict) or network.get(name) != identity.get(name)]
+    metrics = read_json_object(path)
+    check_form(metrics, METRICS, path)
+    refuse_expressions(metrics["classes"], str(path))
+    differing = [name for name in SAME if metrics["network"].get(name) != identity.get(name)]
     digest = metrics.get("checkpoint_digest")
-    if differing or (digest is not None and digest != file_digest(checkpoint)):
-        what = f"it has another {differing[0]}" if differing else "the checkpoint was written anew since"
+    if differing or digest != file_digest(checkpoint):
+        what = f"it has another {differing[0]}" if differing else _difference(digest)
         raise ValueError(
             f"{path} was not measured of {checkpoint} ({what}); evaluate this checkpoint again, or remove the file to "
             "share without metrics."
         )
     return metrics
+
+
+def _difference(digest: str | None) -> str:
+    return "it names no checkpoint_digest" if digest is None else "the checkpoint was written anew since"

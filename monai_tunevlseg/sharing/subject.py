@@ -11,7 +11,9 @@ from typing import Any
 import yaml
 
 from monai_tunevlseg.bundles import pair_facts, prompt_learner, render_bundle, render_pair
+from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.sharing.bases import BaseReference, find_base
+from monai_tunevlseg.sharing.packing import VERSION
 from monai_tunevlseg.sharing.runs import Run, read_run
 
 __all__ = ["Release", "Sources", "Subject", "describe"]
@@ -54,7 +56,7 @@ class Release:
         weights_licence: of ``models/model.pt``; None = not stated.
 
     Raises:
-        ValueError: when name or version are of another form.
+        ValueError: when name or version are of another form, or MONAI's configs would evaluate a text.
     """
 
     name: str | None = None
@@ -64,10 +66,12 @@ class Release:
     weights_licence: str | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\d+\.\d+\.\d+", self.version):
+        if not VERSION.fullmatch(self.version):
             raise ValueError(f"the version {self.version!r} is not of the form X.Y.Z, such as 0.1.0.")
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise ValueError(f"the name {self.name!r} is no folder's name; use letters, digits, '_', '-' and '.'.")
+        for option in ("change", "authors", "weights_licence"):
+            refuse_expressions(getattr(self, option), f"the option {option}")
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,8 @@ def describe(pair: str, run_dir: str | Path | None = None, sources: Sources | No
     own = {name: value for name, value in yaml.safe_load(template).items() if not isinstance(value, dict)} | overlay
     if unknown := sorted(set(sources.values) - set(own)):
         raise ValueError(f"the pair {pair} has no hyperparameter {', '.join(unknown)}; see its train.yaml.")
+    refuse_expressions(sources.values, "an option --set")
+    refuse_expressions(sources.base, "the option --base")
     run = None if run_dir is None else read_run(run_dir, sources.metrics)
     if run is not None:
         _refuse_another(pair, run_dir, run, own, template)

@@ -1,0 +1,85 @@
+"""The form of what a run has written, as JSON Schemas: whatever is shared onwards is checked against them first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from monai_tunevlseg.evaluation import SCORES
+
+__all__ = ["IDENTITY", "METRICS", "SAME", "check_form"]
+
+SAME = ("network", "base_fingerprint", "learner", "learner_arguments", "upsampler", "trainable")
+"""What of an evaluation's network must be that of the checkpoint."""
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+_SCALAR = {"type": ["number", "boolean", "string", "null"]}
+_PART: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "pairs": _COUNT,
+        "intervals": {
+            "type": "object",
+            "additionalProperties": {
+                "type": ["array", "null"],
+                "items": {"type": "number"},
+                "minItems": 2,
+                "maxItems": 2,
+            },
+        },
+        **{f"{score}{which}": {"type": ["number", "null"]} for score in SCORES for which in ("", "_foreground")},
+    },
+    "patternProperties": {"^pairs_with_": _COUNT},
+    "required": ["pairs", "intervals"],
+}
+METRICS: dict[str, Any] = {
+    **_PART,
+    "properties": {
+        **_PART["properties"],
+        "split": {"enum": ["train", "val", "test"]},
+        "images": _COUNT,
+        "units": _COUNT,
+        "network": {"type": "object"},
+        "checkpoint_digest": _TEXT,
+        "classes": {"type": "object", "additionalProperties": _PART},
+        "bootstrap": {
+            "type": "object",
+            "properties": {"unit": _TEXT, "method": _TEXT, "resamples": _COUNT},
+            "required": ["unit", "method", "resamples"],
+        },
+    },
+    "required": [*_PART["required"], "split", "images", "units", "network", "classes", "bootstrap"],
+}
+"""What the model card and the metadata take from ``metrics.json``, as a JSON Schema."""
+IDENTITY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("network", "base_model", "base_fingerprint"), _TEXT),
+        "learner": {"type": ["string", "null"]},
+        "learner_arguments": {
+            "type": "object",
+            "additionalProperties": {"type": ["number", "boolean", "string", "null"]},
+        },
+        "upsampler": {"type": "boolean"},
+        "trainable": {"enum": [None, "decoder", "all"]},
+        "class_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+    },
+    "required": [*SAME, "base_model", "class_names"],
+}
+"""What a checkpoint says of its network, as a JSON Schema."""
+
+
+def check_form(content: Mapping[str, Any], schema: Mapping[str, Any], path: Path) -> None:
+    """Check what was read from a file.
+
+    Raises:
+        ValueError: when it has another form; names the file and the place in it.
+    """
+    error = best_match(Draft202012Validator(schema).iter_errors(content))
+    if error is not None:
+        raise ValueError(f"{path}, {error.json_path}: {error.message}; pass a file that this package has written.")

@@ -1,0 +1,188 @@
+"""Checkpoints, records and metrics that somebody else has written: read as data, or refused."""
+
+import html
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+from shared_names import NAME, PAIR, ROOT
+from typer.testing import CliRunner
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.bundles.baking import with_values
+from monai_tunevlseg.networks.state import decode_identity, encode_identity
+from monai_tunevlseg.sharing import Release, Sources, describe, pack_bundle, write_bundle
+from monai_tunevlseg.sharing.runs import read_run
+
+HERE = Sources(configs_dir=ROOT / "configs")
+DAMAGED = {"deep": b"[" * 100_000, "list": b"[]", "bytes": b"\xff\xfe", "half": b'{"a": '}
+BAKED = ["polyp", "äöü 漢字 😀", 'quote " and \\', "a: b - c", ["😀", "null", "1"], {"é": 1}, 1e-5]
+
+
+@pytest.fixture
+def run(run_dir, tmp_path):
+    return shutil.copytree(run_dir, tmp_path / "run")
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """A file that appears when its expression is evaluated, and the expression."""
+    return tmp_path / "planted", f"$__import__('pathlib').Path({str(tmp_path / 'planted')!r}).write_text('x') and 0.1"
+
+
+def change_identity(run, **values):
+    state = torch.load(run / "models" / "model.pt", weights_only=True)
+    state["_extra_state"] = encode_identity(decode_identity(state["_extra_state"]) | values)
+    torch.save(state, run / "models" / "model.pt")
+
+
+def change_json(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def refused(run, output):
+    arguments = ["bundle", PAIR, "--run", str(run), "--output", str(output), "--configs-dir", str(ROOT / "configs")]
+    said = CliRunner().invoke(app, arguments)
+    assert said.exit_code == 1 and said.output.startswith("error: ") and not list(output.glob("*"))
+    return said.output.replace("\n", "")
+
+
+@pytest.mark.parametrize("name", ["class_names", "learner_arguments", "base_model", "network", "learner"])
+def test_expressions_in_a_checkpoint_are_refused(run, planted, tmp_path, name):
+    file, expression = planted
+    value = {"class_names": [expression], "learner_arguments": {"num_context": expression}}.get(name, expression)
+    change_identity(run, **{name: value})
+    assert "model.pt" in refused(run, tmp_path / "output")
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "class_names", "layout", "unheard_of"])
+@pytest.mark.parametrize("form", ["$", "@device", "%configs/train.yaml", "grade #2"])
+def test_expressions_in_the_record_are_refused(run, planted, tmp_path, name, form):
+    file, expression = planted
+    change_json(run / "models" / "hyperparameters.json", **{name: expression if form == "$" else form})
+    assert "hyperparameters.json" in refused(run, tmp_path / "output")
+    assert not file.exists()
+
+
+def test_the_published_attack_is_refused(run, shared_dir, tmp_path):
+    attack = shared_dir / "cases" / "faults" / "security" / "hyperparameters.json"
+    shutil.copyfile(attack, run / "models" / "hyperparameters.json")
+    assert "__import__" in refused(run, tmp_path / "output")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"class_names": "lesion"},
+        {"class_names": []},
+        {"class_names": [1]},
+        {"learner_arguments": [1]},
+        {"upsampler": "yes"},
+        {"trainable": "everything"},
+        {"base_fingerprint": None},
+    ],
+    ids=lambda values: "-".join(f"{name}={value}" for name, value in values.items()),
+)
+def test_a_checkpoint_of_another_form_is_named(run, values):
+    change_identity(run, **values)
+    with pytest.raises(ValueError, match=rf"model\.pt.*{next(iter(values))}"):
+        read_run(run)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"pairs": "many"},
+        {"split": "<script>"},
+        {"classes": {"lesion": {"dice": "good"}}},
+        {"classes": []},
+        {"dice": "99"},
+        {"intervals": {"dice": [1]}},
+        {"network": None},
+        {"bootstrap": {}},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_metrics_of_another_form_are_named(run, values):
+    change_json(run / "eval" / "metrics.json", **values)
+    with pytest.raises(ValueError, match=rf"metrics\.json.*{next(iter(values))}"):
+        read_run(run)
+
+
+def test_metrics_without_a_digest_are_refused(run):
+    path = run / "eval" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    del metrics["checkpoint_digest"]
+    path.write_text(json.dumps(metrics | {"dice": 99.9}))
+    with pytest.raises(ValueError, match=r"metrics\.json.*checkpoint_digest"):
+        read_run(run)
+
+
+@pytest.mark.parametrize("file", ["models/hyperparameters.json", "eval/metrics.json"])
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"[]", b"\xff\xfe", b'{"a": '], ids=["deep", "list", "bytes", "half"]
+)
+def test_damaged_json_names_the_file(run, file, content):
+    (run / file).write_bytes(content)
+    with pytest.raises(ValueError, match=file.rpartition("/")[2]):
+        read_run(run)
+
+
+def test_the_card_holds_no_html_and_no_broken_table(tmp_path):
+    name = "<script>alert(1)</script> a|b"
+    sources = Sources(configs_dir=ROOT / "configs", values={"class_names": [name]})
+    folder = write_bundle(
+        PAIR, tmp_path, sources=sources, release=Release(authors="<b>somebody</b>", change="<i>new</i>")
+    )
+    card = (folder / "docs" / "README.md").read_text()
+    assert "<script" not in card and "<i>" not in card
+    assert html.escape(name, quote=False).replace("|", "\\|") in card
+    assert yaml.safe_load((folder / "configs" / "inference.yaml").read_text())["class_names"] == [name]
+
+
+@pytest.mark.parametrize("option", ["change", "authors", "weights_licence"])
+def test_texts_of_a_release_are_data(option):
+    with pytest.raises(ValueError, match=option):
+        Release(**{option: "$print(1)"})
+
+
+def test_an_expression_as_an_option_is_refused():
+    with pytest.raises(ValueError, match="--set"):
+        describe(PAIR, sources=Sources(configs_dir=ROOT / "configs", values={"learning_rate": "$0.1"}))
+    with pytest.raises(ValueError, match="--base"):
+        describe(PAIR, sources=Sources(configs_dir=ROOT / "configs", base="$print(1)"))
+
+
+@pytest.mark.parametrize(
+    "value", ["polyp", "äöü 漢字 😀", 'quote " and \\', "a: b - c", ["😀", "null", "1"], {"é": 1}, 1e-5]
+)
+def test_baked_values_are_read_back(value):
+    assert yaml.safe_load(with_values("value: 1 # what it is\n", {"value": value})) == {"value": value}
+
+
+def test_links_and_hidden_files_are_not_packed(shared, tmp_path):
+    folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
+    (tmp_path / "secret").mkdir()
+    for name in ("docs/.env", "docs/more"):
+        path = folder / name
+        path.write_text("secret") if name.endswith("env") else path.symlink_to(tmp_path / "secret")
+        with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+            pack_bundle(folder)
+        path.unlink()
+    assert not list(tmp_path.glob("*.zip"))
+
+
+@pytest.mark.parametrize("version", [None, 1, "../../1.0.0", "1.0"])
+def test_a_version_of_another_form_is_not_packed(shared, tmp_path, version):
+    folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
+    change_json(folder / "configs" / "metadata.json", version=version)
+    with pytest.raises(ValueError, match=r"metadata\.json.*X\.Y\.Z"):
+        pack_bundle(folder)
+
+
+def test_readme_and_card_say_that_a_bundle_is_a_program(shared):
+    for text in ((ROOT / "README.md").read_text(), (shared[0] / NAME / "docs" / "README.md").read_text()):
+        assert "A bundle is a program" in text
