@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing"]
+__all__ = ["remove_unfinished", "replacing"]
+
+_UNFINISHED = re.compile(r"\.\d+-[0-9a-f]{32}-(?P<name>.+)", re.DOTALL)
 
 
 @contextmanager
@@ -24,3 +27,14 @@ def replacing(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed processes have left beside `path` instead of replacing it.
+
+    Only for the one process that may write `path` at the time.
+    """
+    for unfinished in path.parent.glob(".*"):
+        match = _UNFINISHED.fullmatch(unfinished.name)
+        if match and match["name"] == path.name:
+            unfinished.unlink(missing_ok=True)

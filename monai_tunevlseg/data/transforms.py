@@ -75,7 +75,7 @@ class Augmentd(Randomizable, MapTransform):
     left as it is, so that geometric changes cannot be inverted.
 
     All numbers follow from MONAI's `R`, whichever way it is seeded; Albumentations' own generators are seeded from it
-    at every call.
+    at every call, each group of changes with a seed of its own, so that the two are independent.
 
     Args:
         keys: of the image, (3, H, W) in [0, 1], and the mask, (1, H, W) in {0, 1, 255}.
@@ -114,17 +114,18 @@ class Augmentd(Randomizable, MapTransform):
             if not 0 <= value < 1:
                 raise ValueError(f"{name} must be at least 0 and less than 1, not {value}.")
         self._pipeline = _build_pipeline(prob, scale, translate, rotate, brightness, contrast)
-        self._seed = 0
+        self._seeds: list[int] = []
 
     def randomize(self, data: Any = None) -> None:
-        """Draw the seed of one call."""
-        self._seed = int(self.R.randint(2**32, dtype=np.uint64))
+        """Draw the seeds of one call, one for each group of changes."""
+        self._seeds = self.R.randint(2**32, size=len(self._pipeline.transforms), dtype=np.uint64).tolist()
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
         """Augment one sample."""
         sample = dict(data)
         self.randomize()
-        self._pipeline.set_random_seed(self._seed)
+        for change, seed in zip(self._pipeline.transforms, self._seeds, strict=True):
+            change.set_random_seed(seed)  # the pipeline's own method gives all of them the same one
         image, mask = (sample[key] for key in self.keys)
         changed = self._pipeline(
             image=np.ascontiguousarray(np.moveaxis(np.asarray(image), 0, -1)), mask=np.asarray(mask[0], dtype=np.uint8)

@@ -4,45 +4,71 @@ from __future__ import annotations
 
 import json
 import resource
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Events
-from monai.engines import Evaluator
+from monai.engines import Evaluator, Trainer
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.atomic import remove_unfinished, replacing
+from monai_tunevlseg.json_files import parse_json
 
 __all__ = ["ValidationCurve", "read_curve"]
 
-RSS_UNIT = 1024  # bytes; Linux counts ru_maxrss in so many
+RSS_UNIT = 1024  # bytes; the unit of ru_maxrss on Linux
 
 
 class ValidationCurve:
     """Writes one line of JSON per validation: epoch, metrics, and the most memory that the run has held so far.
 
-    The file is replaced in one step, so that another process may read it at any time. A run that continues from a
-    checkpoint keeps the lines of the epochs before. Attach it to the validation engine.
+    The file is replaced in one step, so that another process may read it at any time. It always has the lines of this
+    run and no others: a run from scratch removes an earlier run's, and one that resumes has its lines from the
+    checkpoint, whatever has become of the file. Attach it to the trainer, after the checkpoints.
 
     Args:
+        validator: the evaluator whose metrics are written.
         path: the file, such as ``validation.jsonl``.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, validator: Evaluator, path: str | Path) -> None:
+        self.validator = validator
         self.path = Path(path).expanduser()
+        self.lines: list[dict[str, Any]] = []
 
-    def attach(self, engine: Evaluator) -> None:
-        """Register with the validation engine."""
-        engine.add_event_handler(Events.COMPLETED, self)
+    def attach(self, engine: Trainer) -> None:
+        """Register with the trainer, and with the validation engine."""
+        engine.add_event_handler(Events.STARTED, self.write)
+        self.validator.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Evaluator) -> None:
-        """Write the epoch that was validated, in place of this and any later one from an earlier run."""
+        """Add the line of the epoch that was validated, in place of this epoch's and any later one's."""
         epoch = engine.state.epoch
-        before = [line for line in read_curve(self.path) if line["epoch"] < epoch] if epoch > 1 else []
         metrics = {name: float(value) for name, value in engine.state.metrics.items()}
         line = {"epoch": epoch, **metrics, "peak_memory_bytes": _peak_memory(engine.state.device)}
+        self.lines = [*(line for line in self.lines if line["epoch"] < epoch), line]
+        self.write()
+
+    def write(self) -> None:
+        """Write the lines there are, by the first of several processes; without any there is no file."""
+        if idist.get_rank() > 0:
+            return
+        remove_unfinished(self.path)
+        if not self.lines:
+            self.path.unlink(missing_ok=True)
+            return
         with replacing(self.path) as unfinished:
-            unfinished.write_text("".join(f"{json.dumps(line)}\n" for line in [*before, line]), encoding="utf-8")
+            unfinished.write_text("".join(f"{json.dumps(line)}\n" for line in self.lines), encoding="utf-8")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the lines so far."""
+        return {"lines": [dict(line) for line in self.lines]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue after these lines."""
+        self.lines = [dict(line) for line in state_dict["lines"]]
 
 
 def read_curve(path: str | Path) -> list[dict[str, Any]]:
@@ -53,12 +79,18 @@ def read_curve(path: str | Path) -> list[dict[str, Any]]:
     """
     file = Path(path)
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        return sorted(lines, key=lambda line: int(line["epoch"]))
+        content = file.read_bytes()
     except FileNotFoundError:
         return []
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"the validation curve {file} is damaged ({error!r}); remove it, and run again.") from error
+    lines = [parse_json(line, f"line {number} of {file}") for number, line in enumerate(content.splitlines(), 1)]
+    for number, line in enumerate(lines, 1):
+        epoch = line.get("epoch") if isinstance(line, dict) else None
+        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
+            raise ValueError(
+                f"line {number} of {file} has no number of an epoch where a validation curve has one; remove the file, "
+                "and run again."
+            )
+    return sorted(lines, key=lambda line: line["epoch"])
 
 
 def _peak_memory(device: torch.device | None) -> int:

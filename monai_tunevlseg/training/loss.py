@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from monai.data import MetaTensor
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.modules.loss import _Loss
 
 from monai_tunevlseg.data import IGNORED
@@ -15,10 +16,11 @@ SURELY_BACKGROUND = -100.0  # a logit whose probability is 0 in float32
 
 
 class PromptLoss(_Loss):
-    """MONAI's ``DiceCELoss`` with a sigmoid, computed in float32 for each (image, class) pair.
+    """Dice plus binary cross entropy, both with a sigmoid and in float32, for each (image, class) pair.
 
-    MONAI takes binary cross entropy only for one channel and softmax cross entropy for several, but classes overlap
-    here; so the class channels are moved into the batch first. Ignored pixels add nothing to either term.
+    Without ignored pixels it is MONAI's ``DiceCELoss`` with the class channels moved into the batch: classes overlap
+    here, and MONAI takes softmax cross entropy for several channels. Both terms are those of the pixels that are not
+    ignored; a pair without any adds a Dice term of 0 and no cross entropy.
 
     Args:
         lambda_dice: weight of the Dice term (paper: 1).
@@ -27,7 +29,9 @@ class PromptLoss(_Loss):
 
     def __init__(self, lambda_dice: float = 1.0, lambda_ce: float = 0.2) -> None:
         super().__init__()
-        self.dice_ce = DiceCELoss(sigmoid=True, lambda_dice=lambda_dice, lambda_ce=lambda_ce)
+        self.dice = DiceLoss(sigmoid=True)
+        self.lambda_dice = lambda_dice
+        self.lambda_ce = lambda_ce
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Return the mean loss over the pairs, a float32 scalar.
@@ -47,8 +51,17 @@ class PromptLoss(_Loss):
         with torch.autocast(device_type=logits.device.type, enabled=False):
             pairs, truth = _pairs(logits), _pairs(label)
             ignored = truth == IGNORED
-            # surely background, and right: no gradient, and neither term counts it
-            return self.dice_ce(pairs.masked_fill(ignored, SURELY_BACKGROUND), truth.masked_fill(ignored, 0))
+            # surely background, and right: no gradient, and the Dice term does not count it
+            pairs, truth = pairs.masked_fill(ignored, SURELY_BACKGROUND), truth.masked_fill(ignored, 0)
+            entropy = binary_cross_entropy_with_logits(pairs, truth, weight=_weights(~ignored))
+            loss: torch.Tensor = self.lambda_dice * self.dice(pairs, truth) + self.lambda_ce * entropy
+            return loss
+
+
+def _weights(counted: torch.Tensor) -> torch.Tensor:
+    """Return the weights (P, 1, H, W) with which the mean over all pixels is each pair's mean over those counted."""
+    share = counted.float().mean(dim=(1, 2, 3), keepdim=True)
+    return counted / share.clamp(min=1 / counted[0].numel())
 
 
 def _pairs(maps: torch.Tensor) -> torch.Tensor:

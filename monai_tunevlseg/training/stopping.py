@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from ignite.engine import Engine
-from ignite.handlers import EarlyStopping as IgniteEarlyStopping
-from monai.handlers import EarlyStopHandler
+from ignite.engine import Engine, Events
 
 __all__ = ["EarlyStopping"]
 
 
-class EarlyStopping(EarlyStopHandler):
-    """MONAI's ``EarlyStopHandler`` on a validation loss, attached to the trainer and counting validations.
+class EarlyStopping:
+    """Stops the trainer when a validation loss has not fallen for a number of validations.
+
+    Small falls add up: the loss is compared with that of the last improvement, as PyTorch Lightning does. NaN is not an
+    improvement. Attach it to the trainer.
 
     Args:
         validator: the evaluator that computes the metric.
         patience: validations without improvement after which the trainer stops, 1 or more.
-        min_delta: a smaller decrease of the metric is no improvement, 0 or more.
+        min_delta: an improvement is a fall by more than this, 0 or more.
+        min_epochs: the trainer is not stopped before the end of this epoch.
         metric: name of the metric to decrease.
+
+    Raises:
+        ValueError: when ``patience`` or ``min_delta`` is out of range.
     """
 
-    def __init__(self, validator: Engine, patience: int, min_delta: float = 0.0, metric: str = "val_loss") -> None:
-        super().__init__(
-            patience=patience, score_function=lambda engine: -engine.state.metrics[metric], min_delta=min_delta
-        )
+    def __init__(
+        self, validator: Engine, patience: int, min_delta: float = 0.0, min_epochs: int = 0, metric: str = "val_loss"
+    ) -> None:
+        if not patience >= 1:
+            raise ValueError(f"early_stopping_patience is {patience}; it must be 1 or more.")
+        if not 0 <= min_delta < math.inf:
+            raise ValueError(f"early_stopping_min_delta is {min_delta}; it must be a number of 0 or more.")
         self.validator = validator
+        self.patience = patience
+        self.min_delta = min_delta
+        self.min_epochs = min_epochs
+        self.metric = metric
+        self.trainer: Engine | None = None
+        self.best = math.inf
+        self.counter = 0
 
     def attach(self, engine: Engine) -> None:
         """Stop this trainer, and look at the metric whenever the validator has finished."""
-        self.set_trainer(engine)
-        super().attach(self.validator)
+        self.trainer = engine
+        self.validator.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, validator: Engine) -> None:
+        """Count the validation that has finished."""
+        value = float(validator.state.metrics[self.metric])
+        if value < self.best - self.min_delta:
+            self.best, self.counter = value, 0
+        else:
+            self.counter += 1
+        self._stop_if_hopeless(validator.state.epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the count and the best score so far."""
-        return dict(self._attached().state_dict())
+        """Return the count and the best value so far."""
+        return {"counter": self.counter, "best": self.best}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue counting; a run that had stopped already stops at once."""
-        handler = self._attached()
-        handler.load_state_dict(state_dict)
-        if handler.counter >= handler.patience:
-            handler.trainer.terminate()
+        self.counter, self.best = int(state_dict["counter"]), float(state_dict["best"])
+        if self.trainer is not None:
+            self._stop_if_hopeless(self.trainer.state.epoch)
 
-    def _attached(self) -> IgniteEarlyStopping:
-        """Return ignite's handler, which exists once there is a trainer."""
-        handler: IgniteEarlyStopping | None = self._handler
-        if handler is None:
-            raise RuntimeError("EarlyStopping has no trainer yet: attach it to the trainer first.")
-        return handler
+    def _stop_if_hopeless(self, epoch: int) -> None:
+        if self.trainer is not None and self.counter >= self.patience and epoch >= self.min_epochs:
+            self.trainer.terminate()

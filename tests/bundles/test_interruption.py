@@ -15,7 +15,7 @@ class CrashError(Exception):
 
 
 def interrupt(name, iteration, **overrides):
-    """Train, and crash in front of a step."""
+    """Train, and crash before a step."""
     made = workflow(name, "train", "train", **overrides)
 
     def crash():
@@ -44,8 +44,11 @@ def assert_same(left, right, where=""):
 
 
 def checkpoints(folder):
-    """Load both checkpoints of a run."""
-    return [torch.load(folder / "models" / name, weights_only=True) for name in ("model.pt", "last.pt")]
+    """Load both checkpoints of a run, without what its process needed."""
+    best, last = (torch.load(folder / "models" / name, weights_only=True) for name in ("model.pt", "last.pt"))
+    for line in last["curve"]["lines"]:
+        del line["peak_memory_bytes"]
+    return [best, last]
 
 
 @pytest.fixture
@@ -87,6 +90,18 @@ def test_a_run_that_stopped_early_stays_stopped(longer, tmp_path):
     before = checkpoints(tmp_path)
     assert run(BUNDLE, "train", **stopping, resume=True).trainer.state.epoch == 2
     assert_same(before, checkpoints(tmp_path))
+
+
+@pytest.mark.parametrize(("interval", "validated"), [(2, [2, 4]), (3, [3, 4]), (9, [4])])
+def test_the_last_epoch_is_validated_and_can_be_the_best(interval, validated, longer, tmp_path):
+    made = run(BUNDLE, "train", **longer | {"val_interval": interval})
+    assert [line["epoch"] for line in checkpoints(tmp_path)[1]["curve"]["lines"]] == validated
+    assert made.evaluator.state.best_metric_epoch in validated
+
+
+def test_batches_that_do_not_make_the_effective_batch_are_an_error(small_train):
+    with raises_inside(ValueError, match="effective_batch_size is 8.*batch_size 3"):
+        run(BUNDLE, "train", **small_train | {"batch_size": 3})
 
 
 def test_no_early_stop_before_the_least_number_of_epochs(longer):
@@ -158,7 +173,7 @@ def test_a_parameter_spoilt_by_the_epochs_last_step_is_not_saved(longer, tmp_pat
             next(p for p in made.network_def.parameters() if p.requires_grad).fill_(math.inf)
 
     made.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=3), spoil)
-    with raises_inside(FloatingPointError, match="no longer finite in epoch 1, step 3 of 3"):
+    with raises_inside(FloatingPointError, match="not finite in epoch 1, step 3 of 3"):
         made.run()
     assert not list(tmp_path.rglob("*.pt"))
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.atomic import remove_unfinished, replacing
 
 
 def test_finished_file_takes_the_place_and_keeps_the_suffix(tmp_path):
@@ -22,3 +22,13 @@ def test_interrupted_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_what_was_to_become_this_file_is_removed(tmp_path):
+    killed = f".7-{'a' * 32}-a.txt"
+    kept = {"a.txt", ".a.txt", f".7-{'a' * 32}-b.txt", f".7-{'a' * 31}-a.txt", f"7-{'a' * 32}-a.txt"}
+    for name in {killed, *kept}:
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path / "a.txt")
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    remove_unfinished(tmp_path / "no folder" / "a.txt")

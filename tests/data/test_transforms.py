@@ -158,6 +158,32 @@ def test_probability_is_that_of_each_group_of_changes(without):
     assert 0.15 < changed / 400 < 0.25
 
 
+def applied(prob, count):
+    """Augment the same picture and return what each of the two changes drew; None where it was not applied."""
+    transform = Augmentd(prob=prob).set_random_state(0)
+    original = sample_of(size=(24, 24))
+    drawn = []
+    for _ in range(count):
+        transform(original)
+        drawn.append([change.params or None for change in transform._pipeline.transforms])
+    return drawn
+
+
+def test_the_two_groups_of_changes_are_applied_independently():
+    drawn = [tuple(params is not None for params in call) for call in applied(0.2, 3000)]
+    shares = {both: drawn.count(both) / len(drawn) for both in [(True, True), (True, False), (False, True)]}
+    assert shares == pytest.approx({(True, True): 0.04, (True, False): 0.16, (False, True): 0.16}, abs=0.02)
+
+
+def test_shifts_and_light_do_not_depend_on_each_other():
+    moved, lit = zip(*applied(1.0, 1500), strict=True)
+    geometry = np.array([[p["matrix"][0, 0], p["matrix"][0, 2], p["matrix"][1, 2]] for p in moved])
+    light = np.array([[p["alpha"], p["beta"]] for p in lit])
+    assert geometry.std(axis=0).min() > 1e-4 and light.std(axis=0).min() > 1e-3
+    correlation = np.corrcoef(geometry.T, light.T)[:3, 3:]
+    assert np.abs(correlation).max() < 0.1  # four standard deviations of what chance gives
+
+
 def test_nothing_happens_with_probability_0():
     original = sample_of()
     result = Augmentd(prob=0.0)(original)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.engines import SupervisedEvaluator
 from monai.handlers import IgniteMetricHandler
 from monai.metrics import MSEMetric
@@ -22,44 +23,74 @@ def evaluator():
     return SupervisedEvaluator("cpu", loader, nn.Linear(1, 1), key_val_metric={"score": score})
 
 
+def train(evaluator, path, validated, state=None):
+    """Run a trainer that validates after some of its epochs; return the curve's object."""
+    curve = ValidationCurve(evaluator, path)
+    trainer = Engine(lambda engine, batch: None)
+    if state is not None:
+        trainer.add_event_handler("STARTED", lambda: curve.load_state_dict(state))
+    curve.attach(trainer)
+    trainer.add_event_handler(
+        "EPOCH_COMPLETED", lambda: evaluator.run(trainer.state.epoch) if trainer.state.epoch in validated else None
+    )
+    trainer.run([0], max_epochs=max(validated, default=1))
+    return curve
+
+
 def test_every_validation_adds_its_line(evaluator, tmp_path):
     path = tmp_path / "eval" / "validation.jsonl"
-    ValidationCurve(path).attach(evaluator)
-    for epoch in (1, 2, 4):  # the third was not validated
-        with torch.no_grad():
-            evaluator.network.bias.fill_(epoch)
-        evaluator.run(epoch)
-        assert read_curve(path)[-1]["score"] == pytest.approx(evaluator.state.metrics["score"])
+    with torch.no_grad():
+        evaluator.network.bias.fill_(1)
+    evaluator.add_event_handler("STARTED", lambda: evaluator.network.bias.data.add_(1))
+    curve = train(evaluator, path, validated=(1, 2, 4))
     lines = read_curve(path)
     assert [line["epoch"] for line in lines] == [1, 2, 4]
+    assert lines[-1]["score"] == pytest.approx(evaluator.state.metrics["score"])
     assert len({line["score"] for line in lines}) == 3
     assert all(line["peak_memory_bytes"] > 1e6 for line in lines)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == lines
+    assert [json.loads(line) for line in path.read_text().splitlines()] == lines == curve.lines
 
 
-def test_a_run_that_goes_on_keeps_what_lies_before_its_epoch(evaluator, tmp_path):
+@pytest.mark.parametrize("content", ['{"epoch": 1, "score": 9}\n', "no json\n", None])
+def test_a_resumed_run_has_its_own_lines_whatever_the_file_holds(content, evaluator, tmp_path):
     path = tmp_path / "validation.jsonl"
-    path.write_text("".join(json.dumps({"epoch": epoch, "old": True}) + "\n" for epoch in (1, 2, 3)))
-    ValidationCurve(path).attach(evaluator)
-    evaluator.run(3)
-    assert [line.get("old", False) for line in read_curve(path)] == [True, True, False]
+    first = train(evaluator, path, validated=(1, 2, 3))
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    train(evaluator, path, validated=(3,), state=first.state_dict())
+    lines = read_curve(path)
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert lines[:2] == first.lines[:2]
 
 
-def test_a_run_that_starts_anew_drops_the_earlier_one_even_a_damaged_one(evaluator, tmp_path):
+@pytest.mark.parametrize("validated", [(2,), ()])
+def test_a_run_from_scratch_drops_the_lines_of_an_earlier_one(validated, evaluator, tmp_path):
     path = tmp_path / "validation.jsonl"
-    path.write_text("no json\n")
-    ValidationCurve(path).attach(evaluator)
-    evaluator.run(1)
-    assert [line["epoch"] for line in read_curve(path)] == [1]
+    path.write_text('{"epoch": 1, "score": 0.99}\n')
+    train(evaluator, path, validated)
+    assert [line["epoch"] for line in read_curve(path)] == list(validated)
+
+
+def test_what_a_killed_run_left_half_written_is_removed(evaluator, tmp_path):
+    killed = f".4711-{'0' * 32}-validation.jsonl"
+    others = [f".4711-{'0' * 32}-other.jsonl", ".hidden-validation.jsonl", "x.jsonl"]
+    for name in [killed, *others]:
+        (tmp_path / name).write_text("{")
+    train(evaluator, tmp_path / "validation.jsonl", validated=(1,))
+    assert {path.name for path in tmp_path.iterdir()} == {"validation.jsonl", *others}
 
 
 def test_no_file_is_no_curve_yet(tmp_path):
     assert read_curve(tmp_path / "none.jsonl") == []
 
 
-@pytest.mark.parametrize("content", ['{"epoch": 1', "[]\n", '{"score": 1}\n', '{"epoch": null}\n', "\xff"])
+@pytest.mark.parametrize(
+    "content",
+    ['{"epoch": 1', "[]", '{"score": 1}', '{"epoch": null}', "\xff", '{"epoch": Infinity}', '{"epoch": true}', "[" * 9999],
+)
 def test_a_damaged_curve_is_named(content, tmp_path):
     path = tmp_path / "validation.jsonl"
-    path.write_text(content, encoding="latin-1")
-    with pytest.raises(ValueError, match=r"validation\.jsonl is damaged"):
+    path.write_text(f'{{"epoch": 1}}\n{content}\n', encoding="latin-1")
+    with pytest.raises(ValueError, match=r"line 2 of .*validation\.jsonl"):
         read_curve(path)

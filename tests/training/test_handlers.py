@@ -11,7 +11,14 @@ from monai.metrics import MSEMetric
 from torch import nn
 from torch.utils.data import DataLoader
 
-from monai_tunevlseg.training import AccumulationRemainder, Checkpoints, EarlyStopping, FiniteCheck, TrainingProgress
+from monai_tunevlseg.training import (
+    AccumulationRemainder,
+    Checkpoints,
+    EarlyStopping,
+    FiniteCheck,
+    TrainingProgress,
+    accumulation_steps,
+)
 
 
 def samples(count):
@@ -60,9 +67,9 @@ class Run:
         self.trainer = make_trainer(self.network, optimizer, [*handlers, self.checkpoints], epochs=epochs)
 
 
-@pytest.mark.parametrize("count", [8, 10, 14])
-def test_the_last_group_of_an_epoch_steps_by_the_mean_of_its_batches(count):
-    """Accumulating 3 batches of 2 equals batches of 6, but the last one of an epoch, when it is shorter too."""
+@pytest.mark.parametrize("count", [8, 9, 10, 13, 14, 17])
+def test_every_image_of_a_step_counts_alike(count):
+    """Accumulating 3 batches of 2 equals batches of 6, also in an epoch's last group, however few images it has."""
     weights = []
     for arguments in ({"accumulation_steps": 3}, {}):
         torch.manual_seed(0)
@@ -83,16 +90,24 @@ def test_the_last_group_of_an_epoch_steps_by_the_mean_of_its_batches(count):
     assert weights[0] == pytest.approx(weights[1], rel=1e-6)
 
 
+def test_accumulation_steps_make_the_effective_batch():
+    assert [accumulation_steps(32, 8), accumulation_steps(32, 8, 4), accumulation_steps(8, 8)] == [4, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [((32, 5), "to 30 or 35"), ((32, 12), "to 24 or 36"), ((32, 64), "to 64,"), ((32, 8, 8), "8 processes.* to 64,")],
+)
+def test_batches_that_do_not_add_up_name_what_would(arguments, nearest):
+    with pytest.raises(ValueError, match=rf"effective_batch_size is 32.*batch_size {arguments[1]}.*{nearest}"):
+        accumulation_steps(*arguments)
+
+
 def test_early_stopping_counts_validations_and_remembers(tmp_path):
     run = Run(tmp_path, epochs=9, learning_rate=0.0, patience=3)
     run.trainer.run()
     assert run.trainer.state.epoch == 4
     assert run.stopping.state_dict()["counter"] == 3
-
-
-def test_early_stopping_without_a_trainer_says_so():
-    with pytest.raises(RuntimeError, match="attach it"):
-        EarlyStopping(make_evaluator(nn.Linear(1, 1)), patience=1).state_dict()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -107,6 +122,44 @@ def test_a_loss_that_is_not_finite_stops_the_run_in_its_step(value, tmp_path):
     with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) in epoch 2, step 3 of 4.*last\.pt"):
         run.trainer.run()
     assert torch.load(run.checkpoints.last_path, weights_only=True)["epoch"] == 1
+
+
+class Overflowing(nn.Module):
+    """MSE loss that is infinite in some calls, as a forward pass in half precision can be."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.calls, self.count = calls, 0
+
+    def forward(self, prediction, truth):
+        self.count += 1
+        return nn.functional.mse_loss(prediction, truth) * (math.inf if self.count in self.calls else 1)
+
+
+def half_precision_run(folder, calls):
+    """Train two epochs of four steps with a gradient scaler on the CPU; the loss overflows in some of the calls."""
+    run = Run(folder, epochs=2)
+    run.trainer.loss_function = Overflowing(calls)
+    run.trainer.amp = True
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)  # in place of MONAI's, which needs CUDA
+    run.trainer.add_event_handler("STARTED", lambda: setattr(run.trainer, "scaler", scaler))
+    return run
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_gradient_scaler_leaves_steps_out_that_overflow(tmp_path):
+    run = half_precision_run(tmp_path, calls={3, 6})
+    run.trainer.run()
+    assert run.trainer.state.epoch == 2
+    assert run.trainer.scaler.get_scale() == 1.0  # halved twice
+    assert all(parameter.isfinite().all() for parameter in run.network.parameters())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_epoch_in_which_every_step_overflows_stops_the_run(tmp_path):
+    run = half_precision_run(tmp_path, calls={5, 6, 7, 8})
+    with pytest.raises(FloatingPointError, match="loss is inf in epoch 2, step 4 of 4"):
+        run.trainer.run()
 
 
 def test_model_is_the_best_epoch_and_last_is_the_last(tmp_path):

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
+from monai.losses import DiceCELoss
 
 from monai_tunevlseg.data import IGNORED
 from monai_tunevlseg.training import PromptLoss
@@ -17,6 +18,19 @@ def expected_loss(logits, label, smooth=1e-5):
         entropy = torch.nn.functional.binary_cross_entropy(probability, truth)
         losses.append(1 - dice + 0.2 * entropy)
     return torch.stack(losses).mean()
+
+
+@settings(max_examples=30, deadline=None)
+@given(batch=st.integers(1, 3), classes=st.integers(1, 4), seed=st.integers(0, 99))
+def test_without_ignored_pixels_it_is_monais_loss_to_the_bit(batch, classes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(batch, classes, 6, 5, generator=generator, requires_grad=True)
+    label = torch.randint(0, 2, logits.shape, generator=generator).float()
+    own = PromptLoss()(logits, label)
+    monai = DiceCELoss(sigmoid=True, lambda_ce=0.2)(logits.flatten(0, 1)[:, None], label.flatten(0, 1)[:, None])
+    assert torch.equal(own, monai)
+    gradients = [torch.autograd.grad(loss, logits)[0] for loss in (own, monai)]
+    assert torch.equal(*gradients)
 
 
 @settings(max_examples=30, deadline=None)
@@ -62,4 +76,26 @@ def test_ignored_pixels_move_nothing():
     others = logits.detach().clone()
     others[..., 3:] += 5
     torch.testing.assert_close(PromptLoss()(others, label), loss.detach())
-    torch.testing.assert_close(PromptLoss(1, 0)(logits, label), PromptLoss(1, 0)(logits[..., :3], label[..., :3]))
+    torch.testing.assert_close(PromptLoss()(logits, label), PromptLoss()(logits[..., :3], label[..., :3]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(shares=st.lists(st.integers(0, 7), min_size=1, max_size=4), seed=st.integers(0, 99))
+def test_each_pair_has_the_mean_of_its_own_counted_pixels(shares, seed):
+    """However many columns each picture ignores, its terms are those of the picture without these columns."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(len(shares), 1, 6, 8, generator=generator)
+    label = torch.randint(0, 2, logits.shape, generator=generator).float()
+    alone = []
+    for number, ignored in enumerate(shares):
+        alone.append(PromptLoss()(logits[number : number + 1, ..., ignored:], label[number : number + 1, ..., ignored:]))
+        label[number, ..., :ignored] = IGNORED
+    torch.testing.assert_close(PromptLoss()(logits, label), torch.stack(alone).mean())
+
+
+def test_a_picture_whose_pixels_are_all_ignored_has_no_gradient():
+    logits = torch.randn(1, 1, 4, 4, requires_grad=True)
+    loss = PromptLoss()(logits, torch.full((1, 1, 4, 4), float(IGNORED)))
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert (logits.grad == 0).all()
