@@ -72,7 +72,8 @@ def _images(engine: SupervisedTrainer) -> int:
 
 def _full(engine: SupervisedTrainer) -> int:
     """Return the images of every batch but an epoch's last one."""
-    return int(engine.data_loader.batch_size)
+    size: int = engine.data_loader.batch_size  # type: ignore[union-attr,assignment]
+    return size
 
 
 def _scale(engine: SupervisedTrainer, factor: float) -> None:
