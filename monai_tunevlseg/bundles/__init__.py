@@ -10,23 +10,29 @@ from monai_tunevlseg.bundles.composing import (
     stale_files,
     write_bundles,
 )
+from monai_tunevlseg.bundles.errors import reason_of, root_cause
 from monai_tunevlseg.bundles.fragments import Fragment, read_fragment
-from monai_tunevlseg.bundles.values import class_list, existing_checkpoint, flag, optional, prompt_learner
+from monai_tunevlseg.bundles.hyperparameters import HYPERPARAMETERS, typed
+from monai_tunevlseg.bundles.values import class_list, existing_checkpoint, optional, prepare_run, prompt_learner
 
 __all__ = [
+    "HYPERPARAMETERS",
     "Fragment",
     "bundle_names",
     "class_list",
     "existing_checkpoint",
-    "flag",
     "optional",
     "pair_facts",
     "pair_names",
+    "prepare_run",
     "prompt_learner",
     "read_fragment",
+    "reason_of",
     "render_bundle",
     "render_pair",
+    "root_cause",
     "stale_files",
+    "typed",
     "with_values",
     "write_bundles",
 ]

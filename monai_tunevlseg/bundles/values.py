@@ -10,25 +10,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["class_list", "existing_checkpoint", "flag", "optional", "prompt_learner"]
+from monai_tunevlseg.bundles.errors import end_with_the_reason
+from monai_tunevlseg.bundles.hyperparameters import check_hyperparameters
+
+__all__ = ["class_list", "existing_checkpoint", "optional", "prepare_run", "prompt_learner"]
 
 FINE_TUNING = "finetune"
 """What a bundle's ``learner`` says where the base model itself trains, so that ``null`` means zero-shot everywhere."""
 
-_FLAGS = {"true": True, "false": False}
 
+def prepare_run() -> None:
+    """Check the config that this call stands in, and give its hyperparameters their types, before anything is built.
 
-def flag(value: bool | str) -> bool:
-    """Return a switch given as a boolean, or as the text ``true`` or ``false``.
+    In ``python -m monai.bundle`` the reason of an error becomes the last line, too.
 
     Raises:
-        ValueError: when it is anything else.
+        ValueError: when a hyperparameter or an option is wrong.
     """
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in _FLAGS:
-        return _FLAGS[value.lower()]
-    raise ValueError(f"{value!r} is no switch; write true or false.")
+    end_with_the_reason()
+    check_hyperparameters()
 
 
 def optional(value: Any) -> Any:

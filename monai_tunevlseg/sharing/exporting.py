@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from monai.utils import optional_import
 from torch import Tensor
 
+from monai_tunevlseg.bundles import root_cause
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.sharing.runs import CHECKPOINT
@@ -74,10 +75,7 @@ def root_causes(build: Any) -> Any:
     try:
         return build()
     except RuntimeError as error:
-        root: BaseException = error
-        while root.__cause__ is not None:
-            root = root.__cause__
-        raise root from None
+        raise root_cause(error) from None
 
 
 def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | None = None) -> OnnxFile:

@@ -13,6 +13,8 @@ import pytest
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
+from monai_tunevlseg.bundles import root_cause
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"
 BUNDLES = REPOSITORY / "bundles"
@@ -66,8 +68,6 @@ def raises_inside(kind: type[BaseException], match: str) -> Iterator[None]:
     """Expect an error, however many of MONAI's own are wrapped around it."""
     with pytest.raises(Exception) as raised:  # noqa: B017, PT011
         yield
-    error: BaseException = raised.value
-    while error.__cause__:
-        error = error.__cause__
+    error = root_cause(raised.value)
     assert type(error) is kind, repr(error)
     assert re.search(match, str(error)), str(error)

@@ -1,17 +1,6 @@
 import pytest
 
-from monai_tunevlseg.bundles import class_list, existing_checkpoint, flag, optional
-
-
-@pytest.mark.parametrize(("given", "meant"), [(True, True), ("true", True), ("False", False), (False, False)])
-def test_flag(given, meant):
-    assert flag(given) is meant
-
-
-@pytest.mark.parametrize("given", ["yes", "", 1, None])
-def test_flag_refuses_what_is_no_switch(given):
-    with pytest.raises(ValueError, match="true or false"):
-        flag(given)
+from monai_tunevlseg.bundles import class_list, existing_checkpoint, optional
 
 
 @pytest.mark.parametrize(("given", "meant"), [("null", None), ("None", None), (None, None), ("vpt", "vpt"), (0, 0)])

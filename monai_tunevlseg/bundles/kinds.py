@@ -1,0 +1,182 @@
+"""Kinds of hyperparameters: what a value may be, in words and with an example, and how its forms are read.
+
+``fire``, which reads the command line of ``python -m monai.bundle run``, knows Python's literals only, and YAML 1.1
+reads ``1e-3`` as a text; a kind takes such forms for what they mean.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+__all__ = [
+    "DEVICE",
+    "LABEL_VALUES",
+    "PATH",
+    "PATTERN",
+    "SWITCH",
+    "TEXT",
+    "TEXTS",
+    "Kind",
+    "choice",
+    "number",
+    "numbers",
+    "or_null",
+    "whole_number",
+]
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NULLS = ("null", "none")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a hyperparameter may be.
+
+    Attributes:
+        words: complete "it must be ...".
+        example: a right value as it is written on a command line.
+        read: returns the typed value; raises TypeError or ValueError for a wrong one.
+    """
+
+    words: str
+    example: str
+    read: Callable[[Any], Any]
+
+
+def number(low: float, high: float, example: str, above_low: bool = False, below_high: bool = False) -> Kind:
+    """Return the kind of finite numbers from ``low`` to ``high``.
+
+    Args:
+        low: the smallest one.
+        high: the largest one.
+        example: a right value.
+        above_low: whether ``low`` itself is too small.
+        below_high: whether ``high`` itself is too large.
+    """
+
+    def read(value: Any) -> float:
+        found = _as_number(value)
+        if not low <= found <= high or (above_low and found == low) or (below_high and found == high):
+            raise ValueError
+        return found
+
+    bounds = f"{'above' if above_low else 'from'} {low:g} {'and below' if below_high else 'to'} {high:g}"
+    return Kind(f"a number {bounds}", example, read)
+
+
+def whole_number(low: int, high: int, example: str) -> Kind:
+    """Return the kind of whole numbers from ``low`` to ``high``."""
+
+    def read(value: Any) -> int:
+        found = _as_number(value)
+        if not low <= found <= high or found != int(found):
+            raise ValueError
+        return int(found)
+
+    return Kind(f"a whole number from {low} to {high}", example, read)
+
+
+def numbers(count: int, low: float, high: float, example: str, above_low: bool = False) -> Kind:
+    """Return the kind of lists of numbers between bounds."""
+    one = number(low, high, "0", above_low)
+
+    def read(value: Any) -> list[float]:
+        if isinstance(value, str | Mapping) or len(value) != count:
+            raise ValueError
+        return [one.read(item) for item in value]
+
+    return Kind(f"a list of {count} numbers, each {one.words.removeprefix('a number ')}", example, read)
+
+
+def choice(*names: str) -> Kind:
+    """Return the kind of texts out of a list."""
+
+    def read(value: Any) -> str:
+        meant = "off" if value is False else value  # what YAML 1.1 reads a bare off as
+        if not isinstance(meant, str) or meant not in names:
+            raise ValueError
+        return meant
+
+    return Kind(" or ".join([", ".join(names[:-1]), names[-1]]), names[-1], read)
+
+
+def or_null(kind: Kind) -> Kind:
+    """Return the kind that also takes null."""
+
+    def read(value: Any) -> Any:
+        return None if value is None or (isinstance(value, str) and value.lower() in _NULLS) else kind.read(value)
+
+    return Kind(f"{kind.words}, or null", kind.example, read)
+
+
+def _as_number(value: Any) -> int | float:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return value
+
+
+def _switch(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _text(value: Any) -> str:
+    """Return a text; a whole number, which ``fire`` makes of ``--class_names 1``, is one too."""
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise TypeError
+    return str(value)
+
+
+def _path(value: Any) -> str:
+    return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _texts(value: Any) -> list[str]:
+    names = [value] if isinstance(value, str | int) else value
+    if isinstance(names, Mapping) or not len(names):
+        raise ValueError
+    return [_text(name) for name in names]
+
+
+def _label_values(value: Any) -> dict[str, int]:
+    if not isinstance(value, Mapping) or not value:
+        raise TypeError
+    return {_text(name): whole_number(0, 2**31 - 1, "1").read(label) for name, label in value.items()}
+
+
+def _pattern(value: Any) -> str:
+    try:
+        re.compile(_text(value))
+    except re.error as error:
+        raise ValueError(str(error)) from error
+    return str(value)
+
+
+def _device(value: Any) -> Any:
+    try:
+        device = torch.device(value)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError
+    return value
+
+
+SWITCH = Kind("true or false", "true", _switch)
+TEXT = Kind("a text that is not empty (quotes inside quotes keep 1.5 or true a text)", "\"'breast tumor'\"", _text)
+TEXTS = Kind("one or more texts, none of them empty", "\"['polyp']\"", _texts)
+PATH = Kind("a path", "./folder", _path)
+PATTERN = Kind("a regular expression", r"'([a-z]+)_'", _pattern)
+LABEL_VALUES = Kind("a whole number, 0 or more, for each class", "\"{'polyp': 1}\"", _label_values)
+DEVICE = Kind("cpu, or a device that this machine's PyTorch has", "cpu", _device)
