@@ -13,6 +13,8 @@ from monai_tunevlseg.commands.compare import compare
 from monai_tunevlseg.commands.datasets import app as datasets_app
 from monai_tunevlseg.commands.endings import ending_in_a_sentence
 from monai_tunevlseg.commands.export import export
+from monai_tunevlseg.commands.folders import BundlesDir, ConfigsDir
+from monai_tunevlseg.commands.init import init
 from monai_tunevlseg.commands.label_app import label_app
 from monai_tunevlseg.commands.report import report
 from monai_tunevlseg.commands.search import search
@@ -25,6 +27,7 @@ bundles_app = typer.Typer(
 )
 app.add_typer(bundles_app, name="bundles")
 app.add_typer(datasets_app, name="datasets")
+app.command()(init)
 app.command()(compare)
 app.command()(search)
 app.command()(report)
@@ -33,18 +36,15 @@ app.command()(bundle)
 app.command()(export)
 app.command()(label_app)
 
-ConfigsDir = Annotated[Path, typer.Option(help="Folder of the fragments.")]
-BundlesDir = Annotated[Path, typer.Option(help="Folder of the bundles.")]
-
 
 @app.command()
 def demo(
+    bundles_dir: BundlesDir,
+    configs_dir: ConfigsDir,
     model: Annotated[str, typer.Option(help="VLSM: clipseg or cris.")] = "clipseg",
     learner: Annotated[str, typer.Option(help="Prompt learner, or finetune.")] = "vpt",
     dataset: Annotated[str, typer.Option(help="Demo dataset: ultrasound, endoscopy or echo.")] = "ultrasound",
     output_dir: Annotated[Path, typer.Option(help="Where data, checkpoint and pictures go.")] = Path("demo_output"),
-    bundles_dir: BundlesDir = Path("bundles"),
-    configs_dir: ConfigsDir = Path("configs"),
 ) -> None:
     """Train, evaluate and infer with an embedded tiny model on synthetic data, and print a table."""
     from monai_tunevlseg.demo.run import run_demo
@@ -69,7 +69,7 @@ def convert_cris(
 
 
 @bundles_app.command()
-def write(configs_dir: ConfigsDir = Path("configs"), bundles_dir: BundlesDir = Path("bundles")) -> None:
+def write(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
     """Write all bundles and pair configs from their fragments."""
     from monai_tunevlseg.bundles import write_bundles
 
@@ -78,7 +78,7 @@ def write(configs_dir: ConfigsDir = Path("configs"), bundles_dir: BundlesDir = P
 
 
 @bundles_app.command()
-def check(configs_dir: ConfigsDir = Path("configs"), bundles_dir: BundlesDir = Path("bundles")) -> None:
+def check(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
     """Exit with 1 and the names when bundles or pair configs differ from what their fragments give."""
     from monai_tunevlseg.bundles import stale_files
 

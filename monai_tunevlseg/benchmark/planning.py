@@ -36,24 +36,24 @@ def all_entries(configs_dir: str | Path) -> list[Entry]:
 def plan_entries(
     configs_dir: str | Path,
     patterns: Sequence[str],
-    variants: Sequence[str] = (),
-    bundles_dir: str | Path = "bundles",
+    variants: Sequence[str],
+    bundles_dir: str | Path,
 ) -> list[Entry]:
     """Return the entries whose names match, in the order in which they are run.
 
     Args:
-        configs_dir: of this repository.
+        configs_dir: the folder of the fragments.
         patterns: names with ``*`` and ``?``, such as ``kvasir/*`` or ``*/clipseg_zero_shot``.
         variants: of ``VARIANTS``; added for the prompt learners that have what they change.
-        bundles_dir: of this repository; only read for variants.
+        bundles_dir: the folder of the bundles; only read for variants.
 
     Raises:
-        FileNotFoundError: when the folder is not this repository's ``configs``.
+        FileNotFoundError: when ``configs_dir`` has no pairs.
         ValueError: when a pattern matches nothing, or a variant is unknown; names what is near.
     """
     known = all_entries(configs_dir)
     if not known:
-        raise FileNotFoundError(f"there are no pairs in {configs_dir}; run in the root of the repository.")
+        raise FileNotFoundError(f"{configs_dir} has no pairs; leave --configs-dir out for the package's own.")
     for variant in variants:
         if variant not in VARIANTS:
             raise ValueError(f"there is no variant {variant!r}; known are {', '.join(VARIANTS)}.")

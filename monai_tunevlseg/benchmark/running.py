@@ -82,8 +82,8 @@ class EntryRunner:
         results_dir: gets a folder for each entry.
         data_root: has a folder for each dataset.
         settings: of the benchmark.
-        configs_dir: of this repository.
-        bundles_dir: of this repository.
+        configs_dir: the folder of the fragments.
+        bundles_dir: the folder of the bundles.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class EntryRunner:
         results_dir: Path,
         data_root: Path,
         settings: BenchmarkSettings,
-        configs_dir: Path = Path("configs"),
-        bundles_dir: Path = Path("bundles"),
+        configs_dir: Path,
+        bundles_dir: Path,
     ) -> None:
         self.results_dir = results_dir
         self.data_root = data_root

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_tunevlseg.commands.endings import long_run, named_values
+from monai_tunevlseg.commands.folders import BundlesDir, ConfigsDir
 
 if TYPE_CHECKING:
     from monai_tunevlseg.benchmark.campaign import Campaign
@@ -23,6 +24,8 @@ __all__ = ["benchmark"]
 
 
 def benchmark(
+    configs_dir: ConfigsDir,
+    bundles_dir: BundlesDir,
     data_root: Annotated[
         Path | None, typer.Option(help="Has a folder for each dataset, named like it; the default is RESULTS/data.")
     ] = None,
@@ -47,8 +50,6 @@ def benchmark(
     best_only: Annotated[
         bool, typer.Option("--best-only", help="Do not test the other trials for Figures 5-7.")
     ] = False,
-    configs_dir: Annotated[Path, typer.Option(help="Folder of the fragments.")] = Path("configs"),
-    bundles_dir: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
 ) -> None:
     """Search and test every pair that matches, skip what is finished, go on after failures, and write the report.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_tunevlseg.commands.endings import ending_in_a_sentence, hide_loading_bars, named_values
+from monai_tunevlseg.commands.folders import ConfigsDir
 
 if TYPE_CHECKING:
     from monai_tunevlseg.sharing import Check
@@ -18,6 +19,7 @@ __all__ = ["bundle"]
 def bundle(
     pair: Annotated[str, typer.Argument(metavar="PAIR", help="DATASET/MODEL_LEARNER, such as kvasir/clipseg_vpt.")],
     output: Annotated[Path, typer.Option(help="Folder that gets the bundle's folder.")],
+    configs_dir: ConfigsDir,
     run: Annotated[
         Path | None, typer.Option(help="bundle_root of a training run, or a search's folder best; without: untrained.")
     ] = None,
@@ -36,7 +38,6 @@ def bundle(
     schema: Annotated[Path | None, typer.Option(help="MONAI's schema of metadata, for machines without network.")] = (
         None
     ),
-    configs_dir: Annotated[Path, typer.Option(help="Folder of the fragments.")] = Path("configs"),
 ) -> None:
     """Write a self-contained bundle of a pair and its run, check it, and pack it.
 

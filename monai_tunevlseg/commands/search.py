@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_tunevlseg.commands.endings import long_run, named_values
+from monai_tunevlseg.commands.folders import BundlesDir, ConfigsDir
 
 if TYPE_CHECKING:
     from monai_tunevlseg.search import SearchResult
@@ -18,6 +19,8 @@ __all__ = ["search"]
 def search(
     pair: Annotated[str, typer.Argument(metavar="PAIR", help="DATASET/MODEL_LEARNER, such as kvasir/clipseg_vpt.")],
     dataset_dir: Annotated[Path, typer.Option(help="The dataset.")],
+    configs_dir: ConfigsDir,
+    bundles_dir: BundlesDir,
     trials: Annotated[int, typer.Option(help="How many trials are to finish; a higher number later goes on.")] = 20,
     storage: Annotated[
         str | None,
@@ -43,8 +46,6 @@ def search(
     heartbeat: Annotated[float, typer.Option(help="Seconds between two signs of life of a trial.")] = 30.0,
     grace: Annotated[float, typer.Option(help="Seconds without one until a trial is given up for dead.")] = 180.0,
     max_failures: Annotated[int, typer.Option(help="Give up when so many trials in a row have failed.")] = 5,
-    configs_dir: Annotated[Path, typer.Option(help="Folder of the fragments.")] = Path("configs"),
-    bundles_dir: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
 ) -> None:
     """Search the hyperparameters of a pair with TPE, and test the best trial once.
 

@@ -49,7 +49,7 @@ def run_demo(dataset: str, bundle_root: Path, pair_config: Path, output_dir: Pat
 
     Args:
         dataset: name of a demo dataset: ``ultrasound``, ``endoscopy`` or ``echo``.
-        bundle_root: a bundle of this repository, such as ``bundles/clipseg_vpt``.
+        bundle_root: a bundle, such as ``bundles/clipseg_vpt``.
         pair_config: the config of the dataset with this bundle, such as ``configs/ultrasound/clipseg_vpt.yaml``.
         output_dir: replaced; gets the data, the checkpoint, predictions, logs and ``overview.png``.
 
@@ -62,10 +62,7 @@ def run_demo(dataset: str, bundle_root: Path, pair_config: Path, output_dir: Pat
     for needed in (bundle_root / "configs" / "train.yaml", pair_config):
         if not needed.is_file():
             known = sorted(path.name for path in bundle_root.parent.glob("*_*"))
-            raise FileNotFoundError(
-                f"there is no {needed}; the bundles are {', '.join(known) or 'not here'}, and the demo runs in the "
-                "root of the repository."
-            )
+            raise FileNotFoundError(f"there is no {needed}; the bundles are {', '.join(known)}.")
     shutil.rmtree(output_dir, ignore_errors=True)
     console = Console(soft_wrap=True)
     data = write_demo_dataset(dataset, output_dir / "data", num_images=NUM_IMAGES)

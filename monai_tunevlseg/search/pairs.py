@@ -65,15 +65,15 @@ class Base:
     sizes: BaseSizes
 
 
-def find_pair(name: str, configs_dir: str | Path = "configs", bundles_dir: str | Path = "bundles") -> Pair:
+def find_pair(name: str, configs_dir: str | Path, bundles_dir: str | Path) -> Pair:
     """Find a pair by its name.
 
     Raises:
-        FileNotFoundError: when the folders are not those of this repository.
+        FileNotFoundError: when ``configs_dir`` has no pairs, or a config is missing.
         ValueError: when there is no such pair; names the nearest.
     """
     if not pair_names(configs_dir):
-        raise FileNotFoundError(f"there are no pairs in {configs_dir}; run in the root of the repository.")
+        raise FileNotFoundError(f"{configs_dir} has no pairs; leave --configs-dir out for the package's own.")
     render_pair(configs_dir, name)  # says which names are near, when there is no such pair
     bundle = name.partition("/")[2]
     pair = Pair(name, Path(bundles_dir) / bundle, Path(configs_dir) / f"{name}.yaml")

@@ -90,9 +90,9 @@ def run_search(
     pair_name: str,
     dataset_dir: str | Path,
     output_dir: str | Path,
-    settings: SearchSettings | None = None,
-    configs_dir: str | Path = "configs",
-    bundles_dir: str | Path = "bundles",
+    settings: SearchSettings | None,
+    configs_dir: str | Path,
+    bundles_dir: str | Path,
 ) -> SearchResult:
     """Search a pair's hyperparameters, alone or with other workers, and test the best trial.
 
@@ -104,8 +104,8 @@ def run_search(
         dataset_dir: the dataset.
         output_dir: gets ``trials/``, ``best.yaml``, ``best/`` (a trained bundle), ``test/`` and ``sweep.json``.
         settings: None = the paper's.
-        configs_dir: of this repository.
-        bundles_dir: of this repository.
+        configs_dir: the folder of the fragments.
+        bundles_dir: the folder of the bundles.
 
     Raises:
         FileNotFoundError: when the dataset, a config or every trial's folder is missing.

@@ -12,6 +12,7 @@ import yaml
 
 from monai_tunevlseg.bundles import pair_facts, prompt_learner, render_bundle, render_pair
 from monai_tunevlseg.config_values import refuse_expressions
+from monai_tunevlseg.resources import configs_dir
 from monai_tunevlseg.sharing.bases import BaseReference, find_base
 from monai_tunevlseg.sharing.packing import VERSION
 from monai_tunevlseg.sharing.runs import Run, read_run
@@ -41,7 +42,7 @@ class Sources:
     pretrained: str | Path | None = None
     base: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
-    configs_dir: str | Path = "configs"
+    configs_dir: str | Path = field(default_factory=configs_dir)
 
 
 @dataclass(frozen=True)

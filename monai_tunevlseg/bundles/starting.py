@@ -1,0 +1,43 @@
+"""Laying bundles down in a folder of one's own, where ``python -m monai.bundle run`` finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_tunevlseg.bundles.composing import bundle_names, pair_names, render_bundle, render_pair
+
+__all__ = ["lay_down"]
+
+
+def lay_down(target: str | Path, configs_dir: str | Path, bundles: Sequence[str] = ()) -> list[Path]:
+    """Write bundles, and the configs of all datasets with them, as they stand in the repository.
+
+    Args:
+        target: gets ``bundles/NAME/`` and ``configs/DATASET/NAME.yaml``.
+        configs_dir: the folder of the fragments.
+        bundles: names, MODEL_LEARNER; none = all.
+
+    Returns:
+        the bundles' folders.
+
+    Raises:
+        FileExistsError: when one of the bundles is there already; nothing is written then.
+        ValueError: when there is no such bundle.
+    """
+    target, chosen = Path(target), list(bundles) or bundle_names(configs_dir)
+    rendered = {target / "bundles" / name: render_bundle(configs_dir, name) for name in chosen}
+    if existing := [folder for folder in rendered if folder.exists()]:
+        raise FileExistsError(f"{existing[0]} exists already; remove it, or choose another folder.")
+    for folder, files in rendered.items():
+        for path, text in files.items():
+            _write(folder / path, text)
+    for name in pair_names(configs_dir):
+        if name.partition("/")[2] in chosen:
+            _write(target / "configs" / f"{name}.yaml", render_pair(configs_dir, name))
+    return list(rendered)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

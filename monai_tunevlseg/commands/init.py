@@ -1,0 +1,28 @@
+"""``tunevlseg init``: bundles in a folder of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_tunevlseg.commands.endings import ending_in_a_sentence
+from monai_tunevlseg.commands.folders import ConfigsDir
+
+__all__ = ["init"]
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that gets bundles/ and configs/.")],
+    configs_dir: ConfigsDir,
+    bundle: Annotated[
+        list[str] | None, typer.Option(help="Name of a bundle, such as clipseg_vpt; may be repeated; all by default.")
+    ] = None,
+) -> None:
+    """Write the bundles, and the configs of all datasets with them, into a folder to run them in."""
+    from monai_tunevlseg.bundles import lay_down
+
+    with ending_in_a_sentence():
+        for path in lay_down(folder, configs_dir, bundle or []):
+            typer.echo(path)
