@@ -35,6 +35,9 @@ LabelValues = Annotated[
     list[str] | None, typer.Option("--label-value", metavar="CLASS=VALUE", help="Once for each class.")
 ]
 MaskThreshold = Annotated[float | None, typer.Option(help="From which value on binary masks are foreground.")]
+MaskEnding = Annotated[
+    str | None, typer.Option(help="Ending of the masks' names, such as _mask; else what all of them end in.")
+]
 SliceAxis = Annotated[int, typer.Option(help="Axis along which volumes are cut.")]
 GroupPattern = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
 NeutralText = Annotated[str | None, typer.Option(help="Text that replaces all texts.")]
@@ -76,6 +79,7 @@ def check(
     splits_file: SplitsFile = None,
     label_value: LabelValues = None,
     mask_threshold: MaskThreshold = None,
+    mask_ending: MaskEnding = None,
     slice_axis: SliceAxis = 2,
     group_pattern: GroupPattern = None,
     neutral_text: NeutralText = None,
@@ -101,6 +105,7 @@ def check(
             slice_axis=slice_axis,
             label_values=_parse_values(label_value),
             mask_threshold=mask_threshold,
+            mask_ending=mask_ending,
             group_pattern=group_pattern,
             neutral_text=neutral_text,
             text_source=text_source,
@@ -123,6 +128,7 @@ def export(
     splits_file: SplitsFile = None,
     label_value: LabelValues = None,
     mask_threshold: MaskThreshold = None,
+    mask_ending: MaskEnding = None,
     slice_axis: SliceAxis = 2,
     group_pattern: GroupPattern = None,
 ) -> None:
@@ -139,6 +145,7 @@ def export(
             slice_axis=slice_axis,
             label_values=_parse_values(label_value),
             mask_threshold=mask_threshold,
+            mask_ending=mask_ending,
             group_pattern=group_pattern,
         )
         written = export_dataset(request, output_dir, started, advanced)

@@ -63,8 +63,11 @@ class MaskCoding:
 
     Args:
         class_names: what is learned, in the order of the network's outputs.
-        label_values: the value of each class in the mask files; None = binary for one class, 1..K in order for K.
+        label_values: the value of each class in the mask files, of which one of several may be 0; None = binary for one
+            class, 1..K in order for K.
         mask_threshold: values of binary masks from here on are foreground; None = binary masks must be clean.
+        mask_ending: what the names of masks end in beyond those of their images, such as "_mask", in the layout
+            `folder`; None = what the names of all of them end in.
 
     Raises:
         ValueError: when the names or values contradict each other.
@@ -73,6 +76,7 @@ class MaskCoding:
     class_names: Sequence[str]
     label_values: Mapping[str, int] | None = None
     mask_threshold: float | None = None
+    mask_ending: str | None = None
     values: dict[str, int | None] = field(init=False)
     """The value of each class in `class_names`' order; None = binary."""
 
@@ -209,7 +213,12 @@ def _check_values(class_names: Sequence[str], label_values: Mapping[str, int]) -
     if missing:
         raise ValueError(f"label_values has no value for the class {shorten(missing)}; add it.")
     values = list(label_values.values())
-    if any(isinstance(value, bool) or not isinstance(value, int) or value == 0 for value in values):
-        raise ValueError(f"label_values must be integers other than 0, which is background, not {dict(label_values)}.")
+    if any(isinstance(value, bool) or not isinstance(value, int) for value in values):
+        raise ValueError(f"label_values must be integers, not {dict(label_values)}.")
+    if values == [0]:
+        raise ValueError(
+            f"label_values {dict(label_values)} gives the only class the value 0, which is background then; give the "
+            "value that the masks hold where the class is."
+        )
     if len(set(values)) != len(values):
         raise ValueError(f"label_values gives two classes one value: {dict(label_values)}.")

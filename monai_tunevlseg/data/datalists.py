@@ -12,11 +12,19 @@ from typing import TypeAlias
 # imported for its lines in the registry
 from monai_tunevlseg.data import layouts as _layouts  # noqa: F401
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, Splits, shorten
-from monai_tunevlseg.data.layouts.files import list_images
+from monai_tunevlseg.data.layouts.files import is_image, list_images, subfolders, visible
+from monai_tunevlseg.data.occurrence import require_classes
 from monai_tunevlseg.data.reading import SUFFIXES, suffix_of
-from monai_tunevlseg.data.splits import draw_splits, group_by, read_splits, warn_of_overlap, write_splits
+from monai_tunevlseg.data.splits import (
+    complete_splits,
+    draw_splits,
+    group_by,
+    read_splits,
+    warn_of_overlap,
+    write_splits,
+)
 
-__all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits"]
+__all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits", "read_cases"]
 
 CLASS_NAME = "class_name"
 GroupOf: TypeAlias = Callable[[str], str]
@@ -35,6 +43,7 @@ def build_datalists(
     group_pattern: str | None = None,
     neutral_text: str | None = None,
     text_source: str = CLASS_NAME,
+    mask_ending: str | None = None,
 ) -> dict[str, list[Sample]]:
     r"""List the samples of a dataset by split.
 
@@ -42,9 +51,9 @@ def build_datalists(
         dataset_dir: the dataset's folder.
         class_names: what is learned, in the order of the network's outputs.
         layout: how the folder is laid out, one of `LAYOUTS`.
-        splits_file: JSON {"train": [stem, ...], "val": [...], "test": [...]}. None = `splits.json` in the folder, and
-            where there is none, the layout's own splits, and where it has none, 80/10/10 drawn from the file names.
-            Images and volumes are never divided.
+        splits_file: JSON {"train": [stem, ...], "val": [...], "test": [...]}, where val or test may be left out and is
+            then drawn from train. None = `splits.json` in the folder, and where there is none, the layout's own splits,
+            and where it has none, 80/10/10 drawn from the file names. Images and volumes are never divided.
         slice_axis: the axis (0, 1 or 2) along which volumes are cut.
         write_splits_to: a JSON file that gets the splits in use.
         label_values: the value of each class in the mask files; None = binary for one class, 1..K in order for K.
@@ -55,6 +64,8 @@ def build_datalists(
         neutral_text: replaces every text, so that the text cannot say what the mask should show.
         text_source: "class_name", or "p0" to "p9" for the texts of the published layout `annotations`; of several
             texts for one pair, the hash of its file name chooses one.
+        mask_ending: what the names of masks end in beyond those of their images, such as "_mask", in the layout
+            `folder`; None = what the names of all of them end in.
 
     Returns:
         {"train": [...], "val": [...], "test": [...]}: plain dictionaries that JSON can hold; paths are absolute.
@@ -67,10 +78,12 @@ def build_datalists(
         raise ValueError(f"slice_axis must be 0, 1 or 2, not {slice_axis!r}.")
     folder = Path(dataset_dir).expanduser().absolute()
     if not folder.is_dir():
-        raise FileNotFoundError(f"dataset_dir {folder} is no folder.")
+        raise FileNotFoundError(f"dataset_dir {folder} is not a folder; set it to the dataset's.")
     _check_text_source(text_source)
     chosen = LAYOUTS[layout]
-    cases = chosen.read(folder, MaskCoding(class_names, label_values, mask_threshold), slice_axis)
+    coding = MaskCoding(class_names, label_values, mask_threshold, mask_ending)
+    cases = read_cases(folder, layout, coding, slice_axis)
+    require_classes(coding, cases)
     pattern = group_pattern or chosen.group_pattern
     group_of = group_by(pattern) if pattern else None
     splits = find_splits(folder, cases, chosen, splits_file, group_of)
@@ -105,8 +118,25 @@ def build_inference_datalist(dataset_dir: str | Path) -> list[Sample]:
     folder = path / "images" if (path / "images").is_dir() else path
     images = list_images(folder)
     if not images:
-        raise ValueError(f"{folder} holds no images; supported are {', '.join(SUFFIXES)}.")
+        inner = [path.name for path in subfolders(folder) if any(map(is_image, visible(path)))]
+        way_out = f"set dataset_dir to its folder {shorten(inner)}" if inner else f"supported are {', '.join(SUFFIXES)}"
+        raise ValueError(f"{folder} holds no images; {way_out}.")
     return [{"image": str(image)} for image in images]
+
+
+def read_cases(folder: Path, layout: str, coding: MaskCoding, slice_axis: int) -> list[Case]:
+    """List a dataset's cases, one or more.
+
+    Raises:
+        FileNotFoundError: when the layout finds no images in the folder, or misses a part of it.
+        ValueError: as the layout describes.
+    """
+    cases = LAYOUTS[layout].read(folder, coding, slice_axis)
+    if not cases:
+        raise FileNotFoundError(
+            f"{folder} holds no images where the layout {layout!r} looks; unpack the dataset there."
+        )
+    return cases
 
 
 def _check_text_source(text_source: str) -> None:
@@ -160,7 +190,8 @@ def find_splits(
         raise ValueError(f"{folder} has several images with the stem {shorten(twice)}; keep one of each.")
     own = folder / "splits.json"
     if splits_file is not None or own.exists():
-        splits = read_splits(Path(splits_file).expanduser() if splits_file is not None else own, stems, tolerant)
+        path = Path(splits_file).expanduser() if splits_file is not None else own
+        splits = complete_splits(read_splits(path, stems, tolerant), partial(draw_splits, group_of=group_of), str(path))
     elif layout.split is not None:
         splits = layout.split(folder, cases, partial(draw_splits, group_of=group_of))
     else:
@@ -181,8 +212,9 @@ def _gather(cases: Sequence[Case], splits: Splits, group_of: GroupOf | None) -> 
     for name, stems in splits.items():
         if not stems:
             raise ValueError(
-                f"the split {name!r} is empty: its list in the splits file is, or the {len(cases)} images (or their "
-                "groups) are too few to draw from; each of train, val and test needs one."
+                f"the split {name!r} is empty: its list in the splits file is empty, or the {len(cases)} images (or "
+                "their groups) are too few to draw from; give train, val and test an image each, or leave val or test "
+                "out of the splits file to draw it from train."
             )
         if not datalists[name]:
             raise ValueError(f"the split {name!r} has no samples: none of its {len(stems)} images shows a class.")

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Sample, Splits, shorten
-from monai_tunevlseg.data.datalists import find_splits
+from monai_tunevlseg.data.datalists import find_splits, read_cases
 from monai_tunevlseg.data.layouts.description import write_description
 from monai_tunevlseg.data.masks import IGNORED, read_label
 from monai_tunevlseg.data.metaimages import META_SUFFIX
@@ -97,8 +97,8 @@ def export_dataset(
 def _read(request: Request) -> tuple[list[Case], Splits]:
     layout = LAYOUTS[request.layout]
     if not request.folder.is_dir():
-        raise FileNotFoundError(f"dataset_dir {request.folder} is no folder.")
-    cases = layout.read(request.folder, request.coding(), request.slice_axis)
+        raise FileNotFoundError(f"dataset_dir {request.folder} is not a folder; give the dataset's.")
+    cases = read_cases(request.folder, request.layout, request.coding(), request.slice_axis)
     pattern = request.group_pattern or layout.group_pattern
     splits = find_splits(request.folder, cases, layout, request.splits_file, group_by(pattern) if pattern else None)
     return [case for case in cases if case.samples], splits

@@ -35,6 +35,7 @@ class Request:
     group_pattern: str | None = None
     neutral_text: str | None = None
     text_source: str = "class_name"
+    mask_ending: str | None = None
 
     def __post_init__(self) -> None:
         if self.slice_axis not in (0, 1, 2):
@@ -55,4 +56,4 @@ class Request:
         names = self.class_names or (facts.class_names if facts else None)
         if names is None:
             raise ValueError(f"the layout {self.layout!r} is for any dataset; give class_names, such as polyp.")
-        return MaskCoding(tuple(names), self.label_values, self.mask_threshold)
+        return MaskCoding(tuple(names), self.label_values, self.mask_threshold, self.mask_ending)

@@ -6,15 +6,25 @@ import hashlib
 import itertools
 import json
 import re
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from monai_tunevlseg.data.atomic import replacing
-from monai_tunevlseg.data.cases import SPLIT_NAMES, Splits, shorten
+from monai_tunevlseg.data.cases import SPLIT_NAMES, Draw, Splits, shorten
+from monai_tunevlseg.json_files import read_json
 
-__all__ = ["OverlapWarning", "draw_splits", "group_by", "read_splits", "warn_of_overlap", "write_splits"]
+__all__ = [
+    "OverlapWarning",
+    "complete_splits",
+    "draw_splits",
+    "group_by",
+    "read_splits",
+    "warn_of_overlap",
+    "write_splits",
+]
 
 DEFAULT_SHARES = (8, 1, 1)
 
@@ -29,7 +39,7 @@ def read_splits(path: Path, stems: Iterable[str], tolerant: bool = False) -> Spl
     Images that are in no split are left out, with a warning.
 
     Args:
-        path: a JSON file {"train": [stem, ...], "val": [...], "test": [...]}.
+        path: a JSON file {"train": [stem, ...], "val": [...], "test": [...]}; val or test may be left out.
         stems: the stems of the dataset.
         tolerant: pass over names that belong to no image.
 
@@ -37,8 +47,9 @@ def read_splits(path: Path, stems: Iterable[str], tolerant: bool = False) -> Spl
         FileNotFoundError: when there is no such file.
         ValueError: when the file is no such JSON, or lists an unknown stem or a stem twice in one split.
     """
-    splits = _parse(path)
-    known = set(stems)
+    own = {unicodedata.normalize("NFC", stem): stem for stem in stems}
+    splits = {name: [own.get(stem, stem) for stem in listed] for name, listed in _parse(path).items()}
+    known = set(own.values())
     if tolerant:
         splits = {name: [stem for stem in listed if stem in known] for name, listed in splits.items()}
     for name, listed in splits.items():
@@ -84,9 +95,12 @@ def draw_splits(
         members.setdefault(group_of(stem) if group_of else stem, []).append(stem)
     groups = sorted(members, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     counted = {group: sum(weights[stem] for stem in members[group]) if weights else 1 for group in groups}
-    total = sum(counted.values())
     wanted = sizes or shares or DEFAULT_SHARES
-    counts = _allot(total, wanted) if len(groups) >= sum(share > 0 for share in wanted) else (total, 0, 0)
+    parts = sum(share > 0 for share in wanted)
+    if sum(counted.values()) < parts:
+        counted = dict.fromkeys(groups, 1)
+    total = sum(counted.values())
+    counts = _allot(total, wanted) if len(groups) >= parts else (total, 0, 0)
     if sizes and total != sum(sizes):
         things = "samples" if weights else "groups" if group_of else "images"
         warnings.warn(
@@ -141,6 +155,32 @@ def _ratio(counts: Iterable[int]) -> str:
     return "/".join(map(str, counts))
 
 
+def complete_splits(splits: Mapping[str, Sequence[str]], draw: Draw, where: str) -> Splits:
+    """Draw val and test from train where they are not given, with a warning.
+
+    Args:
+        splits: train, and val or test or both.
+        draw: draws splits.
+        where: what they are from, for messages.
+
+    Raises:
+        ValueError: when train is missing.
+    """
+    if "train" not in splits:
+        raise ValueError(f"{where} has the splits {', '.join(splits)} but no train; add it, or give a splits_file.")
+    missing = [name for name in SPLIT_NAMES if name not in splits]
+    given = {name: list(stems) for name, stems in splits.items()}
+    if not missing:
+        return given
+    val, test = (int(name in missing) for name in SPLIT_NAMES[1:])
+    drawn = draw(given["train"], shares=(10 - val - test, val, test))
+    warnings.warn(
+        f"{where} has no {' and no '.join(missing)}: a tenth of train each is drawn; give a splits_file to choose.",
+        stacklevel=2,
+    )
+    return {name: drawn[name] if name == "train" or name in missing else given[name] for name in SPLIT_NAMES}
+
+
 def group_by(pattern: str) -> Callable[[str], str]:
     r"""Make a function that finds the group of a stem, such as its patient.
 
@@ -180,16 +220,18 @@ def write_splits(path: Path, splits: Splits) -> None:
         unfinished.write_text(json.dumps(splits, indent=2) + "\n", encoding="utf-8")
 
 
-def _parse(path: Path) -> Splits:
+def _parse(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
-        raise FileNotFoundError(f"there is no splits file {path}.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(content, dict) or set(content) != set(SPLIT_NAMES):
-        raise ValueError(f"{path} must be one JSON object with the keys {', '.join(SPLIT_NAMES)} and no other.")
+        raise FileNotFoundError(f"there is no splits file {path}; give another splits_file.")
+    content = read_json(path)
+    if not isinstance(content, dict) or not {"train"} <= set(content) <= set(SPLIT_NAMES) or len(content) < 2:
+        raise ValueError(
+            f"{path} must be one JSON object with the keys {', '.join(SPLIT_NAMES)}, of which val or test may be left "
+            "out, and no other."
+        )
     for name, stems in content.items():
         if not isinstance(stems, list) or not all(isinstance(stem, str) for stem in stems):
             raise ValueError(f"{path}: {name!r} must be a list of file names without suffix.")
-    return {name: content[name] for name in SPLIT_NAMES}
+    return {
+        name: [unicodedata.normalize("NFC", stem) for stem in content[name]] for name in SPLIT_NAMES if name in content
+    }

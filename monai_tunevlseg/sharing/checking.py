@@ -26,7 +26,9 @@ SIDE = 40  # of the smoke test's pictures, in pixels
 PICTURES = 3  # one for each split
 PLAIN_FOLDER = {
     "layout": "folder",
-    **dict.fromkeys(("splits_file", "label_values", "mask_threshold", "group_pattern", "neutral_text"), "null"),
+    **dict.fromkeys(
+        ("splits_file", "label_values", "mask_threshold", "mask_ending", "group_pattern", "neutral_text"), "null"
+    ),
     "text_source": "class_name",
     "num_workers": 0,
 }

@@ -134,7 +134,7 @@ def test_check_takes_the_arguments_of_training(run, tmp_path):
             ["check", "folder", ".", "--class-name", "a", "--label-value", "a"],
             "error: --label-value 'a' must be CLASS=VALUE",
         ),
-        (["export", "kvasir", "nowhere", "out"], "nowhere is no folder"),
+        (["export", "kvasir", "nowhere", "out"], "nowhere is not a folder"),
     ],
 )
 def test_wrong_arguments_are_one_sentence_on_stderr(run, tmp_path, monkeypatch, arguments, reason):

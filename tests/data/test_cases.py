@@ -47,9 +47,8 @@ def test_names_that_are_no_list_of_distinct_texts_are_refused(names):
     [
         ({"a": 1, "b": 2, "c": 3}, "unknown class c; known are a, b"),
         ({"a": 1}, "no value for the class b"),
-        ({"a": 1, "b": 0}, "integers other than 0"),
-        ({"a": 1, "b": "2"}, "integers other than 0"),
-        ({"a": 1, "b": True}, "integers other than 0"),
+        ({"a": 1, "b": "2"}, "must be integers"),
+        ({"a": 1, "b": True}, "must be integers"),
         ({"a": 1, "b": 1}, "two classes one value"),
     ],
 )
@@ -67,3 +66,9 @@ def test_threshold_with_label_values_is_refused(coding):
 def test_shorten():
     assert shorten(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     assert shorten(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ... and 2 more"
+
+
+def test_a_class_may_have_the_value_0_beside_others_but_not_alone():
+    assert MaskCoding(["sky", "road"], {"sky": 0, "road": 1}).values == {"sky": 0, "road": 1}
+    with pytest.raises(ValueError, match="gives the only class the value 0"):
+        MaskCoding(["polyp"], {"polyp": 0})

@@ -130,7 +130,7 @@ def test_nothing_is_written_when_something_is_wrong(binary_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "reason"),
     [
-        ({"dataset_dir": "/no/such/folder"}, FileNotFoundError, "dataset_dir /no/such/folder is no folder"),
+        ({"dataset_dir": "/no/such/folder"}, FileNotFoundError, "dataset_dir /no/such/folder is not a folder"),
         ({"layout": "foldr"}, ValueError, "unknown dataset layout 'foldr'.*did you mean 'folder'"),
         ({"slice_axis": 3}, ValueError, "slice_axis must be 0, 1 or 2, not 3"),
         ({"class_names": "polyp"}, ValueError, "class_names must be a list"),
@@ -261,7 +261,7 @@ def test_inference_without_images_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no images; supported are"):
         build_inference_datalist(tmp_path)
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(ValueError, match=r"files that are no images: a\.txt"):
+    with pytest.raises(ValueError, match=r"files that are not images: a\.txt"):
         build_inference_datalist(tmp_path)
     with pytest.raises(ValueError, match=r"a\.txt has no supported suffix"):
         build_inference_datalist(tmp_path / "a.txt")

@@ -167,12 +167,15 @@ def test_what_the_form_cannot_hold_is_refused(tmp_path):
     with pytest.raises(ValueError, match="need a folder for each class, but a/b cannot be the name of one"):
         export("annotations", tmp_path / "data", tmp_path / "out", class_names=["a/b", "c"])
     for split, entries in lists.items():
-        twice = [entry | {"mask_name": "mask_1/" + Path(entry["mask_name"]).name} for entry in entries]
+        twice = [
+            entry | {"mask_name": f"mask_1/{name}.png"} for entry, name in zip(entries, (split, "other"), strict=True)
+        ]
+        Image.new("L", (4, 3)).save(tmp_path / "data" / "masks" / "mask_1" / "other.png")
         (tmp_path / "data" / "anns" / f"{split}.json").write_text(json.dumps(twice))
     with pytest.raises(ValueError, match=r"\.png has several masks of one class"):
         export("annotations", tmp_path / "data", tmp_path / "out", class_names=["a"])
 
 
 def test_a_dataset_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is no folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         export("kvasir", tmp_path / "nowhere", tmp_path / "out")

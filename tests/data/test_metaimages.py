@@ -67,7 +67,7 @@ def test_folder_of_metaimages_and_back(tmp_path):
 def test_pixels_without_their_header_are_no_image(tmp_path):
     write(tmp_path / "a.mhd", np.zeros((3, 4), np.uint8))
     (tmp_path / "b.raw").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"holds files that are no images: b\.raw"):
+    with pytest.raises(ValueError, match=r"holds files that are not images: b\.raw"):
         build_inference_datalist(tmp_path)
 
 

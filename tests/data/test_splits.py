@@ -155,9 +155,10 @@ def written(path, content):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ([], "must be one JSON object with the keys train, val, test"),
-        ({"train": [], "val": []}, "must be one JSON object"),
+        ({"val": [], "test": []}, "must be one JSON object"),
+        ({"train": []}, "must be one JSON object"),
         ({"train": [], "val": [], "test": [], "extra": []}, "must be one JSON object"),
         ({"train": "a", "val": [], "test": []}, "'train' must be a list of file names"),
         ({"train": [1], "val": [], "test": []}, "'train' must be a list of file names"),

@@ -20,16 +20,18 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, Draw, Layout, MaskCoding, Splits, shorten
-from monai_tunevlseg.data.layouts.files import match, visible
+from monai_tunevlseg.data.layouts.files import inside, match, visible
 from monai_tunevlseg.data.problems import finish
 from monai_tunevlseg.data.reading import stem_of
 from monai_tunevlseg.data.splits import OverlapWarning
+from monai_tunevlseg.json_files import read_json
 
 __all__ = ["read_annotations"]
 
@@ -108,19 +110,22 @@ def _read_entries(dataset_dir: Path) -> list[Entry]:
 def _read_list(path: Path, split: str) -> list[Entry]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}: anns/ must list the pairs of {', '.join(SPLIT_NAMES)}; add it.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
+    content = read_json(path)
     if not isinstance(content, list):
         raise ValueError(f"{path} must be a list of pairs, each with img_name and mask_name.")
-    return [_entry(path, split, number, pair) for number, pair in enumerate(content)]
+    entries = [_entry(path, split, number, pair) for number, pair in enumerate(content)]
+    counts = Counter((entry.image, entry.mask) for entry in entries)
+    if twice := [f"{image} with {mask}" for (image, mask), count in counts.items() if count > 1]:
+        raise ValueError(f"{path} lists {len(twice)} pairs more than once: {shorten(twice)}; remove the repetitions.")
+    return entries
 
 
 def _entry(path: Path, split: str, number: int, pair: Any) -> Entry:
     image, mask = (pair.get(key) if isinstance(pair, dict) else None for key in ("img_name", "mask_name"))
     if not isinstance(image, str) or not isinstance(mask, str) or not image or not mask:
         raise ValueError(f"{path}: pair {number} must have img_name and mask_name, the names of files; it is {pair!r}.")
+    for folder, name in (("images", image), ("masks", mask)):
+        inside(path.parent.parent / folder, name, path)
     texts = pair.get("prompts", {})
     if not isinstance(texts, dict) or not all(map(_is_text, texts.values())):
         raise ValueError(f"{path}: prompts of pair {number} must be texts or lists of texts, not {texts!r}.")

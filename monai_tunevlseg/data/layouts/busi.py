@@ -1,8 +1,8 @@
 """The layout `busi`: BUSI as its owner distributes it, `Dataset_BUSI_with_GT/{benign,malignant,normal}/NAME (N).png`.
 
-`NAME (N)_mask.png`, and with several lesions `NAME (N)_mask_1.png` and so on, lie beside each image and are united.
-They are 1-bit, RGB or RGBA. Those of normal images are empty; what could be there is a "breast tumor", which is their
-class and text.
+`NAME (N)_mask.png`, and with several lesions `NAME (N)_mask_1.png` and so on, lie beside each image and are united. A
+copy in circulation has `images/` and `mask/` in each of the three folders instead. Masks are 1-bit, RGB or RGBA. Those
+of normal images are empty; what could be there is a "breast tumor", which is their class and text.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding, Sample
 from monai_tunevlseg.data.layouts.coding import check_classes
+from monai_tunevlseg.data.layouts.discovery import IMAGE_NAMES, MASK_NAMES, folder_of
 from monai_tunevlseg.data.layouts.files import by_stem, find_root, match
 from monai_tunevlseg.data.layouts.paired import draw_sizes
 from monai_tunevlseg.data.problems import Problem, finish
@@ -71,21 +72,28 @@ def read_busi(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Ca
 
 
 def _read_kind(folder: Path, coding: MaskCoding) -> tuple[list[Case], list[Problem]]:
-    files, problems = by_stem(folder)
+    inner, of_masks = (folder_of(folder, names) for names in (IMAGE_NAMES, MASK_NAMES))
     images: dict[str, Path] = {}
     masks: dict[str, list[Path]] = {}
-    for stem, path in files.items():
-        mask = MASK.fullmatch(stem)
-        if mask:
-            masks.setdefault(mask["image"], []).append(path)
-        else:
-            images[stem] = path
+    problems: list[Problem] = []
+    for part in [inner, of_masks] if inner and of_masks else [folder]:
+        files, strange = by_stem(part)
+        problems += strange
+        for stem, path in files.items():
+            mask = MASK.fullmatch(stem)
+            if mask or part == of_masks:
+                masks.setdefault(mask["image"] if mask else stem, []).append(path)
+            else:
+                images[stem] = path
     stems, unmatched = match(folder, images, masks)
-    return [Case(stem, _samples(images[stem], masks[stem], coding)) for stem in stems], problems + unmatched
+    if not images and not problems + unmatched:
+        message = f"{folder} holds no images; put NAME (N).png and NAME (N)_mask.png there."
+        unmatched = [Problem("missing", message, (str(folder),))]
+    cases = [Case(stem, _samples(CLASSES[folder.name], images[stem], masks[stem], coding)) for stem in stems]
+    return cases, problems + unmatched
 
 
-def _samples(image: Path, masks: list[Path], coding: MaskCoding) -> list[Sample]:
-    shown = CLASSES[image.parent.name]
+def _samples(shown: str, image: Path, masks: list[Path], coding: MaskCoding) -> list[Sample]:
     chosen = [name for name in coding.class_names if name in (shown, ANY_TUMOR)]
     if shown == ANY_TUMOR:
         chosen = [ANY_TUMOR]

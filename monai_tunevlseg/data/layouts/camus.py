@@ -14,7 +14,7 @@ from pathlib import Path
 
 from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, Draw, Facts, Layout, MaskCoding, Splits, shorten
 from monai_tunevlseg.data.layouts.coding import valued_coding
-from monai_tunevlseg.data.layouts.files import by_stem, find_root, pair, subfolders
+from monai_tunevlseg.data.layouts.files import by_stem, find_root, pair, read_names, subfolders
 from monai_tunevlseg.data.problems import Problem, finish, map_files, other_size
 from monai_tunevlseg.data.reading import distinct_values, labels, read_shape, read_stored_mask
 
@@ -126,7 +126,7 @@ def _find_lists(dataset_dir: Path) -> Path | None:
 def _read_list(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; unpack the dataset again, or give a splits_file.")
-    return path.read_text(encoding="utf-8").split()
+    return read_names(path)
 
 
 def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Path]]) -> list[Problem]:

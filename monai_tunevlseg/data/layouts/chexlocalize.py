@@ -12,7 +12,6 @@ like CheXpert's labels, calls "lung opacity".
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ from typing import Any
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits, shorten
 from monai_tunevlseg.data.layouts.coding import check_classes
-from monai_tunevlseg.data.layouts.files import find_root
+from monai_tunevlseg.data.layouts.files import find_root, inside
 from monai_tunevlseg.data.masks import run_lengths
 from monai_tunevlseg.data.problems import Problem, finish, map_files, other_size
 from monai_tunevlseg.data.reading import read_shape
+from monai_tunevlseg.json_files import read_json_object
 
 __all__ = ["read_chexlocalize"]
 
@@ -137,11 +137,8 @@ def _first(root: Path, folders: Sequence[str], names: Sequence[str], exists: Cal
 
 
 def _read_json(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(content, dict) or not all(isinstance(codes, dict) for codes in content.values()):
+    content = read_json_object(path)
+    if not all(isinstance(codes, dict) for codes in content.values()):
         raise ValueError(f"{path} must hold one JSON object for each radiograph; replace the file.")
     return content
 
@@ -149,7 +146,7 @@ def _read_json(path: Path) -> dict[str, dict[str, Any]]:
 def _radiograph(stem: str, codes: Mapping[str, Any], folder: Path, source: Path) -> Radiograph:
     renamed = {OTHER_NAMES.get(name.lower(), name.lower()): code for name, code in codes.items()}
     # patient64541_study1_view1_frontal is patient64541/study1/view1_frontal.jpg
-    return Radiograph(stem, folder.joinpath(*f"{stem}.jpg".split("_", 2)), source, renamed)
+    return Radiograph(stem, inside(folder, "/".join(f"{stem}.jpg".split("_", 2)), source), source, renamed)
 
 
 def _read_case(radiograph: Radiograph, coding: MaskCoding) -> Case | Problem:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from monai_tunevlseg.data.cases import Case, MaskCoding, Sample
+from monai_tunevlseg.data.layouts.discovery import Place, find_masks
 from monai_tunevlseg.data.layouts.files import by_stem, match, subfolders
-from monai_tunevlseg.data.problems import Problem, finish, map_files
+from monai_tunevlseg.data.problems import Problem, map_files
 
 __all__ = ["class_folders", "read_class_folders"]
 
@@ -24,48 +25,57 @@ def class_folders(masks: Path) -> dict[str, Path]:
     return {} if files or problems else {folder.name: folder for folder in subfolders(masks)}
 
 
-def read_class_folders(dataset_dir: Path, coding: MaskCoding, read_samples: ReadSamples) -> list[Case]:
+def read_class_folders(
+    place: Place, images: Mapping[str, Path], coding: MaskCoding, read_samples: ReadSamples
+) -> tuple[list[Case], list[Problem]]:
     """List the cases: an image is a sample of the classes in whose folders it has a mask.
 
     Args:
-        dataset_dir: the folder with `images/` and `masks/CLASS/`.
+        place: the folder of images and that of the folders of masks.
+        images: the image of each stem.
         coding: which of the classes.
         read_samples: reads the samples of an image and a mask of one class.
 
     Returns:
-        the cases, sorted by stem; one without samples is of none of the classes.
+        the cases, of which one without samples is of none of the classes, and what is wrong: masks without an image or
+        not of its size, files that cannot be read.
 
     Raises:
         ValueError: when a class has no folder, or label values are given.
-        DatasetError: when masks have no image or not its size, or a file cannot be read; it names them.
     """
-    folders = class_folders(dataset_dir / "masks")
+    folders = class_folders(place.masks)
     unknown = [name for name in coding.class_names if name not in folders]
     if unknown or coding.label_values is not None:
         raise ValueError(
-            f"{dataset_dir / 'masks'} has a folder of binary masks for each class: class_names may be "
+            f"{place.masks} has a folder of binary masks for each class: class_names may be "
             f"{', '.join(folders)}, not {', '.join(unknown) or 'those of label_values, which have no meaning here'}."
         )
-    images, problems = by_stem(dataset_dir / "images")
+    problems: list[Problem] = []
     cases = {stem: Case(stem, []) for stem in images}
     for name in coding.class_names:
-        one = MaskCoding([name], mask_threshold=coding.mask_threshold)
-        for stem, samples in _read_class(dataset_dir, images, folders[name], one, read_samples, problems).items():
+        one = MaskCoding([name], mask_threshold=coding.mask_threshold, mask_ending=coding.mask_ending)
+        for stem, samples in _read_class(place, images, folders[name], one, read_samples, problems).items():
             cases[stem].samples.extend(samples)
-    return finish(cases.values(), problems)
+    if images and not problems and not any(case.samples for case in cases.values()):
+        message = (
+            f"the folders {', '.join(coding.class_names)} of {place.masks} hold no masks; put the masks of each class "
+            "there, under the names of their images."
+        )
+        problems.append(Problem("missing", message, (str(place.masks),)))
+    return list(cases.values()), problems
 
 
 def _read_class(
-    dataset_dir: Path,
-    images: dict[str, Path],
+    place: Place,
+    images: Mapping[str, Path],
     folder: Path,
     coding: MaskCoding,
     read_samples: ReadSamples,
     problems: list[Problem],
 ) -> dict[str, list[Sample]]:
-    masks, strange = by_stem(folder)
+    masks, strange = find_masks(folder, images, coding.mask_ending)
     shown = {stem: images[stem] for stem in masks if stem in images}
-    stems, unmatched = match(dataset_dir, shown, {stem: [mask] for stem, mask in masks.items()})
+    stems, unmatched = match(place.images.parent, shown, {stem: [mask] for stem, mask in masks.items()})
 
     def read(stem: str) -> tuple[str, list[Sample]]:
         return stem, read_samples(images[stem], masks[stem], coding)

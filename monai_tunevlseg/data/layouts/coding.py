@@ -18,7 +18,7 @@ def check_classes(coding: MaskCoding, facts: Facts, known: Sequence[str] = ()) -
         known: its classes, where they are not those of `facts`.
 
     Raises:
-        ValueError: when a class is unknown; the message lists all.
+        ValueError: when a class is unknown, or mask_ending is given; the message lists all classes.
     """
     known = known or facts.class_names
     unknown = [name for name in coding.class_names if name not in known]
@@ -26,6 +26,11 @@ def check_classes(coding: MaskCoding, facts: Facts, known: Sequence[str] = ()) -
         raise ValueError(
             f"{facts.title} has no class {', '.join(map(repr, unknown))}: class_names may be {', '.join(known)}; "
             "to name a class otherwise for the network, set neutral_text."
+        )
+    if coding.mask_ending is not None:
+        raise ValueError(
+            f"mask_ending {coding.mask_ending!r} is for the layout folder; the names of the masks of {facts.title} are "
+            "known: set it to null."
         )
 
 

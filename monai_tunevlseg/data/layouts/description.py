@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_tunevlseg.data.cases import MaskCoding, shorten
+from monai_tunevlseg.json_files import read_json
 
 __all__ = ["DESCRIPTION", "Description", "read_description", "write_description"]
 
@@ -61,16 +62,18 @@ def read_description(dataset_dir: Path) -> Description | None:
     path = dataset_dir / DESCRIPTION
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
+    content = read_json(path)
     names, ignored = (
         content.get(key) if isinstance(content, dict) else None for key in ("class_names", "ignore_value")
     )
     if not isinstance(names, list) or not (ignored is None or type(ignored) is int):
         raise ValueError(f"{path} must have class_names, a list of names, and ignore_value, an integer or null.")
     MaskCoding(names)  # refuses names that are empty or twice
+    if ignored is not None and 0 <= ignored <= len(names):
+        meaning = "background" if ignored == 0 else f"the class {names[ignored - 1]!r}"
+        raise ValueError(
+            f"{path} gives ignore_value {ignored}, the value of {meaning}; give a value of its own, or null."
+        )
     return Description(path, tuple(names), ignored)
 
 

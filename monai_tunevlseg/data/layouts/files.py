@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.data.metaimages import META_SUFFIX, PIXEL_SUFFIXES
 from monai_tunevlseg.data.problems import DatasetError, Problem, map_files
 from monai_tunevlseg.data.reading import SUFFIXES, read_shape, stem_of, suffix_of
 
-__all__ = ["by_stem", "find_root", "list_images", "match", "pair", "subfolders", "visible"]
+__all__ = [
+    "by_stem",
+    "find_root",
+    "inside",
+    "is_image",
+    "list_images",
+    "match",
+    "normalized",
+    "pair",
+    "read_names",
+    "subfolders",
+    "visible",
+]
 
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+DICOM_MARK = (128, b"DICM")
+"""Where DICOM's mark begins in a file, and what it is."""
 
 
 def visible(folder: Path) -> list[Path]:
@@ -47,10 +64,22 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(images.values())
 
 
+def is_image(path: Path) -> bool:
+    """Return whether a file's name has a supported suffix."""
+    return suffix_of(path).lower() in SUFFIXES
+
+
+def normalized(name: str) -> str:
+    """Return a name in the one Unicode form (NFC) that names are compared in; macOS decomposes them (NFD)."""
+    return unicodedata.normalize("NFC", name)
+
+
 def by_stem(
     folder: Path, ending: str = "", ignored: re.Pattern[str] | None = None
 ) -> tuple[dict[str, Path], list[Problem]]:
     """List the image files directly in a folder by stem; hidden files and subfolders are passed over.
+
+    A warning names subfolders with images beside the images of the folder itself.
 
     Args:
         folder: where they are.
@@ -58,40 +87,122 @@ def by_stem(
         ignored: files whose whole name it matches are passed over.
 
     Returns:
-        the file of each stem, the first of several, and what is wrong.
+        the file of each stem, in Unicode's form NFC, the first of several, and what is wrong.
 
     Raises:
         FileNotFoundError: when the folder is missing.
     """
-    files = [path for path in visible(folder) if path.is_file() and not _holds_pixels(path)]
+    entries = visible(folder)
+    files = [path for path in entries if path.is_file() and not _holds_pixels(path)]
     if ignored is not None:
         files = [path for path in files if not ignored.fullmatch(path.name)]
-    strange = [path for path in files if suffix_of(path).lower() not in SUFFIXES]
-    images = [path for path in files if suffix_of(path).lower() in SUFFIXES]
-    named_otherwise = [path for path in images if not stem_of(path).endswith(ending)]
+    images = [path for path in files if is_image(path) and _is_utf8(path)]
     of_stem: dict[str, list[Path]] = {}
     for path in images:
-        if stem_of(path).endswith(ending):
-            of_stem.setdefault(stem_of(path).removesuffix(ending), []).append(path)
+        stem = normalized(stem_of(path))
+        if stem.endswith(ending):
+            of_stem.setdefault(stem.removesuffix(ending), []).append(path)
     repeated = [path for paths in of_stem.values() if len(paths) > 1 for path in paths]
+    named_otherwise = [path for path in images if not normalized(stem_of(path)).endswith(ending)]
     problems = [
-        _extra(strange, f"{folder} holds files that are no images: {{}}; supported are {', '.join(SUFFIXES)}."),
+        *_unusable(folder, entries, [path for path in files if not is_image(path)]),
         _extra(named_otherwise, f"{folder} holds files whose names do not end in {ending}: {{}}; remove them."),
         _extra(repeated, f"{folder} holds several files with the same stem: {{}}; keep one of each."),
     ]
+    if images:
+        _warn_of_subfolders(folder, entries)
     return {stem: paths[0] for stem, paths in of_stem.items()}, [problem for problem in problems if problem]
 
 
+def _unusable(folder: Path, entries: Sequence[Path], strange: Sequence[Path]) -> list[Problem | None]:
+    """Name the files that are not images, or cannot be: links to nothing, and names that JSON cannot hold."""
+    dicom = [path for path in strange if _is_dicom(path)]
+    others = [path for path in strange if path not in dicom]
+    broken = [path for path in entries if path.is_symlink() and not path.exists()]
+    return [
+        _extra(
+            dicom,
+            f"{folder} holds DICOM files: {{}}; convert them first, a series to one NIfTI volume (dcm2niix does it), "
+            "single images to PNG.",
+        ),
+        _extra(others, f"{folder} holds files that are not images: {{}}; supported are {', '.join(SUFFIXES)}."),
+        _extra(broken, f"{folder} holds links whose files are missing: {{}}; restore the files or remove the links."),
+        _extra(
+            [path for path in entries if not _is_utf8(path)],
+            f"{folder} holds files whose names are not UTF-8: {{}}; rename them.",
+        ),
+    ]
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_dicom(path: Path) -> bool:
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return True
+    start, mark = DICOM_MARK
+    try:
+        with path.open("rb") as file:
+            return file.read(start + len(mark))[start:] == mark
+    except OSError:
+        return False  # then it is a strange file in any case
+
+
+def _warn_of_subfolders(folder: Path, entries: Sequence[Path]) -> None:
+    passed_over = [path.name for path in entries if path.is_dir() and any(map(is_image, visible(path)))]
+    if passed_over:
+        warnings.warn(
+            f"{folder} holds images, so that its subfolders with images are passed over: {shorten(passed_over)}; "
+            "move their images up to use them too.",
+            stacklevel=3,
+        )
+
+
 def _holds_pixels(path: Path) -> bool:
-    """Tell whether a file has the pixels of a MetaImage beside it."""
+    """Return whether a file has the pixels of a MetaImage beside it."""
     return path.suffix.lower() in PIXEL_SUFFIXES and path.with_suffix(META_SUFFIX).is_file()
 
 
 def _extra(paths: Sequence[Path], message: str) -> Problem | None:
     if not paths:
         return None
-    names = shorten(path.name for path in paths)
+    names = shorten(path.name if _is_utf8(path) else ascii(path.name) for path in paths)
     return Problem("extra", message.replace("{}", names), tuple(map(str, paths)))
+
+
+def inside(folder: Path, name: str, source: Path) -> Path:
+    """Return the path of a file that a list names, which must lie in the folder.
+
+    Args:
+        folder: where the file must be.
+        name: its path in the folder, with `/`.
+        source: the list, for the message.
+
+    Raises:
+        ValueError: when the name leads out of the folder.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or "\0" in name or Path(name).is_absolute() or not path.parts:
+        raise ValueError(f"{source} names the file {name!r}, which is not in {folder}; name files in that folder only.")
+    return folder / name
+
+
+def read_names(path: Path) -> list[str]:
+    """Read a text file of names, divided by blanks or lines.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").split()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a list of names in UTF-8 (byte {error.start}); save it as UTF-8.") from error
 
 
 def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -> Path:
@@ -110,7 +221,11 @@ def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -
         return dataset_dir
     found = [folder for folder in subfolders(dataset_dir) if is_root(folder)]
     if not found:
-        raise FileNotFoundError(f"neither {dataset_dir} nor a folder in it has {wanted}; unpack the dataset there.")
+        held = shorten(f"{folder.name}/" for folder in subfolders(dataset_dir)) or "no folders"
+        raise FileNotFoundError(
+            f"neither {dataset_dir} nor a folder in it has {wanted}; it holds {held}: unpack the dataset there, rename "
+            "its folders, or read them with the layout folder."
+        )
     if len(found) > 1:
         names = shorten(folder.name for folder in found)
         raise ValueError(f"{dataset_dir} has {wanted} in several of its folders: {names}; set dataset_dir to one.")
@@ -125,7 +240,8 @@ def pair(
     orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
     lists = {"images without a mask": lonely, "masks without an image": orphans}
     complaints = [f"{len(paths)} {what}: {shorten(map(stem_of, paths))}" for what, paths in lists.items() if paths]
-    message = f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names."
+    way_out = "rename them alike" if orphans else "save an empty mask (all 0) for an image that shows nothing"
+    message = f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names: {way_out}."
     problems = [Problem("missing", message, tuple(map(str, [*lonely, *orphans])))] if complaints else []
     return sorted(images.keys() & masks.keys()), problems
 
@@ -152,7 +268,10 @@ def match(
     measured, unreadable = map_files(measure, both, lambda stem: [images[stem], *masks[stem]])
     wrong = [complaint for _, complaints in measured for complaint in complaints]
     if wrong:
-        message = f"{dataset_dir} has {len(wrong)} masks of another size than their image: {shorten(wrong)}."
+        message = (
+            f"{dataset_dir} has {len(wrong)} masks of another size than their image: {shorten(wrong)}; paste "
+            "masks of a crop back to their place, and resize others to their image."
+        )
         files = [str(path) for stem, found in measured if found for path in (images[stem], *masks[stem])]
         problems.append(Problem("size", message, tuple(files)))
     return [stem for stem, complaints in measured if not complaints], problems + unreadable

@@ -1,22 +1,26 @@
 """The layout `folder`: `images/` and `masks/` with the same stems, in any mixture of supported forms.
 
-Masks of classes that overlap lie in a folder for each class instead, `masks/CLASS/`. A `dataset.json` may say what
-label maps mean (see `layouts.description`).
+The folders may have other usual names and be there for each of the owner's splits, and the names of all masks may end
+in the same beyond those of their images (see `layouts.discovery`). Masks of classes that overlap lie in a folder for
+each class instead, `masks/CLASS/`. A `dataset.json` may say what label maps mean (see `layouts.description`).
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, shorten
+from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Layout, MaskCoding, Sample, Splits, shorten
 from monai_tunevlseg.data.layouts.class_folders import class_folders, read_class_folders
 from monai_tunevlseg.data.layouts.description import Description, read_description
+from monai_tunevlseg.data.layouts.discovery import Place, find_masks, find_places
 from monai_tunevlseg.data.layouts.files import by_stem, match
-from monai_tunevlseg.data.problems import finish, map_files
+from monai_tunevlseg.data.occurrence import find_ids_from_zero
+from monai_tunevlseg.data.problems import Problem, finish, map_files
 from monai_tunevlseg.data.reading import (
     SUFFIXES,
     distinct_values,
@@ -26,13 +30,14 @@ from monai_tunevlseg.data.reading import (
     read_shape,
     read_stored_mask,
 )
+from monai_tunevlseg.data.splits import complete_splits
 from monai_tunevlseg.data.volumes import nifti_affine
 
-__all__ = ["read_folder", "samples_of"]
+__all__ = ["read_folder", "samples_of", "split_folder"]
 
 
 def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
-    """List the cases of a folder with `images/` and `masks/`.
+    """List the cases of a folder with images and masks, as `layouts.discovery` finds them.
 
     A picture with one class gives one sample, also where its mask is empty; with several classes, or a `dataset.json`,
     one for each that is present. A volume gives one for each class and slice in which the class is present; other
@@ -45,27 +50,72 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
         slice_axis: the axis (0, 1 or 2) along which volumes are cut.
 
     Returns:
-        the cases, sorted by stem.
+        the cases, sorted by stem; where several of the owner's splits have an image of one name, their stems begin with
+        the split, such as `train/1`.
 
     Raises:
         FileNotFoundError: when a folder is missing.
         ValueError: when images and masks do not belong together or a file cannot be read; the message names them.
     """
-    if class_folders(dataset_dir / "masks"):
-        return read_class_folders(dataset_dir, coding, partial(samples_of, slice_axis=slice_axis))
+    images, problems = _find_images(find_places(dataset_dir))
     description = read_description(dataset_dir)
+    cases: list[Case] = []
+    for place, of_stem in images.items():
+        if class_folders(place.masks):
+            read = partial(samples_of, slice_axis=slice_axis)
+            found, complaints = read_class_folders(place, of_stem, coding, read)
+        else:
+            found, complaints = _read_place(place, of_stem, coding, slice_axis, description)
+        cases += found
+        problems += complaints
+    if description is None and coding.label_values is None and not any(class_folders(place.masks) for place in images):
+        problems += find_ids_from_zero(coding.class_names, cases, str(dataset_dir))
+    if not cases and not problems:
+        raise ValueError(
+            f"{dataset_dir} is empty: put files ({', '.join(SUFFIXES)}) into its "
+            f"{' and '.join(f'{folder.name}/' for folder in (place.images, place.masks))}."
+        )
+    return finish(cases, problems)
+
+
+def split_folder(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+    """Take the owner's splits where folders name them, and draw what they leave out; else draw 80/10/10."""
+    images, _ = _find_images(find_places(dataset_dir))
+    known = {case.stem for case in cases}
+    splits = {place.split: sorted(known & of_stem.keys()) for place, of_stem in images.items() if place.split}
+    if set(splits) in (set(), {"train"}):
+        return draw(known)
+    return complete_splits(splits, draw, str(dataset_dir))
+
+
+LAYOUTS.register("folder", Layout(read_folder, split=split_folder))
+
+
+def _find_images(places: Sequence[Place]) -> tuple[dict[Place, dict[str, Path]], list[Problem]]:
+    """List the images of each place by stem, and what is wrong with its folder of images."""
+    images, problems = {}, []
+    for place in places:
+        images[place], strange = by_stem(place.images)
+        problems += strange
+    if len(set().union(*images.values())) < sum(map(len, images.values())):
+        images = {
+            place: {f"{place.split}/{stem}": path for stem, path in of_stem.items()}
+            for place, of_stem in images.items()
+        }
+    return images, problems
+
+
+def _read_place(
+    place: Place, images: dict[str, Path], coding: MaskCoding, slice_axis: int, description: Description | None
+) -> tuple[list[Case], list[Problem]]:
+    masks, problems = find_masks(place.masks, images, coding.mask_ending)
+    stems, unmatched = match(place.images.parent, images, {stem: [mask] for stem, mask in masks.items()})
     ignored = (
         {} if description is None or description.ignore_value is None else {"ignore_value": description.ignore_value}
     )
     if coding.label_values is not None:
         description = None  # what the user says goes first
     chosen = coding if description is None else description.coding_of(coding)
-    images, strange_images = by_stem(dataset_dir / "images")
-    masks, strange_masks = by_stem(dataset_dir / "masks")
-    problems = strange_images + strange_masks
-    if not images and not masks and not problems:
-        raise ValueError(f"{dataset_dir} is empty: put files ({', '.join(SUFFIXES)}) into its images/ and masks/.")
-    stems, unmatched = match(dataset_dir, images, {stem: [mask] for stem, mask in masks.items()})
 
     def read(stem: str) -> Case:
         samples = samples_of(images[stem], masks[stem], chosen, slice_axis, description)
@@ -73,10 +123,7 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
 
     cases, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem]])
     _warn_of_geometry({stem: (images[stem], masks[stem]) for stem in stems})
-    return finish(cases, problems + unmatched + unreadable)
-
-
-LAYOUTS.register("folder", Layout(read_folder))
+    return cases, problems + unmatched + unreadable
 
 
 def samples_of(

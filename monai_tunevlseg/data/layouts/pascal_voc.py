@@ -13,7 +13,7 @@ from pathlib import Path
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits
 from monai_tunevlseg.data.layouts.coding import valued_coding
-from monai_tunevlseg.data.layouts.files import find_root
+from monai_tunevlseg.data.layouts.files import find_root, inside, read_names
 from monai_tunevlseg.data.layouts.label_maps import read_label_maps
 
 __all__ = ["read_pascal_voc"]
@@ -72,8 +72,9 @@ def read_pascal_voc(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> l
     """
     root = _find_root(dataset_dir)
     stems = sorted({*_read_list(root, "train"), *_read_list(root, "val")})
-    images = {stem: root / "JPEGImages" / f"{stem}.jpg" for stem in stems}
-    masks = {stem: root / "SegmentationClass" / f"{stem}.png" for stem in stems}
+    lists = root / "ImageSets" / "Segmentation"
+    images = {stem: inside(root / "JPEGImages", f"{stem}.jpg", lists) for stem in stems}
+    masks = {stem: inside(root / "SegmentationClass", f"{stem}.png", lists) for stem in stems}
     chosen = valued_coding(coding, FACTS, VALUES)
     return read_label_maps(root, images, masks, chosen, (), VALUES.values(), CONTOUR)
 
@@ -100,4 +101,4 @@ def _read_list(root: Path, name: str) -> list[str]:
     path = root / "ImageSets" / "Segmentation" / f"{name}.txt"
     if not path.is_file():
         raise FileNotFoundError(f"there is no list {path} of the segmented pictures; unpack the dataset again.")
-    return path.read_text(encoding="utf-8").split()
+    return read_names(path)

@@ -175,6 +175,15 @@ def test_masks_are_binary_also_with_several_classes(tmp_path):
             "some masks are in folders mask_1 and some are not",
         ),
         ([pair("x_a.png")], ["a", "b"], {}, "have no pair of the class b; leave it out"),
+        (
+            [pair("../../private/scan.png")],
+            ["a"],
+            {},
+            "names the file '../../private/scan.png', which is not in .*images",
+        ),
+        ([pair("x.png", "/etc/passwd")], ["a"], {}, "names the file '/etc/passwd', which is not in .*masks"),
+        ([pair("..\\x.png")], ["a"], {}, "which is not in .*images"),
+        ([pair("x.png"), pair("y.png"), pair("x.png")], ["a"], {}, "lists 1 pairs more than once: x.png with x.png"),
         ([pair("x_a.png")], ["a b", "a c"], {}, "'a' is a word of 2 of them where one is needed"),
     ],
 )
@@ -190,7 +199,7 @@ def test_lists_that_are_wrong_or_ambiguous_are_refused(tmp_path, entries, names,
 def test_a_missing_or_damaged_list_is_named(tmp_path):
     write_annotations(tmp_path)
     (tmp_path / "anns" / "val.json").write_text("{")
-    with pytest.raises(ValueError, match=r"val\.json is no JSON"):
+    with pytest.raises(ValueError, match=r"val\.json is not JSON"):
         read(tmp_path, ["polyp"])
     (tmp_path / "anns" / "val.json").unlink()
     with pytest.raises(

@@ -98,11 +98,14 @@ def test_label_values_of_the_user_go_before_the_description(described):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("{", "dataset.json is no JSON"),
+        ("{", "dataset.json is not JSON"),
         ([], "must have class_names, a list of names, and ignore_value"),
         ({"class_names": "x"}, "must have class_names, a list of names"),
         ({"class_names": ["x", "x"]}, "none of them empty or twice"),
         ({"class_names": ["x"], "ignore_value": "255"}, "an integer or null"),
+        ({"class_names": ["x", "y", "z"], "ignore_value": 0}, "ignore_value 0, the value of background"),
+        ({"class_names": ["x", "y", "z"], "ignore_value": 2}, "ignore_value 2, the value of the class 'y'"),
+        ("[" * 100_000, "dataset.json .*nested too deeply"),
         ({"class_names": ["a", "b"]}, r"dataset\.json has no class 'x', 'y': class_names may be a, b"),
         (
             {"class_names": ["x", "y"], "ignore_value": 255},

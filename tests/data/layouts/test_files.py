@@ -25,7 +25,9 @@ def test_the_folder_itself_goes_before_one_in_it(tmp_path):
 
 
 def test_no_folder_and_several_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"neither {tmp_path} nor a folder in it has images/; unpack"):
+    with pytest.raises(
+        FileNotFoundError, match=f"neither {tmp_path} nor a folder in it has images/; it holds no folders: unpack"
+    ):
         find_root(tmp_path, has_images, "images/")
     for name in ("one", "two", ".hidden"):
         (tmp_path / name / "images").mkdir(parents=True)

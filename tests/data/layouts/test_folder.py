@@ -164,7 +164,7 @@ def test_system_files_are_passed_over_and_others_refused(binary_folder):
         (binary_folder / "images" / name).write_bytes(b"")
     assert len(list_images(binary_folder / "images")) == 10
     (binary_folder / "images" / "notes.txt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"images holds files that are no images: notes\.txt; supported are"):
+    with pytest.raises(ValueError, match=r"images holds files that are not images: notes\.txt; supported are"):
         list_images(binary_folder / "images")
 
 

@@ -236,6 +236,27 @@ def test_chexlocalize_codes_that_are_wrong_are_named(tmp_path, change, reason):
         read("chexlocalize", tmp_path)
 
 
+@pytest.mark.parametrize("stem", ["/etc/study1_view1", "../../private_a_b", "patient1_.._.._.._x"])
+def test_lists_that_lead_out_of_the_dataset_are_refused(tmp_path, stem):
+    WRITERS["chexlocalize"](tmp_path)
+    path = tmp_path / "CheXlocalize" / "gt_segmentations_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {stem: {}}))
+    with pytest.raises(ValueError, match=f"names the file .*{stem[-1]}.jpg', which is not in"):
+        read("chexlocalize", tmp_path)
+
+
+def test_pascal_voc_lists_that_lead_out_of_the_dataset_or_are_not_utf8_are_refused(tmp_path):
+    WRITERS["pascal_voc"](tmp_path)
+    (path,) = tmp_path.rglob("train.txt")
+    content = path.read_bytes()
+    path.write_bytes(content + b"../../private\n")
+    with pytest.raises(ValueError, match="'../../private.jpg', which is not in"):
+        read("pascal_voc", tmp_path)
+    path.write_bytes(content + b"M\xfcller\n")
+    with pytest.raises(ValueError, match=r"train\.txt is not a list of names in UTF-8"):
+        read("pascal_voc", tmp_path)
+
+
 def test_chexlocalize_classes_are_those_of_the_files():
     names = {name.lower().replace("airspace", "lung") for name in FINDINGS}
     assert names == set(LAYOUTS["chexlocalize"].facts.class_names)

@@ -10,6 +10,7 @@ import pytest
 from owners_trees import WRITERS, datalists, enlarge, read, write_camus, write_clinicdb, write_frame
 
 from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
+from monai_tunevlseg.data.masks import mask_paths
 from monai_tunevlseg.data.problems import DatasetError
 from monai_tunevlseg.data.reading import read_image
 
@@ -86,6 +87,31 @@ def test_busi_without_the_normal_images(tmp_path):
     WRITERS["busi"](tmp_path)
     shutil.rmtree(tmp_path / "Dataset_BUSI_with_GT" / "normal")
     assert len(read("busi", tmp_path)) == 12
+
+
+def test_busi_copy_with_folders_of_images_and_masks_reads_as_the_owners(tmp_path):
+    WRITERS["busi"](tmp_path / "owner")
+    WRITERS["busi"](tmp_path / "copy")
+    for path in [*(tmp_path / "copy").rglob("*.png")]:
+        folder = path.parent / ("mask" if "_mask" in path.name else "images")
+        folder.mkdir(exist_ok=True)
+        path.rename(folder / path.name)
+    found, expected = (
+        {
+            Path(sample["image"]).name: (sample["class_name"], [Path(mask).name for mask in mask_paths(sample)])
+            for samples in build_datalists(tmp_path / name, LAYOUTS["busi"].facts.class_names, layout="busi").values()
+            for sample in samples
+        }
+        for name in ("copy", "owner")
+    )
+    assert found == expected and len(found) > 5
+
+
+def test_busi_folders_without_images_are_named(tmp_path):
+    for kind in ("benign", "malignant"):
+        (tmp_path / kind / "other").mkdir(parents=True)
+    with pytest.raises(ValueError, match="benign holds no images"):
+        build_datalists(tmp_path, LAYOUTS["busi"].facts.class_names, layout="busi")
 
 
 def test_busi_second_mask_of_another_size_is_named(tmp_path):

@@ -134,7 +134,9 @@ def test_the_folder_around_and_the_innermost_give_the_same(tree):
 
 def test_a_folder_without_the_dataset_is_refused_by_name(tmp_path):
     for name in WRITERS:
-        with pytest.raises(FileNotFoundError, match=rf"has .*\(dataset {name}\); unpack the dataset there"):
+        with pytest.raises(
+            FileNotFoundError, match=rf"has .*\(dataset {name}\); it holds no folders: unpack the dataset there"
+        ):
             read(name, tmp_path)
 
 

@@ -1,0 +1,211 @@
+"""Finding the images and masks in folders as people have them: their names, the owner's splits, endings of masks."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from monai_tunevlseg.data.cases import SPLIT_NAMES, shorten
+from monai_tunevlseg.data.layouts.files import by_stem, is_image, subfolders, visible
+from monai_tunevlseg.data.problems import Problem
+
+__all__ = ["IMAGE_NAMES", "MASK_NAMES", "Place", "common_ending", "find_masks", "find_places", "folder_of"]
+
+IMAGE_NAMES = ("images", "image", "imgs", "img", "original", "originals", "pictures", "photos", "frames", "jpegimages")
+MASK_NAMES = (
+    *("masks", "mask", "labels", "label", "gt", "groundtruth", "groundtruths", "annotations", "annotation"),
+    *("segmentations", "segmentation", "seg", "segmentationmasks", "targets", "target"),
+)
+"""What folders are called, in lower case and without anything between the words; the first names go first."""
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+DEPTH = 3
+"""How many folders around the dataset are looked through, as archives have them."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of images and the folder of their masks.
+
+    Args:
+        images: the folder of images.
+        masks: the folder of their masks.
+        split: the owner's split, where the names of the folders say one.
+    """
+
+    images: Path
+    masks: Path
+    split: str | None = None
+
+
+def find_places(dataset_dir: Path) -> list[Place]:
+    """Find the folders of images and masks of a dataset.
+
+    Read are `images/` and `masks/`, or other usual names (`Original/`, `labels/`, `GT/`, ...), in the folder itself,
+    in a folder for each split (`train/images/`, `Test/GT/`), with such folders in them (`images/train/`), or with the
+    split in their names (`train_images/`); or all of this in the only folder in the folder that has it.
+
+    Args:
+        dataset_dir: the dataset's folder.
+
+    Returns:
+        one place, or one for each split that the owner has.
+
+    Raises:
+        FileNotFoundError: when there are none.
+        ValueError: when several folders could be meant.
+    """
+    level = [dataset_dir]
+    for _ in range(DEPTH):
+        found = {folder: places for folder in level if (places := _places_in(folder))}
+        if len(found) > 1:
+            names = shorten(folder.relative_to(dataset_dir) for folder in found)
+            raise ValueError(f"{dataset_dir} has several folders of images and masks: {names}; set dataset_dir to one.")
+        if found:
+            return next(iter(found.values()))
+        level = [inner for folder in level for inner in subfolders(folder)]
+    raise FileNotFoundError(_nothing_found(dataset_dir))
+
+
+def folder_of(folder: Path, names: Sequence[str], split: str | None = None) -> Path | None:
+    """Find the folder in a folder that has one of the names, whatever its spelling.
+
+    Raises:
+        ValueError: when several have one, and none of them has the first name as it is written.
+    """
+    if split is None and (folder / names[0]).is_dir():
+        return folder / names[0]
+    called = [path for path in subfolders(folder) if _meaning(path.name, names) == split and _holds_images(path)]
+    if len(called) > 1:
+        raise ValueError(
+            f"{folder} has several folders that may hold the {names[0]}: {shorten(path.name for path in called)}; "
+            f"rename the one that is meant to {names[0]}."
+        )
+    return called[0] if called else None
+
+
+def find_masks(
+    folder: Path, images: Collection[str], ending: str | None = None
+) -> tuple[dict[str, Path], list[Problem]]:
+    """List the masks in a folder by the stems of their images.
+
+    Args:
+        folder: where they are.
+        images: the stems of the images; they may begin with the split and `/`.
+        ending: what the masks' names end in beyond those of their images; None = what all of them end in, which a
+            warning names.
+
+    Raises:
+        ValueError: when several endings fit equally well.
+    """
+    prefix = next((stem[: stem.rindex("/") + 1] for stem in images if "/" in stem), "")
+    plain = {stem.removeprefix(prefix) for stem in images}
+    masks, problems = by_stem(folder, ending or "")
+    if ending is None and (found := common_ending(plain, masks)):
+        warnings.warn(
+            f"the names of the masks in {folder} end in {found!r} beyond those of their images, which is taken off; "
+            "set mask_ending to another ending if this is wrong.",
+            stacklevel=2,
+        )
+        masks = {stem.removesuffix(found): path for stem, path in masks.items()}
+    return {f"{prefix}{stem}": path for stem, path in masks.items()}, problems
+
+
+def common_ending(images: Collection[str], masks: Collection[str]) -> str:
+    """Find what the names of all masks end in beyond those of their images, such as `_lesion`; none = "".
+
+    Args:
+        images: the stems of the images.
+        masks: the stems of the masks.
+
+    Raises:
+        ValueError: when several endings fit equally well.
+    """
+    known = set(images)
+    if not masks or not known.isdisjoint(masks):
+        return ""
+    longest = os.path.commonprefix([stem[::-1] for stem in masks])[::-1]
+    endings = [longest[start:] for start in range(len(longest))]
+    fits = {ending: sum(stem.removesuffix(ending) in known for stem in masks) for ending in endings}
+    most = max(fits.values(), default=0)
+    best = [ending for ending in endings if most and fits[ending] == most]
+    if len(best) > 1:
+        raise ValueError(
+            f"the masks' names may end in {' or '.join(map(repr, best))} beyond those of their images; set mask_ending "
+            "to the one that is meant."
+        )
+    return best[0] if best else ""
+
+
+def _places_in(folder: Path) -> list[Place]:
+    images, masks = folder_of(folder, IMAGE_NAMES), folder_of(folder, MASK_NAMES)
+    if images and masks:
+        inner = _inner_splits(images, masks)
+        return inner or [Place(images, masks)]
+    return [*_split_folders(folder), *_split_names(folder)]
+
+
+def _inner_splits(images: Path, masks: Path) -> list[Place]:
+    """Find `images/train/` and so on, for which `masks/train/` must be there too."""
+    of_split = {SPLIT_WORDS.get(path.name.lower()): path for path in subfolders(images)}
+    pairs = [
+        Place(of_split[split], path, split)
+        for path in subfolders(masks)
+        if (split := SPLIT_WORDS.get(path.name.lower())) and split in of_split
+    ]
+    return _in_order(pairs) if len(pairs) == len(subfolders(masks)) else []
+
+
+def _split_folders(folder: Path) -> Iterator[Place]:
+    """Find `train/images/` and `train/masks/`, and so on."""
+    places = []
+    for path in subfolders(folder):
+        split = SPLIT_WORDS.get(path.name.lower())
+        images, masks = (folder_of(path, names) if split else None for names in (IMAGE_NAMES, MASK_NAMES))
+        if images and masks:
+            places.append(Place(images, masks, split))
+    yield from _in_order(places)
+
+
+def _split_names(folder: Path) -> Iterator[Place]:
+    """Find `train_images/` and `train_masks/`, and so on."""
+    for split in SPLIT_NAMES:
+        images, masks = (folder_of(folder, names, split) for names in (IMAGE_NAMES, MASK_NAMES))
+        if images and masks:
+            yield Place(images, masks, split)
+
+
+def _in_order(places: Sequence[Place]) -> list[Place]:
+    return sorted(places, key=lambda place: SPLIT_NAMES.index(place.split or "train"))
+
+
+def _meaning(name: str, names: Sequence[str]) -> str | None:
+    """Return the split that a folder's name says beside one of the names; "" where it is none of the names."""
+    words = [word.lower() for word in WORD.findall(name)]
+    splits = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
+    rest = "".join(word for word in words if word not in SPLIT_WORDS)
+    if rest not in names or len(splits) > 1:
+        return ""
+    return splits[0] if splits else None
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(path.is_dir() or is_image(path) for path in visible(folder))
+
+
+def _nothing_found(dataset_dir: Path) -> str:
+    images, masks = (folder_of(dataset_dir, names) for names in (IMAGE_NAMES, MASK_NAMES))
+    missing = dataset_dir / ("masks" if images and not masks else "images")
+    held = shorten(f"{folder.name}/" for folder in subfolders(dataset_dir)) or "no folders"
+    return (
+        f"there is no folder {missing}: {dataset_dir} holds {held}; put images into images/ and masks into masks/, or "
+        f"name them otherwise ({', '.join(IMAGE_NAMES[1:6])}, ...; {', '.join(MASK_NAMES[1:6])}, ...)."
+    )

@@ -1,0 +1,81 @@
+"""Whether the masks of a dataset show the classes at all: a wrong value or threshold reads every mask as empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from monai_tunevlseg.data.cases import Case, MaskCoding, Sample
+from monai_tunevlseg.data.masks import read_label
+from monai_tunevlseg.data.problems import Problem
+
+__all__ = ["absent_classes", "find_ids_from_zero", "require_classes"]
+
+
+def absent_classes(class_names: Sequence[str], samples: Iterable[Sample]) -> list[str]:
+    """List the classes that no mask shows.
+
+    A mask is decoded only while its class is not found, so that in most datasets one mask is read for each class.
+
+    Raises:
+        ValueError: when a mask cannot be read.
+    """
+    missing = dict.fromkeys(class_names)
+    seen = set()
+    for sample in samples:
+        name = sample["class_name"]
+        key = (name, str(sample["label"]))
+        if name not in missing or key in seen:
+            continue
+        seen.add(key)
+        if (read_label(_whole(sample)) == 1).any():
+            del missing[name]
+            if not missing:
+                break
+    return list(missing)
+
+
+def require_classes(coding: MaskCoding, cases: Sequence[Case]) -> None:
+    """Refuse label values and thresholds of the user's that occur in no mask.
+
+    Raises:
+        ValueError: when a class with a value or threshold is in no mask.
+    """
+    samples = [sample for case in cases for sample in case.samples]
+    if coding.label_values is None and coding.mask_threshold is None:
+        return
+    absent = absent_classes(coding.class_names, samples)
+    if absent and coding.label_values is not None:
+        values = ", ".join(f"{name} = {coding.values[name]}" for name in absent)
+        raise ValueError(
+            f"label_values has {values}, which is in none of the masks of {len(cases)} images; correct the value, or "
+            "leave the class out of class_names."
+        )
+    if absent and samples:
+        raise ValueError(
+            f"mask_threshold {coding.mask_threshold:g} is above every value in the masks of {len(cases)} images, so "
+            "that all of them are empty; lower it."
+        )
+
+
+def find_ids_from_zero(class_names: Sequence[str], cases: Sequence[Case], place: str) -> list[Problem]:
+    """Find label maps whose ids seem to begin with 0 for a class: only the last of three or more classes is missing.
+
+    Args:
+        class_names: the classes that are taken for the values 1, 2 and so on.
+        cases: with the classes that each mask shows.
+        place: the dataset's folder, for the message.
+    """
+    shown = {sample["class_name"] for case in cases for sample in case.samples}
+    if len(class_names) < 3 or shown != set(class_names[:-1]):
+        return []
+    last, from_zero = class_names[-1], {name: value for value, name in enumerate(class_names)}
+    message = (
+        f"no mask of {place} holds {len(class_names)}, the value of {last!r}, but they hold the values of all other "
+        f"classes; where the ids begin with 0, give label_values {from_zero}, else leave {last!r} out of class_names."
+    )
+    return [Problem("coding", message, (place,))]
+
+
+def _whole(sample: Sample) -> Sample:
+    """Return the sample of the whole volume where it is one of a slice."""
+    return {key: value for key, value in sample.items() if key not in ("slice", "slice_axis")}

@@ -1,0 +1,71 @@
+"""Values and thresholds that no mask holds, and ids that begin with 0 for a class."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monai_tunevlseg.data import build_datalists, masks
+from monai_tunevlseg.data.masks import read_label
+
+TEN = range(10)
+
+
+def label_maps(folder, save, values):
+    for number in TEN:
+        save(folder / "images" / f"{number}.png", np.zeros((4, 4, 3), np.uint8))
+        save(folder / "masks" / f"{number}.png", np.resize(np.array(values, np.uint8), (4, 4)))
+    return folder
+
+
+def test_a_value_that_no_mask_holds_is_refused(tmp_path, save):
+    label_maps(tmp_path, save, [0, 255])
+    with pytest.raises(ValueError, match=r"lesion = 1, which is in none of the masks of 10 images"):
+        build_datalists(tmp_path, ["lesion"], label_values={"lesion": 1})
+    assert build_datalists(tmp_path, ["lesion"], label_values={"lesion": 255})
+    with pytest.raises(ValueError, match=r"label_values has b = 7, which"):
+        build_datalists(tmp_path, ["a", "b"], label_values={"a": 255, "b": 7})
+
+
+def test_a_threshold_above_every_value_is_refused(tmp_path, save):
+    label_maps(tmp_path, save, [0, 100])
+    assert build_datalists(tmp_path, ["lesion"], mask_threshold=100)
+    with pytest.raises(ValueError, match="mask_threshold 128 is above every value in the masks of 10 images"):
+        build_datalists(tmp_path, ["lesion"], mask_threshold=128)
+
+
+def test_a_value_in_the_last_of_the_masks_is_enough_and_in_the_first_all_that_is_read(tmp_path, save, monkeypatch):
+    label_maps(tmp_path, save, [0])
+    save(tmp_path / "masks" / "9.png", np.full((4, 4), 5, np.uint8))
+    assert build_datalists(tmp_path, ["lesion"], label_values={"lesion": 5})
+    label_maps(tmp_path, save, [0, 5])
+    read = []
+    monkeypatch.setattr(masks, "read_stored_mask", lambda *a, f=masks.read_stored_mask: read.append(a) or f(*a))
+    build_datalists(tmp_path, ["lesion"], label_values={"lesion": 5})
+    assert len(read) == 1
+
+
+def test_a_value_in_slices_of_a_volume(volume_folder):
+    assert build_datalists(volume_folder, ["a"], label_values={"a": 2})
+    with pytest.raises(ValueError, match="a = 3, which is in none"):
+        build_datalists(volume_folder, ["a"], label_values={"a": 3})
+
+
+def test_ids_that_begin_with_0_for_a_class_are_refused_with_the_values_to_give(tmp_path, save):
+    names = ["sky", "building", "road", "car"]
+    label_maps(tmp_path, save, [0, 1, 2, 3])
+    with pytest.raises(ValueError, match=r"no mask of .* holds 4, the value of 'car'.*'sky': 0, .*'car': 3"):
+        build_datalists(tmp_path, names)
+    values = {name: value for value, name in enumerate(names)}
+    found = build_datalists(tmp_path, names, label_values=values)
+    (sky,) = [sample for sample in found["test"] if sample["class_name"] == "sky"]
+    assert sky["label_value"] == 0
+    assert read_label(sky).sum() == 4
+    assert sum(map(len, found.values())) == 40
+
+
+def test_a_class_of_two_or_in_the_middle_may_be_missing(tmp_path, save):
+    label_maps(tmp_path, save, [0, 1, 3])
+    assert build_datalists(tmp_path, ["a", "b", "c"])
+    label_maps(tmp_path, save, [0, 1])
+    assert build_datalists(tmp_path, ["a", "b"])
