@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import atexit
 import copy
-import json
 import logging
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
+import torch
+from fastapi import HTTPException
+from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
-from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelException
+from monailabel.interfaces.exception import MONAILabelException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
+from monailabel.utils.sessions import Sessions
 
 import monai_tunevlseg
+from monai_tunevlseg.label.doors import guard, known, refusals
 from monai_tunevlseg.label.inference import TextSegmentation
 from monai_tunevlseg.label.models import open_bundles
+from monai_tunevlseg.label.names import check_plain
+from monai_tunevlseg.label.processes import end_children_with_this_process, end_with_the_server, private_uploads
 from monai_tunevlseg.label.strategy import HighestEntropy
-from monai_tunevlseg.label.studies import StudiesFolder, private_uploads, requested_image
+from monai_tunevlseg.label.studies import OneImageSessions, StudiesFolder, requested_image
 from monai_tunevlseg.label.tuning import PromptTuning
 
 __all__ = ["TuneVLSegApp"]
@@ -52,9 +52,10 @@ class TuneVLSegApp(MONAILabelApp):
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        end_children_with_this_process()
+        end_with_the_server()
         self.models = open_bundles((conf or {}).get("bundles", ""))
         self.uploads = private_uploads()
-        atexit.register(shutil.rmtree, self.uploads, ignore_errors=True)
         super().__init__(
             app_dir,
             studies,
@@ -85,11 +86,11 @@ class TuneVLSegApp(MONAILabelApp):
         return {"entropy": HighestEntropy(self.models), "random": Random(), "first": First()}
 
     def on_init_complete(self) -> None:
-        """Have the server answer bad requests with a sentence."""
+        """Guard the server's doors."""
         super().on_init_complete()
         from monailabel.app import app
 
-        answer_bad_requests(app)
+        guard(app, self.models, self.uploads)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Segment an image.
@@ -97,17 +98,38 @@ class TuneVLSegApp(MONAILabelApp):
         Raises:
             HTTPException: when the request is wrong; says why.
         """
-        with _refusals():
-            task = _known(self._infers, request.get("model"), "model")
+        with refusals():
+            task = known(self._infers, request.get("model"), "model")
             store = datastore or self.datastore()
             image = requested_image(request.get("image"), store, self._folders())
             file, params = task({**copy.deepcopy(request), "image": str(image)})
-        label = file
-        if request.get("save_label") and not request.get("session"):
-            tag = request.get("label_tag") or DefaultLabelTag.ORIGINAL
-            info = {"model": request["model"], "params": params}
-            label = store.save_label(request["image"], file, tag, info)
+            label = file
+            if request.get("save_label") and not request.get("session"):
+                tag = check_plain(request.get("label_tag") or DefaultLabelTag.ORIGINAL.value, "label_tag")
+                info = {"model": request["model"], "params": params}
+                label = store.save_label(request["image"], file, tag, info)
         return {"label": label, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": params}
+
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Train.
+
+        Raises:
+            HTTPException: when the request is wrong; says why.
+        """
+        with refusals():
+            return super().train(request)
+
+    def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Segment many images; one that cannot be read is left out."""
+        on_cpu = {} if torch.cuda.is_available() else {"multi_gpu": False, "device": "cpu"}
+        return self._batch_infer({**request, **on_cpu}, datastore or self.datastore(), self._infer_or_warn)
+
+    def _infer_or_warn(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        try:
+            return self.infer(request, datastore)
+        except (HTTPException, MONAILabelException) as error:
+            logger.warning("%s is left out: %s", request.get("image"), error)
+            return {}
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """Choose the next image to annotate.
@@ -115,10 +137,10 @@ class TuneVLSegApp(MONAILabelApp):
         Raises:
             HTTPException: when the request is wrong; says why.
         """
-        with _refusals():
-            _known(self._strategies, request.get("strategy") or "random", "strategy")
+        with refusals():
+            known(self._strategies, request.get("strategy") or "random", "strategy")
             if request.get("model"):
-                _known(self.models, request["model"], "model")
+                known(self.models, request["model"], "model")
             return super().next_sample(request)
 
     def bundle_path(self, model: str | None) -> None:
@@ -128,7 +150,7 @@ class TuneVLSegApp(MONAILabelApp):
             HTTPException: when there is no such model.
         """
         if model is not None:
-            _known(self.models, model, "model")
+            known(self.models, model, "model")
 
     def _folders(self) -> list[Path]:
         """Return the folders whose files may be named by path; relative paths are those of the first."""
@@ -137,47 +159,14 @@ class TuneVLSegApp(MONAILabelApp):
         folders = [store, self.uploads, *([sessions.store_path] if sessions else [])]
         return [Path(folder).resolve() for folder in folders]
 
+    def _load_sessions(self, load: bool = False) -> Sessions | None:
+        """Open the sessions, which MONAI Label asks for when it starts."""
+        if not load:
+            return None
+        return OneImageSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY)
+
     def _download_dcmqi_tools(self) -> None:
         try:
             super()._download_dcmqi_tools()
         except Exception as error:  # whatever the download raises: without the tool the server still segments
             logger.warning("itkimage2segimage is missing, so that labels cannot go back to DICOM: %s", error)
-
-
-def answer_bad_requests(app: FastAPI) -> None:
-    """Answer with 4xx and a sentence where MONAI Label would answer with 500 and none."""
-
-    async def refuse(request: Request, error: Exception) -> JSONResponse:
-        status, sentence = _status(error)
-        return JSONResponse({"detail": sentence}, status, getattr(error, "headers", None))
-
-    for kind in (MONAILabelException, json.JSONDecodeError, HTTPException):
-        app.add_exception_handler(kind, refuse)
-    app.middleware_stack = None  # built before the app was; the next request builds it again
-
-
-def _status(error: Exception) -> tuple[int, Any]:
-    if isinstance(error, (ImageNotFoundException, LabelNotFoundException)):
-        return 404, error.msg
-    if isinstance(error, MONAILabelException):
-        return 400, error.msg
-    if isinstance(error, HTTPException):
-        missing = error.status_code == 500 and str(error.detail).startswith("Neither Image")
-        return 400 if missing else error.status_code, error.detail
-    return 400, f"params is no JSON: {error}"
-
-
-def _known(items: Mapping[str, Any], name: Any, what: str) -> Any:
-    if not isinstance(name, str) or name not in items:
-        raise HTTPException(404, f"there is no {what} {name!r:.100}; there are {', '.join(items)}.")
-    return items[name]
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise HTTPException(404, str(error)) from error
-    except ValueError as error:
-        raise HTTPException(400, str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ __all__ = ["HighestEntropy"]
 logger = logging.getLogger(__name__)
 
 SCORES = "tunevlseg_entropy"  # key among what the datastore knows of an image
+UNREADABLE = -1.0  # the score of a file that cannot be read
+MOST_AT_ONCE = 256
 
 
 class HighestEntropy(Strategy):
@@ -36,18 +39,20 @@ class HighestEntropy(Strategy):
         self.at_once = at_once
 
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """Choose the next image, or None where all are labelled.
+        """Choose the next image, or None where all are labelled that can be read.
 
         Raises:
             KeyError: when there is no such model.
-            ValueError: when ``max_samples`` is no positive number.
+            ValueError: when ``max_samples`` is not a whole number from 1 to ``MOST_AT_ONCE``.
         """
         model = self.models[request.get("model") or next(iter(self.models))]
         unlabelled = sorted(datastore.get_unlabeled_images())
         scores = {image: score for image in unlabelled if (score := _kept(datastore, image, model)) is not None}
-        missing = [image for image in unlabelled if image not in scores]
-        for image in missing[: self._limit(request)]:
-            scores[image] = _scored(datastore, image, model)
+        missing = (image for image in unlabelled if image not in scores)
+        computed = ((image, _scored(datastore, image, model)) for image in missing)
+        readable = (pair for pair in computed if pair[1] != UNREADABLE)
+        new = dict(itertools.islice(readable, self._limit(request)))
+        scores = {image: score for image, score in (scores | new).items() if score != UNREADABLE}
         if not scores:
             return None
         chosen = max(scores, key=lambda image: scores[image])
@@ -55,8 +60,8 @@ class HighestEntropy(Strategy):
 
     def _limit(self, request: Mapping[str, Any]) -> int:
         limit = request.get("max_samples", self.at_once)
-        if not isinstance(limit, int) or limit < 1:
-            raise ValueError(f"max_samples is {limit!r:.100}; it must be 1 or more.")
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_AT_ONCE:
+            raise ValueError(f"max_samples is {limit!r:.100}; send a whole number from 1 to {MOST_AT_ONCE}.")
         return limit
 
 
@@ -66,13 +71,13 @@ def _kept(datastore: Datastore, image: str, model: BundleModel) -> float | None:
 
 
 def _scored(datastore: Datastore, image: str, model: BundleModel) -> float:
-    """Compute and keep the score of one image; a file that cannot be read is never chosen before one that can."""
+    """Compute and keep the score of one image; that of a file that cannot be read is ``UNREADABLE``."""
     version = model.version()
     try:
         score = model.entropy(Path(datastore.get_image_uri(image)))
     except (OSError, ValueError) as error:
         logger.warning("No score for %s: %s", image, error)
-        score = -1.0
+        score = UNREADABLE
     kept = datastore.get_image_info(image).get(SCORES, {})
     datastore.update_image_info(image, {SCORES: {**kept, model.name: {"score": score, "checkpoint": version}}})
     return score

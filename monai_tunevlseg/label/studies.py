@@ -2,66 +2,169 @@
 
 from __future__ import annotations
 
+import fnmatch
+import logging
+import os
 import re
-import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monailabel.config import settings
+from monailabel.config import Settings, settings
 from monailabel.datastore.dicom import DICOMWebDatastore
-from monailabel.datastore.local import LocalDatastore
-from monailabel.interfaces.datastore import Datastore
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
+from monailabel.utils.sessions import SessionInfo, Sessions
 from requests import RequestException
 
-__all__ = ["StudiesFolder", "private_uploads", "requested_image"]
+from monai_tunevlseg.data.reading import SUFFIXES, read_shape, suffix_of
+from monai_tunevlseg.label.names import check_plain
+from monai_tunevlseg.label.submitted import check_label
 
-PLAIN_NAME = re.compile(r"[^/\\\0]+")
+__all__ = ["OneImageSessions", "StudiesFolder", "requested_image"]
+
+logger = logging.getLogger(__name__)
+
 DICOM_UID = re.compile(r"[0-9][0-9.]{0,63}")
+SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+WATCHED_DEPTH = 4  # folders below the studies in which new files are noticed while the server runs
 
 
 class StudiesFolder(LocalDatastore):
-    """MONAI Label's local studies, which never writes outside its folder whatever name a client sends.
+    """MONAI Label's local studies: every supported file in the folder and its subfolders, and nothing outside it.
+
+    An image's id is its path in the folder without the suffix; of several with one stem, all but the first have the
+    suffix too. Labels are checked when they are submitted.
 
     Args:
-        folder: with the images.
+        folder: with the images. Labels and the list of the studies are written into it.
+
+    Raises:
+        ValueError: when the folder cannot be written to.
     """
 
     def __init__(self, folder: str) -> None:
-        super().__init__(
-            folder,
-            extensions=settings.MONAI_LABEL_DATASTORE_FILE_EXT,
-            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
-            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
-        )
+        asked = settings.MONAI_LABEL_DATASTORE_FILE_EXT
+        default = Settings.model_fields["MONAI_LABEL_DATASTORE_FILE_EXT"].default
+        self._patterns = [f"*{suffix}" for suffix in SUFFIXES] if asked == default else list(asked)
+        try:
+            super().__init__(
+                folder,
+                extensions=[f"{'*/' * depth}{pattern}" for depth in range(WATCHED_DEPTH) for pattern in self._patterns],
+                auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+                read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+            )
+        except OSError as error:
+            raise ValueError(
+                f"{folder} cannot be written to ({error.strerror or error}): MONAI Label keeps labels and its list of "
+                "the studies there; give a folder that can be written to, such as one of links to the images."
+            ) from error
+        if not self.list_images():
+            logger.warning("%s has no studies: none of its files is %s.", folder, ", ".join(self._patterns))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Add an image.
 
         Raises:
-            MONAILabelException: when its name is no plain name.
+            MONAILabelException: when its name is not plain or the file cannot be read as an image.
         """
-        _check_name(image_id, "image")
+        try:
+            if image_id:
+                check_plain(image_id, "image")
+            read_shape(Path(image_filename))
+        except (OSError, ValueError) as error:
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, str(error)) from error
         return super().add_image(image_id, image_filename, image_info)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Save a label.
 
         Raises:
-            MONAILabelException: when its tag is no plain name.
+            MONAILabelException: when its tag is not a plain name, or training could not read it as this image's label.
         """
-        _check_name(label_tag, "tag")
+        try:
+            check_plain(label_tag, "tag")
+            if image := self.get_image_uri(image_id):
+                check_label(Path(image), Path(label_filename), label_info)
+        except (OSError, ValueError) as error:
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, str(error)) from error
+        Path(self._datastore.label_path(label_tag), image_id).parent.mkdir(parents=True, exist_ok=True)
+        self._remove_other_suffixes(image_id, label_tag)
         return super().save_label(image_id, label_filename, label_tag, label_info)
 
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """Return the path of a zip file with the labelled images and their labels.
 
-def private_uploads() -> Path:
-    """Make the folder that uploads of this process go to, so that they can be told from other files.
+        Raises:
+            MONAILabelException: when no image is labelled.
+        """
+        if not self.datalist():
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, "no image has a final label; submit one first.")
+        return super().get_dataset_archive(limit_cases)
 
-    MONAI Label puts uploads among the temporary files and then names them to the app as a client would name an image.
-    """
-    uploads = Path(tempfile.mkdtemp(prefix="tunevlseg-label-")).resolve()
-    tempfile.tempdir = str(uploads)
-    return uploads
+    def labelled(self) -> list[tuple[Path, Path, Mapping[str, Any]]]:
+        """List the images with a final label: image, label, and what was said of the label."""
+        tag = DefaultLabelTag.FINAL
+        return [
+            (Path(self.get_image_uri(image)), Path(self.get_label_uri(image, tag)), self.get_label_info(image, tag))
+            for image in self.get_labeled_images()
+        ]
+
+    def _remove_other_suffixes(self, image_id: str, tag: str) -> None:
+        """Remove the label that this one replaces: under another suffix it would stay beside it."""
+        if self._datastore.label(image_id, tag):
+            Path(self.get_label_uri(image_id, tag)).unlink(missing_ok=True)
+
+    def _to_id(self, file: str) -> tuple[str, str]:
+        suffix = suffix_of(Path(file))
+        return file[: len(file) - len(suffix)], suffix
+
+    def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
+        """Return the supported files in a folder and its subfolders by their paths in it."""
+        root, labels = Path(path), Path(self._datastore.label_path(None)).resolve()
+        found = {}
+        for folder, subfolders, files in os.walk(root):
+            subfolders[:] = [
+                name
+                for name in sorted(subfolders)
+                if not name.startswith(".") and (Path(folder) / name).resolve() != labels
+            ]
+            for name in sorted(files):
+                if not name.startswith(".") and self._is_study(name):
+                    file = str((Path(folder) / name).relative_to(root))
+                    found[file] = file
+        return found
+
+    def _is_study(self, name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in self._patterns)
+
+    def _add_non_existing_images(self) -> int:
+        self._init_from_datastore_file()
+        objects = self._datastore.objects
+        listed = {self._filename(image, entry.image.ext) for image, entry in objects.items()}
+        new = [file for file in self._list_files(self._datastore.image_path(), self._patterns) if file not in listed]
+        for file in new:
+            image, suffix = self._to_id(file)
+            if image in objects:
+                image, suffix = file, ""
+            note = {"ts": int(time.time()), "name": Path(file).name}
+            objects[image] = ImageLabelModel(image=DataModel(info=note, ext=suffix))
+        return len(new)
+
+
+class OneImageSessions(Sessions):
+    """MONAI Label's sessions, whose ids are never paths."""
+
+    def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> SessionInfo | None:
+        """Return a session; None where there is none of this id."""
+        return super().get_session(session_id, update_ts, fetch_cache) if SESSION.fullmatch(session_id) else None
+
+    def remove_session(self, session_id: str) -> None:
+        """Remove a session, if there is one of this id."""
+        if SESSION.fullmatch(session_id):
+            super().remove_session(session_id)
 
 
 def requested_image(image: Any, store: Datastore, allowed: list[Path]) -> Path:
@@ -74,7 +177,7 @@ def requested_image(image: Any, store: Datastore, allowed: list[Path]) -> Path:
 
     Raises:
         FileNotFoundError: when there is no such image.
-        ValueError: when it is no name, or lies outside the folders.
+        ValueError: when it is not a name, or lies outside the folders.
     """
     if not isinstance(image, str) or not image.strip() or "\0" in image or len(image) > 4096:
         raise ValueError(f"image is {image!r:.100}; send the id of an image, as /datastore lists them.")
@@ -96,10 +199,3 @@ def _series(uid: str, store: DICOMWebDatastore) -> Path:
         return Path(store.get_image_uri(uid))
     except (RequestException, RuntimeError, IndexError) as error:
         raise FileNotFoundError(f"the DICOMweb server did not deliver the series {uid}: {error}") from error
-
-
-def _check_name(name: str, what: str) -> None:
-    if not PLAIN_NAME.fullmatch(name or "") or name in (".", ".."):
-        raise MONAILabelException(
-            MONAILabelError.INVALID_INPUT, f"{what} is {name!r:.100}; send a name without slashes."
-        )

@@ -14,12 +14,15 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
+from monai_tunevlseg.data.metaimages import META_SUFFIX
 from monai_tunevlseg.data.reading import is_nifti, labels, read_shape, read_stored_mask, suffix_of
-from monai_tunevlseg.data.volumes import nifti_affine
+from monai_tunevlseg.data.volumes import nifti_affine, open_nifti
 
-__all__ = ["SubmittedLabel", "names_in", "write_dataset"]
+__all__ = ["SubmittedLabel", "check_label", "names_in", "write_dataset"]
 
 logger = logging.getLogger(__name__)
+
+LARGEST_VALUE = 65_535  # of a label: label maps are of 8 or 16 bits
 
 
 @dataclass(frozen=True)
@@ -29,21 +32,60 @@ class SubmittedLabel:
     Attributes:
         image: its file.
         label: the label map that was submitted.
-        names: what its values mean; empty = the bundle's classes in order.
+        info: what the client said of it.
     """
 
     image: Path
     label: Path
-    names: Mapping[str, int] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
 
 
 def names_in(info: Mapping[str, Any]) -> dict[str, int]:
-    """Return what a label's values mean, as clients say it: ``label_info`` by viewers, ``label_names`` by inference."""
-    entries = [entry for entry in info.get("label_info") or [] if isinstance(entry, dict) and "name" in entry]
-    if entries:
-        return {str(entry["name"]): int(entry.get("idx", place)) for place, entry in enumerate(entries, start=1)}
-    names = info.get("label_names") or (info.get("params") or {}).get("label_names") or {}
-    return {str(name): int(value) for name, value in names.items()}
+    """Return what a label's values mean, as clients say it: ``label_info`` by viewers, ``label_names`` by inference.
+
+    Returns:
+        the value of each name; empty = the bundle's classes in order.
+
+    Raises:
+        ValueError: when it is said in another form.
+    """
+    entries = info.get("label_info") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ValueError(f"label_info is {entries!r:.100}; send a list such as [{{'name': 'polyp', 'idx': 1}}].")
+    named = [entry for entry in entries if "name" in entry]
+    if named:
+        return {_name(entry["name"]): _value(entry.get("idx", place)) for place, entry in enumerate(named, start=1)}
+    params = info.get("params") or {}
+    if not isinstance(params, Mapping):
+        raise ValueError(f"params is {params!r:.100}; send an object.")
+    names = info.get("label_names") or params.get("label_names") or {}
+    if not isinstance(names, Mapping):
+        raise ValueError(f"label_names is {names!r:.100}; send an object such as {{'polyp': 1}}.")
+    return {_name(name): _value(value) for name, value in names.items()}
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"a label has the name {name!r:.100}; send a text.")
+    return name
+
+
+def _value(value: Any) -> int:
+    whole = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1
+    if not whole or not 1 <= value <= LARGEST_VALUE:
+        raise ValueError(f"a label has the value {value!r:.100}; send a whole number from 1 to {LARGEST_VALUE}.")
+    return int(value)
+
+
+def check_label(image: Path, label: Path, info: Mapping[str, Any]) -> None:
+    """Check that training can read a label, before it is kept.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it cannot be read as a label map of the image's size, or its names are in no known form.
+    """
+    names_in(info)
+    _read(image, label)
 
 
 def write_dataset(
@@ -71,7 +113,7 @@ def write_dataset(
     stems = []
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
-    for count, item in enumerate(sorted(submitted, key=lambda item: item.image.name)):
+    for count, item in enumerate(sorted(submitted, key=lambda item: item.image)):
         try:
             _write(item, class_names, folder, f"{count:05}")
         except (OSError, ValueError) as error:
@@ -89,9 +131,11 @@ def write_dataset(
 
 def _write(item: SubmittedLabel, class_names: Sequence[str], folder: Path, stem: str) -> None:
     mask = _mask(item, class_names)
-    if mask.shape != (shape := read_shape(item.image)):
-        raise ValueError(f"it is {mask.shape}, its image {shape}; a label must have the size of its image.")
-    (folder / "images" / f"{stem}{suffix_of(item.image)}").symlink_to(item.image.resolve())
+    suffix = suffix_of(item.image)
+    if suffix.lower() == META_SUFFIX:  # whose voxels are in a second file
+        nib.save(open_nifti(item.image), folder / "images" / f"{stem}.nii.gz")
+    else:
+        (folder / "images" / f"{stem}{suffix}").symlink_to(item.image.resolve())
     if is_nifti(item.image):
         nib.save(nib.Nifti1Image(mask, nifti_affine(item.image)), folder / "masks" / f"{stem}.nii.gz")
     else:
@@ -100,8 +144,8 @@ def _write(item: SubmittedLabel, class_names: Sequence[str], folder: Path, stem:
 
 def _mask(item: SubmittedLabel, class_names: Sequence[str]) -> np.ndarray:
     """Return uint8 with k + 1 where class k is."""
-    stored = labels(read_stored_mask(item.label), item.label)
-    names = item.names or {name: value for value, name in enumerate(class_names, start=1)}
+    stored = _read(item.image, item.label)
+    names = names_in(item.info) or {name: value for value, name in enumerate(class_names, start=1)}
     if not set(names) & set(class_names):
         raise ValueError(f"it shows {', '.join(names)}, and none of {', '.join(class_names)}.")
     mask = np.zeros(stored.shape, np.uint8)
@@ -110,6 +154,19 @@ def _mask(item: SubmittedLabel, class_names: Sequence[str]) -> np.ndarray:
             # of one name alone the value does not matter: pictures have 255 where others have 1
             mask[stored == names[name] if len(names) > 1 else stored > 0] = value
     return mask
+
+
+def _read(image: Path, label: Path) -> np.ndarray:
+    """Return the label's values in the order of the image's axes."""
+    values = labels(read_stored_mask(label), label)
+    shape = read_shape(image)
+    if values.ndim == 3 and len(shape) == 2 and values.shape[2] == 1:
+        values = values[..., 0]
+    if is_nifti(label) != is_nifti(image):
+        values = values.T  # NIfTI counts columns first, pictures rows
+    if values.shape != shape:
+        raise ValueError(f"the label is {values.shape}, its image {shape}; a label must have the size of its image.")
+    return values
 
 
 def _split(stems: Sequence[tuple[str, str]], val_share: float) -> dict[str, list[str]]:

@@ -15,17 +15,21 @@ from monai.bundle import ConfigParser
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 
+from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.reading import stem_of
+from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.label.models import BundleModel
-from monai_tunevlseg.label.submitted import SubmittedLabel, names_in, write_dataset
+from monai_tunevlseg.label.options import training_options
+from monai_tunevlseg.label.studies import StudiesFolder
+from monai_tunevlseg.label.submitted import SubmittedLabel, write_dataset
 
 __all__ = ["PromptTuning"]
 
 logger = logging.getLogger(__name__)
 
 STATS = "label_training.json"
-OPTIONS = ("learning_rate", "batch_size", "effective_batch_size")  # of the bundle, besides max_epochs
+OF_THE_BUNDLE = ("learning_rate", "batch_size", "effective_batch_size")
 
 
 class PromptTuning(TrainTask):
@@ -45,13 +49,13 @@ class PromptTuning(TrainTask):
         """Return what clients show, and send what was made of it."""
         parser = ConfigParser()
         parser.read_config(str(self.model.folder / "configs" / "train.yaml"))
-        options = {name: parser.get_parsed_content(name) for name in OPTIONS}
+        options = {name: parser.get_parsed_content(name) for name in OF_THE_BUNDLE}
         return {"max_epochs": parser.get_parsed_content("epochs"), "val_split": 0.2, "pretrained": True, **options}
 
     def stats(self) -> dict[str, Any]:
         """Return what the last training came to."""
         try:
-            return json.loads((self.model.checkpoint.parent / STATS).read_text(encoding="utf-8"))
+            return read_json_object(self.model.checkpoint.parent / STATS)
         except FileNotFoundError:
             return {}
 
@@ -59,25 +63,25 @@ class PromptTuning(TrainTask):
         """Train.
 
         Args:
-            request: ``max_epochs``, ``val_split`` (share of the images that validate), ``pretrained`` (start from the
-                checkpoint that there is) and the bundle's ``learning_rate``, ``batch_size``, ``effective_batch_size``.
+            request: as :func:`training_options` describes it. ``val_split`` is the share of the images that validate;
+                ``pretrained`` starts from the checkpoint that there is.
             datastore: with the labels.
 
         Returns:
             the Dice on the validation part, in percent, of the old and new checkpoint, and which was kept.
 
         Raises:
-            ValueError: when there are not enough labels.
+            ValueError: when an option is wrong, or there are not enough labels.
             RuntimeError: when a run of the bundle fails.
         """
-        options = self.config() | request
+        options = self.config() | training_options(request)
         with tempfile.TemporaryDirectory() as temporary:
             run = _Run(self.model, Path(temporary))
-            splits = write_dataset(_submitted(datastore), self.model.class_names, run.data, float(options["val_split"]))
+            splits = write_dataset(_submitted(datastore), self.model.class_names, run.data, options["val_split"])
             logger.info("Training on %d images, validating on %d.", len(splits["train"]), len(splits["val"]))
             old = self.model.checkpoint if self.model.checkpoint.is_file() else None
             new = run.train(
-                {"epochs": int(options["max_epochs"])} | {name: options[name] for name in OPTIONS},
+                {"epochs": options["max_epochs"]} | {name: options[name] for name in OF_THE_BUNDLE},
                 old if options["pretrained"] else None,
             )
             result = {
@@ -129,7 +133,7 @@ class _Run:
         """Return the Dice of a checkpoint on the validation part, in percent."""
         quick = {"num_overlays": 0, "save_masks": False, "bootstrap_resamples": 100}
         output = self._start("evaluate", quick | {"ckpt_path": str(checkpoint), "split": "val"})
-        return float(json.loads((output / "metrics.json").read_text(encoding="utf-8"))["dice"])
+        return float(read_json_object(output / "metrics.json")["dice"])
 
     def _start(self, config: str, overlay: dict[str, Any]) -> Path:
         output = self.folder / config
@@ -145,6 +149,7 @@ class _Run:
             "num_workers": 0,
         }
         overlay_file = self.folder / f"{config}.json"
+        refuse_expressions(common | overlay, f"the training of {self.model.name}")
         overlay_file.write_text(json.dumps(common | overlay), encoding="utf-8")
         configs = self.model.folder / "configs"
         command = [sys.executable, "-m", "monai.bundle", "run"]
@@ -169,11 +174,13 @@ def _log_lines(command: list[str]) -> None:
 
 
 def _submitted(datastore: Datastore) -> list[SubmittedLabel]:
+    if isinstance(datastore, StudiesFolder):
+        return [SubmittedLabel(*found) for found in datastore.labelled()]
     return [
-        SubmittedLabel(
-            image := Path(pair["image"]),
-            Path(pair["label"]),
-            names_in(datastore.get_label_info(stem_of(image), DefaultLabelTag.FINAL)),
-        )
+        SubmittedLabel(image := Path(pair["image"]), Path(pair["label"]), _info(datastore, image))
         for pair in datastore.datalist()
     ]
+
+
+def _info(datastore: Datastore, image: Path) -> dict[str, Any]:
+    return datastore.get_label_info(stem_of(image), DefaultLabelTag.FINAL)

@@ -27,9 +27,10 @@ class Server:
     log: Path
     process: subprocess.Popen
 
-    def infer(self, model: str, image: str, params: str = "{}", **more) -> requests.Response:
+    def infer(self, model: str, image: str, params: str = "{}", **query: str) -> requests.Response:
         """Send a request of inference as it is, however wrong."""
-        return requests.post(f"{self.url}/infer/{model}", params={"image": image}, data={"params": params}, **more)
+        query["image"] = image
+        return requests.post(f"{self.url}/infer/{model}", params=query, data={"params": params})
 
 
 def free_port() -> int:
@@ -86,7 +87,9 @@ def label_server(app: Path, studies: str | Path, *conf: tuple[str, str], **envir
         command += ["--conf", name, value]
     home = app.parent / "home"  # of MONAI Label's sessions and caches
     home.mkdir(exist_ok=True)
-    env = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"} | environment
+    temporary = app.parent / "tmp"
+    temporary.mkdir(exist_ok=True)
+    env = os.environ | {"HOME": str(home), "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"} | environment
     log = app.parent / "server.log"
     with started(command, f"{url}/info/", log, env=env, cwd=home) as process:
         yield Server(url, log, process)

@@ -185,7 +185,7 @@ def test_a_bad_request_gets_a_sentence_and_leaves_the_server_running(
 def test_parameters_that_are_no_json_get_a_sentence(server):
     response = server.infer("circles", "picture0", "{text: polyp")
     assert response.status_code == 400
-    assert "no JSON" in response.json()["detail"]
+    assert "not JSON" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", ".."])

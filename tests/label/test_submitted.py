@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from annotated import SIZE, circle_mask, draw_picture, write_volume
 from PIL import Image
 
 from monai_tunevlseg.data import build_datalists
-from monai_tunevlseg.label.submitted import SubmittedLabel, names_in, write_dataset
+from monai_tunevlseg.label.submitted import SubmittedLabel, check_label, names_in, write_dataset
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def submit(tmp_path):
         image, label = tmp_path / f"picture{number}{suffix}", tmp_path / f"label{number}.png"
         draw_picture().save(image)
         Image.fromarray(mask.astype(np.uint8)).save(label)
-        return SubmittedLabel(image, label, names or {})
+        return SubmittedLabel(image, label, {"label_names": names or {}})
 
     return write
 
@@ -108,3 +110,83 @@ def test_a_share_out_of_range_is_refused(share, tmp_path):
 )
 def test_names_are_found_where_clients_put_them(info, names):
     assert names_in(info) == names
+
+
+WRONG_NAMES = [
+    {"label_info": [{"name": "tumor", "idx": None}]},
+    {"label_info": [{"name": "tumor", "idx": "x"}]},
+    {"label_info": [{"name": "tumor", "idx": 0}]},
+    {"label_info": [{"name": "tumor", "idx": 1.5}]},
+    {"label_info": [{"name": "tumor", "idx": float("nan")}]},
+    {"label_info": [{"name": {"a": 1}, "idx": 1}]},
+    {"label_info": "tumor"},
+    {"label_info": ["tumor"]},
+    {"label_names": ["tumor"]},
+    {"label_names": {"tumor": "$1"}},
+    {"params": "tumor"},
+    {"params": {"label_names": 7}},
+]
+
+
+@pytest.mark.parametrize("info", WRONG_NAMES)
+def test_names_in_another_form_are_refused(info):
+    with pytest.raises(ValueError, match="label|params"):
+        names_in(info | {"model": "m"})
+
+
+@pytest.mark.parametrize("info", WRONG_NAMES)
+def test_a_label_with_odd_names_is_left_out_and_the_others_train(submit, tmp_path, caplog, info):
+    good = [submit(number, circle_mask(), {"circle": 1}) for number in range(2)]
+    odd = dataclasses.replace(submit(2, circle_mask()), info=info)
+    splits = write_dataset([*good, odd], ["circle"], tmp_path / "d", 0.5)
+    assert len(splits["train"] + splits["val"]) == 2
+    assert f"{odd.label} is left out" in caplog.text
+
+
+def columns_first(mask):
+    """Labels as 3D Slicer and ITK write those of a picture."""
+    return mask.T.astype(np.uint8)
+
+
+@pytest.mark.parametrize("square", [False, True])
+@pytest.mark.parametrize("form", ["W x H", "W x H x 1"])
+def test_a_nifti_label_of_a_picture_counts_columns_first(submit, tmp_path, form, square):
+    mask = circle_mask()[:, : SIZE[0]] if square else circle_mask()
+    voxels = columns_first(mask)[..., None] if form == "W x H x 1" else columns_first(mask)
+    nib.save(nib.Nifti1Image(voxels, np.diag([-1, -1, 1, 1])), tmp_path / "label.nii.gz")
+    draw_picture().crop((0, 0, mask.shape[1], mask.shape[0])).save(tmp_path / "image.png")
+    label = SubmittedLabel(tmp_path / "image.png", tmp_path / "label.nii.gz")
+    check_label(label.image, label.label, {})
+    write_dataset([submit(0, circle_mask()), label], ["circle"], tmp_path / "d", 0.5)
+    np.testing.assert_array_equal(masks(tmp_path / "d")["00000"], mask)
+
+
+def test_a_picture_label_of_a_2d_nifti_image_counts_rows_first(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros(SIZE[::-1], np.int16), np.eye(4)), tmp_path / "image.nii.gz")
+    Image.fromarray(circle_mask().astype(np.uint8)).save(tmp_path / "label.png")
+    check_label(tmp_path / "image.nii.gz", tmp_path / "label.png", {})
+    Image.fromarray(circle_mask().T.astype(np.uint8)).save(tmp_path / "turned.png")
+    with pytest.raises(ValueError, match="size of its image"):
+        check_label(tmp_path / "image.nii.gz", tmp_path / "turned.png", {})
+
+
+def test_a_metaimage_study_trains(submit, tmp_path):
+    header = [
+        "ObjectType = Image",
+        "NDims = 3",
+        "DimSize = 6 5 4",
+        "ElementType = MET_UCHAR",
+        "ElementDataFile = v.raw",
+    ]
+    (tmp_path / "v.mhd").write_text("\n".join(header) + "\n")
+    voxels = np.arange(120, dtype=np.uint8)
+    (tmp_path / "v.raw").write_bytes(voxels.tobytes())
+    label = (voxels.reshape(4, 5, 6).T > 60).astype(np.uint8)
+    nib.save(nib.Nifti1Image(label, np.eye(4)), tmp_path / "label.nii.gz")
+    items = [submit(0, circle_mask()), SubmittedLabel(tmp_path / "v.mhd", tmp_path / "label.nii.gz")]
+    splits = write_dataset(items, ["circle"], tmp_path / "d", 0.5)
+    lists = build_datalists(tmp_path / "d", ["circle"], splits_file=tmp_path / "d" / "splits.json")
+    assert len(splits["train"] + splits["val"]) == 2
+    slices = [item for item in lists["train"] + lists["val"] if "slice" in item]
+    assert slices
+    np.testing.assert_array_equal(nib.load(slices[0]["image"]).get_fdata(), voxels.reshape(4, 5, 6).T)
