@@ -2,36 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from monai.data import MetaTensor
-from monai.inferers import Inferer, SliceInferer
+from monai.inferers import Inferer
 from monai.utils import ensure_tuple_rep
 
-__all__ = ["ResizedInferer"]
+__all__ = ["Reduction", "ResizedInferer", "entropy_map", "label_map"]
 
 Network = Callable[..., torch.Tensor]
+Reduction = Callable[[Iterable[torch.Tensor]], torch.Tensor]
+"""Makes one (B, C, H, W) tensor of the (B, 1, H, W) logits of the classes, which come one after the other."""
+
+
+def label_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return what :class:`~monai_tunevlseg.data.LabelMapd` makes of all logits, with two classes in memory at a time.
+
+    Args:
+        logits: (B, 1, H, W) of each class.
+
+    Returns:
+        (B, 1, H, W) uint8: k + 1 where class k has the highest probability and that is above 0.5, else 0.
+    """
+    highest = labels = torch.zeros(())
+    for value, found in enumerate(logits, start=1):
+        if value == 1:
+            highest, labels = torch.zeros_like(found), torch.zeros_like(found, dtype=torch.uint8)
+        labels.masked_fill_(found > highest, value)  # sigmoid(x) > 0.5 where x > 0
+        torch.maximum(highest, found, out=highest)
+    return labels
+
+
+def entropy_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the predictive entropy of each pixel in bits, as the mean over the classes.
+
+    Args:
+        logits: (B, 1, H, W) of each class.
+
+    Returns:
+        (B, 1, H, W) float32: 0 is certain, 1 a guess.
+    """
+    total, count = torch.zeros(()), 0
+    for found in logits:
+        # from logits, so that certain pixels give 0 and not 0 * log(0)
+        nats = F.binary_cross_entropy_with_logits(found, found.sigmoid(), reduction="none")
+        total, count = total + nats.float(), count + 1
+    return total / (count * math.log(2))
 
 
 class ResizedInferer(Inferer):
-    """Runs a 2-D network at its own input size and returns logits at the input's size.
+    """Runs a 2-D network at its own input size and returns logits, or what a reduction makes of them, at the input's.
 
     Pictures are resized bicubically, as in training, and logits bilinearly. A volume is cut into slices, each treated
-    as a picture, by MONAI's ``SliceInferer``.
+    as a picture. With a reduction, memory does not grow with the number of classes: their logits are brought to the
+    input's size one after the other.
 
     Args:
         image_size: of the network's input in pixels, one number or (height, width).
         slice_axis: spatial axis of a volume along which it is cut: 0, 1 or 2.
         sw_batch_size: slices in one call of the network, 1 or more.
+        reduction: what is returned instead of logits, such as ``label_map``; None = the logits of all classes.
 
     Raises:
         ValueError: when an argument is outside its range.
     """
 
-    def __init__(self, image_size: int | Sequence[int], slice_axis: int = 2, sw_batch_size: int = 4) -> None:
+    def __init__(
+        self,
+        image_size: int | Sequence[int],
+        slice_axis: int = 2,
+        sw_batch_size: int = 4,
+        reduction: Reduction | None = None,
+    ) -> None:
         super().__init__()
         self.image_size = ensure_tuple_rep(image_size, 2)
         if min(self.image_size) < 1:
@@ -42,9 +88,10 @@ class ResizedInferer(Inferer):
             raise ValueError(f"sw_batch_size is {sw_batch_size}; it must be 1 or more.")
         self.slice_axis = slice_axis
         self.sw_batch_size = sw_batch_size
+        self.reduction = reduction
 
     def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return logits of the spatial size of the input.
+        """Return logits, or what the reduction makes of them, of the spatial size of the input.
 
         Args:
             inputs: (B, 3, H, W), or (B, 3, X, Y, Z) for volumes.
@@ -72,24 +119,28 @@ class ResizedInferer(Inferer):
         return torch.cat(volumes)
 
     def _picture(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return (B, K, H, W) logits for (B, 3, H, W)."""
+        """Return (B, K, H, W) logits for (B, 3, H, W), or their reduction."""
         size = tuple(inputs.shape[2:])
-        if size == self.image_size:
-            return network(inputs, *args, **kwargs)
-        resized = F.interpolate(inputs, size=self.image_size, mode="bicubic", align_corners=False)
-        logits = network(resized, *args, **kwargs)
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        if size != self.image_size:
+            inputs = F.interpolate(inputs, size=self.image_size, mode="bicubic", align_corners=False)
+        logits = network(inputs, *args, **kwargs)
+        if self.reduction is None:
+            return _resized(logits, size)
+        return self.reduction(_resized(of_class, size) for of_class in logits.split(1, dim=1))
 
     def _volume(self, volume: torch.Tensor, network: Network, text: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return (1, K, X, Y, Z) logits for (1, 3, X, Y, Z); ``text`` is that of the volume, or None."""
+        """Return (1, K, X, Y, Z) logits for (1, 3, X, Y, Z), or their reduction; ``text`` is that of the volume."""
 
-        def slices(pictures: torch.Tensor) -> torch.Tensor:
+        def results(pictures: torch.Tensor) -> torch.Tensor:
             texts = {} if text is None else {"text": [text] * len(pictures)}
             return self._picture(pictures, network, *args, **texts, **kwargs)
 
-        roi = [length for axis, length in enumerate(volume.shape[2:]) if axis != self.slice_axis]
-        slicer = SliceInferer(spatial_dim=self.slice_axis, roi_size=roi, sw_batch_size=self.sw_batch_size)
-        logits = slicer(volume, slices)
-        if not isinstance(logits, torch.Tensor):
-            raise TypeError(f"the network returned {type(logits).__name__} for a volume; one tensor is needed.")
+        slices = volume[0].movedim(self.slice_axis + 1, 0)
+        pieces = torch.cat([results(part) for part in slices.split(self.sw_batch_size)])
+        return pieces.movedim(0, self.slice_axis + 1)[None]
+
+
+def _resized(logits: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    if logits.shape[2:] == size:
         return logits
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.transforms import Resize
 
-from monai_tunevlseg.inferers import ResizedInferer
+from monai_tunevlseg.data import LabelMapd
+from monai_tunevlseg.inferers import ResizedInferer, entropy_map, label_map
 
 
 def first_channel(pictures, text=None):
@@ -76,3 +77,41 @@ def test_bad_arguments_are_named(arguments, message):
 def test_an_input_that_is_no_batch_is_refused():
     with pytest.raises(ValueError, match=r"\(3, 8, 8\)"):
         ResizedInferer(8)(torch.rand(3, 8, 8), first_channel)
+
+
+def noise(pictures, text=None):
+    """A network of four classes, each of which is the likeliest somewhere."""
+    return torch.cat([pictures - 0.5, 0.3 - pictures[:, :1]], dim=1)
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (8, 8), (40, 30, 5)])
+def test_reduced_label_maps_are_those_of_all_logits(shape):
+    image = torch.rand(2, 3, *shape)
+    logits = ResizedInferer(8)(image, noise)
+    labels = ResizedInferer(8, reduction=label_map)(image, noise)
+    assert labels.dtype == torch.uint8
+    for found, expected in zip(labels, logits, strict=True):
+        assert torch.equal(found, LabelMapd("pred")({"pred": expected})["pred"])
+    assert len(labels.unique()) == 5
+
+
+def test_reduced_entropies_are_those_of_all_logits():
+    image = torch.rand(1, 3, 40, 30)
+    chance = ResizedInferer(8)(image, noise).double().sigmoid()
+    bits = -(chance * chance.log2() + (1 - chance) * (1 - chance).log2()).mean(dim=1, keepdim=True)
+    torch.testing.assert_close(ResizedInferer(8, reduction=entropy_map)(image, noise).double(), bits)
+
+
+def test_certain_pixels_have_no_entropy():
+    assert entropy_map(iter([torch.tensor([[[[200.0, -200.0]]]])])).tolist() == [[[[0.0, 0.0]]]]
+
+
+def test_a_reduction_never_holds_the_logits_of_two_classes_at_full_size():
+    sizes = []
+
+    def watching(logits):
+        sizes.extend(tuple(of_class.shape) for of_class in logits)
+        return torch.zeros(1, 1, 40, 30)
+
+    ResizedInferer(8, reduction=watching)(torch.rand(1, 3, 40, 30), noise)
+    assert sizes == [(1, 1, 40, 30)] * 4

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
-from monai_tunevlseg.data import LabelMapd
+from monai_tunevlseg.inferers import Reduction, ResizedInferer, entropy_map, label_map
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
 from monai_tunevlseg.networks.precision import in_precision
 
@@ -57,7 +57,7 @@ class _Loaded:
     amp: bool
     network: PromptTunedNetwork
     preprocessing: Callable[[dict[str, Any]], dict[str, Any]]
-    inferer: Callable[..., torch.Tensor]
+    inferer: ResizedInferer
 
 
 class BundleModel:
@@ -119,8 +119,7 @@ class BundleModel:
         Raises:
             ValueError: when the file cannot be read as an image.
         """
-        labels = LabelMapd(keys="pred")({"pred": self.logits(image, texts)})["pred"]
-        return labels[0].cpu().numpy()
+        return self.reduced(image, texts, label_map)[0].cpu().numpy()
 
     def entropy(self, image: Path) -> float:
         """Return the mean predictive entropy of the bundle's classes over the image, in bits: 0 is certain, 1 a guess.
@@ -128,14 +127,10 @@ class BundleModel:
         Raises:
             ValueError: when the file cannot be read as an image.
         """
-        logits = self.logits(image, self.class_names).double()
-        chance = logits.sigmoid()
-        # from logits, so that certain pixels give 0 and not 0 * log(0)
-        nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, chance)
-        return float(nats / np.log(2))
+        return float(self.reduced(image, self.class_names, entropy_map).mean(dtype=torch.float64))
 
-    def logits(self, image: Path, texts: Sequence[str]) -> torch.Tensor:
-        """Return (k, H, W), or (k, X, Y, Z) for volumes, at the image's own size.
+    def reduced(self, image: Path, texts: Sequence[str], reduction: Reduction) -> torch.Tensor:
+        """Return what a reduction makes of the logits: (C, H, W), or (C, X, Y, Z) for volumes, at the image's own size.
 
         Raises:
             ValueError: when the file cannot be read as an image.
@@ -145,8 +140,9 @@ class BundleModel:
             pixels = _read(loaded.preprocessing, image)[None].to(loaded.device)
             if len(loaded.network.text_features) > REMEMBERED_TEXTS:
                 loaded.network.text_features.clear()
+            loaded.inferer.reduction = reduction
             with torch.autocast(loaded.device.type, enabled=loaded.amp):
-                return loaded.inferer(pixels, loaded.network, text=[list(texts)])[0].float()
+                return loaded.inferer(pixels, loaded.network, text=[list(texts)])[0]
 
     def _current(self) -> _Loaded:
         version = self.version()
