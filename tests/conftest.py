@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer, ViTImageProcessorPil
 
 from monai_tunevlseg.networks import CRIS, BaseModel, CRISConfig, load_clipseg, load_cris, save_cris
 
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 WORDS = ["a", "photo", "of", "polyp", "lesion", "red", "circle"]
 
 
@@ -46,15 +48,18 @@ def tiny_tokenizer() -> CLIPTokenizer:
 
 
 def tiny_config(complex_decoder: bool = False) -> CLIPSegConfig:
-    """CLIPSeg as published, made small; one vision layer lies behind the last tap, as in the original."""
-    tokenizer = tiny_tokenizer()
-    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    """CLIPSeg as published, made small; one vision layer lies behind the last tap, as in the original.
+
+    As there, the images' size is that of the image processor and larger than what is written here, and EOS is token 2,
+    which means the last one of the vocabulary.
+    """
+    special = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
     text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
     vision = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 5, "num_attention_heads": 4}
-    small = {"image_size": 32, "patch_size": 8}  # the complex decoder upsamples by the patch size only when it is 16
+    patch = 16 if complex_decoder else 8  # the complex decoder upsamples by the patch size only when it is 16
     return CLIPSegConfig(
-        text_config=text | special | {"vocab_size": len(tokenizer)},
-        vision_config=vision | {"image_size": 64, "patch_size": 16} if complex_decoder else vision | small,
+        text_config=text | special | {"vocab_size": len(tiny_tokenizer())},
+        vision_config=vision | {"image_size": 3 * patch, "patch_size": patch},
         projection_dim=24,
         reduce_dim=16,
         extract_layers=[1, 2, 3],
@@ -65,14 +70,18 @@ def tiny_config(complex_decoder: bool = False) -> CLIPSegConfig:
 
 
 def save_tiny_clipseg(folder: Path, complex_decoder: bool = False) -> Path:
-    """Save a random CLIPSeg in transformers' own format."""
+    """Save a random CLIPSeg with tokenizer and image processor, as the published ones are."""
     torch.manual_seed(0)
-    model = CLIPSegForImageSegmentation(tiny_config(complex_decoder))
+    config: Any = tiny_config(complex_decoder)
+    model = CLIPSegForImageSegmentation(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)  # transformers leaves biases and norms at 0 and 1
     model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
+    ViTImageProcessorPil(size=4 * config.vision_config.patch_size, image_mean=MEAN, image_std=STD).save_pretrained(
+        folder
+    )
     return folder
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer, ViTImageProcessorPil
 
 from monai_tunevlseg.demo.scenes import SIZE
 from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH, build_tokenizer
@@ -92,9 +92,10 @@ class CLIPSegTrainee(Trainee):
         return Outputs(logits.unflatten(0, which.shape), patches, scores[:, 0])
 
     def save(self, folder: Path) -> None:
-        """Write the folder in transformers' form."""
+        """Write the folder in transformers' form, with the image processor that a published CLIPSeg has."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        ViTImageProcessorPil(size=SIZE, image_mean=self.mean, image_std=self.std).save_pretrained(folder)
 
 
 def build_clipseg() -> Trainee:

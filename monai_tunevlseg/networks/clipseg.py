@@ -2,89 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
-from transformers.activations import QuickGELUActivation
+from transformers import CLIPSegForImageSegmentation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSegTextModel, CLIPSegVisionModel
 
 from monai_tunevlseg.learners import PromptLearner
-from monai_tunevlseg.networks.activation import QuickGELU
 from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
-from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint, from_folder_or_hub, load_tokenizer
-from monai_tunevlseg.networks.transposed_convolution import BlockTransposedConvolution
 from monai_tunevlseg.networks.upsampler import Upsampler
 
-__all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "load_clipseg", "reduce"]
-
-
-def load_clipseg(pretrained: str | Path, wanted_fingerprint: str | None = None) -> BaseModel:
-    """Load a CLIPSeg base model.
-
-    Args:
-        pretrained: hub id, such as ``CIDAS/clipseg-rd64`` or ``CIDAS/clipseg-rd64-refined``, or a local folder in
-            transformers' format (``config.json``, ``model.safetensors``, tokenizer); a folder is never looked up on
-            the network.
-        wanted_fingerprint: refuse a model with another one; None = take whichever.
-
-    Raises:
-        FileNotFoundError: when the folder, or a file of it, is missing.
-        ConnectionError: when the hub cannot deliver the model.
-        ValueError: when the folder holds another kind of model, weights are missing, or it is not the wanted one.
-    """
-    model, tokenizer = from_folder_or_hub(str(pretrained), _load)
-    image_size = model.clip.vision_model.embeddings.image_size
-    return checked(BaseModel(str(pretrained), model, tokenizer, image_size, fingerprint(model)), wanted_fingerprint)
-
-
-def _load(pretrained: str, local_files_only: bool) -> tuple[CLIPSegForImageSegmentation, CLIPTokenizer]:
-    config: Any = CLIPSegConfig.get_config_dict(pretrained, local_files_only=local_files_only)[0]
-    if config.get("model_type") != CLIPSegConfig.model_type:
-        raise ValueError(
-            f"{pretrained!r} holds a model of type {config.get('model_type')!r}, not {CLIPSegConfig.model_type!r}; "
-            "pass the folder or hub id of a CLIPSegForImageSegmentation."
-        )
-    model = _load_model(pretrained, local_files_only)
-    vocabulary_size = model.clip.text_model.embeddings.token_embedding.num_embeddings
-    return model, load_tokenizer(pretrained, local_files_only, vocabulary_size)
-
-
-def _load_model(pretrained: str, local_files_only: bool) -> CLIPSegForImageSegmentation:
-    try:
-        # transformers does not say in its types that with loading info a pair comes back
-        loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
-            pretrained,
-            local_files_only=local_files_only,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            ignore_mismatched_sizes=True,  # they are reported below
-            output_loading_info=True,
-        )
-    except SafetensorError as error:
-        raise ValueError(f"the weights of {pretrained!r} cannot be read: {error}; fetch the file again.") from error
-    model, report = loaded
-    wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
-    if wrong:
-        raise ValueError(
-            f"{pretrained!r} is not a complete CLIPSeg: {len(wrong)} weights are missing or of another shape "
-            f"({', '.join(wrong[:3])}, ...); pass the folder or hub id of a CLIPSegForImageSegmentation."
-        )
-    return _with_fast_parts(model)
-
-
-def _with_fast_parts(model: CLIPSegForImageSegmentation) -> CLIPSegForImageSegmentation:
-    """Put parts of the same weights and results, but faster, in the place of transformers'."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, QuickGELUActivation):
-                setattr(module, name, QuickGELU())
-            if isinstance(child, nn.ConvTranspose2d) and child.kernel_size == child.stride:
-                setattr(module, name, BlockTransposedConvolution(child))
-    return model
+__all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "reduce"]
 
 
 class PromptTunedCLIPSeg(PromptTunedNetwork):

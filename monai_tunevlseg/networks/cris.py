@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPTokenizer
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from monai_tunevlseg.learners import PromptLearner
 from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
-from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint, from_folder_or_hub
+from monai_tunevlseg.networks.base_folder import from_folder_or_hub
+from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint
 from monai_tunevlseg.networks.cris_clip import CLIPBackbone, end_of_text
 from monai_tunevlseg.networks.cris_config import CONTEXT_LENGTH, IMAGE_STRIDE
 from monai_tunevlseg.networks.cris_folder import read_cris
 from monai_tunevlseg.networks.cris_model import CRIS, behind
+from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = ["PromptTunedCRIS", "encode_text", "load_cris"]
@@ -38,17 +39,18 @@ def load_cris(pretrained: str | Path, wanted_fingerprint: str | None = None) -> 
         ConnectionError: when the hub cannot deliver the model.
         ValueError: when the folder holds another kind of model, weights do not fit, or it is not the wanted one.
     """
-    model, tokenizer = from_folder_or_hub(str(pretrained), _load)
     return checked(
-        BaseModel(str(pretrained), model, tokenizer, model.config.image_size, fingerprint(model)), wanted_fingerprint
+        from_folder_or_hub(str(pretrained), lambda folder: _load(folder, str(pretrained))), wanted_fingerprint
     )
 
 
-def _load(pretrained: str, local_files_only: bool) -> tuple[CRIS, CLIPTokenizer]:
-    if Path(pretrained).is_dir():
-        return read_cris(Path(pretrained))
-    wanted = ["*.json", "*.safetensors", "merges.txt"]
-    return read_cris(Path(snapshot_download(pretrained, local_files_only=local_files_only, allow_patterns=wanted)))
+def _load(folder: Path, name: str) -> BaseModel:
+    model, tokenizer = read_cris(folder)
+    config = model.config
+    own = ImageSettings(config.image_size, tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD))
+    images = read_image_settings(folder, own, IMAGE_STRIDE) or own
+    heads = {part: getattr(config, part) for part in ("text_heads", "vision_heads", "decoder_heads")}
+    return BaseModel(name, model, tokenizer, images, fingerprint(model, heads, tokenizer))
 
 
 class PromptTunedCRIS(PromptTunedNetwork):

@@ -11,6 +11,7 @@ __all__ = ["CONTEXT_LENGTH", "CRIS_MODEL_TYPE", "IMAGE_STRIDE", "CRISConfig"]
 CRIS_MODEL_TYPE = "cris"
 CONTEXT_LENGTH = 77  # positions of CLIP's text transformer
 IMAGE_STRIDE = 32  # of the ResNet's last map
+LARGEST_SIDE = 4096  # pixels; ten times the release's
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,10 @@ class CRISConfig:
 
     def __post_init__(self) -> None:
         self._check_counts()
-        if self.image_size % IMAGE_STRIDE:
-            raise ValueError(f"image_size {self.image_size} of CRIS is no multiple of {IMAGE_STRIDE}.")
+        if self.image_size % IMAGE_STRIDE or self.image_size > LARGEST_SIDE:
+            raise ValueError(
+                f"image_size {self.image_size} of CRIS is not a multiple of {IMAGE_STRIDE} up to {LARGEST_SIDE} pixels."
+            )
         if self.neck_dims[1] != self.text_width or self.text_width % 4:
             raise ValueError(
                 f"text_width {self.text_width} of CRIS must be a multiple of 4 and the middle one of neck_dims "

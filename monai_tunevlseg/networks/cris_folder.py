@@ -10,14 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from monai_tunevlseg.networks.base_model import load_tokenizer
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.networks.base_folder import load_tokenizer, reading
 from monai_tunevlseg.networks.cris_config import CRISConfig
 from monai_tunevlseg.networks.cris_model import CRIS
+from monai_tunevlseg.networks.stored_weights import check_finite, check_types, stored_weights
 
 __all__ = ["compare_weights", "empty_cris", "read_cris", "read_tokenizer", "save_cris"]
 
@@ -58,10 +59,16 @@ def read_cris(folder: Path) -> tuple[CRIS, CLIPTokenizer]:
     """
     config = _read_config(folder / CONFIG_FILE)
     weights = _read_weights(folder / WEIGHTS_FILE)
+    if (layers := config.text_layers + sum(config.vision_blocks) + config.decoder_layers) > len(weights):
+        raise ValueError(
+            f"{folder / CONFIG_FILE} describes {layers} layers, but {WEIGHTS_FILE} has no more than {len(weights)} "
+            "tensors; the files do not belong together: write the folder again."
+        )
     model = empty_cris(config)
     if differences := compare_weights(model.state_dict(), weights):
         raise ValueError(f"{folder / WEIGHTS_FILE} is not the CRIS of its {CONFIG_FILE}: {differences}.")
     model.load_state_dict(weights, assign=True)
+    check_finite(model, folder)
     return model.float().eval(), read_tokenizer(folder, config.vocab_size)
 
 
@@ -78,7 +85,7 @@ def read_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
         FileNotFoundError: when the folder does not hold one.
         ValueError: when its vocabulary is not that of the model.
     """
-    tokenizer = load_tokenizer(str(folder), True, vocab_size)
+    tokenizer = load_tokenizer(folder, vocab_size)
     # the text encoder finds EOS as the last token of the vocabulary
     if tokenizer.eos_token_id != vocab_size - 1:
         raise ValueError(
@@ -117,7 +124,7 @@ def _read_config(file: Path) -> CRISConfig:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; pass a folder that 'tunevlseg convert-cris' has written.")
     try:
-        return CRISConfig.from_dict(json.loads(file.read_text()))
+        return CRISConfig.from_dict(read_json_object(file))
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{file} does not describe a CRIS: {error} Pass a folder that 'tunevlseg convert-cris' has written."
@@ -127,7 +134,6 @@ def _read_config(file: Path) -> CRISConfig:
 def _read_weights(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; pass a folder that 'tunevlseg convert-cris' has written.")
-    try:
+    check_types(stored_weights(file.parent), file.parent)
+    with reading(file):
         return load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} is damaged ({error}); write the folder again.") from error

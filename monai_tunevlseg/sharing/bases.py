@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.demo import demo_model
-from monai_tunevlseg.networks import BaseModel, load_clipseg, load_cris
+from monai_tunevlseg.networks import BaseModel, ImageSettings, load_clipseg, load_cris
 
 __all__ = ["BaseReference", "find_base"]
 
@@ -23,14 +23,14 @@ class BaseReference:
         values: what the bundle's configs say: ``pretrained``, what it needs, and ``base_fingerprint``.
         id: for people: a hub id, a folder's name, or where the model is embedded.
         fingerprint: the digest of its weights.
-        image_size: side of its images in pixels.
+        images: size, mean and standard deviation of its images.
         folder: where this machine has it, when ``values`` need not lead there.
     """
 
     values: dict[str, Any]
     id: str
     fingerprint: str
-    image_size: int
+    images: ImageSettings
     folder: str | None
 
     @property
@@ -79,7 +79,7 @@ def find_base(
     if base is None and loaded.fingerprint == embedded.fingerprint:
         return _embedded(model, embedded)
     values = {"pretrained": name, "base_fingerprint": loaded.fingerprint}
-    return BaseReference(values, name, loaded.fingerprint, loaded.image_size, None if folder is None else str(folder))
+    return BaseReference(values, name, loaded.fingerprint, loaded.images, None if folder is None else str(folder))
 
 
 def _travels(name: str) -> bool:
@@ -94,5 +94,5 @@ def _embedded(model: str, base: BaseModel) -> BaseReference:
         "base_fingerprint": base.fingerprint,
     }
     return BaseReference(
-        values, f"the tiny {model} of monai_tunevlseg.demo", base.fingerprint, base.image_size, folder=None
+        values, f"the tiny {model} of monai_tunevlseg.demo", base.fingerprint, base.images, folder=None
     )

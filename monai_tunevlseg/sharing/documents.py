@@ -139,7 +139,7 @@ def _metrics(subject: Subject) -> dict[str, Any] | None:
 
 def _image_size(subject: Subject) -> int:
     size = subject.values["image_size"]
-    return size if isinstance(size, int) else subject.base.image_size
+    return size if isinstance(size, int) else subject.base.images.size
 
 
 def _version(package: str) -> str:

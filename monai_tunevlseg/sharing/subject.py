@@ -159,6 +159,7 @@ def _trained_values(run: Run, own: Mapping[str, Any], base: BaseReference) -> di
     }
     values |= run.identity["learner_arguments"]
     values |= {name: run.identity[name] for name in ("upsampler", "trainable", "class_names")}
-    if (size := run.hyperparameters.get("image_size", base.image_size)) != base.image_size:
-        values["image_size"] = size
+    images = {"image_size": base.images.size, "image_mean": list(base.images.mean), "image_std": list(base.images.std)}
+    ran = {name: run.hyperparameters.get(name, value) for name, value in images.items()}
+    values |= {name: value for name, value in ran.items() if value != images[name]}
     return {name: value for name, value in values.items() if name in own and own[name] != value}

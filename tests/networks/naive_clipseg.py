@@ -86,7 +86,7 @@ def decoder_layer(layer: nn.Module, sequence: list[Tensor], heads: int) -> list[
 def text_embedding(base: nn.Module, token_ids: list[int], contexts: list[Tensor], faults: Faults = NONE) -> Tensor:
     """Embed one text; ``contexts`` are P_0 .. P_{J-1}, each (B, text_dim)."""
     model, heads = base.clip.text_model, base.config.text_config.num_attention_heads
-    eos = model.config.eos_token_id
+    eos = model.config.vocab_size - 1  # the published configuration says 2, and means this
     words = [model.embeddings.token_embedding.weight[token] for token in token_ids]
     first = 0 if faults.context_before_sos else 1
     count = len(contexts[0]) if contexts else 0

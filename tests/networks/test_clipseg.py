@@ -11,7 +11,7 @@ import torch
 from network_cases import CASES, NetworkCase
 
 from monai_tunevlseg.learners import LEARNERS
-from monai_tunevlseg.networks import BaseModel, PromptTunedCLIPSeg
+from monai_tunevlseg.networks import PromptTunedCLIPSeg
 from monai_tunevlseg.networks.clipseg import encode_image, encode_text
 
 CLIPSEG, REFINED = (case for case in CASES if case.network is PromptTunedCLIPSeg)
@@ -77,11 +77,13 @@ def test_zero_shot_logits_are_those_of_transformers(case, scale, build, pictures
 
 
 @both_decoders
-def test_the_end_of_text_of_the_published_configuration_is_understood(case, build, base_model_of, pictures):
+@pytest.mark.parametrize("eos", [2, "the tokenizer's"])
+def test_the_end_of_text_of_old_and_new_configurations_is_understood(case, eos, build, base_model_of, pictures):
     """The release says that EOS is token 2, and means the token with the highest number."""
     base = base_model_of(case)
-    published = BaseModel(base.name, copy.deepcopy(base.model), base.tokenizer, base.image_size, base.fingerprint)
-    published.model.clip.text_model.eos_token_id = 2
+    assert base.model.clip.text_model.eos_token_id == 2
+    published = replace(base, model=copy.deepcopy(base.model))
+    published.model.clip.text_model.eos_token_id = eos if eos == 2 else base.tokenizer.eos_token_id
     network = build(case, None, upsampler=False, base_model=published).eval()
     tokens = network.tokenizer(["red circle", "polyp"], padding=True, return_tensors="pt")
     with torch.no_grad():

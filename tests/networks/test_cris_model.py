@@ -178,7 +178,7 @@ def test_sine_codes_of_a_map_have_the_column_first():
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"image_size": 400}, "image_size 400 of CRIS is no multiple of 32"),
+        ({"image_size": 400}, "image_size 400 of CRIS is not a multiple of 32"),
         ({"text_layers": 0}, "text_layers 0 of CRIS"),
         ({"vision_blocks": (3, 4, 6)}, r"vision_blocks \(3, 4, 6\) of CRIS"),
         ({"dropout": 1.0}, "dropout 1.0 of CRIS"),

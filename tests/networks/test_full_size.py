@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
@@ -19,7 +21,7 @@ def full_size(tiny_clipseg_dir) -> BaseModel:
         model = CLIPSegForImageSegmentation(CLIPSegConfig())
     embedding = model.clip.text_model.embeddings.token_embedding.to_empty(device="cpu")
     torch.nn.init.normal_(embedding.weight)
-    return BaseModel("CIDAS/clipseg-rd64", model, load_clipseg(str(tiny_clipseg_dir)).tokenizer, 352, "0" * 16)
+    return replace(load_clipseg(str(tiny_clipseg_dir)), name="CIDAS/clipseg-rd64", model=model, fingerprint="0" * 16)
 
 
 def learned(network: PromptTunedCLIPSeg) -> int:

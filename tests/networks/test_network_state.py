@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from monai_tunevlseg.learners import LEARNERS, complete_arguments
-from monai_tunevlseg.networks import BaseModel
 from monai_tunevlseg.networks.base_model import fingerprint
 
 DEPTH = {"prompt_depth": 2}
@@ -209,7 +209,9 @@ def test_another_base_is_refused_by_both_fingerprints(case, through, build, base
     changed = case.load(str(request.getfixturevalue(case.folder)))
     with torch.no_grad():
         next(changed.model.parameters()).view(-1)[0] += 1
-    other = BaseModel("elsewhere/another-name", changed.model, changed.tokenizer, 32, fingerprint(changed.model))
+    other = replace(
+        changed, name="elsewhere/another-name", fingerprint=fingerprint(changed.model, {}, changed.tokenizer)
+    )
     assert other.fingerprint != base.fingerprint
     state = trained(build, case, "coop").state_dict()
     with pytest.raises(ValueError) as raised:
@@ -221,7 +223,7 @@ def test_another_base_is_refused_by_both_fingerprints(case, through, build, base
 @every_network
 def test_the_same_base_under_another_name_is_the_same_base(case, build, base_model_of, pictures):
     base = base_model_of(case)
-    renamed = BaseModel("moved/elsewhere", base.model, base.tokenizer, base.image_size, base.fingerprint)
+    renamed = replace(base, name="moved/elsewhere")
     network, other = trained(build, case, "coop"), build(case, "coop", base_model=renamed, seed=9, **DEPTH)
     load(other, network.state_dict())
     assert same_logits(network, other, pictures(case))

@@ -1,0 +1,137 @@
+"""Finding a base model's folder, on the disk or on the hub, and reading its files with errors that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import httpx
+from transformers import CLIPTokenizer
+
+from monai_tunevlseg.networks.image_settings import PROCESSOR_FILES
+
+__all__ = ["from_folder_or_hub", "load_tokenizer", "reading"]
+
+T = TypeVar("T")
+
+_FILES = (
+    ("config.json",),
+    ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
+    ("tokenizer.json", "vocab.json"),
+)
+_CONTENT = "config.json, preprocessor_config.json, model.safetensors and the tokenizer"
+_POINTER = b"version https://git-lfs"
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Name a file or folder in whatever a library raises when it cannot make sense of it.
+
+    Raises:
+        ValueError: in place of any other error.
+    """
+    try:
+        yield
+    except Exception as error:  # bytes of another kind make libraries fail in any way
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{file} cannot be read ({reason:.300}); it is damaged, cut off or another kind of file: fetch it again."
+        ) from error
+
+
+def load_tokenizer(folder: Path, vocabulary_size: int) -> CLIPTokenizer:
+    """Load the base model's own tokenizer.
+
+    Args:
+        folder: of the base model.
+        vocabulary_size: number of token embeddings of the model.
+
+    Raises:
+        FileNotFoundError: when there is no vocabulary; transformers hands out an empty tokenizer then.
+        ValueError: when the vocabulary is larger than the model's, or cannot be read.
+    """
+    with reading(folder / next((name for name in _FILES[-1] if (folder / name).is_file()), _FILES[-1][0])):
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):
+        raise FileNotFoundError(
+            f"the base model {str(folder)!r} has no tokenizer; it needs tokenizer.json, or vocab.json and merges.txt."
+        )
+    if max(tokenizer.get_vocab().values()) >= vocabulary_size:
+        raise ValueError(
+            f"the tokenizer of {str(folder)!r} has {len(tokenizer)} tokens and its text encoder {vocabulary_size}; "
+            "pass the tokenizer that the model was trained with."
+        )
+    return tokenizer
+
+
+def from_folder_or_hub(pretrained: str, load: Callable[[Path], T]) -> T:
+    """Load from a local folder, the hub's local cache or the hub, in this order.
+
+    A folder and a cached model never touch the network.
+
+    Args:
+        pretrained: folder or hub id.
+        load: called with a folder that has all files.
+
+    Raises:
+        FileNotFoundError: when ``pretrained`` is the path of a folder that does not exist, or one that lacks a file.
+        ConnectionError: when the model is not cached and the hub cannot be reached or does not have it.
+        ValueError: when a file is a pointer of git-lfs.
+    """
+    folder = Path(pretrained).expanduser()
+    if pretrained and folder.is_dir():
+        return load(_complete(folder))
+    if not pretrained or pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1:
+        raise FileNotFoundError(
+            f"the base model's folder {pretrained!r} does not exist; pass pretrained=FOLDER with {_CONTENT}, or a hub "
+            "id."
+        )
+    return load(_cached(pretrained) or _complete(_fetched(pretrained)))
+
+
+def _complete(folder: Path) -> Path:
+    for alternatives in _FILES:
+        if not any((folder / name).is_file() for name in alternatives):
+            raise FileNotFoundError(
+                f"the base model's folder {str(folder)!r} has no {alternatives[0]}; pass pretrained=FOLDER with "
+                f"{_CONTENT}."
+            )
+    for file in folder.iterdir():
+        if file.is_file() and _begins_with(file, _POINTER):
+            raise ValueError(
+                f"{file} is a pointer of git-lfs and not the file itself; run 'git lfs pull' in its folder, or fetch "
+                "the file again."
+            )
+    return folder
+
+
+def _begins_with(file: Path, start: bytes) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(start)) == start
+
+
+def _cached(pretrained: str) -> Path | None:
+    """Return the cache's folder of a model, with its processor files, without which the size of images is not known."""
+    try:
+        folder = _complete(Path(snapshot_download(pretrained, local_files_only=True)))
+    except (OSError, HFValidationError):
+        return None
+    return folder if any((folder / name).is_file() for name in PROCESSOR_FILES) else None
+
+
+def _fetched(pretrained: str) -> Path:
+    try:
+        # one request first: the client asks for each file with retries that take minutes
+        files = [file.rfilename for file in HfApi().model_info(pretrained, timeout=20).siblings or ()]
+        weights = "*.safetensors" if any(name.endswith(".safetensors") for name in files) else "*.bin"
+        return Path(snapshot_download(pretrained, allow_patterns=["*.json", "merges.txt", weights]))
+    except (OSError, HFValidationError, httpx.HTTPError) as error:
+        raise ConnectionError(
+            f"the base model {pretrained!r} is not complete in the local cache and the Hugging Face hub did not "
+            f"deliver it ({type(error).__name__}); pass pretrained=FOLDER, a local folder with {_CONTENT}, or run once "
+            "where the hub can be reached."
+        ) from error

@@ -1,0 +1,172 @@
+"""Reading a published CLIPSeg: its configuration, weights, tokenizer and the settings of its images."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+from transformers.activations import QuickGELUActivation
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.networks.activation import QuickGELU
+from monai_tunevlseg.networks.base_folder import from_folder_or_hub, load_tokenizer, reading
+from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint
+from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
+from monai_tunevlseg.networks.stored_weights import check_finite, check_types, stored_weights, total_numbers
+from monai_tunevlseg.networks.transposed_convolution import BlockTransposedConvolution
+
+__all__ = ["load_clipseg"]
+
+logger = logging.getLogger(__name__)
+
+
+def load_clipseg(pretrained: str | Path, wanted_fingerprint: str | None = None) -> BaseModel:
+    """Load a CLIPSeg base model.
+
+    Size, mean and standard deviation of its images are those of its ``preprocessor_config.json``: the published
+    checkpoints say 224 pixels in ``config.json`` and are used at the 352 of that file.
+
+    Args:
+        pretrained: hub id, such as ``CIDAS/clipseg-rd64`` or ``CIDAS/clipseg-rd64-refined``, or a local folder in
+            transformers' format (``config.json``, ``preprocessor_config.json``, ``model.safetensors``, tokenizer); a
+            folder is never looked up on the network.
+        wanted_fingerprint: refuse a model with another one; None = take whichever.
+
+    Raises:
+        FileNotFoundError: when the folder, or a file of it, is missing.
+        ConnectionError: when the hub cannot deliver the model.
+        ValueError: when a file is damaged, the folder holds another kind of model, weights are missing, or it is not
+            the wanted one.
+    """
+    return checked(
+        from_folder_or_hub(str(pretrained), lambda folder: _load(folder, str(pretrained))), wanted_fingerprint
+    )
+
+
+def _load(folder: Path, name: str) -> BaseModel:
+    config = _read_config(folder)
+    model = _load_model(folder, config)
+    tokenizer = load_tokenizer(folder, config.text_config.vocab_size)
+    return BaseModel(name, model, tokenizer, _images(folder, config), fingerprint(model, _settings(config), tokenizer))
+
+
+def _images(folder: Path, config: Any) -> ImageSettings:
+    vision = config.vision_config
+    own = ImageSettings(vision.image_size, tuple(IMAGENET_DEFAULT_MEAN), tuple(IMAGENET_DEFAULT_STD))
+    if images := read_image_settings(folder, own, vision.patch_size):
+        return images
+    logger.warning(
+        "the base model's folder %s has no preprocessor_config.json: its images are taken to be %d pixels wide, as its "
+        "config.json says; a published CLIPSeg has 352 in the missing file.",
+        *(folder, own.size),
+    )
+    return own
+
+
+def _read_config(folder: Path) -> Any:
+    """Read the configuration, and check what transformers does not look at before it builds or runs the model.
+
+    Raises:
+        ValueError: when it is damaged, or that of another model; names the file.
+    """
+    file = folder / "config.json"
+    entries = read_json_object(file)
+    if entries.get("model_type") != CLIPSegConfig.model_type:
+        raise ValueError(
+            f"{str(folder)!r} holds a model of type {entries.get('model_type')!r}, not {CLIPSegConfig.model_type!r}; "
+            "pass the folder or hub id of a CLIPSegForImageSegmentation."
+        )
+    with reading(file):
+        config: Any = CLIPSegConfig.from_dict(entries)
+    _check(config, file)
+    return config
+
+
+def _check(config: Any, file: Path) -> None:
+    vision, taps, heads = config.vision_config, list(config.extract_layers), config.decoder_num_attention_heads
+    checks = (
+        ("num_channels", vision.num_channels, vision.num_channels == 3),
+        ("image_size", vision.image_size, type(vision.image_size) is int and vision.image_size > 0),
+        ("patch_size", vision.patch_size, type(vision.patch_size) is int and vision.patch_size > 0),
+        ("extract_layers", taps, bool(taps) and all(0 <= tap < vision.num_hidden_layers for tap in taps)),
+        ("decoder_num_attention_heads", heads, heads > 0 and config.reduce_dim % heads == 0),
+        ("conditional_layer", config.conditional_layer, 0 <= config.conditional_layer < len(taps)),
+    )
+    for name, value, fits in checks:
+        if not fits:
+            raise ValueError(
+                f"{file} has the {name} {value!r:.100}, which no CLIPSeg of {vision.num_hidden_layers} vision layers "
+                "has; fetch it again."
+            )
+
+
+def _load_model(folder: Path, config: Any) -> CLIPSegForImageSegmentation:
+    stored = stored_weights(folder)
+    check_types(stored, folder)
+    if (least := _least_numbers(config)) > (held := total_numbers(stored)):
+        raise ValueError(
+            f"{folder / 'config.json'} describes a model of at least {least} numbers, but the weights beside it are "
+            f"{held}; the files do not belong together: fetch them again."
+        )
+    with reading(folder):
+        # transformers does not say in its types that with loading info a pair comes back
+        loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
+            str(folder),
+            config=config,
+            local_files_only=True,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            ignore_mismatched_sizes=True,  # they are reported below
+            output_loading_info=True,
+        )
+    model, report = loaded
+    wrong = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    wrong |= {key for key in report["unexpected_keys"] if ".layers." in key}  # more layers than the config has
+    if wrong:
+        raise ValueError(
+            f"{str(folder)!r} is not a complete CLIPSeg: {len(wrong)} weights are missing, surplus or of another shape "
+            f"({', '.join(sorted(wrong)[:3])}, ...); pass the folder or hub id of a CLIPSegForImageSegmentation."
+        )
+    check_finite(model, folder)
+    return _with_fast_parts(model)
+
+
+def _least_numbers(config: Any) -> int:
+    """Count the numbers that a model of this configuration has at least, without building it."""
+    text, vision = config.text_config, config.vision_config
+    layers = sum(
+        max(part.num_hidden_layers, 0) * part.hidden_size * (4 * part.hidden_size + 2 * part.intermediate_size)
+        for part in (text, vision)
+    )
+    tokens = text.hidden_size * (text.vocab_size + text.max_position_embeddings)
+    patches = vision.hidden_size * (vision.image_size // vision.patch_size) ** 2
+    projections = config.projection_dim * (text.hidden_size + vision.hidden_size)
+    decoder = config.reduce_dim * (vision.hidden_size + 2 * config.decoder_intermediate_size)
+    return layers + tokens + patches + projections + decoder * len(config.extract_layers)
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """Return what of the configuration changes results and shows in no weight's shape."""
+    of_layers = ("num_attention_heads", "hidden_act", "layer_norm_eps")
+    parts = {part: getattr(config, part) for part in ("text_config", "vision_config")}
+    settings: dict[str, Any] = {
+        part: {name: getattr(values, name) for name in of_layers} for part, values in parts.items()
+    }
+    own = ("conditional_layer", "decoder_num_attention_heads")
+    return settings | {name: getattr(config, name) for name in own} | {"extract_layers": list(config.extract_layers)}
+
+
+def _with_fast_parts(model: CLIPSegForImageSegmentation) -> CLIPSegForImageSegmentation:
+    """Put parts of the same weights and results, but faster, in the place of transformers'."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, QuickGELUActivation):
+                setattr(module, name, QuickGELU())
+            if isinstance(child, nn.ConvTranspose2d) and child.kernel_size == child.stride:
+                setattr(module, name, BlockTransposedConvolution(child))
+    return model

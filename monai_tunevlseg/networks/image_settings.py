@@ -1,0 +1,91 @@
+"""How a base model wants its images: side, mean and standard deviation, from the processor files beside its weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers.image_processing_utils import get_size_dict
+
+from monai_tunevlseg.json_files import read_json_object
+
+__all__ = ["PROCESSOR_FILES", "ImageSettings", "read_image_settings"]
+
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+"""Of both, transformers takes the first that describes an image processor."""
+
+LARGEST_SIDE = 4096  # pixels; four times what any published model takes
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """What a base model was trained on.
+
+    Attributes:
+        size: side of the square images in pixels.
+        mean: mean of each of the three channels, for images in [0, 1].
+        std: their standard deviations.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def read_image_settings(folder: Path, otherwise: ImageSettings, step: int) -> ImageSettings | None:
+    """Read the settings of a base model's image processor.
+
+    Args:
+        folder: of the base model.
+        otherwise: the settings that the files may leave out.
+        step: number of pixels of which the side must be a multiple.
+
+    Returns:
+        None where the folder has no image processor.
+
+    Raises:
+        ValueError: when a file is damaged, or says what no square RGB image can be; names the file.
+    """
+    for name in PROCESSOR_FILES:
+        file = folder / name
+        entries = read_json_object(file) if file.is_file() else {}
+        entries = entries.get("image_processor", {}) if name == PROCESSOR_FILES[0] else entries
+        if entries:
+            return _settings(entries, otherwise, step, file)
+    return None
+
+
+def _settings(entries: Mapping[str, Any], otherwise: ImageSettings, step: int, file: Path) -> ImageSettings:
+    size = _side(entries["size"], step, file) if entries.get("size") is not None else otherwise.size
+    if not entries.get("do_normalize", True):
+        return ImageSettings(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    mean = _channels(entries.get("image_mean") or otherwise.mean, "image_mean", file)
+    std = _channels(entries.get("image_std") or otherwise.std, "image_std", file)
+    if min(std) <= 0:
+        raise ValueError(f"{file} has the image_std {list(std)}; each must be above 0.")
+    return ImageSettings(size, mean, std)
+
+
+def _side(size: Any, step: int, file: Path) -> int:
+    """Return the side of a square in any of the forms that transformers has written over the years."""
+    try:
+        sides = set(get_size_dict(size).values())
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} has the size {size!r}, which is not that of an image.") from error
+    side = sides.pop()
+    if sides or type(side) is not int or not 0 < side <= LARGEST_SIDE or side % step:
+        raise ValueError(
+            f"{file} has the size {size!r}; images must be squares whose side is a multiple of {step} and at most "
+            f"{LARGEST_SIDE} pixels."
+        )
+    return side
+
+
+def _channels(values: Any, what: str, file: Path) -> tuple[float, ...]:
+    numbers = tuple(values) if isinstance(values, Sequence) and not isinstance(values, str) else ()
+    if len(numbers) != 3 or not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
+        raise ValueError(f"{file} has the {what} {values!r}; it must be one number for each of the three channels.")
+    return tuple(float(value) for value in numbers)

@@ -1,0 +1,121 @@
+"""What weights a base model's folder holds, by names, shapes and types, without reading their values."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.networks.base_folder import reading
+
+__all__ = ["StoredWeight", "check_finite", "check_types", "stored_weights", "total_numbers"]
+
+FLOATS = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+COUNTERS = ("position_ids", "num_batches_tracked")
+"""Endings of the names of whole numbers among the weights."""
+
+
+@dataclass(frozen=True)
+class StoredWeight:
+    """A tensor in a file.
+
+    Attributes:
+        dtype: as safetensors calls it, such as F32.
+        shape: its sizes.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def stored_weights(folder: Path) -> dict[str, StoredWeight]:
+    """List the weights in ``model.safetensors``, ``pytorch_model.bin``, or the parts that one of their indices names.
+
+    Raises:
+        FileNotFoundError: when a part is missing.
+        ValueError: when a file is damaged; names it.
+    """
+    weights: dict[str, StoredWeight] = {}
+    for file in _files(folder):
+        with reading(file):
+            weights |= _in_safetensors(file) if file.suffix == ".safetensors" else _in_pickle(file)
+    return weights
+
+
+def total_numbers(weights: Mapping[str, StoredWeight]) -> int:
+    """Count the numbers in all weights."""
+    return sum(math.prod(weight.shape) for weight in weights.values())
+
+
+def check_types(weights: Mapping[str, StoredWeight], folder: Path) -> None:
+    """Check that weights are floating-point numbers, because others lack the scale that they were divided by.
+
+    Raises:
+        ValueError: when one is not; names it and its type.
+    """
+    for name, weight in weights.items():
+        if weight.dtype not in FLOATS.values() and not name.endswith(COUNTERS):
+            raise ValueError(
+                f"the weight {name} in {folder} is stored as {weight.dtype}; pass a model whose weights are in "
+                "float32, float16 or bfloat16."
+            )
+
+
+def check_finite(model: nn.Module, folder: Path) -> None:
+    """Check that no weight holds NaN or infinity.
+
+    Raises:
+        ValueError: when one does; names it.
+    """
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"the weight {name} in {folder} holds numbers that are not finite; the model is damaged: fetch it "
+                "again."
+            )
+
+
+def _files(folder: Path) -> list[Path]:
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return [folder / name]
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            return _parts(index)
+    raise FileNotFoundError(f"there are no weights in {folder}; it needs model.safetensors or pytorch_model.bin.")
+
+
+def _parts(index: Path) -> list[Path]:
+    places = read_json_object(index).get("weight_map")
+    found = set(places.values()) if isinstance(places, dict) else set()
+    names = {name for name in found if isinstance(name, str) and Path(name).name == name}
+    if not names or names != found:
+        raise ValueError(f"{index} has no weight_map of weights and names of files beside it; fetch it again.")
+    for name in names:
+        if not (index.parent / name).is_file():
+            raise FileNotFoundError(f"{index} names the file {name}, which is missing; fetch it again.")
+    return sorted(index.parent / name for name in names)
+
+
+def _in_safetensors(file: Path) -> dict[str, StoredWeight]:
+    with safe_open(file, framework="pt") as opened:
+        pieces = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+        return {name: StoredWeight(piece.get_dtype(), tuple(piece.get_shape())) for name, piece in pieces.items()}
+
+
+def _in_pickle(file: Path) -> dict[str, StoredWeight]:
+    content: dict[str, Any] = torch.load(
+        file, map_location="meta", weights_only=True, mmap=True if zipfile.is_zipfile(file) else None
+    )
+    return {
+        name: StoredWeight(FLOATS.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape))
+        for name, tensor in content.items()
+    }
