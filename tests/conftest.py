@@ -69,32 +69,48 @@ def tiny_config(complex_decoder: bool = False) -> CLIPSegConfig:
     )
 
 
-def save_tiny_clipseg(folder: Path, complex_decoder: bool = False) -> Path:
+def save_clipseg(folder: Path, config: CLIPSegConfig, image_size: int) -> Path:
     """Save a random CLIPSeg with tokenizer and image processor, as the published ones are."""
     torch.manual_seed(0)
-    config: Any = tiny_config(complex_decoder)
     model = CLIPSegForImageSegmentation(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)  # transformers leaves biases and norms at 0 and 1
     model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
-    ViTImageProcessorPil(size=4 * config.vision_config.patch_size, image_mean=MEAN, image_std=STD).save_pretrained(
-        folder
-    )
+    ViTImageProcessorPil(size=image_size, image_mean=MEAN, image_std=STD).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_clipseg_dir(tmp_path_factory) -> Path:
     """Folder of a tiny random CLIPSeg with the plain decoder."""
-    return save_tiny_clipseg(tmp_path_factory.mktemp("tiny_clipseg"))
+    return save_clipseg(tmp_path_factory.mktemp("tiny_clipseg"), tiny_config(), image_size=32)
 
 
 @pytest.fixture(scope="session")
 def tiny_refined_clipseg_dir(tmp_path_factory) -> Path:
     """Folder of a tiny random CLIPSeg with the complex transposed convolution of ``clipseg-rd64-refined``."""
-    return save_tiny_clipseg(tmp_path_factory.mktemp("tiny_refined_clipseg"), complex_decoder=True)
+    return save_clipseg(
+        tmp_path_factory.mktemp("tiny_refined_clipseg"), tiny_config(complex_decoder=True), image_size=64
+    )
+
+
+@pytest.fixture(scope="session")
+def published_clipseg_dir(tmp_path_factory) -> Path:
+    """Folder of a random ``clipseg-rd64-refined``: of the published depth and size of images, but narrow."""
+    narrow = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+    config: Any = CLIPSegConfig(
+        text_config=narrow | {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2},
+        vision_config=narrow | {"patch_size": 16},
+        projection_dim=16,
+        reduce_dim=16,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=16,
+        use_complex_transposed_convolution=True,
+    )
+    assert config.vision_config.image_size == 224
+    return save_clipseg(tmp_path_factory.mktemp("published_clipseg"), config, image_size=352)
 
 
 @pytest.fixture

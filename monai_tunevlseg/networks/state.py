@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_VERSION", "decode_identity", "difference", "encode_identity", "leave_base_out"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # of the entries and of what the fingerprint covers
 BASE_PREFIX = re.compile(r"\bbase\.")
 STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple of it
 

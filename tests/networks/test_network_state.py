@@ -74,7 +74,7 @@ def test_the_identity_names_base_learner_and_classes(case, learner, build, base_
     assert identity["learner"] == learner
     assert identity["learner_arguments"] == complete_arguments(learner, DEPTH)
     assert identity["class_names"] == ["polyp", "red circle", "lesion"]
-    assert identity["format_version"] == 1
+    assert identity["format_version"] == 2
 
 
 @every_combination_and_zero_shot
@@ -302,11 +302,11 @@ def test_a_damaged_identity_is_refused(case, damaged, build):
 @every_network
 def test_another_format_is_refused_with_both_versions(case, build):
     network = build(case, "coop", **DEPTH)
-    identity = identity_of(network.state_dict()) | {"format_version": 2}
+    identity = identity_of(network.state_dict()) | {"format_version": 1}
     state = network.state_dict() | {
         "_extra_state": torch.tensor(list(json.dumps(identity).encode()), dtype=torch.uint8)
     }
-    with pytest.raises(ValueError, match=REFUSAL.format("format_version 2", "1")):
+    with pytest.raises(ValueError, match=REFUSAL.format("format_version 1", "2")):
         load(network, state)
 
 
