@@ -51,7 +51,8 @@ def demo(
 
     bundle = f"{model}_{learner}"
     pair_config = configs_dir / dataset / f"{bundle}.yaml"
-    run_demo(dataset, bundles_dir / bundle, pair_config, output_dir / f"{dataset}_{bundle}")
+    with ending_in_a_sentence(RuntimeError):
+        run_demo(dataset, bundles_dir / bundle, pair_config, output_dir / f"{dataset}_{bundle}")
 
 
 @app.command()

@@ -34,7 +34,7 @@ def ending_in_a_sentence(*further: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def long_run() -> Iterator[None]:
-    """Show the progress of a command that takes hours and that the same command goes on with.
+    """Show the progress of a command that takes hours and that the same command continues.
 
     `Ctrl-C` and SIGTERM end it with the exit code of an interrupted command.
     """
@@ -44,7 +44,7 @@ def long_run() -> Iterator[None]:
         with ending_in_a_sentence(ImportError, RuntimeError):
             yield
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on.", err=True)
+        typer.echo("interrupted; the same command continues.", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -59,7 +59,7 @@ def named_values(entries: list[str]) -> dict[str, Any]:
     """Read NAME=VALUE options; the values are YAML.
 
     Raises:
-        ValueError: when one has no name or no sign.
+        ValueError: when one has no name or no sign, or its value is not YAML.
     """
     import yaml
 
@@ -68,7 +68,11 @@ def named_values(entries: list[str]) -> dict[str, Any]:
         name, sign, value = entry.partition("=")
         if not sign or not name:
             raise ValueError(f"--set {entry!r} is not understood; write NAME=VALUE.")
-        values[name] = yaml.safe_load(value)
+        try:
+            values[name] = yaml.safe_load(value)
+        except (yaml.YAMLError, RecursionError) as error:
+            reason = getattr(error, "problem", None) or type(error).__name__
+            raise ValueError(f"--set {entry!r} has a value that is not YAML ({reason}); put it in quotes.") from error
     return values
 
 

@@ -9,6 +9,7 @@ import typer
 
 from monai_tunevlseg.commands.endings import long_run, named_values
 from monai_tunevlseg.commands.folders import BundlesDir, ConfigsDir
+from monai_tunevlseg.commands.options import DEFAULT_SILENCE, Silence, Storage, Timeout, limits_of
 
 if TYPE_CHECKING:
     from monai_tunevlseg.search import SearchResult
@@ -21,19 +22,15 @@ def search(
     dataset_dir: Annotated[Path, typer.Option(help="The dataset.")],
     configs_dir: ConfigsDir,
     bundles_dir: BundlesDir,
-    trials: Annotated[int, typer.Option(help="How many trials are to finish; a higher number later goes on.")] = 20,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            help="sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or grpc://HOST:PORT; the default is "
-            "study.db in the output folder."
-        ),
-    ] = None,
+    trials: Annotated[
+        int, typer.Option(help="Trials that are to finish; a higher number later adds the missing ones.")
+    ] = 20,
+    storage: Storage = None,
     output_dir: Annotated[
         Path | None, typer.Option(help="Trials, the best one and its test; the default is runs/search/PAIR.")
     ] = None,
     metric: Annotated[str, typer.Option(help="What trials are compared by: val_dice or val_loss.")] = "val_dice",
-    seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the sampler.")] = 0,
     fixed: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter that every trial gets; may be repeated."),
@@ -45,13 +42,18 @@ def search(
     study_name: Annotated[str | None, typer.Option(help="The default is PAIR.")] = None,
     heartbeat: Annotated[float, typer.Option(help="Seconds between two signs of life of a trial.")] = 30.0,
     grace: Annotated[float, typer.Option(help="Seconds without one until a trial is given up for dead.")] = 180.0,
-    max_failures: Annotated[int, typer.Option(help="Give up when so many trials in a row have failed.")] = 5,
+    max_failures: Annotated[int, typer.Option(help="Failed trials in a row until the worker gives up.")] = 5,
+    trial_timeout: Timeout = None,
+    trial_silence: Silence = DEFAULT_SILENCE,
+    keep: Annotated[
+        str, typer.Option(help="Trials that keep their model.pt when the search has finished: all or best.")
+    ] = "all",
 ) -> None:
     """Search the hyperparameters of a pair with TPE, and test the best trial once.
 
-    Any number of workers join one study by running the same command. Ctrl-C ends a worker; the same command goes on.
+    Any number of workers join one study by running the same command. Ctrl-C ends a worker; the same command continues.
     """
-    from monai_tunevlseg.search import SearchSettings, run_search
+    from monai_tunevlseg.search import ElsewhereError, SearchSettings, run_search
 
     output = output_dir or Path("runs", "search", pair)
     shared = {"feature_cache": "disk", "feature_cache_dir": str(output.absolute() / "features")}
@@ -67,8 +69,15 @@ def search(
             heartbeat=heartbeat,
             grace=grace,
             max_failures=max_failures,
+            limits=limits_of(trial_timeout, trial_silence),
+            keep=keep,
         )
-        typer.echo(_text(run_search(pair, dataset_dir, output, settings, configs_dir, bundles_dir), output))
+        try:
+            result = run_search(pair, dataset_dir, output, settings, configs_dir, bundles_dir)
+        except ElsewhereError as error:  # this worker has done its part
+            typer.echo(f"all trials have finished; {error}")
+            return
+        typer.echo(_text(result, output))
 
 
 def _text(result: SearchResult, output: Path) -> str:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import re
+import hashlib
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["remove_unfinished", "replacing"]
+__all__ = ["remove_unfinished", "replacing", "unfinished_path"]
 
-_UNFINISHED = re.compile(r"\.\d+-[0-9a-f]{32}-(?P<name>.+)", re.DOTALL)
+END = 24  # characters of a name that are kept, suffixes among them: the whole name might become too long
+
+
+def unfinished_path(path: Path) -> Path:
+    """Return a new path beside `path` for what is to take its place; its name ends like that of `path`."""
+    return path.with_name(f"{_start(path)}{uuid.uuid4().hex}-{path.name[-END:]}")
+
+
+def _start(path: Path) -> str:
+    """Return how the names of all that is to become `path` begin."""
+    digest = hashlib.blake2b(path.name.encode(errors="surrogateescape"), digest_size=6).hexdigest()
+    return f".unfinished-{digest}-"
 
 
 @contextmanager
@@ -21,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Its name ends like that of `path`, so that writers see the suffix they go by. Folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}-{uuid.uuid4().hex}-{path.name}")
+    unfinished = unfinished_path(path)
     try:
         yield unfinished
         unfinished.replace(path)
@@ -34,7 +45,8 @@ def remove_unfinished(path: Path) -> None:
 
     Only for the one process that may write `path` at the time.
     """
-    for unfinished in path.parent.glob(".*"):
-        match = _UNFINISHED.fullmatch(unfinished.name)
-        if match and match["name"] == path.name:
+    for unfinished in path.parent.glob(f"{_start(path)}*"):
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished, ignore_errors=True)
+        else:
             unfinished.unlink(missing_ok=True)

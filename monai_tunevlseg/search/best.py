@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import filecmp
 import logging
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,38 +13,57 @@ import yaml
 from optuna.trial import FrozenTrial
 
 from monai_tunevlseg.bundles import with_values
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.atomic import replacing, unfinished_path
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.search.folders import find_trial
 from monai_tunevlseg.search.interruption import Interruption
+from monai_tunevlseg.search.limits import Limits, Patience
 from monai_tunevlseg.search.pairs import Pair, bundle_command
 from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.trials import OBJECTIVES, trial_problem
 from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
 
-__all__ = ["choose_best", "evaluate", "write_bundle", "write_overlay"]
+__all__ = ["ElsewhereError", "choose_best", "evaluate", "write_bundle", "write_overlay"]
 
 WATCH = 1.0  # seconds between two looks at a running evaluation
 
 logger = logging.getLogger(__name__)
 
 
-def choose_best(trials: Sequence[FrozenTrial], objective: str) -> tuple[FrozenTrial, list[str]]:
+class ElsewhereError(FileNotFoundError):
+    """The best trial's folder is not on this machine, which has done its part."""
+
+
+def choose_best(trials: Sequence[FrozenTrial], objective: str, output: Path) -> tuple[FrozenTrial, list[str]]:
     """Return the best trial whose folder is whole, and what is wrong with the folders of better ones.
 
-    Of equal trials the one of the lowest slot wins.
+    Of equal trials the one of the lowest slot wins. A folder that is missing is on another machine, so that no other
+    trial is chosen, and tested, in its place.
+
+    Args:
+        trials: all of the study that have a result.
+        objective: one of ``OBJECTIVES``.
+        output: folder of the study on this machine.
 
     Raises:
+        ElsewhereError: when the best trial's folder is not on this machine; names it.
         FileNotFoundError: when no folder is whole; names the best one.
     """
     sign = -1 if OBJECTIVES[objective].direction == "maximize" else 1
     problems: list[str] = []
     for trial in sorted(trials, key=lambda trial: (sign * float(trial.value or 0), trial.user_attrs["slot"])):
-        problem = trial_problem(Path(trial.user_attrs["folder"]))
+        folder = find_trial(trial, output)
+        if not folder.is_dir():
+            raise ElsewhereError(
+                f"the best trial, {trial.number}, has its folder {folder} not on this machine; run the same command on "
+                "the machine that has it, which then tests the trial."
+            )
+        problem = trial_problem(folder)
         if problem is None:
             return trial, problems
         problems.append(f"trial {trial.number}: {problem}")
     raise FileNotFoundError(
-        f"no trial has a folder that can be used; the best one is {problems[0] if problems else 'none'}. "
-        "Run the same command on the machine that has the folders."
+        f"no trial has a folder that can be used; the best one is {problems[0] if problems else 'none'}."
     )
 
 
@@ -64,24 +82,39 @@ def write_overlay(path: Path, pair: Pair, values: Mapping[str, Any]) -> None:
 def write_bundle(folder: Path, pair: Pair, values: Mapping[str, Any], checkpoint: Path) -> None:
     """Write a trained bundle: a copy of the pair's, with the pair's values and the best ones in its configs.
 
-    A folder that is there already is replaced.
+    Nothing is written where it has this checkpoint already; else its own files are replaced, the checkpoint last, and
+    others, such as an evaluation's, stay.
     """
+    if _same(folder / CHECKPOINT, checkpoint):
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        made = Path(temporary) / folder.name
-        for part in ("configs", "docs"):
-            shutil.copytree(pair.bundle / part, made / part)
-        if (pair.bundle / "LICENSE").is_file():
-            shutil.copy(pair.bundle / "LICENSE", made)
-        overlay = yaml.safe_load(pair.config.read_text(encoding="utf-8")) | dict(values)
-        for config in sorted((made / "configs").glob("*.yaml")):
-            config.write_text(with_values(config.read_text(encoding="utf-8"), overlay), encoding="utf-8")
-        (made / CHECKPOINT).parent.mkdir()
-        shutil.copy(checkpoint, made / CHECKPOINT)
-        if (record := checkpoint.with_name(HYPERPARAMETERS)).is_file():
-            shutil.copy(record, (made / CHECKPOINT).parent)
-        shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
+    made = unfinished_path(folder)
+    try:
+        _make_bundle(made, pair, values, checkpoint)
+        files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: path == Path(CHECKPOINT)):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (made / path).replace(folder / path)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _same(copy: Path, original: Path) -> bool:
+    return copy.is_file() and filecmp.cmp(copy, original, shallow=False)
+
+
+def _make_bundle(made: Path, pair: Pair, values: Mapping[str, Any], checkpoint: Path) -> None:
+    for part in ("configs", "docs"):
+        shutil.copytree(pair.bundle / part, made / part)
+    if (pair.bundle / "LICENSE").is_file():
+        shutil.copy(pair.bundle / "LICENSE", made)
+    overlay = yaml.safe_load(pair.config.read_text(encoding="utf-8")) | dict(values)
+    for config in sorted((made / "configs").glob("*.yaml")):
+        config.write_text(with_values(config.read_text(encoding="utf-8"), overlay), encoding="utf-8")
+    (made / CHECKPOINT).parent.mkdir()
+    shutil.copy(checkpoint, made / CHECKPOINT)
+    if (record := checkpoint.with_name(HYPERPARAMETERS)).is_file():
+        shutil.copy(record, (made / CHECKPOINT).parent)
 
 
 def evaluate(
@@ -91,6 +124,7 @@ def evaluate(
     checkpoint: Path | None,
     overrides: Mapping[str, Any] | None = None,
     interruption: Interruption | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, Any]:
     """Evaluate a checkpoint on the pair's test split, in a process of its own.
 
@@ -101,12 +135,13 @@ def evaluate(
         checkpoint: a ``model.pt``; None = zero-shot.
         overrides: hyperparameters; those that ``evaluate.yaml`` does not have are left out.
         interruption: looked at while it runs; None = nobody catches signals.
+        limits: when it counts as hanging.
 
     Returns:
         what is in ``metrics.json``.
 
     Raises:
-        RuntimeError: when the run fails; names its log.
+        RuntimeError: when the run fails, or hangs; names its log.
     """
     values = pair.known("evaluate", overrides or {}) | {
         "bundle_root": pair.bundle,
@@ -118,18 +153,21 @@ def evaluate(
     log = output_dir / "log.txt"
     log.unlink(missing_ok=True)
     child = ChildProcess(bundle_command(pair.configs("evaluate"), values), log)
-    status = _wait(child, interruption)
-    if status:
-        raise RuntimeError(f"the evaluation of {pair.name} failed, {failure_reason(status, log)}; its log is {log}.")
-    metrics: dict[str, Any] = json.loads((output_dir / "metrics.json").read_text(encoding="utf-8"))
-    return metrics
+    end = _wait(child, interruption, Patience(limits or Limits(), [log]))
+    if end:
+        reason = end if isinstance(end, str) else failure_reason(end, log)
+        raise RuntimeError(f"the evaluation of {pair.name} failed, {reason}; its log is {log}.")
+    return read_json_object(output_dir / "metrics.json")
 
 
-def _wait(child: ChildProcess, interruption: Interruption | None) -> int:
+def _wait(child: ChildProcess, interruption: Interruption | None, patience: Patience) -> int | str:
+    """Return the exit status, or why the run was ended as hanging."""
     try:
         while (status := child.wait(WATCH)) is None:
             if interruption is not None:
                 interruption.check()
+            if problem := patience.problem():
+                return problem
         return status
     finally:
         child.stop()

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,13 +72,17 @@ class Claims:
     Args:
         study: shared with other workers.
         wanted: how many trials are to finish.
+        names: of the hyperparameters that every trial has.
         heartbeat: seconds between two signs of life of a running trial.
         grace: seconds without one until a trial is given up for dead.
     """
 
-    def __init__(self, study: optuna.Study, wanted: int, heartbeat: float, grace: float) -> None:
+    def __init__(
+        self, study: optuna.Study, wanted: int, names: Collection[str], heartbeat: float, grace: float
+    ) -> None:
         self.study = study
         self.wanted = wanted
+        self.names = frozenset(names)
         self.heartbeat = heartbeat
         self.watch = Watch(grace)
 
@@ -93,7 +97,7 @@ class Claims:
         slots = progress_of(trials, self.wanted).open_slots
         if not slots:
             return None
-        trial = self._create(slots[0], _params_of_slot(trials, slots[0]))
+        trial = self._create(slots[0], _params_of_slot(trials, slots[0], self.names))
         if self._is_taken(slots[0], before=trial.number):
             self.give_up(trial, SURPLUS, "another worker was first")
             return None
@@ -171,7 +175,11 @@ def _is_crashed(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and trial.user_attrs.get(CAUSE) == CRASHED
 
 
-def _params_of_slot(trials: Sequence[FrozenTrial], slot: int) -> dict[str, Any]:
-    """Return the hyperparameters that a slot has had, when its trial was interrupted or lost; else none."""
-    earlier = [trial.params for trial in trials if _slot(trial) == slot and trial.params]
+def _params_of_slot(trials: Sequence[FrozenTrial], slot: int, names: frozenset[str]) -> dict[str, Any]:
+    """Return the hyperparameters that a slot has had, when its trial was interrupted or lost; else none.
+
+    A trial that was lost between two suggestions has trained nothing. Were its part of them handed over, the slot's
+    sampler would draw the rest from another place of its sequence.
+    """
+    earlier = [trial.params for trial in trials if _slot(trial) == slot and names <= trial.params.keys()]
     return dict(earlier[-1]) if earlier else {}

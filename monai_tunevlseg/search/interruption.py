@@ -5,8 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 __all__ = ["Interruption"]
 
@@ -56,6 +60,25 @@ class Interruption:
             self.check()
             time.sleep(min(left, SLICE))
         self.check()
+
+    @contextmanager
+    def holding(self, lock: FileLock) -> Iterator[None]:
+        """Hold a lock as long as the block lasts; wait for it, but not through a request.
+
+        Raises:
+            KeyboardInterrupt: when there is one before the lock is held.
+        """
+        while True:
+            self.check()
+            try:
+                lock.acquire(timeout=SLICE)
+            except Timeout:
+                continue
+            break
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested:

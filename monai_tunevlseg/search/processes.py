@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["ChildProcess", "failure_reason"]
@@ -27,9 +27,10 @@ class ChildProcess:
     Args:
         command: program and arguments.
         log: gets the output; added to.
+        environment: variables to set beside this process's own.
     """
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
             self.process = subprocess.Popen(
@@ -39,6 +40,7 @@ class ChildProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
+                env={**os.environ, **(environment or {})},
             )
         self.log = log
 

@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search.claims import CAUSE, CRASHED, REASON, SLOT
+from monai_tunevlseg.search.folders import FOLDER, find_trial
 
 __all__ = ["SWEEP_FILE", "SearchResult", "TrialResult", "read_sweep", "trial_results", "write_sweep"]
 
 SWEEP_FILE = "sweep.json"
 SWEEP_VERSION = 1
+_NUMBER, _COUNT, _TEXT = {"type": ["number", "null"]}, {"type": ["integer", "null"], "minimum": 0}, {"type": "string"}
+_TRIAL = {
+    "type": "object",
+    "required": ["slot", "number", "state", "value", "params"],
+    "additionalProperties": False,
+    "properties": {
+        **dict.fromkeys(("slot", "number"), {"type": "integer", "minimum": 0}),
+        **dict.fromkeys(("value", "val_dice", "val_loss", "seconds"), _NUMBER),
+        **dict.fromkeys(("epoch", "epochs", "peak_memory_bytes"), _COUNT),
+        **dict.fromkeys(("folder", "reason"), {"type": ["string", "null"]}),
+        "state": {"enum": [state.name for state in TrialState]},
+        "params": {"type": "object"},
+    },
+}
+_SWEEP = {
+    "type": "object",
+    "required": ["pair", "study", "plan", "best", "trials", "metrics", "problems"],
+    "additionalProperties": False,
+    "properties": {
+        **dict.fromkeys(("pair", "study"), _TEXT),
+        "plan": {"type": "object"},
+        "best": _TRIAL,
+        "trials": {"type": "array", "items": _TRIAL},
+        "metrics": {"type": "object", "required": ["dice"], "properties": {"dice": {"type": "number"}}},
+        "problems": {"type": "array", "items": _TEXT},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -79,10 +108,15 @@ class SearchResult:
     problems: list[str] = field(default_factory=list)
 
 
-def trial_results(study: optuna.Study) -> list[TrialResult]:
-    """Return the trials that finished, were pruned or crashed, by slot; not those that were run again."""
+def trial_results(study: optuna.Study, output: Path) -> list[TrialResult]:
+    """Return the trials that finished, were pruned or crashed, by slot; not those that were run again.
+
+    Args:
+        study: the study.
+        output: its folder on this machine.
+    """
     return sorted(
-        (_trial_result(trial) for trial in study.get_trials(deepcopy=False) if _counts(trial)),
+        (_trial_result(trial, output) for trial in study.get_trials(deepcopy=False) if _counts(trial)),
         key=lambda trial: (trial.slot, trial.number),
     )
 
@@ -104,22 +138,17 @@ def read_sweep(folder: str | Path) -> SearchResult:
     path = Path(folder) / SWEEP_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the sweep has not finished.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("format_version")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); remove it, and run the search again.") from error
+    content = read_json_object(path)
+    version = content.pop("format_version", None)
     if version != SWEEP_VERSION:
         raise ValueError(f"{path} has format version {version!r}, this package reads {SWEEP_VERSION}; search again.")
-    try:
-        best, trials = TrialResult(**content.pop("best")), _trials(content.pop("trials"))
-        return SearchResult(**content, best=best, trials=trials)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); remove it, and run the search again.") from error
-
-
-def _trials(entries: Sequence[dict[str, Any]]) -> list[TrialResult]:
-    return [TrialResult(**entry) for entry in entries]
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SWEEP).iter_errors(content))
+    if error is not None:
+        raise ValueError(
+            f"{path} is damaged: {error.json_path}: {error.message[:200]}; remove it, and run the search again."
+        )
+    best, trials = TrialResult(**content.pop("best")), [TrialResult(**entry) for entry in content.pop("trials")]
+    return SearchResult(**content, best=best, trials=trials)
 
 
 def _counts(trial: FrozenTrial) -> bool:
@@ -128,15 +157,17 @@ def _counts(trial: FrozenTrial) -> bool:
     return SLOT in trial.user_attrs and (done or crashed)
 
 
-def _trial_result(trial: FrozenTrial) -> TrialResult:
-    names = ("val_dice", "val_loss", "epoch", "epochs", "seconds", "peak_memory_bytes", "folder")
+def _trial_result(trial: FrozenTrial, output: Path) -> TrialResult:
+    names = ("val_dice", "val_loss", "epoch", "epochs", "seconds", "peak_memory_bytes")
     facts = {name: trial.user_attrs.get(name) for name in names}
+    folder = str(find_trial(trial, output)) if FOLDER in trial.user_attrs else None
     return TrialResult(
         slot=trial.user_attrs[SLOT],
         number=trial.number,
         state=trial.state.name,
         value=trial.value,
         params=dict(trial.params),
+        folder=folder,
         reason=trial.user_attrs.get(REASON),
         **facts,
     )

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.engine import make_url
+from optuna.exceptions import OptunaError, StorageInternalError
+from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-__all__ = ["describe_storage", "open_storage"]
+from monai_tunevlseg.search.addresses import describe_storage, without_passwords
+from monai_tunevlseg.search.guarding import guarded, is_busy, reason_of
+from monai_tunevlseg.search.journal import RepairingJournal
+
+__all__ = ["open_storage"]
 
 T = TypeVar("T")
 
 PATIENCE = 5  # seconds until a server counts as not reachable
-LOCK_PATIENCE = 60  # seconds to wait for another worker's write
+LOCK_PATIENCE = 5  # seconds that SQLite itself waits for another worker's write, deaf to Ctrl-C
+ANSWER_PATIENCE = 60  # seconds that MySQL may take to answer
 CREATION_ATTEMPTS = 5  # workers that start at once create the same tables
 DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}  # what the extras install
 KINDS = "sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or grpc://HOST:PORT"
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs"}
+
+logger = logging.getLogger(__name__)
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -39,46 +47,42 @@ def open_storage(url: str) -> BaseStorage:
     """
     scheme, _, rest = url.partition("://")
     if not rest:
-        raise ValueError(f"the storage {url!r} is no address; write {KINDS}.")
+        raise ValueError(f"the storage {describe_storage(url)!r} is not an address; write {KINDS}.")
     if scheme == "journal":
-        return _open_journal(Path(rest).expanduser())
+        return guarded(_open_journal(Path(rest).expanduser()), url)
     if scheme == "grpc":
-        return _open_grpc(url)
-    return _open_database(url)
-
-
-def describe_storage(url: str) -> str:
-    """Return the address without its password, for messages and reports."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+        return guarded(_open_grpc(url), url)
+    return guarded(get_storage(_open_database(url)), url)  # with Optuna's cache of finished trials
 
 
 def _open_journal(path: Path) -> BaseStorage:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path)))
+        return JournalStorage(RepairingJournal(str(path)))
     except OSError as error:
         raise ConnectionError(f"the journal {path} cannot be opened ({error}); give another --storage.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"the file {path} is no journal of Optuna ({error}); give another --storage.") from error
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, OptunaError) as error:
+        raise ValueError(
+            f"the file {path} is not a journal of Optuna, or is damaged ({error or type(error).__name__}); give "
+            "another --storage."
+        ) from error
 
 
 def _open_grpc(url: str) -> BaseStorage:
-    parts = urlsplit(url)
+    shown = describe_storage(url)
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError(f"the storage {url!r} has no valid port; write grpc://HOST:PORT.") from error
+        raise ValueError(f"the storage {shown!r} has no valid port; write grpc://HOST:PORT.") from error
     if not host or not port:
-        raise ValueError(f"the storage {url!r} has no host or no port; write grpc://HOST:PORT.")
+        raise ValueError(f"the storage {shown!r} has no host or no port; write grpc://HOST:PORT.")
     try:
         proxy = GrpcStorageProxy(host=host, port=port)
         proxy.wait_server_ready(timeout=PATIENCE)
     except ConnectionError as error:
         raise ConnectionError(
-            f"the storage {url} cannot be reached within {PATIENCE} seconds; start Optuna's run_grpc_proxy_server "
+            f"the storage {shown} cannot be reached within {PATIENCE} seconds; start Optuna's run_grpc_proxy_server "
             "there, or give another --storage."
         ) from error
     except ImportError as error:
@@ -86,27 +90,52 @@ def _open_grpc(url: str) -> BaseStorage:
     return proxy
 
 
-def _open_database(url: str) -> BaseStorage:
+def _open_database(url: str) -> RDBStorage:
     shown = describe_storage(url)
+    parsed = _parsed(url)
+    backend = parsed.get_backend_name()
+    options = _engine_options(backend)
     try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
-        driver = DRIVERS.get(parsed.drivername, parsed.drivername)
-        full = parsed.set(drivername=driver).render_as_string(hide_password=False)
-        if backend == "sqlite" and parsed.database:
-            Path(parsed.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
-        options = _engine_options(backend)
-        return _patiently(lambda: RDBStorage(full, engine_kwargs=options))
+        return _patiently(lambda: RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options))
     except (ArgumentError, NoSuchModuleError) as error:
-        raise ValueError(f"the storage {shown!r} is not understood ({error}); write {KINDS}.") from error
+        raise ValueError(f"the storage {shown!r} is not understood ({reason_of(error)}); write {KINDS}.") from error
     except ImportError as error:
         raise ImportError(
             f"the driver of {shown} is not installed; pip install 'monai_tunevlseg[{backend}]' brings it."
         ) from error
-    except (SQLAlchemyError, StorageInternalError, OSError) as error:
+    except (SQLAlchemyError, OSError, OptunaError, RuntimeError, AssertionError) as error:
         raise ConnectionError(
-            f"the storage {shown} cannot be used ({_reason(error)}); start the server, or give another --storage."
+            f"the storage {shown} cannot be used ({without_passwords(reason_of(error), url)}); start the server, or "
+            "give another --storage."
         ) from error
+
+
+def _parsed(url: str) -> URL:
+    """Return an address with the driver that the extras install, and make the folder of a file."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:  # the latter of a port that is not a number
+        reason = "" if isinstance(error, ArgumentError) else ": its port is not a number"
+        raise ValueError(f"the storage {describe_storage(url)!r} is not understood{reason}; write {KINDS}.") from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        path = Path(parsed.database).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if (kind := file_system_of(path.parent)) in NETWORK_FILE_SYSTEMS:
+            logger.warning(f"{path} is on {kind}, where SQLite may lose the writes of other machines; use journal:///")
+        parsed = parsed.set(database=str(path))
+    return parsed.set(drivername=DRIVERS.get(parsed.drivername, parsed.drivername))
+
+
+def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
+    """Return the kind of file system that a path is on, such as ``nfs4``; None where the system does not tell."""
+    try:
+        lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return None
+    place = path.resolve()
+    points = [(Path(line[1].replace("\\040", " ")), line[2]) for line in lines]
+    above = [(len(point.parts), kind) for point, kind in points if place.is_relative_to(point)]
+    return max(above, key=lambda found: found[0])[1] if above else None
 
 
 def _engine_options(backend: str) -> dict[str, Any]:
@@ -114,25 +143,21 @@ def _engine_options(backend: str) -> dict[str, Any]:
         return {"connect_args": {"timeout": LOCK_PATIENCE}}
     patience: dict[str, int] = {"connect_timeout": PATIENCE}
     if backend == "mysql":  # whose driver would wait for ever for a server that does not answer
-        patience |= {"read_timeout": LOCK_PATIENCE, "write_timeout": LOCK_PATIENCE}
+        patience |= {"read_timeout": ANSWER_PATIENCE, "write_timeout": ANSWER_PATIENCE}
     return {"connect_args": patience, "pool_pre_ping": True}
 
 
 def _patiently(create: Callable[[], T]) -> T:
     """Call again when another worker creates the same tables at this moment; a server that is down fails at once."""
-    for attempt in range(CREATION_ATTEMPTS):
+    attempt = 0
+    while True:
         try:
             return create()
         except (SQLAlchemyError, StorageInternalError) as error:
-            text = _reason(error).lower()
-            if attempt == CREATION_ATTEMPTS - 1 or not any(sign in text for sign in ("exists", "unique", "duplicate")):
+            if is_busy(error):
+                continue
+            attempt += 1
+            text = reason_of(error).lower()
+            if attempt == CREATION_ATTEMPTS or not any(sign in text for sign in ("exists", "unique", "duplicate")):
                 raise
-            time.sleep(0.2 * (attempt + 1))
-    raise AssertionError("unreachable")
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first line of the driver's own message."""
-    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-    origin = getattr(cause, "orig", None) or cause
-    return next((line.strip() for line in str(origin).splitlines() if line.strip()), type(origin).__name__)
+            time.sleep(0.2 * attempt)

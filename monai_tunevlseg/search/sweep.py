@@ -14,10 +14,13 @@ from filelock import FileLock
 from optuna.distributions import distribution_to_json
 
 from monai_tunevlseg.bundles import optional, prompt_learner
+from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.features import check_constant, is_off
 from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
 from monai_tunevlseg.search.claims import Claims, finished_trials
+from monai_tunevlseg.search.folders import TRIALS, find_trial, reserve, tidy
 from monai_tunevlseg.search.interruption import Interruption
+from monai_tunevlseg.search.limits import Limits
 from monai_tunevlseg.search.pairs import (
     Base,
     Pair,
@@ -60,6 +63,9 @@ class SearchSettings:
         heartbeat: seconds between two signs of life of a running trial; a matter of the worker.
         grace: seconds without one until a trial is given up for dead; a matter of the worker.
         max_failures: give up when so many trials in a row have failed; a matter of the worker.
+        limits: when a run counts as hanging; a matter of the worker.
+        keep: whose ``model.pt`` stays when the sweep has finished: "all" = of every trial with a result, "best"; a
+            matter of the worker.
     """
 
     trials: int = 20
@@ -72,6 +78,8 @@ class SearchSettings:
     heartbeat: float = 30.0
     grace: float = 180.0
     max_failures: int = 5
+    limits: Limits = Limits()
+    keep: str = "all"
 
     def __post_init__(self) -> None:
         if self.trials < 1:
@@ -82,6 +90,8 @@ class SearchSettings:
             raise ValueError(f"the objective {self.objective!r} is not known; it is {' or '.join(OBJECTIVES)}.")
         if self.pruner is not None and self.pruner not in PRUNERS:
             raise ValueError(f"the pruner {self.pruner!r} is not known; known are {', '.join(PRUNERS)}.")
+        if self.keep not in ("all", "best"):
+            raise ValueError(f"keep is {self.keep!r}; it is all or best.")
         if not 0 < self.heartbeat < self.grace:
             raise ValueError(f"heartbeat {self.heartbeat} must be above 0 and below grace {self.grace}.")
 
@@ -109,26 +119,30 @@ def run_search(
 
     Raises:
         FileNotFoundError: when the dataset, a config or every trial's folder is missing.
-        ValueError: when there is no such pair, a hyperparameter is unknown, the dataset is wrong, or the study of this
-            name has another plan.
-        ConnectionError: when the storage cannot be reached.
+        ElsewhereError: when all trials have finished, and the best one's folder is on another machine.
+        ValueError: when there is no such pair, a hyperparameter is unknown, the dataset is wrong, the study of this
+            name has another plan, or the output folder is another study's.
+        ConnectionError: when the storage cannot be used.
         RuntimeError: when too many trials in a row, or the evaluation, fail.
         KeyboardInterrupt: when it is interrupted; the running trial has been ended and given back.
     """
     settings = settings or SearchSettings()
     pair, output = find_pair(pair_name, configs_dir, bundles_dir), Path(output_dir).absolute()
     _check_fixed(pair, settings.fixed)
-    output.mkdir(parents=True, exist_ok=True)
+    name = settings.study_name or pair.name
+    reserve(output, name)
     storage = open_storage(settings.storage or f"sqlite:///{output / 'study.db'}")
     data = Path(dataset_dir).expanduser().absolute()
     overrides = {**settings.fixed, "bundle_root": str(pair.bundle), "dataset_dir": str(data)}
     base, space = _base_and_space(pair, overrides, settings, configs_dir)
     plan = _plan(pair, settings, space, base, digest_of_data(pair, overrides))
-    study = join_study(storage, settings.study_name or pair.name, plan, settings.pruner)
+    study = join_study(storage, name, plan, settings.pruner)
     with Interruption() as interruption:
-        _run_trials(study, settings, space, _TrialCommand(pair, overrides), output / "trials", interruption)
-        with FileLock(output / ".finish.lock"):  # several workers may end at once
-            return _finish(study, pair, plan, overrides, output, interruption)
+        _run_trials(study, settings, space, _TrialCommand(pair, overrides), output / TRIALS, interruption)
+        with interruption.holding(FileLock(output / ".finish.lock")):  # several workers may end at once
+            result = _finish(study, pair, plan, overrides, output, settings, interruption)
+            tidy(output, study, [result.best.number] if settings.keep == "best" else None)
+            return result
 
 
 def _run_trials(
@@ -139,9 +153,9 @@ def _run_trials(
     folder: Path,
     interruption: Interruption,
 ) -> None:
-    claims = Claims(study, settings.trials, settings.heartbeat, settings.grace)
+    claims = Claims(study, settings.trials, space.keys(), settings.heartbeat, settings.grace)
     prune = settings.pruner is not None
-    runner = TrialRunner(claims, space, settings.objective, folder, command, interruption, prune)
+    runner = TrialRunner(claims, space, settings.objective, folder, command, interruption, prune, settings.limits)
     work(claims, runner, settings.seed, settings.max_failures)
 
 
@@ -215,22 +229,25 @@ def _finish(
     plan: dict[str, Any],
     overrides: Mapping[str, Any],
     output: Path,
+    settings: SearchSettings,
     interruption: Interruption,
 ) -> SearchResult:
     """Choose the best trial, test it unless that is done, and write everything down."""
-    best, problems = choose_best(finished_trials(study), plan["objective"])
+    best, problems = choose_best(finished_trials(study), plan["objective"], output)
+    refuse_expressions(best.params, f"trial {best.number} of the study {study.study_name!r}")
     for problem in problems:
         logger.warning(f"{problem}; the best trial is chosen without it")
-    trials = trial_results(study)
+    trials = trial_results(study, output)
     chosen = next(trial for trial in trials if trial.number == best.number)
-    checkpoint = Path(best.user_attrs["folder"]) / CHECKPOINT
+    checkpoint = find_trial(best, output) / CHECKPOINT
     values = {**plan["fixed"], **best.params}
     metrics = _tested(output, study.study_name, best.number)
     if metrics is None:
         logger.info(f"testing the best trial, {best.number}, with {plan['objective']} {best.value:.4f}")
         shutil.rmtree(output / "test", ignore_errors=True)
         tested = {**overrides, **best.params}
-        metrics = evaluate(pair, overrides["dataset_dir"], output / "test", checkpoint, tested, interruption)
+        data = overrides["dataset_dir"]
+        metrics = evaluate(pair, data, output / "test", checkpoint, tested, interruption, settings.limits)
     write_overlay(output / "best.yaml", pair, values)
     write_bundle(output / "best", pair, values, checkpoint)
     result = SearchResult(pair.name, study.study_name, plan, chosen, trials, metrics, problems)

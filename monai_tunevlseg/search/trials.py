@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from monai_tunevlseg.search.claims import CRASHED, INTERRUPTED, Claim, Claims
+from monai_tunevlseg.search.folders import FOLDER, discard_checkpoints, make_trial, trial_folder
 from monai_tunevlseg.search.interruption import Interruption
+from monai_tunevlseg.search.limits import Limits, Patience
 from monai_tunevlseg.search.liveness import Heartbeat
 from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.spaces import Space, suggest
@@ -64,6 +66,7 @@ class TrialRunner:
             ``eval/validation.jsonl`` in the folder.
         interruption: looked at while a trial runs.
         prune: end a trial early when the study's pruner says so.
+        limits: when a trial counts as hanging; it is ended and has failed then.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class TrialRunner:
         command: Callable[[Path, Mapping[str, Any]], Sequence[str]],
         interruption: Interruption,
         prune: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self.claims = claims
         self.space = space
@@ -83,6 +87,7 @@ class TrialRunner:
         self.command = command
         self.interruption = interruption
         self.prune = prune
+        self.limits = limits or Limits()
 
     def run(self, claim: Claim) -> str | None:
         """Run a trial to its end.
@@ -92,42 +97,52 @@ class TrialRunner:
 
         Raises:
             KeyboardInterrupt: when the run is interrupted; the process has been ended, and the trial given back.
+            OSError: when its folder cannot be written, or the storage cannot be used; likewise.
         """
         try:
             return self._run(claim)
         except UpdateFinishedTrialError:
             logger.warning(f"trial {claim.trial.number} was given up for dead by another worker; its result is dropped")
             return None
-        except (KeyboardInterrupt, SystemExit):
-            self.claims.give_up(claim.trial, INTERRUPTED, "interrupted")
+        except BaseException:
+            with suppress(ConnectionError):
+                self.claims.give_up(claim.trial, INTERRUPTED, "interrupted")
             raise
 
     def _run(self, claim: Claim) -> str | None:
-        trial, folder = claim.trial, self.folder / f"{claim.trial.number:04d}"
+        trial, folder = claim.trial, trial_folder(self.folder, claim.trial.number)
         with self.claims.keep_alive(claim) as heartbeat:
             params = suggest(trial, self.space)
-            shutil.rmtree(folder, ignore_errors=True)  # of another study in this place
-            folder.mkdir(parents=True)
-            trial.set_user_attr("folder", str(folder.absolute()))
-            logger.info(f"trial {trial.number} (slot {claim.slot}): {_in_words(params)}")
-            started = time.monotonic()
-            status = self._watch(trial, ChildProcess(self.command(folder, params), folder / LOG), heartbeat, folder)
-            if heartbeat.lost.is_set():
-                raise UpdateFinishedTrialError
-            if status is None:
-                self.claims.study.tell(trial, state=TrialState.PRUNED)
-                logger.info(f"trial {trial.number} was pruned")
-                return None
-            return self._conclude(trial, folder, status, time.monotonic() - started)
+            make_trial(folder)
+            complete = False
+            try:
+                trial.set_user_attr(FOLDER, str(folder.absolute()))
+                logger.info(f"trial {trial.number} (slot {claim.slot}): {_in_words(params)}")
+                started = time.monotonic()
+                end = self._watch(trial, ChildProcess(self.command(folder, params), folder / LOG), heartbeat, folder)
+                if heartbeat.lost.is_set():
+                    raise UpdateFinishedTrialError
+                if end is None:
+                    self.claims.study.tell(trial, state=TrialState.PRUNED)
+                    logger.info(f"trial {trial.number} was pruned")
+                    return None
+                reason = self._conclude(trial, folder, end, time.monotonic() - started)
+                complete = reason is None
+                return reason
+            finally:
+                if not complete:
+                    discard_checkpoints(folder)
 
-    def _watch(self, trial: optuna.Trial, child: ChildProcess, heartbeat: Heartbeat, folder: Path) -> int | None:
-        """Return the exit status; None when the trial is to be pruned or belongs to another worker now."""
-        reported = 0
+    def _watch(self, trial: optuna.Trial, child: ChildProcess, heartbeat: Heartbeat, folder: Path) -> int | str | None:
+        """Return the exit status, or why the trial was ended as hanging; None when it is pruned or another worker's."""
+        reported, patience = 0, Patience(self.limits, [folder / LOG, folder / CURVE])
         try:
             while (status := child.wait(POLL)) is None:
                 self.interruption.check()
                 if heartbeat.lost.is_set():
                     return None
+                if problem := patience.problem():
+                    return problem
                 reported, hopeless = self._report(trial, folder, reported)
                 if hopeless:
                     return None
@@ -146,9 +161,12 @@ class TrialRunner:
                     return reported, True
         return reported, False
 
-    def _conclude(self, trial: optuna.Trial, folder: Path, status: int, seconds: float) -> str | None:
+    def _conclude(self, trial: optuna.Trial, folder: Path, end: int | str, seconds: float) -> str | None:
         """Read the result and end the trial with it; return why there is none."""
-        reason = failure_reason(status, folder / LOG) if status else trial_problem(folder)
+        if isinstance(end, str):
+            reason: str | None = end
+        else:
+            reason = failure_reason(end, folder / LOG) if end else trial_problem(folder)
         facts: dict[str, Any] = {"seconds": round(seconds, 3)}
         if reason is None:
             curve = read_curve(folder / CURVE)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monai_tunevlseg.data.atomic import remove_unfinished, replacing
+from monai_tunevlseg.data.atomic import remove_unfinished, replacing, unfinished_path
 
 
 def test_finished_file_takes_the_place_and_keeps_the_suffix(tmp_path):
@@ -25,10 +25,21 @@ def test_interrupted_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
 
 
 def test_only_what_was_to_become_this_file_is_removed(tmp_path):
-    killed = f".7-{'a' * 32}-a.txt"
-    kept = {"a.txt", ".a.txt", f".7-{'a' * 32}-b.txt", f".7-{'a' * 31}-a.txt", f"7-{'a' * 32}-a.txt"}
-    for name in {killed, *kept}:
-        (tmp_path / name).touch()
-    remove_unfinished(tmp_path / "a.txt")
-    assert {path.name for path in tmp_path.iterdir()} == kept
+    path, other = tmp_path / "a-name-that-ends-like-another.txt", tmp_path / "that-ends-like-another.txt"
+    file, folder, kept = unfinished_path(path), unfinished_path(path), unfinished_path(other)
+    for left in (path, file, kept):
+        left.touch()
+    (folder / "inner").mkdir(parents=True)
+    remove_unfinished(path)
+    assert set(tmp_path.iterdir()) == {path, kept}
     remove_unfinished(tmp_path / "no folder" / "a.txt")
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00e9", "\u8178", "\U0001f600", "\udcff"])
+def test_the_longest_name_that_a_file_system_takes_can_be_replaced(letter, tmp_path):
+    size = len(letter.encode(errors="surrogateescape"))
+    path = tmp_path / (letter * ((255 - 7) // size) + ".nii.gz")
+    with replacing(path) as unfinished:
+        assert unfinished.name.endswith(".nii.gz")
+        unfinished.write_text("new")
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]

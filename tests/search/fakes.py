@@ -64,15 +64,25 @@ class FakeCommand:
 
 
 def run_worker(
-    url, folder, trials, command=None, pruner=None, heartbeat=0.1, grace=60.0, max_failures=3, plan=PLAN, name="fake"
+    url,
+    folder,
+    trials,
+    command=None,
+    pruner=None,
+    heartbeat=0.1,
+    grace=60.0,
+    max_failures=3,
+    plan=PLAN,
+    name="fake",
+    limits=None,
 ):
     """Join the study and work until it is done; return it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = join_study(open_storage(url), name, plan, pruner)
-    claims = Claims(study, trials, heartbeat, grace)
+    claims = Claims(study, trials, SPACE.keys(), heartbeat, grace)
     with Interruption() as interruption:
-        command = command or FakeCommand()
-        runner = TrialRunner(claims, SPACE, plan["objective"], Path(folder), command, interruption, bool(pruner))
+        command, objective = command or FakeCommand(), plan["objective"]
+        runner = TrialRunner(claims, SPACE, objective, Path(folder), command, interruption, bool(pruner), limits)
         work(claims, runner, plan["seed"], max_failures, poll=0.05)
     return study
 

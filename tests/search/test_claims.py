@@ -9,12 +9,37 @@ from hypothesis import strategies as st
 
 from monai_tunevlseg.search.claims import CRASHED, INTERRUPTED, Claims, Progress
 from monai_tunevlseg.search.liveness import Watch
+from monai_tunevlseg.search.study import make_sampler
 
 
 @pytest.fixture
 def study():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study()
+
+
+HYPERPARAMETERS = ("a", "b", "c")
+
+
+def draw_from(claim, names):
+    return [claim.trial.suggest_float(name, 0, 1) for name in names]
+
+
+@pytest.mark.parametrize("known", range(len(HYPERPARAMETERS) + 1))
+@pytest.mark.parametrize("slot", ["random", "tpe"])
+def test_a_trial_that_was_lost_between_two_suggestions_has_the_same_ones_again(known, slot, study):
+    """However many were stored: the slot's sampler begins at the start of its sequence, or all of them are kept."""
+    claims = Claims(study, 1, names=HYPERPARAMETERS, heartbeat=1, grace=10)
+    startup = {"random": 10, "tpe": 0}[slot]
+    uninterrupted = optuna.create_study(sampler=make_sampler(0, seed=3, startup_trials=startup))
+    whole = draw_from(Claims(uninterrupted, 1, HYPERPARAMETERS, 1, 10).claim(), HYPERPARAMETERS)
+    study.sampler = make_sampler(0, seed=3, startup_trials=startup)
+    lost = claims.claim()
+    draw_from(lost, HYPERPARAMETERS[:known])
+    claims.give_up(lost.trial, INTERRUPTED, "interrupted")
+    study.sampler = make_sampler(0, seed=3, startup_trials=startup)
+    again = claims.claim()
+    assert again.slot == 0 and draw_from(again, HYPERPARAMETERS) == whole
 
 
 class Clock:
@@ -25,7 +50,7 @@ class Clock:
 
 
 def claims_of(study, wanted, clock=None):
-    claims = Claims(study, wanted, heartbeat=1, grace=10)
+    claims = Claims(study, wanted, names=["x"], heartbeat=1, grace=10)
     claims.watch = Watch(10, clock or Clock())
     return claims
 

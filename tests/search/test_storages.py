@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import socket
+import sqlite3
+import threading
 import time
+from contextlib import closing
 
 import optuna
 import pytest
+from fakes import wait_until
 
-from monai_tunevlseg.search.storages import describe_storage, open_storage
+from monai_tunevlseg.search.storages import file_system_of, open_storage
 
 
 @pytest.fixture
@@ -59,10 +65,11 @@ def test_a_server_that_is_not_there_is_named_within_seconds(address, driver, ser
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("study.db", "'study.db' is no address; write sqlite"),
+        ("study.db", "'study.db' is not an address; write sqlite"),
         ("oracles://delphi/x", "is not understood"),
         ("grpc://localhost", "has no host or no port"),
         ("grpc://localhost:many", "has no valid port"),
+        ("postgresql://me:secret@db:notaport/x", "not understood: its port is not a number"),
     ],
 )
 def test_an_address_that_is_none_is_refused(url, message):
@@ -73,7 +80,7 @@ def test_an_address_that_is_none_is_refused(url, message):
 def test_files_that_are_no_storage_are_named(tmp_path):
     other = tmp_path / "notes.txt"
     other.write_text("not a study, but\nsome notes\n")
-    with pytest.raises(ValueError, match=r"notes\.txt is no journal"):
+    with pytest.raises(ValueError, match=r"notes\.txt is not a journal"):
         open_storage(f"journal:///{other}")
     with pytest.raises(ConnectionError, match=r"notes\.txt cannot be used \(file is not a database\)"):
         open_storage(f"sqlite:///{other}")
@@ -85,6 +92,85 @@ def test_a_missing_driver_names_the_extra(monkeypatch):
         open_storage("postgresql://me@localhost/sweeps")
 
 
-def test_passwords_are_not_shown():
-    assert describe_storage("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-    assert describe_storage("journal:///x") == "journal:///x"
+def test_the_file_system_is_that_of_the_nearest_mount(tmp_path, monkeypatch, caplog):
+    mounts = tmp_path / "mounts"
+    shared = tmp_path / "on nfs" / "deeper"
+    shared.mkdir(parents=True)
+    escaped = str(tmp_path / "on nfs").replace(" ", "\\040")
+    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/home {escaped} nfs4 rw 0 0\n")
+    assert file_system_of(shared, mounts) == "nfs4"
+    assert file_system_of(tmp_path, mounts) == "ext4"
+    assert file_system_of(tmp_path, tmp_path / "missing") is None
+    monkeypatch.setattr("monai_tunevlseg.search.storages.file_system_of", lambda path: "nfs4")
+    open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    assert "study.db is on nfs4" in caplog.text and "journal:///" in caplog.text
+
+
+def test_a_database_that_another_worker_writes_to_is_waited_for(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "study.db"
+    monkeypatch.setattr("monai_tunevlseg.search.storages.LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr("monai_tunevlseg.search.guarding.PAUSE", 0.05)
+    study = optuna.create_study(storage=open_storage(f"sqlite:///{path}"), study_name="one")
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    waiting = threading.Thread(target=study.set_user_attr, args=("a", 1))
+    waiting.start()
+    wait_until(lambda: "waiting for another worker's write" in caplog.text)
+    other.execute("ROLLBACK")
+    waiting.join()
+    other.close()
+    assert study.user_attrs == {"a": 1}
+
+
+def test_a_full_disk_is_an_error_that_names_the_storage_and_the_study_continues(tmp_path):
+    path = tmp_path / "study.db"
+    study = optuna.create_study(storage=open_storage(f"sqlite:///{path}"), study_name="one")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
+        with pytest.raises(ConnectionError, match=r"sqlite:///.*study\.db cannot be used \(.*(disk|full).*continues"):
+            for number in range(200):
+                study.set_user_attr(str(number), "x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    study.set_user_attr("more", True)
+    assert study.user_attrs["more"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE study_user_attributes SET value_json = '{'",
+        "UPDATE trials SET state = 'ASLEEP'",
+        "UPDATE trial_params SET distribution_json = '[]'",
+        "UPDATE alembic_version SET version_num = 'v9.9.9'",
+        "pages",
+    ],
+)
+def test_a_damaged_database_is_named(statement, tmp_path):
+    path = tmp_path / "study.db"
+    study = optuna.create_study(storage=open_storage(f"sqlite:///{path}"), study_name="one")
+    study.set_user_attr("a", 1)
+    study.ask().suggest_float("x", 0, 1)
+    if statement == "pages":
+        content = path.read_bytes()
+        path.write_bytes(content[:4096] + b"\x7f" * (len(content) - 4096))
+    else:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(statement)
+    with pytest.raises((ConnectionError, ValueError), match=r"the storage sqlite:///.*study\.db (cannot|is damaged)"):
+        again = optuna.load_study(study_name="one", storage=open_storage(f"sqlite:///{path}"))
+        assert (again.user_attrs, again.get_trials()) is None  # not reached
+
+
+def test_optunas_own_answers_pass_through(tmp_path):
+    storage = open_storage(f"journal:///{tmp_path / 'study'}")
+    study = optuna.create_study(storage=storage, study_name="one")
+    with pytest.raises(optuna.exceptions.DuplicatedStudyError):
+        optuna.create_study(storage=storage, study_name="one")
+    trial = study.ask()
+    study.tell(trial, 1.0)
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        trial.set_user_attr("late", True)

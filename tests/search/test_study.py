@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import optuna
 import pytest
-from fakes import PLAN, FakeCommand, assert_whole, run_worker, table
+from fakes import PLAN, FakeCommand, assert_whole, run_worker, table, wait_until
 from optuna.samplers import RandomSampler, TPESampler
 
+from monai_tunevlseg.search.limits import Limits
 from monai_tunevlseg.search.results import trial_results
 from monai_tunevlseg.search.storages import open_storage
 from monai_tunevlseg.search.study import check_plan, join_study, make_sampler
@@ -22,7 +24,7 @@ def url(tmp_path):
 
 def test_a_trials_folder_and_facts_are_kept(url, tmp_path):
     study = run_worker(url, tmp_path / "trials", 2)
-    first, second = trial_results(study)
+    first, second = trial_results(study, tmp_path)
     assert (first.slot, second.slot, first.state) == (0, 1, "COMPLETE")
     assert first.value == first.val_dice == -first.val_loss
     assert first.epoch == first.epochs == 2 and first.seconds > 0 and first.peak_memory_bytes == 1
@@ -35,14 +37,14 @@ def test_a_trials_folder_and_facts_are_kept(url, tmp_path):
 
 def test_the_loss_is_minimized_at_the_epoch_whose_network_is_kept(url, tmp_path):
     study = run_worker(url, tmp_path / "trials", 3, plan=PLAN | {"objective": "val_loss"})
-    assert study.best_value == min(trial.val_loss for trial in trial_results(study))
+    assert study.best_value == min(trial.val_loss for trial in trial_results(study, tmp_path))
     assert study.direction.name == "MINIMIZE"
 
 
 def test_a_crash_costs_one_trial_and_its_reason_is_kept(url, tmp_path, caplog):
     study = run_worker(url, tmp_path / "trials", 6, FakeCommand(fail=8), max_failures=6)
     assert_whole(study, 6)
-    crashed = [trial for trial in trial_results(study) if trial.state == "FAIL"]
+    crashed = [trial for trial in trial_results(study, tmp_path) if trial.state == "FAIL"]
     assert crashed and all(trial.reason == "exit status 1: RuntimeError: out of memory" for trial in crashed)
     assert all(trial.params["prompt_depth"] > 8 for trial in crashed)
     assert "trial" in caplog.text and "out of memory; its log is" in caplog.text
@@ -70,9 +72,66 @@ def test_a_hopeless_trial_is_pruned_and_counts(url, tmp_path):
 
     run_worker(url, tmp_path / "trials", 5, FakeCommand(epochs=3), pruner="median")
     study = run_worker(url, tmp_path / "trials", 6, worst, pruner="median")
-    states = [trial.state for trial in trial_results(study)]
+    states = [trial.state for trial in trial_results(study, tmp_path)]
     assert states == ["COMPLETE"] * 5 + ["PRUNED"]
     assert study.trials[-1].intermediate_values
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(timeout=0.5, silence=None), "ran longer than the 0.5 seconds of trial_timeout"),
+        (Limits(timeout=None, silence=0.5), "wrote nothing for the 0.5 seconds of trial_silence"),
+    ],
+)
+def test_a_hanging_trial_is_ended_and_the_study_continues(limits, reason, url, tmp_path, monkeypatch):
+    monkeypatch.setattr("monai_tunevlseg.search.processes.GRACE", 0.2)
+    started = []
+
+    def hang_once(folder, params):
+        started.append(folder)
+        if len(started) > 1:
+            return FakeCommand()(folder, params)
+        return ["sh", "-c", "trap '' TERM; sleep 60 & echo $! ; wait; wait"]  # with a process of its own
+
+    study = run_worker(url, tmp_path / "trials", 2, hang_once, limits=limits, plan=PLAN | {"limits": str(limits)})
+    assert_whole(study, 2)
+    hung, *_ = trial_results(study, tmp_path)
+    assert (hung.slot, hung.state) == (0, "FAIL") and reason in hung.reason
+    grandchild = int((started[0] / "log.txt").read_text().split()[0])
+    wait_until(
+        lambda: not Path(f"/proc/{grandchild}").exists() or " Z " in Path(f"/proc/{grandchild}/stat").read_text()
+    )
+
+
+def test_a_trial_that_shows_progress_may_take_its_time(url, tmp_path):
+    limits = Limits(silence=3.0)
+    study = run_worker(url, tmp_path / "trials", 1, FakeCommand(epochs=12, seconds=0.4), limits=limits)
+    assert_whole(study, 1)
+
+
+def test_a_trial_without_a_result_leaves_no_checkpoint(url, tmp_path):
+    def crash(folder, params):
+        training = FakeCommand()(folder, params)
+        return ["sh", "-c", '"$@"; echo "RuntimeError: broken" ; exit 1', "sh", *training]
+
+    with pytest.raises(RuntimeError, match="broken"):
+        run_worker(url, tmp_path / "trials", 1, crash, max_failures=2)
+    run_worker(url, tmp_path / "trials", 1)
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.pt"))
+    assert left == ["trials/0002/models/model.pt"]
+    assert (tmp_path / "trials" / "0000" / "eval" / "validation.jsonl").is_file()
+
+
+def test_the_folder_of_another_studys_trial_is_left_alone(url, tmp_path):
+    theirs = tmp_path / "trials" / "0000" / "theirs.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    with pytest.raises(FileExistsError, match=r"trials/0000 holds a trial of another study.*--output-dir"):
+        run_worker(url, tmp_path / "trials", 1)
+    assert list(theirs.parent.iterdir()) == [theirs]
+    study = run_worker(url, tmp_path / "others", 1)
+    assert_whole(study, 1)  # the trial had been given back
 
 
 def test_without_a_pruner_nothing_is_pruned_or_reported(url, tmp_path):
@@ -95,7 +154,7 @@ def test_the_first_slots_are_random_and_the_others_learn():
 
 def test_the_seed_changes_the_trials(tmp_path):
     tables = [
-        table(run_worker(f"journal:///{tmp_path / name}", tmp_path / "trials", 2, plan=PLAN | {"seed": seed}))
+        table(run_worker(f"journal:///{tmp_path / name}", tmp_path / f"trials-{name}", 2, plan=PLAN | {"seed": seed}))
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     ]
     assert tables[0] == tables[1] != tables[2]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +16,11 @@ from monai.bundle import ConfigWorkflow
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.search import SearchSettings, read_sweep, run_search
+from monai_tunevlseg.data.atomic import unfinished_path
+from monai_tunevlseg.search import ElsewhereError, SearchSettings, read_sweep, run_search
 from monai_tunevlseg.search.best import choose_best
 from monai_tunevlseg.search.claims import finished_trials
+from monai_tunevlseg.search.folders import find_trial
 from monai_tunevlseg.search.storages import open_storage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,36 +143,109 @@ def trials(sweep, tmp_path):
 
     storage = open_storage(f"sqlite:///{copied / 'study.db'}")
     found = finished_trials(optuna.load_study(study_name=PAIR, storage=storage))
-    for trial in found:
-        trial.user_attrs["folder"] = str(copied / "trials" / f"{trial.number:04d}")
     found.sort(key=lambda trial: (-trial.value, trial.user_attrs["slot"]))
-    return found, [Path(trial.user_attrs["folder"]) for trial in found]
+    return found, [find_trial(trial, copied) for trial in found], copied
 
 
 @pytest.mark.parametrize("damage", ["models/model.pt", "eval/validation.jsonl"])
 def test_a_damaged_trial_is_named_and_the_next_best_chosen(damage, trials):
-    found, folders = trials
+    found, folders, output = trials
     (folders[0] / damage).write_bytes(b"")
-    best, problems = choose_best(found, "val_dice")
+    best, problems = choose_best(found, "val_dice", output)
     assert best.number == found[1].number
     assert len(problems) == 1 and str(folders[0] / damage) in problems[0]
 
 
 def test_when_every_trial_is_damaged_the_best_one_is_named(trials):
-    found, folders = trials
+    found, folders, output = trials
     for folder in folders:
-        shutil.rmtree(folder)
-    with pytest.raises(FileNotFoundError, match=f"there is no folder {folders[0]} on this machine"):
-        choose_best(found, "val_dice")
+        (folder / "models" / "model.pt").unlink()
+    with pytest.raises(FileNotFoundError, match=f"best one is trial {found[0].number}: {folders[0]}.*is missing"):
+        choose_best(found, "val_dice", output)
+
+
+def test_no_other_trial_is_chosen_when_the_best_one_is_on_another_machine(trials, tmp_path):
+    found, folders, output = trials
+    shutil.rmtree(folders[0])
+    found[0].user_attrs["folder"] = str(tmp_path / "there" / "trials" / "0000")
+    with pytest.raises(ElsewhereError, match=f"the best trial, {found[0].number}, .* not on this machine"):
+        choose_best(found, "val_dice", output)
+
+
+def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(sweep, settings, pictures, tmp_path):
+    """As on another machine: the same study, and an output folder that has the other trial alone."""
+    result, folder = sweep
+    here, storage = tmp_path / "here", tmp_path / "study.db"
+    shutil.copy(folder / "study.db", storage)
+    with closing(sqlite3.connect(storage)) as connection, connection:
+        connection.execute(
+            "UPDATE trial_user_attributes SET value_json = replace(value_json, ?, ?)", (str(folder), "/other/machine")
+        )
+    other = next(trial for trial in result.trials if trial.number != result.best.number)
+    shutil.copytree(other.folder, here / "trials" / f"{other.number:04d}")
+    fixed = [f"--set={name}={json.dumps(value)}" for name, value in settings.fixed.items()]
+    run = search(
+        PAIR, "--dataset-dir", pictures, "--output-dir", here, f"--storage=sqlite:///{storage}", "--trials=2", *fixed
+    )
+    assert run.exit_code == 0, run.output
+    assert f"the best trial, {result.best.number}, " in run.stdout and "not on this machine" in run.stdout
+    assert not any((here / name).exists() for name in ("test", "best", "best.yaml", "sweep.json"))
+    shutil.copytree(result.best.folder, here / "trials" / f"{result.best.number:04d}")  # the folder has been brought
+    again = run_search(PAIR, pictures, here, replace(settings, storage=f"sqlite:///{storage}"), **FOLDERS)
+    assert again.best.number == result.best.number and again.metrics["dice"] == result.metrics["dice"]
+    assert again.best.folder == str(here / "trials" / f"{result.best.number:04d}")
+
+
+def test_another_study_in_the_same_folder_is_refused_and_touches_nothing(sweep, settings, pictures):
+    _, folder = sweep
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(ValueError, match=f"holds the study '{PAIR}', and this command runs 'another'.*--output-dir"):
+        run_search(PAIR, pictures, folder, replace(settings, study_name="another"), **FOLDERS)
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".study.lock"}
+    assert after == {path: changed for path, changed in before.items() if path.name != ".study.lock"}
+
+
+def test_what_the_user_made_in_the_best_bundle_stays(sweep, settings, pictures, tmp_path):
+    copied = shutil.copytree(sweep[1], tmp_path / "copied")
+    made = copied / "best" / "eval" / "metrics.json"
+    made.parent.mkdir()
+    made.write_text("mine")
+    config = copied / "best" / "configs" / "train.yaml"
+    config.write_text(config.read_text() + "# mine\n")
+    unfinished_path(copied / "best").mkdir()  # of a worker that was killed
+    run_search(PAIR, pictures, copied, settings, **FOLDERS)
+    assert made.read_text() == "mine" and config.read_text().endswith("# mine\n")
+    assert not list(copied.glob(".unfinished*"))
+    (copied / "best" / "models" / "model.pt").write_bytes(b"of an earlier best trial")
+    run_search(PAIR, pictures, copied, settings, **FOLDERS)
+    assert made.read_text() == "mine" and not config.read_text().endswith("# mine\n")
+    model = (Path(sweep[0].best.folder) / "models" / "model.pt").read_bytes()
+    assert (copied / "best" / "models" / "model.pt").read_bytes() == model
+
+
+def test_keep_best_leaves_one_checkpoint_and_the_search_can_be_repeated(sweep, settings, pictures, tmp_path):
+    copied = shutil.copytree(sweep[1], tmp_path / "copied")
+    for _ in range(2):
+        result = run_search(PAIR, pictures, copied, replace(settings, keep="best"), **FOLDERS)
+        left = [path.parts[-3] for path in (copied / "trials").rglob("*.pt")]
+        assert left == [f"{result.best.number:04d}"]
+
+
+def test_the_storage_may_come_from_the_environment(sweep, settings, pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEVLSEG_STORAGE", "postgresql://me:secret@127.0.0.1:1/x")
+    run = search(PAIR, "--dataset-dir", pictures, "--output-dir", tmp_path / "out")
+    assert run.exit_code == 1 and "postgresql://me:***@127.0.0.1:1/x cannot" in run.stderr, run.output
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is damaged"),
-        ("[]", "is damaged"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        ("[]", "holds a list"),
         ('{"format_version": 9}', "has format version 9"),
-        ("{}", "is damaged"),
+        ("{}", "has format version None"),
+        ('{"format_version": 1}', "is damaged"),
     ],
 )
 def test_a_damaged_sweep_file_is_named(content, message, tmp_path):
@@ -177,6 +254,28 @@ def test_a_damaged_sweep_file_is_named(content, message, tmp_path):
     (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(ValueError, match=rf"sweep\.json {message}"):
         read_sweep(tmp_path)
+
+
+WRONG = [None, [], {}, "text", -1, 1.5, True, [[]], {"": None}]
+
+
+def test_whatever_is_wrong_in_a_sweep_file_is_named_or_of_the_right_kind(sweep, tmp_path):
+    whole = json.loads((sweep[1] / "sweep.json").read_text())
+    paths = [(key,) for key in whole] + [("best", key) for key in whole["best"]] + [("metrics", "dice")]
+    for path in paths:
+        for value in WRONG:
+            content = json.loads(json.dumps(whole))
+            place = content
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = value
+            (tmp_path / "sweep.json").write_text(json.dumps(content))
+            try:
+                read = read_sweep(tmp_path)
+            except ValueError as error:
+                assert "sweep.json" in str(error)
+            else:
+                assert read.metrics["dice"] >= -1 and read.best.number >= 0 and isinstance(read.study, str)
 
 
 def search(*arguments):
@@ -202,7 +301,12 @@ def search(*arguments):
             [PAIR, "--storage", "postgresql://me:secret@127.0.0.1:1/x"],
             "postgresql://me:***@127.0.0.1:1/x cannot",
         ),
-        ([PAIR, "--storage", "nowhere"], "'nowhere' is no address"),
+        ([PAIR, "--storage", "nowhere"], "'nowhere' is not an address"),
+        ([PAIR, "--set", "epochs=[1"], "--set 'epochs=[1' has a value that is not YAML"),
+        ([PAIR, "--trials", "-3"], "trials is -3"),
+        ([PAIR, "--trial-timeout", "0"], "trial_timeout is 0.0"),
+        ([PAIR, "--trial-silence", "-1"], "trial_silence is -1.0"),
+        ([PAIR, "--keep", "none"], "keep is 'none'; it is all or best"),
         ([PAIR, "--share-features"], "the learner maple prompts the vision encoder"),
     ],
 )

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from filelock import FileLock, Timeout
 
 from monai_tunevlseg.search.interruption import Interruption
 
@@ -47,3 +48,16 @@ def test_other_threads_get_no_signals_and_change_nothing():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_lock_is_waited_for_until_a_signal_comes(tmp_path):
+    other = FileLock(tmp_path / "lock")
+    with other, Interruption() as interruption:
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt), interruption.holding(FileLock(tmp_path / "lock")):
+            pytest.fail("it was not free")
+    with Interruption() as interruption, interruption.holding(FileLock(tmp_path / "lock")) as nothing:
+        assert nothing is None
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "lock").acquire(timeout=0)

@@ -185,7 +185,7 @@ def test_threads_cannot_claim_one_trial_twice(tmp_path):
 
     def claim():
         study = join_study(open_storage(url), "fake", {"objective": "val_dice"})
-        claims = Claims(study, 5, 60, 600)
+        claims = Claims(study, 5, ["x"], 60, 600)
         barrier.wait()
         for _ in range(20):
             if found := claims.claim():

@@ -1,0 +1,48 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from monai_tunevlseg.search import Limits
+
+__all__ = ["DEFAULT_SILENCE", "STORAGE_VARIABLE", "Silence", "Storage", "Timeout", "limits_of"]
+
+STORAGE_VARIABLE = "TUNEVLSEG_STORAGE"
+DEFAULT_SILENCE = 7200.0  # seconds
+
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        envvar=STORAGE_VARIABLE,
+        show_envvar=False,
+        help="sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or grpc://HOST:PORT; an address with a "
+        f"password belongs into the environment variable {STORAGE_VARIABLE}, which ps does not show. The default is a "
+        "SQLite file in the output folder of each search.",
+    ),
+]
+Timeout = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Longest time of a trial; it is ended and has failed then.")
+]
+Silence = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="Longest time that a trial may write neither output nor a validation; it is ended and has failed then. "
+        "0 = no limit.",
+    ),
+]
+
+
+def limits_of(timeout: float | None, silence: float) -> Limits:
+    """Return the limits that the options ask for.
+
+    Raises:
+        ValueError: when one is negative, or the timeout is 0.
+    """
+    from monai_tunevlseg.search import Limits
+
+    return Limits(timeout, silence or None)

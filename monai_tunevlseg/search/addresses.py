@@ -1,0 +1,57 @@
+"""Addresses of storages in messages: never with what may be a password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+__all__ = ["describe_storage", "without_passwords"]
+
+HIDDEN = "***"
+_FILE = re.compile(r"(?P<head>(?:sqlite|journal):///[^?]*)(?P<query>\?.*)?", re.DOTALL)
+_SERVER = re.compile(
+    r"(?P<head>[\w+]+://(?:[^:@/?#]*(?=[:@]))?)(?P<password>:[^@/?#]*(?=@))?"
+    r"(?P<place>@?[^:@/?#]*(?::\d+)?(?:/[^:@?#]*)?)(?P<query>\?[^@]*)?",
+    re.DOTALL,
+)
+_SCHEME = re.compile(r"[\w+]+://")
+_PLAIN = re.compile(r"[^:@?=#]*")
+
+
+def describe_storage(url: str) -> str:
+    """Return an address without its password, for messages and reports.
+
+    Where it cannot be told which part is the password, hardly anything is left.
+    """
+    if found := _FILE.fullmatch(url):
+        return found["head"] + (f"?{HIDDEN}" if found["query"] else "")
+    if (found := _SERVER.fullmatch(url)) and ("@" in url) == found["place"].startswith("@"):
+        password = f":{HIDDEN}" if found["password"] else ""
+        return found["head"] + password + found["place"] + (f"?{HIDDEN}" if found["query"] else "")
+    if _PLAIN.fullmatch(url):
+        return url
+    scheme = _SCHEME.match(url)
+    return (scheme[0] if scheme else "") + HIDDEN
+
+
+def without_passwords(text: str, url: str) -> str:
+    """Return a driver's message with everything hidden that is secret in the address that it is about."""
+    for secret in sorted(_secrets(url), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _secrets(url: str) -> Iterator[str]:
+    yield url
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return
+    values = [parsed.password, *parsed.query.values()]
+    for value in values:
+        for secret in (value,) if isinstance(value, str) else value or ():
+            yield from {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)} - {""}

@@ -1,0 +1,102 @@
+"""A storage whose calls wait for other workers' writes, and end in errors that name the storage."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from monai_tunevlseg.search.addresses import describe_storage, without_passwords
+
+__all__ = ["guarded", "reason_of"]
+
+PAUSE = 1.0  # seconds until a locked database is tried again
+BUSY = "database is locked"  # SQLite's words for another connection's write; nothing was written then
+
+logger = logging.getLogger(__name__)
+
+
+class _Guard:
+    """Calls the methods of a storage.
+
+    Args:
+        storage: the storage.
+        url: its address.
+    """
+
+    def __init__(self, storage: BaseStorage, url: str) -> None:
+        self._storage = storage
+        self._url = url
+
+    def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        said = False
+        while True:
+            try:
+                return getattr(self._storage, name)(*arguments, **options)
+            except (DuplicatedStudyError, UpdateFinishedTrialError):
+                raise
+            except Exception as error:
+                if not is_busy(error):
+                    raise _translated(error, self._url) from error
+            if not said:
+                logger.warning(f"waiting for another worker's write to {describe_storage(self._url)}")
+                said = True
+            time.sleep(PAUSE)
+
+
+def guarded(storage: BaseStorage, url: str) -> BaseStorage:
+    """Return a storage that does what the given one does.
+
+    Its calls wait while SQLite's file is locked. They raise ConnectionError when the storage cannot be used, and
+    ValueError when what it holds makes no sense; both name the address, without a password.
+    """
+    return _GuardedStorage(storage, url)
+
+
+def _calling(name: str) -> Callable[..., Any]:
+    def call(self: _Guard, *arguments: Any, **options: Any) -> Any:
+        return self._call(name, *arguments, **options)
+
+    return call
+
+
+_METHODS = [name for name, _ in inspect.getmembers(BaseStorage, inspect.isfunction) if not name.startswith("_")]
+_GuardedStorage: Any = type("_GuardedStorage", (_Guard, BaseStorage), {name: _calling(name) for name in _METHODS})
+
+
+def is_busy(error: BaseException) -> bool:
+    """Return whether another connection's write is all that is in the way."""
+    causes: list[BaseException] = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    return any(isinstance(cause, OperationalError) and BUSY in str(cause.orig) for cause in causes)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of the driver's own message."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    origin = getattr(cause, "orig", None) or cause
+    return next((line.strip() for line in str(origin).splitlines() if line.strip()), type(origin).__name__)
+
+
+def _translated(error: Exception, url: str) -> Exception:
+    shown, reason = describe_storage(url), without_passwords(reason_of(error), url)
+    if isinstance(error, OSError | SQLAlchemyError | StorageInternalError) or _is_of_grpc(error):
+        return ConnectionError(
+            f"the storage {shown} cannot be used ({reason}); the same command continues when that is mended."
+        )
+    return ValueError(
+        f"the storage {shown} is damaged, or was not made by Optuna ({type(error).__name__}: {reason}); give another "
+        "--storage."
+    )
+
+
+def _is_of_grpc(error: Exception) -> bool:
+    """Return whether an error is gRPC's, which need not be installed."""
+    return any(kind.__module__.partition(".")[0] == "grpc" for kind in type(error).__mro__)
