@@ -9,6 +9,7 @@ from monai.metrics import MSEMetric
 from torch import nn
 from torch.utils.data import DataLoader
 
+from monai_tunevlseg.data.atomic import unfinished_path
 from monai_tunevlseg.training import ValidationCurve, read_curve
 
 
@@ -73,8 +74,8 @@ def test_a_run_from_scratch_drops_the_lines_of_an_earlier_one(validated, evaluat
 
 
 def test_what_a_killed_run_left_half_written_is_removed(evaluator, tmp_path):
-    killed = f".4711-{'0' * 32}-validation.jsonl"
-    others = [f".4711-{'0' * 32}-other.jsonl", ".hidden-validation.jsonl", "x.jsonl"]
+    killed, other = (unfinished_path(tmp_path / name).name for name in ("validation.jsonl", "other.jsonl"))
+    others = [other, ".hidden-validation.jsonl", "x.jsonl"]
     for name in [killed, *others]:
         (tmp_path / name).write_text("{")
     train(evaluator, tmp_path / "validation.jsonl", validated=(1,))
