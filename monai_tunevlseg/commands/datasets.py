@@ -34,7 +34,9 @@ SplitsFile = Annotated[Path | None, typer.Option(help="JSON of the splits; else 
 LabelValues = Annotated[
     list[str] | None, typer.Option("--label-value", metavar="CLASS=VALUE", help="Once for each class.")
 ]
-MaskThreshold = Annotated[float | None, typer.Option(help="From which value on binary masks are foreground.")]
+MaskThreshold = Annotated[
+    float | None, typer.Option(help="Brightness (0..255) from which on binary masks are foreground.")
+]
 MaskEnding = Annotated[
     str | None, typer.Option(help="Ending of the masks' names, such as _mask; else what all of them end in.")
 ]

@@ -35,7 +35,7 @@ Sample: TypeAlias = dict[str, Any]
 - `class_name`: which class the mask shows.
 - `text`: what the network is told to look for; the class name unless `neutral_text` or `text_source` say otherwise.
 - `label_value`: the value of the class in the mask; without it, the mask is binary.
-- `mask_threshold`: values of a binary mask from here on are foreground.
+- `mask_threshold`: brightness, 0..255, from which on a binary mask is foreground (see `reading.foreground`).
 - `ignore_value`: pixels of this value in the mask are neither foreground nor background.
 - `rle`: {"size": [H, W], "counts": text}, COCO's compressed run-length code of the mask.
 - `slice`, `slice_axis`: which slice of a volume, along which axis.
@@ -65,12 +65,12 @@ class MaskCoding:
         class_names: what is learned, in the order of the network's outputs.
         label_values: the value of each class in the mask files, of which one of several may be 0; None = binary for one
             class, 1..K in order for K.
-        mask_threshold: values of binary masks from here on are foreground; None = binary masks must be clean.
+        mask_threshold: brightness in (0, 255] from which on binary masks are foreground; None = they must be clean.
         mask_ending: what the names of masks end in beyond those of their images, such as "_mask", in the layout
             `folder`; None = what the names of all of them end in.
 
     Raises:
-        ValueError: when the names or values contradict each other.
+        ValueError: when the names or values contradict each other, or the threshold is out of range.
     """
 
     class_names: Sequence[str]
@@ -85,6 +85,8 @@ class MaskCoding:
         if self.label_values is not None:
             _check_values(self.class_names, self.label_values)
         object.__setattr__(self, "values", self._values())
+        if self.mask_threshold is not None:
+            _check_threshold(self.mask_threshold)
         if self.mask_threshold is not None and not self.binary:
             raise ValueError(
                 f"mask_threshold {self.mask_threshold} is for binary masks; "
@@ -222,3 +224,11 @@ def _check_values(class_names: Sequence[str], label_values: Mapping[str, int]) -
         )
     if len(set(values)) != len(values):
         raise ValueError(f"label_values gives two classes one value: {dict(label_values)}.")
+
+
+def _check_threshold(mask_threshold: float) -> None:
+    number = isinstance(mask_threshold, int | float) and not isinstance(mask_threshold, bool)
+    if not number or not 0 < mask_threshold <= 255:
+        raise ValueError(
+            f"mask_threshold must be a brightness above 0 and at most 255, such as 128, not {mask_threshold!r}."
+        )

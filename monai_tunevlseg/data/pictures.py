@@ -1,59 +1,47 @@
-"""Decoding of PNG, JPEG, BMP and TIFF pictures and masks.
+"""Pictures and masks from PNG, JPEG, BMP, GIF and TIFF, by one rule for all of them.
 
-Pillow decodes PNG, JPEG and BMP. TIFF goes through tifffile, because the colour frames of CVC-ClinicDB claim to be
-grey: Pillow refuses them and OpenCV reads them as grey without a word.
-
-The EXIF orientation of a picture is not applied: masks carry no such tag and lie on the grid of the stored pixels, and
-so do the predictions that are written back.
+Both are read as viewers display them: an EXIF (or TIFF) orientation is applied, to masks too, and predictions are
+written in that frame.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from PIL import Image
+
+from monai_tunevlseg.data.damage import UnusableError, refusing_damage
+from monai_tunevlseg.data.decoding import GREY_MODES, decode, grey_unit, open_pillow, peek
+from monai_tunevlseg.data.stored import Stored
+from monai_tunevlseg.data.tiffs import is_tiff
 
 __all__ = [
     "PICTURE_SUFFIXES",
     "StoredMask",
+    "picture_orientation",
     "picture_shape",
     "read_grey_picture",
     "read_mask_values",
     "read_picture",
     "read_picture_mask",
+    "reached_share",
     "refusing_damage",
+    "turned_by_exif",
 ]
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-TIFF_SUFFIXES = (".tif", ".tiff")
-PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
-LOSSY_FORMATS = ("JPEG", "MPO")  # a JPEG of several pictures calls itself MPO
-MASK_MODES = ("1", "L", "P", "RGB", "I")  # how Pillow's names begin: LA, RGBA and I;16 are among them
-# No, Adobe deflate, PackBits and deflate compression: what tifffile decodes without its optional codecs. Pillow decodes
-# the others, so that a file reads the same whether those codecs are installed or not.
-TIFFFILE_COMPRESSIONS = (1, 8, 32773, 32946)
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)  # TIFF's PhotometricInterpretation
-# What decoders raised for files with damaged bytes; MemoryError where a damaged header announces terabytes.
-DECODING_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    SyntaxError,
-    IndexError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
+CHROMA_NOISE = 32
+"""Channels of a grey JPEG that differ by no more, of 255, differ because it was compressed."""
+OPAQUE_HALF = 0.5
+"""With a smaller share of the opacity's range, viewers show more of what is behind a pixel than of itself."""
+QUICK_MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
+"""What Pillow makes grey as `read_picture` followed by it would."""
+DEEP = 255
+"""A picture whose white is above has more than 8 bits."""
+Window = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -61,57 +49,45 @@ class StoredMask:
     """A mask as its file stores it.
 
     Args:
-        values: stored values, or palette indices, of shape (H, W) or (X, Y, Z); the brightest channel of a colour mask.
+        values: stored values, or palette indices, of shape (H, W) or (X, Y, Z); the brightest channel of a color mask,
+            or its opacity where that alone shows a shape.
         lossy: the file went through JPEG, so that values lie only near what was meant.
-        coloured: the colour channels differ.
-        palette: colours of the indices, (256, 3) uint8; None where the file has no palette.
+        coloured: the color channels differ.
+        palette: colors of the indices, (N, 3) uint8; None where the file has no palette.
+        white: the stored value that means full brightness, 255; None where the type has no known range.
+        by_alpha: `values` are the opacity.
     """
 
     values: np.ndarray
     lossy: bool = False
     coloured: bool = False
     palette: np.ndarray | None = None
+    white: float | None = 255
+    by_alpha: bool = False
 
 
-@contextmanager
-def refusing_damage(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises into one error that names the file.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file cannot be decoded.
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"there is no file {path}.") from error
-    except DECODING_ERRORS as error:
-        raise ValueError(f"{path} cannot be read: {error}. If the file is damaged, replace it.") from error
-
-
-def read_picture(path: Path, intensity_window: tuple[float, float] | None = None) -> np.ndarray:
+def read_picture(path: Path, intensity_window: Window | None = None) -> np.ndarray:
     """Read a picture as RGB; transparency is dropped.
 
     Args:
         path: a file with one of `PICTURE_SUFFIXES`.
-        intensity_window: the stored values that become 0 and 1; None = the range of the file's type.
+        intensity_window: the stored values that become 0 and 1 (1 and 0 in a TIFF whose 0 is white); None = the range
+            of the file's type, and 0 and 1 themselves for floating-point numbers. A palette's colors have no window.
 
     Returns:
         float32 of shape (H, W, 3) in [0, 1].
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file cannot be decoded or is no single grey or colour picture.
+        ValueError: when the file cannot be decoded, is not a single grey or color picture or has no known range.
     """
-    if _belongs_to_tifffile(path):
-        return _tiff_picture(path, intensity_window)
-    with refusing_damage(path), Image.open(path, formats=PILLOW_FORMATS) as picture:
-        if picture.mode.startswith("I"):
-            return _grey_to_rgb(_scale(np.asarray(picture), 65535, intensity_window))
-        return _scale(np.asarray(picture.convert("RGB")), 255, intensity_window)
+    with refusing_damage(path):
+        return _as_rgb(decode(path), intensity_window)
 
 
-def read_grey_picture(path: Path, at_least: int) -> tuple[tuple[int, int], Image.Image]:
+def read_grey_picture(
+    path: Path, at_least: int, intensity_window: Window | None = None
+) -> tuple[tuple[int, int], Image.Image]:
     """Decode a picture to 8-bit grey, which takes no longer than decoding alone.
 
     All of the file is decoded, so that damage is found where `read_picture` finds it, but a JPEG is scaled down to not
@@ -120,22 +96,42 @@ def read_grey_picture(path: Path, at_least: int) -> tuple[tuple[int, int], Image
     Args:
         path: a file with one of `PICTURE_SUFFIXES`.
         at_least: the pixels of its shorter side that are kept, where it has as many.
+        intensity_window: as for `read_picture`.
 
     Returns:
-        (H, W) of the stored picture, and what it shows.
+        (H, W) of the displayed picture, and what it shows, in 8 bits.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file cannot be decoded or is no single grey or colour picture.
+        ValueError: as for `read_picture`.
     """
-    if not _belongs_to_tifffile(path):
-        with refusing_damage(path), Image.open(path, formats=PILLOW_FORMATS) as picture:
-            if not picture.mode.startswith("I"):
-                shape = picture.height, picture.width
-                picture.draft("L", (at_least, at_least))
-                return shape, picture.convert("L")
-    whole = Image.fromarray(np.rint(read_picture(path) * 255).astype(np.uint8))
+    if intensity_window is None:
+        with refusing_damage(path):
+            header = peek(path)
+            if header.orientation == 1 and not is_tiff(path):
+                with open_pillow(path) as picture:
+                    if picture.mode in QUICK_MODES:
+                        picture.draft("L", (at_least, at_least))
+                        return header.shape, picture.convert("L")
+    whole = Image.fromarray(np.rint(read_picture(path, intensity_window) * 255).astype(np.uint8))
     return (whole.height, whole.width), whole.convert("L")
+
+
+def reached_share(path: Path) -> float | None:
+    """Return which share of its type's range the brightest pixel of a picture reaches, in (0, 1].
+
+    Returns:
+        None for black pictures, and for those whose type leaves no doubt: 8 bits or fewer, and floating-point numbers.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file cannot be decoded.
+    """
+    with refusing_damage(path):
+        stored = decode(path)
+    if stored.white is None or stored.white <= DEEP or stored.palette is not None:
+        return None
+    return float(stored.values.max()) / stored.white or None
 
 
 def read_picture_mask(path: Path) -> StoredMask:
@@ -146,15 +142,11 @@ def read_picture_mask(path: Path) -> StoredMask:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file cannot be decoded or is no single grey, palette or colour picture.
+        ValueError: when the file cannot be decoded, is not a single grey, palette or color picture, has indices beyond
+            its palette or 0 as white, or colors that contradict its opacity.
     """
-    if _belongs_to_tifffile(path):
-        return _tiff_mask(path)
-    with refusing_damage(path), Image.open(path, formats=PILLOW_FORMATS) as picture:
-        if not picture.mode.startswith(MASK_MODES):
-            raise ValueError(f"a mask of the mode {picture.mode} is not supported; save it as an 8-bit grey PNG")
-        values, coloured = _merge_channels(np.asarray(picture))
-        return StoredMask(values, picture.format in LOSSY_FORMATS, coloured, _palette(picture))
+    with refusing_damage(path):
+        return _as_mask(decode(path))
 
 
 def read_mask_values(path: Path) -> tuple[tuple[int, int], StoredMask]:
@@ -170,130 +162,133 @@ def read_mask_values(path: Path) -> tuple[tuple[int, int], StoredMask]:
         FileNotFoundError: when there is no such file.
         ValueError: as for `read_picture_mask`.
     """
-    if not _belongs_to_tifffile(path):
-        with refusing_damage(path), Image.open(path, formats=PILLOW_FORMATS) as picture:
-            if picture.mode in ("1", "L", "P"):
-                values = np.flatnonzero(picture.histogram()).astype(np.uint8)
-                values = values // 255 if picture.mode == "1" else values
-                lossy = picture.format in LOSSY_FORMATS
-                return (picture.height, picture.width), StoredMask(values[None], lossy, palette=_palette(picture))
-    mask = read_picture_mask(path)
+    with refusing_damage(path):
+        if not is_tiff(path):
+            with open_pillow(path) as picture:
+                if picture.mode in GREY_MODES:
+                    return peek(path).shape, _occurring(picture, path)
+        mask = _as_mask(decode(path))
     height, width = mask.values.shape
     return (height, width), replace(mask, values=np.unique(mask.values)[None])
 
 
 def picture_shape(path: Path) -> tuple[int, int]:
-    """Read (H, W) from the file's header, without decoding the pixels.
+    """Read (H, W) of the displayed picture from the file's header, without decoding the pixels.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the header cannot be read.
     """
-    if path.suffix.lower() in TIFF_SUFFIXES:
-        with refusing_damage(path), tifffile.TiffFile(path) as tiff:
-            page = _only_page(tiff)
-            return page.imagelength, page.imagewidth
-    with refusing_damage(path), Image.open(path, formats=PILLOW_FORMATS) as picture:
-        return picture.height, picture.width
+    with refusing_damage(path):
+        return peek(path).shape
 
 
-def _scale(values: np.ndarray, white: float, intensity_window: tuple[float, float] | None) -> np.ndarray:
-    """Bring stored values to [0, 1]: 0 and `white`, or the window's ends, become 0 and 1."""
-    if intensity_window is None:
-        return values.astype(np.float32) / np.float32(white)
-    low, high = intensity_window
-    return np.clip((values.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
+def picture_orientation(path: Path) -> int:
+    """Read the EXIF or TIFF orientation from the file's header: 1..8, 1 = stored as it is displayed.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the header cannot be read.
+    """
+    with refusing_damage(path):
+        return peek(path).orientation
 
 
-def _palette(picture: Image.Image) -> np.ndarray | None:
-    """Return all 256 colours, black where the file has fewer."""
-    if picture.mode != "P":
-        return None
-    colours = np.zeros((256, 3), dtype=np.uint8)
-    stored = np.asarray(picture.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
-    colours[: len(stored)] = stored
-    return colours
+def turned_by_exif(image: Path, image_shape: Sequence[int], mask_shape: Sequence[int]) -> str:
+    """Say for a message about two sizes, as a clause with its semicolon, that EXIF turns the image and not the mask.
+
+    Args:
+        image: the file.
+        image_shape: (H, W) as displayed.
+        mask_shape: (H, W) of its mask.
+
+    Returns:
+        an empty text where EXIF is not the reason.
+    """
+    if tuple(mask_shape) != tuple(image_shape)[::-1] or image.suffix.lower() not in PICTURE_SUFFIXES:
+        return ""
+    orientation = picture_orientation(image)
+    if orientation == 1:
+        return ""
+    return f"; the image's EXIF orientation {orientation} turns it, so draw the mask on the image as it is displayed"
 
 
-def _grey_to_rgb(grey: np.ndarray) -> np.ndarray:
-    return np.repeat(grey[..., None], 3, axis=-1)
+def _as_rgb(stored: Stored, window: Window | None) -> np.ndarray:
+    """Return float32 (H, W, 3); the memory has channels first, as networks do, so that no one need copy it again."""
+    values, low, high = stored.values, 0.0, stored.white
+    if stored.palette is not None:
+        values, high = (
+            _checked_palette(stored, stored.palette)[values],
+            255 if stored.palette.dtype == np.uint8 else 65535,
+        )
+    elif window is not None:
+        low, high = window
+    elif high is None or (values.dtype.kind == "f" and not (values.min() >= 0 and values.max() <= 1)):
+        raise UnusableError(
+            f"{values.dtype} values {values.min()}..{values.max()} have no known range; set intensity_window to those "
+            "that are black and white, or save it with 8 or 16 bits without a sign"
+        )
+    channels = np.empty((3, *values.shape[:2]), dtype=np.float32)
+    channels[:] = values if values.ndim == 2 else np.moveaxis(values, -1, 0)
+    if low:
+        channels -= np.float32(low)
+    channels /= np.float32(high - low)
+    if window is not None:
+        np.clip(channels, 0, 1, out=channels)
+    return np.moveaxis(np.subtract(1, channels, out=channels) if stored.inverted else channels, 0, -1)
 
 
-def _merge_channels(values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Reduce (H, W) or (H, W, C), with alpha last for C = 2 and 4, to (H, W) and tell whether colours differed."""
-    if values.ndim == 2:
-        return values.astype(np.uint8) if values.dtype == bool else values, False
-    colours = values[..., : 1 if values.shape[-1] < 3 else 3]
-    brightest = colours.max(axis=-1)
-    return brightest, bool((colours != brightest[..., None]).any())
+def _checked_palette(stored: Stored, palette: np.ndarray) -> np.ndarray:
+    highest = int(stored.values.max())
+    if highest >= len(palette):
+        raise UnusableError(f"it holds the index {highest} but its palette has {len(palette)} colors; save it anew")
+    return palette
 
 
-def _belongs_to_tifffile(path: Path) -> bool:
-    if path.suffix.lower() not in TIFF_SUFFIXES:
+def _as_mask(stored: Stored) -> StoredMask:
+    if stored.mode is not None:
+        raise UnusableError(f"a mask of the mode {stored.mode} is not supported; save it as an 8-bit grey PNG")
+    if stored.inverted:  # tifffile writes boolean masks so, and means 1, while viewers show 0 as white
+        raise UnusableError("0 is white in it, so that foreground may be either value; save it as PNG")
+    if stored.palette is not None:
+        palette = _checked_palette(stored, stored.palette)
+        return StoredMask(stored.values, palette=palette if palette.dtype == np.uint8 else _to_8_bits(palette))
+    values, coloured = _merge_channels(stored)
+    if stored.alpha is not None and _shape_is_in_alpha(values, stored, stored.alpha):
+        return StoredMask(stored.alpha, white=stored.white, by_alpha=True)
+    return StoredMask(values, stored.lossy, coloured, white=stored.white)
+
+
+def _to_8_bits(colors: np.ndarray) -> np.ndarray:
+    return (colors >> 8).astype(np.uint8)
+
+
+def _merge_channels(stored: Stored) -> tuple[np.ndarray, bool]:
+    """Reduce colors to the brightest channel, and say whether the channels differ."""
+    if stored.values.ndim == 2:
+        return stored.values, False
+    brightest = stored.values.max(axis=-1)
+    spread = brightest - stored.values.min(axis=-1)
+    return brightest, bool(spread.max() > (CHROMA_NOISE if stored.lossy else 0))
+
+
+def _shape_is_in_alpha(values: np.ndarray, stored: Stored, alpha: np.ndarray) -> bool:
+    """Return whether opacity shows the mask: the colors are the same everywhere, and not all of it is opaque."""
+    if stored.white is None or (alpha == stored.white).all():
         return False
-    with refusing_damage(path), tifffile.TiffFile(path) as tiff:
-        return int(_only_page(tiff).compression) in TIFFFILE_COMPRESSIONS
+    if (stored.values == stored.values[0, 0]).all():
+        return True
+    if values[alpha < OPAQUE_HALF * stored.white].any():
+        raise UnusableError(
+            "its transparency hides pixels that are not black, so that foreground may be what it shows or what it "
+            "stores; save it as an 8-bit grey PNG"
+        )
+    return False
 
 
-def _only_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
-    if len(tiff.pages) != 1:
-        raise ValueError(f"it holds {len(tiff.pages)} pages where one is expected; save each as its own file")
-    return tiff.pages.first
-
-
-def _tiff_values(page: tifffile.TiffPage) -> np.ndarray:
-    """Decode a page to (H, W) or (H, W, C)."""
-    last = page.dataoffsets[-1] + page.databytecounts[-1]
-    if last > page.parent.filehandle.size:
-        # tifffile fills what is missing with zeros in some of these cases.
-        raise ValueError(f"its pixels end at byte {last} but the file at byte {page.parent.filehandle.size}")
-    values = page.asarray()
-    if page.axes == "SYX":
-        return np.moveaxis(values, 0, -1)
-    if page.axes not in ("YX", "YXS"):
-        raise ValueError(f"its axes are {page.axes} where a picture has YX, YXS or SYX")
-    return values
-
-
-def _colormap(page: tifffile.TiffPage) -> np.ndarray:
-    """Return the (N, 3) uint16 colours of a palette."""
-    if page.colormap is None:
-        raise ValueError("its colours are missing")
-    return page.colormap.T
-
-
-def _tiff_picture(path: Path, intensity_window: tuple[float, float] | None) -> np.ndarray:
-    with refusing_damage(path), tifffile.TiffFile(path) as tiff:
-        page = _only_page(tiff)
-        values, photometric = _tiff_values(page), int(page.photometric)
-        if photometric == PALETTE:
-            return _colormap(page)[values].astype(np.float32) / np.float32(65535)
-        if photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
-            raise ValueError(f"its colour space {photometric} is not supported; save it as RGB")
-        scaled = _scale_by_type(values, int(page.bitspersample), intensity_window)
-        scaled = 1 - scaled if photometric == WHITE_IS_ZERO else scaled
-        if scaled.ndim == 2 or scaled.shape[-1] < 3:
-            return _grey_to_rgb(scaled if scaled.ndim == 2 else scaled[..., 0])
-        return np.ascontiguousarray(scaled[..., :3])
-
-
-def _scale_by_type(values: np.ndarray, bits: int, intensity_window: tuple[float, float] | None) -> np.ndarray:
-    if intensity_window is not None:
-        return _scale(values, 1, intensity_window)
-    if values.dtype == bool or (values.dtype.kind == "u" and bits <= 16):
-        return values.astype(np.float32) / np.float32(2**bits - 1)
-    if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:
-        return values.astype(np.float32)
-    raise ValueError(
-        f"{values.dtype} values {values.min()}..{values.max()} have no known range; save it with 8 or 16 bits"
-    )
-
-
-def _tiff_mask(path: Path) -> StoredMask:
-    with refusing_damage(path), tifffile.TiffFile(path) as tiff:
-        page = _only_page(tiff)
-        if int(page.photometric) == WHITE_IS_ZERO:
-            raise ValueError("0 is white in it, so that foreground may be either value; save it as PNG")
-        values, coloured = _merge_channels(_tiff_values(page))
-        palette = (_colormap(page) >> 8).astype(np.uint8) if int(page.photometric) == PALETTE else None
-        return StoredMask(values, coloured=coloured, palette=palette)
+def _occurring(picture: Image.Image, path: Path) -> StoredMask:
+    lossy, unit = picture.format in ("JPEG", "MPO"), grey_unit(path, picture)
+    values = np.flatnonzero(picture.histogram()).astype(np.uint8)
+    if picture.mode == "1":
+        return StoredMask(values[None] // 255, lossy, white=1)
+    return StoredMask(values[None] // unit, lossy, white=255 // unit)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from monai_tunevlseg.data.cases import Case, shorten
+from monai_tunevlseg.data.pictures import turned_by_exif
 
 __all__ = ["DatasetError", "Problem", "finish", "map_files", "other_size", "problem_of"]
 
@@ -83,7 +84,8 @@ def problem_of(error: Exception, paths: Sequence[Path]) -> Problem:
 def other_size(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> Problem:
     """Say that a mask has not the size of its image."""
     sizes = [" x ".join(map(str, size)) for size in (mask_size, image_size)]
-    message = f"{mask} is {sizes[0]} but its image {image} {sizes[1]}; a mask must have the size of its image."
+    turned = turned_by_exif(image, image_size, mask_size)
+    message = f"{mask} is {sizes[0]} but its image {image} {sizes[1]}; a mask must have the size of its image{turned}."
     return Problem("size", message, (str(image), str(mask)))
 
 

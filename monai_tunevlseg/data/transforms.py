@@ -15,6 +15,7 @@ from monai.transforms import MapTransform, Randomizable
 from monai.utils import convert_to_dst_type
 
 from monai_tunevlseg.data.masks import mask_paths, read_label
+from monai_tunevlseg.data.pictures import turned_by_exif
 from monai_tunevlseg.data.reading import is_nifti, read_image
 from monai_tunevlseg.data.volumes import nifti_affine
 
@@ -160,9 +161,10 @@ def _meta_tensor(array: np.ndarray, path: Path, slice_index: int | None, slice_a
 
 def _check_same_size(image: MetaTensor, label: MetaTensor) -> None:
     if image.shape[1:] != label.shape[1:]:
+        turned = turned_by_exif(Path(image.meta["filename_or_obj"]), image.shape[1:], label.shape[1:])
         raise ValueError(
             f"{label.meta['filename_or_obj']} is {tuple(label.shape[1:])} but its image "
-            f"{image.meta['filename_or_obj']} {tuple(image.shape[1:])}; a mask must have the size of its image."
+            f"{image.meta['filename_or_obj']} {tuple(image.shape[1:])}; a mask must have the size of its image{turned}."
         )
 
 

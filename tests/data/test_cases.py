@@ -72,3 +72,10 @@ def test_a_class_may_have_the_value_0_beside_others_but_not_alone():
     assert MaskCoding(["sky", "road"], {"sky": 0, "road": 1}).values == {"sky": 0, "road": 1}
     with pytest.raises(ValueError, match="gives the only class the value 0"):
         MaskCoding(["polyp"], {"polyp": 0})
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -1, 0, 256, True, "128"])
+def test_threshold_that_no_brightness_reaches_or_misses_is_refused(threshold):
+    with pytest.raises(ValueError, match=f"mask_threshold .* not {threshold!r}"):
+        MaskCoding(["polyp"], mask_threshold=threshold)
+    assert MaskCoding(["polyp"], mask_threshold=255).mask_threshold == 255

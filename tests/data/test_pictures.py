@@ -1,13 +1,35 @@
 from __future__ import annotations
 
+import logging
+import os
+import struct
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import cv2
+import imagecodecs
 import numpy as np
 import pytest
+import SimpleITK
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
-from monai_tunevlseg.data.pictures import PICTURE_SUFFIXES, picture_shape, read_picture, read_picture_mask
+from monai_tunevlseg.data.pictures import (
+    PICTURE_SUFFIXES,
+    picture_orientation,
+    picture_shape,
+    reached_share,
+    read_grey_picture,
+    read_mask_values,
+    read_picture,
+    read_picture_mask,
+    refusing_damage,
+    turned_by_exif,
+)
+from monai_tunevlseg.data.reading import read_mask
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 GREY = COLOURS[..., 0]
@@ -75,13 +97,70 @@ def test_every_suffix_reads_and_measures(tmp_path, suffix):
     assert picture_shape(path) == (5, 7)
 
 
-def test_exif_orientation_is_not_applied(tmp_path):
-    exif = Image.Exif()
-    exif[274] = 6  # turn by 90 degrees
-    Image.fromarray(COLOURS).save(tmp_path / "a.png", exif=exif)
-    assert Image.open(tmp_path / "a.png").getexif()[274] == 6
-    np.testing.assert_allclose(read_picture(tmp_path / "a.png"), COLOURS / 255, atol=1e-6)
-    assert picture_shape(tmp_path / "a.png") == (5, 7)
+TURNED = {  # what a viewer makes of the stored pixels
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: np.rot90(np.fliplr(a)),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(np.flipud(a)),
+    8: np.rot90,
+}
+
+
+def save_turned(path, pixels, orientation):
+    """Write stored pixels that are displayed in another way."""
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, pixels, extratags=[(274, "H", 1, orientation, True)])
+    else:
+        exif = Image.Exif()
+        exif[274] = orientation
+        Image.fromarray(pixels).save(
+            path, exif=exif, **({"quality": 100, "subsampling": 0} if "j" in path.suffix else {})
+        )
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_and_masks_are_read_as_they_are_displayed(tmp_path, suffix, orientation):
+    smooth = np.kron(GREY, np.ones((8, 8), np.uint8))
+    path = save_turned(tmp_path / f"a{suffix}", as_rgb(smooth), orientation)
+    shown = TURNED[orientation](as_rgb(smooth))
+    np.testing.assert_allclose(read_picture(path), shown / 255, atol=0.02)
+    np.testing.assert_allclose(read_picture_mask(path).values, shown[..., 0], atol=5)
+    assert picture_shape(path) == read_mask_values(path)[0] == read_grey_picture(path, 8)[0] == shown.shape[:2]
+    np.testing.assert_allclose(np.asarray(read_grey_picture(path, 400)[1]), shown[..., 0], atol=5)
+    assert picture_orientation(path) == orientation
+    if suffix != ".tif":
+        np.testing.assert_allclose(np.asarray(ImageOps.exif_transpose(Image.open(path))), shown, atol=5)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_orientation_without_a_meaning_turns_nothing(tmp_path, orientation):
+    path = save_turned(tmp_path / "a.png", COLOURS, orientation)
+    np.testing.assert_allclose(read_picture(path), COLOURS / 255, atol=1e-6)
+    assert (picture_shape(path), picture_orientation(path)) == ((5, 7), 1)
+
+
+def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
+    path = save_turned(tmp_path / "a.png", COLOURS, 6)
+    content = path.read_bytes()
+    at = content.index(b"eXIf") - 4
+    length = int.from_bytes(content[at : at + 4]) + 12
+    chunk, end = content[at : at + length], len(content) - 12
+    path.write_bytes(content[:at] + content[at + length : end] + chunk + content[end:])
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), COLOURS)
+    assert picture_shape(path) == read_picture(path).shape[:2] == (7, 5)
+
+
+def test_message_about_sizes_names_exif_where_that_is_the_reason(tmp_path):
+    path = save_turned(tmp_path / "a.jpg", COLOURS, 6)
+    assert "EXIF orientation 6" in turned_by_exif(path, (7, 5), (5, 7))
+    assert turned_by_exif(path, (7, 5), (6, 5)) == ""
+    assert turned_by_exif(save_turned(path, COLOURS, 1), (5, 7), (7, 5)) == ""
+    assert turned_by_exif(Path("a.nii.gz"), (5, 7), (7, 5)) == ""
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -102,10 +181,79 @@ def test_colour_tiff_that_claims_to_be_grey_is_read_in_colours(tmp_path, compres
     assert picture_shape(tmp_path / "a.tif") == (5, 7)
 
 
-@pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "tiff_deflate"])
-def test_compressed_tiff(tmp_path, compression):
-    Image.fromarray(COLOURS).save(tmp_path / "a.tif", compression=compression)
-    np.testing.assert_allclose(read_picture(tmp_path / "a.tif"), COLOURS / 255, atol=1e-6)
+COMPRESSIONS = [None, "zlib", "lzw", "packbits", "zstd", "lzma"]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("predictor", [False, True])
+def test_tiff_reads_the_same_however_it_is_compressed(tmp_path, compression, predictor):
+    if predictor and compression in (None, "packbits"):
+        pytest.skip("tifffile writes no predictor without such a compression")
+    path = tmp_path / "a.tif"
+    options = {"compression": compression, "predictor": predictor}
+    for pixels, expected in (
+        (COLOURS, COLOURS / 255),
+        (DEEP, as_rgb(DEEP) / 65535),
+        ((GREY / 255).astype(np.float32), as_rgb(GREY) / 255),
+        (GREY / 255, as_rgb(GREY) / 255),
+    ):
+        tifffile.imwrite(path, pixels, **options)
+        np.testing.assert_allclose(read_picture(path), expected, atol=1e-6)
+        mask = read_picture_mask(path)
+        np.testing.assert_array_equal(mask.values, pixels.max(axis=-1) if pixels.ndim == 3 else pixels)
+    tifffile.imwrite(path, GREY, photometric="miniswhite", **options)
+    np.testing.assert_allclose(read_picture(path), as_rgb(255 - GREY) / 255, atol=1e-6)
+    with pytest.raises(ValueError, match=r"a\.tif cannot be read: 0 is white"):
+        read_picture_mask(path)
+    for pixels in (GREY.astype(np.int32), GREY.astype(np.int16) - 100, GREY.astype(np.float32)):
+        tifffile.imwrite(path, pixels, **options)
+        with pytest.raises(ValueError, match=rf"a\.tif cannot be read: {pixels.dtype} values .*intensity_window"):
+            read_picture(path)
+        np.testing.assert_array_equal(read_picture_mask(path).values, pixels)
+        window = np.clip((as_rgb(pixels).astype(float) - 10) / 90, 0, 1)
+        np.testing.assert_allclose(read_picture(path, (10, 100)), window, atol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [4, 10, 12])
+def test_packed_bits_have_their_own_range(tmp_path, bits):
+    values = (DEEP >> (16 - bits)).astype(np.uint16 if bits > 8 else np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", values, bitspersample=bits, photometric="minisblack")
+    np.testing.assert_allclose(read_picture(tmp_path / "a.tif"), as_rgb(values) / (2**bits - 1), atol=1e-6)
+    mask = read_picture_mask(tmp_path / "a.tif")
+    np.testing.assert_array_equal(mask.values, values)
+    assert mask.white == 2**bits - 1
+
+
+@pytest.mark.parametrize("compression", ["raw", "group3", "group4", "tiff_ccitt", "tiff_lzw", "packbits"])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_one_bit_tiff(tmp_path, compression, inverted):
+    options = {"tiffinfo": {262: 0}} if inverted else {}
+    shown = GREY > 127
+    Image.fromarray(shown).save(tmp_path / "a.tif", compression=compression, **options)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert int(tiff.pages[0].photometric) == (0 if inverted else 1)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.tif")), shown)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), as_rgb(shown))
+    if inverted:
+        with pytest.raises(ValueError, match=r"a\.tif cannot be read: 0 is white"):
+            read_mask(tmp_path / "a.tif")
+        return
+    for threshold in (None, 128):
+        np.testing.assert_array_equal(read_mask(tmp_path / "a.tif", mask_threshold=threshold), shown)
+
+
+def test_boolean_mask_of_tifffile_is_the_reason_why_0_as_white_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY > 127)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), GREY > 127)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.tif")), GREY <= 127)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "YCbCr"])
+def test_jpeg_in_a_tiff_is_lossy(tmp_path, mode):
+    smooth = Image.fromarray(np.full((16, 16, 3), (200, 100, 50), np.uint8)).convert(mode)
+    smooth.save(tmp_path / "a.tif", compression="jpeg", quality=95)
+    np.testing.assert_allclose(read_picture(tmp_path / "a.tif"), np.asarray(smooth.convert("RGB")) / 255, atol=0.02)
+    assert read_picture_mask(tmp_path / "a.tif").lossy
 
 
 def test_tiff_depths_and_codings(tmp_path):
@@ -131,19 +279,14 @@ def test_tiff_depths_and_codings(tmp_path):
         (np.zeros((2, 5, 7), np.uint8), {"photometric": "minisblack"}, "2 pages"),
         (np.full((5, 7), 7.0, np.float32), {}, "no known range"),
         (np.full((5, 7), 7, np.int32), {}, "no known range"),
-        (np.zeros((5, 7, 4), np.uint8), {"photometric": "separated"}, "colour space 5"),
+        (np.zeros((5, 7, 5), np.uint8), {"photometric": "minisblack", "planarconfig": "contig"}, "5 channels"),
+        (np.zeros((5, 7, 4), np.uint8), {"photometric": "separated"}, "color space SEPARATED"),
     ],
 )
 def test_tiff_that_is_no_picture_is_refused(tmp_path, pixels, options, reason):
     tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
     with pytest.raises(ValueError, match=f"a.tif cannot be read.*{reason}"):
         read_picture(tmp_path / "a.tif")
-
-
-def test_tiff_mask_of_which_0_is_white_is_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="miniswhite")
-    with pytest.raises(ValueError, match=r"a\.tif cannot be read: 0 is white"):
-        read_picture_mask(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("suffix", PICTURE_SUFFIXES)
@@ -198,9 +341,9 @@ def test_foreign_content_and_missing_file_are_named(tmp_path, suffix):
 
 def test_mask_modes(tmp_path):
     path = tmp_path / "m.png"
-    opaque = np.full((5, 7), 255, np.uint8)
-    opaque[0] = 3
     binary = np.where(GREY > 127, 255, 0).astype(np.uint8)
+    opaque = np.full((5, 7), 255, np.uint8)
+    opaque[binary == 0] = 3
     for stored in (binary, as_rgb(binary), np.dstack([as_rgb(binary), opaque]), np.dstack([binary, opaque])):
         Image.fromarray(stored).save(path)
         mask = read_picture_mask(path)
@@ -210,6 +353,176 @@ def test_mask_modes(tmp_path):
     np.testing.assert_array_equal(read_picture_mask(path).values, binary > 0)
     Image.fromarray(DEEP).save(path)
     np.testing.assert_array_equal(read_picture_mask(path).values, DEEP)
+
+
+SHAPE = np.where(GREY > 127, 255, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("color", [(255, 255, 255), (0, 0, 0), (200, 0, 10)])
+@pytest.mark.parametrize("alpha", [SHAPE, SHAPE * 0])
+def test_shape_in_the_transparency_is_the_mask(tmp_path, suffix, color, alpha):
+    path = tmp_path / f"m{suffix}"
+    for stored in (np.dstack([np.full((5, 7, 3), color, np.uint8), alpha]), np.dstack([SHAPE * 0 + color[0], alpha])):
+        Image.fromarray(stored.astype(np.uint8)).save(path)
+        for threshold in (None, 128):
+            np.testing.assert_array_equal(read_mask(path, mask_threshold=threshold), alpha > 0)
+
+
+@pytest.mark.parametrize("color", [0, 255])
+def test_opaque_mask_is_what_its_colors_are(tmp_path, color):
+    Image.fromarray(np.dstack([np.full((5, 7, 3), color, np.uint8), SHAPE * 0 + 255])).save(tmp_path / "m.png")
+    assert (read_mask(tmp_path / "m.png") == (color > 0)).all()
+
+
+def test_transparency_that_contradicts_the_colors_is_refused(tmp_path):
+    Image.fromarray(np.dstack([as_rgb(SHAPE), 255 - SHAPE])).save(tmp_path / "m.png")
+    with pytest.raises(ValueError, match=r"m\.png cannot be read: its transparency hides"):
+        read_picture_mask(tmp_path / "m.png")
+
+
+def raw_png(path, values, bits, palette=None):
+    """Write what Pillow does not: grey of 2 or 4 bits, and palettes with fewer colors than indices."""
+    rows = b"".join(
+        b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, 8 - bits :].ravel()).tobytes() for row in values
+    )
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0 if palette is None else 3, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"PLTE", palette), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    content = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+        if data is not None
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
+def test_index_beyond_the_palette_is_refused(tmp_path):
+    path = tmp_path / "m.png"
+    raw_png(path, np.array([[0, 1, 9]], np.uint8), 4, bytes([0, 0, 0, 255, 255, 255]))
+    for read in (read_picture_mask, read_picture, read_mask_values):
+        with pytest.raises(ValueError, match=r"m\.png cannot be read: it holds the index 9 .* 2 colors"):
+            read(path)
+
+
+def test_palette_index_without_a_color_of_the_shared_cases(shared_dir):
+    with pytest.raises(ValueError, match=r"pal_short\.png cannot be read: it holds the index"):
+        read_picture_mask(shared_dir / "cases" / "faults" / "pal_short.png")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_keep_label_values_and_have_full_brightness(tmp_path, bits):
+    values, path = GREY % 2**bits, tmp_path / "m.png"
+    raw_png(path, values, bits)
+    np.testing.assert_allclose(read_picture(path), as_rgb(values) / (2**bits - 1), atol=1e-6)
+    mask = read_picture_mask(path)
+    np.testing.assert_array_equal(mask.values, values)
+    shape, row = read_mask_values(path)
+    assert (shape, row.white, mask.white) == ((5, 7), 2**bits - 1, 2**bits - 1)
+    np.testing.assert_array_equal(row.values[0], np.unique(values))
+    np.testing.assert_array_equal(read_mask(path, label_value=1), values == 1)
+    np.testing.assert_array_equal(read_mask(path, mask_threshold=255), values == 2**bits - 1)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_16_bits_of_every_channel_are_kept(tmp_path, channels):
+    pixels = np.random.default_rng(0).integers(0, 65536, (5, 7, channels), dtype=np.uint16)
+    pixels[..., -1] = 65535 if channels in (2, 4) else pixels[..., -1]
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    colors = pixels[..., :3] if channels > 2 else as_rgb(pixels[..., 0])
+    np.testing.assert_allclose(read_picture(tmp_path / "a.png"), colors / 65535, atol=1e-7)
+    np.testing.assert_array_equal(read_picture_mask(tmp_path / "a.png").values, colors.max(axis=-1))
+
+
+def test_animation_is_refused(tmp_path):
+    frames = [Image.fromarray(SHAPE), Image.fromarray(255 - SHAPE)]
+    for suffix in (".gif", ".png"):
+        frames[0].save(tmp_path / f"m{suffix}", save_all=True, append_images=frames[1:])
+        with pytest.raises(ValueError, match=rf"m\{suffix} cannot be read: it holds 2 frames"):
+            read_picture_mask(tmp_path / f"m{suffix}")
+
+
+@pytest.mark.parametrize(("suffix", "form"), [(".tif", "PNG"), (".png", "TIFF"), (".jpg", "BMP"), (".bmp", "GIF")])
+def test_content_and_not_the_suffix_says_which_decoder(tmp_path, suffix, form):
+    path = tmp_path / f"m{suffix}"
+    Image.fromarray(SHAPE).save(path, format=form)
+    np.testing.assert_array_equal(read_picture(path), as_rgb(SHAPE > 0))
+    np.testing.assert_array_equal(read_mask(path), SHAPE > 0)
+    assert picture_shape(path) == (5, 7)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".gif", ".bmp"])
+def test_more_pixels_than_the_limit_are_refused_with_the_way_out(tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"large{suffix}"
+    Image.fromarray(GREY).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 15)
+    for read in (read_picture, read_picture_mask, picture_shape, read_mask_values):
+        with pytest.raises(
+            ValueError, match=rf"large\{suffix} cannot be read: .*35 pixels.* 30 pixels.*tiles"
+        ) as caught:
+            read(path)
+        assert "damaged" not in str(caught.value) and ".." not in str(caught.value)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert picture_shape(path) == (5, 7)
+
+
+@pytest.mark.parametrize("suffix", PICTURE_SUFFIXES)
+def test_pipe_and_folder_are_refused_without_waiting(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"folder{suffix}").mkdir()
+    for name in ("pipe", "folder"):
+        for read in (read_picture, read_picture_mask, picture_shape, read_mask_values):
+            with pytest.raises(ValueError, match=f"{name}{suffix} cannot be read: it is not a regular file"):
+                read(tmp_path / f"{name}{suffix}")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), KeyError("codec"), ImportError("no imagecodecs"), NotImplementedError()]
+)
+def test_every_error_of_a_decoder_names_the_file_and_the_way_out(error):
+    with (
+        pytest.raises(
+            ValueError, match=r"setup\.cfg cannot be read: .+; cut|setup\.cfg cannot be read: .+\. If"
+        ) as caught,
+        refusing_damage(Path(__file__).parents[2] / "setup.cfg"),
+    ):
+        raise error
+    assert ".." not in str(caught.value)
+
+
+def test_damaged_tiff_logs_nothing(tmp_path, caplog):
+    path = tmp_path / "broken.tif"
+    tifffile.imwrite(path, DEEP, compression="lzw", tile=(16, 16))
+    content = bytearray(path.read_bytes())
+    for position in range(8, 60):
+        content[position] = 255
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.tif cannot be read: "):
+        read_picture(path)
+    assert not caplog.records
+    logging.getLogger("tifffile").warning("others hear it")
+    assert caplog.records
+
+
+def test_share_of_the_range_is_told_where_the_type_has_more_than_8_bits(tmp_path):
+    for suffix in (".png", ".tif"):
+        path = tmp_path / f"a{suffix}"
+        Image.fromarray(np.full((5, 7), 4095, np.uint16)).save(path)
+        assert reached_share(path) == pytest.approx(4095 / 65535)
+        Image.fromarray(np.zeros((5, 7), np.uint16)).save(path)
+        assert reached_share(path) is None
+        Image.fromarray(GREY).save(path)
+        assert reached_share(path) is None
+
+
+def test_memory_of_a_large_picture_is_one_float_for_each_channel(tmp_path):
+    Image.fromarray(np.zeros((1000, 1000, 3), np.uint8)).save(tmp_path / "a.png")
+    read_picture(tmp_path / "a.png")
+    tracemalloc.start()
+    image = np.ascontiguousarray(np.moveaxis(read_picture(tmp_path / "a.png"), -1, 0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert image.nbytes == 12_000_000
+    assert peak < 1.4 * image.nbytes
 
 
 def test_coloured_mask_keeps_its_brightest_channel(tmp_path):
@@ -222,6 +535,67 @@ def test_coloured_mask_keeps_its_brightest_channel(tmp_path):
 def test_jpeg_is_lossy_whatever_its_suffix(tmp_path):
     Image.fromarray(GREY).save(tmp_path / "m.png", format="JPEG")
     assert read_picture_mask(tmp_path / "m.png").lossy
+
+
+FORMATS = {  # suffix, what the pixels are, and what is given to the writer
+    "pillow": [(".png", {}), (".bmp", {}), (".gif", {}), (".tif", {"compression": "tiff_lzw"}), (".tif", {})],
+    "opencv": [(".png", {}), (".bmp", {}), (".tif", {})],
+    "tifffile": [(".tif", {"compression": name}) for name in COMPRESSIONS],
+    "itk": [(".png", {}), (".tif", {}), (".bmp", {})],
+}
+WRITERS = [(writer, suffix, options) for writer, forms in FORMATS.items() for suffix, options in forms]
+
+
+def write(writer, path, pixels, options):
+    if writer == "pillow":
+        Image.fromarray(pixels).save(path, **options)
+    elif writer == "opencv":
+        stored = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
+        assert cv2.imwrite(str(path), stored[..., ::-1] if stored.ndim == 3 else stored)
+    elif writer == "tifffile":
+        tifffile.imwrite(path, pixels, photometric="minisblack" if pixels.ndim == 2 else "rgb", **options)
+    else:
+        stored = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(stored, isVector=stored.ndim == 3), str(path))
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(
+    st.sampled_from(WRITERS),
+    st.sampled_from([(bool, 2), (np.uint8, 2), (np.uint8, 3), (np.uint16, 2), (np.uint16, 3)]),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.integers(0, 2**32 - 1),
+)
+def test_whatever_writes_it_the_pixels_are_the_same(tmp_path_factory, form, kind, size, seed):
+    writer, suffix, options = form
+    dtype, dimensions = kind
+    deep_color = dtype == np.uint16 and dimensions == 3
+    if dtype == np.uint16 and suffix in (".bmp", ".gif") or deep_color and writer == "pillow":
+        return  # what these cannot write
+    if dimensions == 3 and suffix == ".gif":
+        return  # quantized
+    shape = (*size, 3)[:dimensions]
+    highest = 1 if dtype is bool else np.iinfo(dtype).max
+    pixels = np.random.default_rng(seed).integers(0, highest, shape, endpoint=True).astype(dtype)
+    path = tmp_path_factory.mktemp("written") / f"a{suffix}"
+    write(writer, path, pixels, options)
+    expected = pixels / highest if dimensions == 3 else as_rgb(pixels / highest)
+    np.testing.assert_allclose(read_picture(path), expected, atol=1e-6)
+    assert picture_shape(path) == size
+    mask = write_mask(writer, path, expected, dtype, options)
+    for threshold in (None, 128):
+        np.testing.assert_array_equal(read_mask(path, mask_threshold=threshold), mask)
+    shape, row = read_mask_values(path)
+    assert shape == size
+    np.testing.assert_array_equal(row.values[0], np.unique(read_picture_mask(path).values))
+
+
+def write_mask(writer, path, picture, dtype, options):
+    """Write black and white of the same type over a picture, and return where it is white."""
+    mask = picture[..., 0] >= 0.5
+    highest = 1 if dtype is bool else np.iinfo(dtype).max
+    write(writer, path, (mask * highest).astype(dtype), options)
+    return mask
 
 
 def test_cmyk_mask_is_refused(tmp_path):

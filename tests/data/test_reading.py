@@ -74,12 +74,58 @@ def test_lossy_mask_with_label_values_is_refused():
         foreground(stored(0, 1, 2, lossy=True), PATH, label_value=1)
 
 
-def test_coloured_mask_is_refused():
-    coloured = stored(0, 255, coloured=True)
-    with pytest.raises(ValueError, match="mask.png is expected to be binary.*is in colours"):
-        foreground(coloured, PATH)
-    with pytest.raises(ValueError, match="mask.png codes its labels by colours"):
-        labels(coloured, PATH)
+def test_colored_mask_is_refused_and_a_threshold_counts_its_brightest_channel():
+    for lossy in (False, True):
+        colored = stored(0, 20, 255, coloured=True, lossy=lossy)
+        with pytest.raises(ValueError, match=r"mask\.png .*colors.*grey PNG"):
+            foreground(colored, PATH)
+        np.testing.assert_array_equal(foreground(colored, PATH, mask_threshold=128), [[False, False, True]])
+    with pytest.raises(ValueError, match="mask.png codes its labels by colors"):
+        labels(stored(0, 255, coloured=True), PATH)
+
+
+@pytest.mark.parametrize(
+    ("facts", "values", "bright"),
+    [
+        ({"white": 1}, (0, 1), 1),  # one bit
+        ({"white": 65535}, (0, 32767, 32896, 65535), 32896),
+        ({"white": 4095}, (0, 2047, 2056, 4095), 2056),
+        ({"white": 1, "dtype": np.float32}, (0, 0.4, 0.6, 1), 0.6),
+        ({"white": 255}, (0, 127, 128, 255), 128),
+    ],
+)
+def test_threshold_counts_brightness_whatever_the_type(facts, values, bright):
+    expected = np.array([[value >= bright for value in values]])
+    np.testing.assert_array_equal(
+        foreground(stored(*values, **{"dtype": np.uint16} | facts), PATH, None, 128), expected
+    )
+
+
+def test_white_of_any_type_is_a_clean_mask():
+    for white, dtype in ((1, np.uint8), (255, np.uint8), (4095, np.uint16), (65535, np.uint16), (1, np.float32)):
+        mask = stored(0, white, 0, dtype=dtype, white=white)
+        np.testing.assert_array_equal(foreground(mask, PATH), [[False, True, False]])
+
+
+@pytest.mark.parametrize(("highest", "white"), [(1, 255), (4, 65535), (1, 65535)])
+def test_threshold_that_only_small_codes_miss_is_refused(highest, white):
+    with pytest.raises(ValueError, match=r"mask\.png .* mask_threshold 128.*label_values"):
+        foreground(stored(0, highest, dtype=np.uint16, white=white), PATH, mask_threshold=128)
+    assert not foreground(stored(0, 0, dtype=np.uint16, white=white), PATH, mask_threshold=128).any()
+
+
+def test_type_without_known_range_has_no_brightness():
+    for mask in (stored(0, 255, dtype=np.int32, white=None), stored(0, 7, dtype=np.float32, white=1)):
+        with pytest.raises(ValueError, match=r"mask\.png holds .*no brightness"):
+            foreground(mask, PATH, mask_threshold=128)
+    np.testing.assert_array_equal(foreground(stored(0, 255, dtype=np.int32, white=None), PATH), [[False, True]])
+
+
+def test_shape_in_transparency_has_no_label_values():
+    mask = stored(0, 255, by_alpha=True)
+    np.testing.assert_array_equal(foreground(mask, PATH), [[False, True]])
+    with pytest.raises(ValueError, match=r"mask\.png .*transparency"):
+        labels(mask, PATH)
 
 
 def test_label_value_chooses_one_class():
@@ -92,28 +138,63 @@ def test_float_labels_must_be_integral():
     whole = stored(0, 1, 4, dtype=np.float32)
     assert labels(whole, PATH).dtype.kind == "i"
     np.testing.assert_array_equal(labels(whole, PATH), [[0, 1, 4]])
-    for wrong in (0.5, np.nan):
+    for wrong in (0.5, 1.01, np.nan):
         with pytest.raises(ValueError, match=f"mask.png holds the values {wrong}"):
             labels(stored(0, wrong, dtype=np.float32), PATH)
 
 
-@pytest.mark.parametrize("white_first", [False, True])
-def test_black_and_white_palette_counts_by_its_colours(tmp_path, white_first):
-    where = np.array([[0, 1], [1, 1]], np.uint8)
-    picture = Image.fromarray(1 - where if white_first else where)
-    picture.putpalette([255, 255, 255, 0, 0, 0] if white_first else [0, 0, 0, 255, 255, 255])
-    picture.save(tmp_path / "m.png")
-    assert Image.open(tmp_path / "m.png").mode == "P"
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), where > 0)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_rounding_left_beside_an_integer_is_that_integer(dtype):
+    slope = np.float32(1) / np.float32(255)
+    mask = stored(0, 255 * slope, 0.99999997, 1.0000000591, dtype=dtype)
+    expected = [[False, True, True, True]]
+    np.testing.assert_array_equal(foreground(mask, PATH), expected)
+    np.testing.assert_array_equal(foreground(mask, PATH, mask_threshold=1), expected)
+    np.testing.assert_array_equal(labels(mask, PATH), [[0, 1, 1, 1]])
 
 
-def test_coloured_palette_counts_by_its_indices(tmp_path):
-    where = np.array([[0, 1], [1, 0]], np.uint8)
-    picture = Image.fromarray(where)
-    picture.putpalette([0, 0, 0, 128, 0, 0])
-    picture.save(tmp_path / "m.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), where > 0)
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", label_value=1), where > 0)
+def test_message_shows_the_digits_that_differ():
+    with pytest.raises(ValueError, match=r"0, 1\.002, 2"):
+        foreground(stored(0, 1.002, 2, dtype=np.float64), PATH)
+
+
+INDICES = np.array([[0, 1], [1, 0]], np.uint8)
+WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (200, 0, 0)
+
+
+def save_palette(path, indices, *colors):
+    picture = Image.fromarray(indices)
+    picture.putpalette([channel for color in colors for channel in color])
+    picture.save(path)
+    assert Image.open(path).mode == "P"
+    return path
+
+
+@pytest.mark.parametrize("colors", [(BLACK, WHITE), (BLACK, RED), (WHITE, RED), (RED, BLACK), (WHITE, RED, BLACK)])
+@pytest.mark.parametrize("indices", [INDICES, INDICES * 0, INDICES * 0 + 1])
+def test_index_0_of_a_palette_is_background_whatever_its_color_and_whichever_are_used(tmp_path, colors, indices):
+    path = save_palette(tmp_path / "m.png", indices, *colors)
+    np.testing.assert_array_equal(read_mask(path), indices > 0)
+    np.testing.assert_array_equal(read_mask(path, label_value=1), indices == 1)
+
+
+@pytest.mark.parametrize("indices", [INDICES, INDICES * 0])
+def test_white_before_black_is_refused_whichever_are_used(tmp_path, indices):
+    path = save_palette(tmp_path / "m.png", indices, WHITE, BLACK)
+    for threshold in (None, 128):
+        with pytest.raises(ValueError, match=r"m\.png shows index 0 .*grey PNG"):
+            read_mask(path, mask_threshold=threshold)
+    np.testing.assert_array_equal(read_mask(path, label_value=1), indices == 1)
+
+
+def test_threshold_counts_the_colors_of_a_palette(tmp_path):
+    path = save_palette(tmp_path / "m.png", np.array([[0, 1, 2]], np.uint8), BLACK, (90, 10, 0), (0, 200, 0))
+    np.testing.assert_array_equal(read_mask(path, mask_threshold=128), [[False, False, True]])
+    np.testing.assert_array_equal(read_mask(path, mask_threshold=90), [[False, True, True]])
+    with pytest.raises(ValueError, match="values 0, 1, 2; set mask_threshold"):
+        read_mask(path)
+    with pytest.raises(ValueError, match="index 0"):
+        read_mask(save_palette(path, INDICES, WHITE, RED), mask_threshold=128)
 
 
 @given(st.lists(st.integers(-3, 70000), min_size=1, max_size=30))
@@ -124,8 +205,8 @@ def test_distinct_values_are_those_of_sorting(values):
 
 @pytest.mark.parametrize("read", [read_image, read_mask, read_shape])
 def test_unsupported_suffix_is_refused(read):
-    with pytest.raises(ValueError, match=r"a\.gif has no supported suffix; supported are \.png, .*\.nii\.gz"):
-        read(Path("a.gif"))
+    with pytest.raises(ValueError, match=r"a\.webp has no supported suffix; supported are \.png, .*\.nii\.gz"):
+        read(Path("a.webp"))
 
 
 def test_picture_has_no_slices(tmp_path, save):

@@ -119,14 +119,21 @@ def test_busi_masks_of_three_modes(realdata):
         mask = read_mask(path)
         np.testing.assert_array_equal(mask, by_opencv(path)[..., 0] > 127)
         assert mask.any() == (path.parent.name != "normal")
+        np.testing.assert_array_equal(read_mask(path, mask_threshold=128), mask)
 
 
 def test_bkai_red_and_green_lesions_both_count(realdata):
     for path in sorted((realdata / "bkai_neopolyp" / "original" / "train_gt").rglob("*.jpeg")):
         expected = (by_opencv(path) > 127).any(axis=-1)
-        found = read_mask(path)
+        found = read_mask(path, mask_threshold=128)
         assert found.any()
         assert (found != expected).mean() < 1e-4
+
+
+def test_bkai_colors_are_refused_where_nobody_says_that_all_of_them_are_foreground(realdata):
+    path = next((realdata / "bkai_neopolyp" / "original" / "train_gt").rglob("*.jpeg"))
+    with pytest.raises(ValueError, match=r"\.jpeg .*colors.*mask_threshold"):
+        read_mask(path)
 
 
 def test_voc_palette_masks_give_class_indices(realdata):

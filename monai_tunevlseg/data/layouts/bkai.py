@@ -1,7 +1,8 @@
 """The layout `bkai`: BKAI-IGH NeoPolyp as its owner distributes it, `train/*.jpeg` and `train_gt/*.jpeg`.
 
 The archive has each folder in another of its name (`train/train`); `test/` comes without masks and is passed over.
-Masks are RGB JPEGs: red is a neoplastic polyp, green another one, and both are polyps here.
+Masks are RGB JPEGs: red is a neoplastic polyp, green another one, and both are polyps here: foreground is where one of
+the channels is 128 or more.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ FACTS = Facts(
         "Visual Computing, 2021"
     ),
 )
+HALF_RANGE = 128
 
 
 def read_bkai(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
@@ -37,7 +39,9 @@ def read_bkai(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Ca
         lambda folder: (folder / "train").is_dir() and (folder / "train_gt").is_dir(),
         "train/ and train_gt/ (dataset bkai)",
     )
-    return read_pairs({innermost(root / "train"): innermost(root / "train_gt")}, binary_coding(coding, FACTS))
+    return read_pairs(
+        {innermost(root / "train"): innermost(root / "train_gt")}, binary_coding(coding, FACTS, HALF_RANGE)
+    )
 
 
 LAYOUTS.register("bkai", Layout(read_bkai, FACTS, split=draw_sizes(*FACTS.sizes)))

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.data.metaimages import META_SUFFIX, PIXEL_SUFFIXES
+from monai_tunevlseg.data.pictures import turned_by_exif
 from monai_tunevlseg.data.problems import DatasetError, Problem, map_files
 from monai_tunevlseg.data.reading import SUFFIXES, read_shape, stem_of, suffix_of
 
@@ -280,7 +281,7 @@ def match(
 def _of_another_size(image: Path, masks: Iterable[Path]) -> list[str]:
     shape = read_shape(image)
     return [
-        f"{mask.name} is {_size(found)} and {image.name} {_size(shape)}"
+        f"{mask.name} is {_size(found)} and {image.name} {_size(shape)}{turned_by_exif(image, shape, found)}"
         for mask, found in ((mask, read_shape(mask)) for mask in masks)
         if found != shape
     ]

@@ -61,7 +61,7 @@ def test_images_are_matched_with_all_their_masks(tmp_path, save):
 def test_what_the_user_says_of_masks_goes_before_what_is_known():
     assert binary_coding(MaskCoding(["a"]), FACTS).mask_threshold is None
     assert binary_coding(MaskCoding(["a"]), FACTS, 128).mask_threshold == 128
-    assert binary_coding(MaskCoding(["a"], mask_threshold=0), FACTS, 128).mask_threshold == 0
+    assert binary_coding(MaskCoding(["a"], mask_threshold=0.5), FACTS, 128).mask_threshold == 0.5
     assert valued_coding(MaskCoding(["b"]), FACTS, {"a": 1, "b": 7}).values == {"b": 7}
     assert valued_coding(MaskCoding(["b"], {"b": 9}), FACTS, {"a": 1, "b": 7}).values == {"b": 9}
 
