@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -69,13 +71,24 @@ def convert_cris(
         typer.echo(convert_cris(clip, cris, tokenizer, output_dir))
 
 
+@contextmanager
+def _wrong_folder_is_misuse() -> Iterator[None]:
+    """Exit with 2, as for a wrong option, where there is nothing to write bundles from."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
 @bundles_app.command()
 def write(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
     """Write all bundles and pair configs from their fragments."""
     from monai_tunevlseg.bundles import write_bundles
 
-    for path in write_bundles(configs_dir, bundles_dir):
-        typer.echo(path)
+    with _wrong_folder_is_misuse():
+        for path in write_bundles(configs_dir, bundles_dir):
+            typer.echo(path)
 
 
 @bundles_app.command()
@@ -83,7 +96,9 @@ def check(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
     """Exit with 1 and the names when bundles or pair configs differ from what their fragments give."""
     from monai_tunevlseg.bundles import stale_files
 
-    if stale := stale_files(configs_dir, bundles_dir):
+    with _wrong_folder_is_misuse():
+        stale = stale_files(configs_dir, bundles_dir)
+    if stale:
         typer.echo("stale, run 'make bundles': " + ", ".join(str(path) for path in stale), err=True)
         raise typer.Exit(1)
 

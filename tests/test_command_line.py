@@ -48,3 +48,15 @@ def test_init_refuses_what_is_there_and_unknown_bundles(tmp_path):
     said = CliRunner().invoke(app, ["init", str(tmp_path)])
     assert said.exit_code == 1 and "cris_coop" in said.output.replace("\n", "")
     assert sorted((tmp_path / "bundles").iterdir()) == [tmp_path / "bundles" / "cris_coop"]
+
+
+def test_a_wrong_folder_of_fragments_is_misuse_and_removes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "bundles" / "clipseg_vpt" / "configs" / "train.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("# clipseg_vpt: training. Written by `make bundles` from configs/; change it there.\n")
+    for command in ("write", "check"):
+        for options in ([], ["--configs-dir", str(tmp_path / "nowhere")]):
+            ended = CliRunner().invoke(app, ["bundles", command, *options])
+            assert ended.exit_code == 2 and "--configs-dir" in ended.output
+    assert config.is_file()

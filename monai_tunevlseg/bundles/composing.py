@@ -15,10 +15,10 @@ from monai_tunevlseg.data.demo import DEMO_DATASETS
 
 __all__ = ["bundle_names", "pair_facts", "pair_names", "render_bundle", "render_pair", "stale_files", "write_bundles"]
 
-_FRAGMENTS = {"bundle", "datasets", "learners", "models", "search"}  # the folders of configs/ that hold no pairs
+_MARK = "Written by `make bundles`"
 _PAIR_HEADER = """\
 # {dataset}/{bundle}: what differs from bundles/{bundle}.
-# Written by `make bundles` from the other folders of configs/; change it there.
+# {written} from the other folders of configs/; change it there.
 # python -m monai.bundle run --bundle_root bundles/{bundle} --dataset_dir DIR
 #   --config_file "['bundles/{bundle}/configs/train.yaml','configs/{dataset}/{bundle}.yaml']"
 """
@@ -39,9 +39,11 @@ def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, str] |
         facts: values of placeholders that differ from those of the bundle itself.
 
     Raises:
+        FileNotFoundError: when ``configs_dir`` holds no fragments.
         ValueError: when there is no such bundle.
     """
     configs = Path(configs_dir).resolve()
+    _require_fragments(configs)
     for model, learner in _combinations(configs):
         if name == f"{model.name}_{learner.name}":
             filled = _facts(name, model, learner) | dict(facts or {})
@@ -65,16 +67,20 @@ def render_pair(configs_dir: str | Path, name: str) -> str:
     configs = Path(configs_dir).resolve()
     facts = pair_facts(configs, name)
     fragment = configs / "datasets" / f"{facts['dataset']}.yaml"
-    return _PAIR_HEADER.format(dataset=facts["dataset"], bundle=facts["bundle"]) + compose(fragment, configs, facts)
+    return _PAIR_HEADER.format(dataset=facts["dataset"], bundle=facts["bundle"], written=_MARK) + compose(
+        fragment, configs, facts
+    )
 
 
 def pair_facts(configs_dir: str | Path, name: str) -> dict[str, str]:
     """Return what the fragments and the package know of a pair, by the names of the placeholders.
 
     Raises:
+        FileNotFoundError: when ``configs_dir`` holds no fragments.
         ValueError: when there is no such pair; names the nearest.
     """
     configs = Path(configs_dir).resolve()
+    _require_fragments(configs)
     dataset, _, bundle = name.partition("/")
     datasets = {path.stem for path in _datasets(configs)}
     for model, learner in _combinations(configs):
@@ -85,12 +91,15 @@ def pair_facts(configs_dir: str | Path, name: str) -> dict[str, str]:
 
 
 def write_bundles(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
-    """Write the generated files of bundles and pairs and remove those that are no longer generated.
+    """Write the generated files of bundles and pairs, and remove those of bundles and pairs that ``configs/`` dropped.
 
-    What a run has put into a bundle (``models``, ``eval``, ``output``) stays.
+    Whatever else there is stays: what a run has put into a bundle, bundles and pairs of others, copies.
 
     Returns:
         the files that changed.
+
+    Raises:
+        FileNotFoundError: when ``configs_dir`` holds no fragments.
     """
     stale = stale_files(configs_dir, bundles_dir)
     wanted = _wanted(Path(configs_dir), Path(bundles_dir))
@@ -104,13 +113,33 @@ def write_bundles(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path
 
 
 def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
-    """Return the generated files that are missing, differ from what ``configs/`` says, or should not be there."""
+    """Return the generated files that are missing, differ from what ``configs/`` says, or should not be there.
+
+    Raises:
+        FileNotFoundError: when ``configs_dir`` holds no fragments.
+    """
     configs, bundles = Path(configs_dir), Path(bundles_dir)
+    _require_fragments(configs)
     wanted = _wanted(configs, bundles)
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
-    pairs = [path for path in configs.glob("*/*.yaml") if path.parent.name not in _FRAGMENTS]
-    surplus = [path for path in [*bundles.glob("*/configs/*"), *pairs] if path.is_file() and path not in wanted]
+    pairs = {path: f"{path.parent.name}/{path.stem}" for path in configs.glob("*/*.yaml")}
+    made = {path: path.parts[-3] for path in bundles.glob("*/configs/*.yaml")}
+    surplus = [path for path, name in (pairs | made).items() if path not in wanted and _is_generated(path, name)]
     return sorted([*stale, *surplus])
+
+
+def _require_fragments(configs: Path) -> None:
+    if not bundle_names(configs):
+        raise FileNotFoundError(
+            f"{configs.resolve()} holds no models/ and learners/ to make bundles from; run in the root of the "
+            "repository, or pass its folder configs as --configs-dir."
+        )
+
+
+def _is_generated(path: Path, name: str) -> bool:
+    """Return whether a config says that it was written here, for the bundle or pair in whose place it is."""
+    head = path.read_text(encoding="utf-8", errors="replace").splitlines()[:2] if path.is_file() else []
+    return bool(head) and head[0].startswith(f"# {name}:") and any(_MARK in line for line in head)
 
 
 def _wanted(configs: Path, bundles: Path) -> dict[Path, str]:
@@ -140,7 +169,7 @@ def _facts(name: str, model: Fragment, learner: Fragment) -> dict[str, str]:
     """Return the values of the templates' placeholders."""
     return {
         "bundle": name,
-        "written": "Written by `make bundles` from configs/; change it there.",
+        "written": f"{_MARK} from configs/; change it there.",
         "model": model.name,
         "learner": learner.name,
         **{f"model.{key}": str(value).strip() for key, value in model.facts.items()},

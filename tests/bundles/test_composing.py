@@ -6,7 +6,7 @@ import pytest
 import yaml
 from small_runs import BUNDLES, CONFIGS
 
-from monai_tunevlseg.bundles import bundle_names, read_fragment, render_bundle, stale_files, write_bundles
+from monai_tunevlseg.bundles import bundle_names, read_fragment, render_bundle, render_pair, stale_files, write_bundles
 from monai_tunevlseg.learners import LEARNERS
 
 FILES = {"LICENSE", "docs/README.md"} | {
@@ -71,11 +71,49 @@ def test_an_edited_a_missing_and_a_surplus_file_are_stale_until_written_again(co
     missing.unlink()
     surplus = bundles / "clipseg_old" / "configs" / "train.yaml"
     surplus.parent.mkdir(parents=True)
-    surplus.touch()
+    surplus.write_text(edited.read_text().replace("clipseg_vpt", "clipseg_old"))
     assert stale_files(configs, bundles) == sorted([edited, missing, surplus])
     write_bundles(configs, bundles)
     assert stale_files(configs, bundles) == []
     assert not surplus.exists()
+
+
+def test_files_of_others_are_left_alone(copies):
+    configs, bundles = copies
+    vpt = bundles / "clipseg_vpt"
+    others = {
+        bundles / "mine" / "configs" / "train.yaml": (vpt / "configs" / "train.yaml").read_text(),  # a copy of a bundle
+        bundles / "shared" / "configs" / "train.yaml": "# shared: training. Written by `tunevlseg bundle`.\n",
+        vpt / "configs" / "mine.yaml": "epochs: 3\n",
+        configs / "mydata" / "clipseg_vpt.yaml": "class_names: [scar]\n",
+        configs / "kvasir" / "mine.yaml": (configs / "kvasir" / "clipseg_vpt.yaml").read_text(),
+    }
+    for path, text in others.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert write_bundles(configs, bundles) == []
+    assert {path: path.read_text() for path in others} == others
+
+
+def test_a_dropped_dataset_takes_its_pairs_along_and_nothing_else(copies):
+    configs, bundles = copies
+    (configs / "datasets" / "isic.yaml").unlink()
+    (configs / "isic" / "notes.yaml").write_text("mine: 1\n")
+    removed = write_bundles(configs, bundles)
+    assert removed == [configs / "isic" / f"{bundle}.yaml" for bundle in bundle_names(configs)]
+    assert [path.name for path in (configs / "isic").iterdir()] == ["notes.yaml"]
+
+
+def test_a_folder_without_fragments_is_refused_and_nothing_is_removed(copies, tmp_path):
+    _, bundles = copies
+    before = sorted(bundles.rglob("*"))
+    for wrong in (tmp_path / "nowhere", tmp_path):
+        for call in (write_bundles, stale_files):
+            with pytest.raises(FileNotFoundError, match=f"{wrong}.*--configs-dir"):
+                call(wrong, bundles)
+        with pytest.raises(FileNotFoundError, match="--configs-dir"):
+            render_pair(wrong, "kvasir/clipseg_vpt")
+    assert sorted(bundles.rglob("*")) == before
 
 
 def test_what_a_run_wrote_into_a_bundle_stays(copies):
