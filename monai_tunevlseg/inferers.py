@@ -12,6 +12,8 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.utils import ensure_tuple_rep
 
+from monai_tunevlseg.data.frames import array_axis
+
 __all__ = ["Reduction", "ResizedInferer", "entropy_map", "label_map"]
 
 Network = Callable[..., torch.Tensor]
@@ -57,13 +59,13 @@ def entropy_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
 class ResizedInferer(Inferer):
     """Runs a 2-D network at its own input size and returns logits, or what a reduction makes of them, at the input's.
 
-    Pictures are resized bicubically, as in training, and logits bilinearly. A volume is cut into slices, each treated
-    as a picture. With a reduction, memory does not grow with the number of classes: their logits are brought to the
-    input's size one after the other.
+    Pictures are resized bicubically, as in training, and logits bilinearly. A volume, upright as ``LoadSampled`` loads
+    it, is cut into slices, each treated as a picture. With a reduction, memory does not grow with the number of
+    classes: their logits are brought to the input's size one after the other.
 
     Args:
         image_size: of the network's input in pixels, one number or (height, width).
-        slice_axis: spatial axis of a volume along which it is cut: 0, 1 or 2.
+        slice_axis: how a volume is cut: into sagittal (0), coronal (1) or axial (2) slices.
         sw_batch_size: slices in one call of the network, 1 or more.
         reduction: what is returned instead of logits, such as ``label_map``; None = the logits of all classes.
 
@@ -83,7 +85,7 @@ class ResizedInferer(Inferer):
         if min(self.image_size) < 1:
             raise ValueError(f"image_size is {image_size}; it must be positive.")
         if slice_axis not in (0, 1, 2):
-            raise ValueError(f"slice_axis is {slice_axis}; a volume has the axes 0, 1 and 2.")
+            raise ValueError(f"slice_axis is {slice_axis}; it must be 0, 1 or 2: sagittal, coronal or axial.")
         if sw_batch_size < 1:
             raise ValueError(f"sw_batch_size is {sw_batch_size}; it must be 1 or more.")
         self.slice_axis = slice_axis
@@ -94,7 +96,7 @@ class ResizedInferer(Inferer):
         """Return logits, or what the reduction makes of them, of the spatial size of the input.
 
         Args:
-            inputs: (B, 3, H, W), or (B, 3, X, Y, Z) for volumes.
+            inputs: (B, 3, H, W), or (B, 3, S, A, R) for volumes.
             network: takes (N, 3, h, w), the further arguments, and returns (N, K, h, w).
             args: passed on to the network.
             kwargs: passed on to the network; ``text``, one entry per picture or volume, is repeated for its slices.
@@ -109,7 +111,7 @@ class ResizedInferer(Inferer):
         if inputs.ndim != 5:
             raise ValueError(
                 f"an input of shape {tuple(inputs.shape)} is neither a batch of pictures (B, 3, H, W) "
-                "nor of volumes (B, 3, X, Y, Z)."
+                "nor of volumes (B, 3, S, A, R)."
             )
         text = kwargs.pop("text", None)
         volumes = [
@@ -129,15 +131,16 @@ class ResizedInferer(Inferer):
         return self.reduction(_resized(of_class, size) for of_class in logits.split(1, dim=1))
 
     def _volume(self, volume: torch.Tensor, network: Network, text: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return (1, K, X, Y, Z) logits for (1, 3, X, Y, Z), or their reduction; ``text`` is that of the volume."""
+        """Return (1, K, S, A, R) logits for (1, 3, S, A, R), or their reduction; ``text`` is that of the volume."""
 
         def results(pictures: torch.Tensor) -> torch.Tensor:
             texts = {} if text is None else {"text": [text] * len(pictures)}
             return self._picture(pictures, network, *args, **texts, **kwargs)
 
-        slices = volume[0].movedim(self.slice_axis + 1, 0)
+        cut = array_axis(self.slice_axis) + 1
+        slices = volume[0].movedim(cut, 0)
         pieces = torch.cat([results(part) for part in slices.split(self.sw_batch_size)])
-        return pieces.movedim(0, self.slice_axis + 1)[None]
+        return pieces.movedim(0, cut)[None]
 
 
 def _resized(logits: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:

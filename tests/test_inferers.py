@@ -43,7 +43,7 @@ def test_a_volume_equals_its_slices_one_by_one(axis, shape, batch, at_once):
     volume = torch.rand(batch, 3, *shape)
     inferer = ResizedInferer(image_size=8, slice_axis=axis, sw_batch_size=at_once)
     logits = inferer(volume, first_channel)
-    expected = torch.stack([inferer(piece, first_channel) for piece in volume.unbind(axis + 2)], dim=axis + 2)
+    expected = torch.stack([inferer(piece, first_channel) for piece in volume.unbind(4 - axis)], dim=4 - axis)
     assert logits.shape == (batch, 1, *shape)
     torch.testing.assert_close(logits, expected)
 
@@ -55,9 +55,9 @@ def test_text_goes_with_its_volume_and_other_arguments_pass_through():
         seen.append((len(pictures), text))
         return pictures[:, :1] * scale + shift
 
-    volume = torch.ones(2, 3, 8, 8, 5)
+    volume = torch.ones(2, 3, 5, 8, 8)
     logits = ResizedInferer(8, sw_batch_size=4)(volume, network, 2.0, text=["liver", ["tumor"]], shift=1.0)
-    assert torch.equal(logits, torch.full((2, 1, 8, 8, 5), 3.0))
+    assert torch.equal(logits, torch.full((2, 1, 5, 8, 8), 3.0))
     assert seen == [(4, ["liver"] * 4), (1, ["liver"]), (4, [["tumor"]] * 4), (1, [["tumor"]])]
 
 

@@ -203,7 +203,7 @@ class EntryRunner:
         overrides = self._overrides(entry)
         cases = read_cases(report)
         chosen = choose_cases(cases)
-        store_predictions(folder / "predictions", report, pair, overrides, chosen)
+        store_predictions(folder / "predictions", report, chosen)
         store_pictures(self.results_dir / "pictures" / entry.dataset, pair, overrides, chosen)
         embeddings = self.results_dir / "embeddings" / entry.model / f"{entry.dataset}.npz"
         if not embeddings.is_file():

@@ -16,8 +16,6 @@ from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.entries import Entry
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.cases import Sample
-from monai_tunevlseg.data.overlays import upright
-from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.transforms import LoadSampled
 from monai_tunevlseg.evaluation import Case
 from monai_tunevlseg.learners import LEARNERS
@@ -59,8 +57,8 @@ def store_pictures(folder: Path, pair: Pair, overrides: Mapping[str, Any], chose
         sample = load(samples[case.key])
         image, label = (np.asarray(torch.as_tensor(sample[key])) for key in ("image", "label"))
         pixels = np.rint(np.moveaxis(image, 0, -1) * 255).astype(np.uint8)
-        _write_picture(folder / f"{name}_image.png", _upright(pixels, samples[case.key]))
-        _write_picture(folder / f"{name}_truth.png", _upright(label[0] == 1, samples[case.key]))
+        _write_picture(folder / f"{name}_image.png", pixels)
+        _write_picture(folder / f"{name}_truth.png", label[0] == 1)
         listed.append(
             {
                 "name": name,
@@ -74,16 +72,11 @@ def store_pictures(folder: Path, pair: Pair, overrides: Mapping[str, Any], chose
         unfinished.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
 
 
-def store_predictions(
-    folder: Path, report: Path, pair: Pair, overrides: Mapping[str, Any], chosen: Mapping[str, Case]
-) -> None:
+def store_predictions(folder: Path, report: Path, chosen: Mapping[str, Case]) -> None:
     """Write the chosen cases' predicted masks, from an evaluation's report that has kept them."""
-    samples = _samples(pair, overrides) if any(is_nifti(Path(case.image)) for case in chosen.values()) else {}
     for name, case in chosen.items():
         with Image.open(report / str(case.mask)) as file:
-            mask = np.asarray(file)
-        sample = samples.get(case.key)
-        _write_picture(folder / f"{name}.png", mask if sample is None else _upright(mask, sample))
+            _write_picture(folder / f"{name}.png", np.asarray(file))
 
 
 def store_embeddings(path: Path, entry: Entry, title: str, pair: Pair, overrides: Mapping[str, Any]) -> None:
@@ -136,8 +129,3 @@ def _write_picture(path: Path, picture: np.ndarray) -> None:
         image = image.resize((width, height), resample)
     with replacing(path) as unfinished:
         image.save(unfinished)
-
-
-def _upright(array: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
-    slice_axis = None if sample.get("slice") is None else sample.get("slice_axis", 2)
-    return upright(array, Path(sample["image"]), slice_axis)

@@ -38,7 +38,9 @@ Sample: TypeAlias = dict[str, Any]
 - `mask_threshold`: brightness, 0..255, from which on a binary mask is foreground (see `reading.foreground`).
 - `ignore_value`: pixels of this value in the mask are neither foreground nor background.
 - `rle`: {"size": [H, W], "counts": text}, COCO's compressed run-length code of the mask.
-- `slice`, `slice_axis`: which slice of a volume, along which axis.
+- `slice`, `slice_axis`: which slice of an upright volume: sagittal (0) ones are counted from the patient's right,
+  coronal (1) ones from the front, axial (2) ones from the top.
+- `intensity_window`: the values of the image file that become 0 and 1.
 - `group`: the patient, or what else `group_pattern` finds; `build_datalists` adds it.
 - `texts`: {"p0": text or list of texts, ...}, from which `text_source` chooses; `build_datalists` takes it out.
 """
@@ -68,6 +70,7 @@ class MaskCoding:
         mask_threshold: brightness in (0, 255] from which on binary masks are foreground; None = they must be clean.
         mask_ending: what the names of masks end in beyond those of their images, such as "_mask", in the layout
             `folder`; None = what the names of all of them end in.
+        every_slice: whether slices of a volume that show nothing of a class are pairs too.
 
     Raises:
         ValueError: when the names or values contradict each other, or the threshold is out of range.
@@ -77,6 +80,7 @@ class MaskCoding:
     label_values: Mapping[str, int] | None = None
     mask_threshold: float | None = None
     mask_ending: str | None = None
+    every_slice: bool = False
     values: dict[str, int | None] = field(init=False)
     """The value of each class in `class_names`' order; None = binary."""
 

@@ -1,7 +1,7 @@
 """Writing a dataset in the uniform form that the layout `folder` reads to the same samples.
 
-Images are copied as they are, but for MetaImages, which become NIfTI. Masks become one of three forms, PNG for pictures
-and NIfTI for volumes:
+Images are copied unchanged, but for MetaImages and NRRD files, which become NIfTI. Masks become one of three forms, PNG
+for pictures and NIfTI for volumes:
 
 - one class: 0/255, in `masks/`;
 - several classes that one file per image codes, or one class with ignored pixels: label maps in `masks/`, 1 for the
@@ -26,12 +26,12 @@ from monai_tunevlseg.data.cases import LAYOUTS, Case, Sample, Splits, shorten
 from monai_tunevlseg.data.datalists import find_splits, read_cases
 from monai_tunevlseg.data.layouts.description import write_description
 from monai_tunevlseg.data.masks import IGNORED, read_label
-from monai_tunevlseg.data.metaimages import META_SUFFIX
 from monai_tunevlseg.data.problems import DatasetError, map_files
 from monai_tunevlseg.data.reading import is_nifti, suffix_of
 from monai_tunevlseg.data.request import Request
+from monai_tunevlseg.data.saving import write_nifti_labels
 from monai_tunevlseg.data.splits import group_by, write_splits
-from monai_tunevlseg.data.volumes import open_nifti
+from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti, stored_order
 
 __all__ = ["Export", "export_dataset"]
 
@@ -193,7 +193,7 @@ def _whole(sample: Sample) -> Sample:
 
 
 def _write_image(image: Path, folder: Path, stem: str) -> None:
-    if suffix_of(image).lower() == META_SUFFIX:
+    if is_nifti(image) and suffix_of(image).lower() not in NIFTI_SUFFIXES:
         nib.save(open_nifti(image), folder / f"{stem}.nii.gz")
     else:
         shutil.copyfile(image, folder / f"{stem}{suffix_of(image)}")
@@ -201,6 +201,6 @@ def _write_image(image: Path, folder: Path, stem: str) -> None:
 
 def _write_mask(mask: np.ndarray, image: Path, folder: Path, stem: str) -> None:
     if is_nifti(image):
-        nib.save(nib.Nifti1Image(mask, open_nifti(image).affine), folder / f"{stem}.nii.gz")
+        write_nifti_labels(folder / f"{stem}.nii.gz", stored_order(mask, image), image)
     else:
         Image.fromarray(mask).save(folder / f"{stem}.png")

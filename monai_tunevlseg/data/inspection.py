@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from monai_tunevlseg.data.cases import Sample
+from monai_tunevlseg.data.frames import array_axis
 from monai_tunevlseg.data.masks import mask_paths, run_lengths
 from monai_tunevlseg.data.pictures import StoredMask, read_grey_picture
 from monai_tunevlseg.data.problems import Problem, other_size, problem_of
@@ -88,8 +89,8 @@ def _decode(image: Path) -> tuple[tuple[int, ...], Image.Image]:
     if not is_nifti(image):
         return read_grey_picture(image, GAP * HASHED_SIZE)
     values = read_nifti(image)
-    middle = values if values.ndim == 2 else values[..., values.shape[2] // 2]
-    return values.shape, Image.fromarray((middle * 255).astype(np.uint8))
+    middle = values if values.ndim == 3 else values[len(values) // 2]
+    return values.shape[:-1], Image.fromarray((middle * 255).astype(np.uint8)).convert("L")
 
 
 class _Masks:
@@ -111,7 +112,8 @@ class _Masks:
         if len(parts) < len(shown):
             return None
         if "slice" in sample:
-            parts = [mask.take(sample["slice"], axis=sample.get("slice_axis", 2)) for mask in parts]
+            axis = array_axis(sample.get("slice_axis", 2))
+            parts = [mask.take(sample["slice"], axis=axis) for mask in parts]
         return not any(mask.any() for mask in parts)
 
     def _is_empty_code(self, sample: Sample, path: Path) -> bool | None:
@@ -140,7 +142,7 @@ class _Masks:
         if (path, whole) not in self._stored:
             self._stored[path, whole] = None
             try:
-                shape, mask = _read_whole(path) if whole else read_occurring(path)
+                shape, mask = _read_whole(path, self.image) if whole else read_occurring(path, self.image)
                 self._compare(path, shape)
                 self._stored[path, whole] = mask
             except (OSError, ValueError) as error:
@@ -148,14 +150,10 @@ class _Masks:
         return self._stored[path, whole]
 
     def _compare(self, path: Path, shape: Sequence[int]) -> None:
-        if self.shape is not None and _without_last_one(shape) != _without_last_one(self.shape):
+        if self.shape is not None and tuple(shape) != tuple(self.shape):
             self.problems.append(other_size(self.image, self.shape, path, shape))
 
 
-def _read_whole(path: Path) -> tuple[tuple[int, ...], StoredMask]:
-    mask = read_stored_mask(path)
+def _read_whole(path: Path, image: Path) -> tuple[tuple[int, ...], StoredMask]:
+    mask = read_stored_mask(path, like=image)
     return mask.values.shape, mask
-
-
-def _without_last_one(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(shape[:2]) if tuple(shape[2:]) == (1,) else tuple(shape)

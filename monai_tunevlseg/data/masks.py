@@ -34,10 +34,11 @@ def read_label(sample: Mapping[Any, Any], slice_axis: int = 2) -> np.ndarray:
 
     Args:
         sample: with the keys that `cases.Sample` describes.
-        slice_axis: the axis (0, 1 or 2) for samples with a `slice` but no `slice_axis`.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices, for samples with a `slice` but no `slice_axis`.
 
     Returns:
-        uint8 of shape (H, W), or (X, Y, Z) for a whole volume: 0 background, 1 foreground, 255 ignored.
+        uint8 of shape (H, W), or (S, A, R) for a whole volume, as its image is read: 0 background, 1
+        foreground, 255 ignored.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -117,7 +118,8 @@ def _read_runs(counts: bytes, pixels: int) -> list[int]:
 
 
 def _read_one(sample: Mapping[Any, Any], path: Path, slice_axis: int) -> np.ndarray:
-    stored = read_stored_mask(path, sample.get("slice"), sample.get("slice_axis", slice_axis))
+    image = Path(sample["image"]) if isinstance(sample.get("image"), str | Path) else None
+    stored = read_stored_mask(path, sample.get("slice"), sample.get("slice_axis", slice_axis), image)
     mask = foreground(stored, path, sample.get("label_value"), sample.get("mask_threshold")).astype(np.uint8)
     if sample.get("ignore_value") is not None:
         mask[labels(stored, path) == sample["ignore_value"]] = IGNORED

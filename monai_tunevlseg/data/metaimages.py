@@ -6,10 +6,14 @@ Not by ITK: where compressed pixels are damaged, ITK 5.4 prints a line and hands
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+from monai_tunevlseg.data.deferred import Deferred, check_size
 
 __all__ = ["META_SUFFIX", "PIXEL_SUFFIXES", "load_metaimage", "pixel_file"]
 
@@ -35,23 +39,32 @@ EXPECTED = {"ObjectType": "Image", "BinaryData": "True", "HeaderSize": "0", "Ele
 
 
 def load_metaimage(path: Path) -> nib.Nifti1Image:
-    """Read a MetaImage as the NIfTI image that ITK would make of it: the same pixels, in the same order of axes.
+    """Open a MetaImage as the NIfTI image that ITK would make of it: the same pixels, in the same order of axes.
 
     Args:
         path: an `.mhd` file of two or three axes.
 
     Returns:
-        the image, in memory.
+        the image, whose pixels are read at every use.
 
     Raises:
         FileNotFoundError: when there is no such file, or the file with its pixels is missing.
         ValueError: when the header or the pixels are damaged, or of a form that is not supported.
     """
-    try:
+    with _refusing(path):
         header = _read_header(path)
-        values = _read_pixels(path, header)
-        return nib.Nifti1Image(values, _affine(header, values.ndim), dtype=values.dtype)
-    except (ValueError, KeyError, zlib.error) as error:
+        shape, dtype = _form(header)
+        check_size(shape)
+        _pixel_file(path, header)
+        values = Deferred(shape, dtype.newbyteorder("="), lambda: _read_pixels(path, header))
+        return nib.Nifti1Image(values, _affine(header, len(shape)), dtype=values.dtype)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, EOFError, MemoryError, zlib.error) as error:
         reason = f"its header has no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(
             f"{path} cannot be read: {reason}. If a file is damaged, replace it, or save it as NIfTI."
@@ -59,16 +72,14 @@ def load_metaimage(path: Path) -> nib.Nifti1Image:
 
 
 def pixel_file(path: Path) -> Path:
-    """Return the file that has the pixels of an `.mhd` file, whether it is there or not.
+    """Return the file that has the pixels of an `.mhd` file.
 
     Raises:
-        FileNotFoundError: when there is no such header.
-        ValueError: when the header is damaged or names no file.
+        FileNotFoundError: when there is no such header, or no such file.
+        ValueError: when the header is damaged or names no file beside it.
     """
-    name = _read_header(path).get("ElementDataFile")
-    if name is None:
-        raise ValueError(f"{path} names no file with its pixels; replace the header.")
-    return path.parent / name
+    with _refusing(path):
+        return _pixel_file(path, _read_header(path))
 
 
 def _read_header(path: Path) -> dict[str, str]:
@@ -87,36 +98,45 @@ def _read_header(path: Path) -> dict[str, str]:
     return header
 
 
-def _read_pixels(path: Path, header: dict[str, str]) -> np.ndarray:
-    """Return the stored values, first axis first: (X, Y) or (X, Y, Z)."""
+def _form(header: dict[str, str]) -> tuple[tuple[int, ...], np.dtype]:
+    """Return the size, first axis first, (X, Y) or (X, Y, Z), and the stored type."""
     shape = tuple(int(size) for size in header["DimSize"].split())
     if len(shape) not in (2, 3) or min(shape) < 1 or len(shape) != int(header["NDims"]):
         raise ValueError(f"its size is {header['DimSize']} in {header['NDims']} dimensions where 2 or 3 are supported")
     if header["ElementType"] not in ELEMENT_TYPES:
         raise ValueError(f"its ElementType {header['ElementType']} is not supported")
     big_endian = "True" in (header.get("BinaryDataByteOrderMSB"), header.get("ElementByteOrderMSB"))
-    dtype = np.dtype((">" if big_endian else "<") + ELEMENT_TYPES[header["ElementType"]])
-    content = _read_content(path, header, int(np.prod(shape, dtype=object)) * dtype.itemsize)
-    values = np.frombuffer(content, dtype).reshape(shape, order="F")
-    return values.astype(dtype.newbyteorder("="))
+    return shape, np.dtype((">" if big_endian else "<") + ELEMENT_TYPES[header["ElementType"]])
+
+
+def _read_pixels(path: Path, header: dict[str, str]) -> np.ndarray:
+    with _refusing(path):
+        shape, dtype = _form(header)
+        content = _read_content(path, header, int(np.prod(shape, dtype=object)) * dtype.itemsize)
+        return np.frombuffer(content, dtype).reshape(shape, order="F").astype(dtype.newbyteorder("="))
 
 
 def _read_content(path: Path, header: dict[str, str], size: int) -> bytes:
-    name = header["ElementDataFile"]
-    if name.split()[:1] in (["LOCAL"], ["LIST"]) or "%" in name:
-        raise ValueError(f"its pixels are in {name} where one file beside it is supported")
-    source = path.parent / name
-    if not source.is_file():
-        raise FileNotFoundError(f"there is no file {source}, which has the pixels of {path}.")
+    source = _pixel_file(path, header)
     content = source.read_bytes()
     if header.get("CompressedData") == "True":
         decompressor = zlib.decompressobj()
         content = decompressor.decompress(content, size + 1)
         if len(content) == size and not decompressor.eof:
-            raise ValueError(f"{name} ends before its checksum")
+            raise ValueError(f"{source.name} ends before its checksum")
     if len(content) != size:
-        raise ValueError(f"{name} holds {len(content)} bytes of pixels or more where the header says {size}")
+        raise ValueError(f"{source.name} holds {len(content)} bytes of pixels or more where the header says {size}")
     return content
+
+
+def _pixel_file(path: Path, header: dict[str, str]) -> Path:
+    name = header["ElementDataFile"]
+    if name.split()[:1] in (["LOCAL"], ["LIST"]) or "%" in name or Path(name).name != name:
+        raise ValueError(f"its pixels are in {name} where one file beside it is supported")
+    source = path.parent / name
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file {source}, which has the pixels of {path}.")
+    return source
 
 
 def _affine(header: dict[str, str], axes: int) -> np.ndarray:

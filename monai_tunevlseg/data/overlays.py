@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import colorsys
-from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
-from monai_tunevlseg.data.reading import is_nifti
-from monai_tunevlseg.data.volumes import open_nifti
-
-__all__ = ["class_colour", "draw_overlay", "eroded", "upright"]
+__all__ = ["class_colour", "draw_overlay", "eroded"]
 
 OPACITY = 0.35
 FIRST_HUE = 1 / 3  # green, which stands out on flesh and on grey
@@ -52,33 +47,3 @@ def eroded(area: np.ndarray, width: int) -> np.ndarray:
         padded = np.pad(inner, 1, mode="edge")
         inner = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return inner
-
-
-def upright(picture: np.ndarray, path: Path, slice_axis: int | None) -> np.ndarray:
-    """Turn a picture of a file's content as it is looked at.
-
-    NIfTI counts columns first. In slices of a volume up is anterior if they are axial and superior in others; the
-    patient's right (in sagittal slices the front) is on the left.
-
-    Args:
-        picture: (A, B) or (A, B, channels), the axes left of the file's in their order.
-        path: the file; what is not NIfTI stays as it is.
-        slice_axis: the axis of the volume that was cut; None for a 2-D image.
-
-    Returns:
-        the same pixels, (A, B, ...) or (B, A, ...).
-    """
-    if not is_nifti(path):
-        return picture
-    if slice_axis is None:
-        return np.ascontiguousarray(picture.swapaxes(0, 1))
-    return _oriented(picture, np.asarray(open_nifti(path).affine), slice_axis)
-
-
-def _oriented(picture: np.ndarray, affine: np.ndarray, slice_axis: int) -> np.ndarray:
-    orientation = np.delete(nib.io_orientation(affine), slice_axis, axis=0)
-    if np.isnan(orientation).any():
-        return picture  # an affine that does not tell: as stored
-    flipped = tuple(axis for axis in (0, 1) if orientation[axis, 1] > 0)  # NIfTI counts towards right, front and top
-    turned = np.flip(picture, flipped)
-    return np.ascontiguousarray(turned if orientation[0, 0] > orientation[1, 0] else turned.swapaxes(0, 1))

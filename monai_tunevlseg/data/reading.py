@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.metaimages import META_SUFFIX, pixel_file
 from monai_tunevlseg.data.pictures import (
     PICTURE_SUFFIXES,
     StoredMask,
@@ -15,7 +16,14 @@ from monai_tunevlseg.data.pictures import (
     read_picture,
     read_picture_mask,
 )
-from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, nifti_shape, read_nifti, read_nifti_values
+from monai_tunevlseg.data.volumes import (
+    VOLUME_SUFFIXES,
+    has_colours,
+    nifti_shape,
+    read_nifti,
+    read_nifti_values,
+    sources,
+)
 
 __all__ = [
     "SUFFIXES",
@@ -33,25 +41,26 @@ __all__ = [
     "suffix_of",
 ]
 
-VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, META_SUFFIX)
 SUFFIXES = PICTURE_SUFFIXES + VOLUME_SUFFIXES
+DOUBLE_SUFFIXES = (".nii.gz", ".seg.nrrd")
 ROUNDING = 1e-3
 """How far from an integer a value may lie that was meant as one."""
 HALF_RANGE = 128  # of 8 bits: where JPEG's noise around 0 and 255 is told apart
 
 
 def suffix_of(path: Path) -> str:
-    """Return the suffix as written; `.nii.gz` is one suffix."""
-    return path.name[-7:] if path.name.lower().endswith(".nii.gz") else path.suffix
+    """Return the suffix as written; `.nii.gz` and `.seg.nrrd` are one suffix."""
+    double = next((suffix for suffix in DOUBLE_SUFFIXES if path.name.lower().endswith(suffix)), None)
+    return path.name[-len(double) :] if double else path.suffix
 
 
 def stem_of(path: Path) -> str:
-    """Return the file name without its suffix; `.nii.gz` is one suffix."""
+    """Return the file name without its suffix; `.nii.gz` and `.seg.nrrd` are one suffix."""
     return path.name.removesuffix(suffix_of(path))
 
 
 def is_nifti(path: Path) -> bool:
-    """Tell by the suffix whether a file is a NIfTI image, or a MetaImage, which is read as if it were one."""
+    """Return by the suffix whether a file is a NIfTI image, or a MetaImage or NRRD file, which are read like one."""
     return suffix_of(path).lower() in VOLUME_SUFFIXES
 
 
@@ -62,36 +71,39 @@ def source_files(path: Path) -> list[Path]:
         FileNotFoundError: when a header does not exist.
         ValueError: when a header is damaged.
     """
-    return [path, pixel_file(path)] if suffix_of(path).lower() == META_SUFFIX else [path]
+    return sources(path)
 
 
-def read_shape(path: Path) -> tuple[int, ...]:
-    """Read (H, W), (X, Y) or (X, Y, Z) from the file's header.
+def read_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
+    """Read (H, W), or the (S, A, R) of a volume as `read_image` returns it, from the file's header.
+
+    Args:
+        path: a picture or a NIfTI image.
+        like: the image, where the file is the mask of one.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the suffix is not supported or the header cannot be read.
     """
     _check_suffix(path)
-    return nifti_shape(path) if is_nifti(path) else picture_shape(path)
+    return nifti_shape(path, like) if is_nifti(path) else picture_shape(path)
 
 
 def read_image(
-    path: Path,
-    slice_index: int | None = None,
-    slice_axis: int = 2,
-    intensity_window: tuple[float, float] | None = None,
+    path: Path, slice_index: int | None = None, slice_axis: int = 2, intensity_window: Sequence[float] | None = None
 ) -> np.ndarray:
-    """Read an image as RGB.
+    """Read an image as RGB, upright whatever the order in which its file stores it.
 
     Args:
         path: a picture or a NIfTI image.
         slice_index: which slice of a volume; None = the whole file.
-        slice_axis: the axis (0, 1 or 2) along which a volume is cut.
-        intensity_window: the stored values that become 0 and 1; None = the range of a picture's type.
+        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
+        intensity_window: the stored values that become 0 and 1, in a volume's own units; None = the range of a
+            picture's type, and of a volume what `volumes.intensity_range` measures.
 
     Returns:
-        float32 in [0, 1] of shape (H, W, 3), or (X, Y, Z, 3) for a whole volume. NIfTI keeps the file's order of axes.
+        float32 in [0, 1] of shape (H, W, 3), or (S, A, R, 3) for a whole volume: from superior to inferior, anterior
+        to posterior and the patient's right to left.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -99,9 +111,9 @@ def read_image(
     """
     _check_suffix(path)
     if is_nifti(path):
-        return np.repeat(read_nifti(path, slice_index, slice_axis)[..., None], 3, axis=-1)
+        return read_nifti(path, slice_index, slice_axis, intensity_window)
     _refuse_slice(path, slice_index)
-    return read_picture(path, intensity_window)
+    return read_picture(path, None if intensity_window is None else (intensity_window[0], intensity_window[1]))
 
 
 def read_mask(
@@ -110,6 +122,7 @@ def read_mask(
     mask_threshold: float | None = None,
     slice_index: int | None = None,
     slice_axis: int = 2,
+    like: Path | None = None,
 ) -> np.ndarray:
     """Read where one class is.
 
@@ -118,20 +131,23 @@ def read_mask(
         label_value: the value that means the class; None = the mask is binary.
         mask_threshold: values of a binary mask from here on are foreground; None = as `foreground` describes.
         slice_index: which slice of a volume; None = the whole file.
-        slice_axis: the axis (0, 1 or 2) along which a volume is cut.
+        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
+        like: the image, onto whose voxels a volume's mask is turned; None = the mask stands for itself.
 
     Returns:
-        bool of shape (H, W), or (X, Y, Z) for a whole volume.
+        bool of shape (H, W), or (S, A, R) for a whole volume, upright as `read_image` returns it.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the file cannot be decoded or its values are not what is expected.
     """
-    return foreground(read_stored_mask(path, slice_index, slice_axis), path, label_value, mask_threshold)
+    return foreground(read_stored_mask(path, slice_index, slice_axis, like), path, label_value, mask_threshold)
 
 
-def read_stored_mask(path: Path, slice_index: int | None = None, slice_axis: int = 2) -> StoredMask:
-    """Read a mask without interpreting its values.
+def read_stored_mask(
+    path: Path, slice_index: int | None = None, slice_axis: int = 2, like: Path | None = None
+) -> StoredMask:
+    """Read a mask, upright, without interpreting its values; `like` is its image.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -139,13 +155,13 @@ def read_stored_mask(path: Path, slice_index: int | None = None, slice_axis: int
     """
     _check_suffix(path)
     if is_nifti(path):
-        return StoredMask(read_nifti_values(path, slice_index, slice_axis))
+        return _volume_mask(path, read_nifti_values(path, slice_index, slice_axis, like))
     _refuse_slice(path, slice_index)
     return read_picture_mask(path)
 
 
-def read_occurring(path: Path) -> tuple[tuple[int, ...], StoredMask]:
-    """Read a mask's size, and a mask of one row in which every value that occurs stands once.
+def read_occurring(path: Path, like: Path | None = None) -> tuple[tuple[int, ...], StoredMask]:
+    """Read a mask's size, and a mask of one row in which every value that occurs stands once; `like` is its image.
 
     What `foreground` and `labels` say of that, they say of the whole mask.
 
@@ -156,8 +172,15 @@ def read_occurring(path: Path) -> tuple[tuple[int, ...], StoredMask]:
     _check_suffix(path)
     if not is_nifti(path):
         return read_mask_values(path)
-    values = read_nifti_values(path)
-    return values.shape, StoredMask(distinct_values(values)[None])
+    mask = _volume_mask(path, read_nifti_values(path, like=like))
+    return mask.values.shape, replace(mask, values=distinct_values(mask.values)[None])
+
+
+def _volume_mask(path: Path, values: np.ndarray) -> StoredMask:
+    if has_colours(path):
+        brightest = values.max(axis=-1)
+        return StoredMask(brightest, coloured=bool((values != brightest[..., None]).any()))
+    return StoredMask(values)
 
 
 def labels(mask: StoredMask, path: Path) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from monai.transforms import MapTransform
 from PIL import Image
 
 from monai_tunevlseg.data.atomic import replacing
-from monai_tunevlseg.data.overlays import draw_overlay, upright
+from monai_tunevlseg.data.frames import array_axis
+from monai_tunevlseg.data.overlays import draw_overlay
 from monai_tunevlseg.data.reading import is_nifti, read_image, read_shape, stem_of, suffix_of
-from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti
+from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti, stored_order
 
 __all__ = ["SavePredictiond", "write_nifti_labels"]
 
@@ -27,16 +28,18 @@ SERVED = "image_path"
 class SavePredictiond(MapTransform):
     """Writes label maps as `masks/NAME` and overlays as `overlays/STEM.png` into a folder.
 
-    A NIfTI image gets a NIfTI label map of the same name with its affine, codes and units, and a MetaImage one of the
-    same stem; a picture gets a PNG of the same stem: 0 and 255 for one class, label values for several. The overlay
-    shows the image as viewers do; of a volume, the slice with the largest predicted area (the middle one where nothing
-    was predicted).
+    A NIfTI image gets a NIfTI label map of the same name in its own order of voxels, with its affine, codes and units,
+    and a MetaImage or NRRD file one of the same stem; a picture gets a PNG of the
+    same stem: 0 and 255 for one class, label values for several. The overlay shows the image upright; of a volume, the
+    slice with the largest predicted area (the middle one where nothing was predicted).
 
     Args:
-        keys: of label maps (1, H, W) or (1, X, Y, Z) at the image's own size; the file they are for is that of `image`.
+        keys: of label maps (1, H, W) or (1, S, A, R), upright as `LoadSampled` loads, at the image's own size; the file
+            they are for is that of `image`.
         output_dir: where to; made when the first prediction is written.
         num_classes: how many classes a label map may hold.
-        slice_axis: the axis (0, 1 or 2) of a volume's slices in overlays.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of a volume in overlays.
+        intensity_window: of a volume's slices in overlays, as `LoadSampled` takes it.
 
     Raises:
         ValueError: when an argument is out of range.
@@ -48,6 +51,7 @@ class SavePredictiond(MapTransform):
         output_dir: str | Path = "output",
         num_classes: int = 1,
         slice_axis: int = 2,
+        intensity_window: Sequence[float] | None = None,
     ) -> None:
         super().__init__(keys)
         if not 1 <= num_classes <= 254 or slice_axis not in (0, 1, 2):
@@ -55,6 +59,7 @@ class SavePredictiond(MapTransform):
         self.output_dir = Path(output_dir).expanduser()
         self.num_classes = num_classes
         self.slice_axis = slice_axis
+        self.intensity_window = intensity_window
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write one decollated item, and return it unchanged.
@@ -70,7 +75,8 @@ class SavePredictiond(MapTransform):
         for key in self.key_iterator(dict(data)):
             labels = self._check(data[key], source)
             if is_nifti(source):
-                write_nifti_labels(self.output_dir / "masks" / _nifti_name(source), labels, source)
+                name = self.output_dir / "masks" / _nifti_name(source)
+                write_nifti_labels(name, stored_order(labels, source), source)
             else:
                 mask = labels * 255 if self.num_classes == 1 else labels
                 _write_png(self.output_dir / "masks" / f"{stem_of(source)}.png", mask)
@@ -78,7 +84,7 @@ class SavePredictiond(MapTransform):
         return dict(data)
 
     def _check(self, prediction: torch.Tensor, source: Path) -> np.ndarray:
-        """Return the label map as uint8 of shape (H, W) or (X, Y, Z)."""
+        """Return the label map as uint8 of shape (H, W) or (S, A, R)."""
         labels = prediction.detach().cpu().numpy()
         shape = read_shape(source)
         if labels.shape != (1, *shape):
@@ -95,12 +101,12 @@ class SavePredictiond(MapTransform):
 
     def _overlay(self, labels: np.ndarray, source: Path) -> np.ndarray:
         if labels.ndim == 2:
-            return upright(draw_overlay(read_image(source), labels, self.num_classes), source, None)
-        areas = np.moveaxis(labels > 0, self.slice_axis, 0).sum(axis=(1, 2))
-        index = int(areas.argmax()) if areas.any() else labels.shape[self.slice_axis] // 2
-        image = read_image(source, index, self.slice_axis)
-        picture = draw_overlay(image, labels.take(index, axis=self.slice_axis), self.num_classes)
-        return upright(picture, source, self.slice_axis)
+            return draw_overlay(read_image(source, intensity_window=self.intensity_window), labels, self.num_classes)
+        slices = np.moveaxis(labels, array_axis(self.slice_axis), 0)
+        areas = (slices > 0).sum(axis=(1, 2))
+        index = int(areas.argmax()) if areas.any() else len(slices) // 2
+        image = read_image(source, index, self.slice_axis, self.intensity_window)
+        return draw_overlay(image, slices[index], self.num_classes)
 
 
 def _nifti_name(source: Path) -> str:
@@ -115,13 +121,15 @@ def write_nifti_labels(path: Path, labels: np.ndarray, source: Path) -> None:
 
     Args:
         path: the file to write.
-        labels: (X, Y) or (X, Y, Z), of the input's shape.
-        source: the input, NIfTI or MetaImage.
+        labels: (X, Y) or (X, Y, Z), in the input's order; further axes of one are added where it has them.
+        source: the input, NIfTI, MetaImage or NRRD.
     """
     original = open_nifti(source)
     header = original.header.copy()
     header.set_data_dtype(np.uint8)
     header["cal_min"] = header["cal_max"] = 0
+    if labels.size == np.prod(original.shape):
+        labels = labels.reshape(original.shape)
     with replacing(path) as unfinished:
         nib.save(type(original)(labels, original.affine, header), unfinished)
 

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
@@ -13,6 +14,7 @@ from monai_tunevlseg.data.cases import MaskCoding, Sample
 from monai_tunevlseg.data.layouts.folder import samples_of
 from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.saving import SERVED
+from monai_tunevlseg.data.volumes import nifti_affine, stored_order
 
 __all__ = ["CompletePairs", "ForMONAILabeld"]
 
@@ -26,7 +28,7 @@ class CompletePairs:
         class_names: what is learned.
         label_values: the value of each class in the masks; None = binary for one class, 1..K in order for K.
         mask_threshold: values of binary masks from here on are foreground; None = binary masks must be clean.
-        slice_axis: the axis (0, 1 or 2) along which volumes are cut.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes.
 
     Raises:
         ValueError: when the names or values contradict each other.
@@ -75,12 +77,12 @@ class ForMONAILabeld(MapTransform):
         if SERVED not in sample:
             return sample
         image = sample["image"]
-        image.meta["original_affine"] = image.affine
-        picture = not is_nifti(Path(image.meta["filename_or_obj"]))
+        source = Path(image.meta["filename_or_obj"])
+        volume = is_nifti(source)
+        image.meta["original_affine"] = torch.from_numpy(nifti_affine(source)) if volume else image.affine
         for key in self.key_iterator(sample):
             labels = sample[key]
-            if labels.ndim == 3:  # (1, H, W) or (1, X, Y)
-                labels = labels[0].T if picture else labels[0]
-                image.meta["spatial_shape"] = list(labels.shape)
-            sample[key] = labels
+            stored = torch.from_numpy(stored_order(labels[0].cpu().numpy(), source)) if volume else labels[0].T
+            image.meta["spatial_shape"] = list(stored.shape)
+            sample[key] = stored if stored.ndim == 2 else stored[None]
         return sample

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +17,58 @@ from monai.utils import convert_to_dst_type
 from monai_tunevlseg.data.masks import mask_paths, read_label
 from monai_tunevlseg.data.pictures import turned_by_exif
 from monai_tunevlseg.data.reading import is_nifti, read_image
-from monai_tunevlseg.data.volumes import nifti_affine
+from monai_tunevlseg.data.volumes import upright_affine
 
-__all__ = ["Augmentd", "LabelMapd", "LoadSampled"]
+__all__ = ["PLACE_KEYS", "Augmentd", "LabelMapd", "LoadSampled", "check_window"]
+
+PLACE_KEYS = ("slice", "slice_axis", "intensity_window")
+"""Of a sample: what only says how its image is loaded. Pictures have none of them, and batches are of both."""
+
+
+def check_window(intensity_window: Sequence[float] | None) -> None:
+    """Refuse what is not a window.
+
+    Raises:
+        ValueError: when it is not two finite numbers, the lower one first.
+    """
+    if intensity_window is None:
+        return
+    numbers = [*intensity_window] if isinstance(intensity_window, Sequence) else []
+    if len(numbers) != 2 or not all(isinstance(end, int | float) and abs(end) < np.inf for end in numbers):
+        raise ValueError(f"intensity_window is {intensity_window!r}; give [low, high], such as [-160, 240].")
+    if not numbers[0] < numbers[1]:
+        raise ValueError(f"intensity_window is {intensity_window!r}; its first number must be less than its second.")
 
 
 class LoadSampled(MapTransform):
     """Loads the image of a sample and, for one class, its mask; other keys pass through.
 
     `image` becomes a `MetaTensor` of shape (3, H, W), float32 in [0, 1]; a NIfTI volume of which the sample names no
-    slice becomes (3, X, Y, Z). `label` becomes (1, H, W) or (1, X, Y, Z), float32 in {0, 1}, and 255 where pixels are
-    to be ignored. The axes of NIfTI images keep the file's order. How the mask codes the class, and which slice of a
-    volume it is, tell the sample's other keys (see `cases.Sample`). What is a tensor already stays as it is, such as an
-    image that was loaded for another sample of it.
+    slice becomes (3, S, A, R), from superior to inferior, anterior to posterior and the patient's right to left, so
+    that slices stand upright whatever the file's order. `label` becomes (1, H, W) or (1, S, A, R), float32 in {0, 1},
+    and 255 where pixels are to be ignored. How the mask codes the class, and which slice of a volume it is, tell the
+    sample's other keys (see `cases.Sample`); the `PLACE_KEYS` end here. A tensor is left unchanged, such as an image
+    that was loaded for another sample of it.
 
     `meta` holds `filename_or_obj`, `affine` (4, 4) and `spatial_shape`, for batches of any size.
 
     Args:
         with_label: load `label` too.
-        slice_axis: the axis (0, 1 or 2) for samples with a `slice` but no `slice_axis`.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices, for samples with a `slice` but no `slice_axis`.
+        intensity_window: the values of the file that become 0 and 1, for samples without an `intensity_window`; None =
+            0.5 and 99.5 percent of a volume's values lie below them, and a picture's type tells them.
+
+    Raises:
+        ValueError: when the window is not two finite numbers, the lower one first.
     """
 
-    def __init__(self, with_label: bool = True, slice_axis: int = 2) -> None:
+    def __init__(
+        self, with_label: bool = True, slice_axis: int = 2, intensity_window: Sequence[float] | None = None
+    ) -> None:
         super().__init__(("image", "label") if with_label else ("image",))
+        check_window(intensity_window)
         self.slice_axis = slice_axis
+        self.intensity_window = None if intensity_window is None else list(intensity_window)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Load one sample.
@@ -51,20 +79,21 @@ class LoadSampled(MapTransform):
             ValueError: when a file cannot be decoded, the mask's values are not as expected, or the sizes differ.
         """
         sample = dict(data)
-        where = {"slice_index": sample.get("slice"), "slice_axis": sample.get("slice_axis", self.slice_axis)}
-        for key in self.key_iterator(sample):
-            if isinstance(sample[key], torch.Tensor):
-                continue
-            if key == "image":
-                path = Path(sample[key])
-                array = np.moveaxis(read_image(path, **where), -1, 0)
-            else:
-                path = mask_paths(sample)[0]
-                array = read_label(sample, self.slice_axis)[None]
-            sample[key] = _meta_tensor(array, path, **where)
+        place = [sample.pop(key, default) for key, default in zip(PLACE_KEYS, self._defaults(), strict=True)]
+        loaded = isinstance(sample["image"], torch.Tensor)
+        image = Path(sample["image"].meta["filename_or_obj"] if loaded else sample["image"])
+        if not loaded:
+            affine = upright_affine(image, None if place[0] is None else place[1]) if is_nifti(image) else np.eye(4)
+            sample["image"] = _meta_tensor(np.moveaxis(read_image(image, *place), -1, 0), image, affine)
+        if "label" in self.keys and not isinstance(sample["label"], torch.Tensor):
+            label = read_label({**data, "image": image}, self.slice_axis)[None]
+            sample["label"] = _meta_tensor(label, mask_paths(sample)[0], sample["image"].affine)
         if "label" in self.keys:
             _check_same_size(sample["image"], sample["label"])
         return sample
+
+    def _defaults(self) -> tuple[None, int, list[float] | None]:
+        return None, self.slice_axis, self.intensity_window
 
 
 class Augmentd(Randomizable, MapTransform):
@@ -152,11 +181,10 @@ class LabelMapd(MapTransform):
         return sample
 
 
-def _meta_tensor(array: np.ndarray, path: Path, slice_index: int | None, slice_axis: int) -> MetaTensor:
-    affine = nifti_affine(path, slice_index is not None, slice_axis) if is_nifti(path) else np.eye(4)
+def _meta_tensor(array: np.ndarray, path: Path, affine: np.ndarray | torch.Tensor) -> MetaTensor:
     meta = {"filename_or_obj": str(path), "spatial_shape": np.asarray(array.shape[1:])}
     tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    return MetaTensor(tensor, affine=torch.from_numpy(affine), meta=meta)
+    return MetaTensor(tensor, affine=torch.as_tensor(affine), meta=meta)
 
 
 def _check_same_size(image: MetaTensor, label: MetaTensor) -> None:

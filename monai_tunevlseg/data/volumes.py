@@ -1,43 +1,266 @@
-"""Decoding of 2-D and 3-D NIfTI images and label maps; MetaImages are read as if they were NIfTI files."""
+"""Decoding of 2-D and 3-D NIfTI images and label maps; MetaImages and NRRD files are read as if they were NIfTI.
+
+Whatever the order in which a file stores its voxels, they are returned upright (see `frames.Frame`).
+"""
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 
-from monai_tunevlseg.data.metaimages import META_SUFFIX, load_metaimage
+from monai_tunevlseg.data.deferred import check_size, read_stream
+from monai_tunevlseg.data.frames import Frame, array_axis, frame_of, turn_onto
+from monai_tunevlseg.data.metaimages import META_SUFFIX, load_metaimage, pixel_file
+from monai_tunevlseg.data.nrrds import NRRD_SUFFIXES, load_nrrd
 from monai_tunevlseg.data.pictures import refusing_damage
 
-__all__ = ["NIFTI_SUFFIXES", "nifti_affine", "nifti_shape", "open_nifti", "read_nifti", "read_nifti_values"]
+__all__ = [
+    "NIFTI_SUFFIXES",
+    "VOLUME_SUFFIXES",
+    "has_colours",
+    "intensity_range",
+    "nifti_affine",
+    "nifti_shape",
+    "open_nifti",
+    "read_nifti",
+    "read_nifti_values",
+    "same_grid",
+    "sources",
+    "stored_order",
+    "stored_shape",
+    "upright_affine",
+]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, META_SUFFIX, *NRRD_SUFFIXES)
+COLOURS = 3
 # Clipping half a percent at either end keeps single bright voxels from darkening everything else.
 PERCENTILES = (0.5, 99.5)
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """An open file.
+
+    Attributes:
+        path: the file.
+        image: as nibabel has it.
+        shape: (X, Y, Z), 1 where it has no such axis.
+        coloured: whether a voxel has three colours.
+        affine: (4, 4); None where the header does not tell.
+    """
+
+    path: Path
+    image: nib.Nifti1Image
+    shape: tuple[int, int, int]
+    coloured: bool
+    affine: np.ndarray | None
 
 
 def open_nifti(path: Path) -> nib.Nifti1Image:
-    """Open a file without reading its voxels; those of a MetaImage are read.
+    """Open a file without reading its voxels.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the header cannot be read, the image is neither 2-D nor 3-D, or voxels are no real numbers.
+        ValueError: when the header cannot be read, the image is neither 2-D nor 3-D, or voxels are neither real numbers
+            nor 8-bit colours.
     """
-    image = load_metaimage(path) if path.suffix.lower() == META_SUFFIX else _load_nifti(path)
+    return _open(path).image
+
+
+def stored_shape(path: Path) -> tuple[int, ...]:
+    """Read (X, Y) or (X, Y, Z) from the header, in the file's order; a last axis of one counts.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: as for `open_nifti`.
+    """
+    volume = _open(path)
+    return volume.shape[: max(2, min(3, volume.image.ndim))]
+
+
+def nifti_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
+    """Read the upright shape from the header: (H, W) of a picture, (S, A, R) of a volume.
+
+    Args:
+        path: a file with one of `VOLUME_SUFFIXES`.
+        like: the image, where the file is the mask of one.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: as for `open_nifti`.
+    """
+    return _frame(_open(path), like).upright_shape
+
+
+def has_colours(path: Path) -> bool:
+    """Read from the header whether voxels are red, green and blue.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: as for `open_nifti`.
+    """
+    return _open(path).coloured
+
+
+def nifti_affine(path: Path) -> np.ndarray:
+    """Read the (4, 4) matrix from voxel indices, in the file's order, to millimetres."""
+    return _any_affine(open_nifti(path))
+
+
+def upright_affine(path: Path, slice_axis: int | None = None) -> np.ndarray:
+    """Return the (4, 4) matrix from indices of the upright array to millimetres.
+
+    Of a picture or a slice, which MONAI takes for an image in a plane of its own, only the voxel sizes are told: first
+    those of its own two axes, then that of the third.
+
+    Args:
+        path: the file.
+        slice_axis: of a slice; None = the whole file.
+    """
+    volume = _open(path)
+    frame = _frame(volume)
+    affine = _any_affine(volume.image) @ frame.to_file()
+    if slice_axis is None and not frame.flat:
+        return affine
+    cut = 0 if slice_axis is None else array_axis(slice_axis)
+    order = [axis for axis in range(3) if axis != cut] + [cut]
+    return np.diag([*np.linalg.norm(affine[:3, :3], axis=0)[order], 1.0])
+
+
+def same_grid(mask: Path, image: Path) -> bool:
+    """Return whether the headers say that a mask's voxels lie on those of its image, flipped or permuted or not."""
+    return _turn(_open(mask), _open(image)) is not None
+
+
+def stored_order(values: np.ndarray, path: Path) -> np.ndarray:
+    """Turn an upright array back to the order in which a file stores its voxels.
+
+    Args:
+        values: of the shape that `nifti_shape` tells.
+        path: the file.
+
+    Returns:
+        the same values, of the shape that `stored_shape` tells.
+    """
+    return np.ascontiguousarray(_frame(_open(path)).stored(values).reshape(stored_shape(path)))
+
+
+def read_nifti_values(
+    path: Path, slice_index: int | None = None, slice_axis: int = 2, like: Path | None = None
+) -> np.ndarray:
+    """Read the scaled values that the file stands for, whole or one slice of a volume.
+
+    A mask whose header says that it is a flip or permutation of its image's voxels is turned onto them. One of the
+    image's size that says anything else is taken to lie on it as it is stored.
+
+    Args:
+        path: a file with one of `VOLUME_SUFFIXES`.
+        slice_index: which slice of the upright volume; None = the whole image.
+        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
+        like: the image, where the file is the mask of one.
+
+    Returns:
+        (H, W) of a picture or slice, (S, A, R) of a volume, upright; (..., 3) where the file is in colours.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file cannot be decoded or has no such slice.
+    """
+    volume = _open(path)
+    return _read(volume, _frame(volume, like), slice_index, slice_axis)
+
+
+def read_nifti(
+    path: Path, slice_index: int | None = None, slice_axis: int = 2, intensity_window: Sequence[float] | None = None
+) -> np.ndarray:
+    """Read intensities, scaled so that the window's ends become 0 and 1, and clipped.
+
+    Args:
+        path: a file with one of `VOLUME_SUFFIXES`.
+        slice_index: which slice of the upright volume; None = the whole image.
+        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
+        intensity_window: the lowest and the highest value, in the file's own units, such as Hounsfield's; None = what
+            `intensity_range` measures in the whole file, and 0..255 for colours.
+
+    Returns:
+        float32 in [0, 1] of shape (..., 3), upright, as `read_nifti_values` describes.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file cannot be decoded, holds values that are not finite or has no such slice.
+    """
+    volume = _open(path)
+    values = _read(volume, _frame(volume), slice_index, slice_axis)
+    low, high = intensity_window or intensity_range(path)
+    scaled = np.zeros(values.shape, dtype=np.float32)
+    if low < high:
+        np.subtract(values, np.float64(low), out=scaled, casting="unsafe")
+        scaled /= np.float32(high - low)
+        np.clip(scaled, 0, 1, out=scaled)
+    if np.isnan(scaled).any():
+        raise ValueError(f"{path} holds values that are not finite; replace them, for example by 0.")
+    return scaled if volume.coloured else np.broadcast_to(scaled[..., None], (*scaled.shape, COLOURS))
+
+
+def intensity_range(path: Path) -> tuple[float, float]:
+    """Measure the 0.5 and 99.5 percentiles of a whole file; the smallest and largest value where they coincide.
+
+    These move with what else is in view, such as metal in a CT. The whole file is read, and measured again only when
+    it has changed.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file cannot be decoded or holds values that are not finite.
+    """
+    with refusing_damage(path):
+        return _measured(path, _states(path))
+
+
+def sources(path: Path) -> list[Path]:
+    """List the files that are read where `path` is: itself, and what a header refers to.
+
+    Raises:
+        FileNotFoundError: when a header does not exist.
+        ValueError: when a header is damaged.
+    """
+    return [path, pixel_file(path)] if path.suffix.lower() == META_SUFFIX else [path]
+
+
+def _open(path: Path) -> _Volume:
+    image = _load(path)
     if not isinstance(image, nib.Nifti1Image):
         raise ValueError(f"{path} is a {type(image).__name__}, not a NIfTI image.")
-    if len(image.shape) not in (2, 3) or 0 in image.shape:
+    shape, coloured = _spatial_shape(image)
+    if len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(f"{path} has the shape {image.shape}; save it as one or more 2-D or 3-D images.")
-    if image.get_data_dtype().kind not in "iufb":
+    if image.get_data_dtype().kind not in "iufb" and not coloured:
         raise ValueError(f"{path} stores {image.get_data_dtype()} voxels; save it with one number per voxel.")
-    return image
+    with refusing_damage(path):
+        check_size(shape)
+    padded = (*shape, 1)
+    return _Volume(path, image, (padded[0], padded[1], padded[2]), coloured, _told_affine(image))
 
 
-def _load_nifti(path: Path) -> nib.filebasedimages.FileBasedImage:
+def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
+    suffix = path.suffix.lower()
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a file.")
+    if suffix == META_SUFFIX:
+        return load_metaimage(path)
+    if suffix in NRRD_SUFFIXES:
+        return load_nrrd(path)
     with refusing_damage(path):
         try:
             return nib.load(path)
@@ -45,93 +268,114 @@ def _load_nifti(path: Path) -> nib.filebasedimages.FileBasedImage:
             raise ValueError(str(error)) from error
 
 
-def nifti_shape(path: Path) -> tuple[int, ...]:
-    """Read (X, Y) or (X, Y, Z) from the header.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: as for `open_nifti`.
-    """
-    return tuple(int(size) for size in open_nifti(path).shape)
-
-
-def nifti_affine(path: Path, sliced: bool = False, slice_axis: int = 2) -> np.ndarray:
-    """Read the (4, 4) matrix from voxel indices to millimetres.
-
-    Of a slice, which MONAI takes for an image in a plane of its own, only the voxel sizes are told: first those of its
-    own two axes, then that of the one it was cut along.
-    """
-    affine = np.asarray(open_nifti(path).affine, dtype=np.float64)
-    if not sliced:
-        return affine
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    order = [axis for axis in range(3) if axis != slice_axis] + [slice_axis]
-    return np.diag([*sizes[order], 1.0])
+def _spatial_shape(image: nib.Nifti1Image) -> tuple[tuple[int, ...], bool]:
+    """Return the shape without further axes of one, and whether voxels are red, green and blue."""
+    shape, dtype = tuple(int(size) for size in image.shape), image.get_data_dtype()
+    coloured = dtype.names is not None and dtype.names[:COLOURS] == ("R", "G", "B")
+    if dtype == np.uint8 and shape[3:] in ((COLOURS,), (1, COLOURS)):
+        shape, coloured = shape[:-1], True
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape, coloured
 
 
-def read_nifti_values(path: Path, slice_index: int | None = None, slice_axis: int = 2) -> np.ndarray:
-    """Read the scaled values that the file stands for, whole or one slice of a volume.
-
-    Args:
-        path: a `.nii`, `.nii.gz` or `.mhd` file.
-        slice_index: which slice; None = the whole image.
-        slice_axis: the axis (0, 1 or 2) along which a volume is cut.
-
-    Returns:
-        (X, Y) or (X, Y, Z), or the two axes left of a volume, in the file's order.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file cannot be decoded or has no such slice.
-    """
-    image = open_nifti(path)
-    window: tuple[int | slice, ...] = ()
-    if slice_index is not None:
-        _check_slice(path, image.shape, slice_index, slice_axis)
-        window = tuple(slice_index if axis == slice_axis else slice(None) for axis in range(3))
-    with refusing_damage(path):
-        return np.asarray(image.dataobj[window] if window else image.dataobj)
+def _any_affine(image: nib.Nifti1Image) -> np.ndarray:
+    """Return the affine, or what nibabel takes for it where the header tells none."""
+    affine = image.header.get_best_affine() if image.affine is None else image.affine
+    return np.asarray(affine, dtype=np.float64)
 
 
-def read_nifti(path: Path, slice_index: int | None = None, slice_axis: int = 2) -> np.ndarray:
-    """Read intensities, scaled so that the whole file's 0.5 and 99.5 percentiles become 0 and 1, and clipped.
+def _told_affine(image: nib.Nifti1Image) -> np.ndarray | None:
+    """Return the affine where the header's codes say that there is one, and it can be inverted."""
+    affine = _any_affine(image)
+    told = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
+    return affine if told and np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0 else None
 
-    A slice is scaled like the volume it was cut from. Where the percentiles coincide the smallest and largest values
-    take their place, and a constant image becomes 0.
 
-    Args:
-        path: a `.nii`, `.nii.gz` or `.mhd` file.
-        slice_index: which slice; None = the whole image.
-        slice_axis: the axis (0, 1 or 2) along which a volume is cut.
+def _turn(mask: _Volume, image: _Volume) -> Frame | None:
+    return turn_onto(mask.shape, mask.affine, image.shape, image.affine)
 
-    Returns:
-        float32 in [0, 1] of the shape that `read_nifti_values` returns.
 
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file cannot be decoded, holds values that are not finite or has no such slice.
-    """
-    values = read_nifti_values(path, slice_index, slice_axis)
-    status = path.stat()
-    low, high = _intensity_range(path, status.st_mtime_ns, status.st_size)
-    if low == high:
-        return np.zeros(values.shape, dtype=np.float32)
-    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+def _frame(volume: _Volume, like: Path | None = None) -> Frame:
+    if like is None or not like.name.lower().endswith(VOLUME_SUFFIXES):
+        return frame_of(volume.shape, volume.affine)
+    image = _open(like)
+    base = frame_of(image.shape, image.affine)
+    if (turn := _turn(volume, image)) is not None:
+        return turn.then(base)
+    return base if volume.shape == image.shape else frame_of(volume.shape, volume.affine)
+
+
+def _read(volume: _Volume, frame: Frame, slice_index: int | None, slice_axis: int) -> np.ndarray:
+    if slice_index is None:
+        return frame.upright(_values(volume))
+    if frame.flat or slice_axis not in (0, 1, 2) or not 0 <= slice_index < frame.upright_shape[array_axis(slice_axis)]:
+        raise ValueError(f"{volume.path} of shape {volume.shape} has no slice {slice_index} along axis {slice_axis}.")
+    part = _values(volume, frame.window(slice_axis, slice_index))
+    return frame.upright(part).squeeze(array_axis(slice_axis))
+
+
+def _states(path: Path) -> tuple[tuple[int, int], ...]:
+    """Return what tells a file, and those it refers to, from ones that replace it."""
+    return tuple((state.st_mtime_ns, state.st_size) for state in (source.stat() for source in sources(path)))
+
+
+def _values(volume: _Volume, window: tuple[slice, slice, slice] = (slice(None),) * 3) -> np.ndarray:
+    """Return the scaled values of a part, (x, y, z) or (x, y, z, 3)."""
+    stored = _stored(volume)
+    with refusing_damage(volume.path):
+        part = np.asarray(stored.reshape(volume.shape + stored.shape[len(volume.shape) :])[window])
+    if part.dtype.names is not None:
+        part = np.stack([part[name] for name in part.dtype.names[:COLOURS]], axis=-1)
+    part = part.reshape(*part.shape[:3], COLOURS) if volume.coloured else part.reshape(part.shape[:3])
+    slope, inter = _scaling(volume)
+    if (slope, inter) == (1, 0):
+        return part
+    # 24 bits hold all values of 16, and half the memory of numpy's choice
+    number = np.float32 if part.dtype.itemsize <= 2 else np.float64
+    return apply_read_scaling(part, number(slope), number(inter))
+
+
+def _stored(volume: _Volume) -> np.ndarray:
+    """Return the unscaled voxels; those of an uncompressed NIfTI file are only mapped."""
+    with refusing_damage(volume.path):
+        if volume.path.suffix.lower() in NIFTI_SUFFIXES:
+            proxy: Any = volume.image.dataobj
+            return np.asanyarray(proxy.get_unscaled())
+        return _unpacked(volume.path, _states(volume.path))
+
+
+@lru_cache(maxsize=2)
+def _unpacked(path: Path, states: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """Unpack an image and its mask once for neighbouring slices; `states` notice that a file was replaced."""
+    proxy: Any = _open(path).image.dataobj
+    if path.suffix.lower() == ".gz":
+        size = int(np.prod(proxy.shape, dtype=object)) * proxy.dtype.itemsize
+        with gzip.open(path) as stream:
+            values = read_stream(stream, size, proxy.offset).view(proxy.dtype).reshape(proxy.shape, order="F")
+    else:
+        values = np.asarray(proxy)
+    values.setflags(write=False)  # the next caller gets the same array
+    return values
+
+
+def _scaling(volume: _Volume) -> tuple[float, float]:
+    proxy = volume.image.dataobj
+    return float(getattr(proxy, "slope", 1)), float(getattr(proxy, "inter", 0))
 
 
 @lru_cache(maxsize=4096)
-def _intensity_range(path: Path, modified: int, size: int) -> tuple[float, float]:
-    """Measure a file once, not for each of its slices; `modified` and `size` notice that it was replaced."""
-    values = read_nifti_values(path)
-    if not np.isfinite(values).all():
-        count = int(np.count_nonzero(~np.isfinite(values)))
+def _measured(path: Path, states: tuple[tuple[int, int], ...]) -> tuple[float, float]:
+    volume = _open(path)
+    if volume.coloured:
+        return 0.0, 255.0
+    stored = _stored(volume)
+    (slope, inter), ends = _scaling(volume), np.array([stored.min(), stored.max()], dtype=np.float64)
+    if not (np.abs(ends * slope + inter) <= LARGEST).all():
+        count = int(np.count_nonzero(~(np.abs(stored * slope + inter) <= LARGEST)))
         raise ValueError(f"{path} holds {count} values that are not finite; replace them, for example by 0.")
-    low, high = np.percentile(values, PERCENTILES)
+    low, high = np.percentile(stored, PERCENTILES)
     if low == high:
-        low, high = values.min(), values.max()
-    return float(low), float(high)
-
-
-def _check_slice(path: Path, shape: tuple[int, ...], index: int, axis: int) -> None:
-    if len(shape) != 3 or axis not in (0, 1, 2) or not 0 <= index < shape[axis]:
-        raise ValueError(f"{path} of shape {shape} has no slice {index} along axis {axis}.")
+        low, high = ends
+    first, second = sorted((float(low) * slope + inter, float(high) * slope + inter))
+    return first, second

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from monai_tunevlseg.data.overlays import draw_overlay, upright
+from monai_tunevlseg.data.overlays import draw_overlay
 from monai_tunevlseg.data.reading import read_image, read_stored_mask, stem_of
 
 __all__ = ["draw_overview"]
@@ -39,10 +39,10 @@ def draw_overview(output_dir: Path, num_classes: int) -> Path:
         axis.set_title(title)
     for row, path in zip(axes, images, strict=True):
         image = read_image(path)
-        row[0].imshow(upright(image, path, None))
+        row[0].imshow(image)
         for axis, folder in zip(row[1:], folders.values(), strict=True):
             labels = _labels(folder, path, num_classes)
-            axis.imshow(upright(draw_overlay(image, labels, num_classes), path, None))
+            axis.imshow(draw_overlay(image, labels, num_classes))
     target = output_dir / "overview.png"
     figure.savefig(target, dpi=110)
     return target

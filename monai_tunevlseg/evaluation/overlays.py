@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.masks import IGNORED
-from monai_tunevlseg.data.overlays import class_colour, draw_overlay, eroded, upright
+from monai_tunevlseg.data.overlays import class_colour, draw_overlay, eroded
 from monai_tunevlseg.data.reading import stem_of
 from monai_tunevlseg.data.transforms import LoadSampled
 from monai_tunevlseg.evaluation.cases import Case
@@ -97,16 +97,14 @@ def write_overlays(
             with Image.open(masks[index]) as file:
                 prediction = np.asarray(file)
             image, label = (np.asarray(torch.as_tensor(sample[key])) for key in ("image", "label"))
-            picture = _draw(np.moveaxis(image, 0, -1), label[0], prediction, pair)
+            picture = _draw(np.moveaxis(image, 0, -1), label[0], prediction)
             caption = f"{rank} {place}: Dice {dice:.1f} %, {pair['class_name']}"
             with replacing(folder / f"{rank}_{place:02}_dice_{dice:05.1f}_{_title(pair)}.png") as unfinished:
                 _captioned(picture, caption).save(unfinished, format="PNG")
 
 
-def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray, pair: Sample) -> np.ndarray:
+def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Tint the prediction, (H, W), and draw the mask's outline on the image, (H, W, 3) in [0, 1]; return uint8."""
-    slice_axis = pair.get("slice_axis", 2) if "slice" in pair else None
-    image, label, prediction = (upright(array, Path(pair["image"]), slice_axis) for array in (image, label, prediction))
     longest = max(label.shape)
     scale = min(max(longest, SIDES[0]), SIDES[1]) / longest
     height, width = (max(1, round(length * scale)) for length in label.shape)

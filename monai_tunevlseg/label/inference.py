@@ -9,6 +9,7 @@ from typing import Any
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from monai_tunevlseg.data.reading import is_nifti, read_shape
+from monai_tunevlseg.data.volumes import stored_order, stored_shape
 from monai_tunevlseg.label.models import BundleModel
 from monai_tunevlseg.label.parts import kept_parts
 from monai_tunevlseg.label.results import write_result
@@ -48,10 +49,11 @@ class TextSegmentation(InferTask):
         """
         started = time.perf_counter()
         image = Path(request["image"])
-        shape = read_shape(image)
         picture = not is_nifti(image)  # whose rows come first, while positions count columns first
+        shape = read_shape(image) if picture else stored_shape(image)
         wishes = Wishes.of(request, self.model.class_names, shape[::-1] if picture else shape)
         labels = self.model.segment(image, wishes.texts)
+        labels = labels if picture else stored_order(labels, image)
         seconds = time.perf_counter() - started
         step = -1 if picture else 1
         labels = kept_parts(

@@ -114,7 +114,7 @@ class BundleModel:
         """Segment a picture or volume by texts.
 
         Returns:
-            uint8 of the image's shape, (H, W), (X, Y) or (X, Y, Z): 0 is background, k + 1 text k.
+            uint8 of the image's shape, (H, W) or upright (S, A, R): 0 is background, k + 1 text k.
 
         Raises:
             ValueError: when the file cannot be read as an image.
@@ -130,7 +130,7 @@ class BundleModel:
         return float(self.reduced(image, self.class_names, entropy_map).mean(dtype=torch.float64))
 
     def reduced(self, image: Path, texts: Sequence[str], reduction: Reduction) -> torch.Tensor:
-        """Return what a reduction makes of the logits: (C, H, W), or (C, X, Y, Z) for volumes, at the image's own size.
+        """Return what a reduction makes of the logits: (C, H, W), or upright (C, S, A, R), at the image's own size.
 
         Raises:
             ValueError: when the file cannot be read as an image.

@@ -16,7 +16,8 @@ from PIL import Image
 
 from monai_tunevlseg.data.metaimages import META_SUFFIX
 from monai_tunevlseg.data.reading import is_nifti, labels, read_shape, read_stored_mask, suffix_of
-from monai_tunevlseg.data.volumes import nifti_affine, open_nifti
+from monai_tunevlseg.data.saving import write_nifti_labels
+from monai_tunevlseg.data.volumes import open_nifti, stored_order
 
 __all__ = ["SubmittedLabel", "check_label", "names_in", "write_dataset"]
 
@@ -137,7 +138,7 @@ def _write(item: SubmittedLabel, class_names: Sequence[str], folder: Path, stem:
     else:
         (folder / "images" / f"{stem}{suffix}").symlink_to(item.image.resolve())
     if is_nifti(item.image):
-        nib.save(nib.Nifti1Image(mask, nifti_affine(item.image)), folder / "masks" / f"{stem}.nii.gz")
+        write_nifti_labels(folder / "masks" / f"{stem}.nii.gz", stored_order(mask, item.image), item.image)
     else:
         Image.fromarray(mask).save(folder / "masks" / f"{stem}.png")
 
@@ -157,13 +158,9 @@ def _mask(item: SubmittedLabel, class_names: Sequence[str]) -> np.ndarray:
 
 
 def _read(image: Path, label: Path) -> np.ndarray:
-    """Return the label's values in the order of the image's axes."""
-    values = labels(read_stored_mask(label), label)
+    """Return the label's values, upright as the image is read."""
+    values = labels(read_stored_mask(label, like=image), label)
     shape = read_shape(image)
-    if values.ndim == 3 and len(shape) == 2 and values.shape[2] == 1:
-        values = values[..., 0]
-    if is_nifti(label) != is_nifti(image):
-        values = values.T  # NIfTI counts columns first, pictures rows
     if values.shape != shape:
         raise ValueError(f"the label is {values.shape}, its image {shape}; a label must have the size of its image.")
     return values

@@ -32,6 +32,16 @@ def save() -> Callable[[Path, np.ndarray], Path]:
 
 
 @pytest.fixture
+def as_read() -> Callable[[np.ndarray], np.ndarray]:
+    """Turns what `save` stores as NIfTI, whose axes point to the left, to the back and up, to what is read of it."""
+
+    def turn(stored: np.ndarray) -> np.ndarray:
+        return stored.T if stored.ndim == 2 else np.flip(stored.transpose(2, 1, 0), 0)
+
+    return turn
+
+
+@pytest.fixture
 def binary_folder(tmp_path: Path, save: Callable[[Path, np.ndarray], Path]) -> Path:
     """Ten pictures of 12 x 16 in three forms, with masks; the mask of `case0` is empty."""
     rng = np.random.default_rng(0)

@@ -56,7 +56,7 @@ def test_label_values_and_threshold_reach_the_samples(volume_folder):
     chosen = build_datalists(volume_folder, ["b"], label_values={"b": 2})
     assert [(sample["slice"], sample["label_value"]) for sample in chosen["train"]] == [(2, 2)]
     united = build_datalists(volume_folder, ["tumour"], mask_threshold=1)
-    assert [(sample["slice"], sample["mask_threshold"]) for sample in united["train"]] == [(1, 1), (2, 1)]
+    assert [(sample["slice"], sample["mask_threshold"]) for sample in united["train"]] == [(2, 1), (3, 1)]
 
 
 def test_groups_stay_together_and_given_splits_that_divide_them_are_warned_of(tmp_path, save):

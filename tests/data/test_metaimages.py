@@ -13,7 +13,14 @@ from monai.data import MetaTensor
 from monai_tunevlseg.data import LoadSampled, SavePredictiond, build_datalists, build_inference_datalist
 from monai_tunevlseg.data.metaimages import load_metaimage
 from monai_tunevlseg.data.reading import read_image, read_mask, read_shape
-from monai_tunevlseg.data.volumes import nifti_affine, nifti_shape, read_nifti, read_nifti_values
+from monai_tunevlseg.data.volumes import (
+    nifti_affine,
+    nifti_shape,
+    read_nifti,
+    read_nifti_values,
+    stored_order,
+    stored_shape,
+)
 
 
 def write(path, values, compressed=False):
@@ -35,14 +42,17 @@ def test_same_as_the_nifti_file_of_the_same_image(tmp_path, shape, dtype, compre
     values = np.random.default_rng(0).integers(0, 99, shape).astype(dtype)
     meta, nifti = write(tmp_path / "a.mhd", values, compressed), write(tmp_path / "a.nii.gz", values)
     assert (tmp_path / f"a.{'zraw' if compressed else 'raw'}").is_file()
-    assert nifti_shape(meta) == nifti_shape(nifti) == shape == read_shape(meta)
-    np.testing.assert_array_equal(read_nifti_values(meta), values)
-    np.testing.assert_array_equal(read_nifti_values(meta), np.asarray(nib.load(nifti).dataobj))
+    assert nifti_shape(meta) == nifti_shape(nifti) == read_shape(meta)
+    assert stored_shape(meta) == shape
+    np.testing.assert_array_equal(stored_order(read_nifti_values(meta), meta), values)
+    np.testing.assert_array_equal(read_nifti_values(meta), read_nifti_values(nifti))
     np.testing.assert_array_equal(read_nifti(meta), read_nifti(nifti))
     np.testing.assert_allclose(nifti_affine(meta), nib.load(nifti).affine, atol=1e-5)
-    if len(shape) == 3:
-        np.testing.assert_array_equal(read_image(meta, shape[2] - 1), read_image(nifti, shape[2] - 1))
-        np.testing.assert_array_equal(read_mask(meta, int(values[0, 0, 0]), None, 0), values[..., 0] == values[0, 0, 0])
+    if shape[2:] == (3,):
+        np.testing.assert_array_equal(read_image(meta, 2), read_image(nifti, 2))
+        # the first axis points to the back and the second to the right, so the last slice, of the top, is flipped
+        expected = values[:, ::-1, -1] == values[0, 0, -1]
+        np.testing.assert_array_equal(read_mask(meta, int(values[0, 0, -1]), None, 0), expected)
 
 
 def test_folder_of_metaimages_and_back(tmp_path):
@@ -53,10 +63,10 @@ def test_folder_of_metaimages_and_back(tmp_path):
         write(tmp_path / "images" / f"{stem}.mhd", rng.integers(0, 99, mask.shape).astype(np.uint8))
         write(tmp_path / "masks" / f"{stem}.mhd", mask, compressed=True)
     sample = build_datalists(tmp_path, ["cavity"])["train"][0]
-    np.testing.assert_array_equal(LoadSampled()(sample)["label"][0].numpy(), mask[..., 1])
+    np.testing.assert_array_equal(LoadSampled()(sample)["label"][0].numpy(), mask[:, ::-1, 1])
     assert [len(item["image"]) for item in build_inference_datalist(tmp_path)] == [len(sample["image"])] * 3
     item = LoadSampled(with_label=False)({"image": sample["image"]})
-    item["pred"] = MetaTensor(torch.from_numpy(mask[None]))
+    item["pred"] = MetaTensor(torch.from_numpy(read_mask(tmp_path / "masks" / "a.mhd").astype(np.uint8)[None]))
     SavePredictiond(output_dir=tmp_path / "out")(item)
     (saved,) = (tmp_path / "out" / "masks").iterdir()
     assert saved.name.endswith(".nii.gz")
@@ -108,11 +118,13 @@ def test_damaged_compressed_pixels_are_named(tmp_path):
         ("DimSize = 3 4", "DimSize = 3 -4", "its size is 3 -4 in 2 dimensions"),
         ("DimSize = 3 4", "DimSize = 3 4 1", "its size is 3 4 1 in 2 dimensions"),
         ("DimSize = 3 4", "DimSize = 3 x", "invalid literal"),
-        ("DimSize = 3 4", "DimSize = 300000000 400000000000", r"a\.raw holds 12 bytes of pixels"),
+        ("DimSize = 3 4", "DimSize = 300000000 400000000000", r"it has 120+ voxels"),
         ("DimSize = 3 4", "", "its header has no 'DimSize'"),
         ("MET_UCHAR", "MET_STRING", "its ElementType MET_STRING is not supported"),
         ("BinaryData = True", "BinaryData = False", "its BinaryData is False where True is supported"),
         ("NDims", "ElementNumberOfChannels = 3\nNDims", "its ElementNumberOfChannels is 3 where 1 is"),
+        ("a.raw", "../a.raw", r"its pixels are in \.\./a\.raw where one file"),
+        ("a.raw", "/a.raw", r"its pixels are in /a\.raw where one file"),
         ("a.raw", "LOCAL", "its pixels are in LOCAL where one file"),
         ("a.raw", "LIST 2", "its pixels are in LIST 2 where one file"),
         ("Offset = 4 -5", "Offset = 4", "its Offset is 4 where 2 numbers are expected"),
@@ -133,7 +145,7 @@ def test_the_other_byte_order(tmp_path):
     path = write(tmp_path / "a.mhd", values)
     path.write_text(re.sub("(ByteOrderMSB) = False", r"\1 = True", path.read_text()))
     path.with_suffix(".raw").write_bytes(values.T.astype(">i2").tobytes())
-    np.testing.assert_array_equal(read_nifti_values(path), values)
+    np.testing.assert_array_equal(read_nifti_values(path), values.T)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T, values)
 
 

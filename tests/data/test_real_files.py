@@ -158,21 +158,24 @@ def test_brats_slices_and_labels(brats, tmp_path):
     sample = datalists["train"][0]
     stored = np.asarray(nib.load(sample["label"]).dataobj)
     loaded = LoadSampled()(sample)
-    np.testing.assert_array_equal(loaded["label"][0].numpy(), stored[..., sample["slice"]] == sample["label_value"])
+    np.testing.assert_array_equal(
+        loaded["label"][0].numpy(), sample["label_value"] == stored[..., 14 - sample["slice"]].T
+    )
     count = sum(len(np.unique(stored[..., index])) - 1 for index in range(15))
     assert len(datalists["train"]) == count
     united = build_datalists(folder, ["tumour"], mask_threshold=1)
     index = united["train"][0]["slice"]
-    np.testing.assert_array_equal(LoadSampled()(united["train"][0])["label"][0].numpy(), stored[..., index] > 0)
+    np.testing.assert_array_equal(LoadSampled()(united["train"][0])["label"][0].numpy(), stored[..., 14 - index].T > 0)
 
 
 def test_brats_volume_comes_back_on_its_grid(brats, tmp_path):
     (sample,) = build_inference_datalist(brats)
     data = LoadSampled(with_label=False)(sample)
-    assert data["image"].shape == (3, 240, 240, 155)
+    assert data["image"].shape == (3, 155, 240, 240)
     assert data["image"].min() >= 0 and data["image"].max() <= 1
     truth = np.asarray(nib.load(brats.parent / "OTMultiClass.nii.gz").dataobj).astype(np.uint8)
-    SavePredictiond("pred", tmp_path, num_classes=4)(data | {"pred": MetaTensor(torch.from_numpy(truth[None]))})
+    read = np.ascontiguousarray(truth.transpose(2, 1, 0)[::-1])
+    SavePredictiond("pred", tmp_path, num_classes=4)(data | {"pred": MetaTensor(torch.from_numpy(read[None]))})
     saved, source = nib.load(tmp_path / "masks" / brats.name), nib.load(brats)
     np.testing.assert_array_equal(saved.affine, source.affine)
     assert nib.aff2axcodes(saved.affine) == ("L", "P", "S")

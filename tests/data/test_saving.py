@@ -15,7 +15,12 @@ OBLIQUE = np.array([[-0.7, 0.1, 0.02, 10], [0.1, -0.8, 0.2, 20.5], [0.03, 0.1, 2
 
 
 def item(path, prediction):
-    return LoadSampled(with_label=False)({"image": str(path)}) | {"pred": MetaTensor(torch.as_tensor(prediction[None]))}
+    """Pair a loaded file with a prediction, which is given in the file's own order."""
+    if path.name.endswith((".nii", ".nii.gz")):
+        flat = prediction.ndim == 2 or prediction.shape[2] == 1
+        prediction = prediction.T.reshape(prediction.shape[1::-1]) if flat else prediction.transpose(2, 1, 0)[::-1]
+    pred = MetaTensor(torch.from_numpy(np.ascontiguousarray(prediction[None])))
+    return LoadSampled(with_label=False)({"image": str(path)}) | {"pred": pred}
 
 
 def volume_file(path, shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from monai_tunevlseg.data import CompletePairs, ForMONAILabeld, SavePredictiond
+from monai_tunevlseg.data.reading import read_stored_mask
 
 
 @pytest.fixture
@@ -55,10 +57,14 @@ def test_a_served_picture_has_columns_first_and_no_channel(files):
 
 
 def test_a_served_volume_keeps_its_axes_and_tells_its_affine(tmp_path):
-    labels = torch.zeros(1, 4, 5, 6, dtype=torch.uint8)
-    served = ForMONAILabeld()(item(str(tmp_path / "volume.nii.gz"), labels, image_path="volume"))
-    assert served["pred"].shape == (1, 4, 5, 6)
-    assert torch.equal(served["image"].meta["original_affine"], served["image"].affine)
+    stored, affine = np.arange(120, dtype=np.uint8).reshape(4, 5, 6), np.diag([1.0, 2, 3, 1])
+    path = tmp_path / "volume.nii.gz"
+    nib.save(nib.Nifti1Image(stored, affine), path)
+    labels = torch.from_numpy(read_stored_mask(path).values.copy())[None]
+    assert labels.shape == (1, 6, 5, 4)
+    served = ForMONAILabeld()(item(str(path), labels, image_path="volume"))
+    np.testing.assert_array_equal(served["pred"][0].numpy(), stored)
+    np.testing.assert_array_equal(served["image"].meta["original_affine"].numpy(), affine)
 
 
 def test_served_items_are_not_saved_by_the_bundle(files, tmp_path):

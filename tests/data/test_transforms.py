@@ -42,13 +42,13 @@ def test_picture_with_mask(binary_folder):
 def test_slice_and_whole_volume(volume_folder):
     paths = {"image": str(volume_folder / "images" / "a.nii.gz"), "label": str(volume_folder / "masks" / "a.nii.gz")}
     whole = LoadSampled(with_label=False)({"image": paths["image"]})["image"]
-    assert whole.shape == (3, 6, 7, 5)
+    assert whole.shape == (3, 5, 7, 6)
     loaded = LoadSampled()({**paths, "label_value": 1, "slice": 2, "slice_axis": 1})
     assert torch.equal(loaded["image"], whole[:, :, 2])
-    assert loaded["label"].shape == (1, 6, 5)
+    assert loaded["label"].shape == (1, 5, 6)
     assert loaded["label"].sum() == 4
-    assert torch.equal(LoadSampled(slice_axis=0)({**paths, "label_value": 1, "slice": 2})["image"], whole[:, 2])
-    assert loaded["image"].pixdim.tolist() == pytest.approx([0.7, 2.5])
+    assert torch.equal(LoadSampled(slice_axis=0)({**paths, "label_value": 1, "slice": 2})["image"], whole[..., 2])
+    assert loaded["image"].pixdim.tolist() == pytest.approx([2.5, 0.7])
 
 
 def test_without_label_a_label_passes_through(binary_folder):

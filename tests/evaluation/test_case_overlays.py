@@ -129,7 +129,7 @@ def test_slices_are_turned_upright(tmp_path):
         "text": "x",
         "number": 0,
     }
-    write_mask(tmp_path / mask_name(pair), mask[:, :, 1] > 0)
+    write_mask(tmp_path / mask_name(pair), mask[:, :, 1].T > 0)
     case = Case("image.nii.gz", 1, "x", "x", dice=100.0, label_pixels=1)
     write_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / mask_name(pair)}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
@@ -149,7 +149,7 @@ def test_a_nifti_picture_has_its_first_axis_across(tmp_path):
         nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / f"{name}.nii.gz")
     paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")}
     pair = paths | {"class_name": "x", "text": "x", "number": 0}
-    write_mask(tmp_path / "mask.png", mask > 0)
+    write_mask(tmp_path / "mask.png", mask.T > 0)
     case = Case("image.nii.gz", None, "x", "x", dice=100.0, label_pixels=1)
     write_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / "mask.png"}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from monai_tunevlseg.data.cases import Case, MaskCoding, Sample
@@ -53,7 +54,7 @@ def read_class_folders(
     problems: list[Problem] = []
     cases = {stem: Case(stem, []) for stem in images}
     for name in coding.class_names:
-        one = MaskCoding([name], mask_threshold=coding.mask_threshold, mask_ending=coding.mask_ending)
+        one = replace(coding, class_names=[name])
         for stem, samples in _read_class(place, images, folders[name], one, read_samples, problems).items():
             cases[stem].samples.extend(samples)
     if images and not problems and not any(case.samples for case in cases.values()):

@@ -7,7 +7,7 @@ pixels that are neither foreground nor background, or null.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monai_tunevlseg.data.cases import MaskCoding, shorten
@@ -50,7 +50,7 @@ class Description:
                 "set mask_threshold to null."
             )
         values = {name: self.class_names.index(name) + 1 for name in coding.class_names}
-        return MaskCoding(coding.class_names, values)
+        return replace(coding, label_values=values)
 
 
 def read_description(dataset_dir: Path) -> Description | None:

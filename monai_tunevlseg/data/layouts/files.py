@@ -282,7 +282,7 @@ def _of_another_size(image: Path, masks: Iterable[Path]) -> list[str]:
     shape = read_shape(image)
     return [
         f"{mask.name} is {_size(found)} and {image.name} {_size(shape)}{turned_by_exif(image, shape, found)}"
-        for mask, found in ((mask, read_shape(mask)) for mask in masks)
+        for mask, found in ((mask, read_shape(mask, image)) for mask in masks)
         if found != shape
     ]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Layout, MaskCoding, Sample, Splits, shorten
+from monai_tunevlseg.data.frames import array_axis
 from monai_tunevlseg.data.layouts.class_folders import class_folders, read_class_folders
 from monai_tunevlseg.data.layouts.description import Description, read_description
 from monai_tunevlseg.data.layouts.discovery import Place, find_masks, find_places
@@ -31,7 +32,7 @@ from monai_tunevlseg.data.reading import (
     read_stored_mask,
 )
 from monai_tunevlseg.data.splits import complete_splits
-from monai_tunevlseg.data.volumes import nifti_affine
+from monai_tunevlseg.data.volumes import same_grid
 
 __all__ = ["read_folder", "samples_of", "split_folder"]
 
@@ -40,14 +41,14 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
     """List the cases of a folder with images and masks, as `layouts.discovery` finds them.
 
     A picture with one class gives one sample, also where its mask is empty; with several classes, or a `dataset.json`,
-    one for each that is present. A volume gives one for each class and slice in which the class is present; other
-    slices are left out. Masks of one class are only measured here and read when they are loaded; label maps and
-    volumes are read once.
+    one for each that is present. A volume gives one for each class and slice in which the class is present, and one
+    for each other slice only where `coding.every_slice` asks for it. Masks of one class are only measured here and read
+    when they are loaded; label maps and volumes are read once.
 
     Args:
         dataset_dir: the folder.
         coding: the classes and how masks code them.
-        slice_axis: the axis (0, 1 or 2) along which volumes are cut.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes.
 
     Returns:
         the cases, sorted by stem; where several of the owner's splits have an image of one name, their stems begin with
@@ -147,20 +148,21 @@ def samples_of(
 def _slice_samples(
     image: Path, mask: Path, coding: MaskCoding, slice_axis: int, description: Description | None
 ) -> list[Sample]:
-    areas = _class_areas(mask, coding, description)
-    others = tuple(axis for axis in range(3) if axis != slice_axis)
+    areas = _class_areas(image, mask, coding, description)
+    cut = array_axis(slice_axis)
+    others = tuple(axis for axis in range(3) if axis != cut)
     shown = {name: np.any(area, axis=others).tolist() for name, area in areas.items()}
     return [
         coding.sample(image, mask, name, slice=index, slice_axis=slice_axis)
-        for index in range(read_shape(mask)[slice_axis])
+        for index in range(read_shape(image)[cut])
         for name in coding.class_names
-        if shown[name][index]
+        if coding.every_slice or shown[name][index]
     ]
 
 
-def _class_areas(mask: Path, coding: MaskCoding, description: Description | None) -> dict[str, np.ndarray]:
-    """Read a mask once and tell where each class is."""
-    stored = read_stored_mask(mask)
+def _class_areas(image: Path, mask: Path, coding: MaskCoding, description: Description | None) -> dict[str, np.ndarray]:
+    """Read a mask once, and return where each class is."""
+    stored = read_stored_mask(mask, like=image)
     if coding.binary:
         return {coding.class_names[0]: foreground(stored, mask, mask_threshold=coding.mask_threshold)}
     values = labels(stored, mask)
@@ -189,9 +191,7 @@ def _warn_of_geometry(pairs: dict[str, tuple[Path, Path]]) -> None:
     moved = [
         stem
         for stem, (image, mask) in pairs.items()
-        if is_nifti(image)
-        and is_nifti(mask)
-        and not np.allclose(nifti_affine(image), nifti_affine(mask), rtol=1e-3, atol=1e-2)
+        if is_nifti(image) and is_nifti(mask) and len(read_shape(image)) == 3 and not same_grid(mask, image)
     ]
     if moved:
         warnings.warn(

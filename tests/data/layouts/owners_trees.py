@@ -184,7 +184,7 @@ def write_camus(folder: Path, form: str = "nii.gz", depth: bool = False, lists: 
                 write_frame(root / patient / stem, _echo(rng), form, depth)
                 write_frame(root / patient / f"{stem}_gt", labels, form, depth)
                 values = {name: value for name, value in CAMUS_VALUES.items() if (labels == value).any()}
-                truth[stem] = {name: (labels == value).astype(np.uint8) for name, value in values.items()}
+                truth[stem] = {name: (value == labels.T).astype(np.uint8) for name, value in values.items()}
             (root / patient / f"Info_{view}.cfg").write_text("ED: 1\n")
             sequence = "half_sequence" if form == "nii.gz" else "sequence"
             write_frame(root / patient / f"{patient}_{view}_{sequence}", np.zeros((4, 3, 9), np.uint8), form, False)

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from pathlib import Path
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
 
+from monai_tunevlseg.data import LoadSampled, volumes
 from monai_tunevlseg.data.cases import LAYOUTS, MaskCoding
+from monai_tunevlseg.data.deferred import read_stream
 from monai_tunevlseg.data.layouts.files import list_images
 from monai_tunevlseg.data.layouts.folder import read_folder
-from monai_tunevlseg.data.reading import read_mask
+from monai_tunevlseg.data.reading import read_image, read_mask, read_stored_mask
 
 POLYP = MaskCoding(["polyp"])
 
@@ -55,17 +59,22 @@ def test_values_without_a_class_are_refused_unless_label_values_choose(tmp_path,
 
 
 @pytest.mark.parametrize("slice_axis", [0, 1, 2])
-def test_volume_gives_a_sample_for_each_class_and_slice_that_shows_it(volume_folder, slice_axis):
-    labels = np.asarray(nib.load(volume_folder / "masks" / "a.nii.gz").dataobj)
+def test_volume_gives_a_sample_for_each_class_and_slice_that_shows_it(volume_folder, as_read, slice_axis):
+    labels = as_read(np.asarray(nib.load(volume_folder / "masks" / "a.nii.gz").dataobj))
+    axis = 2 - slice_axis
     case = read_folder(volume_folder, MaskCoding(["a", "b"]), slice_axis)[0]
     found = [(sample["slice"], sample["label_value"]) for sample in case.samples]
     assert found == [
         (index, value)
-        for index in range(labels.shape[slice_axis])
+        for index in range(labels.shape[axis])
         for value in (1, 2)
-        if (labels.take(index, slice_axis) == value).any()
+        if (labels.take(index, axis) == value).any()
     ]
     assert {sample["slice_axis"] for sample in case.samples} == {slice_axis}
+    every = read_folder(volume_folder, MaskCoding(["a", "b"], every_slice=True), slice_axis)[0]
+    assert [(sample["slice"], sample["label_value"]) for sample in every.samples] == [
+        (index, value) for index in range(labels.shape[axis]) for value in (1, 2)
+    ]
 
 
 def test_volume_with_a_threshold_unites_its_labels(volume_folder):
@@ -79,8 +88,7 @@ def test_volume_with_a_threshold_unites_its_labels(volume_folder):
 
 def test_volumes_are_read_once(volume_folder, monkeypatch):
     read = []
-    original = nib.Nifti1Image.dataobj.fget
-    monkeypatch.setattr(nib.Nifti1Image, "dataobj", property(lambda self: read.append(self) or original(self)))
+    monkeypatch.setattr(volumes, "read_stream", lambda *args: read.append(args) or read_stream(*args))
     read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
     assert len(read) == 3
 
@@ -133,7 +141,7 @@ def test_mask_of_another_size_is_named_with_both_sizes(binary_folder, save):
 
 def test_volume_with_a_flat_mask_is_named(volume_folder, save):
     save(volume_folder / "masks" / "b.nii.gz", np.zeros((6, 7), np.uint8))
-    with pytest.raises(ValueError, match=r"b\.nii\.gz is 6 x 7 and b\.nii\.gz 6 x 7 x 5"):
+    with pytest.raises(ValueError, match=r"b\.nii\.gz is 7 x 6 and b\.nii\.gz 5 x 7 x 6"):
         read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
 
 
@@ -154,7 +162,7 @@ def test_two_images_of_one_stem_are_refused(binary_folder):
 
 def test_masks_may_have_another_form(tmp_path, save):
     save(tmp_path / "images" / "x.y.jpg", np.zeros((3, 4, 3), np.uint8))
-    save(tmp_path / "masks" / "x.y.nii.gz", np.ones((3, 4), np.uint8))
+    save(tmp_path / "masks" / "x.y.nii.gz", np.ones((4, 3), np.uint8))
     (case,) = read_folder(tmp_path, POLYP, 2)
     assert case.stem == "x.y"
 
@@ -176,3 +184,51 @@ def test_other_affine_is_warned_of(volume_folder):
     nib.save(nib.Nifti1Image(np.asarray(labels.dataobj), np.eye(4)), volume_folder / "masks" / "b.nii.gz")
     with pytest.warns(UserWarning, match="1 NIfTI masks have another affine than their image: b;"):
         read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
+
+
+def test_other_orders_of_one_grid_are_turned_without_a_warning(volume_folder):
+    path = volume_folder / "masks" / "b.nii.gz"
+    before = read_stored_mask(path).values.copy()
+    nib.save(nib.as_closest_canonical(nib.load(path)), path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cases = read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
+    assert [(s["slice"], s["label_value"]) for s in cases[0].samples] == [
+        (s["slice"], s["label_value"]) for s in cases[1].samples
+    ]
+    found = read_stored_mask(path, like=volume_folder / "images" / "b.nii.gz").values
+    np.testing.assert_array_equal(found, before)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 1), (1, 4, 3)])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".seg.nrrd"])
+def test_mask_that_viewers_write_lies_on_its_picture(tmp_path, save, shape, suffix):
+    shown = np.array([[0, 0, 1, 0], [0, 0, 1, 1], [1, 0, 0, 0]], np.uint8)
+    save(tmp_path / "images" / "x.png", shown * 200)
+    path = tmp_path / "masks" / f"x{suffix}"
+    path.parent.mkdir()
+    if suffix == ".nii.gz":
+        nib.save(nib.Nifti1Image(shown.T.reshape(shape), np.eye(4)), path)
+    else:
+        nrrd.write(str(path), shown.T.reshape(shape))
+    (case,) = read_folder(tmp_path, POLYP, 2)
+    np.testing.assert_array_equal(LoadSampled()(case.samples[0])["label"][0].numpy(), shown)
+
+
+def test_mask_of_a_square_picture_in_the_case_lies_on_it(shared_dir):
+    folder = shared_dir / "cases" / "png_nifti_square_2d" / "data"
+    for case in read_folder(folder, POLYP, 2):
+        (sample,) = case.samples
+        label = LoadSampled()(sample)["label"][0].numpy()
+        drawn = np.asarray(nib.load(sample["label"]).dataobj).T
+        np.testing.assert_array_equal(label, drawn > 0)
+        image = read_image(Path(sample["image"]))
+        inside, outside = image[label > 0].mean(), image[label == 0].mean()
+        turned = image[label.T > 0].mean()
+        assert abs(inside - outside) > abs(turned - outside), sample["image"]
+
+
+def test_case_of_pictures_with_a_first_axis_of_one(shared_dir):
+    cases = read_folder(shared_dir / "cases" / "nifti_1_x_y" / "data", POLYP, 2)
+    assert all(len(case.samples) == 1 for case in cases)
+    assert LoadSampled()(cases[0].samples[0])["image"].shape == (3, 48, 40)

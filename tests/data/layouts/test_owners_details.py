@@ -131,7 +131,7 @@ def test_camus_forms_give_the_same_pixels_in_the_same_orientation(tmp_path):
         loaded[form] = [LoadSampled()(sample) for sample in samples[::7]]
     for form in forms:
         for one, other in zip(loaded["nii.gz"], loaded[form], strict=True):
-            assert one["image"].shape == (3, 48, 32), "the columns come first, as in the file"
+            assert one["image"].shape == (3, 32, 48), "the columns come first in the file"
             for key in ("image", "label"):
                 np.testing.assert_array_equal(one[key].numpy(), other[key].numpy())
 
@@ -194,7 +194,7 @@ def test_camus_values_of_no_class_and_masks_of_several_slices_are_named(tmp_path
         read("camus", tmp_path)
     told = sorted(problem.message for problem in caught.value.problems)
     assert "patient0002_2CH_ED_gt.nii.gz holds the label values 4, which mean no class of CAMUS" in told[0]
-    assert "patient0002_4CH_ED_gt.nii.gz has the size 48 x 32 x 2 where one picture is expected" in told[1]
+    assert "patient0002_4CH_ED_gt.nii.gz has the size 2 x 32 x 48 where one picture is expected" in told[1]
 
 
 def test_camus_a_file_of_another_patient_or_form_is_named(tmp_path):

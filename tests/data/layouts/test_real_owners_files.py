@@ -133,9 +133,9 @@ def test_a_slice_of_a_real_volume_in_the_two_forms_of_camus(realdata, tmp_path):
     for form in ("nii.gz", "zraw"):
         found = load_all("camus", tmp_path / form)
         (sample, loaded), *_ = found.values()
-        stored = sitk.GetArrayFromImage(sitk.ReadImage(sample["label"]))[0].T
+        stored = sitk.GetArrayFromImage(sitk.ReadImage(sample["label"]))[0]
         np.testing.assert_array_equal(loaded["label"][0].numpy(), stored == values[sample["class_name"]])
         low, high = np.percentile(image, (0.5, 99.5))
-        expected = np.clip((image[..., 0] - low) / (high - low), 0, 1)
+        expected = np.clip((image[..., 0].T - low) / (high - low), 0, 1)
         for channel in loaded["image"].numpy():
             np.testing.assert_allclose(channel, expected, atol=1e-5)
