@@ -1,10 +1,11 @@
 """Checking a dataset's folder: everything that is wrong with it, and everything that a reader of results must know.
 
 What is wrong: files that are missing, unreadable, unknown or of the wrong size or coding; splits that are empty or
-share an image, the bytes of an image or a patient; sizes other than those of the paper's Table 1, unless the folder
-holds less than nine tenths of it, which is a part of the dataset on purpose. Only warned of, since some datasets are
-meant so or eyes must decide: pictures of two splits that nearly look the same, empty masks, texts that give the answer
-away, parts of a dataset, and splits of the user's own that have other sizes.
+share an image, the bytes of an image or a patient; label values and thresholds that no mask holds; sizes other than
+those of the paper's Table 1, unless the folder holds less than nine tenths of it, which is a part of the dataset on
+purpose. Only warned of, since some datasets are meant so or eyes must decide: pictures that nearly look the same,
+copies within a split, copies whose masks or classes differ, empty masks, texts that give the answer away, parts of a
+dataset, and splits of the user's own that have other sizes.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, MaskCoding, Sample, Splits, shorten
-from monai_tunevlseg.data.datalists import choose_text, find_splits
+from monai_tunevlseg.data.datalists import choose_text, find_splits, read_cases
 from monai_tunevlseg.data.inspection import HASH_BITS, Inspection, inspect_image
 from monai_tunevlseg.data.masks import mask_paths
-from monai_tunevlseg.data.overlap import find_copies, find_near_duplicates, find_overlap
+from monai_tunevlseg.data.occurrence import absence
+from monai_tunevlseg.data.overlap import find_copies, find_near_duplicates, find_overlap, find_repetitions
 from monai_tunevlseg.data.problems import DatasetError, Problem
 from monai_tunevlseg.data.request import Request
 from monai_tunevlseg.data.splits import OverlapWarning, group_by
@@ -29,8 +31,9 @@ from monai_tunevlseg.data.telltales import find_telltales
 
 __all__ = ["NEAR", "Report", "SplitReport", "check_dataset"]
 
-NEAR = 16
-"""Of `HASH_BITS` bits. Real images saved as JPEG or at half the size differed in up to 10, others in 46 or more."""
+NEAR = 48
+"""Of `HASH_BITS` bits, with `duplicates.CORRELATION` as a second look: the same pictures with marks drawn on them or at
+another contrast differ in up to 50, different ones in 46 or more, which the second look tells apart."""
 PART = 0.9
 """With a smaller share of Table 1's pairs, a folder is a part of the dataset."""
 LEFT_OUT = "left out"
@@ -89,7 +92,7 @@ def check_dataset(
 
     Args:
         request: which dataset, read how.
-        near: images of two splits whose perceptual hashes differ in no more than so many of 256 bits are reported.
+        near: images that look alike are reported when their perceptual hashes differ in at most this many of 256 bits.
         started: is told the number of images before they are opened.
         advanced: is called after each of them.
 
@@ -110,12 +113,18 @@ def check_dataset(
     inspections = _inspect(samples, images, advanced)
     empty = _gather(inspections, images, len(samples), report)
     _count(samples, numbers, empty, report)
+    _find_absent(coding, samples, empty, report)
     _compare_with_table(request, sum(len(case.samples) for case in cases), report)
     datalists = {name: [samples[number] for number in numbers[name]] for name in splits}
-    hashes = {inspection.image: inspection.bits for inspection in inspections if inspection.bits is not None}
+    looks = {
+        inspection.image: (inspection.bits, inspection.details)
+        for inspection in inspections
+        if inspection.bits is not None and inspection.details is not None
+    }
     copies = find_copies(datalists)
     report.errors += find_overlap(datalists, copies)
-    report.warnings += find_near_duplicates(datalists, copies, hashes, near)
+    report.warnings += find_repetitions(datalists, copies)
+    report.warnings += find_near_duplicates(datalists, copies, looks, near)
     report.warnings += find_telltales([sample["text"] for sample in samples], empty, [s["image"] for s in samples])
     return report
 
@@ -128,16 +137,17 @@ def _read(request: Request, coding: MaskCoding, report: Report) -> tuple[list[Ca
         splits = _read_splits(request, cases, report) if cases else {}
     # overlap is found again, and is an error here
     notices = [warning for warning in caught if not issubclass(warning.category, OverlapWarning)]
-    report.warnings += [Problem("notice", str(warning.message)) for warning in notices]
+    report.warnings += [Problem("notice", message) for message in dict.fromkeys(str(one.message) for one in notices)]
     return cases, splits
 
 
 def _read_cases(request: Request, coding: MaskCoding, report: Report) -> list[Case]:
     if not request.folder.is_dir():
-        report.errors.append(Problem("missing", f"dataset_dir {request.folder} is no folder.", (str(request.folder),)))
+        message = f"dataset_dir {request.folder} is not a folder; give the dataset's."
+        report.errors.append(Problem("missing", message, (str(request.folder),)))
         return []
     try:
-        return LAYOUTS[request.layout].read(request.folder, coding, request.slice_axis)
+        return read_cases(request.folder, request.layout, coding, request.slice_axis)
     except DatasetError as error:
         report.errors += error.problems
         return error.cases
@@ -237,6 +247,16 @@ def _count(samples: Sequence[Sample], numbers: Numbers, empty: Sequence[bool | N
             "an empty prediction scores 100 on them, so read the results of pairs with foreground beside those of all."
         )
         report.warnings.append(Problem("empty mask", message, tuple(files)))
+
+
+def _find_absent(coding: MaskCoding, samples: Sequence[Sample], empty: Sequence[bool | None], report: Report) -> None:
+    """Report classes with a value or threshold of the user's that no mask shows."""
+    if coding.label_values is None and coding.mask_threshold is None:
+        return
+    shown = {sample["class_name"] for sample, is_empty in zip(samples, empty, strict=True) if not is_empty}
+    message = absence(coding, [name for name in coding.class_names if name not in shown])
+    if message and report.files:
+        report.errors.append(Problem("coding", message))
 
 
 def _compare_with_table(request: Request, total: int, report: Report) -> None:

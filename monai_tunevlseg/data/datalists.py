@@ -18,8 +18,10 @@ from monai_tunevlseg.data.reading import SUFFIXES, suffix_of
 from monai_tunevlseg.data.splits import (
     complete_splits,
     draw_splits,
+    find_run_splits,
     group_by,
     read_splits,
+    refuse_trained,
     warn_of_overlap,
     write_splits,
 )
@@ -44,6 +46,7 @@ def build_datalists(
     neutral_text: str | None = None,
     text_source: str = CLASS_NAME,
     mask_ending: str | None = None,
+    trained_splits: str | Path | None = None,
 ) -> dict[str, list[Sample]]:
     r"""List the samples of a dataset by split.
 
@@ -66,6 +69,9 @@ def build_datalists(
             texts for one pair, the hash of its file name chooses one.
         mask_ending: what the names of masks end in beyond those of their images, such as "_mask", in the layout
             `folder`; None = what the names of all of them end in.
+        trained_splits: the splits that a training run has written, if it has. Of this dataset, they are used where
+            others would be drawn, so that images added since are in no split; a splits file whose test split holds
+            images that they trained or chose the checkpoint on is refused.
 
     Returns:
         {"train": [...], "val": [...], "test": [...]}: plain dictionaries that JSON can hold; paths are absolute.
@@ -86,14 +92,14 @@ def build_datalists(
     require_classes(coding, cases)
     pattern = group_pattern or chosen.group_pattern
     group_of = group_by(pattern) if pattern else None
-    splits = find_splits(folder, cases, chosen, splits_file, group_of)
+    splits = _splits_beside(folder, cases, chosen, splits_file, group_of, trained_splits)
     datalists = _gather(cases, splits, group_of)
     for samples in datalists.values():
         texts = [choose_text(sample, neutral_text, text_source, layout) for sample in samples]
         # new dictionaries: splits that overlap share samples
         samples[:] = [_with_text(sample, text) for sample, text in zip(samples, texts, strict=True)]
     if write_splits_to is not None:
-        write_splits(Path(write_splits_to).expanduser(), splits)
+        write_splits(Path(write_splits_to).expanduser(), splits, folder)
     return datalists
 
 
@@ -199,6 +205,26 @@ def find_splits(
     warn_of_overlap(splits)
     if group_of is not None:
         warn_of_overlap(splits, group_of)
+    return splits
+
+
+def _splits_beside(
+    folder: Path,
+    cases: Sequence[Case],
+    layout: Layout,
+    splits_file: str | Path | None,
+    group_of: GroupOf | None,
+    trained_splits: str | Path | None,
+) -> Splits:
+    """Find splits that test nothing which a run was trained on."""
+    path = Path(trained_splits or "").expanduser()
+    trained = find_run_splits(path, folder, [case.stem for case in cases]) if trained_splits is not None else None
+    if trained is None:
+        return find_splits(folder, cases, layout, splits_file, group_of)
+    if splits_file is None and not (folder / "splits.json").exists():
+        return find_splits(folder, cases, layout, path, group_of, tolerant=True)
+    splits = find_splits(folder, cases, layout, splits_file, group_of)
+    refuse_trained(splits, trained, path)
     return splits
 
 

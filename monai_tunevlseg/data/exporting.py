@@ -25,7 +25,7 @@ from PIL import Image
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Sample, Splits, shorten
 from monai_tunevlseg.data.datalists import find_splits, read_cases
 from monai_tunevlseg.data.layouts.description import write_description
-from monai_tunevlseg.data.masks import IGNORED, read_label
+from monai_tunevlseg.data.masks import IGNORED, read_label, whole
 from monai_tunevlseg.data.problems import DatasetError, map_files
 from monai_tunevlseg.data.reading import is_nifti, suffix_of
 from monai_tunevlseg.data.request import Request
@@ -175,7 +175,7 @@ def _write_cases(
 
 def _masks(case: Case, form: str, class_names: Sequence[str]) -> dict[str, np.ndarray]:
     """Make the masks of an image by the folder in `masks/` that they go to, uint8 of the image's shape."""
-    of_class = {sample["class_name"]: read_label(_whole(sample)) for sample in case.samples}
+    of_class = {sample["class_name"]: read_label(whole(sample)) for sample in case.samples}
     if form == FOLDERS:
         return {name: mask * np.uint8(255) for name, mask in of_class.items()}
     if form == BINARY:
@@ -185,11 +185,6 @@ def _masks(case: Case, form: str, class_names: Sequence[str]) -> dict[str, np.nd
         united[mask == 1] = class_names.index(name) + 1
         united[mask == IGNORED] = IGNORED
     return {".": united}
-
-
-def _whole(sample: Sample) -> Sample:
-    """Return the sample of the whole volume where it is one of a slice."""
-    return {key: value for key, value in sample.items() if key not in ("slice", "slice_axis")}
 
 
 def _write_image(image: Path, folder: Path, stem: str) -> None:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.frames import array_axis
@@ -18,12 +19,13 @@ from monai_tunevlseg.data.problems import Problem, other_size, problem_of
 from monai_tunevlseg.data.reading import foreground, is_nifti, read_occurring, read_stored_mask
 from monai_tunevlseg.data.volumes import read_nifti
 
-__all__ = ["HASH_BITS", "Inspection", "inspect_image", "perceptual_hash"]
+__all__ = ["HASH_BITS", "Inspection", "details", "inspect_image", "perceptual_hash"]
 
 HASH_SIZE = 16
 HASH_BITS = HASH_SIZE**2
 HASHED_SIZE = 4 * HASH_SIZE
 """ImageHash makes a picture this small before it takes the lowest frequencies."""
+DETAILS = 32
 GAP = 2
 """Pictures are made this many times as large by a quick average, and then so small by a good one."""
 Coding: TypeAlias = tuple[Path, bool, int | None, float | None]
@@ -37,12 +39,14 @@ class Inspection:
     Args:
         image: the image's path.
         bits: its perceptual hash, bool of shape (HASH_BITS,); None where it cannot be read.
+        details: as `details` gives them; None where it cannot be read.
         problems: what is wrong with it or its masks.
         empty: for each of its samples, whether the mask shows nothing; None where it cannot be read.
     """
 
     image: str
     bits: np.ndarray | None = None
+    details: np.ndarray | None = None
     problems: list[Problem] = field(default_factory=list)
     empty: list[bool | None] = field(default_factory=list)
 
@@ -61,8 +65,8 @@ def inspect_image(image: Path, samples: Sequence[Sample]) -> Inspection:
     shape: tuple[int, ...] | None = None
     try:
         shape, grey = _decode(image)
-        inspection.bits = perceptual_hash(grey)
-    except (OSError, ValueError) as error:
+        inspection.bits, inspection.details = perceptual_hash(grey), details(grey)
+    except (OSError, ValueError, MemoryError) as error:
         inspection.problems.append(problem_of(error, [image]))
     masks = _Masks(image, shape, inspection.problems)
     inspection.empty = [masks.is_empty(sample) for sample in samples]
@@ -82,6 +86,22 @@ def perceptual_hash(grey: Image.Image) -> np.ndarray:
 
     small = grey.resize((HASHED_SIZE, HASHED_SIZE), Image.Resampling.LANCZOS, reducing_gap=GAP)
     return imagehash.phash(small, hash_size=HASH_SIZE).hash.ravel()
+
+
+def details(grey: Image.Image) -> np.ndarray:
+    """Keep what is smaller than a tenth of a picture, whatever its brightness and contrast.
+
+    Args:
+        grey: 8-bit grey.
+
+    Returns:
+        float32 of shape (DETAILS**2,) and of length 1, or 0 for a picture of one value: the product of two pictures'
+        details is their correlation.
+    """
+    small = np.asarray(grey.resize((DETAILS, DETAILS), Image.Resampling.BOX, reducing_gap=GAP), np.float32)
+    fine = (small - gaussian_filter(small, DETAILS / 10)).ravel()
+    fine -= fine.mean()
+    return fine / max(float(np.linalg.norm(fine)), np.finfo(np.float32).tiny)
 
 
 def _decode(image: Path) -> tuple[tuple[int, ...], Image.Image]:
@@ -145,7 +165,7 @@ class _Masks:
                 shape, mask = _read_whole(path, self.image) if whole else read_occurring(path, self.image)
                 self._compare(path, shape)
                 self._stored[path, whole] = mask
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, MemoryError) as error:
                 self.problems.append(problem_of(error, [path]))
         return self._stored[path, whole]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from monai_tunevlseg.data.reading import foreground, labels, read_stored_mask
 
-__all__ = ["IGNORED", "decode_run_lengths", "mask_paths", "read_label", "run_lengths"]
+__all__ = ["IGNORED", "decode_run_lengths", "mask_paths", "read_label", "run_lengths", "whole"]
 
 IGNORED = 255
 """What a loaded mask holds where pixels are neither foreground nor background."""
@@ -54,6 +54,11 @@ def read_label(sample: Mapping[Any, Any], slice_axis: int = 2) -> np.ndarray:
                 f"{path} is {mask.shape} but {paths[0]} {masks[0].shape}; masks of one image must have one size."
             )
     return _unite(masks)
+
+
+def whole(sample: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return the sample of the whole volume where it is one of a slice."""
+    return {key: value for key, value in sample.items() if key not in ("slice", "slice_axis")}
 
 
 def decode_run_lengths(rle: Mapping[str, Any], path: Path) -> np.ndarray:

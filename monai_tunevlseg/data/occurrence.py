@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from monai_tunevlseg.data.cases import Case, MaskCoding, Sample
-from monai_tunevlseg.data.masks import read_label
+from monai_tunevlseg.data.masks import read_label, whole
 from monai_tunevlseg.data.problems import Problem
 
-__all__ = ["absent_classes", "find_ids_from_zero", "require_classes"]
+__all__ = ["absence", "absent_classes", "find_ids_from_zero", "require_classes"]
 
 
 def absent_classes(class_names: Sequence[str], samples: Iterable[Sample]) -> list[str]:
@@ -27,7 +27,7 @@ def absent_classes(class_names: Sequence[str], samples: Iterable[Sample]) -> lis
         if name not in missing or key in seen:
             continue
         seen.add(key)
-        if (read_label(_whole(sample)) == 1).any():
+        if (read_label(whole(sample)) == 1).any():
             del missing[name]
             if not missing:
                 break
@@ -43,18 +43,21 @@ def require_classes(coding: MaskCoding, cases: Sequence[Case]) -> None:
     samples = [sample for case in cases for sample in case.samples]
     if coding.label_values is None and coding.mask_threshold is None:
         return
-    absent = absent_classes(coding.class_names, samples)
-    if absent and coding.label_values is not None:
-        values = ", ".join(f"{name} = {coding.values[name]}" for name in absent)
-        raise ValueError(
-            f"label_values has {values}, which is in none of the masks of {len(cases)} images; correct the value, or "
-            "leave the class out of class_names."
-        )
-    if absent and samples:
-        raise ValueError(
-            f"mask_threshold {coding.mask_threshold:g} is above every value in the masks of {len(cases)} images, so "
-            "that all of them are empty; lower it."
-        )
+    if cases and (message := absence(coding, absent_classes(coding.class_names, samples))):
+        raise ValueError(message)
+
+
+def absence(coding: MaskCoding, absent: Sequence[str]) -> str:
+    """Say in one sentence that no mask shows classes to which the user has given values or a threshold.
+
+    Of classes with binary masks, some may be missing: the threshold is right when one is there.
+    """
+    if coding.label_values is None and len(absent) < len(coding.class_names) or not absent:
+        return ""
+    if coding.label_values is None:
+        return f"mask_threshold {coding.mask_threshold:g} is above every value in the masks: all are empty; lower it."
+    values = ", ".join(f"{name} = {coding.values[name]}" for name in absent)
+    return f"label_values has {values}, which no mask holds; correct the value, or leave the class out of class_names."
 
 
 def find_ids_from_zero(class_names: Sequence[str], cases: Sequence[Case], place: str) -> list[Problem]:
@@ -74,8 +77,3 @@ def find_ids_from_zero(class_names: Sequence[str], cases: Sequence[Case], place:
         f"classes; where the ids begin with 0, give label_values {from_zero}, else leave {last!r} out of class_names."
     )
     return [Problem("coding", message, (place,))]
-
-
-def _whole(sample: Sample) -> Sample:
-    """Return the sample of the whole volume where it is one of a slice."""
-    return {key: value for key, value in sample.items() if key not in ("slice", "slice_axis")}

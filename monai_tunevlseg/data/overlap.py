@@ -1,4 +1,4 @@
-"""Finding what two splits share: images, their bytes, nearly the same pictures, patients."""
+"""Finding what is there more than once, in two splits or in one: images, bytes, pictures that look alike, patients."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from monai_tunevlseg.data.cases import Sample, shorten
-from monai_tunevlseg.data.duplicates import near_duplicates, same_bytes
+from monai_tunevlseg.data.duplicates import alike, same_bytes
+from monai_tunevlseg.data.masks import read_label, whole
 from monai_tunevlseg.data.problems import Problem
 
-__all__ = ["find_copies", "find_near_duplicates", "find_overlap"]
+__all__ = ["find_copies", "find_near_duplicates", "find_overlap", "find_repetitions"]
 
 TOO_GOOD = "results on such splits are too good"
 
@@ -31,33 +32,105 @@ def find_overlap(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Seq
 def find_near_duplicates(
     datalists: Mapping[str, Sequence[Sample]],
     copies: Sequence[Sequence[str]],
-    hashes: Mapping[str, np.ndarray],
+    looks: Mapping[str, tuple[np.ndarray, np.ndarray]],
     distance: int,
 ) -> list[Problem]:
-    """Find pictures of different splits that nearly look the same, other than copies.
+    """Find groups of pictures that nearly look the same, other than copies.
 
     Args:
         datalists: the samples of each split.
         copies: groups of images that have the same bytes.
-        hashes: the perceptual hash of each image, by path.
-        distance: the most bits in which they may differ.
+        looks: the perceptual hash and the details of each image, by path.
+        distance: the most bits in which two hashes may differ.
     """
-    same = {frozenset(pair) for group in copies for pair in itertools.combinations(group, 2)}
-    of_split = {
-        name: {image: hashes[image] for image in _images(samples) if image in hashes}
-        for name, samples in datalists.items()
-    }
+    copy_of = {image: number for number, group in enumerate(copies) for image in group}
+    splits_of, classes_of = _splits_of(datalists), _classes_of(datalists)
+    names = [image for image in looks if image in splits_of]
+    if not names:
+        return []
+    bits, fine = (np.stack([looks[image][part] for image in names]) for part in (0, 1))
+    found = alike(bits, fine, distance)
     problems = []
-    for one, other in itertools.combinations(datalists, 2):
-        for image, twin, bits in near_duplicates(of_split[one], of_split[other], distance):
-            if image == twin or frozenset((image, twin)) in same:
-                continue
-            message = (
-                f"{image} ({one}) and {twin} ({other}) look nearly the same: their hashes differ in {bits} of "
-                f"{hashes[image].size} bits; look at them, and keep copies in one split."
-            )
-            problems.append(Problem("near-duplicate", message, (image, twin)))
+    for group in ([names[number] for number in numbers] for numbers in found):
+        if len({copy_of.get(image, image) for image in group}) == 1:
+            continue
+        what = f"{len(group)} images look nearly the same: {_named(group, splits_of)}"
+        classes = sorted(set().union(*(classes_of[image] for image in group)))
+        if any(classes_of[image] != set(classes) for image in group):
+            what += f", though their classes differ ({', '.join(classes)})"
+        problems.append(_repetition(group, splits_of, what, "near-duplicate"))
     return problems
+
+
+def find_repetitions(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> list[Problem]:
+    """Find copies within one split, and copies that have different classes or masks."""
+    splits_of = _splits_of(datalists)
+    samples_of: dict[str, list[Sample]] = {}
+    for sample in itertools.chain(*datalists.values()):
+        samples_of.setdefault(sample["image"], []).append(sample)
+    problems = []
+    for group in copies:
+        named = _named(group, splits_of)
+        if len(set().union(*(splits_of[image] for image in group))) == 1:
+            problems.append(_repetition(group, splits_of, f"{len(group)} images are the same bytes: {named}", "copies"))
+        difference = _difference([samples_of[image] for image in group])
+        if difference:
+            message = f"{len(group)} images are the same bytes but {difference}: {named}; keep the right one."
+            problems.append(Problem("contradiction", message, tuple(group)))
+    return problems
+
+
+def _difference(copies: Sequence[Sequence[Sample]]) -> str:
+    """Say in what the samples of images with the same bytes differ; "" where they do not."""
+    classes = [{sample["class_name"] for sample in samples} for samples in copies]
+    if any(names != classes[0] for names in classes):
+        return f"have different classes ({', '.join(sorted(set().union(*classes)))})"
+    lowest = 1.0
+    for name in classes[0]:
+        try:
+            masks = [_mask_of(samples, name) for samples in copies]
+        except (OSError, ValueError):
+            continue  # what cannot be read is reported with its file
+        lowest = min(lowest, *(_dice(masks[0], mask) for mask in masks[1:]))
+    return f"have different masks (Dice {100 * lowest:.1f})" if lowest < 1 else ""
+
+
+def _mask_of(samples: Sequence[Sample], class_name: str) -> np.ndarray:
+    shown = [read_label(whole(sample)) == 1 for sample in samples if sample["class_name"] == class_name]
+    return np.logical_or.reduce(shown)
+
+
+def _dice(one: np.ndarray, other: np.ndarray) -> float:
+    if one.shape != other.shape:
+        return 0.0
+    area = int(one.sum()) + int(other.sum())
+    return 2 * int((one & other).sum()) / area if area else 1.0
+
+
+def _repetition(group: Sequence[str], splits_of: Mapping[str, set[str]], what: str, kind: str) -> Problem:
+    if len(set().union(*(splits_of[image] for image in group))) > 1:
+        message = f"{what}; look at them, and keep them in one split by group_pattern or a splits_file."
+        return Problem(kind, message, tuple(group))
+    return Problem(f"{kind} in one split", f"{what}; they count as often as they are there.", tuple(group))
+
+
+def _named(group: Sequence[str], splits_of: Mapping[str, set[str]]) -> str:
+    return shorten((f"{image} ({'/'.join(sorted(splits_of[image]))})" for image in group), most=4)
+
+
+def _splits_of(datalists: Mapping[str, Sequence[Sample]]) -> dict[str, set[str]]:
+    splits: dict[str, set[str]] = {}
+    for name, samples in datalists.items():
+        for image in _images(samples):
+            splits.setdefault(image, set()).add(name)
+    return splits
+
+
+def _classes_of(datalists: Mapping[str, Sequence[Sample]]) -> dict[str, set[str]]:
+    classes: dict[str, set[str]] = {}
+    for sample in itertools.chain(*datalists.values()):
+        classes.setdefault(sample["image"], set()).add(sample["class_name"])
+    return classes
 
 
 def _images(samples: Sequence[Sample]) -> dict[str, None]:
@@ -69,19 +142,16 @@ def _shared_images(datalists: Mapping[str, Sequence[Sample]]) -> Iterator[Proble
         shared = sorted(_images(datalists[one]).keys() & _images(datalists[other]).keys())
         if shared:
             names = shorten(Path(image).name for image in shared)
-            message = f"the splits {one} and {other} share {len(shared)} images: {names}; {TOO_GOOD}."
+            message = f"the splits {one} and {other} share {len(shared)} images: {names}; {TOO_GOOD}; list each in one."
             yield Problem("overlap", message, tuple(shared))
 
 
 def _shared_copies(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> Iterator[Problem]:
-    splits_of: dict[str, set[str]] = {}
-    for name, samples in datalists.items():
-        for image in _images(samples):
-            splits_of.setdefault(image, set()).add(name)
+    splits_of = _splits_of(datalists)
     for group in copies:
         if len(set().union(*(splits_of[image] for image in group))) > 1:
-            named = ", ".join(f"{image} ({'/'.join(sorted(splits_of[image]))})" for image in group)
-            message = f"the same bytes are in more than one split: {named}; {TOO_GOOD}."
+            named = _named(group, splits_of)
+            message = f"the same bytes are in more than one split: {named}; {TOO_GOOD}; keep one of them."
             yield Problem("duplicate", message, tuple(group))
 
 
@@ -91,6 +161,7 @@ def _shared_groups(datalists: Mapping[str, Sequence[Sample]]) -> Iterator[Proble
         shared = sorted(groups[one] & groups[other])
         if shared:
             message = (
-                f"the splits {one} and {other} share {len(shared)} patients (groups): {shorten(shared)}; {TOO_GOOD}."
+                f"the splits {one} and {other} share {len(shared)} patients (groups): {shorten(shared)}; {TOO_GOOD}; "
+                "list whole groups."
             )
             yield Problem("patient", message, tuple(shared))

@@ -53,8 +53,8 @@ def map_files(
     """Call a function that reads files for each item, on all cores.
 
     Args:
-        function: reads what belongs to one item. A problem that it returns, or an OSError or ValueError that it raises,
-            does not stop the others.
+        function: reads what belongs to one item. A problem that it returns, or an OSError, ValueError or MemoryError
+            that it raises, does not stop the others.
         items: what it is called with.
         paths_of: gives the files that it reads.
 
@@ -65,7 +65,7 @@ def map_files(
     def attempt(item: Item) -> Result | Problem:
         try:
             return function(item)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, MemoryError) as error:
             return problem_of(error, paths_of(item))
 
     with ThreadPoolExecutor() as pool:
@@ -77,8 +77,11 @@ def map_files(
 def problem_of(error: Exception, paths: Sequence[Path]) -> Problem:
     """Turn an error into a problem with those of the files that its message names, or all where it names none."""
     kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-    named = tuple(str(path) for path in paths if str(path) in str(error))
-    return Problem(kind, str(error), named or tuple(map(str, paths)))
+    message = str(error)
+    if isinstance(error, MemoryError):
+        message = f"{' and '.join(map(str, paths))} need more memory than there is; make them smaller or cut them."
+    named = tuple(str(path) for path in paths if str(path) in message)
+    return Problem(kind, message, named or tuple(map(str, paths)))
 
 
 def other_size(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> Problem:

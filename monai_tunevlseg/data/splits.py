@@ -20,13 +20,17 @@ __all__ = [
     "OverlapWarning",
     "complete_splits",
     "draw_splits",
+    "find_run_splits",
     "group_by",
     "read_splits",
+    "refuse_trained",
     "warn_of_overlap",
     "write_splits",
 ]
 
 DEFAULT_SHARES = (8, 1, 1)
+DATASET = "dataset_dir"
+"""The key of the dataset's folder in the splits that a run writes."""
 
 
 class OverlapWarning(UserWarning):
@@ -214,16 +218,70 @@ def warn_of_overlap(splits: Mapping[str, Iterable[str]], group_of: Callable[[str
             warnings.warn(message, OverlapWarning, stacklevel=2)
 
 
-def write_splits(path: Path, splits: Splits) -> None:
-    """Write splits as JSON that `read_splits` reads; folders are made, and an interrupted write leaves no trace."""
+def write_splits(path: Path, splits: Splits, dataset_dir: Path | None = None) -> None:
+    """Write splits as JSON that `read_splits` reads; folders are made, and an interrupted write leaves no trace.
+
+    Args:
+        path: the file.
+        splits: the stems of each split.
+        dataset_dir: the dataset that they are of, for `find_run_splits`.
+    """
+    content = splits if dataset_dir is None else {**splits, DATASET: str(dataset_dir)}
     with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(splits, indent=2) + "\n", encoding="utf-8")
+        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def find_run_splits(path: Path, dataset_dir: Path, stems: Iterable[str]) -> Splits | None:
+    """Read the splits that a run has written, if there are any and they are of this dataset.
+
+    They are where the folder is the one that they name. Where that one is gone, as after a move, they are where all
+    their names are in the dataset.
+
+    Args:
+        path: where the run wrote them.
+        dataset_dir: the dataset's folder.
+        stems: the stems of the dataset.
+
+    Returns:
+        the splits, without names that the dataset lacks; None where there are none of this dataset.
+
+    Raises:
+        ValueError: when the file cannot be read.
+    """
+    if not path.is_file():
+        return None
+    splits, origin = _parse(path), read_json(path).get(DATASET)
+    known = {unicodedata.normalize("NFC", stem): stem for stem in stems}
+    listed = set().union(*splits.values())
+    if isinstance(origin, str) and Path(origin).is_dir():
+        same = Path(origin).samefile(dataset_dir)
+    else:
+        same = listed <= known.keys()
+    if not same:
+        return None
+    return {name: [known[stem] for stem in splits.get(name, []) if stem in known] for name in SPLIT_NAMES}
+
+
+def refuse_trained(splits: Splits, trained: Splits, path: Path) -> None:
+    """Refuse to test images that a run has trained on or chosen its checkpoint by.
+
+    Raises:
+        ValueError: when the test split has such images.
+    """
+    seen = sorted(set(splits["test"]) & {*trained["train"], *trained["val"]})
+    if seen:
+        raise ValueError(
+            f"the split 'test' holds {len(seen)} images that the run of {path} has trained or chosen on: "
+            f"{shorten(seen)}; give that file as splits_file, or set trained_splits to null to test them nevertheless."
+        )
 
 
 def _parse(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no splits file {path}; give another splits_file.")
     content = read_json(path)
+    if isinstance(content, dict):
+        content.pop(DATASET, None)
     if not isinstance(content, dict) or not {"train"} <= set(content) <= set(SPLIT_NAMES) or len(content) < 2:
         raise ValueError(
             f"{path} must be one JSON object with the keys {', '.join(SPLIT_NAMES)}, of which val or test may be left "

@@ -154,12 +154,55 @@ def test_a_copy_of_the_folder_is_one_of_bytes_in_any_number_of_places(folder):
     report = check(folder)
     assert kinds(report.errors) == {"duplicate": 1}
     assert [Path(file).stem for file in report.errors[0].files] == ["case00", "case01", "case15", "case19"]
-    assert report.warnings == [], "copies are not also near-duplicates"
+    assert kinds(report.warnings) == {"contradiction": 1}, "copies are not also near-duplicates"
 
 
-def test_copies_within_a_split_are_no_leak(folder):
+def test_copies_within_a_split_are_no_leak_but_said_and_so_are_their_masks(folder):
     (folder / "images" / "case01.png").write_bytes((folder / "images" / "case00.png").read_bytes())
-    assert check(folder).errors == []
+    report = check(folder)
+    assert report.errors == []
+    assert kinds(report.warnings) == {"copies in one split": 1, "contradiction": 1}
+    assert "different masks (Dice 9" in only(report.warnings, "contradiction").message
+    (folder / "masks" / "case01.png").write_bytes((folder / "masks" / "case00.png").read_bytes())
+    assert kinds(check(folder).warnings) == {"copies in one split": 1}
+
+
+def test_copies_with_other_classes_are_named(folder):
+    (folder / "masks" / "a").mkdir()
+    (folder / "masks" / "b").mkdir()
+    for number, path in enumerate(sorted((folder / "masks").glob("*.png"))):
+        path.rename(path.parent / "ab"[number % 2] / path.name)
+    (folder / "images" / "case01.png").write_bytes((folder / "images" / "case00.png").read_bytes())
+    problem = only(check(folder, class_names=["a", "b"]).warnings, "contradiction")
+    assert "different classes (a, b)" in problem.message
+
+
+def test_frames_that_look_alike_are_one_group_however_many(folder):
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        frame = np.asarray(picture(0)) + rng.normal(0, 3, (160, 192, 3))
+        Image.fromarray(frame.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"frame{number}.png")
+        Image.fromarray(disc(0)).save(folder / "masks" / f"frame{number}.png")
+    (folder / "splits.json").unlink()
+    report = check(folder)
+    problem = only(report.warnings, "near-duplicate")
+    assert len(problem.files) == 61 and len(problem.message) < 1000
+    assert "61 images look nearly the same" in problem.message
+
+
+@pytest.mark.parametrize("arguments", [{"label_values": {"polyp": 1}}, {"mask_threshold": 256}])
+def test_values_and_thresholds_that_no_mask_holds_are_wrong(folder, arguments):
+    assert "no mask holds" in (message := only(check(folder, **arguments).errors, "coding").message) or (
+        "above every value" in message
+    )
+
+
+def test_a_layout_that_finds_nothing_is_wrong(tmp_path):
+    for name in ("images", "masks/polyp"):
+        (tmp_path / name).mkdir(parents=True)
+    assert check(tmp_path).errors
+    picture(0).save(tmp_path / "images" / "case00.png")
+    assert "hold no masks" in only(check(tmp_path).errors, "missing").message
 
 
 @pytest.mark.parametrize(
@@ -178,8 +221,8 @@ def test_near_duplicates_are_found_up_to_the_distance_that_is_asked_for(folder, 
     Image.fromarray(disc(19)).resize(changed.size, 0).save(folder / "masks" / "case19.png")
     problem = only(check(folder).warnings, "near-duplicate")
     assert [Path(file).name for file in problem.files] == ["case00.png", "case19.jpg"]
-    assert "(train)" in problem.message and "of 256 bits" in problem.message
-    assert len(check(folder, near=256).warnings) == 14 * 3 + 14 * 3 + 3 * 3
+    assert "(train)" in problem.message and "(test)" in problem.message
+    assert check(folder, near=0).warnings == []
     with pytest.raises(ValueError, match=r"near must be in 0\.\.256 bits, not 257"):
         check(folder, near=257)
 

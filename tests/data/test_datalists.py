@@ -18,7 +18,8 @@ def test_drawn_splits_are_repeatable_written_and_can_be_handed_in_again(binary_f
     written = tmp_path / "results" / "splits.json"
     datalists = build_datalists(binary_folder, ["polyp"], write_splits_to=written)
     assert {name: len(samples) for name, samples in datalists.items()} == {"train": 8, "val": 1, "test": 1}
-    assert json.loads(written.read_text()) == {name: stems(samples) for name, samples in datalists.items()}
+    expected = {name: stems(samples) for name, samples in datalists.items()}
+    assert json.loads(written.read_text()) == expected | {"dataset_dir": str(binary_folder)}
     assert build_datalists(binary_folder, ["polyp"]) == datalists
     assert build_datalists(binary_folder, ["polyp"], splits_file=written) == datalists
 

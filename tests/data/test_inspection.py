@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from monai_tunevlseg.data.duplicates import near_duplicates, same_bytes
-from monai_tunevlseg.data.inspection import inspect_image, perceptual_hash
+from monai_tunevlseg.data.duplicates import CORRELATION, alike, same_bytes
+from monai_tunevlseg.data.inspection import details, inspect_image, perceptual_hash
 from monai_tunevlseg.data.pictures import read_grey_picture, read_picture
 from monai_tunevlseg.data.reading import foreground, read_occurring, read_stored_mask
 
@@ -229,20 +229,25 @@ def test_same_bytes(tmp_path):
     assert [[path.name for path in group] for group in groups] == [["g", "f"], ["b", "a"]]
 
 
-def test_near_duplicates_are_those_of_the_hamming_distance():
+def test_groups_are_those_of_the_hamming_distance_and_the_correlation():
     rng = np.random.default_rng(0)
-    ours = {f"a{n}": rng.random(256) < 0.5 for n in range(1500)}
-    theirs = {f"b{n}": ours[f"a{n}"] ^ (np.arange(256) < n) for n in range(0, 30, 3)}
-    found = {(one, other): bits for one, other, bits in near_duplicates(ours, theirs, 12)}
-    assert found == {(f"a{n}", f"b{n}"): n for n in (0, 3, 6, 9, 12)}
-    assert list(near_duplicates({}, theirs, 12)) == []
+    bits = rng.random((1500, 256)) < 0.5
+    twins = np.stack([bits[n] ^ (np.arange(256) < n) for n in range(0, 30, 3)])
+    fine = rng.normal(size=(1500, 64)).astype(np.float32)
+    fine /= np.linalg.norm(fine, axis=1, keepdims=True)
+    found = alike(np.concatenate([bits, twins]), np.concatenate([fine, fine[:30:3]]), 12)
+    assert found == [[n, 1500 + n // 3] for n in (0, 3, 6, 9, 12)]
+    assert alike(np.concatenate([bits, twins]), np.concatenate([fine, fine[100:110]]), 12) == []
 
 
 def test_hashes_of_different_real_images_differ_in_many_bits(shared_dir):
     folder = shared_dir / "realdata"
     paths = [*folder.glob("kvasir_seg/**/images/*.jpg"), *folder.glob("cvc_clinicdb/**/Original/*.tif")]
     paths += [path for path in folder.glob("busi/**/*.png") if "_mask" not in path.name]
-    hashes = np.stack([perceptual_hash(read_grey_picture(path, 64)[1]) for path in paths])
+    pictures = [read_grey_picture(path, 64)[1] for path in paths]
+    hashes, fine = np.stack([*map(perceptual_hash, pictures)]), np.stack([*map(details, pictures)])
     distances = (hashes[:, None] != hashes).sum(axis=-1)
     assert len(paths) >= 30
-    assert distances[~np.eye(len(paths), dtype=bool)].min() > 40
+    others = ~np.eye(len(paths), dtype=bool)
+    assert distances[others].min() > 40
+    assert (fine @ fine.T)[others].max() < CORRELATION - 0.05
