@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monai_tunevlseg.data.cases import Case, MaskCoding, Sample
 from monai_tunevlseg.data.layouts.discovery import Place, find_masks
-from monai_tunevlseg.data.layouts.files import by_stem, match, subfolders
+from monai_tunevlseg.data.layouts.files import match, visible
 from monai_tunevlseg.data.problems import Problem, map_files
 
 __all__ = ["class_folders", "read_class_folders"]
@@ -22,8 +22,8 @@ def class_folders(masks: Path) -> dict[str, Path]:
     Raises:
         FileNotFoundError: when the folder is missing.
     """
-    files, problems = by_stem(masks)
-    return {} if files or problems else {folder.name: folder for folder in subfolders(masks)}
+    entries = visible(masks)
+    return {} if any(path.is_file() for path in entries) else {path.name: path for path in entries if path.is_dir()}
 
 
 def read_class_folders(
