@@ -56,7 +56,7 @@ def test_a_wrong_folder_of_fragments_is_misuse_and_removes_nothing(tmp_path, mon
     config.parent.mkdir(parents=True)
     config.write_text("# clipseg_vpt: training. Written by `make bundles` from configs/; change it there.\n")
     for command in ("write", "check"):
-        for options in ([], ["--configs-dir", str(tmp_path / "nowhere")]):
-            ended = CliRunner().invoke(app, ["bundles", command, *options])
+        for wrong in ("nowhere", "."):
+            ended = CliRunner().invoke(app, ["bundles", command, "--configs-dir", wrong, "--bundles-dir", "bundles"])
             assert ended.exit_code == 2 and "--configs-dir" in ended.output
     assert config.is_file()

@@ -10,7 +10,6 @@ from monai_tunevlseg.bundles.composing import (
     stale_files,
     write_bundles,
 )
-from monai_tunevlseg.bundles.errors import reason_of, root_cause
 from monai_tunevlseg.bundles.fragments import Fragment, read_fragment
 from monai_tunevlseg.bundles.hyperparameters import HYPERPARAMETERS, typed
 from monai_tunevlseg.bundles.starting import lay_down
@@ -29,10 +28,8 @@ __all__ = [
     "prepare_run",
     "prompt_learner",
     "read_fragment",
-    "reason_of",
     "render_bundle",
     "render_pair",
-    "root_cause",
     "stale_files",
     "typed",
     "with_values",

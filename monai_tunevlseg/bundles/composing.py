@@ -131,8 +131,8 @@ def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
 def _require_fragments(configs: Path) -> None:
     if not bundle_names(configs):
         raise FileNotFoundError(
-            f"{configs.resolve()} holds no models/ and learners/ to make bundles from; run in the root of the "
-            "repository, or pass its folder configs as --configs-dir."
+            f"{configs.resolve()} holds no models/ and learners/ to make bundles from; pass the folder "
+            "configs of the repository as --configs-dir."
         )
 
 

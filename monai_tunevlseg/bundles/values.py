@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.bundles.errors import end_with_the_reason
 from monai_tunevlseg.bundles.hyperparameters import check_hyperparameters
+from monai_tunevlseg.errors import end_with_the_reason
 
 __all__ = ["class_list", "existing_checkpoint", "optional", "prepare_run", "prompt_learner"]
 

@@ -7,6 +7,7 @@ from monai_tunevlseg.data.masks import IGNORED
 from monai_tunevlseg.data.saving import SavePredictiond
 from monai_tunevlseg.data.serving import CompletePairs, ForMONAILabeld
 from monai_tunevlseg.data.transforms import Augmentd, LabelMapd, LoadSampled
+from monai_tunevlseg.data.unreadable import SkippingDataset
 
 __all__ = [
     "IGNORED",
@@ -24,6 +25,7 @@ __all__ = [
     "MaskCoding",
     "Sample",
     "SavePredictiond",
+    "SkippingDataset",
     "build_datalists",
     "build_inference_datalist",
     "collate_groups",

@@ -7,6 +7,7 @@ from monai_tunevlseg.evaluation.pairs import PairMasks
 from monai_tunevlseg.evaluation.report import CaseReport, describe_network, file_digest
 from monai_tunevlseg.evaluation.scores import SCORES, Hausdorff95, SurfaceDice
 from monai_tunevlseg.evaluation.summary import summarize
+from monai_tunevlseg.evaluation.unreadable import SkippingEvaluator, run_or_name_unreadable
 
 __all__ = [
     "SCORES",
@@ -16,11 +17,13 @@ __all__ = [
     "Comparison",
     "Hausdorff95",
     "PairMasks",
+    "SkippingEvaluator",
     "SurfaceDice",
     "compare",
     "describe_network",
     "file_digest",
     "read_cases",
+    "run_or_name_unreadable",
     "summarize",
     "write_cases",
 ]

@@ -14,8 +14,8 @@ from monai.bundle import ConfigParser
 from monai.utils import optional_import
 from torch import Tensor
 
-from monai_tunevlseg.bundles import root_cause
 from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.errors import root_cause
 from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.sharing.runs import CHECKPOINT
 

@@ -13,7 +13,7 @@ import pytest
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from monai_tunevlseg.bundles import root_cause
+from monai_tunevlseg.errors import root_cause
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"

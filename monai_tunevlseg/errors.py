@@ -22,7 +22,7 @@ _AFTER_ANOTHER = re.compile(
     r"\n\n(?:The above exception was the direct cause of the following exception"
     r"|During handling of the above exception, another exception occurred):\n\n"
 )
-_PACKAGE = str(Path(__file__).resolve().parents[1])
+_PACKAGE = str(Path(__file__).resolve().parent)
 
 
 class Reason(NamedTuple):

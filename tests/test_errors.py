@@ -3,18 +3,17 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose
-from small_runs import BUNDLES
 
-from monai_tunevlseg.bundles import reason_of, root_cause
-from monai_tunevlseg.bundles.errors import end_with_the_reason
 from monai_tunevlseg.data import LoadSampled, build_inference_datalist
+from monai_tunevlseg.errors import end_with_the_reason, reason_of, root_cause
 
-CONFIGS = BUNDLES / "clipseg_vpt" / "configs"
+CONFIGS = Path(__file__).resolve().parents[1] / "bundles" / "clipseg_vpt" / "configs"
 
 
 def caught(call):

@@ -1,0 +1,75 @@
+"""Runs over folders in which some files cannot be read: the others are done, and all bad ones are named at once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from monai.data import Dataset
+from monai.engines import Evaluator, SupervisedEvaluator
+
+from monai_tunevlseg.data.unreadable import UNREADABLE, unreadable_in
+
+__all__ = ["SkippingEvaluator", "run_or_name_unreadable"]
+
+logger = logging.getLogger(__name__)
+
+
+class SkippingEvaluator(SupervisedEvaluator):
+    """MONAI's evaluator for the batches of a `SkippingDataset`: it logs unreadable samples and continues.
+
+    It takes the arguments of `SupervisedEvaluator`.
+
+    Attributes:
+        unreadable: why samples could not be read, in the order of the last run.
+    """
+
+    unreadable: list[str]
+
+    def run(self, global_epoch: int = 1) -> None:
+        """Run over the data once."""
+        self.unreadable = []
+        super().run(global_epoch)
+
+    def raise_for_unreadable(self) -> None:
+        """Name what the last run has left out.
+
+        Raises:
+            ValueError: when a sample could not be read; lists the reasons.
+        """
+        if self.unreadable:
+            raise ValueError(_listed(self.unreadable, self.state.epoch_length, "the others are done"))
+
+    def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, Any]:
+        if UNREADABLE not in batchdata:
+            return super()._iteration(engine, batchdata)
+        for reason in batchdata[UNREADABLE]:
+            logger.error("left out: %s", reason)
+        self.unreadable += batchdata[UNREADABLE]
+        return {}
+
+
+def run_or_name_unreadable(evaluator: Evaluator, dataset: Dataset) -> None:
+    """Run an evaluation, whose figures would be wrong without some of the data.
+
+    Where a file cannot be read, all others are read too, so that one message names every bad one.
+
+    Args:
+        evaluator: of the run.
+        dataset: what it evaluates.
+
+    Raises:
+        ValueError: when files cannot be read; lists the reasons.
+    """
+    try:
+        evaluator.run()
+    except (OSError, RuntimeError, ValueError) as error:
+        if "applying transform" not in str(error):  # what MONAI says, in this process or in one of a loader
+            raise
+        if not (reasons := unreadable_in(dataset)):
+            raise
+        raise ValueError(_listed(reasons, len(dataset), "nothing was measured")) from None
+
+
+def _listed(reasons: list[str], count: int, result: str) -> str:
+    return "\n- ".join([f"{len(reasons)} of {count} images or their masks cannot be read; {result}:", *reasons])
