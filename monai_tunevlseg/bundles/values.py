@@ -73,7 +73,7 @@ def existing_checkpoint(path: str) -> str:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f"there is no checkpoint {path}; run train.yaml first, set ckpt_path to a trained one, "
-            "or pass --learner null for the base model without training."
+            f"there is no checkpoint {path}; run train.yaml first, pass --bundle_root with the folder of the bundle or "
+            "run that has one, or --ckpt_path with the file, or --learner null for the base model without training."
         )
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ignite.engine import Events
 from monai.data import Dataset
 from monai.engines import Evaluator, SupervisedEvaluator
 
@@ -24,12 +25,10 @@ class SkippingEvaluator(SupervisedEvaluator):
         unreadable: why samples could not be read, in the order of the last run.
     """
 
-    unreadable: list[str]
-
-    def run(self, global_epoch: int = 1) -> None:
-        """Run over the data once."""
-        self.unreadable = []
-        super().run(global_epoch)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unreadable: list[str] = []
+        self.add_event_handler(Events.STARTED, self.unreadable.clear)
 
     def raise_for_unreadable(self) -> None:
         """Name what the last run has left out.
