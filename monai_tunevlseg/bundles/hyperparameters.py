@@ -47,7 +47,7 @@ _DATASET = {
     "layout": choice(*LAYOUTS),
     "splits_file": or_null(PATH),
     "label_values": or_null(LABEL_VALUES),
-    "mask_threshold": or_null(number(0, 1e9, "128", above_low=True)),
+    "mask_threshold": or_null(number(0, 255, "128", above_low=True)),
     "mask_ending": or_null(TEXT),
     "group_pattern": or_null(PATTERN),
     "slice_axis": whole_number(0, 2, "2"),
