@@ -10,7 +10,7 @@ __all__ = ["OPTIONS", "training_options"]
 
 WHOLE = {"max_epochs": 10_000, "batch_size": 1024, "effective_batch_size": 65_536}
 """Whole numbers from 1 to this."""
-REAL = {"learning_rate": 1000.0, "val_split": 1.0}
+REAL = {"learning_rate": 100.0, "val_split": 1.0}
 """Numbers above 0 and below this."""
 SWITCHES = ("pretrained",)
 OPTIONS = (*WHOLE, *REAL, *SWITCHES)

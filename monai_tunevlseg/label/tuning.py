@@ -155,22 +155,21 @@ class _Run:
         command = [sys.executable, "-m", "monai.bundle", "run"]
         command += ["--config_file", str([str(configs / f"{config}.yaml"), str(overlay_file)])]
         command += ["--logging_file", str(configs / "logging.conf")]
-        _log_lines(command)
+        _log_lines(command, f"{config}.yaml of {self.model.name}")
         return output
 
 
-def _log_lines(command: list[str]) -> None:
-    """Run a command with its output, line by line, in this process's log."""
+def _log_lines(command: list[str], what: str) -> None:
+    """Run a command with its output, line by line, in this process's log; its last line is the reason when it fails."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as process:
-        lines: list[str] = []
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, text=True, errors="replace", env=environment, **streams) as process:
+        last = ""
         for line in process.stdout or ():
             logger.info("%s", line.rstrip())
-            lines = [*lines[-4:], line.strip()]
+            last = line.strip() or last
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {' '.join(lines)}")
+        raise RuntimeError(f"{what} failed: {last}")
 
 
 def _submitted(datastore: Datastore) -> list[SubmittedLabel]:

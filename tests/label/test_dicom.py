@@ -19,6 +19,7 @@ from monai_tunevlseg.label import write_app_folder
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
+import requests
 from browser import CHROMIUM, browser
 from label_server import label_server
 from monailabel.client import MONAILabelClient
@@ -81,6 +82,17 @@ def test_a_series_that_is_not_there_gets_a_sentence(study):
     assert (response.status_code, "1.2.3.4" in response.json()["detail"]) == (404, True)
     response = server.infer("discs", "../../../etc/hostname")
     assert (response.status_code, "outside the studies" in response.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc", ".."])
+def test_labels_and_images_stay_in_the_cache(study, name):
+    server, _, series = study
+    for query in ({"image": series, "tag": name}, {"image": name, "tag": "original"}):
+        response = requests.put(f"{server.url}/datastore/label", params=query, files={"label": ("l.nii.gz", b"x")})
+        assert (response.status_code, "without slashes" in response.json()["detail"]) == (400, True)
+    params = {"image": name, "label": name, "tag": name}
+    for path in ("image", "label", "image/info", "label/info"):
+        assert requests.get(f"{server.url}/datastore/{path}", params=params).status_code == 400
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

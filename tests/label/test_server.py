@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
@@ -206,6 +207,28 @@ def server_put(server, what, params, files):
     import requests
 
     return requests.put(f"{server.url}/datastore/{what}", params=params, files=files)
+
+
+def test_a_batch_needs_no_gpu_and_leaves_out_what_cannot_be_read(server, client):
+    import requests
+
+    (server.log.parent / "studies" / "broken.png").write_bytes(b"no picture")
+    until = time.monotonic() + 30  # the server notices new files
+    while "broken" not in client.datastore()["objects"] and time.monotonic() < until:
+        time.sleep(0.1)
+    answer = requests.post(f"{server.url}/batch/infer/circles", params={"images": "unlabeled", "run_sync": "true"})
+    assert answer.status_code == 200
+    results = answer.json()
+    assert (results["broken"], results["picture3"]["label"]) == ({}, "picture3")
+    saved = server.log.parent / "studies" / "labels" / "original" / "picture3.png"
+    assert dice(picture_of(saved), circle_mask(3)) > 0.9
+
+
+def test_a_session_is_segmented(client, tmp_path):
+    draw_picture(5).save(tmp_path / "mine.png")
+    session = client.create_session(str(tmp_path / "mine.png"))["session_id"]
+    file, _ = client.infer("circles", "", {}, session_id=session)
+    assert dice(picture_of(file), circle_mask(5)) > 0.9
 
 
 def test_eight_clients_at_once_get_the_right_answers(server, tmp_path):
