@@ -95,6 +95,15 @@ def test_a_jpeg_gets_a_png_of_its_size(client):
     assert dice(picture_of(file), circle_mask()) > 0.9
 
 
+def test_answers_and_clicks_lie_on_a_turned_jpeg_as_viewers_show_it(client, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned clockwise
+    draw_picture().transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    click = {"foreground": [list(CIRCLES[0])]}
+    file, _ = client.infer("circles", "", click, file=str(tmp_path / "turned.jpg"))
+    assert dice(picture_of(file), circle_mask(circles=CIRCLES[:1])) > 0.9
+
+
 def test_an_uploaded_picture_is_segmented(client, tmp_path):
     draw_picture(7).save(tmp_path / "new.png")
     file, _ = client.infer("circles", "", {}, file=str(tmp_path / "new.png"))

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
+import nibabel as nib
 import numpy as np
 import pytest
-from annotated import circle_mask, draw_picture, write_bundle
+from annotated import circle_mask, draw_picture, write_bundle, write_volume
 from PIL import Image
 
 from monai_tunevlseg.label import write_app_folder
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
+import nrrd
 import psutil
 import requests
 from label_server import label_server
 from monailabel.client import MONAILabelClient
 
+from monai_tunevlseg.label.tuning import _log_lines
+
 COUNT = 6
+"""Labelled pictures; there are a volume with a label and a picture without one too."""
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +34,7 @@ def server(tmp_path_factory):
     for number in range(COUNT):
         draw_picture(number).save(folder / "studies" / f"picture{number}.png")
     draw_picture(circles=False).save(folder / "studies" / "nothing.png")
+    write_volume(folder / "studies" / "volume.nii.gz")
     bundle = write_bundle(folder / "things", ("lesion",))
     with label_server(write_app_folder(folder / "app"), folder / "studies", ("bundles", str(bundle))) as running:
         yield running
@@ -40,12 +47,32 @@ def client(server, tmp_path):
 
 @pytest.fixture
 def submitted(client, server, tmp_path):
-    """Submits the circles as lesions, once."""
-    if client.info()["datastore"]["completed"] < COUNT:
+    """Submits the circles as lesions, once, in the forms that viewers send."""
+    if client.info()["datastore"]["completed"] <= COUNT:
+        params = {"label_info": [{"name": "lesion", "idx": 1}]}
         for number in range(COUNT):
-            Image.fromarray(circle_mask(number).astype(np.uint8) * 255).save(tmp_path / "label.png")
-            params = {"label_info": [{"name": "lesion", "idx": 1}]}
-            client.save_label(f"picture{number}", str(tmp_path / "label.png"), "final", params)
+            label = write_label(tmp_path, number)
+            client.save_label(f"picture{number}", str(label), "final", params)
+        answered, _ = client.infer("things", "volume", {"text": "red circle", "result_extension": ".nrrd"})
+        voxels, header = nrrd.read(answered)
+        voxels[:] = circle_mask().T[..., None]
+        voxels[..., 3:] = 0
+        nrrd.write(answered, voxels, header)
+        client.save_label("volume", answered, "final", params)
+
+
+def write_label(folder, number):
+    """A label as PNG; as (W, H, 1) NIfTI and NRRD with the geometry that 3D Slicer gives a picture."""
+    mask = circle_mask(number).astype(np.uint8)
+    if number % 3 == 0:
+        Image.fromarray(mask * 255).save(folder / "label.png")
+        return folder / "label.png"
+    if number % 3 == 1:
+        nib.save(nib.Nifti1Image(mask.T[..., None], np.diag([-1.0, -1.0, 1.0, 1.0])), folder / "label.nii.gz")
+        return folder / "label.nii.gz"
+    space = {"space": "left-posterior-superior", "space directions": np.eye(3), "space origin": np.zeros(3)}
+    nrrd.write(str(folder / "label.nrrd"), mask.T[..., None], space)
+    return folder / "label.nrrd"
 
 
 def train(client, **params):
@@ -61,13 +88,13 @@ def test_the_entropy_strategy_keeps_its_scores(client, server):
     assert first["scored"] == 3
     assert client.next_sample("entropy", {"max_samples": 3})["scored"] == 6
     last = client.next_sample("entropy", {"max_samples": 3})
-    assert last["scored"] == COUNT + 1
+    assert last["scored"] == COUNT + 2
     log = server.log.read_text()
     again = client.next_sample("entropy", {"max_samples": 3})
     assert (again["id"], again["score"]) == (last["id"], last["score"])
     scores = {
         image: requests.get(f"{server.url}/datastore/image/info", params={"image": image}).json()["tunevlseg_entropy"]
-        for image in [f"picture{number}" for number in range(COUNT)] + ["nothing"]
+        for image in [f"picture{number}" for number in range(COUNT)] + ["nothing", "volume"]
     }
     assert max(scores, key=lambda image: scores[image]["things"]["score"]) == last["id"]
     assert log.count("Loaded things") == 1
@@ -104,11 +131,17 @@ def test_labels_of_clients_tune_the_prompts(client, server, submitted):
     assert "train_loss" in log  # progress
     assert "the new checkpoint is kept" in log
     stats = client.info()["train_stats"]["things"]
-    assert (stats["kept"], stats["old_dice"], stats["images"]) == ("new", None, COUNT)
+    assert (stats["kept"], stats["old_dice"], stats["images"]) == ("new", None, COUNT + 1)
     after = np.asarray(Image.open(client.infer("things", "picture1", {})[0]))
     assert (before != after).any()
     assert client.next_sample("entropy", {})["scored"] == 1  # of the one without label, by the new checkpoint
     assert not psutil.Process(server.process.pid).children(recursive=True)  # whose memory is free again
+
+
+def test_a_failed_run_ends_with_its_reason():
+    script = "print('a line'); print('the reason'); print(); raise SystemExit(3)"
+    with pytest.raises(RuntimeError, match=r"^train\.yaml of things failed: the reason$"):
+        _log_lines([sys.executable, "-c", script], "train.yaml of things")
 
 
 def test_a_worse_checkpoint_is_not_kept(client, server, submitted):

@@ -1,0 +1,41 @@
+"""Names of clients on their way into paths."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from monai_tunevlseg.label.names import check_id, check_plain
+
+ANYTHING = st.text(st.sampled_from("ab./\\\0\n ~") | st.characters(), max_size=300)
+
+
+@given(ANYTHING)
+@example("../x")
+@example("/etc/passwd")
+@example("a//b")
+@example("a/./b")
+def test_an_id_never_leads_out_of_its_folder(name):
+    try:
+        check_id(name, "image")
+    except ValueError as error:
+        assert len(str(error)) < 1000
+    else:
+        path = os.path.normpath(os.path.join("/studies", name))  # noqa: PTH118
+        assert path == f"/studies/{name}"
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "a\\b", "..", ".", "", "a\0", "a\n", "x" * 201, "é" * 101, None, 5, {"a": 1}, ["a"]]
+)
+def test_what_is_not_plain_is_refused(name):
+    with pytest.raises(ValueError, match="^tag "):
+        check_plain(name, "tag")
+
+
+@pytest.mark.parametrize("name", ["final", "$x", "@a", "%b", "c#d", "scan of today", "é" * 100, "..a"])
+def test_plain_names_stay(name):
+    assert check_plain(name, "tag") == name
