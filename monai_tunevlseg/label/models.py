@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_tunevlseg.inferers import Reduction, ResizedInferer, entropy_map, label_map
+from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
 from monai_tunevlseg.networks.precision import in_precision
 
@@ -77,7 +77,7 @@ class BundleModel:
 
     Raises:
         FileNotFoundError: when the folder is no bundle.
-        ValueError: when its class names are wrong.
+        ValueError: when its class names are wrong, or its metadata cannot be read.
     """
 
     def __init__(self, folder: str | Path, bases: BaseModels) -> None:
@@ -86,7 +86,7 @@ class BundleModel:
         for needed in (self.config_file, self.folder / "configs" / "metadata.json"):
             if not needed.is_file():
                 raise FileNotFoundError(f"{self.folder} is no bundle: it has no {needed.relative_to(self.folder)}.")
-        metadata = json.loads((self.folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        metadata = read_json_object(self.folder / "configs" / "metadata.json")
         self.name = self.folder.name
         self.description = str(metadata.get("description", ""))
         parser = self._parser()
