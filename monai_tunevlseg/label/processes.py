@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -85,7 +86,8 @@ def _ending(
         for executor in background_executors.values():
             executor.shutdown(wait=False, cancel_futures=True)
         for child in psutil.Process().children(recursive=True):
-            child.terminate()
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
         if not callable(previous):
             sys.exit(128 + number)
         # uvicorn raises the signal again when it has shut down: SIGTERM would skip the clean-up, SIGINT does not
@@ -108,12 +110,13 @@ def stop_task(method: str) -> dict[str, object] | None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    family = [*psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []
-    process.terminate()
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    for child in family:
-        if child.is_running():
-            child.kill()
+    with suppress(psutil.NoSuchProcess):
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.label.options import OPTIONS, training_options
+
+pytest.importorskip("hypothesis", reason="the environment of MONAI Label has no hypothesis; make test runs this")
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 EVIL = ["$__import__('os').system('id')", "@batch_size", "%train.yaml::epochs", "a#b", "1"]
 json_values = st.recursive(

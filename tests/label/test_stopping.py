@@ -19,6 +19,8 @@ import psutil
 import requests
 from label_server import label_server
 
+from monai_tunevlseg.label.processes import end_with_the_server
+
 
 @pytest.fixture
 def server(tmp_path):
@@ -82,3 +84,9 @@ def test_a_stopped_training_leaves_nothing(server):
             wait_until(lambda: not psutil.Process(server.process.pid).children(), "a process stays")
     assert not (server.log.parent / "things" / "models" / "model.pt").exists()
     assert requests.delete(f"{server.url}/train/").json() is None
+
+
+def test_a_task_without_its_server_does_not_begin(monkeypatch):
+    monkeypatch.setenv("TUNEVLSEG_LABEL_SERVER", "1")
+    with pytest.raises(SystemExit, match="the server 1 "):
+        end_with_the_server()
