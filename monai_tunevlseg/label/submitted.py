@@ -111,20 +111,21 @@ def write_dataset(
     """
     if not 0 < val_share < 1:
         raise ValueError(f"val_split is {val_share}; it must be between 0 and 1.")
-    stems = []
+    stems: list[tuple[str, str]] = []
+    left_out: list[str] = []
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     for count, item in enumerate(sorted(submitted, key=lambda item: item.image)):
         try:
             _write(item, class_names, folder, f"{count:05}")
         except (OSError, ValueError) as error:
-            logger.warning("%s is left out: %s", item.label, error)
+            left_out.append(f"{item.label} is left out: {error}")
+            logger.warning("%s", left_out[-1])
         else:
             stems.append((f"{count:05}", item.image.name))
     if len(stems) < 2:
-        raise ValueError(
-            f"training needs 2 or more labelled images, one of them for validation; there are {len(stems)}."
-        )
+        needed = f"training needs 2 or more labeled images, one of them for validation; there are {len(stems)}."
+        raise ValueError(" ".join([needed, *left_out[:1]]))
     splits = _split(stems, val_share)
     (folder / "splits.json").write_text(json.dumps(splits), encoding="utf-8")
     return splits

@@ -88,8 +88,16 @@ def test_an_image_stays_in_its_part_when_others_come(submit, tmp_path):
 
 
 def test_one_label_is_too_few(submit, tmp_path):
-    with pytest.raises(ValueError, match="2 or more labelled images"):
+    with pytest.raises(ValueError, match="needs 2 or more .* there are 1"):
         write_dataset([submit(0, circle_mask())], ["circle"], tmp_path / "d", 0.5)
+
+
+def test_the_first_reason_is_told_where_too_few_labels_are_left(submit, tmp_path):
+    items = [submit(number, circle_mask(), {"square": 1}) for number in range(3)]
+    with pytest.raises(
+        ValueError, match=r"there are 0\. .*label0\.png is left out: it shows square, and none of circle"
+    ):
+        write_dataset(items, ["circle"], tmp_path / "d", 0.5)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
