@@ -66,7 +66,8 @@ class ResizedInferer(Inferer):
     Args:
         image_size: of the network's input in pixels, one number or (height, width).
         slice_axis: how a volume is cut: into sagittal (0), coronal (1) or axial (2) slices.
-        sw_batch_size: slices in one call of the network, 1 or more.
+        sw_batch_size: slices in one call of the network, 1 or more; fewer where a volume has several texts, whose
+            logits are as many.
         reduction: what is returned instead of logits, such as ``label_map``; None = the logits of all classes.
 
     Raises:
@@ -139,7 +140,9 @@ class ResizedInferer(Inferer):
 
         cut = array_axis(self.slice_axis) + 1
         slices = volume[0].movedim(cut, 0)
-        pieces = torch.cat([results(part) for part in slices.split(self.sw_batch_size)])
+        texts_each = len(text) if isinstance(text, Sequence) and not isinstance(text, str) else 1
+        at_once = max(1, self.sw_batch_size // max(1, texts_each))
+        pieces = torch.cat([results(part) for part in slices.split(at_once)])
         return pieces.movedim(0, cut)[None]
 
 

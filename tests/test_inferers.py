@@ -61,6 +61,19 @@ def test_text_goes_with_its_volume_and_other_arguments_pass_through():
     assert seen == [(4, ["liver"] * 4), (1, ["liver"]), (4, [["tumor"]] * 4), (1, [["tumor"]])]
 
 
+@pytest.mark.parametrize(("texts", "slices"), [(["a"], 4), (["a", "b"], 2), (list("abcdefg"), 1)])
+def test_many_texts_come_with_few_slices_at_once(texts, slices):
+    seen = []
+
+    def network(pictures, text):
+        seen.append(len(pictures))
+        return pictures[:, :1].repeat(1, len(text[0]), 1, 1)
+
+    logits = ResizedInferer(8, sw_batch_size=4)(torch.rand(1, 3, 8, 8, 8), network, text=[texts])
+    assert logits.shape == (1, len(texts), 8, 8, 8)
+    assert seen == [slices] * (8 // slices)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
