@@ -47,7 +47,7 @@ class TuneVLSegApp(MONAILabelApp):
         conf: of the server's ``--conf``: ``bundles`` are folders with commas between them.
 
     Raises:
-        FileNotFoundError: when a folder is no bundle.
+        FileNotFoundError: when a folder is not a bundle.
         ValueError: when no bundle is given, or two have one name.
     """
 

@@ -21,7 +21,7 @@ __all__ = ["TuneVLSegApp"]
 def write_app_folder(folder: str | Path | None = None) -> Path:
     """Write the app's folder, unless it is there, and return it.
 
-    It is no folder of the package, because MONAI Label writes logs and more into it.
+    It is not a folder of the package, because MONAI Label writes logs and more into it.
 
     Args:
         folder: where; the default is ``monai_tunevlseg/label_app`` in the user's cache (``$XDG_CACHE_HOME``).

@@ -34,7 +34,7 @@ class TextSegmentation(InferTask):
         self.model = model
 
     def is_valid(self) -> bool:
-        """Tell that the bundle can be used; an invalid one has stopped the server's start."""
+        """Return that the bundle can be used; an invalid one has stopped the server's start."""
         return True
 
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -76,7 +76,7 @@ class BundleModel:
         description: from its metadata.
 
     Raises:
-        FileNotFoundError: when the folder is no bundle.
+        FileNotFoundError: when the folder is not a bundle.
         ValueError: when its class names are wrong, or its metadata cannot be read.
     """
 
@@ -85,7 +85,7 @@ class BundleModel:
         self.config_file = self.folder / "configs" / "inference.yaml"
         for needed in (self.config_file, self.folder / "configs" / "metadata.json"):
             if not needed.is_file():
-                raise FileNotFoundError(f"{self.folder} is no bundle: it has no {needed.relative_to(self.folder)}.")
+                raise FileNotFoundError(f"{self.folder} is not a bundle: it has no {needed.relative_to(self.folder)}.")
         metadata = read_json_object(self.folder / "configs" / "metadata.json")
         self.name = self.folder.name
         self.description = str(metadata.get("description", ""))
@@ -183,7 +183,7 @@ def open_bundles(folders: str) -> dict[str, BundleModel]:
         the models by name; they share base models.
 
     Raises:
-        FileNotFoundError: when a folder is no bundle.
+        FileNotFoundError: when a folder is not a bundle.
         ValueError: when there is none, or two have one name.
     """
     bases = BaseModels()

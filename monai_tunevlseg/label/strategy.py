@@ -23,7 +23,7 @@ MOST_AT_ONCE = 256
 
 
 class HighestEntropy(Strategy):
-    """Chooses the unlabelled image with the highest mean predictive entropy.
+    """Chooses the unlabeled image with the highest mean predictive entropy.
 
     Scores are kept with the datastore's other facts about images, so that they outlive the server, and hold as long as
     the model's checkpoint. A call computes a limited number of missing ones and chooses among all that are there.
@@ -39,16 +39,16 @@ class HighestEntropy(Strategy):
         self.at_once = at_once
 
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """Choose the next image, or None where all are labelled that can be read.
+        """Choose the next image, or None where all are labeled that can be read.
 
         Raises:
             KeyError: when there is no such model.
             ValueError: when ``max_samples`` is not a whole number from 1 to ``MOST_AT_ONCE``.
         """
         model = self.models[request.get("model") or next(iter(self.models))]
-        unlabelled = sorted(datastore.get_unlabeled_images())
-        scores = {image: score for image in unlabelled if (score := _kept(datastore, image, model)) is not None}
-        missing = (image for image in unlabelled if image not in scores)
+        unlabeled = sorted(datastore.get_unlabeled_images())
+        scores = {image: score for image in unlabeled if (score := _kept(datastore, image, model)) is not None}
+        missing = (image for image in unlabeled if image not in scores)
         computed = ((image, _scored(datastore, image, model)) for image in missing)
         readable = (pair for pair in computed if pair[1] != UNREADABLE)
         new = dict(itertools.islice(readable, self._limit(request)))

@@ -95,16 +95,16 @@ class StudiesFolder(LocalDatastore):
         return super().save_label(image_id, label_filename, label_tag, label_info)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """Return the path of a zip file with the labelled images and their labels.
+        """Return the path of a zip file with the labeled images and their labels.
 
         Raises:
-            MONAILabelException: when no image is labelled.
+            MONAILabelException: when no image is labeled.
         """
         if not self.datalist():
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, "no image has a final label; submit one first.")
         return super().get_dataset_archive(limit_cases)
 
-    def labelled(self) -> list[tuple[Path, Path, Mapping[str, Any]]]:
+    def labeled(self) -> list[tuple[Path, Path, Mapping[str, Any]]]:
         """List the images with a final label: image, label, and what was said of the label."""
         tag = DefaultLabelTag.FINAL
         return [

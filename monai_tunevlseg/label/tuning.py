@@ -174,7 +174,7 @@ def _log_lines(command: list[str], what: str) -> None:
 
 def _submitted(datastore: Datastore) -> list[SubmittedLabel]:
     if isinstance(datastore, StudiesFolder):
-        return [SubmittedLabel(*found) for found in datastore.labelled()]
+        return [SubmittedLabel(*found) for found in datastore.labeled()]
     return [
         SubmittedLabel(image := Path(pair["image"]), Path(pair["label"]), _info(datastore, image))
         for pair in datastore.datalist()

@@ -99,7 +99,7 @@ def test_a_damaged_file_is_named(models, tmp_path):
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"is no bundle: it has no configs/inference\.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"is not a bundle: it has no configs/inference\.yaml"):
         open_bundles(str(tmp_path))
 
 
