@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,9 @@ from monai_tunevlseg.benchmark.plain import seconds_text
 from monai_tunevlseg.benchmark.planning import all_entries, estimate_seconds
 from monai_tunevlseg.benchmark.results import FORMAT_VERSION, write_json
 from monai_tunevlseg.benchmark.running import BenchmarkSettings, EntryRunner, entry_lock
+from monai_tunevlseg.config_values import refuse_expressions
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.search import Limits
 
 __all__ = ["Campaign", "join_plan", "write_plan"]
 
@@ -30,9 +32,11 @@ def write_plan(
     """Write ``benchmark.json``, and return all that is planned: these entries and those of an earlier plan.
 
     Raises:
-        ValueError: when the folder has results with other settings than a higher number of trials.
+        ValueError: when the folder has results with other settings than a higher number of trials, or a fixed value
+            is an expression.
     """
     wanted = settings.stored()
+    refuse_expressions(wanted["fixed"], "--set")  # workers read it from a file, where it could be anybody's
     earlier: list[Entry] = []
     if (results_dir / PLAN).is_file():
         earlier, before = _read_plan(results_dir, configs_dir)
@@ -48,7 +52,9 @@ def write_plan(
     return planned
 
 
-def join_plan(results_dir: Path, storage: str | None, configs_dir: Path) -> tuple[list[Entry], BenchmarkSettings]:
+def join_plan(
+    results_dir: Path, storage: str | None, configs_dir: Path, limits: Limits | None = None
+) -> tuple[list[Entry], BenchmarkSettings]:
     """Return the entries and settings of a benchmark that was begun elsewhere.
 
     Raises:
@@ -58,22 +64,27 @@ def join_plan(results_dir: Path, storage: str | None, configs_dir: Path) -> tupl
     if not (results_dir / PLAN).is_file():
         raise FileNotFoundError(f"there is no {results_dir / PLAN}; a worker joins a benchmark that was begun there.")
     entries, settings = _read_plan(results_dir, configs_dir)
-    return entries, replace(BenchmarkSettings(**settings), storage=storage)
+    return entries, replace(BenchmarkSettings(**settings), storage=storage, limits=limits or Limits())
 
 
 def _read_plan(results_dir: Path, configs_dir: Path) -> tuple[list[Entry], dict[str, Any]]:
     path = results_dir / PLAN
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json_object(path)
         known = {entry.name: entry for entry in _with_variants(all_entries(configs_dir))}
         entries = [known[name] for name in content["entries"]]
         settings = dict(content["settings"])
+        refuse_expressions(settings, str(path))
         BenchmarkSettings(**settings)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); remove it, the results stay.") from error
+        raise ValueError(f"{path} is damaged ({_in_words(error)}); remove it, the results stay.") from error
     if content.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{path} has format version {content.get('format_version')!r}, not {FORMAT_VERSION}.")
     return entries, settings
+
+
+def _in_words(error: Exception) -> str:
+    return str(error).rstrip(".") if isinstance(error, ValueError) else repr(error)
 
 
 def _with_variants(entries: Sequence[Entry]) -> list[Entry]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from monai_tunevlseg.benchmark.results import Problem
 from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.json_files import parse_json
 
 __all__ = ["Embeddings", "read_all_embeddings", "read_embeddings", "write_embeddings"]
 
@@ -60,7 +61,7 @@ def read_embeddings(path: Path) -> Embeddings:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            text, image, about = file["text"], file["image"], json.loads(str(file["about"]))
+            text, image, about = file["text"], file["image"], parse_json(str(file["about"]).encode(), "its text about")
         version = about.get("format_version")
         made = Embeddings(about["dataset"], about["model"], about["title"], text, image, about["texts"])
     except (KeyError, ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
@@ -83,6 +84,8 @@ def read_all_embeddings(results_dir: Path, problems: list[Problem]) -> dict[str,
         place = path.relative_to(results_dir).as_posix()
         try:
             embeddings = read_embeddings(path)
+            if (embeddings.model, embeddings.dataset) != (path.parent.name, path.stem):
+                raise ValueError(f"is that of {embeddings.model!r} and {embeddings.dataset!r}, and not of its place.")
         except ValueError as error:
             problems.append(Problem(place, str(error)))
             continue

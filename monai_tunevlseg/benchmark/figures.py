@@ -40,6 +40,7 @@ STYLE: Any = {
 PANEL = 2.7  # inches
 LEAST_POINTS = 5  # for a t-SNE
 SEED = 0
+RATES = ("learning_rate", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _depth_overlay(points: Sequence[Point]) -> Figure:
         shift = 0.08 * (index - len(_titles(points)) / 2)  # so that the learners do not hide one another
         line = _draw_line(axis, depths, dice, colour)
         axis.scatter([x + shift for x in depths], dice, s=14, color=colour, alpha=0.7, linewidths=0)
-        axis.plot([], [], color=colour, marker="o", markersize=4, label=f"{title}  {_explained(line)}")
+        axis.plot([], [], color=colour, marker="o", markersize=4, label=_plain(f"{title}  {_explained(line)}"))
     _label_depth(axis)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -143,7 +144,7 @@ def _depth_panels(points: Sequence[Point], dataset_titles: Mapping[str, str]) ->
         axis.scatter(
             _depths(chosen), [p.dice for p in chosen], s=12, c=[colours[p.dataset] for p in chosen], linewidths=0
         )
-        axis.set_title(f"{title}  {_explained(line)}")
+        axis.set_title(_plain(f"{title}  {_explained(line)}"))
         _label_depth(axis)
         axis.label_outer()
     _dataset_legend(figure, colours, dataset_titles)
@@ -180,12 +181,12 @@ def rates_figure(points: Sequence[Point], titles: Mapping[str, str]) -> str | No
         titles: of the datasets, by name.
 
     Returns:
-        SVG, or None when no trial has both.
+        SVG, or None when no trial has both above 0, as the logarithmic axes need.
     """
-    chosen = [p for p in points if p.number("learning_rate") and p.number("weight_decay")]
+    chosen = [p for p in points if all((p.number(name) or 0) > 0 for name in RATES)]
     if not chosen:
         return None
-    rates, decays = ([p.number(name) or 0.0 for p in chosen] for name in ("learning_rate", "weight_decay"))
+    rates, decays = ([p.number(name) or 0.0 for p in chosen] for name in RATES)
     dice = [point.dice for point in chosen]
     colours = _dataset_colours(chosen)
     with rc_context(STYLE):
@@ -224,7 +225,7 @@ def embedding_figure(embeddings: Sequence[Embeddings], titles: Mapping[str, str]
         figure = Figure(figsize=(PANEL * 3.4, PANEL * 1.35), layout="constrained")
         for axis, kind in zip(figure.subplots(1, 2), ("text", "image"), strict=True):
             _scatter_embedded(axis, [(item.dataset, getattr(item, kind)) for item in embeddings], colours)
-            axis.set_title(f"{title}: {kind} embeddings")
+            axis.set_title(_plain(f"{title}: {kind} embeddings"))
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=True, color="#dfe2e6")
         _dataset_legend(figure, colours, titles)
@@ -256,6 +257,11 @@ def _tsne(vectors: np.ndarray) -> np.ndarray:
     return placed
 
 
+def _plain(text: str) -> str:
+    """Return a text that matplotlib draws letter by letter, and not as a formula between two dollar signs."""
+    return text.replace("$", r"\$")
+
+
 def _titles(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(point.title for point in points))
 
@@ -271,7 +277,7 @@ def _colours(names: Sequence[str]) -> dict[str, Any]:
 
 def _dataset_legend(figure: Figure, colours: Mapping[str, Any], titles: Mapping[str, str]) -> None:
     handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=5, color=colour, label=titles.get(name, name))
+        Line2D([], [], linestyle="", marker="o", markersize=5, color=colour, label=_plain(titles.get(name, name)))
         for name, colour in colours.items()
     ]
     figure.legend(handles=handles, loc="outside right center")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from monai_tunevlseg.benchmark.results import Problem, Result
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.data.overlays import draw_overlay
 from monai_tunevlseg.evaluation import read_cases
+from monai_tunevlseg.json_files import read_json
 
 __all__ = ["Gallery", "Picture", "Strip", "build_galleries"]
 
@@ -24,6 +25,7 @@ Key = tuple[str, int | None, str]  # of a case
 
 SIDE = 176  # of a thumbnail's longer side, in pixels
 QUALITY = 82
+NAME = re.compile(r"[\w-]{1,100}")  # of a case; part of the names of its files
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,11 @@ def build_galleries(results_dir: Path, results: Sequence[Result], problems: list
         chosen.sort(key=lambda result: row_order(result.entry.model, result.entry.learner))
         place = f"pictures/{dataset}"
         try:
-            cases = json.loads((results_dir / place / "cases.json").read_text(encoding="utf-8"))
+            cases = read_json(results_dir / place / "cases.json")
             scores = {result: _scores(result) for result in chosen}
             strips = [_strip(results_dir / place, case, scores, problems) for case in cases]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            problems.append(Problem(place, f"the test cases cannot be shown: {type(error).__name__}: {error}."))
+            problems.append(Problem(place, f"the test cases cannot be shown: {_in_words(error, results_dir)}."))
             continue
         galleries.append(Gallery(dataset, strips))
     return galleries
@@ -85,6 +87,8 @@ def _strip(
     folder: Path, case: dict[str, Any], scores: Mapping[Result, Mapping[Key, float | None]], problems: list[Problem]
 ) -> Strip:
     name, key = case["name"], (case["image"], case["slice"], case["class_name"])
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"cases.json has the name {name!r}; it must be letters, digits, - and _, a file's name here")
     image = np.asarray(_opened(folder / f"{name}_image.png").convert("RGB"), dtype=np.float32) / 255
     pictures = [
         Picture("image", "", _data_uri((image * 255).round().astype(np.uint8))),
@@ -104,6 +108,11 @@ def _strip(
         pictures.append(Picture(f"{titles['model']} {titles['learner']}", detail, source))
     place = "" if key[1] is None else f", slice {key[1]}"
     return Strip(f"{key[0]}{place}: {key[2]}", pictures)
+
+
+def _in_words(error: Exception, results_dir: Path) -> str:
+    text = str(error).rstrip(".").replace(f"{results_dir}/", "")
+    return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
 
 
 def _scores(result: Result) -> dict[Key, float | None]:

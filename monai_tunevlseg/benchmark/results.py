@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,7 +15,9 @@ import jsonschema
 
 from monai_tunevlseg.benchmark.entries import Entry
 from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.report import FORMAT_VERSION as METRICS_VERSION
+from monai_tunevlseg.json_files import read_json_object
 
 __all__ = [
     "FORMAT_VERSION",
@@ -25,7 +27,6 @@ __all__ = [
     "Result",
     "Results",
     "Trial",
-    "read_json",
     "read_result",
     "read_results",
     "write_json",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+RATES = ("learning_rate", "weight_decay")  # not negative
 FIXED_COLUMNS = ("number", "state", "validation", "seconds")
 TEST_PREFIX = "test_"
 
@@ -172,9 +174,9 @@ def _read_place(results: Results, place: Path) -> None:
         if (place / "result.json").is_file():
             results.entries.append(read_result(place, results.problems))
         elif failure.is_file():
-            results.problems.append(Problem(name, f"failed: {read_json(failure).get('message', 'no message')}"))
+            results.problems.append(Problem(name, f"failed: {read_json_object(failure).get('message', 'no message')}"))
     except (OSError, ValueError) as error:
-        results.problems.append(Problem(name, str(error)))
+        results.problems.append(Problem(name, str(error).replace(f"{place}/", "")))
 
 
 def _read_plan(folder: Path) -> list[str]:
@@ -183,10 +185,10 @@ def _read_plan(folder: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        entries = read_json(path).get("entries", [])
-    except ValueError:
+        entries = read_json_object(path).get("entries")
+    except (OSError, ValueError):
         return []  # only a hint at what is missing
-    return [name for name in entries if isinstance(name, str)]
+    return [] if not isinstance(entries, list) else [name for name in entries if isinstance(name, str)]
 
 
 def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
@@ -197,43 +199,41 @@ def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
         problems: gets what is wrong with the trials, and what the benchmark itself has noted.
 
     Raises:
-        FileNotFoundError: when ``metrics.json`` is missing.
+        FileNotFoundError: when ``result.json`` or ``metrics.json`` is missing.
         ValueError: when a file is damaged, of another format version, or not of the entry that the folder is named for.
     """
     problems = [] if problems is None else problems
     name = f"{folder.parent.name}/{folder.name}"
-    facts = read_json(folder / "result.json")
+    facts = read_json_object(folder / "result.json")
     _check_version(facts, FORMAT_VERSION, "result.json")
     error = jsonschema.exceptions.best_match(_validator().iter_errors(facts))
     if error is not None:
-        raise ValueError(f"result.json is damaged: {error.json_path}: {error.message}.")
+        raise ValueError(f"result.json is damaged: {error.json_path}: {error.message[:200]}.")
+    if not _is_finite(facts):
+        raise ValueError("result.json is damaged: it holds a number that is not finite or too large.")
     entry = Entry(*(facts[key] for key in ("dataset", "model", "learner", "variant")))
     if entry.name != name:
         raise ValueError(f"result.json is that of {entry.name}, and not of the folder it is in.")
-    metrics = read_json(folder / "metrics.json")
+    metrics = read_json_object(folder / "metrics.json")
     _check_version(metrics, METRICS_VERSION, "metrics.json")
     _check_scores(metrics)
     problems += [Problem(name, message) for message in facts["problems"]]
     return Result(entry, folder, facts, metrics, _read_trials(folder / "trials.csv", name, problems))
 
 
+def _is_finite(value: Any) -> bool:
+    """Return whether all numbers in JSON are finite and fit a float, which Python's reader does not see to."""
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, int | float) or abs(value) <= sys.float_info.max
+
+
 @cache
 def _validator() -> jsonschema.Draft202012Validator:
     schema = json.loads((Path(__file__).parent / "result.schema.json").read_text(encoding="utf-8"))
     return jsonschema.Draft202012Validator(schema)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an object of JSON; errors say which file is missing or damaged."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.name} is missing.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of the JSON or of its encoding
-        raise ValueError(f"{path.name} is no JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path.name} holds no object, but {type(content).__name__}.")
-    return content
 
 
 def _check_version(content: Mapping[str, Any], expected: int, file: str) -> None:
@@ -245,9 +245,9 @@ def _check_version(content: Mapping[str, Any], expected: int, file: str) -> None
 def _check_scores(metrics: Mapping[str, Any]) -> None:
     for name in METRICS:
         value = metrics.get(name)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
         if value is not None and not number:
-            raise ValueError(f"metrics.json is damaged: {name!r} is {value!r}, not a number.")
+            raise ValueError(f"metrics.json is damaged: {name!r} is {value!r}, not a number from 0 to 100.")
     if metrics.get("dice") is None:
         raise ValueError("metrics.json is damaged: it has no 'dice'.")
 
@@ -260,10 +260,9 @@ def _read_trials(path: Path, name: str, problems: list[Problem]) -> list[Trial]:
         return []
     trials = []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        problems.append(Problem(f"{name}/trials.csv", f"is no CSV: {error}."))
+        _, rows = read_csv(path)
+    except (OSError, ValueError) as error:
+        problems.append(Problem(f"{name}/trials.csv", str(error).replace(f"{path.parent}/", "")))
         return []
     for line, row in enumerate(rows, start=1):
         try:
@@ -276,6 +275,8 @@ def _read_trials(path: Path, name: str, problems: list[Problem]) -> list[Trial]:
 def _parse_trial(row: Mapping[Any, Any]) -> Trial:
     if None in row or None in row.values():
         raise ValueError("it has another number of cells than the head of the table")
+    if negative := [name for name in RATES if row.get(name) and _number(row[name]) < 0]:
+        raise ValueError(f"its {negative[0]} is {row[negative[0]]}")
     test = {
         column.removeprefix(TEST_PREFIX): _number(cell)
         for column, cell in row.items()
@@ -295,7 +296,7 @@ def _parse_trial(row: Mapping[Any, Any]) -> Trial:
 def _number(cell: str) -> float:
     value = float(cell)
     if not math.isfinite(value):
-        raise ValueError(f"{cell!r} is no number")
+        raise ValueError(f"{cell!r} is not a number")
     return value
 
 
@@ -315,11 +316,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_trials(path: Path, trials: Sequence[Trial]) -> None:
     """Write ``trials.csv``: one row per trial, hyperparameters and test scores as columns."""
     hyperparameters = list(dict.fromkeys(name for trial in trials for name in trial.hyperparameters))
-    tested = [f"{TEST_PREFIX}{name}" for name in METRICS]
-    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [*FIXED_COLUMNS, *tested, *hyperparameters])
-        table.writeheader()
-        for trial in trials:
-            fixed = {column: getattr(trial, column) for column in FIXED_COLUMNS}
-            test = {f"{TEST_PREFIX}{name}": value for name, value in trial.test.items()}
-            table.writerow({**fixed, **test, **trial.hyperparameters})
+    columns = [*FIXED_COLUMNS, *(f"{TEST_PREFIX}{name}" for name in METRICS), *hyperparameters]
+    write_csv(path, columns, (_trial_row(trial) for trial in trials))
+
+
+def _trial_row(trial: Trial) -> dict[str, Any]:
+    fixed = {column: getattr(trial, column) for column in FIXED_COLUMNS}
+    test = {f"{TEST_PREFIX}{name}": value for name, value in trial.test.items()}
+    return {**fixed, **test, **trial.hyperparameters}

@@ -19,14 +19,23 @@ from monai_tunevlseg.benchmark.results import (
     FORMAT_VERSION,
     METRICS,
     Trial,
-    read_json,
     read_result,
     write_json,
     write_trials,
 )
 from monai_tunevlseg.benchmark.samples import choose_cases, store_embeddings, store_pictures, store_predictions
 from monai_tunevlseg.evaluation import read_cases, write_cases
-from monai_tunevlseg.search import Pair, SearchResult, SearchSettings, TrialResult, evaluate, find_pair, run_search
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.search import (
+    Limits,
+    Pair,
+    SearchResult,
+    SearchSettings,
+    TrialResult,
+    evaluate,
+    find_pair,
+    run_search,
+)
 from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["BenchmarkSettings", "EntryRunner", "entry_lock"]
@@ -48,6 +57,10 @@ class BenchmarkSettings:
         fixed: hyperparameters that every run gets whose bundle has them.
         best_only: test the chosen trials alone; Figures 5 to 7 have nothing to show then.
         storage: address of the studies' storage; None = a SQLite file in each entry's folder. A matter of the worker.
+        limits: when a run counts as hanging. A matter of the worker.
+
+    Raises:
+        ValueError: when there are less than 1 trials, or the objective is unknown.
     """
 
     trials: int = 20
@@ -56,6 +69,10 @@ class BenchmarkSettings:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     best_only: bool = False
     storage: str | None = None
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        SearchSettings(trials=self.trials, objective=self.objective)  # which knows what they may be
 
     def stored(self) -> dict[str, Any]:
         """Return what is written down: all but what is a matter of the worker."""
@@ -109,7 +126,7 @@ class EntryRunner:
         return float(facts["seconds"]["total"]) if self._is_enough(entry, facts["settings"]) else None
 
     def _is_enough(self, entry: Entry, stored: Mapping[str, Any]) -> bool:
-        """Tell whether what was run with other settings is at least what these ask for."""
+        """Return whether what was run with other settings is at least what these ask for."""
         wanted = self.settings.stored()
         if entry.learner == ZERO_SHOT:
             return bool(stored.get("fixed") == wanted["fixed"])
@@ -129,7 +146,7 @@ class EntryRunner:
         pair = find_pair(entry.pair, self.configs_dir, self.bundles_dir)
         if entry.learner == ZERO_SHOT:
             report = folder / "sweep" / "test"
-            evaluate(pair, self._dataset(entry), report, None, self._overrides(entry))
+            self._evaluate(entry, pair, report, None, self._overrides(entry))
             self._store(entry, pair, None, [], [], time.monotonic() - started)
             return
         search = self._search(entry)
@@ -145,6 +162,7 @@ class EntryRunner:
             seed=self.settings.seed,
             fixed=fixed,
             storage=self.settings.storage,
+            limits=self.settings.limits,
             study_name=entry.name,
         )
         folder = self.results_dir / entry.name / "sweep"
@@ -184,9 +202,14 @@ class EntryRunner:
         output = self.results_dir / entry.name / "sweep" / "tests" / f"{trial.number:04d}"
         done = output / "metrics.json"
         if done.is_file() and done.stat().st_mtime >= checkpoint.stat().st_mtime:
-            return read_json(done)
+            return read_json_object(done)
         overrides = {**self._overrides(entry), **trial.params, **SPARE}
-        return evaluate(pair, self._dataset(entry), output, checkpoint, overrides)
+        return self._evaluate(entry, pair, output, checkpoint, overrides)
+
+    def _evaluate(
+        self, entry: Entry, pair: Pair, output: Path, checkpoint: Path | None, overrides: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return evaluate(pair, self._dataset(entry), output, checkpoint, overrides, limits=self.settings.limits)
 
     def _store(
         self,
@@ -209,7 +232,7 @@ class EntryRunner:
         if not embeddings.is_file():
             store_embeddings(embeddings, entry, titles["model"], pair, overrides)
         write_cases(folder / "cases.csv", [replace(case, mask=None) for case in cases])
-        metrics = read_json(report / "metrics.json")
+        metrics = read_json_object(report / "metrics.json")
         write_json(folder / "metrics.json", metrics)
         if search is not None:
             write_trials(folder / "trials.csv", trials)

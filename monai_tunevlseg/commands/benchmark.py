@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,14 @@ import typer
 
 from monai_tunevlseg.commands.endings import long_run, named_values
 from monai_tunevlseg.commands.folders import BundlesDir, ConfigsDir
+from monai_tunevlseg.commands.options import (
+    DEFAULT_SILENCE,
+    STORAGE_VARIABLE,
+    Silence,
+    Storage,
+    Timeout,
+    limits_of,
+)
 
 if TYPE_CHECKING:
     from monai_tunevlseg.benchmark.campaign import Campaign
@@ -21,6 +28,8 @@ if TYPE_CHECKING:
     from monai_tunevlseg.benchmark.running import BenchmarkSettings
 
 __all__ = ["benchmark"]
+
+WORKERS_END = 30.0  # seconds for a worker to end its trial
 
 
 def benchmark(
@@ -32,17 +41,19 @@ def benchmark(
     pairs: Annotated[
         str | None, typer.Option(help="Names of pairs with * and ?, such as 'kvasir/*,busi/clipseg_*'.")
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Of each pair's search; the default is 20.")] = None,
-    results: Annotated[Path, typer.Option(help="Folder of the results; the same again goes on.")] = Path("results"),
+    trials: Annotated[int | None, typer.Option(help="Trials of each search; the default is 20.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results; the same one again adds to them.")] = Path(
+        "results"
+    ),
     variant: Annotated[
         list[str] | None, typer.Option(help="Add gaussian (Table 4) or no_upsampler (Table 5); may be repeated.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="demo: synthetic data and tiny models, under 45 minutes.")] = None,
     worker: Annotated[bool, typer.Option("--worker", help="Join the benchmark that was begun in RESULTS.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Processes side by side; the default is 1.")] = None,
-    storage: Annotated[str | None, typer.Option(help="As of `search`; the default is a file for each pair.")] = None,
+    storage: Storage = None,
     metric: Annotated[str, typer.Option(help="What trials are chosen by: val_dice or val_loss.")] = "val_dice",
-    seed: Annotated[int, typer.Option(help="Of the samplers.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the samplers.")] = 0,
     fixed: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter of every run; may be repeated."),
@@ -50,8 +61,10 @@ def benchmark(
     best_only: Annotated[
         bool, typer.Option("--best-only", help="Do not test the other trials for Figures 5-7.")
     ] = False,
+    trial_timeout: Timeout = None,
+    trial_silence: Silence = DEFAULT_SILENCE,
 ) -> None:
-    """Search and test every pair that matches, skip what is finished, go on after failures, and write the report.
+    """Search and test every pair that matches, skip what is finished, continue after failures, and write the report.
 
     Pairs' names are DATASET/MODEL_LEARNER; the learner may be finetune or zero_shot, too.
     """
@@ -63,21 +76,24 @@ def benchmark(
             raise ValueError(f"there is no preset {preset!r}; known are {', '.join(PRESETS)}.")
         chosen = PRESETS[preset] if preset else None
         settings = BenchmarkSettings(
-            trials=trials or (chosen.trials if chosen else 20),
+            trials=(chosen.trials if chosen else 20) if trials is None else trials,
             objective=metric,
             seed=seed,
             fixed={**(chosen.fixed if chosen else {}), **named_values(fixed or [])},
             best_only=best_only,
             storage=storage,
+            limits=limits_of(trial_timeout, trial_silence),
         )
+        count = 1 if worker else (chosen.jobs if chosen else 1) if jobs is None else jobs
+        if count < 1:
+            raise ValueError(f"jobs is {count}; it must be 1 or more.")
         patterns = pairs.split(",") if pairs else list(chosen.patterns) if chosen else []
         data = data_root or results / "data"
-        if chosen and not worker:
-            _write_data(data)
         folders = (results, data, configs_dir, bundles_dir)
         campaign = _campaign(patterns, settings, variant or [], worker, folders)
-        count = 1 if worker else jobs or (chosen.jobs if chosen else 1)
-        with _workers(count - 1, folders, storage):
+        if chosen and not worker:
+            _write_data(data)
+        with _workers(count - 1, folders, settings):
             campaign.run()
         if not worker:
             _report(results)
@@ -99,7 +115,7 @@ def _campaign(
     results, data, configs, bundles = folders
     entries: list[Entry]
     if worker:
-        entries, settings = join_plan(results, settings.storage, configs)
+        entries, settings = join_plan(results, settings.storage, configs, settings.limits)
     else:
         if not patterns:
             raise ValueError("say which pairs: --pairs 'kvasir/*,busi/clipseg_*', or --preset demo.")
@@ -113,25 +129,28 @@ def _campaign(
 
 
 @contextmanager
-def _workers(count: int, folders: tuple[Path, Path, Path, Path], storage: str | None) -> Iterator[None]:
+def _workers(count: int, folders: tuple[Path, Path, Path, Path], settings: BenchmarkSettings) -> Iterator[None]:
     """Run so many other workers until the block ends, each with its share of the processors."""
+    from monai_tunevlseg.search.processes import ChildProcess
+
     results, data, configs, bundles = folders
     command = [sys.executable, "-m", "monai_tunevlseg", "benchmark", "--worker", "--results", str(results)]
     command += ["--data-root", str(data), "--configs-dir", str(configs), "--bundles-dir", str(bundles)]
-    command += ["--storage", storage] if storage else []
+    command += ["--trial-silence", str(settings.limits.silence or 0)]
+    command += ["--trial-timeout", str(settings.limits.timeout)] if settings.limits.timeout else []
+    environment = {STORAGE_VARIABLE: settings.storage} if settings.storage else {}  # it may have a password
     if count:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // (count + 1))))
-    logs = [(results / f"worker{number}.log").open("w") for number in range(1, count + 1)]
-    processes = [subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) for log in logs]
-    try:
+    with ExitStack() as running:
+        processes = []
+        for number in range(1, count + 1):
+            log = results / f"worker{number}.log"
+            log.unlink(missing_ok=True)
+            processes.append(ChildProcess(command, log, environment))
+            running.callback(processes[-1].stop, patience=WORKERS_END)
         yield
         for process in processes:
-            process.wait()
-    finally:
-        for process, log in zip(processes, logs, strict=True):
-            process.terminate()  # which it takes like Ctrl-C
-            process.wait()
-            log.close()
+            process.process.wait()
 
 
 def _write_data(data_root: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from rich.table import Table
 
 from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview import draw_overview
+from monai_tunevlseg.search.processes import ChildProcess
 
 __all__ = ["DemoResult", "run_demo"]
 
@@ -69,31 +72,36 @@ def run_demo(dataset: str, bundle_root: Path, pair_config: Path, output_dir: Pat
     new_images = _copy_test_images(data, output_dir / "new_images")
     checkpoint = output_dir / "models" / "model.pt"
 
-    def start(config: str, name: str, **overrides: object) -> _Run:
+    def run(config: str, name: str, **overrides: object) -> _Run:
         configs = [bundle_root / "configs" / f"{config}.yaml", pair_config]
-        arguments = {"bundle_root": bundle_root, "ckpt_path": checkpoint, "output_dir": output_dir / name} | overrides
-        return _Run(configs, arguments, output_dir / f"{name}.log", console)
+        own = {"bundle_root": bundle_root, "ckpt_path": checkpoint, "output_dir": output_dir / name}
+        return _Run(configs, own | overrides, output_dir / f"{name}.log", console)
 
-    # what does not depend on each other runs at once
-    untrained = [
-        start("evaluate", "zero_shot", dataset_dir=data, learner="null"),
-        start("inference", "predictions_zero_shot", dataset_dir=new_images, learner="null"),
-    ]
-    for run in untrained:
-        run.wait()
-    seconds = start("train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent).wait()
-    trained = [
-        start("evaluate", "tuned", dataset_dir=data),
-        start("inference", "predictions", dataset_dir=new_images),
-    ]
-    for run in trained:
-        run.wait()
+    _side_by_side(
+        partial(run, "evaluate", "zero_shot", dataset_dir=data, learner="null"),
+        partial(run, "inference", "predictions_zero_shot", dataset_dir=new_images, learner="null"),
+    )
+    (seconds,) = _side_by_side(partial(run, "train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent))
+    _side_by_side(
+        partial(run, "evaluate", "tuned", dataset_dir=data),
+        partial(run, "inference", "predictions", dataset_dir=new_images),
+    )
     result = DemoResult(
         _dice(output_dir / "zero_shot"), _dice(output_dir / "tuned"), *_checkpoint_size(checkpoint), seconds
     )
     draw_overview(output_dir, len(class_names))
     _print_result(console, f"{dataset}, {bundle_root.name}", result, output_dir)
     return result
+
+
+def _side_by_side(*runs: Callable[[], _Run]) -> list[float]:
+    """Start runs that do not depend on each other, and return their wall times; none outlives the call."""
+    with ExitStack() as running:
+        started = []
+        for start in runs:
+            started.append(start())
+            running.callback(started[-1].child.stop)
+        return [run.wait() for run in started]
 
 
 def _copy_test_images(data: Path, folder: Path) -> Path:
@@ -123,8 +131,7 @@ class _Run:
         self.name = log.stem
         self.log = log
         self.started = time.perf_counter()
-        with log.open("w") as stream:
-            self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        self.child = ChildProcess(command, log)
 
     def wait(self) -> float:
         """Return the wall time in seconds.
@@ -132,7 +139,7 @@ class _Run:
         Raises:
             RuntimeError: when the run failed.
         """
-        if self.process.wait():
+        if self.child.process.wait():
             raise RuntimeError(f"the run {self.name!r} of the bundle failed; its log is {self.log}.")
         return time.perf_counter() - self.started
 

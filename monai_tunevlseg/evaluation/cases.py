@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.cases import shorten
+from monai_tunevlseg.data.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.scores import SCORES
 
 __all__ = ["Case", "read_cases", "write_cases"]
@@ -75,17 +74,14 @@ class Case:
         return value
 
     def has_foreground(self, name: str) -> bool:
-        """Tell whether the mask is not empty at the resolution of the score of this name."""
+        """Return whether the mask is not empty at the resolution of the score of this name."""
         area: int = getattr(self, SCORES[name].area)
         return area > 0
 
 
 def write_cases(path: Path, cases: Sequence[Case]) -> None:
     """Write one row per case; what is None is an empty cell. An interrupted write leaves no trace."""
-    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, [field.name for field in fields(Case)])
-        rows.writeheader()
-        rows.writerows(asdict(case) for case in cases)
+    write_csv(path, [field.name for field in fields(Case)], (asdict(case) for case in cases))
 
 
 def read_cases(path: str | Path, required: Sequence[str] = ("dice",)) -> list[Case]:
@@ -103,12 +99,7 @@ def read_cases(path: str | Path, required: Sequence[str] = ("dice",)) -> list[Ca
     path = path / "cases.csv" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; evaluate.yaml writes it into its output_dir.")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file, strict=True)
-            names, rows = table.fieldnames or [], list(table)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no CSV: {error}.") from error
+    names, rows = read_csv(path)
     needed = {*KEY, *required, *(SCORES[name].area for name in required)}
     if missing := [field.name for field in fields(Case) if field.name in needed and field.name not in names]:
         raise ValueError(f"{path} has no column {shorten(missing)}; it is not a cases.csv that evaluate.yaml wrote.")
@@ -120,7 +111,7 @@ def read_cases(path: str | Path, required: Sequence[str] = ("dice",)) -> list[Ca
     return cases
 
 
-def _parse(row: dict[str, str | None], where: str) -> Case:
+def _parse(row: Mapping[str | None, str | None], where: str) -> Case:
     """Read one row; columns that a case does not have are passed over."""
     if None in row or None in row.values():
         raise ValueError(f"{where} has another number of cells than the head of the table.")

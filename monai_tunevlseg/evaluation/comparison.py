@@ -11,7 +11,7 @@ from scipy import stats
 
 from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.evaluation.cases import Case
-from monai_tunevlseg.evaluation.intervals import Bootstrap, Interval, totals
+from monai_tunevlseg.evaluation.intervals import Bootstrap, Interval, is_rounding, totals
 from monai_tunevlseg.evaluation.scores import SCORES
 
 __all__ = ["Comparison", "compare"]
@@ -124,6 +124,8 @@ def _compared(
 
 
 def _wilcoxon(differences: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    """Test differences that are more than rounding; those that are not count as 0 for the test."""
+    differences = np.where(is_rounding(differences), 0.0, differences)
     if not differences.any():
         return None, None
     result = stats.wilcoxon(differences)

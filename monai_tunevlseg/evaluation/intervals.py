@@ -14,7 +14,7 @@ __all__ = ["Bootstrap", "Interval"]
 Interval = tuple[float, float]
 
 RESAMPLES_AT_ONCE = 100  # bounds the memory, and is faster than all at once
-ROUNDING = 1e-9  # below which means are the same
+ROUNDING = 1e-9  # below which scores, in percent or pixels, are the same
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Bootstrap:
             mean.
         """
         sums, counts = totals(values, units)
-        if len(sums) < 2 or np.ptp(sums / counts) < ROUNDING:
+        if len(sums) < 2 or is_rounding(np.ptp(sums / counts)):
             return None
         result = stats.bootstrap(
             (sums, counts),
@@ -68,6 +68,11 @@ class Bootstrap:
         )
         low, high = map(float, result.confidence_interval)
         return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
+def is_rounding(differences: np.ndarray | float) -> np.ndarray:
+    """Return for each difference of scores whether it is none, but for rounding."""
+    return np.abs(differences) < ROUNDING
 
 
 def totals(values: Sequence[float], units: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

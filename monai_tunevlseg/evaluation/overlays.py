@@ -25,6 +25,7 @@ RANKS = ("worst", "median", "best")
 SIDES = 400, 1024  # smallest and largest length of a picture's longer side, in pixels
 TRUTH_COLOUR = class_colour(2)  # azure, which stands out on flesh and beside green
 PREDICTION_COLOUR = class_colour(0)
+LONGEST_TITLE = 200  # bytes, of the 255 that a file's name may have
 SHADE = 0.25  # brightness left where pixels are ignored
 
 
@@ -143,4 +144,5 @@ def _captioned(picture: np.ndarray, caption: str) -> Image.Image:
 def _title(pair: Sample) -> str:
     """Name a pair in a file name: letters and digits of any script, and nothing that a file system minds."""
     place = f"_{pair['slice']}" if "slice" in pair else ""
-    return re.sub(r"[^\w.-]+", "-", f"{stem_of(Path(pair['image']))}{place}_{pair['class_name']}")[:120]
+    title = re.sub(r"[^\w.-]+", "-", f"{stem_of(Path(pair['image']))}{place}_{pair['class_name']}")
+    return title.encode()[:LONGEST_TITLE].decode(errors="ignore")

@@ -51,13 +51,17 @@ class ChildProcess:
         except subprocess.TimeoutExpired:
             return None
 
-    def stop(self) -> None:
-        """End the process and all that it has started: politely, and after a while not."""
-        for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
+    def stop(self, patience: float | None = None) -> None:
+        """End the process and all that it has started: politely, and after a while not.
+
+        Args:
+            patience: seconds until then; None = 10.
+        """
+        for number, seconds in ((signal.SIGTERM, patience or GRACE), (signal.SIGKILL, None)):
             if self.process.poll() is None:
                 self._signal(number)
                 try:
-                    self.process.wait(patience)
+                    self.process.wait(seconds)
                 except subprocess.TimeoutExpired:
                     continue
         self._signal(signal.SIGKILL)  # loader processes that it has left behind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from monai_tunevlseg.benchmark.campaign import Campaign, join_plan, write_plan
 from monai_tunevlseg.benchmark.running import BenchmarkSettings, EntryRunner, entry_lock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CONFIGS = REPOSITORY / "configs"
+CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
 ENTRIES = [Entry("kvasir", "clipseg", learner) for learner in ("zero_shot", "vpt", "coop")]
 
 
@@ -24,7 +25,7 @@ class FakeRunner(EntryRunner):
     """Writes a result in place of every run, and fails where it is told to."""
 
     def __init__(self, results_dir, settings=None, failing=()):
-        super().__init__(results_dir, results_dir / "data", settings or BenchmarkSettings(trials=2))
+        super().__init__(results_dir, results_dir / "data", settings or BenchmarkSettings(trials=2), CONFIGS, BUNDLES)
         self.failing = failing
         self.calls = []
 
@@ -143,7 +144,16 @@ def test_plans_add_up_and_workers_join_them(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[]", '{"format_version": 1}', '{"format_version": 1, "entries": ["x/y"], "settings": {}}'],
+    [
+        '{"format_version": 1, "entries": [], "settings": {"fixed": {"epochs": "$import os"}}}',
+        '{"format_version": 1, "entries": [], "settings": {"trials": 0}}',
+        '{"format_version": 1, "entries": 3, "settings": {}}',
+        "[" * 100_000,
+        "{",
+        "[]",
+        '{"format_version": 1}',
+        '{"format_version": 1, "entries": ["x/y"], "settings": {}}',
+    ],
 )
 def test_damaged_plan_is_named(tmp_path, content):
     (tmp_path / "benchmark.json").write_text(content)
@@ -166,8 +176,16 @@ def test_plan_of_another_version_is_named(tmp_path):
         ([], "say which pairs"),
         (["--preset", "domo"], "no preset 'domo'; known are demo"),
         (["--worker"], "a worker joins a benchmark that was begun there"),
-        (["--pairs", "kvasir/*", "--storage", "nowhere"], "the storage 'nowhere' is no address"),
+        (["--pairs", "kvasir/*", "--storage", "nowhere"], "the storage 'nowhere' is not an address"),
         (["--pairs", "kvasir/*", "--set", "epochs"], "write NAME=VALUE"),
+        (["--pairs", "kvasir/*", "--trials", "0"], "trials is 0; it must be 1 or more"),
+        (["--pairs", "kvasir/*", "--trials", "-3"], "trials is -3"),
+        (["--pairs", "kvasir/*", "--jobs", "0"], "jobs is 0"),
+        (["--pairs", "kvasir/*", "--metric", "dice"], "the objective 'dice' is not known"),
+        (["--pairs", "kvasir/*", "--set", "epochs=[1"], "'epochs=[1' has a value that is not YAML"),
+        (["--pairs", "kvasir/*", "--set", "epochs=$1"], "--set, epochs holds '$1'"),
+        (["--pairs", "kvasir/*", "--trial-silence", "-1"], "trial_silence is -1"),
+        (["--preset", "demo", "--set", "epoch=3"], "no bundle has a hyperparameter 'epoch'"),
         (["--pairs", "kvasir/*", "--set", "epoch=3"], "no bundle has a hyperparameter 'epoch'; near to it are epochs"),
     ],
 )
@@ -175,7 +193,42 @@ def test_bad_input_is_named_before_anything_runs(tmp_path, arguments, message):
     folders = ["--configs-dir", str(CONFIGS), "--bundles-dir", str(REPOSITORY / "bundles")]
     run = CliRunner().invoke(app, ["benchmark", "--results", str(tmp_path), *folders, *arguments])
     assert run.exit_code == 1 and message in run.stderr, run.output
-    assert not (tmp_path / "benchmark.json").exists()
+    assert not list(tmp_path.iterdir())  # no data either
+
+
+def test_outside_of_the_repository_no_data_are_written_before_it_is_said(tmp_path):
+    folders = ["--configs-dir", str(tmp_path / "configs"), "--bundles-dir", str(tmp_path / "bundles")]
+    run = CliRunner().invoke(app, ["benchmark", "--preset", "demo", "--results", str(tmp_path / "out"), *folders])
+    assert run.exit_code == 1 and run.stderr.startswith("error: ") and "configs" in run.stderr, run.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_its_own_workers_get_the_storage_out_of_sight(tmp_path, monkeypatch):
+    """What ``ps`` shows of them has no address, and they have the limits of their parent."""
+    from monai_tunevlseg.commands import benchmark as command
+    from monai_tunevlseg.search import Limits, processes
+
+    started = []
+
+    class Child:
+        def __init__(self, arguments, log, environment):
+            started.append((arguments, environment))
+            self.process = subprocess.Popen(["true"])
+
+        def stop(self, patience):
+            self.process.wait()
+
+    monkeypatch.setattr(processes, "ChildProcess", Child)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    settings = BenchmarkSettings(storage="postgresql://me:secret@host/db", limits=Limits(60, None))
+    with command._workers(2, (tmp_path, tmp_path, CONFIGS, BUNDLES), settings):
+        pass
+    assert len(started) == 2
+    for arguments, environment in started:
+        assert not any("secret" in argument for argument in arguments)
+        assert environment == {"TUNEVLSEG_STORAGE": settings.storage}
+        assert arguments[arguments.index("--trial-timeout") + 1] == "60"
+        assert arguments[arguments.index("--trial-silence") + 1] == "0"
 
 
 def test_a_dataset_that_is_not_there_fails_its_entries_alone(tmp_path):

@@ -61,7 +61,7 @@ def test_what_does_not_exist_is_named(patterns, variants, message):
 
 
 def test_another_folder_is_no_repository(tmp_path):
-    with pytest.raises(FileNotFoundError, match="root of the repository"):
+    with pytest.raises(FileNotFoundError, match="has no pairs"):
         plan_entries(tmp_path, ["*"], [], BUNDLES)
 
 

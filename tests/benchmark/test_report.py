@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -15,7 +16,10 @@ from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.benchmark import build_report, write_report
-from monai_tunevlseg.benchmark.plain import bytes_text, seconds_text, signed_text
+from monai_tunevlseg.benchmark.embeddings import read_embeddings, write_embeddings
+from monai_tunevlseg.benchmark.html import render_html
+from monai_tunevlseg.benchmark.plain import bytes_text, render_markdown, seconds_text, signed_text
+from monai_tunevlseg.benchmark.results import write_json
 
 
 class Page(HTMLParser):
@@ -142,6 +146,82 @@ def test_names_are_escaped(tmp_path):
     assert "<script" not in text and "&lt;script&gt;" in text and "A &amp; B" in text
 
 
+HOSTILE = '<script>alert(1)</script> [x](javascript:y) | `a` $x_{$ "b"\n# <img src=x onerror=z>'
+
+
+def test_nobodys_text_becomes_markup_in_the_markdown(tmp_path):
+    titles = {"dataset": HOSTILE, "model": HOSTILE, "learner": "VPT"}
+    swept = [trial(number, 50.0 + number, 1.0 + number) for number in range(3)]
+    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 70, 60], swept, facts={"titles": titles, "problems": [HOSTILE]})
+    write_entry(tmp_path, "kvasir/clipseg_coop", [70, 75, 60], facts={"titles": titles, "device": HOSTILE})
+    (tmp_path / "kvasir" / "clipseg_`maple").mkdir()
+    write_json(tmp_path / "kvasir" / "clipseg_`maple" / "failure.json", {"message": HOSTILE})
+    write_report(tmp_path)
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "<" not in text and "[x](javascript" not in text and "\n# " not in text.removeprefix("# ")
+    assert "&lt;script&gt;" in text
+    table = text[text.index("## Table 3") :].split("\n\n")[1].splitlines()
+    assert len({len(re.split(r"(?<!\\)\|", line)) for line in table}) == 1, table
+    assert (tmp_path / "report" / "figures" / "figure6.svg").is_file()
+
+
+@pytest.mark.parametrize("rates", [(-0.001, 1e-4), (0.0, 1e-4), (1e-3, -1.0), (1e-3, 0.0)])
+def test_rates_that_have_no_logarithm_do_not_end_the_report(rates, tmp_path):
+    swept = [trial(0, 50.0, 1.0), trial(1, 60.0, 2.0, *rates), trial(2, 70.0, 3.0)]
+    write_entry(tmp_path, "kvasir/clipseg_vpt", [80], swept)
+    write_pictures(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
+    report = build_report(tmp_path)
+    assert {drawing.number for drawing in report.drawings} >= {6, 7}
+    damaged = [problem.message for problem in report.problems]
+    assert len(damaged) == (min(rates) < 0) and all("row 2 is damaged: its" in message for message in damaged)
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/x", "a/b", "..", "", None, 3, "x" * 101, ["a"]])
+def test_names_of_test_cases_do_not_leave_their_folder(name, tmp_path):
+    results = tmp_path / "results"
+    write_entry(results, "kvasir/clipseg_vpt", [80])
+    write_pictures(results, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
+    for end in ("image", "truth"):  # what would be shown
+        shutil.copy(results / "pictures" / "kvasir" / f"00000_{end}.png", tmp_path / f"secret_{end}.png")
+    path = results / "pictures" / "kvasir" / "cases.json"
+    path.write_text(json.dumps([{**json.loads(path.read_text())[0], "name": name}]))
+    report = build_report(results)
+    assert not report.galleries
+    assert ["cases.json has the name" in problem.message for problem in report.problems].count(True) == 1
+
+
+@pytest.mark.parametrize(("model", "dataset"), [("../../../x", "kvasir"), ("cris", "kvasir"), ("clipseg", "busi")])
+def test_embeddings_are_those_of_their_place(model, dataset, study, tmp_path):
+    shutil.copytree(study / "kvasir" / "clipseg_vpt", tmp_path / "kvasir" / "clipseg_vpt")
+    found = read_embeddings(study / "embeddings" / "clipseg" / "kvasir.npz")
+    path = tmp_path / "embeddings" / "clipseg" / "kvasir.npz"
+    write_embeddings(path, replace(found, model=model, dataset=dataset))
+    report = build_report(tmp_path)
+    assert not [drawing for drawing in report.drawings if drawing.number == 4]
+    assert "embeddings/clipseg/kvasir.npz" in [problem.place for problem in report.problems]
+
+
+WRONG = [None, [], {}, "text", -1, 1.5, True, [[]], {"": None}, float("inf"), float("nan"), 10**400]
+
+
+@pytest.mark.parametrize("file", ["result.json", "metrics.json"])
+def test_whatever_is_wrong_in_a_result_the_report_is_written(file, tmp_path):
+    folder = write_entry(tmp_path, "kvasir/clipseg_vpt", [80])
+    write_pictures(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
+    whole = json.loads((folder / file).read_text())
+    paths = [(key,) for key in whole]
+    paths += [(key, inner) for key, value in whole.items() if isinstance(value, dict) for inner in value]
+    for path in paths:
+        for value in WRONG:
+            content = json.loads(json.dumps(whole))
+            place = content if len(path) == 1 else content[path[0]]
+            place[path[-1]] = value
+            (folder / file).write_text(json.dumps(content))
+            report = build_report(tmp_path)
+            assert render_markdown(report) and render_html(report)
+            assert report.results or any(file in problem.message for problem in report.problems), (path, value)
+
+
 def test_trials_that_were_not_tested_are_not_drawn(tmp_path):
     untested = [trial(number, 50.0, float(number)) for number in range(3)]
     untested = [type(t)(t.number, "FAIL", None, None, {}, t.hyperparameters) for t in untested]
@@ -154,18 +234,18 @@ def test_trials_that_were_not_tested_are_not_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "place", "message"),
     [
-        (lambda f: (f / "result.json").write_text("{"), "kvasir/clipseg_coop", "result.json is no JSON"),
-        (lambda f: (f / "result.json").write_text("[]"), "kvasir/clipseg_coop", "holds no object"),
-        (lambda f: (f / "result.json").write_bytes(b"\xff\xfe\x00"), "kvasir/clipseg_coop", "is no JSON"),
+        (lambda f: (f / "result.json").write_text("{"), "kvasir/clipseg_coop", "result.json is not JSON"),
+        (lambda f: (f / "result.json").write_text("[]"), "kvasir/clipseg_coop", "result.json holds a list"),
+        (lambda f: (f / "result.json").write_bytes(b"\xff\xfe\x00"), "kvasir/clipseg_coop", "is not JSON"),
         (lambda f: edit(f, format_version=2), "kvasir/clipseg_coop", "format version 2, this package reads 1"),
         (lambda f: edit(f, seed=None), "kvasir/clipseg_coop", r"damaged: \$.seed: None is not of type 'integer'"),
         (lambda f: edit(f, dataset="busi"), "kvasir/clipseg_coop", "is that of busi/clipseg_coop"),
-        (lambda f: (f / "metrics.json").unlink(), "kvasir/clipseg_coop", "metrics.json is missing"),
+        (lambda f: (f / "metrics.json").unlink(), "kvasir/clipseg_coop", "there is no file metrics.json"),
         (lambda f: (f / "metrics.json").write_text('{"format_version": 1}'), "kvasir/clipseg_coop", "no 'dice'"),
         (
             lambda f: (f / "metrics.json").write_text('{"format_version": 1, "dice": "much"}'),
             "kvasir/clipseg_coop",
-            "'dice' is 'much', not a number",
+            "'dice' is 'much', not a number from 0 to 100",
         ),
         (lambda f: (f / "cases.csv").unlink(), "kvasir/clipseg_coop/cases.csv", "there is no file cases.csv"),
         (lambda f: (f / "cases.csv").write_text("a,b\n1,2\n"), "kvasir/clipseg_coop/cases.csv", "has no column"),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import signal
 
 import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from typer.testing import CliRunner
 
+from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview import draw_overview
-from monai_tunevlseg.demo.run import _checkpoint_size, _copy_test_images, _Run, run_demo
+from monai_tunevlseg.demo.run import _checkpoint_size, _copy_test_images, _Run, _side_by_side, run_demo
+from monai_tunevlseg.search.processes import ChildProcess
 
 
 @pytest.mark.parametrize("name", list(DEMO_DATASETS))
@@ -41,10 +45,34 @@ def test_failed_run_names_its_log(tmp_path):
     assert (tmp_path / "training.log").read_text()
 
 
+def test_no_run_outlives_another_ones_failure(tmp_path):
+    class Endless:
+        def __init__(self):
+            self.child = ChildProcess(["sleep", "60"], tmp_path / "log")
+
+        def wait(self):
+            raise RuntimeError("failed")  # as another one's that is waited for first
+
+    endless = Endless()
+    with pytest.raises(RuntimeError, match="failed"):
+        _side_by_side(lambda: endless)
+    assert endless.child.process.returncode == -signal.SIGTERM
+    other = Endless()
+    with pytest.raises((OSError, ValueError)):
+        _side_by_side(lambda: other, lambda: _Run([], {}, tmp_path / "no" / "\0", Console(file=io.StringIO())))
+    assert other.child.process.returncode == -signal.SIGTERM
+
+
+def test_a_model_that_does_not_exist_is_named_in_a_sentence(tmp_path):
+    run = CliRunner().invoke(app, ["demo", "--model", "nope", "--output-dir", str(tmp_path)])
+    assert run.exit_code == 1 and run.stderr.startswith("error: ") and "nope_vpt" in run.stderr, run.output
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("bundle", "dataset", "error", "message"),
     [
-        ("cris_vpt", "echo", FileNotFoundError, "cris_vpt.*the bundles are clipseg_coop, .*root of the repository"),
+        ("cris_vpt", "echo", FileNotFoundError, "cris_vpt.*the bundles are clipseg_coop"),
         ("clipseg_vpt", "ultrasond", ValueError, "did you mean 'ultrasound'"),
     ],
 )

@@ -45,6 +45,17 @@ def test_names_with_commas_quotes_and_line_ends_survive(tmp_path):
     assert read_cases(tmp_path) == [case]
 
 
+@pytest.mark.parametrize("text", ['=HYPERLINK("http://x")', "+1", "-1", "@x", "'=1"])
+def test_texts_of_others_are_no_formulas_and_are_read_as_they_were(text, tmp_path):
+    cases = [replace(CASE, image=f"{text}.png", class_name=text, text=text, group=text, dice=0.5)]
+    write_cases(tmp_path / "cases.csv", cases)
+    with (tmp_path / "cases.csv").open(newline="") as file:
+        cells = next(csv.DictReader(file))
+    assert [cells[name] for name in ("image", "class_name", "text", "group")] == [f"'{text}.png"] + ["'" + text] * 3
+    assert cells["dice"] == "0.5"
+    assert read_cases(tmp_path) == cases
+
+
 def edited(path, edit):
     write_cases(path, [CASE, replace(CASE, image="b.png")])
     with path.open(newline="") as file:
@@ -92,7 +103,7 @@ def test_damage_is_named(tmp_path, edit, message):
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\x00\xff\xfe", b'"image","slice\n'])
 def test_what_is_no_csv_is_refused(tmp_path, content):
     (tmp_path / "cases.csv").write_bytes(content)
-    with pytest.raises(ValueError, match="cases.csv is no CSV"):
+    with pytest.raises(ValueError, match="cases.csv is not CSV"):
         read_cases(tmp_path)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.evaluation import Case
 from monai_tunevlseg.evaluation.overlays import choose_cases, mask_name, write_mask, write_overlays
 
@@ -157,3 +158,13 @@ def test_a_nifti_picture_has_its_first_axis_across(tmp_path):
     drawn = np.argwhere(picture[len(picture) - 267 :].sum(axis=2) > 0)
     assert picture.shape[1] == 400
     assert drawn[:, 0].max() < 70 and drawn[:, 1].min() > 330
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00e9", "\u8178", "\U0001d54f"])
+def test_names_of_pictures_fit_a_file_system_in_any_script(letter, tmp_path):
+    pair = {"number": 123_456, "image": f"images/{letter * 100}.png", "slice": 7, "class_name": letter * 100}
+    name = mask_name(pair)
+    assert name.startswith(f"123456_{letter * 20}") and name.endswith(".png")
+    with replacing(tmp_path / f"median_05_dice_099.9_{name}") as unfinished:
+        write_mask(unfinished, np.ones((2, 2), dtype=bool))
+    assert len(list(tmp_path.iterdir())) == 1

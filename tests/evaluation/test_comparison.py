@@ -119,3 +119,18 @@ def test_swapping_the_runs_changes_the_sign_alone():
 def test_what_cannot_be_compared_is_refused(second, metric, message):
     with pytest.raises(ValueError, match=message):
         compare(run({"a": 50.0}), second, metric)
+
+
+@pytest.mark.parametrize("size", [1e-10, 4e-10, 1e-8])
+def test_the_interval_and_the_test_agree_on_what_is_no_difference(size):
+    scores = {f"{number}": 50.0 + number for number in range(8)}
+    other = {name: score + size * (-1) ** int(name) for name, score in scores.items()}
+    result = compare(run(scores), run(other), bootstrap=FEW)
+    assert (result.interval is None) == (result.p_value is None) == (2 * size < 1e-9)
+
+
+def test_rounding_takes_no_rank():
+    scores = {"a": 50.0, "b": 50.0, "c": 50.0, "d": 50.0}
+    exact = compare(run(scores), run({"a": 51.0, "b": 52.0, "c": 47.0, "d": 50.0}), bootstrap=FEW)
+    rounded = compare(run(scores), run({"a": 51.0, "b": 52.0, "c": 47.0, "d": 50.0 + 1e-12}), bootstrap=FEW)
+    assert (rounded.wilcoxon_statistic, rounded.p_value) == (exact.wilcoxon_statistic, exact.p_value)
