@@ -85,9 +85,9 @@ class Contest:
         precision: str = "fp32",
     ) -> None:
         torch.manual_seed(0)
-        self.network = PromptTunedCLIPSeg(base_model, CLASSES, learner, {"prompt_depth": depth}, precision=precision)
+        self.network = PromptTunedCLIPSeg(base_model, CLASSES, learner, {"prompt_depth": depth})
         learned = copy.deepcopy((self.network.learner, self.network.upsampler))
-        self.network = self.network.to(device)
+        self.network = self.network.compute_in(precision).to(device)
         self.plain = PlainCLIPSeg(published(base_model.model), base_model.tokenizer, *learned).to(device)
         self.mixed = precision == "fp16-amp"
         self.image = torch.randn(batch, 3, size, size, device=device)

@@ -67,6 +67,13 @@ class PromptLearner(nn.Module):
         self.num_context = num_context
         self.prompt_depth = prompt_depth
 
+    def evaluated(self) -> PromptLearner:
+        """Return what gives the contexts of one step, however often both encoders ask for them.
+
+        That is the learner itself, unless what it computes is random while it trains and common to both sides.
+        """
+        return self
+
     def text_context(self, layer: int, image_embedding: Tensor | None = None) -> Tensor:
         """Return the textual context P_i of one layer.
 

@@ -41,7 +41,7 @@ class CoCoOp(TextContextLearner):
             text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth, context_initializer
         )
         self.projections = nn.ModuleList(
-            Projection(image_embed_dim, text_dim, intermediate_dim, lora) for _ in range(prompt_depth)
+            Projection(image_embed_dim, text_dim, intermediate_dim, lora, norm_bias=False) for _ in range(prompt_depth)
         )
 
     def text_context(self, layer: int, image_embedding: Tensor | None = None) -> Tensor:

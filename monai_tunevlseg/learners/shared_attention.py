@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from torch import Tensor, nn
 
 from monai_tunevlseg.learners.base import PromptLearner, gaussian_context
@@ -13,8 +15,8 @@ class SharedAttention(PromptLearner):
     """Unified context of width text_dim + vision_dim, through one transformer block per layer (TuneVLSeg, eq. 9).
 
     The block attends over the ``num_context`` vectors as a sequence; its output is split into the textual context
-    (first ``text_dim`` columns) and the visual one. Both sides ask for it on their own, so that in training each side
-    sees its own dropout.
+    (first ``text_dim`` columns) and the visual one. :meth:`evaluated` runs the blocks once for both, so that in
+    training they are parts of one [P, P~] = U(P^), with one dropout.
 
     Args:
         text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
@@ -51,6 +53,7 @@ class SharedAttention(PromptLearner):
                 f"nhead {nhead} of SharedAttention does not divide its width {width} "
                 f"(text {self.text_dim} + vision {self.vision_dim}); choose a divisor of {width}."
             )
+        self.unified: list[Tensor] | None = None
         self.context = gaussian_context(prompt_depth, num_context, width)
         self.blocks = nn.ModuleList(
             nn.TransformerEncoderLayer(width, nhead, dim_feedforward, dropout, batch_first=True, norm_first=norm_first)
@@ -65,6 +68,14 @@ class SharedAttention(PromptLearner):
         """Return the visual part of the unified context, (num_context, vision_dim)."""
         return self._unified(layer)[:, self.text_dim :]
 
+    def evaluated(self) -> SharedAttention:
+        """Return a view of this learner that has run each block once."""
+        view = copy.copy(self)
+        view.unified = [self._unified(layer) for layer in range(self.prompt_depth)]
+        return view
+
     def _unified(self, layer: int) -> Tensor:
+        if self.unified is not None:
+            return self.unified[layer]
         sequence = self.context[layer].unsqueeze(0)  # (1, num_context, width)
         return self.blocks[layer](sequence).squeeze(0)

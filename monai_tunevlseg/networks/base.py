@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from textwrap import shorten
+from typing import Any, ClassVar, NoReturn, Self
 
 import torch
 from monai.data import MetaTensor
@@ -67,9 +69,6 @@ class PromptTunedNetwork(nn.Module, ABC):
         upsampler: mix the learnable upsampler into the logits (TuneVLSeg, section 5).
         trainable: the part of the base model that trains too: None, "decoder" (all but the two encoders) or "all".
             Batch norms keep the base's statistics, for the batches of fine-tuning are small.
-        precision: "fp32"; "bf16": what is frozen computes in bfloat16, what trains and the upsampler in float32; or
-            "fp16-amp", the same as "fp32" here, and whoever runs the network casts automatically. No checkpoint
-            depends on it.
 
     Attributes:
         text_features: features of the texts met so far, by text; filled only when no learner touches the text side, for
@@ -77,7 +76,7 @@ class PromptTunedNetwork(nn.Module, ABC):
 
     Raises:
         ValueError: when class names are missing or empty, the learner or one of its arguments does not fit, or
-            ``trainable`` or ``precision`` is unknown.
+            ``trainable`` is unknown; or when two class names are the same to the tokenizer.
     """
 
     decoder_parts: ClassVar[tuple[str, ...]]
@@ -94,7 +93,6 @@ class PromptTunedNetwork(nn.Module, ABC):
         learner_arguments: Mapping[str, Any] | None = None,
         upsampler: bool = True,
         trainable: str | None = None,
-        precision: str = "fp32",
     ) -> None:
         super().__init__()
         if trainable not in TRAINABLE:
@@ -108,7 +106,7 @@ class PromptTunedNetwork(nn.Module, ABC):
         self.learner_arguments = complete_arguments(learner, learner_arguments or {}) if learner else {}
         self.learner = self._build_learner()
         self.upsampler = self._build_upsampler() if upsampler else None
-        self.base = in_precision(self.base, precision)  # behind the learner, whose start depends on no precision
+        self._check_class_tokens()
         self.text_features: dict[str, TextFeatures] = {}
         leave_base_out(self)
 
@@ -121,12 +119,20 @@ class PromptTunedNetwork(nn.Module, ABC):
         """Look up token embeddings: (N,) -> (N, text_dim)."""
 
     @abstractmethod
-    def encode_image(self, image: Tensor) -> ImageFeatures:
-        """Encode images (B, 3, H, W) as far as no text is needed."""
+    def encode_image(self, image: Tensor, learner: PromptLearner | None = None) -> ImageFeatures:
+        """Encode images (B, 3, H, W) as far as no text is needed, with the contexts of ``learner``; None = its own."""
 
     @abstractmethod
-    def encode_text(self, token_ids: Tensor, image_embedding: Tensor | None) -> TextFeatures:
-        """Encode S token sequences (S, N), each with the embedding (S, image_embed_dim) of its image or None."""
+    def encode_text(
+        self, token_ids: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None = None
+    ) -> TextFeatures:
+        """Encode S token sequences (S, N), with the contexts of ``learner``; None = its own.
+
+        Args:
+            token_ids: (S, N), each with SOS, words, EOS and padding.
+            image_embedding: (S, image_embed_dim) of each sequence's image, or None.
+            learner: what :meth:`PromptLearner.evaluated` of this network's learner has returned.
+        """
 
     @abstractmethod
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
@@ -151,37 +157,68 @@ class PromptTunedNetwork(nn.Module, ABC):
         Raises:
             ValueError: when the shape of the image, the number of texts or a text itself does not fit.
         """
+        learner = self.learner.evaluated() if self.learner is not None else None
         if isinstance(image, ImageFeatures):
-            return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))))
+            return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))), learner)
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
         if isinstance(image, MetaTensor):  # which costs time in every operation, and matters to none
             logits = self.forward(image.as_tensor(), text)
             return MetaTensor(logits).copy_meta_from(image)
         texts = self._indexed_texts(text, image)
-        return self._segment(self.encode_image(image), *texts)
+        return self._segment(self.encode_image(image, learner), *texts, learner)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Tokenize texts with room for the context; words that do not fit are cut, SOS and EOS never.
+        """Tokenize texts with room for the context; words that do not fit are cut with a warning, SOS and EOS never.
 
         Returns:
             (S, N) token ids padded to the longest text, N + ``num_context`` at most 77.
         """
+        return torch.tensor(self._token_ids(texts), device=next(self.base.parameters()).device)
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         context = self.learner.num_context if self.learner is not None and self.learner.prompts_text else 0
-        tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=MAX_TOKENS - context, return_tensors="pt"
-        )
-        return tokens["input_ids"].to(next(self.base.parameters()).device)
+        most = MAX_TOKENS - context
+        for text, ids in zip(texts, self.tokenizer(list(texts), verbose=False)["input_ids"], strict=True):
+            if len(ids) > most:
+                warnings.warn(
+                    f"the text {shorten(text, 80)!r} has {len(ids)} tokens with its start and end, and the text encoder "
+                    f"takes {most} beside {context} context vectors: its last words are cut; shorten it.",
+                    stacklevel=3,
+                )
+        cut: list[list[int]] = self.tokenizer(list(texts), padding=True, truncation=True, max_length=most)["input_ids"]
+        return cut
 
     def train(self, mode: bool = True) -> PromptTunedNetwork:
         """Set the mode of what trains; what is frozen stays in eval, and so does every batch norm of the base."""
-        super().train(mode)
+        self.training = mode
+        for part in (self.learner, self.upsampler):
+            if part is not None:
+                part.train(mode)
+        if self.trainable is None:
+            return self  # without a walk through the base, which is in eval since it was loaded
         self.base.eval()
         for part in self._trained_parts(self.base):
             part.train(mode)
         for module in self.base.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
+        return self
+
+    def compute_in(self, precision: str) -> Self:
+        """Let the frozen base compute in a precision; no checkpoint depends on it.
+
+        Args:
+            precision: "fp32"; "bf16": what is frozen computes in bfloat16, what trains and the upsampler in float32; or
+                "fp16-amp", the same as "fp32" here, and whoever runs the network casts automatically.
+
+        Returns:
+            this network.
+
+        Raises:
+            ValueError: when ``precision`` is unknown.
+        """
+        self.base = in_precision(self.base, precision)
         return self
 
     def get_extra_state(self) -> Tensor:
@@ -291,8 +328,20 @@ class PromptTunedNetwork(nn.Module, ABC):
         number = {text: count for count, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
         return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
 
-    def _segment(self, features: ImageFeatures, texts: list[str], index: Tensor) -> Tensor:
-        text_features = self._text_features_per_image(texts, index, features.get("embedding"))
+    def _check_class_tokens(self) -> None:
+        """Refuse class names that differ in nothing that the text encoder sees, and warn of those that are cut."""
+        known: dict[tuple[int, ...], str] = {}
+        for name, row in zip(self.class_names, self._token_ids(self.class_names), strict=True):
+            if (other := known.setdefault(tuple(row), name)) != name:
+                raise ValueError(
+                    f"the class names {other!r:.200} and {name!r:.200} are the same tokens to the text encoder, so "
+                    "that both would get the same mask; name the classes differently."
+                )
+
+    def _segment(
+        self, features: ImageFeatures, texts: list[str], index: Tensor, learner: PromptLearner | None
+    ) -> Tensor:
+        text_features = self._text_features_per_image(texts, index, features.get("embedding"), learner)
         logits = self._decode(features, {name: self._for_decoder(value) for name, value in text_features.items()})
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
@@ -316,21 +365,23 @@ class PromptTunedNetwork(nn.Module, ABC):
             return encoded
         return encoded.to(next(self.base.get_submodule(self.decoder_parts[0]).parameters()).dtype)
 
-    def _text_features_per_image(self, texts: list[str], index: Tensor, image_embedding: Tensor | None) -> TextFeatures:
+    def _text_features_per_image(
+        self, texts: list[str], index: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None
+    ) -> TextFeatures:
         """Encode each distinct text once, or each (image, text) pair where the text side depends on the image."""
         if image_embedding is None or self.learner is None:
-            return {name: value[index] for name, value in self._distinct_text_features(texts).items()}
+            return {name: value[index] for name, value in self._distinct_text_features(texts, learner).items()}
         token_ids = self.tokenize(texts)[index].flatten(0, 1)  # (B * k, N)
         image_embedding = image_embedding.to(next(self.learner.parameters()).dtype)
-        features = self.encode_text(token_ids, image_embedding.repeat_interleave(index.shape[1], dim=0))
+        features = self.encode_text(token_ids, image_embedding.repeat_interleave(index.shape[1], dim=0), learner)
         return {name: value.unflatten(0, (-1, index.shape[1])) for name, value in features.items()}
 
-    def _distinct_text_features(self, texts: list[str]) -> TextFeatures:
+    def _distinct_text_features(self, texts: list[str], learner: PromptLearner | None) -> TextFeatures:
         if torch.jit.is_tracing():  # an exported network has its texts' features, and no text encoder
             with torch.no_grad(), _untraced():
-                return self._distinct_text_features(texts)
+                return self._distinct_text_features(texts, self.learner)  # nothing that was traced
         if self.trainable == "all" or (self.learner is not None and self.learner.prompts_text):
-            return self.encode_text(self.tokenize(texts), None)
+            return self.encode_text(self.tokenize(texts), None, learner)
         if missing := [text for text in texts if not self._remembers(text)]:
             self._remember_text_features(missing)
         rows = [self.text_features[text] for text in texts]

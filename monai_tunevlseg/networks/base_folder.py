@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from transformers import CLIPTokenizer
 
 from monai_tunevlseg.networks.image_settings import PROCESSOR_FILES
 
-__all__ = ["from_folder_or_hub", "load_tokenizer", "reading"]
+__all__ = ["from_folder_or_hub", "load_tokenizer", "reading", "reason_of"]
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ _FILES = (
     ("tokenizer.json", "vocab.json"),
 )
 _CONTENT = "config.json, preprocessor_config.json, model.safetensors and the tokenizer"
+LONGEST_REASON = 300  # characters
 _POINTER = b"version https://git-lfs"
 
 
@@ -37,10 +39,18 @@ def reading(file: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # bytes of another kind make libraries fail in any way
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"{file} cannot be read ({reason:.300}); it is damaged, cut off or another kind of file: fetch it again."
+            f"{file} cannot be read ({reason_of(error)}); it is damaged, cut off or another kind of file: fetch it "
+            "again."
         ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error's reason in one line, without torch's advice to read the file unsafely."""
+    said = str(error)
+    if (refused := re.search(r"WeightsUnpickler error: (.*?)(?:\. |\.?\n|$)", said)) is not None:
+        said = refused[1]
+    return " ".join(said.split()).rstrip(".")[:LONGEST_REASON] or type(error).__name__
 
 
 def load_tokenizer(folder: Path, vocabulary_size: int) -> CLIPTokenizer:

@@ -11,6 +11,7 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSeg
 
 from monai_tunevlseg.learners import PromptLearner
 from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
+from monai_tunevlseg.networks.image_sides import checked_sides
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "reduce"]
@@ -35,7 +36,8 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
             text_dim=config.text_config.hidden_size,
             text_layers=config.text_config.num_hidden_layers,
             vision_dim=config.vision_config.hidden_size,
-            vision_layers=config.vision_config.num_hidden_layers,
+            # behind the last tap nothing reads a layer's context, and the tap itself sees that of the layer after it
+            vision_layers=min(config.vision_config.num_hidden_layers, max(config.extract_layers) + 2),
             image_embed_dim=config.projection_dim,
         )
 
@@ -44,11 +46,12 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         embedding = self.base.clip.text_model.embeddings.token_embedding
         return embedding(token_ids.to(embedding.weight.device))
 
-    def encode_image(self, image: Tensor) -> ImageFeatures:
+    def encode_image(self, image: Tensor, learner: PromptLearner | None = None) -> ImageFeatures:
         """Run the prompted vision encoder up to the last layer that is read, and the decoder's linear reductions.
 
         Args:
             image: (B, 3, H, W), normalised.
+            learner: gives the contexts; None = the network's own.
 
         Returns:
             the features of :func:`reduce`, and ``embedding``, the projected pooled output (B, projection_dim), when the
@@ -58,23 +61,24 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
             ValueError: when the patch size does not divide H and W.
         """
         patch = self.base.clip.vision_model.embeddings.patch_size
+        image = checked_sides(image, patch, "CLIPSeg")
         height, width = image.shape[-2:]
-        if height % patch or width % patch:
-            raise ValueError(f"image size {height}x{width} is no multiple of CLIPSeg's patch size {patch}; resize it.")
         clip = self.base.clip
         conditioned = self.learner is not None and self.learner.image_conditioned
         last = len(clip.vision_model.encoder.layers) - 1 if conditioned else max(self.base.extract_layers)
-        hidden = encode_image(clip.vision_model, image, self.learner, last)
+        hidden = encode_image(clip.vision_model, image, learner or self.learner, last)
         taps = [self._for_decoder(hidden[i]) for i in self.base.extract_layers]
         features = reduce(self.base.decoder, taps, (height // patch, width // patch))
         if conditioned:
             features["embedding"] = clip.visual_projection(clip.vision_model.post_layernorm(hidden[-1][:, 0]))
         return features
 
-    def encode_text(self, token_ids: Tensor, image_embedding: Tensor | None) -> TextFeatures:
+    def encode_text(
+        self, token_ids: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None = None
+    ) -> TextFeatures:
         """Run the prompted text encoder: (S, N) -> ``embedding`` (S, projection_dim)."""
-        clip = self.base.clip
-        pooled = encode_text(clip.text_model, token_ids, self.tokenizer.eos_token_id, self.learner, image_embedding)
+        clip, eos = self.base.clip, self.tokenizer.eos_token_id
+        pooled = encode_text(clip.text_model, token_ids, eos, learner or self.learner, image_embedding)
         return {"embedding": clip.text_projection(pooled)}
 
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:

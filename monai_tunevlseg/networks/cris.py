@@ -18,6 +18,7 @@ from monai_tunevlseg.networks.cris_config import CONTEXT_LENGTH, IMAGE_STRIDE
 from monai_tunevlseg.networks.cris_folder import read_cris
 from monai_tunevlseg.networks.cris_model import CRIS, behind
 from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
+from monai_tunevlseg.networks.image_sides import checked_sides
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = ["PromptTunedCRIS", "encode_text", "load_cris"]
@@ -82,11 +83,12 @@ class PromptTunedCRIS(PromptTunedNetwork):
         embedding = self.base.backbone.token_embedding
         return embedding(token_ids.to(embedding.weight.device))
 
-    def encode_image(self, image: Tensor) -> ImageFeatures:
+    def encode_image(self, image: Tensor, learner: PromptLearner | None = None) -> ImageFeatures:
         """Run the vision encoder and what of the neck no text reaches.
 
         Args:
             image: (B, 3, H, W), normalised.
+            learner: gives the contexts; None = the network's own.
 
         Returns:
             ``third``, ``fourth`` and ``fifth``, the projected maps, and ``embedding``, the spatial mean of C5
@@ -95,10 +97,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
         Raises:
             ValueError: when 32 does not divide H and W.
         """
-        height, width = image.shape[-2:]
-        if height % IMAGE_STRIDE or width % IMAGE_STRIDE:
-            raise ValueError(f"image size {height}x{width} is no multiple of CRIS's stride {IMAGE_STRIDE}; resize it.")
-        image = image.to(self.base.backbone.visual.conv1.weight.dtype)
+        image = checked_sides(image, IMAGE_STRIDE, "CRIS").to(self.base.backbone.visual.conv1.weight.dtype)
         # a ResNet is faster with the channels last, and what reads its maps is not
         maps = self.base.backbone.visual(image.contiguous(memory_format=torch.channels_last))
         levels = self.base.neck.project([self._for_decoder(level) for level in maps])
@@ -107,14 +106,16 @@ class PromptTunedCRIS(PromptTunedNetwork):
             features["embedding"] = maps[-1].mean(dim=(2, 3))
         return features
 
-    def encode_text(self, token_ids: Tensor, image_embedding: Tensor | None) -> TextFeatures:
+    def encode_text(
+        self, token_ids: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None = None
+    ) -> TextFeatures:
         """Run the prompted text encoder.
 
         Returns:
             ``words`` (S, 77, text_width), zero behind the last token, so that texts of any length go together;
             ``padding`` (S, 77) bool, True behind EOS; ``state`` (S, embed_dim).
         """
-        words, state, end = encode_text(self.base.backbone, token_ids, self.learner, image_embedding)
+        words, state, end = encode_text(self.base.backbone, token_ids, learner or self.learner, image_embedding)
         words = functional.pad(words, (0, 0, 0, CONTEXT_LENGTH - words.shape[1]))
         return {"words": words, "padding": behind(end, CONTEXT_LENGTH), "state": state}
 

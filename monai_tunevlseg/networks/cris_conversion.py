@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_tunevlseg.networks.base_folder import reason_of
 from monai_tunevlseg.networks.cris_config import CRISConfig
 from monai_tunevlseg.networks.cris_folder import compare_weights, empty_cris, read_tokenizer, save_cris
+from monai_tunevlseg.networks.torchscript_archive import is_torchscript, read_tensors
 
 __all__ = ["convert_cris"]
 
@@ -45,7 +47,7 @@ def convert_cris(clip: Path, cris: Path, tokenizer: Path, output_dir: Path) -> P
     try:
         config = _sizes(clip_weights, cris_weights)
     except KeyError as error:
-        raise ValueError(f"{clip} is no CLIP with a ResNet: {error} is missing; pass RN50.pt.") from error
+        raise ValueError(f"{clip} is not a CLIP with a ResNet: {error} is missing; pass RN50.pt.") from error
     except ValueError as error:
         raise ValueError(f"{clip} and {cris} do not belong together: {error}") from error
     model = empty_cris(config)
@@ -59,14 +61,13 @@ def convert_cris(clip: Path, cris: Path, tokenizer: Path, output_dir: Path) -> P
 
 
 def read_clip(file: Path) -> Weights:
-    """Read CLIP's weights from its TorchScript archive or a state dict; see :func:`read_state_dict` for errors."""
-    if not _is_torchscript(file):
-        weights = read_state_dict(file)
-    else:
-        try:
-            weights = torch.jit.load(str(file), map_location="cpu").state_dict()
-        except RuntimeError as error:
-            raise ValueError(f"{file} is a damaged TorchScript archive; fetch it again.") from error
+    """Read CLIP's weights from its TorchScript archive, whose code is not run, or a state dict.
+
+    Raises:
+        FileNotFoundError: when the file is missing.
+        ValueError: when it is neither of the two, or cannot be read safely.
+    """
+    weights = read_tensors(file) if is_torchscript(file) else read_state_dict(file)
     return {name: value for name, value in weights.items() if name not in CLIP_SETTINGS}
 
 
@@ -82,7 +83,7 @@ def read_state_dict(file: Path) -> Weights:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"the checkpoint {file} does not exist.") from error
     except Exception as error:  # bytes that are no pickle make the unpickler fail in any way
-        raise ValueError(f"{file} is no checkpoint that can be read safely: {str(error):.200}") from error
+        raise ValueError(f"{file} is not a checkpoint that can be read safely: {reason_of(error)}.") from error
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping) or not _is_state_dict(weights):
         raise ValueError(f"{file} holds neither a state dict nor one below 'state_dict'.")
@@ -91,13 +92,6 @@ def read_state_dict(file: Path) -> Weights:
 
 def _is_state_dict(content: Mapping[Any, Any]) -> bool:
     return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
-
-
-def _is_torchscript(file: Path) -> bool:
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _sizes(clip: Weights, cris: Weights) -> CRISConfig:

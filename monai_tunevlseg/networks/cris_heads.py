@@ -100,21 +100,21 @@ class Neck(nn.Module):
         return self.coordconv(self.aggr(torch.cat(levels, dim=1)))
 
 
-def sine_codes(length: int, dim: int) -> Tensor:
+def sine_codes(length: int, dim: int, device: torch.device | None = None) -> Tensor:
     """Fixed position codes, sine and cosine in turns (Vaswani et al., 2017): (length, dim)."""
-    frequencies = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000) / dim))  # (dim / 2,)
-    angles = torch.arange(length).unsqueeze(1) * frequencies
+    frequencies = torch.exp(torch.arange(0, dim, 2, device=device) * (-math.log(10000) / dim))  # (dim / 2,)
+    angles = torch.arange(length, device=device).unsqueeze(1) * frequencies
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
-def sine_codes_2d(height: int, width: int, dim: int) -> Tensor:
+def sine_codes_2d(height: int, width: int, dim: int, device: torch.device | None = None) -> Tensor:
     """Fixed position codes of a map: the column's in the first half of the channels, the row's in the second.
 
     Returns:
         (height * width, dim), row by row.
     """
-    columns = sine_codes(width, dim // 2).unsqueeze(0).expand(height, -1, -1)
-    rows = sine_codes(height, dim // 2).unsqueeze(1).expand(-1, width, -1)
+    columns = sine_codes(width, dim // 2, device).unsqueeze(0).expand(height, -1, -1)
+    rows = sine_codes(height, dim // 2, device).unsqueeze(1).expand(-1, width, -1)
     return torch.cat([columns, rows], dim=2).flatten(0, 1)
 
 
@@ -184,8 +184,8 @@ class Decoder(nn.Module):
             (N, width, h, w).
         """
         width, height, columns = features.shape[1:]
-        places = sine_codes_2d(height, columns, width).to(features)
-        word_places = sine_codes(words.shape[1], width).to(words)
+        places = sine_codes_2d(height, columns, width, features.device).to(features)
+        word_places = sine_codes(words.shape[1], width, words.device).to(words)
         mask = torch.where(padding, -torch.inf, 0.0).to(words)  # what attention makes of it, but for any N when traced
         vision = features.flatten(2).transpose(1, 2)  # (N, h * w, width)
         for layer in self.layers:

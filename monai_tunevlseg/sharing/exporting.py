@@ -38,15 +38,12 @@ class OnnxFile:
     difference: float
 
 
-def load_bundle(
-    folder: str | Path, pretrained: str | Path | None = None, precision: str | None = None
-) -> tuple[PromptTunedNetwork, ConfigParser]:
-    """Build the network of a written bundle, with its weights, on the CPU and for inference.
+def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tuple[PromptTunedNetwork, ConfigParser]:
+    """Build the network of a written bundle, with its weights, in float32, on the CPU and for inference.
 
     Args:
         folder: the bundle's.
         pretrained: where this machine has the base model; None = as the bundle says.
-        precision: "fp32", "bf16" or "auto"; None = as the bundle says.
 
     Returns:
         the network, and the parser of ``inference.yaml``.
@@ -61,8 +58,6 @@ def load_bundle(
             raise FileNotFoundError(f"there is no {needed}; pass a folder that 'tunevlseg bundle' has written.")
     parser = ConfigParser()
     parser.read_config(str(config))
-    if precision is not None:
-        parser["precision"] = precision
     if pretrained is not None:
         parser["pretrained"] = str(pretrained)
     network: PromptTunedNetwork = root_causes(lambda: parser.get_parsed_content("network_def"))
@@ -97,7 +92,7 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
     runtime, has_runtime = optional_import("onnxruntime")
     if not (has_onnx and has_runtime):
         raise ImportError("an ONNX file needs onnx and onnxruntime; pip install 'monai_tunevlseg[export]'.")
-    network, parser = load_bundle(folder, pretrained, "fp32")  # whatever is fast here: others compute with it
+    network, parser = load_bundle(folder, pretrained)
     size = int(parser.get_parsed_content("image_size"))
     exported = onnx.load_from_string(_converted(network, torch.rand(1, 3, size, size)))
     about = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_runs import raises_inside, run, workflow
+from monai.bundle import ckpt_export
+from small_runs import BUNDLES, raises_inside, run, workflow
 
 
 @pytest.mark.parametrize("name", ["clipseg_vpt", "cris_coop"])
@@ -32,3 +33,27 @@ def test_layers_are_compiled_where_asked_for(wanted, small):
     network = workflow("clipseg_vpt", "inference", **small, compile=wanted).parser.get_parsed_content("network")
     compiled = [layer._compiled_call_impl is not None for layer in network.base.decoder.layers]
     assert compiled == [wanted] * len(compiled)
+
+
+@pytest.mark.parametrize("name", ["clipseg_vpt", "cris_coop"])
+@pytest.mark.parametrize("precision", ["bf16", "auto"])
+def test_an_exported_network_is_in_float32_whatever_is_fast_where_it_is_exported(name, precision, small, tmp_path):
+    made = workflow(name, "inference", **small, precision=precision)
+    network = made.parser.get_parsed_content("network_def")
+    (tmp_path / "models").mkdir()
+    torch.save(network.state_dict(), tmp_path / "models" / "model.pt")
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(tmp_path / "models" / "model.pt"),
+        meta_file=str(BUNDLES / name / "configs" / "metadata.json"),
+        config_file=str(BUNDLES / name / "configs" / "inference.yaml"),
+        use_trace=True,
+        input_shape=[1, 3, 64, 64],
+        **small | {"precision": precision},
+    )
+    exported = torch.jit.load(tmp_path / "model.ts")
+    assert {value.dtype for value in exported.state_dict().values() if value.is_floating_point()} == {torch.float32}
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(image), network.eval()(image), rtol=1e-4, atol=1e-4)

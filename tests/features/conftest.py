@@ -61,9 +61,9 @@ class Counter:
         monkeypatch.setattr(LoadSampled, "__call__", counting_load)
         for kind, encode in encodes.items():
 
-            def counting_encode(network, image, encode=encode):
+            def counting_encode(network, image, *more, encode=encode):
                 self.encoded += len(image)
-                return encode(network, image)
+                return encode(network, image, *more)
 
             monkeypatch.setattr(kind, "encode_image", counting_encode)
 

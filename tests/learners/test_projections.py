@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from monai_tunevlseg.learners import LEARNERS, CoCoOp, MaPLe, complete_arguments
 from monai_tunevlseg.learners.projections import Projection
@@ -40,8 +40,51 @@ def test_the_layers_are_those_of_the_design(lora):
 
 
 @pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("norm_bias", [False, True])
+def test_no_bias_reaches_the_layer_norm(lora, norm_bias):
+    *layers, norm = Projection(8, 12, 4, lora, norm_bias)
+    linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    assert [linear.bias is None for linear in linears] == [lora, True]
+    assert (norm.bias is not None) == norm_bias
+
+
+def similarity(vectors: Tensor) -> float:
+    """Mean cosine between each two of N vectors (N, width)."""
+    cosines = nn.functional.cosine_similarity(vectors[:, None], vectors[None], dim=-1)
+    count = len(vectors)
+    return ((cosines.sum() - count) / (count * count - count)).item()
+
+
+FULL = {"text_dim": 512, "vision_dim": 768, "image_embed_dim": 512, "num_layers": 12}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "most"),
+    [("maple", {}, 0.65), ("maple", {"lora": True}, 0.1), ("shared_separate", {}, 0.1), ("shared_attention", {}, 0.2)],
+)
+def test_the_contexts_of_a_layer_start_as_different_vectors(name, arguments, most):
+    """The reference's MaPLe starts at 0.57, and at -0.01 with ``lora``; a bias before the norm made it 0.996."""
+    values = []
+    for seed in range(4):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            values.append(similarity(LEARNERS[name](**FULL, **arguments).eval().visual_context(0)))
+    assert sum(values) / len(values) < most
+
+
+@pytest.mark.parametrize(("lora", "most"), [(False, 0.45), (True, 0.1)])
+def test_the_shifts_of_different_images_start_as_different_vectors(lora, most):
+    """The reference's CoCoOp starts at 0.32, and at 0.00 with ``lora``."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        learner = CoCoOp(**FULL, lora=lora)
+        shifts = learner.text_context(0, torch.randn(16, 512))[:, 0] - learner.context[0, 0]
+    assert similarity(shifts) < most
+
+
+@pytest.mark.parametrize("lora", [False, True])
 def test_the_last_step_is_a_layer_norm(lora):
-    output = Projection(8, 64, 4, lora)(torch.randn(5, 8) * 100)
+    output = Projection(8, 64, 32, lora)(torch.randn(5, 8) * 100)
     torch.testing.assert_close(output.mean(-1), torch.zeros(5), atol=1e-5, rtol=0)
     torch.testing.assert_close(output.std(-1, correction=0), torch.ones(5), atol=1e-3, rtol=0)
 

@@ -62,6 +62,35 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(learner.text_context(0), learner.text_context(0))
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_one_evaluation_runs_each_block_once_for_both_sides(training):
+    learner, runs = shared_attention(dropout=0.5).train(training), []
+    for number, block in enumerate(learner.blocks):
+        block.register_forward_hook(lambda *_, number=number: runs.append(number))
+    evaluated = learner.evaluated()
+    contexts = [torch.cat([evaluated.text_context(i), evaluated.visual_context(i)], dim=1) for i in (0, 1, 0, 1)]
+    assert runs == [0, 1]
+    assert torch.equal(contexts[0], contexts[2])
+    assert torch.equal(contexts[1], contexts[3])
+    assert learner.unified is None, "nothing is kept"
+    if training:
+        again = learner.evaluated()
+        assert not torch.equal(again.text_context(0), evaluated.text_context(0))
+    else:
+        assert torch.equal(learner.visual_context(1), evaluated.visual_context(1))
+
+
+def test_gradients_of_both_sides_add_up_in_one_evaluation():
+    learner = shared_attention().double()
+    evaluated = learner.evaluated()
+    (evaluated.text_context(0).sum() + evaluated.visual_context(0).square().sum()).backward()
+    found = learner.context.grad.clone()
+    learner.zero_grad()
+    learner.text_context(0).sum().backward()
+    learner.visual_context(0).square().sum().backward()
+    torch.testing.assert_close(found, learner.context.grad)
+
+
 @pytest.mark.parametrize("shared_dim", [0, -1])
 def test_an_empty_shared_space_is_refused(shared_dim):
     with pytest.raises(ValueError, match=f"shared_dim {shared_dim} .*at least 1"):
@@ -79,7 +108,8 @@ def test_shared_separate_maps_each_vector_on_its_own():
         assert [[type(step) for step in steps] for steps in maps] == [[nn.Linear, nn.LayerNorm]] * 3
         linear, norm = maps[1]
         for vector in range(4):
-            raw = linear.weight @ learner.context[1, vector] + linear.bias
+            assert linear.bias is None
+            raw = linear.weight @ learner.context[1, vector]
             normed = (raw - raw.mean()) / (raw.var(correction=0) + norm.eps).sqrt()
             torch.testing.assert_close(context(1)[vector], normed)
             assert raw.shape == (width,)

@@ -185,6 +185,7 @@ def write_torchscript(weights: dict[str, Tensor], file: Path) -> Path:
         "context_length": torch.tensor(77),
         "vocab_size": torch.tensor(9),
     }
+    root.scale = 3  # a plain number, which a state dict leaves out
     for name, value in (weights | settings).items():
         *path, leaf = name.split(".")
         module: nn.Module = root
@@ -192,6 +193,9 @@ def write_torchscript(weights: dict[str, Tensor], file: Path) -> Path:
             if part not in dict(module.named_children()):
                 module.add_module(part, _Holder())
             module = module.get_submodule(part)
-        module.register_buffer(leaf, value.half() if value.is_floating_point() else value)
+        if value.is_floating_point() and not leaf.startswith("running"):
+            module.register_parameter(leaf, nn.Parameter(value.half()))
+        else:
+            module.register_buffer(leaf, value.half() if value.is_floating_point() else value)
     torch.jit.script(root).save(str(file))
     return file

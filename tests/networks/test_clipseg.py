@@ -230,6 +230,16 @@ def test_a_phrase_as_long_as_the_context_is_said_in_full(build):
 # --- what forward may not waste ---
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_shared_attention_runs_each_block_once_a_step(training, build, pictures):
+    network = build(CLIPSEG, "shared_attention", prompt_depth=3, nhead=16).train(training)
+    runs: list[int] = []
+    for number, block in enumerate(network.learner.blocks):
+        block.register_forward_hook(lambda *_, number=number: runs.append(number))
+    network(pictures(CLIPSEG)).sum().backward()
+    assert runs == [0, 1, 2]
+
+
 def calls_of_layers(network: PromptTunedCLIPSeg, image: torch.Tensor) -> list[list[int]]:
     """Batch sizes of all calls of each vision layer."""
     calls: list[list[int]] = []

@@ -162,7 +162,7 @@ def test_a_checkpoint_without_its_last_decoder_layer_is_refused(clip, cris, toke
 def test_a_clip_without_a_resnet_is_refused(clip, cris, tokenizer_dir, tmp_path):
     clip = {name: value for name, value in clip.items() if not name.startswith("visual.")}
     files = write_clip(clip, "plain", tmp_path), write_cris(cris, "plain", tmp_path)
-    with pytest.raises(ValueError, match=r"RN50\.pt is no CLIP with a ResNet: 'visual.bn3.weight' is missing"):
+    with pytest.raises(ValueError, match=r"RN50\.pt is not a CLIP with a ResNet: 'visual.bn3.weight' is missing"):
         convert_cris(*files, tokenizer_dir, tmp_path / "out")
 
 
@@ -174,7 +174,7 @@ class Trap:
 def test_a_pickle_that_would_run_code_is_refused(clip, tokenizer_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": {}, "trap": Trap()}, "cris_best.pth")
-    with pytest.raises(ValueError, match=r"cris_best\.pth is no checkpoint that can be read safely"):
+    with pytest.raises(ValueError, match=r"cris_best\.pth is not a checkpoint that can be read safely"):
         convert_cris(write_clip(clip, "plain", tmp_path), Path("cris_best.pth"), tokenizer_dir, tmp_path / "out")
     assert not Path("sprung").exists()
 
@@ -203,7 +203,7 @@ def test_a_damaged_archive_is_named(clip, cris, tokenizer_dir, tmp_path):
     where = content.find(b"_Holder")
     content[where : where + 7] = b"\0" * 7
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=r"RN50\.pt is a damaged TorchScript archive"):
+    with pytest.raises(ValueError, match=r"RN50\.pt is a TorchScript archive whose tensors cannot be read safely"):
         convert_cris(file, write_cris(cris, "plain", tmp_path), tokenizer_dir, tmp_path / "out")
 
 

@@ -347,7 +347,7 @@ def test_images_of_another_kind_are_refused(case, shape, build):
 def test_sizes_that_the_network_cannot_cut_are_refused(case, axis, build):
     size = [case.size, case.size]
     size[axis] += 3
-    with pytest.raises(ValueError, match=rf"{size[0]}x{size[1]} is no multiple of .*{case.step}"):
+    with pytest.raises(ValueError, match=rf"{size[0]}x{size[1]} is not a multiple of .*{case.step}"):
         build(case)(torch.zeros(1, 3, *size))
 
 

@@ -42,7 +42,9 @@ def rounded(trained_bases) -> Callable[..., PromptTunedNetwork]:
     def get(case: NetworkCase, precision: str, learner=None, trainable=None) -> PromptTunedNetwork:
         torch.manual_seed(0)
         upsampler = learner is not None
-        return case.network(trained_bases[case.name], ["polyp"], learner, {}, upsampler, trainable, precision)
+        return case.network(trained_bases[case.name], ["polyp"], learner, {}, upsampler, trainable).compute_in(
+            precision
+        )
 
     return get
 
@@ -78,7 +80,7 @@ def test_so_are_those_of_the_base_model_as_it_is(case, rounded, blobs):
 
 
 def test_every_decoder_computes_in_bfloat16(base_model_of, pictures):
-    network = REFINED.network(base_model_of(REFINED), ["polyp"], "maple", precision="bf16")
+    network = REFINED.network(base_model_of(REFINED), ["polyp"], "maple").compute_in("bf16")
     assert network(pictures(REFINED)).isfinite().all()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from network_cases import CASES, every_network
 
 NETWORK = CASES[0]
+pytestmark = pytest.mark.filterwarnings("ignore:the text .* tokens:UserWarning")  # is tested below
 LONG = "polyp " * 200
 
 texts = st.text(min_size=1, max_size=300).filter(lambda text: text.strip() and "<|" not in text)
@@ -138,3 +141,34 @@ def test_the_same_class_twice_gives_the_same_channel_twice(case, build, pictures
         logits = network(pictures(case))
     torch.testing.assert_close(logits[:, 0], logits[:, 1])
     torch.testing.assert_close(logits[:, 1], logits[:, 3])
+
+
+@every_network
+@pytest.mark.parametrize(("learner", "most"), [(None, 77), ("coop", 73)])
+def test_a_text_that_is_cut_is_named_in_a_warning(case, learner, most, build, pictures):
+    network = build(case, learner).eval()
+    with pytest.warns(UserWarning, match=rf"the text .polyp polyp .* has 202 tokens .* {most} beside"):
+        network(pictures(case, 1), [LONG])
+    with pytest.warns(UserWarning, match="the text 'polyp polyp"):
+        build(case, learner, class_names=["lesion", LONG])
+
+
+@every_network
+@pytest.mark.parametrize("learner", [None, "coop"])
+def test_a_text_that_just_fits_is_not(case, learner, build, pictures):
+    network = build(case, learner).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network(pictures(case, 1), [" ".join(["polyp"] * (75 if learner is None else 71))])
+
+
+@every_network
+@pytest.mark.parametrize(
+    "names",
+    [["Polyp", "polyp"], ["lesion", "polyp", " polyp  "], [LONG + "red", LONG + "lesion"]],
+    ids=["case", "blanks", "cut"],
+)
+def test_class_names_that_are_the_same_to_the_text_encoder_are_refused_by_both(case, names, build):
+    with pytest.raises(ValueError, match=r"class names .* and .* are the same tokens") as said:
+        build(case, class_names=names)
+    assert all(repr(name)[:60] in str(said.value) for name in names[-2:])

@@ -1,0 +1,42 @@
+"""TorchScript's trace of a network: what it takes, what it refuses, and the numbers that it computes in."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import pytest
+import torch
+from network_cases import every_combination, every_network
+
+
+def traced(network, image: torch.Tensor) -> torch.jit.ScriptModule:
+    """Trace, save and load, as an export does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer points out every constant
+        made = torch.jit.trace(network.eval(), image, check_trace=False)
+    stream = io.BytesIO()
+    torch.jit.save(made, stream)
+    stream.seek(0)
+    return torch.jit.load(stream)
+
+
+@every_combination
+def test_other_sizes_give_the_networks_logits_or_are_refused(case, learner, build, pictures):
+    network = build(case, learner)
+    script = traced(network, pictures(case, 1))
+    with torch.no_grad():
+        for rows, columns in ((2, 2), (1, 3)):
+            image = pictures(case, 2, rows * case.step, columns * case.step)
+            torch.testing.assert_close(script(image), network(image), rtol=1e-4, atol=1e-4)
+    for height, width in ((case.size + 4, case.size), (case.size, case.size - 1), (case.size + 4, case.size + 4)):
+        with pytest.raises(torch.jit.Error, match=f"image size {height}x{width} is not a multiple of"):
+            script(torch.zeros(1, 3, height, width))
+
+
+@every_network
+@pytest.mark.parametrize(("rows", "columns"), [(4, 0), (0, 5), (-1, -1)])
+def test_the_network_itself_refuses_the_same_sizes(case, rows, columns, build):
+    height, width = case.size + rows, case.size + columns
+    with pytest.raises(ValueError, match=f"image size {height}x{width} is not a multiple of .* {case.step} pixels"):
+        build(case)(torch.zeros(1, 3, height, width))
