@@ -182,8 +182,8 @@ class PromptTunedNetwork(nn.Module, ABC):
         for text, ids in zip(texts, self.tokenizer(list(texts), verbose=False)["input_ids"], strict=True):
             if len(ids) > most:
                 warnings.warn(
-                    f"the text {shorten(text, 80)!r} has {len(ids)} tokens with its start and end, and the text encoder "
-                    f"takes {most} beside {context} context vectors: its last words are cut; shorten it.",
+                    f"the text {shorten(text, 80)!r} has {len(ids)} tokens with its start and end, and the text "
+                    f"encoder takes {most} beside {context} context vectors: its last words are cut; shorten it.",
                     stacklevel=3,
                 )
         cut: list[list[int]] = self.tokenizer(list(texts), padding=True, truncation=True, max_length=most)["input_ids"]
