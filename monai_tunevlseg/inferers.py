@@ -13,6 +13,7 @@ from monai.inferers import Inferer
 from monai.utils import ensure_tuple_rep
 
 from monai_tunevlseg.data.frames import array_axis
+from monai_tunevlseg.data.resizing import resize_images
 
 __all__ = ["Reduction", "ResizedInferer", "entropy_map", "label_map"]
 
@@ -59,9 +60,9 @@ def entropy_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
 class ResizedInferer(Inferer):
     """Runs a 2-D network at its own input size and returns logits, or what a reduction makes of them, at the input's.
 
-    Pictures are resized bicubically, as in training, and logits bilinearly. A volume, upright as ``LoadSampled`` loads
-    it, is cut into slices, each treated as a picture. With a reduction, memory does not grow with the number of
-    classes: their logits are brought to the input's size one after the other.
+    Pictures are resized and normalized as in training, and logits are resized bilinearly. A volume, upright as
+    ``LoadSampled`` loads it, is cut into slices, each treated as a picture. With a reduction, memory does not grow with
+    the number of classes: their logits are brought to the input's size one after the other.
 
     Args:
         image_size: of the network's input in pixels, one number or (height, width).
@@ -69,6 +70,10 @@ class ResizedInferer(Inferer):
         sw_batch_size: slices in one call of the network, 1 or more; fewer where a volume has several texts, whose
             logits are as many.
         reduction: what is returned instead of logits, such as ``label_map``; None = the logits of all classes.
+        antialias: as for :func:`~monai_tunevlseg.data.resizing.resize_images`.
+        mean: of the images that the network was trained with, per channel; the input is in [0, 1] then. None = the
+            input is normalized already, and resized without a limit to its values.
+        std: the same images' standard deviation; None as ``mean``.
 
     Raises:
         ValueError: when an argument is outside its range.
@@ -80,6 +85,9 @@ class ResizedInferer(Inferer):
         slice_axis: int = 2,
         sw_batch_size: int = 4,
         reduction: Reduction | None = None,
+        antialias: bool = False,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.image_size = ensure_tuple_rep(image_size, 2)
@@ -89,6 +97,10 @@ class ResizedInferer(Inferer):
             raise ValueError(f"slice_axis is {slice_axis}; it must be 0, 1 or 2: sagittal, coronal or axial.")
         if sw_batch_size < 1:
             raise ValueError(f"sw_batch_size is {sw_batch_size}; it must be 1 or more.")
+        if (mean is None) != (std is None):
+            raise ValueError(f"mean is {mean} and std {std}; give both or none.")
+        self.antialias = antialias
+        self.mean, self.std = mean, std
         self.slice_axis = slice_axis
         self.sw_batch_size = sw_batch_size
         self.reduction = reduction
@@ -124,12 +136,17 @@ class ResizedInferer(Inferer):
     def _picture(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return (B, K, H, W) logits for (B, 3, H, W), or their reduction."""
         size = tuple(inputs.shape[2:])
-        if size != self.image_size:
-            inputs = F.interpolate(inputs, size=self.image_size, mode="bicubic", align_corners=False)
-        logits = network(inputs, *args, **kwargs)
+        logits = network(self._prepared(inputs), *args, **kwargs)
         if self.reduction is None:
             return _resized(logits, size)
         return self.reduction(_resized(of_class, size) for of_class in logits.split(1, dim=1))
+
+    def _prepared(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Resize and normalize (B, 3, H, W)."""
+        if self.mean is None or self.std is None:
+            return resize_images(inputs, self.image_size, self.antialias, limits=None)
+        mean, std = (inputs.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return (resize_images(inputs, self.image_size, self.antialias) - mean) / std
 
     def _volume(self, volume: torch.Tensor, network: Network, text: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return (1, K, S, A, R) logits for (1, 3, S, A, R), or their reduction; ``text`` is that of the volume."""

@@ -2,9 +2,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.transforms import Resize
+from monai.transforms import Compose, NormalizeIntensityd, Resize
 
-from monai_tunevlseg.data import LabelMapd
+from monai_tunevlseg.data import LabelMapd, ResizeSampled
 from monai_tunevlseg.inferers import ResizedInferer, entropy_map, label_map
 
 
@@ -13,18 +13,42 @@ def first_channel(pictures, text=None):
     return pictures[:, :1]
 
 
-def test_pictures_are_resized_as_in_training():
-    pictures = torch.rand(2, 3, 50, 37)
+MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("size", [(50, 37), (20, 16), (32, 48)])
+def test_pictures_are_resized_and_normalized_as_in_training(antialias, size):
+    pictures = torch.rand(2, 3, *size).round()  # edges, at which a cubic kernel overshoots
     seen = []
 
     def network(inputs):
         seen.append(inputs)
         return inputs[:, :1]
 
-    logits = ResizedInferer(image_size=(32, 48))(pictures, network)
-    assert logits.shape == (2, 1, 50, 37)
-    as_in_training = Resize((32, 48), mode="bicubic", align_corners=False)
-    torch.testing.assert_close(seen[0][1], as_in_training(pictures[1]).as_tensor())
+    logits = ResizedInferer(image_size=(32, 48), antialias=antialias, mean=MEAN, std=STD)(pictures, network)
+    assert logits.shape == (2, 1, *size)
+    in_training = Compose(
+        [
+            ResizeSampled((32, 48), antialias),
+            NormalizeIntensityd("image", subtrahend=MEAN, divisor=STD, channel_wise=True),
+        ]
+    )
+    for picture, found in zip(pictures, seen[0], strict=True):
+        torch.testing.assert_close(found, in_training({"image": picture, "label": picture[:1]})["image"])
+
+
+def test_an_input_that_is_normalized_already_is_resized_without_a_limit():
+    picture = torch.randn(1, 3, 50, 37) * 3
+    seen = []
+
+    def network(inputs):
+        seen.append(inputs)
+        return inputs[:, :1]
+
+    ResizedInferer(image_size=(32, 48))(picture, network)
+    expected = Resize((32, 48), mode="bicubic", align_corners=False)(picture[0]).as_tensor()
+    torch.testing.assert_close(seen[0][0], expected)
 
 
 def test_a_picture_of_the_networks_size_is_left_alone():

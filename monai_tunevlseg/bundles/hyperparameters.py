@@ -65,6 +65,7 @@ _NETWORK = {
     "image_size": whole_number(1, 8192, "352"),
     "image_mean": numbers(3, -1e6, 1e6, "[0.485,0.456,0.406]"),
     "image_std": numbers(3, 0, 1e6, "[0.229,0.224,0.225]", above_low=True),
+    "antialias": SWITCH,
     "precision": choice(*PRECISIONS, "auto"),
     "compile": SWITCH,
     "device": DEVICE,

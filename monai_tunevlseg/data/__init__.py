@@ -4,6 +4,7 @@ from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding,
 from monai_tunevlseg.data.datalists import build_datalists, build_inference_datalist
 from monai_tunevlseg.data.grouping import GroupBatchSampler, LoadGroup, collate_groups, group_by_image
 from monai_tunevlseg.data.masks import IGNORED
+from monai_tunevlseg.data.resizing import ResizeSampled
 from monai_tunevlseg.data.saving import SavePredictiond
 from monai_tunevlseg.data.serving import CompletePairs, ForMONAILabeld
 from monai_tunevlseg.data.transforms import Augmentd, LabelMapd, LoadSampled
@@ -23,6 +24,7 @@ __all__ = [
     "LoadGroup",
     "LoadSampled",
     "MaskCoding",
+    "ResizeSampled",
     "Sample",
     "SavePredictiond",
     "SkippingDataset",
