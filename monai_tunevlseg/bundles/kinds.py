@@ -22,6 +22,7 @@ __all__ = [
     "SWITCH",
     "TEXT",
     "TEXTS",
+    "WINDOW",
     "Kind",
     "choice",
     "number",
@@ -155,6 +156,15 @@ def _label_values(value: Any) -> dict[str, int]:
     return {_text(name): whole_number(0, 2**31 - 1, "1").read(label) for name, label in value.items()}
 
 
+def _window(value: Any) -> list[float]:
+    if isinstance(value, str | Mapping) or len(value) != 2:
+        raise ValueError
+    low, high = (number(-1e9, 1e9, "0").read(end) for end in value)
+    if low >= high:
+        raise ValueError
+    return [low, high]
+
+
 def _pattern(value: Any) -> str:
     try:
         re.compile(_text(value))
@@ -179,4 +189,5 @@ TEXTS = Kind("one or more texts, none of them empty", "\"['polyp']\"", _texts)
 PATH = Kind("a path", "./folder", _path)
 PATTERN = Kind("a regular expression", r"'([a-z]+)_'", _pattern)
 LABEL_VALUES = Kind("a whole number, 0 or more, for each class", "\"{'polyp': 1}\"", _label_values)
+WINDOW = Kind("a list of two numbers, the lower one first", "[-160,240]", _window)
 DEVICE = Kind("cpu, or a device that this machine's PyTorch has", "cpu", _device)

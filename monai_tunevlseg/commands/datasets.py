@@ -40,7 +40,11 @@ MaskThreshold = Annotated[
 MaskEnding = Annotated[
     str | None, typer.Option(help="Ending of the masks' names, such as _mask; else what all of them end in.")
 ]
-SliceAxis = Annotated[int, typer.Option(help="Axis along which volumes are cut.")]
+SliceAxis = Annotated[int, typer.Option(help="Slices of volumes: 0 sagittal, 1 coronal, 2 axial.")]
+IntensityWindow = Annotated[
+    tuple[float, float] | None,
+    typer.Option(metavar="LOW HIGH", help="Values of the image files that become black and white, such as -160 240."),
+]
 GroupPattern = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
 NeutralText = Annotated[str | None, typer.Option(help="Text that replaces all texts.")]
 
@@ -83,6 +87,7 @@ def check(
     mask_threshold: MaskThreshold = None,
     mask_ending: MaskEnding = None,
     slice_axis: SliceAxis = 2,
+    intensity_window: IntensityWindow = None,
     group_pattern: GroupPattern = None,
     neutral_text: NeutralText = None,
     text_source: Annotated[str, typer.Option(help="class_name, or p0 to p9 of the layout annotations.")] = "class_name",
@@ -105,6 +110,7 @@ def check(
             class_names=class_name,
             splits_file=splits_file,
             slice_axis=slice_axis,
+            intensity_window=intensity_window,
             label_values=_parse_values(label_value),
             mask_threshold=mask_threshold,
             mask_ending=mask_ending,

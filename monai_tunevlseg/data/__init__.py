@@ -9,6 +9,7 @@ from monai_tunevlseg.data.saving import SavePredictiond
 from monai_tunevlseg.data.serving import CompletePairs, ForMONAILabeld
 from monai_tunevlseg.data.transforms import Augmentd, LabelMapd, LoadSampled
 from monai_tunevlseg.data.unreadable import SkippingDataset
+from monai_tunevlseg.data.windows import with_windows
 
 __all__ = [
     "IGNORED",
@@ -32,4 +33,5 @@ __all__ = [
     "build_inference_datalist",
     "collate_groups",
     "group_by_image",
+    "with_windows",
 ]

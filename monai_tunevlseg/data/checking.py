@@ -28,6 +28,7 @@ from monai_tunevlseg.data.problems import DatasetError, Problem
 from monai_tunevlseg.data.request import Request
 from monai_tunevlseg.data.splits import OverlapWarning, group_by
 from monai_tunevlseg.data.telltales import find_telltales
+from monai_tunevlseg.data.windows import LOOKS_LIKE_CT
 
 __all__ = ["NEAR", "Report", "SplitReport", "check_dataset"]
 
@@ -106,6 +107,9 @@ def check_dataset(
     cases, splits = _read(request, coding, report)
     samples, numbers = _number(cases, splits)
     _choose_texts(samples, request, report)
+    if request.intensity_window is not None:
+        for sample in samples:
+            sample["intensity_window"] = list(request.intensity_window)
     images: dict[str, list[int]] = {}
     for number, sample in enumerate(samples):
         images.setdefault(sample["image"], []).append(number)
@@ -125,6 +129,9 @@ def check_dataset(
     report.errors += find_overlap(datalists, copies)
     report.warnings += find_repetitions(datalists, copies)
     report.warnings += find_near_duplicates(datalists, copies, looks, near)
+    if ct := [Path(inspection.image).name for inspection in inspections if inspection.looks_like_ct]:
+        message = LOOKS_LIKE_CT.format(len(ct), shorten(ct))
+        report.warnings.append(Problem("range", message, tuple(i.image for i in inspections if i.looks_like_ct)))
     report.warnings += find_telltales([sample["text"] for sample in samples], empty, [s["image"] for s in samples])
     return report
 

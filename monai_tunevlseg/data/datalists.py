@@ -25,6 +25,7 @@ from monai_tunevlseg.data.splits import (
     warn_of_overlap,
     write_splits,
 )
+from monai_tunevlseg.data.windows import check_window
 
 __all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits", "read_cases"]
 
@@ -47,6 +48,8 @@ def build_datalists(
     text_source: str = CLASS_NAME,
     mask_ending: str | None = None,
     trained_splits: str | Path | None = None,
+    intensity_window: Sequence[float] | None = None,
+    every_slice: bool = False,
 ) -> dict[str, list[Sample]]:
     r"""List the samples of a dataset by split.
 
@@ -57,7 +60,7 @@ def build_datalists(
         splits_file: JSON {"train": [stem, ...], "val": [...], "test": [...]}, where val or test may be left out and is
             then drawn from train. None = `splits.json` in the folder, and where there is none, the layout's own splits,
             and where it has none, 80/10/10 drawn from the file names. Images and volumes are never divided.
-        slice_axis: the axis (0, 1 or 2) along which volumes are cut.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes.
         write_splits_to: a JSON file that gets the splits in use.
         label_values: the value of each class in the mask files; None = binary for one class, 1..K in order for K.
         mask_threshold: values of binary masks from here on are foreground, for masks with grey edges (128) or several
@@ -72,6 +75,9 @@ def build_datalists(
         trained_splits: the splits that a training run has written, if it has. Of this dataset, they are used where
             others would be drawn, so that images added since are in no split; a splits file whose test split holds
             images that they trained or chose the checkpoint on is refused.
+        intensity_window: the values of the image files that become 0 and 1, in their own units; None = the range of a
+            picture's type, and of a volume its 0.5 and 99.5 percentiles.
+        every_slice: whether slices of a volume that show nothing of a class are pairs too.
 
     Returns:
         {"train": [...], "val": [...], "test": [...]}: plain dictionaries that JSON can hold; paths are absolute.
@@ -82,12 +88,13 @@ def build_datalists(
     """
     if slice_axis not in (0, 1, 2):
         raise ValueError(f"slice_axis must be 0, 1 or 2, not {slice_axis!r}.")
+    check_window(intensity_window)
     folder = Path(dataset_dir).expanduser().absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f"dataset_dir {folder} is not a folder; set it to the dataset's.")
     _check_text_source(text_source)
     chosen = LAYOUTS[layout]
-    coding = MaskCoding(class_names, label_values, mask_threshold, mask_ending)
+    coding = MaskCoding(class_names, label_values, mask_threshold, mask_ending, every_slice)
     cases = read_cases(folder, layout, coding, slice_axis)
     require_classes(coding, cases)
     pattern = group_pattern or chosen.group_pattern
@@ -97,7 +104,8 @@ def build_datalists(
     for samples in datalists.values():
         texts = [choose_text(sample, neutral_text, text_source, layout) for sample in samples]
         # new dictionaries: splits that overlap share samples
-        samples[:] = [_with_text(sample, text) for sample, text in zip(samples, texts, strict=True)]
+        window = {} if intensity_window is None else {"intensity_window": list(intensity_window)}
+        samples[:] = [_with_text(sample, text) | window for sample, text in zip(samples, texts, strict=True)]
     if write_splits_to is not None:
         write_splits(Path(write_splits_to).expanduser(), splits, folder)
     return datalists

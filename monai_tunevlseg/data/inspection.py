@@ -17,7 +17,8 @@ from monai_tunevlseg.data.masks import mask_paths, run_lengths
 from monai_tunevlseg.data.pictures import StoredMask, read_grey_picture
 from monai_tunevlseg.data.problems import Problem, other_size, problem_of
 from monai_tunevlseg.data.reading import foreground, is_nifti, read_occurring, read_stored_mask
-from monai_tunevlseg.data.volumes import read_nifti
+from monai_tunevlseg.data.volumes import intensity_range, read_nifti
+from monai_tunevlseg.data.windows import looks_like_ct
 
 __all__ = ["HASH_BITS", "Inspection", "details", "inspect_image", "perceptual_hash"]
 
@@ -42,6 +43,7 @@ class Inspection:
         details: as `details` gives them; None where it cannot be read.
         problems: what is wrong with it or its masks.
         empty: for each of its samples, whether the mask shows nothing; None where it cannot be read.
+        looks_like_ct: whether it is a volume in Hounsfield units that no `intensity_window` scales.
     """
 
     image: str
@@ -49,6 +51,7 @@ class Inspection:
     details: np.ndarray | None = None
     problems: list[Problem] = field(default_factory=list)
     empty: list[bool | None] = field(default_factory=list)
+    looks_like_ct: bool = False
 
 
 def inspect_image(image: Path, samples: Sequence[Sample]) -> Inspection:
@@ -64,8 +67,10 @@ def inspect_image(image: Path, samples: Sequence[Sample]) -> Inspection:
     inspection = Inspection(str(image))
     shape: tuple[int, ...] | None = None
     try:
-        shape, grey = _decode(image)
+        window = samples[0].get("intensity_window") if samples else None
+        shape, grey = _decode(image, window)
         inspection.bits, inspection.details = perceptual_hash(grey), details(grey)
+        inspection.looks_like_ct = window is None and is_nifti(image) and looks_like_ct(intensity_range(image))
     except (OSError, ValueError, MemoryError) as error:
         inspection.problems.append(problem_of(error, [image]))
     masks = _Masks(image, shape, inspection.problems)
@@ -104,11 +109,11 @@ def details(grey: Image.Image) -> np.ndarray:
     return fine / max(float(np.linalg.norm(fine)), np.finfo(np.float32).tiny)
 
 
-def _decode(image: Path) -> tuple[tuple[int, ...], Image.Image]:
+def _decode(image: Path, window: Sequence[float] | None) -> tuple[tuple[int, ...], Image.Image]:
     """Decode to the stored shape and a grey picture, the middle slice of a volume."""
     if not is_nifti(image):
-        return read_grey_picture(image, GAP * HASHED_SIZE)
-    values = read_nifti(image)
+        return read_grey_picture(image, GAP * HASHED_SIZE, None if window is None else (window[0], window[1]))
+    values = read_nifti(image, intensity_window=window)
     middle = values if values.ndim == 3 else values[len(values) // 2]
     return values.shape[:-1], Image.fromarray((middle * 255).astype(np.uint8)).convert("L")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_tunevlseg.data.cases import LAYOUTS, MaskCoding
+from monai_tunevlseg.data.windows import check_window
 
 __all__ = ["Request"]
 
@@ -22,7 +23,7 @@ class Request:
         splits_file: this one and the others as `build_datalists` takes them.
 
     Raises:
-        ValueError: when `slice_axis` is no axis.
+        ValueError: when `slice_axis` is not an axis, or `intensity_window` not two numbers, the lower one first.
     """
 
     layout: str
@@ -36,10 +37,12 @@ class Request:
     neutral_text: str | None = None
     text_source: str = "class_name"
     mask_ending: str | None = None
+    intensity_window: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if self.slice_axis not in (0, 1, 2):
             raise ValueError(f"slice_axis must be 0, 1 or 2, not {self.slice_axis!r}.")
+        check_window(self.intensity_window)
 
     @property
     def folder(self) -> Path:

@@ -15,23 +15,27 @@ from monai_tunevlseg.data.layouts.folder import samples_of
 from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.saving import SERVED
 from monai_tunevlseg.data.volumes import nifti_affine, stored_order
+from monai_tunevlseg.data.windows import check_window, with_windows
 
 __all__ = ["CompletePairs", "ForMONAILabeld"]
 
 
 class CompletePairs:
-    """Makes (image, class) pairs of samples that have an image and a label only; others stay as they are.
+    """Makes (image, class) pairs of samples that have an image and a label only, and measures volumes.
 
-    MONAI Label puts such samples in the place of a bundle's datalists.
+    MONAI Label puts such samples in the place of a bundle's datalists. Samples of volumes get an `intensity_window`
+    where they have none: their range, measured here once and not by each loader process.
 
     Args:
         class_names: what is learned.
         label_values: the value of each class in the masks; None = binary for one class, 1..K in order for K.
         mask_threshold: values of binary masks from here on are foreground; None = binary masks must be clean.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes.
+        intensity_window: the values of the image files that become 0 and 1, as `build_datalists` takes it.
+        every_slice: whether slices of a volume that show nothing of a class are pairs too.
 
     Raises:
-        ValueError: when the names or values contradict each other.
+        ValueError: when the names or values contradict each other, or the window is none.
     """
 
     def __init__(
@@ -40,9 +44,13 @@ class CompletePairs:
         label_values: Mapping[str, int] | None = None,
         mask_threshold: float | None = None,
         slice_axis: int = 2,
+        intensity_window: Sequence[float] | None = None,
+        every_slice: bool = False,
     ) -> None:
-        self.coding = MaskCoding(class_names, label_values, mask_threshold)
+        check_window(intensity_window)
+        self.coding = MaskCoding(class_names, label_values, mask_threshold, every_slice=every_slice)
         self.slice_axis = slice_axis
+        self.window = {} if intensity_window is None else {"intensity_window": list(intensity_window)}
 
     def __call__(self, samples: Sequence[Sample]) -> list[Sample]:
         """Return the pairs.
@@ -51,12 +59,13 @@ class CompletePairs:
             FileNotFoundError: when there is no such file.
             ValueError: when a mask cannot be read or is not as described.
         """
-        return [pair for sample in samples for pair in self._pairs(sample)]
+        return with_windows([pair for sample in samples for pair in self._pairs(sample)])
 
     def _pairs(self, sample: Sample) -> list[Sample]:
         if "text" in sample:
             return [sample]
-        return samples_of(Path(sample["image"]), Path(sample["label"]), self.coding, self.slice_axis)
+        pairs = samples_of(Path(sample["image"]), Path(sample["label"]), self.coding, self.slice_axis)
+        return [pair | self.window for pair in pairs]
 
 
 class ForMONAILabeld(MapTransform):

@@ -18,26 +18,12 @@ from monai_tunevlseg.data.masks import mask_paths, read_label
 from monai_tunevlseg.data.pictures import turned_by_exif
 from monai_tunevlseg.data.reading import is_nifti, read_image
 from monai_tunevlseg.data.volumes import upright_affine
+from monai_tunevlseg.data.windows import check_window
 
-__all__ = ["PLACE_KEYS", "Augmentd", "LabelMapd", "LoadSampled", "check_window"]
+__all__ = ["PLACE_KEYS", "Augmentd", "LabelMapd", "LoadSampled"]
 
 PLACE_KEYS = ("slice", "slice_axis", "intensity_window")
 """Of a sample: what only says how its image is loaded. Pictures have none of them, and batches are of both."""
-
-
-def check_window(intensity_window: Sequence[float] | None) -> None:
-    """Refuse what is not a window.
-
-    Raises:
-        ValueError: when it is not two finite numbers, the lower one first.
-    """
-    if intensity_window is None:
-        return
-    numbers = [*intensity_window] if isinstance(intensity_window, Sequence) else []
-    if len(numbers) != 2 or not all(isinstance(end, int | float) and abs(end) < np.inf for end in numbers):
-        raise ValueError(f"intensity_window is {intensity_window!r}; give [low, high], such as [-160, 240].")
-    if not numbers[0] < numbers[1]:
-        raise ValueError(f"intensity_window is {intensity_window!r}; its first number must be less than its second.")
 
 
 class LoadSampled(MapTransform):

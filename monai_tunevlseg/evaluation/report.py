@@ -1,4 +1,8 @@
-"""The report of an evaluation: ``metrics.json``, ``cases.csv``, the predicted masks, and pictures of some cases."""
+"""The report of an evaluation: ``metrics.json``, ``cases.csv``, the predicted masks, and pictures of some cases.
+
+Slices of volumes that show nothing of their class count in none of the means: they would raise those that hold a 100
+for an empty prediction, and lower the others. They have a table and a summary of their own.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +29,14 @@ from monai_tunevlseg.evaluation.intervals import Bootstrap
 from monai_tunevlseg.evaluation.overlays import mask_name, remove_earlier, write_mask, write_overlays
 from monai_tunevlseg.evaluation.scores import SCORES
 from monai_tunevlseg.evaluation.summary import summarize
+from monai_tunevlseg.evaluation.volumes import is_empty_slice, summarize_empty_slices, summarize_volumes, volumes_of
 
 __all__ = ["FORMAT_VERSION", "CaseReport", "describe_network", "file_digest"]
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+EMPTY_SLICES = "slices_without_foreground.csv"
 DECIMALS = 4  # of scores; MONAI's are float32
 AREAS = {
     "label_pixels": "label",
@@ -60,13 +66,15 @@ class CaseReport:
     predictions go to files as they come.
 
     Args:
-        output_dir: gets ``metrics.json``, ``cases.csv``, ``predicted_masks/`` and ``overlays/``.
+        output_dir: gets ``metrics.json``, ``cases.csv``, ``predicted_masks/`` and ``overlays/``, and for volumes
+            ``slices_without_foreground.csv``.
         split: name of the split.
         dataset_dir: paths in ``cases.csv`` are relative to it, so that reports of two machines can be compared.
         about: what else ``metrics.json`` should hold, such as ``network``.
         bootstrap: how intervals are drawn.
         num_overlays: how many of the worst, median and best cases each get a picture; 0 = none.
         save_masks: keep the predictions, at the images' own resolution.
+        whole_volumes: whether all slices of volumes are among the pairs, so that Dice of whole volumes can be told.
 
     Raises:
         ValueError: when ``num_overlays`` is negative.
@@ -81,6 +89,7 @@ class CaseReport:
         bootstrap: Bootstrap | None = None,
         num_overlays: int = 3,
         save_masks: bool = True,
+        whole_volumes: bool = False,
     ) -> None:
         if num_overlays < 0:
             raise ValueError(f"num_overlays is {num_overlays}; it must be 0 or more.")
@@ -91,10 +100,12 @@ class CaseReport:
         self.bootstrap = bootstrap or Bootstrap()
         self.num_overlays = num_overlays
         self.save_masks = save_masks
+        self.whole_volumes = whole_volumes
         self._masks_dir = self.output_dir / "predicted_masks"
         self._temporary = ExitStack()
         self._pairs: list[Sample] = []  # in the order in which they came, as the metrics have them
         self._areas: list[dict[str, int]] = []
+        self._common: list[int] = []
 
     def attach(self, engine: Evaluator) -> None:
         """Register with the evaluator."""
@@ -106,6 +117,7 @@ class CaseReport:
         """Forget an earlier run."""
         self._pairs.clear()
         self._areas.clear()
+        self._common.clear()
         self._temporary.close()
         remove_earlier(self.output_dir)
         if not self.save_masks:
@@ -118,6 +130,8 @@ class CaseReport:
         for index, pair in enumerate(pairs):
             self._pairs.append(pair)
             self._areas.append({area: int(engine.state.output[mask][index].sum()) for area, mask in AREAS.items()})
+            original = [engine.state.output[f"{name}_original"][index] for name in ("pred", "label")]
+            self._common.append(int((original[0] & original[1]).sum()))
             if self.save_masks or self.num_overlays:
                 predicted = engine.state.output["pred_original"][index][0].cpu().numpy()
                 write_mask(self._masks_dir / mask_name(pair), predicted.astype(bool))
@@ -133,16 +147,31 @@ class CaseReport:
             raise ValueError("the evaluator has no metric named 'dice', which its report is about.")
         order = np.argsort([pair["number"] for pair in self._pairs], kind="stable")
         scores = {name: buffer.flatten().tolist() for name, buffer in details.items()}
-        cases = [self._case(index, {name: values[index] for name, values in scores.items()}) for index in order]
-        metrics = self._summary(cases, list(scores))
+        found = [self._case(index, {name: values[index] for name, values in scores.items()}) for index in order]
+        places = [place for place, case in enumerate(found) if not is_empty_slice(case)]
+        cases = [found[place] for place in places]
+        empty = [case for case in found if is_empty_slice(case)]
+        if not cases:
+            raise ValueError(f"none of the {len(found)} slices of the split {self.split!r} shows a class.")
+        metrics = self._summary(cases, list(scores)) | self._of_volumes(found, empty, [self._common[i] for i in order])
         write_cases(self.output_dir / "cases.csv", cases)
+        (self.output_dir / EMPTY_SLICES).unlink(missing_ok=True)
+        if empty:
+            write_cases(self.output_dir / EMPTY_SLICES, empty)
         with replacing(self.output_dir / "metrics.json") as unfinished:
             unfinished.write_text(json.dumps(metrics, indent=2, allow_nan=False, default=str) + "\n", encoding="utf-8")
-        pairs = [self._pairs[index] for index in order]
+        pairs = [self._pairs[order[place]] for place in places]
         files = {place: self._masks_dir / mask_name(pair) for place, pair in enumerate(pairs)}
         with self._temporary:
             write_overlays(self.output_dir / "overlays", cases, pairs, files, self.num_overlays)
         logger.info(f"{len(cases)} pairs: {metrics['dice']:.2f} % Dice; the report is in {self.output_dir}")
+        if volumes := metrics.get("volumes"):
+            logger.info(f"{volumes['pairs']} whole volumes and classes: {volumes['dice']:.2f} % Dice")
+            logger.info(
+                "something was found in {with_prediction} of {pairs} slices without the class".format_map(
+                    metrics["slices_without_foreground"]
+                )
+            )
 
     def _case(self, index: int, scores: Mapping[str, float]) -> Case:
         pair = self._pairs[index]
@@ -159,6 +188,16 @@ class CaseReport:
             **self._areas[index],
             **{name: _rounded(SCORES[name].factor * value) for name, value in scores.items()},  # type: ignore[arg-type]
         )
+
+    def _of_volumes(self, found: Sequence[Case], empty: Sequence[Case], common: Sequence[int]) -> dict[str, Any]:
+        """Return what is told of volumes beside the slices that show a class; nothing where slices are missing."""
+        volumes = volumes_of(found, common)
+        if not (self.whole_volumes and volumes):
+            return {}
+        return {
+            "slices_without_foreground": summarize_empty_slices(empty),
+            "volumes": summarize_volumes(volumes, self.bootstrap),
+        }
 
     def _summary(self, cases: Sequence[Case], scores: Sequence[str]) -> dict[str, Any]:
         names = sorted({case.class_name for case in cases})

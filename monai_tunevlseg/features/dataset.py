@@ -10,6 +10,7 @@ from monai.transforms import ScaleIntensity
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from monai_tunevlseg.data.transforms import PLACE_KEYS
 from monai_tunevlseg.features.cache import LABEL, FeatureCache
 from monai_tunevlseg.features.views import Views
 from monai_tunevlseg.networks import ImageFeatures
@@ -70,7 +71,8 @@ class FeatureDataset(SeededDataset):
         view = (derive_seed(self.seed, index) + self.epoch) % self.views.count
         entry = dict(self.features.get(self.views, group, view))
         label = entry.pop(LABEL)[number]
-        return {**self.data[index], "image": ImageFeatures(entry), "label": label[None].float()}
+        kept = {key: value for key, value in self.data[index].items() if key not in PLACE_KEYS}
+        return {**kept, "image": ImageFeatures(entry), "label": label[None].float()}
 
 
 def shown(image: Tensor | ImageFeatures) -> Tensor | None:

@@ -13,7 +13,7 @@ from monai_tunevlseg.bundles import HYPERPARAMETERS, bundle_names, pair_names, p
 from monai_tunevlseg.bundles.hyperparameters import LEARNERS_OWN
 
 RUNS = ("train", "evaluate", "inference")
-WRONG = ["", "abc!", [], {}, [1, 2], math.nan, math.inf, -math.inf, -1, 1e30, 1.5, True, None]
+WRONG = ["", "abc!", [], {}, [2, 1], math.nan, math.inf, -math.inf, -1, 1e30, 1.5, True, None]
 
 every_name = pytest.mark.parametrize("name", HYPERPARAMETERS)
 
@@ -29,7 +29,7 @@ def right_values(name):
     if kind.words.startswith("a regular expression"):
         right += ["abc!", -1]
     if "texts" in kind.words:
-        right += [[1, 2]]
+        right += [[2, 1]]
     if "null" in kind.words:
         right += [None]
     if kind.words.startswith("a number") and not kind.words.endswith("to 1") and "and below 1" not in kind.words:

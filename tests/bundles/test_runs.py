@@ -10,7 +10,7 @@ import torch
 from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
 from monai.handlers import CheckpointLoader
 from PIL import Image
-from small_runs import BUNDLES, CONFIGS, raises_inside, run, workflow
+from small_runs import BUNDLES, CONFIGS, raises_inside, run, workflow, write_pictures
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from monai_tunevlseg.bundles import bundle_names
@@ -157,7 +157,9 @@ def test_volumes_are_trained_by_slices_and_get_volumes_back(small, small_train, 
     run("clipseg_vpt", "train", **small_train | volumes)
     run("clipseg_vpt", "evaluate", **small | volumes)
     rows = list(csv.DictReader((tmp_path / "eval" / "cases.csv").open()))
-    assert [int(row["slice"]) for row in rows] == [1, 2, 3]
+    assert [int(row["slice"]) for row in rows] == [0, 1, 2]  # from the top
+    empty = list(csv.DictReader((tmp_path / "eval" / "slices_without_foreground.csv").open()))
+    assert [int(row["slice"]) for row in empty] == [3]
 
     for axis in (0, 2):
         run("clipseg_vpt", "inference", **small | volumes, slice_axis=axis, output_dir=str(tmp_path / str(axis)))
@@ -166,6 +168,47 @@ def test_volumes_are_trained_by_slices_and_get_volumes_back(small, small_train, 
             assert predicted.shape == (20, 24, 4)
             np.testing.assert_array_equal(predicted.affine, affine)
             assert set(np.unique(predicted.dataobj)) <= {0, 1}
+
+
+def test_pictures_flat_files_and_volumes_are_in_one_batch_and_whole_volumes_are_scored(small, small_train, tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "set"
+    write_pictures(folder, count=4)
+    for number in range(4):
+        for name, shape in (("flat", (24, 20)), ("volume", (24, 20, 5))):
+            mask = np.zeros(shape, np.uint8)
+            mask[4:12, 6:16, ...] = 1
+            mask[..., -2:] = 0
+            pixels = (rng.integers(-1000, 400, shape) + 600 * mask.astype(int)).astype(np.int16)
+            for sub, values in (("images", pixels), ("masks", mask)):
+                path = folder / sub / f"{name}{number}.nii.gz"
+                nib.save(nib.Nifti1Image(values, np.diag([-1.0, -1, 2, 1])), path)
+    kinds = ("0{}", "flat{}", "volume{}")
+    splits = {
+        split: [kind.format(number) for number in numbers for kind in kinds]
+        for split, numbers in {"train": (0, 1), "val": (2,), "test": (3,)}.items()
+    }
+    (folder / "splits.json").write_text(json.dumps(splits))
+    mixed = {"dataset_dir": str(folder), "intensity_window": [-1000, 1000]}
+    run("clipseg_vpt", "train", **small_train | mixed | {"batch_size": 8, "effective_batch_size": 8})
+    run("clipseg_vpt", "evaluate", **small | mixed)
+    run("clipseg_vpt", "inference", **small | mixed)
+    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+    assert metrics["pairs"] == 2 + 3
+    predicted, label = (
+        np.asarray(nib.load(path).dataobj) > 0
+        for path in (tmp_path / "output" / "masks" / "volume3.nii.gz", folder / "masks" / "volume3.nii.gz")
+    )
+    dice = 200 * (predicted & label).sum() / (predicted.sum() + label.sum())
+    assert metrics["volumes"]["dice"] == pytest.approx(dice, abs=1)
+    (case,) = metrics["volumes"]["cases"]
+    assert case["image"] == "images/volume3.nii.gz"
+    assert case["label_voxels"] == label.sum()
+    assert case["predicted_voxels"] == pytest.approx(predicted.sum(), rel=0.02)
+    found = predicted[..., -2:].any(axis=(0, 1)).sum()
+    assert metrics["slices_without_foreground"]["pairs"] == 2
+    assert metrics["slices_without_foreground"]["with_prediction"] == found
+    assert len(list((tmp_path / "eval" / "predicted_masks").iterdir())) == 2 + 5
 
 
 def test_the_checkpoint_is_loaded_by_monais_loader_and_refused_by_another_learner(small, small_train, tmp_path):

@@ -267,12 +267,14 @@ def test_slices_are_pairs_and_volumes_the_unit(tmp_path):
             nib.save(nib.Nifti1Image(pixels, np.eye(4)), tmp_path / "set" / sub / f"{name}.nii.gz")
     (tmp_path / "set" / "splits.json").write_text('{"train": ["a"], "val": ["a"], "test": ["a", "b"]}')
     _, metrics, rows = evaluate(tmp_path / "set", tmp_path / "out", class_names=["red"], batch_size=4)
-    expected = [(f"images/{name}.nii.gz", str(number)) for name in "ab" for number in (1, 2, 3)]
+    expected = [(f"images/{name}.nii.gz", str(number)) for name in "ab" for number in (0, 1, 2)]
     assert [(row["image"], row["slice"]) for row in rows] == expected
     assert (metrics["pairs"], metrics["images"], metrics["units"]) == (6, 2, 2)
     assert {row["label_pixels_original"] for row in rows} == {"24"}
     assert len({row["mask"] for row in rows}) == 6
-    assert np.asarray(Image.open(tmp_path / "out" / rows[0]["mask"])).shape == (8, 12)
+    assert np.asarray(Image.open(tmp_path / "out" / rows[0]["mask"])).shape == (12, 8)
+    assert metrics["slices_without_foreground"]["pairs"] == 2
+    assert [case["image"] for case in metrics["volumes"]["cases"]] == ["images/a.nii.gz", "images/b.nii.gz"]
 
 
 def test_no_batch_stays_in_memory(five, tmp_path):
