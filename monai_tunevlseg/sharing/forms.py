@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator  # MONAI Label's environment has jsonschema 3
 from jsonschema.exceptions import best_match
 
 from monai_tunevlseg.evaluation import SCORES
@@ -80,6 +80,7 @@ def check_form(content: Mapping[str, Any], schema: Mapping[str, Any], path: Path
     Raises:
         ValueError: when it has another form; names the file and the place in it.
     """
-    error = best_match(Draft202012Validator(schema).iter_errors(content))
+    error = best_match(Draft7Validator(schema).iter_errors(content))
     if error is not None:
-        raise ValueError(f"{path}, {error.json_path}: {error.message}; pass a file that this package has written.")
+        place = ".".join(map(str, ["$", *error.absolute_path]))
+        raise ValueError(f"{path}, {place}: {error.message}; pass a file that this package has written.")
