@@ -73,6 +73,8 @@ def _texts(request: Mapping[str, Any], class_names: list[str]) -> list[str]:
 def _check_texts(texts: list[str]) -> None:
     if not all(texts):
         raise ValueError("text is empty, or one of the texts between commas is; send the name of what to look for.")
+    if broken := [text for text in texts if text.encode(errors="replace").decode() != text]:
+        raise ValueError(f"text is {broken[0]!r:.100}, which is not Unicode; send it as UTF-8.")
     if longest := [text for text in texts if len(text) > MAX_LENGTH]:
         raise ValueError(f"text has {len(longest[0])} characters; at most {MAX_LENGTH} are read, send a name.")
     if len(texts) > MAX_TEXTS or len(set(texts)) != len(texts):

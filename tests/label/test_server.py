@@ -173,6 +173,7 @@ def test_an_inferred_label_is_saved_where_asked(client, server):
         ("circles", "picture0", {"text": 7}, 400, "text is 7"),
         ("circles", "picture0", {"text": "x" * 10_000}, 400, "10000 characters"),
         ("circles", "picture0", {"text": ["polyp"] * 2}, 400, "each once"),
+        ("circles", "picture0", {"text": "\ud800"}, 400, "not Unicode"),
         ("circles", "picture0", {"foreground": [[500, 2]]}, 400, "outside the image"),
         ("circles", "picture0", {"foreground": "here"}, 400, "foreground is 'here'"),
         ("circles", "picture0", {"background": [["a", "b"]]}, 400, "list of numbers"),

@@ -40,7 +40,9 @@ def server(tmp_path_factory):
     for number in range(COUNT):
         draw_picture(number).save(folder / "studies" / f"picture{number}.png")
     write_volume(folder / "studies" / "volume.nii.gz")
-    host, app, studies, *settings = (start[index + 1 : index + 3] for index, word in enumerate(start) if word[:2] == "--")
+    host, app, studies, *settings = (
+        start[index + 1 : index + 3] for index, word in enumerate(start) if word[:2] == "--"
+    )
     assert (host[0], app[0], studies[0]) == ("127.0.0.1", "APPS/monaibundle", "IMAGES")
     conf = *map(tuple, settings), ("sam2", "false")  # which it would download
     with label_server(folder / app[0], folder / "studies", *conf) as running:
