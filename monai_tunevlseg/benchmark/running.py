@@ -24,6 +24,7 @@ from monai_tunevlseg.benchmark.results import (
     write_trials,
 )
 from monai_tunevlseg.benchmark.samples import choose_cases, store_embeddings, store_pictures, store_predictions
+from monai_tunevlseg.data.atomic import remove_unfinished
 from monai_tunevlseg.evaluation import read_cases, write_cases
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search import (
@@ -140,7 +141,7 @@ class EntryRunner:
             self._search(entry)
 
     def run(self, entry: Entry) -> None:
-        """Run an entry to its end, and store it; goes on with what was interrupted."""
+        """Run an entry to its end, and store it; continues what was interrupted."""
         folder = self.results_dir / entry.name
         started = time.monotonic()
         pair = find_pair(entry.pair, self.configs_dir, self.bundles_dir)
@@ -220,8 +221,10 @@ class EntryRunner:
         problems: list[str],
         seconds: float,
     ) -> None:
-        """Write all that the report needs; ``result.json`` last."""
+        """Write all that the report needs; ``result.json`` last. Hold the entry's lock."""
         folder, report = self.results_dir / entry.name, self.results_dir / entry.name / "sweep" / "test"
+        for name in ("cases.csv", "metrics.json", "trials.csv", "result.json", "failure.json"):
+            remove_unfinished(folder / name)  # of a worker that was killed
         titles, prompts = titles_of(self.configs_dir, entry)
         overrides = self._overrides(entry)
         cases = read_cases(report)

@@ -24,8 +24,8 @@ def compare(
     foreground_only: Annotated[
         bool, typer.Option("--foreground-only", help="Leave out pairs whose mask is empty.")
     ] = False,
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 9999,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 9999,
+    seed: Annotated[int, typer.Option(help="Random seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Compare two evaluations pair by pair: mean difference B - A, its 95 % interval, and a Wilcoxon test.

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from monai_tunevlseg.commands.endings import ending_in_a_sentence
+
 __all__ = ["label_app"]
 
 
@@ -18,4 +20,5 @@ def label_app(
     """Print the folder of the MONAI Label app, for: monailabel start_server --app $(tunevlseg label-app) ..."""
     from monai_tunevlseg.label import write_app_folder
 
-    typer.echo(write_app_folder(folder))
+    with ending_in_a_sentence():
+        typer.echo(write_app_folder(folder))

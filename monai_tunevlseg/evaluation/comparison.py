@@ -105,7 +105,7 @@ def _compared(
     **left_out: list[str],
 ) -> Comparison:
     """Compare scores, (pairs, 2), that belong to units."""
-    differences = scores[:, 1] - scores[:, 0]
+    differences = _without_rounding(scores[:, 1] - scores[:, 0])
     sums, counts = totals(differences.tolist(), units)
     statistic, p_value = _wilcoxon(sums / counts)
     return Comparison(
@@ -123,9 +123,13 @@ def _compared(
     )
 
 
+def _without_rounding(differences: np.ndarray) -> np.ndarray:
+    """Return differences with 0 for those that are rounding, so that interval and test see the same."""
+    return np.where(is_rounding(differences), 0.0, differences)
+
+
 def _wilcoxon(differences: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    """Test differences that are more than rounding; those that are not count as 0 for the test."""
-    differences = np.where(is_rounding(differences), 0.0, differences)
+    differences = _without_rounding(differences)
     if not differences.any():
         return None, None
     result = stats.wilcoxon(differences)

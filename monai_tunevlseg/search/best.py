@@ -22,6 +22,7 @@ from monai_tunevlseg.search.pairs import Pair, bundle_command
 from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.trials import OBJECTIVES, trial_problem
 from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
+from monai_tunevlseg.yaml_files import read_yaml_mapping
 
 __all__ = ["ElsewhereError", "choose_best", "evaluate", "write_bundle", "write_overlay"]
 
@@ -108,7 +109,7 @@ def _make_bundle(made: Path, pair: Pair, values: Mapping[str, Any], checkpoint: 
         shutil.copytree(pair.bundle / part, made / part)
     if (pair.bundle / "LICENSE").is_file():
         shutil.copy(pair.bundle / "LICENSE", made)
-    overlay = yaml.safe_load(pair.config.read_text(encoding="utf-8")) | dict(values)
+    overlay = read_yaml_mapping(pair.config) | dict(values)
     for config in sorted((made / "configs").glob("*.yaml")):
         config.write_text(with_values(config.read_text(encoding="utf-8"), overlay), encoding="utf-8")
     (made / CHECKPOINT).parent.mkdir()

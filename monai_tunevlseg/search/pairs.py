@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from monai_tunevlseg.bundles import pair_names, render_pair
 from monai_tunevlseg.search.spaces import BaseSizes
+from monai_tunevlseg.yaml_files import read_yaml_mapping
 
 __all__ = ["Base", "Pair", "bundle_command", "describe_base", "digest_of_data", "find_pair", "pair_parser"]
 
@@ -43,7 +42,7 @@ class Pair:
 
     def flat_values(self, kind: str) -> dict[str, Any]:
         """Return the hyperparameters of one of the bundle's configs, which a command line can override."""
-        content = yaml.safe_load(self.configs(kind)[0].read_text(encoding="utf-8"))
+        content = read_yaml_mapping(self.configs(kind)[0])
         return {name: value for name, value in content.items() if not isinstance(value, dict)}
 
     def known(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from monai_tunevlseg.bundles.fragments import compose
+from monai_tunevlseg.yaml_files import parse_yaml_mapping
 
 __all__ = ["BaseSizes", "Dimension", "Space", "read_space", "suggest"]
 
@@ -106,10 +106,7 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
 
 
 def _read(path: Path) -> dict[str, Any]:
-    lines = yaml.safe_load(compose(path, path.parent.parent, {}))
-    if not isinstance(lines, dict):
-        raise ValueError(f"{path} must be a mapping of hyperparameters, not {type(lines).__name__}.")
-    return lines
+    return parse_yaml_mapping(compose(path, path.parent.parent, {}), str(path))
 
 
 def _dimension(line: Mapping[str, Any], sizes: BaseSizes) -> Dimension:

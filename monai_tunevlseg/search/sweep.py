@@ -53,7 +53,7 @@ class SearchSettings:
     """How a sweep is run. Workers of one study must agree on what is not marked as a matter of the worker.
 
     Attributes:
-        trials: how many are to finish; a higher number later goes on.
+        trials: how many are to finish; a higher number later adds trials.
         objective: "val_dice" or "val_loss".
         seed: of the sampler.
         fixed: hyperparameters that every trial gets; they are not searched.
@@ -106,7 +106,7 @@ def run_search(
 ) -> SearchResult:
     """Search a pair's hyperparameters, alone or with other workers, and test the best trial.
 
-    The same call goes on with what was interrupted, and joins what other workers have begun. Call it in the main
+    The same call continues what was interrupted, and joins what other workers have begun. Call it in the main
     thread: trials end with the thread that runs them.
 
     Args:

@@ -132,7 +132,7 @@ def test_the_same_command_skips_what_is_finished(benchmark):
 
 def test_an_interrupted_entry_is_gone_on_with_from_its_sweep(benchmark):
     results, runs = benchmark
-    assert all("the same command goes on" in run.stderr for run in runs[:2])
+    assert all("the same command continues" in run.stderr for run in runs[:2])
     assert "2 entries, 1 of them finished before" in runs[2].stdout
     assert read_result(results / "ultrasound" / "clipseg_vpt").facts["selection"]["finished"] == 1
 

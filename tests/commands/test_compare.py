@@ -82,7 +82,7 @@ def test_another_metric_has_its_own_unit(files):
     ("content", "options", "message"),
     [
         (b"image,slice\na,1\n", [], "b/cases.csv has no column class_name, dice, label_pixels"),
-        (b"\xff\xfe\x00", [], "b/cases.csv is no CSV"),
+        (b"\xff\xfe\x00", [], "b/cases.csv is not CSV"),
         (None, [], "there is no file"),
         (b"image,slice,class_name,dice,label_pixels\nother.png,,x,1,1\n", [], "no pair in common"),
         (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--metric", "quality"], "no metric 'quality'"),

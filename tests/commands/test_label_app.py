@@ -26,6 +26,12 @@ def test_another_folder_may_be_named(tmp_path):
     assert CliRunner().invoke(app, ["label-app", str(tmp_path / "mine")]).stdout.strip() == str(tmp_path / "mine")
 
 
+def test_a_folder_that_cannot_be_written_is_named_in_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    run = CliRunner().invoke(app, ["label-app", str(tmp_path / "file" / "app")])
+    assert run.exit_code == 1 and run.stderr.startswith("error: ") and "file" in run.stderr, run.output
+
+
 def test_what_the_server_wrote_beside_the_app_stays(tmp_path):
     folder = write_app_folder(tmp_path / "app")
     (folder / "logs").mkdir()

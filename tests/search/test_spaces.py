@@ -104,6 +104,13 @@ def test_whatever_the_base_model_its_choices_fit(text_dim, joint_dim, num_layers
         assert min(choices) >= 1 and len(set(choices)) == len(choices)
 
 
+def test_a_damaged_space_is_named(tmp_path):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "common.yaml").write_text("learning_rate: {low: [1\n")
+    with pytest.raises(ValueError, match=r"search/common\.yaml is not YAML"):
+        read_space(tmp_path, "coop", ["learning_rate"], PUBLISHED)
+
+
 def test_a_trial_draws_from_all_dimensions():
     space = space_of("shared_attention", PUBLISHED)
     trial = optuna.create_study().ask()
@@ -133,7 +140,7 @@ def configs(tmp_path):
         ("depth: {choices: []}", "is not understood"),
         ("depth: {choices: [a], scales_with: text_dim, at: 1}", "is not understood"),
         ("depth: 3", "is not understood"),
-        ("- depth", "must be a mapping of hyperparameters"),
+        ("- depth", "holds a list"),
     ],
 )
 def test_what_is_wrong_with_a_space_is_named(line, message, configs):
