@@ -160,8 +160,10 @@ def check_hyperparameters() -> None:
             raise ValueError(_unknown(name, value, config))
         if name in LEARNERS_OWN and name not in references:
             logger.warning("%s is %s, but the learner of this bundle does not have it.", name, _shown(value))
-        if name in HYPERPARAMETERS and not _is_program(value):
-            resolver.resolved_content[name] = typed(name, value)
+        if name in HYPERPARAMETERS:
+            _refuse_references_to_nothing(name, value, config)
+            if not _is_program(value):
+                resolver.resolved_content[name] = typed(name, value)
 
 
 def typed(name: str, value: Any) -> Any:
@@ -217,6 +219,16 @@ def _is_program(value: Any) -> bool:
         ConfigExpression.is_expression(text) or ReferenceResolver.id_matcher.fullmatch(text)
         for text in _texts_in(value)
     )
+
+
+def _refuse_references_to_nothing(name: str, value: Any, config: Mapping[str, Any]) -> None:
+    for text in _texts_in(value):
+        reference = ReferenceResolver.id_matcher.fullmatch(text)
+        if reference and reference[0].removeprefix(ReferenceResolver.ref).split(ID_SEP_KEY)[0] not in config:
+            raise ValueError(
+                f"{name} is {_shown(value)}, and MONAI's configs read {text!r} as a reference to something that this "
+                "config does not have; write it without @."
+            )
 
 
 def _is_known(name: str, value: Any, references: set[str]) -> bool:

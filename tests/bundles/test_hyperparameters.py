@@ -127,6 +127,28 @@ def test_a_text_that_monai_has_changed_is_refused_with_the_character(name, writt
         typed(name, written)
 
 
+@pytest.mark.parametrize(
+    ("option", "written", "shown"),
+    [
+        ("class_names", ["grade #2 tumor"], "grade ::2 tumor"),
+        ("neutral_text", "no #", "no ::"),
+        ("output_dir", "out/#7", "out/::7"),
+        ("neutral_text", "@home", "@home"),
+        ("class_names", ["@"], "@"),
+    ],
+)
+def test_what_monai_would_change_is_refused_in_a_run(option, written, shown, small):
+    with raises_inside(ValueError, f"^{option} is .*{shown}.*(#|@)"):
+        workflow("clipseg_vpt", "evaluate", **small | {option: written})
+
+
+@pytest.mark.parametrize("text", ["5 % @ home", "a: b", 'it\'s "so"', "50%", "polyp, red", "größe", "a@b"])
+def test_other_texts_reach_the_network_as_they_are_written(text, small):
+    assert list(workflow("clipseg_vpt", "inference", **small | {"class_names": [text]}).network_def.class_names) == [
+        text
+    ]
+
+
 def is_plain(value):
     items = value if isinstance(value, list) else [value]
     return all(not isinstance(item, dict | list) and not str(item).startswith(("$", "@")) for item in items)
