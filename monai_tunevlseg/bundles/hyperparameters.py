@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import logging
 from collections.abc import Iterator, Mapping
+from inspect import currentframe, signature
 from typing import Any
 
-from monai.bundle import ConfigComponent, ConfigExpression, ReferenceResolver
+from monai.bundle import ConfigComponent, ConfigExpression, ReferenceResolver, run
 from monai.bundle.properties import InferProperties, TrainProperties
 from monai.bundle.utils import ID_SEP_KEY
 from monai.utils import BundlePropertyConfig
@@ -193,7 +193,7 @@ def typed(name: str, value: Any) -> Any:
 
 def _asking_resolver() -> ReferenceResolver:
     """Return the resolver of the config whose expression is running: MONAI hands an expression resolved ids only."""
-    frame = inspect.currentframe()
+    frame = currentframe()
     while frame is not None:
         asking = frame.f_locals.get("self")
         if isinstance(asking, ReferenceResolver):
@@ -237,7 +237,8 @@ def _is_known(name: str, value: Any, references: set[str]) -> bool:
 
 
 def _unknown(name: str, value: Any, config: Mapping[str, Any]) -> str:
-    nearest = difflib.get_close_matches(name, [*HYPERPARAMETERS, *(other for other in config if other != name)], n=1)
+    known = [*HYPERPARAMETERS, *signature(run).parameters, *(other for other in config if other != name)]
+    nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else "."
     return (
         f"{name} is {_shown(value)}, but no option has that name{hint} "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.bundles import pair_names, render_pair
+from monai_tunevlseg.errors import root_cause
 from monai_tunevlseg.search.spaces import BaseSizes
 from monai_tunevlseg.yaml_files import read_yaml_mapping
 
@@ -101,14 +102,11 @@ def pair_parser(pair: Pair, kind: str, overrides: Mapping[str, Any]) -> Any:
 
 
 def _parsed(parser: Any, name: str) -> Any:
-    """Return an object of a config; what fails in it is raised as it is, and not as MONAI wraps it."""
+    """Return an object of a config, or raise the error that MONAI wraps into its own."""
     try:
         return parser.get_parsed_content(name)
     except RuntimeError as error:
-        root: BaseException = error
-        while root.__cause__ is not None:
-            root = root.__cause__
-        raise root from None
+        raise root_cause(error) from None
 
 
 def describe_base(pair: Pair, overrides: Mapping[str, Any]) -> Base:

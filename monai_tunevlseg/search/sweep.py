@@ -13,7 +13,7 @@ import optuna
 from filelock import FileLock
 from optuna.distributions import distribution_to_json
 
-from monai_tunevlseg.bundles import optional, prompt_learner
+from monai_tunevlseg.bundles import HYPERPARAMETERS, optional, prompt_learner, typed
 from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.features import check_constant, is_off
 from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
@@ -196,11 +196,13 @@ class _TrialCommand:
 
 def _check_fixed(pair: Pair, fixed: Mapping[str, Any]) -> None:
     known = pair.flat_values("train")
-    for name in fixed:
+    for name, value in fixed.items():
         if name in OWN:
             raise ValueError(f"{name} cannot be fixed, for every trial has its own.")
         if name not in known:
             raise ValueError(f"the bundle of {pair.name} has no hyperparameter {name!r}; its are {', '.join(known)}.")
+        if name in HYPERPARAMETERS:
+            typed(name, value)
     if not is_off(fixed.get("feature_cache")):
         values = {**known, **fixed}
         check_constant(prompt_learner(values["learner"], values["trainable"]), optional(values["trainable"]))

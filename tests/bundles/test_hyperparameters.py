@@ -185,6 +185,7 @@ def test_every_flat_value_of_a_config_is_declared_and_every_declaration_is_in_a_
         ("train", "epoch", "epochs"),
         ("evaluate", "num_overlay", "num_overlays"),
         ("inference", "class_name", "class_names"),
+        ("inference", "loging_file", "logging_file"),
         ("inference", "label_value", "label_values"),
     ],
 )

@@ -291,6 +291,7 @@ def search(*arguments):
             "no pair 'ultrasound/clipseg_vtp'; near to it are ultrasound/clipseg_vpt",
         ),
         ([PAIR, "--set", "lerning_rate=1"], "has no hyperparameter 'lerning_rate'"),
+        ([PAIR, "--set", "epochs=0"], "epochs is 0; it must be a whole number from 1"),
         ([PAIR, "--set", "output_dir=x"], "output_dir cannot be fixed"),
         ([PAIR, "--set", "epochs"], "--set 'epochs' is not understood"),
         ([PAIR, "--metric", "test_dice"], "the objective 'test_dice' is not known; it is val_dice or val_loss"),
