@@ -45,7 +45,7 @@ def test_two_processes_reach_the_loss_and_weights_of_one(bundle, own, small_trai
         torch.testing.assert_close(right["model"][name], value, rtol=1e-4, atol=1e-5)
     assert right["best_metric"] == pytest.approx(left["best_metric"], abs=1e-4)
     loss = single.evaluator.state.metrics["val_loss"]
-    assert right["early_stopping"]["best_score"] == pytest.approx(-loss, abs=1e-5)
+    assert right["early_stopping"]["best"] == pytest.approx(loss, abs=1e-5)
     assert log.count("Epoch[2] Metrics") == 1, "only one process may report"
     assert json.loads((two / "eval" / "splits.json").read_text())
     assert len(list((two / "eval").glob("events.*"))) == 1
