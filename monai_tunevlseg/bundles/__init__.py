@@ -13,14 +13,13 @@ from monai_tunevlseg.bundles.composing import (
 from monai_tunevlseg.bundles.fragments import Fragment, read_fragment
 from monai_tunevlseg.bundles.hyperparameters import HYPERPARAMETERS, typed
 from monai_tunevlseg.bundles.starting import lay_down
-from monai_tunevlseg.bundles.values import class_list, existing_checkpoint, optional, prepare_run, prompt_learner
+from monai_tunevlseg.bundles.values import class_list, optional, prepare_run, prompt_learner
 
 __all__ = [
     "HYPERPARAMETERS",
     "Fragment",
     "bundle_names",
     "class_list",
-    "existing_checkpoint",
     "lay_down",
     "optional",
     "pair_facts",

@@ -7,13 +7,12 @@ and ``null`` arrive as strings, and MONAI drops ``None``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.bundles.hyperparameters import check_hyperparameters
 from monai_tunevlseg.errors import end_with_the_reason
 
-__all__ = ["class_list", "existing_checkpoint", "optional", "prepare_run", "prompt_learner"]
+__all__ = ["class_list", "optional", "prepare_run", "prompt_learner"]
 
 FINE_TUNING = "finetune"
 """What a bundle's ``learner`` says where the base model itself trains, so that ``null`` means zero-shot everywhere."""
@@ -63,17 +62,3 @@ def class_list(value: str | Iterable[str]) -> list[str]:
     if not names or any(not isinstance(name, str) or not name.strip() for name in names):
         raise ValueError(f"class_names is {value!r}; give one or more names, such as \"['polyp']\".")
     return names
-
-
-def existing_checkpoint(path: str) -> str:
-    """Return the path of a trained checkpoint.
-
-    Raises:
-        FileNotFoundError: when it does not exist.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"there is no checkpoint {path}; run train.yaml first, pass --bundle_root with the folder of the bundle or "
-            "run that has one, or --ckpt_path with the file, or --learner null for the base model without training."
-        )
-    return path

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -21,6 +20,7 @@ from rich.table import Table
 from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview import draw_overview
 from monai_tunevlseg.search.processes import ChildProcess
+from monai_tunevlseg.training import read_weights
 
 __all__ = ["DemoResult", "run_demo"]
 
@@ -150,7 +150,7 @@ def _dice(folder: Path) -> float:
 
 def _checkpoint_size(path: Path) -> tuple[int, int]:
     """Return how many numbers a checkpoint holds, and its size in bytes."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_weights(path)
     return sum(value.numel() for name, value in state.items() if name != "_extra_state"), path.stat().st_size
 
 

@@ -6,7 +6,6 @@ for an empty prediction, and lower the others. They have a table and a summary o
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -24,6 +23,7 @@ from monai.engines import Evaluator
 
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.cases import Sample
+from monai_tunevlseg.data.digests import file_digest
 from monai_tunevlseg.evaluation.cases import Case, write_cases
 from monai_tunevlseg.evaluation.intervals import Bootstrap
 from monai_tunevlseg.evaluation.overlays import mask_name, remove_earlier, write_mask, write_overlays
@@ -51,12 +51,6 @@ def describe_network(network: torch.nn.Module) -> dict[str, Any]:
     state: Any = network.get_extra_state()
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     return {**json.loads(bytes(state.cpu().tolist())), "trained_parameters": trained}
-
-
-def file_digest(path: str | Path) -> str:
-    """Digest a file's bytes: 16 hexadecimal digits, by which a report tells what checkpoint it is about."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 class CaseReport:

@@ -17,6 +17,7 @@ from monai_tunevlseg.inferers import Reduction, ResizedInferer, entropy_map, lab
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
 from monai_tunevlseg.networks.precision import in_precision
+from monai_tunevlseg.training import load_weights
 
 __all__ = ["BaseModels", "BundleModel", "open_bundles"]
 
@@ -158,7 +159,7 @@ class BundleModel:
         parser["base_model"] = self._bases.of(parser)
         network = parser.get_parsed_content("network").eval()
         if version != "zero-shot":
-            network.load_state_dict(torch.load(self.checkpoint, map_location="cpu", weights_only=True))
+            load_weights(network, self.checkpoint)
         logger.info("Loaded %s, %s.", self.name, "zero-shot" if version == "zero-shot" else self.checkpoint)
         return _Loaded(
             version,

@@ -17,7 +17,7 @@ from torch import Tensor
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.errors import root_cause
 from monai_tunevlseg.networks import PromptTunedNetwork
-from monai_tunevlseg.sharing.runs import CHECKPOINT
+from monai_tunevlseg.training import CHECKPOINT, load_weights
 
 __all__ = ["OnnxFile", "export_onnx", "load_bundle"]
 
@@ -61,7 +61,7 @@ def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tup
     if pretrained is not None:
         parser["pretrained"] = str(pretrained)
     network: PromptTunedNetwork = root_causes(lambda: parser.get_parsed_content("network_def"))
-    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    load_weights(network, checkpoint)
     return network.eval(), parser
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from monai_tunevlseg.config_values import refuse_expressions
@@ -16,7 +14,7 @@ from monai_tunevlseg.evaluation import file_digest
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.state import decode_identity
 from monai_tunevlseg.sharing.forms import IDENTITY, METRICS, SAME, check_form
-from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
+from monai_tunevlseg.training import CHECKPOINT, CHECKPOINT_DIGEST, HYPERPARAMETERS, read_weights
 
 __all__ = ["Run", "read_run"]
 
@@ -56,26 +54,35 @@ def read_run(folder: str | Path, metrics_file: str | Path | None = None) -> Run:
             f"the run folder {folder} has no {CHECKPOINT.as_posix()}; pass --run with the bundle_root of a finished "
             "training, or a search's folder best."
         )
-    state = _read_checkpoint(checkpoint)
+    state = _read_network(checkpoint)
     identity = decode_identity(state["_extra_state"])
     check_form(identity, IDENTITY, checkpoint)
     refuse_expressions(identity, f"the checkpoint {checkpoint}")
-    record = checkpoint.with_name(HYPERPARAMETERS)
-    hyperparameters = read_json_object(record) if record.is_file() else {}
-    refuse_expressions(hyperparameters, str(record))
     found = _metrics_file(Path(folder), metrics_file)
     metrics = None if found is None else _checked_metrics(found, checkpoint, identity)
-    return Run(state, identity, hyperparameters, metrics)
+    return Run(state, identity, _read_record(checkpoint), metrics)
 
 
-def _read_checkpoint(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"the checkpoint {path} cannot be read ({type(error).__name__}); train again.") from error
-    if not isinstance(state, dict) or not isinstance(state.get("_extra_state"), Tensor):
-        raise ValueError(f"{path} is no checkpoint of a prompt-tuned network; pass the model.pt of a run.")
-    return dict(state)
+def _read_network(path: Path) -> dict[str, Tensor]:
+    state = read_weights(path)
+    if "_extra_state" not in state:
+        raise ValueError(f"{path} is not a checkpoint of a prompt-tuned network; pass the model.pt of a run.")
+    return state
+
+
+def _read_record(checkpoint: Path) -> dict[str, Any]:
+    """Return the hyperparameters that led to a checkpoint; none where no record was written."""
+    path = checkpoint.with_name(HYPERPARAMETERS)
+    if not path.is_file():
+        return {}
+    record = read_json_object(path)
+    refuse_expressions(record, str(path))
+    if record.pop(CHECKPOINT_DIGEST, None) not in (None, file_digest(checkpoint)):
+        raise ValueError(
+            f"{path} was not written with {checkpoint}, so that it may say what was not trained; resume or repeat the "
+            "training, or remove the file to share with the pair's own values."
+        )
+    return record
 
 
 def _metrics_file(folder: Path, given: str | Path | None) -> Path | None:

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import logging
-import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Events
-from ignite.handlers import DiskSaver
 from monai.engines import Evaluator, Trainer
+
+from monai_tunevlseg.data.atomic import remove_unfinished, replacing
+from monai_tunevlseg.data.digests import file_digest
+from monai_tunevlseg.training.loading import naming, read_checkpoint, read_weights
+from monai_tunevlseg.training.record import (
+    HYPERPARAMETERS,
+    data_digest,
+    of_the_run,
+    plain_values,
+    refuse_another_run,
+    write_hyperparameters,
+)
 
 __all__ = ["CHECKPOINT", "Checkpoints"]
 
 CHECKPOINT = Path("models", "model.pt")
 """Where the folder of a run has its best network, unless ``ckpt_dir`` says otherwise."""
+
+NUMBERS: Mapping[str, type | tuple[type, ...]] = {"epoch": int, "best_metric_epoch": int, "best_metric": (int, float)}
+ENTRIES = {*NUMBERS, "model", "scaler", "hyperparameters", "data"}
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +45,20 @@ class Checkpoints:
     """Writes ``model.pt`` and ``last.pt`` after each epoch, and continues from ``last.pt`` when asked to.
 
     ``model.pt`` is the bare state of the network at the best validation metric, as MONAI's ``CheckpointLoader`` and
-    ``ckpt_export`` load it. ``last.pt`` has the network under ``model`` and all else that training depends on; random
-    numbers are not in it, because they follow from the seed and the epoch. Both are written beside the old file and
-    then take its place, so that an interruption leaves the old one. Attach it to the trainer, after validation.
+    ``ckpt_export`` load it; ``hyperparameters.json`` says what led to it, and has its digest. ``last.pt`` has the
+    network under ``model`` and all else that training depends on; random numbers are not in it, because they follow
+    from the seed and the epoch. All are written beside the old file and then take its place, so that an interruption
+    leaves the old one. Those of an earlier run stay until this one has its own. Attach it to the trainer, after
+    validation.
 
     Args:
-        directory: of the two files.
+        directory: of the files.
         network: not wrapped for several processes.
         evaluator: the validation engine, which tracks the best metric.
         state: what else continuing needs, by name: optimizer, scheduler, early stopping.
         resume: continue from ``last.pt``.
+        start_from: the checkpoint that the network starts from, if any; not replaced unless training improves on it.
+        data: the samples by split; resuming with others is refused.
     """
 
     def __init__(
@@ -50,39 +68,93 @@ class Checkpoints:
         evaluator: Evaluator,
         state: Mapping[str, _Stateful],
         resume: bool = False,
+        start_from: str | Path | None = None,
+        data: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
     ) -> None:
-        self.best_path = Path(directory) / CHECKPOINT.name
-        self.last_path = Path(directory) / "last.pt"
+        self.directory = Path(directory).expanduser()
+        self.best_path = self.directory / CHECKPOINT.name
+        self.last_path = self.directory / "last.pt"
         self.last_saved: Path | None = None
         self.network = network
         self.evaluator = evaluator
         self.state = state
         self.resume = resume
+        self.start_from = None if start_from is None else Path(start_from).expanduser()
+        self.data = data or {}
+        self.data_digests: dict[str, str] = {}
+        self.hyperparameters: dict[str, Any] = {}
+
+    def describe(self, resolved: Mapping[str, Any]) -> None:
+        """Take down the hyperparameters of the run.
+
+        Args:
+            resolved: what the config's ids stand for.
+        """
+        self.hyperparameters = plain_values(resolved)
 
     def attach(self, engine: Trainer) -> None:
         """Register with the trainer."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def start(self, engine: Trainer) -> None:
-        """Restore the run when it is to continue.
+        """Restore the run when it is to continue; else keep the start weights if they were validated.
 
         Raises:
             FileNotFoundError: when there is nothing to continue from.
-            ValueError: when the checkpoint is damaged, is no checkpoint of training, or has more epochs than wanted.
+            ValueError: when a checkpoint is damaged, is that of another run, or has more epochs than wanted.
         """
+        self.data_digests = {split: data_digest(samples) for split, samples in self.data.items()}
+        if idist.get_rank() == 0:
+            for path in (self.best_path, self.last_path, self.directory / HYPERPARAMETERS):
+                remove_unfinished(path)
         if self.resume:
             self._restore(engine, self._read(engine.state.device))
             self.last_saved = self.last_path
             logger.info(f"Continuing after epoch {engine.state.epoch} from {self.last_path}.")
+        elif self.evaluator.state.best_metric_epoch == 0 and not self._starts_from_best():
+            self._save_best()
 
     def save(self, engine: Trainer) -> None:
         """Write the best network, when this epoch's is it, and the state to continue from."""
-        write = DiskSaver(self.last_path.parent, atomic=True, require_empty=False)
         if self.evaluator.state.best_metric_epoch == engine.state.epoch:
-            write(self.network.state_dict(), self.best_path.name)
-        write(self._snapshot(engine), self.last_path.name)
+            self._save_best()
+        if idist.get_rank() == 0:
+            _replace(self.last_path, self._snapshot(engine))
         self.last_saved = self.last_path
+
+    def finish(self, engine: Trainer) -> None:
+        """Say where the best network is.
+
+        Raises:
+            ValueError: when there is none, because no validation gave a number.
+        """
+        state = self.evaluator.state
+        if state.best_metric_epoch < 0:
+            raise ValueError(
+                f"no validation gave a number for {state.key_metric_name}, so that no network was kept; look for "
+                "broken images and masks, or lower learning_rate."
+            )
+        epoch = f"of epoch {state.best_metric_epoch}" if state.best_metric_epoch else "that training started from"
+        score = f"{state.key_metric_name} {state.best_metric:.4f}"
+        logger.info(f"The best network, {epoch} ({score}), is {self.best_path}.")
+
+    def _starts_from_best(self) -> bool:
+        """Return whether ``model.pt`` is the very checkpoint that training starts from."""
+        if self.start_from is None or not self.best_path.is_file():
+            return False
+        return self.start_from.samefile(self.best_path)
+
+    def _save_best(self) -> None:
+        if idist.get_rank() > 0:
+            return
+        if self.last_saved is None:
+            self.last_path.unlink(missing_ok=True)  # of an earlier run, which would resume with this run's best network
+        with replacing(self.best_path) as unfinished:
+            _write(unfinished, self.network.state_dict(), self.best_path)
+            if self.hyperparameters:
+                write_hyperparameters(self.best_path, self.hyperparameters, file_digest(unfinished))
 
     def _snapshot(self, engine: Trainer) -> dict[str, Any]:
         """Return everything that the following epochs depend on."""
@@ -92,6 +164,8 @@ class Checkpoints:
             "best_metric_epoch": self.evaluator.state.best_metric_epoch,
             "model": self.network.state_dict(),
             "scaler": engine.scaler.state_dict() if engine.scaler else {},
+            "hyperparameters": of_the_run(self.hyperparameters),
+            "data": self.data_digests,
             **{name: item.state_dict() for name, item in self.state.items()},
         }
 
@@ -102,34 +176,60 @@ class Checkpoints:
                 f"resume is true, but there is no checkpoint {self.last_path} to continue from; "
                 "train with resume false, or set ckpt_dir to the folder of the interrupted run."
             )
-        try:
-            snapshot = torch.load(self.last_path, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise ValueError(f"the checkpoint {self.last_path} cannot be read ({error}); train again.") from error
-        wanted = {"epoch", "best_metric", "best_metric_epoch", "model", "scaler", *self.state}
-        if missing := sorted(wanted - set(snapshot)):
+        snapshot = read_checkpoint(self.last_path, device)
+        if missing := sorted({*ENTRIES, *self.state} - set(snapshot)):
             raise ValueError(f"the checkpoint {self.last_path} has no {', '.join(missing)}; train with resume false.")
+        for name, kind in NUMBERS.items():
+            if not isinstance(snapshot[name], kind) or isinstance(snapshot[name], bool):
+                raise ValueError(
+                    f"the checkpoint {self.last_path} has the {name} {snapshot[name]!r:.80}; train with resume false."
+                )
         return snapshot
 
     def _restore(self, engine: Trainer, snapshot: Mapping[str, Any]) -> None:
         """Put the run back to the end of the checkpoint's epoch."""
         epoch, best_epoch = snapshot["epoch"], snapshot["best_metric_epoch"]
-        if epoch > engine.state.max_epochs:
+        refuse_another_run(self.last_path, snapshot, of_the_run(self.hyperparameters), self.data_digests)
+        if not 0 < epoch <= engine.state.max_epochs:
             raise ValueError(
                 f"the checkpoint {self.last_path} has {epoch} epochs behind it, more than epochs = "
                 f"{engine.state.max_epochs}; raise epochs."
             )
-        if best_epoch > 0 and not self.best_path.is_file():
+        if best_epoch >= 0:
+            self._check_best(best_epoch)
+        with naming(self.last_path, "does not fit this run"):
+            self.network.load_state_dict(snapshot["model"])
+            if engine.scaler and snapshot["scaler"]:
+                engine.scaler.load_state_dict(snapshot["scaler"])
+            engine.state.epoch = epoch
+            engine.state.iteration = epoch * engine.state.epoch_length
+            self.evaluator.state.best_metric = snapshot["best_metric"]
+            self.evaluator.state.best_metric_epoch = best_epoch
+            for name, item in self.state.items():
+                item.load_state_dict(snapshot[name])
+
+    def _check_best(self, epoch: int) -> None:
+        if not self.best_path.is_file():
             raise FileNotFoundError(
-                f"the best network so far, {self.best_path} of epoch {best_epoch}, is missing beside "
+                f"the best network so far, {self.best_path} of epoch {epoch}, is missing beside "
                 f"{self.last_path.name}; put it back, or train with resume false."
             )
-        self.network.load_state_dict(snapshot["model"])
-        if engine.scaler and snapshot["scaler"]:
-            engine.scaler.load_state_dict(snapshot["scaler"])
-        engine.state.epoch = epoch
-        engine.state.iteration = epoch * engine.state.epoch_length
-        self.evaluator.state.best_metric = snapshot["best_metric"]
-        self.evaluator.state.best_metric_epoch = best_epoch
-        for name, item in self.state.items():
-            item.load_state_dict(snapshot[name])
+        read_weights(self.best_path)
+
+
+def _replace(path: Path, state: Mapping[str, Any]) -> None:
+    with replacing(path) as unfinished:
+        _write(unfinished, state, path)
+
+
+def _write(unfinished: Path, state: Mapping[str, Any], path: Path) -> None:
+    """Write what is to become the file ``path``.
+
+    Raises:
+        OSError: when that fails, as on a full disk; names ``path``.
+    """
+    try:
+        with unfinished.open("wb") as stream:
+            torch.save(state, stream)
+    except (OSError, RuntimeError) as error:
+        raise OSError(f"the checkpoint {path} cannot be written ({error}); make room, and resume.") from error

@@ -1,36 +1,130 @@
-"""What a run was given: its hyperparameters, beside the checkpoint that they led to."""
+"""What a run was given: its hyperparameters and its data, kept with the checkpoints that they led to."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from monai.bundle.utils import ID_SEP_KEY
 
 from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.data.masks import mask_paths
 
-__all__ = ["HYPERPARAMETERS", "write_hyperparameters"]
+__all__ = [
+    "CHECKPOINT_DIGEST",
+    "HYPERPARAMETERS",
+    "data_digest",
+    "of_the_run",
+    "plain_values",
+    "refuse_another_run",
+    "write_hyperparameters",
+]
 
 HYPERPARAMETERS = "hyperparameters.json"
+CHECKPOINT_DIGEST = "checkpoint_digest"
+"""In ``hyperparameters.json``, the digest of the ``model.pt`` that the hyperparameters led to."""
+
+OF_THE_MACHINE = {
+    *("bundle_root", "dataset_dir", "splits_file", "ckpt_dir", "output_dir", "write_splits_to", "pretrained"),
+    *("base_fingerprint", "resume", "start_from", "starts_from_weights", "image_features"),
+    *("num_workers", "loader_workers", "cache_rate", "feature_cache_dir", "feature_cache_size", "show_progress"),
+    *("rank", "is_main_process", "compile", "zero_shot"),
+}
+"""Paths, whose content is compared instead, and what changes no result."""
+
+MAY_CHANGE = {
+    *("epochs", "min_epochs", "early_stopping_patience", "early_stopping_min_delta", "val_interval"),
+    *("batch_size", "accumulation_steps", "num_processes", "precision", "chosen_precision", "amp"),
+}
+"""What a resumed run may be given anew: how long it goes on, and how a step is computed."""
+
+logger = logging.getLogger(__name__)
 
 
-def write_hyperparameters(directory: str | Path, resolved: Mapping[str, Any]) -> None:
-    """Write the values at the outermost level of a config that are plain: numbers, texts, switches, lists of them.
+def plain_values(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values at the outermost level of a config that are numbers, texts, switches, or lists of them.
 
     Args:
-        directory: of the checkpoints; gets ``hyperparameters.json``.
         resolved: what the config's ids stand for, those below others included.
     """
     values = {name: value for name, value in resolved.items() if ID_SEP_KEY not in name and _is_plain(value)}
-    with replacing(Path(directory) / HYPERPARAMETERS) as unfinished:
-        unfinished.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def write_hyperparameters(checkpoint: Path, values: Mapping[str, Any], digest: str) -> None:
+    """Write ``hyperparameters.json`` beside a checkpoint.
+
+    Args:
+        checkpoint: the ``model.pt``.
+        values: as :func:`plain_values` returns them.
+        digest: of the checkpoint.
+    """
+    content = {**values, CHECKPOINT_DIGEST: digest}
+    with replacing(checkpoint.with_name(HYPERPARAMETERS)) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def data_digest(samples: Iterable[Mapping[str, Any]]) -> str:
+    """Return what tells the samples of a run from others, wherever the folder is: names, sizes, texts and their order.
+
+    Raises:
+        FileNotFoundError: when a file does not exist.
+    """
+    digest = hashlib.sha256()
+    for sample in samples:
+        files = [Path(sample["image"]), *mask_paths(sample)]
+        row = {key: value for key, value in sample.items() if key not in ("image", "label")}
+        row["files"] = [(file.name, file.stat().st_size) for file in files]
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def of_the_run(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hyperparameters without those of the machine and its folders."""
+    return {name: value for name, value in values.items() if name not in OF_THE_MACHINE}
+
+
+def refuse_another_run(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any], data: Mapping[str, str]) -> None:
+    """Check that a run may resume from a checkpoint: what was learned so far would have been learned by it too.
+
+    Args:
+        path: the checkpoint.
+        theirs: its content, with ``hyperparameters`` and ``data``.
+        ours: the hyperparameters of the run that resumes, as :func:`of_the_run` returns them.
+        data: the digests of its data, by split.
+
+    Raises:
+        ValueError: when hyperparameters or data differ; names the values of both sides.
+    """
+    before = theirs["hyperparameters"]
+    changed = [name for name in ours if name in before and _text(ours[name]) != _text(before[name])]
+    if refused := [name for name in changed if name not in MAY_CHANGE]:
+        others = ", ".join(f"{name} {before[name]!r} and not {ours[name]!r}" for name in sorted(refused))
+        raise ValueError(f"the run of {path} has {others}; resume with the same values, or train with resume false.")
+    if splits := [split for split, digest in data.items() if theirs["data"].get(split, digest) != digest]:
+        raise ValueError(
+            f"the run of {path} has other data in the split {' and '.join(splits)}; resume with the same images, masks "
+            "and texts, or train with resume false."
+        )
+    for name in changed:
+        logger.warning(f"{name} is {ours[name]!r} from here on; the run had {before[name]!r} before.")
+
+
+def _text(value: Any) -> str:
+    """Return a value as JSON; a text such as ``true``, as a command line gives it, like what it stands for."""
+    return (value if isinstance(value, str) else json.dumps(value)).lower()
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple | dict):
-        return all(_is_scalar(item) for item in (value.values() if isinstance(value, dict) else value))
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_scalar(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_scalar(item) for item in value)
     return _is_scalar(value)
 
 

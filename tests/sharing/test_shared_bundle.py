@@ -175,11 +175,23 @@ def test_bad_input_is_named(run_dir, shared, tmp_path):
 def test_a_damaged_or_foreign_checkpoint_is_named(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "model.pt").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match=r"model\.pt is damaged"):
         read_run(tmp_path)
     torch.save({"weight": torch.zeros(1)}, tmp_path / "models" / "model.pt")
-    with pytest.raises(ValueError, match="no checkpoint of a prompt-tuned network"):
+    with pytest.raises(ValueError, match="not a checkpoint of a prompt-tuned network"):
         read_run(tmp_path)
+
+
+def test_a_record_of_another_checkpoint_is_refused(run_dir, tmp_path):
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+    shutil.rmtree(folder / "eval")
+    state = torch.load(folder / "models" / "model.pt", weights_only=True)
+    state["learner.context"] += 1
+    torch.save(state, folder / "models" / "model.pt")
+    with pytest.raises(ValueError, match=r"hyperparameters\.json was not written with .*model\.pt"):
+        read_run(folder)
+    (folder / "models" / "hyperparameters.json").unlink()
+    assert read_run(folder).hyperparameters == {}
 
 
 def test_metrics_of_other_weights_are_refused(run_dir, tmp_path):

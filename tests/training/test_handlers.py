@@ -2,6 +2,7 @@
 
 import errno
 import math
+import os
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from monai.metrics import MSEMetric
 from torch import nn
 from torch.utils.data import DataLoader
 
+from monai_tunevlseg.data.atomic import unfinished_path
 from monai_tunevlseg.training import (
     AccumulationRemainder,
     Checkpoints,
@@ -177,11 +179,30 @@ def test_model_is_the_best_epoch_and_last_is_the_last(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "model.pt"]
 
 
-class FullDiskError(OSError):
-    """A write that fails half way."""
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o027, 0o640)])
+def test_files_have_the_mode_that_the_umask_leaves(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        Run(tmp_path, epochs=1).trainer.run()
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "last.pt": mode,
+        "model.pt": mode,
+    }
 
 
-def test_a_write_that_fails_leaves_the_old_files(tmp_path, monkeypatch):
+def test_what_killed_runs_left_half_written_is_removed(tmp_path):
+    litter = {unfinished_path(tmp_path / name).name for name in ("model.pt", "last.pt", "hyperparameters.json")}
+    others = {"tmpabcdefgh", "notes.txt", unfinished_path(tmp_path / "other.pt").name}
+    for name in litter | others:
+        (tmp_path / name).write_bytes(b"x")
+    Run(tmp_path, epochs=1).trainer.run()
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pt", "last.pt", *others}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no space left"), RuntimeError("no space left")])
+def test_a_write_that_fails_leaves_the_old_files(error, tmp_path, monkeypatch):
     Run(tmp_path, epochs=1).trainer.run()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     save = torch.save
@@ -190,10 +211,10 @@ def test_a_write_that_fails_leaves_the_old_files(tmp_path, monkeypatch):
         save(state, file)
         file.seek(0)
         file.truncate(100)
-        raise FullDiskError(errno.ENOSPC, "no space left")
+        raise error
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(FullDiskError):
+    with pytest.raises(OSError, match=r"last\.pt cannot be written .*no space left"):
         Run(tmp_path, epochs=2, resume=True).trainer.run()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -210,25 +231,48 @@ def test_a_missing_best_network_is_named(tmp_path):
         Run(tmp_path, resume=True).trainer.run()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
-def test_a_damaged_checkpoint_is_named(content, tmp_path):
-    (tmp_path / "last.pt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"last\.pt cannot be read"):
-        Run(tmp_path, resume=True).trainer.run()
-
-
-def test_a_truncated_checkpoint_is_named(tmp_path):
-    Run(tmp_path, epochs=1).trainer.run()
-    path = tmp_path / "last.pt"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match=r"last\.pt cannot be read"):
-        Run(tmp_path, resume=True).trainer.run()
-
-
 def test_a_checkpoint_of_something_else_is_named(tmp_path):
     torch.save({"model": {}}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match=r"last\.pt has no best_metric, best_metric_epoch, early_stopping, epoch"):
+    with pytest.raises(
+        ValueError, match=r"last\.pt has no best_metric, best_metric_epoch, data, early_stopping, epoch"
+    ):
         Run(tmp_path, resume=True).trainer.run()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epoch", math.inf), ("epoch", -1), ("epoch", True), ("best_metric", "x"), ("epoch", 10**9)]
+)
+def test_an_impossible_number_in_a_checkpoint_is_named(name, value, tmp_path):
+    Run(tmp_path, epochs=1).trainer.run()
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.save(content | {name: value}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=rf"last\.pt .*{value}"):
+        Run(tmp_path, resume=True).trainer.run()
+
+
+@pytest.mark.parametrize("damaged", ["model.pt", "last.pt"])
+def test_damage_is_noticed_before_anything_is_continued(damaged, tmp_path):
+    Run(tmp_path, epochs=1).trainer.run()
+    path = tmp_path / damaged
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"{damaged} is damaged"):
+        Run(tmp_path, epochs=2, resume=True).trainer.run()
+
+
+def test_a_checkpoint_of_another_network_is_named(tmp_path):
+    Run(tmp_path, epochs=1).trainer.run()
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.save(content | {"model": {"weight": torch.zeros(3, 1)}}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"last\.pt does not fit this run .*weight"):
+        Run(tmp_path, epochs=2, resume=True).trainer.run()
+
+
+def test_a_run_without_any_number_says_that_it_kept_nothing(tmp_path):
+    run = Run(tmp_path, epochs=1)
+    run.evaluator.add_event_handler("EPOCH_COMPLETED", lambda: setattr(run.evaluator.state, "best_metric_epoch", -1))
+    with pytest.raises(ValueError, match="no validation gave a number for score"):
+        run.trainer.run()
+    assert not (tmp_path / "model.pt").exists()
 
 
 def test_more_epochs_behind_than_wanted_is_an_error(tmp_path):

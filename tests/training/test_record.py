@@ -1,0 +1,106 @@
+"""Hyperparameters and data: written with their checkpoint, and compared when a run resumes."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from monai_tunevlseg.training.record import (
+    MAY_CHANGE,
+    OF_THE_MACHINE,
+    data_digest,
+    of_the_run,
+    plain_values,
+    refuse_another_run,
+    write_hyperparameters,
+)
+
+RUN = {"learning_rate": 0.002, "epochs": 3, "class_names": ["polyp"], "trainable": None, "upsampler": True}
+LAST = Path("models", "last.pt")
+
+
+def resume(data=None, **changed):
+    theirs = {"hyperparameters": RUN, "data": {"train": "a", "val": "b"}}
+    refuse_another_run(LAST, theirs, of_the_run(RUN | changed), data or {"train": "a", "val": "b"})
+
+
+def test_only_plain_values_of_the_outermost_level_are_kept():
+    resolved = {"a": 1, "b": [1, "x", None], "c": {"d": 0.5}, "e::f": 2, "g": object(), "h": [[1]], "i": (1, 2)}
+    assert plain_values(resolved) == {"a": 1, "b": [1, "x", None], "c": {"d": 0.5}, "i": [1, 2]}
+
+
+def test_a_record_names_the_digest_of_its_checkpoint(tmp_path):
+    write_hyperparameters(tmp_path / "model.pt", {"seed": 3}, "0123")
+    assert json.loads((tmp_path / "hyperparameters.json").read_text()) == {"seed": 3, "checkpoint_digest": "0123"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"dataset_dir": "/elsewhere", "num_workers": 7},
+        {"trainable": "null", "upsampler": "true"},
+        {"unknown_before": 5},
+        {"class_names": ("polyp",)},
+    ],
+)
+def test_the_same_run_on_another_machine_resumes(changed, caplog):
+    resume(**changed)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("changed", "sides"),
+    [
+        ({"learning_rate": 0.5}, "learning_rate 0.002 and not 0.5"),
+        ({"class_names": ["lesion"]}, r"class_names \['polyp'\] and not \['lesion'\]"),
+        ({"upsampler": "false"}, "upsampler True and not 'false'"),
+        (
+            {"trainable": "all", "learning_rate": 1},
+            "learning_rate .*trainable None and not 'all'|trainable None.*learning",
+        ),
+    ],
+)
+def test_other_hyperparameters_are_refused_with_both_values(changed, sides):
+    with pytest.raises(ValueError, match=rf"{LAST}.*({sides}).*resume false"):
+        resume(**changed)
+
+
+def test_what_may_change_is_reported(caplog):
+    with caplog.at_level(logging.WARNING):
+        resume(epochs=9)
+    assert "epochs is 9" in caplog.text and "3 before" in caplog.text
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_other_data_are_refused(split):
+    with pytest.raises(ValueError, match=rf"other data in the split {split};"):
+        resume(data={"train": "a", "val": "b"} | {split: "x"})
+
+
+def test_no_hyperparameter_is_both_of_the_machine_and_of_the_run():
+    assert not OF_THE_MACHINE & MAY_CHANGE
+
+
+@pytest.fixture
+def samples(tmp_path):
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(b"x" * 7)
+    return [{"image": str(tmp_path / f"{n}.png"), "label": [str(tmp_path / "2.png")], "text": "polyp"} for n in (1, 2)]
+
+
+def test_data_are_known_by_names_sizes_texts_and_order(samples, tmp_path):
+    digest = data_digest(samples)
+    assert data_digest(samples) == digest
+    others = [samples[::-1], samples[:1], [sample | {"text": "lesion"} for sample in samples]]
+    (tmp_path / "moved").mkdir()
+    for path in tmp_path.glob("*.png"):
+        (tmp_path / "moved" / path.name).write_bytes(path.read_bytes())
+    moved = [
+        sample | {key: str(tmp_path / "moved" / Path(sample["image"]).name) for key in ["image"]} for sample in samples
+    ]
+    assert data_digest(moved) == digest
+    assert len({digest, *map(data_digest, others)}) == 4
+    (tmp_path / "1.png").write_bytes(b"longer")
+    assert data_digest(samples) != digest
