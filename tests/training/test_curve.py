@@ -10,7 +10,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from monai_tunevlseg.data.atomic import unfinished_path
-from monai_tunevlseg.data.atomic import unfinished_path
 from monai_tunevlseg.training import ValidationCurve, read_curve
 
 
