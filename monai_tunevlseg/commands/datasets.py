@@ -63,8 +63,10 @@ def list_datasets(context: typer.Context) -> None:
 
     from monai_tunevlseg.data import LAYOUTS
 
-    table = Table("name", "dataset", "classes", "images", "organ", "train/val/test", show_lines=True)
-    table.add_column("terms, and where to ask", overflow="fold")
+    table = Table(show_lines=True)
+    table.add_column("name", no_wrap=True)
+    for column in ("dataset", "classes", "images", "organ", "train/val/test", "terms, and where to ask"):
+        table.add_column(column, overflow="fold")
     public = {name: LAYOUTS[name].facts for name in LAYOUTS}
     for name, facts in public.items():
         if facts is not None:
@@ -91,9 +93,7 @@ def check(
     group_pattern: GroupPattern = None,
     neutral_text: NeutralText = None,
     text_source: Annotated[str, typer.Option(help="class_name, or p0 to p9 of the layout annotations.")] = "class_name",
-    near: Annotated[
-        int, typer.Option(help="Images of two splits are near-duplicates up to so many of 256 different bits.")
-    ] = 16,
+    near: Annotated[int, typer.Option(help="Bits of 256 in which the hashes of near-duplicates may differ.")] = 48,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Open every file, count, compare with the paper's Table 1, and report all that is wrong.
@@ -191,17 +191,20 @@ def _parse_values(pairs: list[str] | None) -> dict[str, int] | None:
 
 def _print(report: Report) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
 
-    table = Table("split", "images", "pairs", "empty masks", "classes", title=f"{report.layout}: {report.dataset_dir}")
+    table = Table(
+        "split", "images", "pairs", "empty masks", "classes", title=escape(f"{report.layout}: {report.dataset_dir}")
+    )
     if report.table_1:
         table.add_column("pairs in Table 1", justify="right")
     for split, content in report.splits.items():
         classes = ", ".join(f"{name} {count}" for name, count in content.classes.items())
         published = dict(zip(("train", "val", "test"), report.table_1 or (), strict=False)).get(split)
-        row = [split, str(content.images), str(content.pairs), str(content.empty), classes]
+        row = [split, str(content.images), str(content.pairs), str(content.empty), escape(classes)]
         table.add_row(*row, *([str(published) if published else "-"] if report.table_1 else []))
     console.print(table)
     for title, problems in (("wrong", report.errors), ("warning", report.warnings)):

@@ -185,12 +185,14 @@ class Layout:
         facts: of the public dataset; None = a layout for any dataset.
         group_pattern: finds the group of a stem, such as its patient, as `build_datalists` describes.
         split: the dataset's own splits; None = 80/10/10 of the groups.
+        sequence_of: gives the sequence of a frame by its stem, where splits divide sequences as the paper's do.
     """
 
     read: Read
     facts: Facts | None = None
     group_pattern: str | None = None
     split: Split | None = None
+    sequence_of: Callable[[str], str] | None = None
 
 
 LAYOUTS: Registry[Layout] = Registry("dataset layout")

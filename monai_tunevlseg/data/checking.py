@@ -4,8 +4,9 @@ What is wrong: files that are missing, unreadable, unknown or of the wrong size 
 share an image, the bytes of an image or a patient; label values and thresholds that no mask holds; sizes other than
 those of the paper's Table 1, unless the folder holds less than nine tenths of it, which is a part of the dataset on
 purpose. Only warned of, since some datasets are meant so or eyes must decide: pictures that nearly look the same,
-copies within a split, copies whose masks or classes differ, empty masks, texts that give the answer away, parts of a
-dataset, and splits of the user's own that have other sizes.
+copies within a split, copies whose masks or classes differ, frames of one sequence in two splits, files that are read
+by a rule of their own, empty masks, texts that give the answer away, parts of a dataset, and splits of the user's own
+that have other sizes.
 """
 
 from __future__ import annotations
@@ -23,11 +24,18 @@ from monai_tunevlseg.data.datalists import choose_text, find_splits, read_cases
 from monai_tunevlseg.data.inspection import HASH_BITS, Inspection, inspect_image
 from monai_tunevlseg.data.masks import mask_paths
 from monai_tunevlseg.data.occurrence import absence
-from monai_tunevlseg.data.overlap import find_copies, find_near_duplicates, find_overlap, find_repetitions
+from monai_tunevlseg.data.overlap import (
+    find_copies,
+    find_near_duplicates,
+    find_overlap,
+    find_repetitions,
+    find_shared_sequences,
+)
 from monai_tunevlseg.data.problems import DatasetError, Problem
 from monai_tunevlseg.data.request import Request
 from monai_tunevlseg.data.splits import OverlapWarning, group_by
 from monai_tunevlseg.data.telltales import find_telltales
+from monai_tunevlseg.data.traits import summarize
 from monai_tunevlseg.data.windows import LOOKS_LIKE_CT
 
 __all__ = ["NEAR", "Report", "SplitReport", "check_dataset"]
@@ -125,6 +133,7 @@ def check_dataset(
         for inspection in inspections
         if inspection.bits is not None and inspection.details is not None
     }
+    report.warnings += summarize([trait for inspection in inspections for trait in inspection.traits])
     copies = find_copies(datalists)
     report.errors += find_overlap(datalists, copies)
     report.warnings += find_repetitions(datalists, copies)
@@ -179,6 +188,8 @@ def _read_splits(request: Request, cases: Sequence[Case], report: Report) -> Spl
     except (OSError, ValueError) as error:
         report.errors.append(Problem("splits", str(error), (str(request.splits_file or request.folder),)))
         return {}
+    if layout.sequence_of is not None:
+        report.warnings += find_shared_sequences(splits, layout.sequence_of)
     return splits
 
 

@@ -17,6 +17,7 @@ from monai_tunevlseg.data.masks import mask_paths, run_lengths
 from monai_tunevlseg.data.pictures import StoredMask, read_grey_picture
 from monai_tunevlseg.data.problems import Problem, other_size, problem_of
 from monai_tunevlseg.data.reading import foreground, is_nifti, read_occurring, read_stored_mask
+from monai_tunevlseg.data.traits import Traits, image_traits, mask_traits
 from monai_tunevlseg.data.volumes import intensity_range, read_nifti
 from monai_tunevlseg.data.windows import looks_like_ct
 
@@ -44,6 +45,7 @@ class Inspection:
         problems: what is wrong with it or its masks.
         empty: for each of its samples, whether the mask shows nothing; None where it cannot be read.
         looks_like_ct: whether it is a volume in Hounsfield units that no `intensity_window` scales.
+        traits: what is peculiar to it and its masks.
     """
 
     image: str
@@ -52,6 +54,7 @@ class Inspection:
     problems: list[Problem] = field(default_factory=list)
     empty: list[bool | None] = field(default_factory=list)
     looks_like_ct: bool = False
+    traits: list[Traits] = field(default_factory=list)
 
 
 def inspect_image(image: Path, samples: Sequence[Sample]) -> Inspection:
@@ -71,10 +74,12 @@ def inspect_image(image: Path, samples: Sequence[Sample]) -> Inspection:
         shape, grey = _decode(image, window)
         inspection.bits, inspection.details = perceptual_hash(grey), details(grey)
         inspection.looks_like_ct = window is None and is_nifti(image) and looks_like_ct(intensity_range(image))
+        inspection.traits.append(image_traits(image, window is not None))
     except (OSError, ValueError, MemoryError) as error:
         inspection.problems.append(problem_of(error, [image]))
     masks = _Masks(image, shape, inspection.problems)
     inspection.empty = [masks.is_empty(sample) for sample in samples]
+    inspection.traits += [mask_traits(path, mask) for path, mask in masks.read()]
     return inspection
 
 
@@ -140,6 +145,10 @@ class _Masks:
             axis = array_axis(sample.get("slice_axis", 2))
             parts = [mask.take(sample["slice"], axis=axis) for mask in parts]
         return not any(mask.any() for mask in parts)
+
+    def read(self) -> list[tuple[Path, StoredMask]]:
+        """List the masks that could be read."""
+        return [(path, mask) for (path, _), mask in self._stored.items() if mask is not None]
 
     def _is_empty_code(self, sample: Sample, path: Path) -> bool | None:
         try:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.cases import Sample, shorten
+from monai_tunevlseg.data.cases import Sample, Splits, shorten
 from monai_tunevlseg.data.duplicates import alike, same_bytes
 from monai_tunevlseg.data.masks import read_label, whole
 from monai_tunevlseg.data.problems import Problem
 
-__all__ = ["find_copies", "find_near_duplicates", "find_overlap", "find_repetitions"]
+__all__ = ["find_copies", "find_near_duplicates", "find_overlap", "find_repetitions", "find_shared_sequences"]
 
 TOO_GOOD = "results on such splits are too good"
 
@@ -27,6 +27,21 @@ def find_copies(datalists: Mapping[str, Sequence[Sample]]) -> list[list[str]]:
 def find_overlap(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> list[Problem]:
     """Find images, copies and groups such as patients that are in more than one split."""
     return [*_shared_images(datalists), *_shared_copies(datalists, copies), *_shared_groups(datalists)]
+
+
+def find_shared_sequences(splits: Splits, sequence_of: Callable[[str], str]) -> list[Problem]:
+    """Name the sequences of frames that are in the test split and in another one."""
+    seen = {sequence_of(stem) for name in splits if name != "test" for stem in splits[name]}
+    shared = [stem for stem in splits.get("test", []) if sequence_of(stem) in seen]
+    if not shared:
+        return []
+    named = shorten(sorted({sequence_of(stem) for stem in shared}, key=lambda name: (len(name), name)))
+    message = (
+        f"{len(shared)} of the {len(splits['test'])} test frames are of sequences that train or val show too: {named}; "
+        "the paper draws frame by frame, but results on new sequences are lower: to measure those, give whole "
+        "sequences to each split in a splits_file."
+    )
+    return [Problem("sequence", message, tuple(shared))]
 
 
 def find_near_duplicates(

@@ -6,8 +6,10 @@ import json
 from inspect import signature
 
 import labelled_trees
+import numpy as np
 import owners_trees
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
@@ -120,8 +122,7 @@ def test_check_takes_the_arguments_of_training(run, tmp_path):
         run("check", "folder", tmp_path, "--class-name", "x", "--label-value", "x=255", "--json").stdout
     )
     assert report["splits"]["train"]["pairs"] == 10
-    near = json.loads(run(*arguments, "--near", "256").stdout)["warnings"]
-    assert len(near) == 10 + 10 + 1
+    assert "near must be in 0..256 bits, not 300" in words(run(*arguments, "--near", "300").output)
 
 
 @pytest.mark.parametrize(
@@ -158,3 +159,23 @@ def test_export_writes_the_folder_and_says_how_to_read_it(run, kvasir, tmp_path)
     again = run("export", "kvasir", kvasir, tmp_path / "out")
     assert again.exit_code == 1
     assert "error: " in again.stderr and "nothing is ever overwritten" in again.stderr
+
+
+def test_folders_and_classes_with_square_brackets_are_printed_as_they_are(run, tmp_path, monkeypatch):
+    folder = tmp_path / "[raw]" / "x[" / "q]"
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+        for number in range(10):
+            pixels = np.random.default_rng(number).integers(0, 2, (8, 9), dtype=np.uint8) * 255
+            Image.fromarray(pixels).save(folder / part / f"{number}.png")
+    result = run("check", "folder", folder, "--class-name", "[/x] polyp")
+    assert result.exception is None or result.exit_code in (0, 1)
+    assert str(folder) in words(result.stdout).replace(" ", "") or "[raw]/x[/q]" in words(result.stdout)
+    assert "[/x] polyp 8" in words(result.stdout)
+
+
+def test_names_can_be_read_on_a_narrow_screen(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run().stdout
+    for name in LAYOUTS:
+        assert name in lines

@@ -4,11 +4,12 @@ The two folders may lie in `TIF/` or, as PNG, in `PNG/`, as in a copy on Kaggle;
 are grey: foreground is from 128 on.
 
 The frames are of 29 sequences. As in the paper, splits are drawn frame by frame, so that training and test show the
-same polyps; to keep sequences whole, give splits by the table in the owner's README.
+same polyps, which `tunevlseg datasets check` says; to keep sequences whole, give splits.
 """
 
 from __future__ import annotations
 
+import bisect
 from pathlib import Path
 
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding
@@ -16,7 +17,7 @@ from monai_tunevlseg.data.layouts.coding import binary_coding
 from monai_tunevlseg.data.layouts.files import find_root
 from monai_tunevlseg.data.layouts.paired import draw_sizes, read_pairs
 
-__all__ = ["read_clinicdb"]
+__all__ = ["read_clinicdb", "sequence_of"]
 
 FACTS = Facts(
     title="CVC-ClinicDB",
@@ -33,6 +34,11 @@ FACTS = Facts(
 )
 FORMS = (".", "TIF", "PNG")
 GREY_EDGE = 128
+LAST_FRAMES = (
+    *(25, 50, 67, 78, 103, 126, 151, 177, 199, 205, 227, 252, 277, 297, 317),
+    *(342, 363, 383, 408, 428, 447, 466, 478, 503, 528, 546, 571, 591, 612),
+)
+"""Of each sequence, by the table in the owner's README."""
 
 
 def read_clinicdb(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
@@ -47,4 +53,11 @@ def _forms(folder: Path) -> list[Path]:
     return [form for form in forms if (form / "Original").is_dir() and (form / "Ground Truth").is_dir()]
 
 
-LAYOUTS.register("clinicdb", Layout(read_clinicdb, FACTS, split=draw_sizes(*FACTS.sizes)))
+def sequence_of(stem: str) -> str:
+    """Return the number of a frame's sequence, 1 to 29, or the stem where that is not the number of a frame."""
+    if not stem.isdecimal() or not 1 <= int(stem) <= LAST_FRAMES[-1]:
+        return stem
+    return str(bisect.bisect_left(LAST_FRAMES, int(stem)) + 1)
+
+
+LAYOUTS.register("clinicdb", Layout(read_clinicdb, FACTS, split=draw_sizes(*FACTS.sizes), sequence_of=sequence_of))

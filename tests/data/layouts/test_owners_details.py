@@ -11,6 +11,7 @@ from owners_trees import WRITERS, datalists, enlarge, read, write_camus, write_c
 
 from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
 from monai_tunevlseg.data.masks import mask_paths
+from monai_tunevlseg.data.overlap import find_shared_sequences
 from monai_tunevlseg.data.problems import DatasetError
 from monai_tunevlseg.data.reading import read_image
 
@@ -44,6 +45,18 @@ def test_clinicdb_colours_survive_the_wrong_tag(tmp_path):
         image = read_image(Path(tif.samples[0]["image"]))
         np.testing.assert_array_equal(image, read_image(Path(png.samples[0]["image"])))
         assert (image[..., 0] != image[..., 2]).any()
+
+
+def test_clinicdb_sequences_are_the_owners_and_shared_ones_are_named():
+    sequence_of = LAYOUTS["clinicdb"].sequence_of
+    frames = [str(number) for number in range(1, 613)]
+    assert len({sequence_of(frame) for frame in frames}) == 29
+    assert [sequence_of(str(number)) for number in (1, 25, 26, 205, 206, 612)] == ["1", "1", "2", "10", "11", "29"]
+    assert [sequence_of(stem) for stem in ("0", "613", "a1", "²")] == ["0", "613", "a1", "²"]
+    (problem,) = find_shared_sequences({"train": ["1", "60"], "val": ["300"], "test": ["2", "70", "299"]}, sequence_of)
+    assert "2 of the 3 test frames" in problem.message and "1, 15" in problem.message
+    assert problem.files == ("2", "299")
+    assert find_shared_sequences({"train": ["1"], "val": [], "test": ["26"]}, sequence_of) == []
 
 
 def test_clinicdb_of_both_forms_reads_the_tiffs(tmp_path):

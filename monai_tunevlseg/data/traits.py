@@ -1,0 +1,94 @@
+"""What readers of a dataset should know of its files: which of them are read by a rule that is not plain to see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+
+from monai_tunevlseg.data.cases import shorten
+from monai_tunevlseg.data.pictures import StoredMask, picture_orientation, reached_share
+from monai_tunevlseg.data.problems import Problem
+from monai_tunevlseg.data.reading import is_nifti, suffix_of
+from monai_tunevlseg.data.volumes import nifti_affine
+
+__all__ = ["Traits", "image_traits", "mask_traits", "summarize"]
+
+DEEP_SUFFIXES = (".png", ".tif", ".tiff")
+DARK = 1 / 8
+"""Of the range of a type of more than 8 bits: where no picture of a dataset is brighter, it holds fewer bits."""
+MESSAGES = {
+    "exif": "{count} images have an EXIF orientation and are read as viewers show them: {names}; their masks must be "
+    "drawn on the image as it is shown.",
+    "palette": "{count} masks have a palette in which 0 is not black: {names}; 0 is background whatever its color.",
+    "alpha": "{count} masks show their shape by opacity: {names}; what is opaque is foreground.",
+}
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is peculiar to one file.
+
+    Args:
+        path: the file.
+        names: keys of `MESSAGES`.
+        share: the part of its type's range that a picture of more than 8 bits reaches, in (0, 1]; None = others.
+        orientation: of a volume's axes, such as "RAS"; None = others.
+    """
+
+    path: Path
+    names: tuple[str, ...] = ()
+    share: float | None = None
+    orientation: str | None = None
+
+
+def image_traits(path: Path, windowed: bool = False) -> Traits:
+    """Look at an image that can be read.
+
+    Args:
+        path: the file.
+        windowed: whether the user says which stored values are black and white.
+
+    Raises:
+        ValueError: when it cannot.
+    """
+    if is_nifti(path):
+        return Traits(path, orientation="".join(str(axis) for axis in nib.aff2axcodes(nifti_affine(path))))
+    names = ("exif",) if picture_orientation(path) != 1 else ()
+    deep = not windowed and suffix_of(path).lower() in DEEP_SUFFIXES
+    return Traits(path, names, reached_share(path) if deep else None)
+
+
+def mask_traits(path: Path, mask: StoredMask) -> Traits:
+    """Look at a mask as its file stores it."""
+    colored_zero = mask.palette is not None and len(mask.palette) > 0 and bool(mask.palette[0].any())
+    found = {"palette": colored_zero, "alpha": mask.by_alpha}
+    return Traits(path, tuple(name for name, is_so in found.items() if is_so))
+
+
+def summarize(traits: Sequence[Traits]) -> list[Problem]:
+    """Say in a sentence each what is peculiar to the files of a dataset."""
+    problems = []
+    for name, message in MESSAGES.items():
+        files = list(dict.fromkeys(trait.path for trait in traits if name in trait.names))
+        if files:
+            text = message.format(count=len(files), names=shorten(path.name for path in files))
+            problems.append(Problem(name, text, tuple(map(str, files))))
+    deep = {trait.path: trait.share for trait in traits if trait.share is not None}
+    if deep and max(deep.values()) < DARK:
+        message = (
+            f"{len(deep)} images of more than 8 bits reach {100 * max(deep.values()):.2g} % of their type's range, as "
+            f"with 12 bits stored in 16: {shorten(path.name for path in deep)}; they are read as nearly black: give "
+            "intensity_window, the stored values of black and white, such as [0, 4095]."
+        )
+        problems.append(Problem("range", message, tuple(map(str, deep))))
+    axes = {trait.path: trait.orientation for trait in traits if trait.orientation is not None}
+    if len(set(axes.values())) > 1:
+        message = (
+            f"the volumes are stored in several orientations ({shorten(sorted(set(axes.values())))}); their slices are "
+            "turned upright by their affines, so that affines must be right."
+        )
+        problems.append(Problem("orientation", message, tuple(map(str, axes))))
+    return problems
