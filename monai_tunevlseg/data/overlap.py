@@ -38,8 +38,8 @@ def find_shared_sequences(splits: Splits, sequence_of: Callable[[str], str]) -> 
     sequences = sorted({sequence_of(stem) for stem in shared}, key=lambda name: (len(name), name))
     message = (
         f"{len(shared)} of the {len(splits['test'])} test frames are of sequences that train or val show too: "
-        f"{shorten(sequences)}; the paper draws frame by frame, but results on new sequences are lower: to measure those, give whole "
-        "sequences to each split in a splits_file."
+        f"{shorten(sequences)}; the paper draws frame by frame, but results on new sequences are lower: to measure "
+        "those, give whole sequences to each split in a splits_file."
     )
     return [Problem("sequence", message, tuple(shared))]
 
