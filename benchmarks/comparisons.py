@@ -71,7 +71,6 @@ class Contest:
         batch: images at a time.
         size: side of the images in pixels.
         device: where both run.
-        precision: the project's: fp32, bf16 or fp16-amp.
     """
 
     def __init__(
@@ -82,24 +81,29 @@ class Contest:
         batch: int,
         size: int,
         device: torch.device,
-        precision: str = "fp32",
     ) -> None:
         torch.manual_seed(0)
         self.network = PromptTunedCLIPSeg(base_model, CLASSES, learner, {"prompt_depth": depth})
         learned = copy.deepcopy((self.network.learner, self.network.upsampler))
-        self.network = self.network.compute_in(precision).to(device)
+        self.network = self.network.to(device)
         self.plain = PlainCLIPSeg(published(base_model.model), base_model.tokenizer, *learned).to(device)
-        self.mixed = precision == "fp16-amp"
+        self.mixed = False
         self.image = torch.randn(batch, 3, size, size, device=device)
         self.label = (torch.rand(batch, 1, size, size, device=device) < 0.3).float()
         self.text = [CLASSES[0]] * batch
 
-    def largest_difference(self) -> float:
-        """Return by how much the logits of both sides differ at most, relative to the largest logit."""
+    def compute_in(self, precision: str) -> Contest:
+        """Let the project compute in a precision: fp32, bf16 or fp16-amp."""
+        self.network.compute_in(precision)
+        self.mixed = precision == "fp16-amp"
+        return self
+
+    def difference(self) -> float:
+        """Return the norm of the difference between both sides' logits, relative to the norm of the reference's."""
         self.plain.eval(), self.network.eval()
         with torch.inference_mode():
             expected, actual = self.plain(self.image, self.text), self.segment(self.image, self.text)
-        return ((expected - actual).abs().max() / expected.abs().max()).item()
+        return ((expected - actual).norm() / expected.norm()).item()
 
     def segment(self, image: Tensor | ImageFeatures, text: Any) -> Tensor:
         """Run the project's network in its precision, as a bundle's run does."""

@@ -36,7 +36,13 @@ ROWS = (*STEPS, *CACHED_STEPS, *INFERENCES, "memory", "start")
 TARGETS = dict.fromkeys(STEPS, ">= 3") | dict.fromkeys(CACHED_STEPS, ">= 15")
 TARGETS |= {"inference_1": ">= 3", "inference_19": ">= 15"}
 NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16-amp": torch.float16}
-TOLERANCE = {"fp32": 1e-4, "bf16": 0.1, "fp16-amp": 0.1}  # of the largest logit, at its worst pixel
+TOLERANCE = {"fp32": 1e-4, "bf16": 0.06, "fp16-amp": 0.02}
+"""How far the norm of the logits' difference may be, relative to the norm of the reference's logits.
+
+In float32, where both sides must do the same sums, 2e-6 is measured, and 3e-3 to 2e-2 when the contexts of the layers
+change places. What comes on top in other numbers is rounding: to 4e-3 in bfloat16, in one layer after the other, which
+is measured to give 3e-2 with random weights; float16 rounds an eighth of that.
+"""
 
 
 class Benchmark:
@@ -56,10 +62,14 @@ class Benchmark:
         """Build both sides for a learner."""
         arguments = self.arguments
         sizes = (arguments.depth, arguments.batch, arguments.size, self.device)
-        contest = Contest(self.base_model, learner, *sizes, precision=self.precision)
-        difference = contest.largest_difference()
-        if difference > TOLERANCE[self.precision]:
-            raise RuntimeError(f"reference and project differ by {difference:.1e} with {learner}; nothing was timed.")
+        contest = Contest(self.base_model, learner, *sizes)
+        for precision in dict.fromkeys(("fp32", self.precision)):
+            difference = contest.compute_in(precision).difference()
+            if not difference <= TOLERANCE[precision]:
+                raise RuntimeError(
+                    f"reference and project differ by {difference:.1e} with {learner} in {precision}; nothing was "
+                    "timed."
+                )
         return contest
 
     def works(self, name: str) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -118,7 +128,7 @@ def memory_of(arguments: argparse.Namespace) -> None:
     device = torch.device(arguments.device)
     sizes = (arguments.depth, arguments.batch, arguments.size, device)
     precision = choose_precision(arguments.precision, device)
-    contest = Contest(load_base(arguments.base), "vpt", *sizes, precision=precision)
+    contest = Contest(load_base(arguments.base), "vpt", *sizes).compute_in(precision)
     plain, project = contest.training_steps()
     peak, before = peak_memory(plain if arguments.memory_of == "reference" else project, device)
     sys.stdout.write(f"\n{json.dumps([peak, peak - before])}\n")

@@ -16,6 +16,26 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 WORDS = ["a", "photo", "of", "polyp", "lesion", "red", "circle"]
 
 
+def pytest_addoption(parser) -> None:
+    """Let whoever runs the tests choose what those that depend on it compute in, wherever they run."""
+    parser.addoption(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="What tests marked 'precision' compute in."
+    )
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Mark the tests that ask for the precision."""
+    for item in items:
+        if "run_precision" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.precision)
+
+
+@pytest.fixture
+def run_precision(request) -> str:
+    """The precision of bundle runs whose numbers a test looks at: not the one that is fast on the machine at hand."""
+    return request.config.getoption("--precision")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads():
     torch.set_num_threads(1)

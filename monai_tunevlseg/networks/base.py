@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from textwrap import shorten
 from typing import Any, ClassVar, NoReturn, Self
 
 import torch
@@ -20,11 +18,11 @@ from monai_tunevlseg.learners import LEARNERS, PromptLearner, TextContextLearner
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.precision import in_precision
 from monai_tunevlseg.networks.state import FORMAT_VERSION, decode_identity, difference, encode_identity, leave_base_out
+from monai_tunevlseg.networks.texts import MAX_TOKENS, check_class_tokens, checked_texts, token_ids
 
 __all__ = ["EncoderSizes", "ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
 
 TRAINABLE = (None, "decoder", "all")
-MAX_TOKENS = 77  # CLIP's text encoder has so many positions
 PAIRS_AT_ONCE = 4  # of image and text; the widest tensor of CLIPSeg's decoder has 4 MB for each
 
 TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
@@ -97,7 +95,7 @@ class PromptTunedNetwork(nn.Module, ABC):
         super().__init__()
         if trainable not in TRAINABLE:
             raise ValueError(f"trainable is {trainable!r}; it must be one of {', '.join(map(repr, TRAINABLE))}.")
-        self.class_names = _checked_texts(class_names, "class_names")
+        self.class_names = checked_texts(class_names, "class_names")
         self.base_name, self.base_fingerprint = base_model.name, base_model.fingerprint
         self.tokenizer = base_model.tokenizer
         self.trainable = trainable
@@ -106,7 +104,7 @@ class PromptTunedNetwork(nn.Module, ABC):
         self.learner_arguments = complete_arguments(learner, learner_arguments or {}) if learner else {}
         self.learner = self._build_learner()
         self.upsampler = self._build_upsampler() if upsampler else None
-        self._check_class_tokens()
+        check_class_tokens(self.tokenizer, self.class_names, self._num_context())
         self.text_features: dict[str, TextFeatures] = {}
         leave_base_out(self)
 
@@ -174,20 +172,11 @@ class PromptTunedNetwork(nn.Module, ABC):
         Returns:
             (S, N) token ids padded to the longest text, N + ``num_context`` at most 77.
         """
-        return torch.tensor(self._token_ids(texts), device=next(self.base.parameters()).device)
+        ids = token_ids(self.tokenizer, texts, self._num_context())
+        return torch.tensor(ids, device=next(self.base.parameters()).device)
 
-    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        context = self.learner.num_context if self.learner is not None and self.learner.prompts_text else 0
-        most = MAX_TOKENS - context
-        for text, ids in zip(texts, self.tokenizer(list(texts), verbose=False)["input_ids"], strict=True):
-            if len(ids) > most:
-                warnings.warn(
-                    f"the text {shorten(text, 80)!r} has {len(ids)} tokens with its start and end, and the text "
-                    f"encoder takes {most} beside {context} context vectors: its last words are cut; shorten it.",
-                    stacklevel=3,
-                )
-        cut: list[list[int]] = self.tokenizer(list(texts), padding=True, truncation=True, max_length=most)["input_ids"]
-        return cut
+    def _num_context(self) -> int:
+        return self.learner.num_context if self.learner is not None and self.learner.prompts_text else 0
 
     def train(self, mode: bool = True) -> PromptTunedNetwork:
         """Set the mode of what trains; what is frozen stays in eval, and so does every batch norm of the base."""
@@ -322,21 +311,11 @@ class PromptTunedNetwork(nn.Module, ABC):
             raise ValueError(
                 f"text {text!r:.100} must be a sequence with one entry for each of the {len(image)} images."
             )
-        rows = [_checked_texts([row] if isinstance(row, str) else row, "text") for row in text]
+        rows = [checked_texts([row] if isinstance(row, str) else row, "text") for row in text]
         if len({len(row) for row in rows}) > 1:
             raise ValueError(f"text has {[len(row) for row in rows]} entries per image; every image needs as many.")
         number = {text: count for count, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
         return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
-
-    def _check_class_tokens(self) -> None:
-        """Refuse class names that differ in nothing that the text encoder sees, and warn of those that are cut."""
-        known: dict[tuple[int, ...], str] = {}
-        for name, row in zip(self.class_names, self._token_ids(self.class_names), strict=True):
-            if (other := known.setdefault(tuple(row), name)) != name:
-                raise ValueError(
-                    f"the class names {other!r:.200} and {name!r:.200} are the same tokens to the text encoder, so "
-                    "that both would get the same mask; name the classes differently."
-                )
 
     def _segment(
         self, features: ImageFeatures, texts: list[str], index: Tensor, learner: PromptLearner | None
@@ -413,15 +392,6 @@ def _untraced() -> Iterator[None]:
         yield
     finally:
         torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
-
-
-def _checked_texts(texts: Sequence[str], what: str) -> list[str]:
-    if isinstance(texts, str) or not texts:
-        raise ValueError(f"{what} must be a non-empty list of texts, not {texts!r}.")
-    for text in texts:
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{what} {list(texts)!r:.200} has an empty text {text!r}; write the class's name.")
-    return list(texts)
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:

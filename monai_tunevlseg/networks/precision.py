@@ -30,13 +30,16 @@ def choose_precision(precision: str, device: str | torch.device) -> str:
         and CUDA's automatic mixed precision.
 
     Raises:
-        ValueError: when the precision is unknown, or automatic mixed precision is asked for without CUDA.
+        ValueError: when the precision is unknown, automatic mixed precision is asked for without CUDA, or bfloat16 on a
+            GPU that has no instructions for it.
     """
     kind = torch.device(device).type
     if precision not in ("auto", *PRECISIONS):
         raise ValueError(f"precision is {precision!r}; it must be one of auto, {', '.join(PRECISIONS)}.")
     if precision == "fp16-amp" and kind != "cuda":
         raise ValueError(f"precision 'fp16-amp' needs CUDA, and the device is {kind!r}; choose auto, fp32 or bf16.")
+    if precision == "bf16" and kind == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError("precision 'bf16' needs a GPU with bfloat16 (compute capability 8.0); choose auto or fp32.")
     chosen = _fastest(kind) if precision == "auto" else precision
     reason = f"the choice for {kind}" if precision == "auto" else "as asked for"
     logger.info("precision: %s (%s)", chosen, reason)
@@ -50,7 +53,8 @@ def _fastest(kind: str) -> str:
 
 
 def _cpu_has_bfloat16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    # AMX is there only when the operating system lets this process have its registers
+    return torch.cpu._is_avx512_bf16_supported() or (torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx())
 
 
 def in_precision(base: nn.Module, precision: str) -> nn.Module:

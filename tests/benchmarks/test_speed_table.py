@@ -33,7 +33,23 @@ def learned(network: torch.nn.Module) -> list[torch.nn.Parameter]:
 
 
 def test_both_sides_give_the_same_logits(contest):
-    assert contest.largest_difference() < 1e-5
+    assert contest.difference() < 1e-5
+
+
+def test_bfloat16_differs_by_rounding_and_the_table_is_made(tiny_clipseg_dir, capsys):
+    """Where the tolerance looked at the worst pixel, processors with bfloat16 had no table."""
+    words = (
+        f"--only vpt --repeats 1 --depth 2 --size 32 --batch 2 --device cpu --precision bf16 --base {tiny_clipseg_dir}"
+    )
+    speed.Benchmark(speed.parse_arguments(words.split())).run()
+    assert "bf16" in capsys.readouterr().out
+
+
+def test_a_network_that_computes_something_else_is_not_timed(tiny_clipseg_dir, monkeypatch):
+    monkeypatch.setattr(Contest, "difference", lambda contest: float("nan"))
+    words = f"--only vpt --depth 2 --size 32 --batch 2 --device cpu --base {tiny_clipseg_dir}"
+    with pytest.raises(RuntimeError, match="differ by nan with vpt in fp32; nothing was timed"):
+        speed.Benchmark(speed.parse_arguments(words.split())).run()
 
 
 def test_both_sides_segment_by_several_classes_alike(contest):

@@ -15,7 +15,7 @@ def dataset_dir(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def small(request, dataset_dir, tmp_path) -> dict:
+def small(request, dataset_dir, tmp_path, run_precision) -> dict:
     """Overrides: the tiny base model of the bundle `name` of the test, few pictures, results in a temporary folder."""
     name = request.getfixturevalue("name") if "name" in request.fixturenames else "clipseg"
     return {
@@ -26,6 +26,7 @@ def small(request, dataset_dir, tmp_path) -> dict:
         "num_workers": 0,
         "class_names": ["square"],
         "device": "cpu",
+        "precision": run_precision,
     }
 
 

@@ -10,21 +10,21 @@ from small_runs import BUNDLES, raises_inside, run, workflow
 
 @pytest.mark.parametrize("name", ["clipseg_vpt", "cris_coop"])
 def test_what_was_trained_in_bf16_is_used_in_fp32(name, small, small_train):
-    trained = run(name, "train", **small_train, precision="bf16").parser.get_parsed_content("network")
+    trained = run(name, "train", **small_train | {"precision": "bf16"}).parser.get_parsed_content("network")
     assert torch.bfloat16 in {parameter.dtype for parameter in trained.base.parameters()}
-    used = run(name, "inference", **small, precision="fp32").parser.get_parsed_content("network")
+    used = run(name, "inference", **small | {"precision": "fp32"}).parser.get_parsed_content("network")
     assert {parameter.dtype for parameter in used.base.parameters()} == {torch.float32}
     assert torch.equal(used.upsampler.convolution.weight, trained.upsampler.convolution.weight)
 
 
 def test_automatic_mixed_precision_is_refused_where_there_is_no_cuda(small_train):
     with raises_inside(ValueError, "precision 'fp16-amp' needs CUDA"):
-        workflow("clipseg_vpt", "train", "train", **small_train, precision="fp16-amp").run()
+        workflow("clipseg_vpt", "train", "train", **small_train | {"precision": "fp16-amp"}).run()
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_features_are_kept_in_bfloat16_too(kind, small_train):
-    made = run("clipseg_coop", "train", **small_train, precision="bf16", feature_cache=kind)
+    made = run("clipseg_coop", "train", **small_train | {"precision": "bf16"}, feature_cache=kind)
     assert made.parser.get_parsed_content("network").learner.context.isfinite().all()
 
 
@@ -38,7 +38,7 @@ def test_layers_are_compiled_where_asked_for(wanted, small):
 @pytest.mark.parametrize("name", ["clipseg_vpt", "cris_coop"])
 @pytest.mark.parametrize("precision", ["bf16", "auto"])
 def test_an_exported_network_is_in_float32_whatever_is_fast_where_it_is_exported(name, precision, small, tmp_path):
-    made = workflow(name, "inference", **small, precision=precision)
+    made = workflow(name, "inference", **small | {"precision": precision})
     network = made.parser.get_parsed_content("network_def")
     (tmp_path / "models").mkdir()
     torch.save(network.state_dict(), tmp_path / "models" / "model.pt")

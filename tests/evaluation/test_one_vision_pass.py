@@ -28,10 +28,18 @@ def street(tmp_path_factory):
     return folder
 
 
+TOLERANCE = {"fp32": 0.05, "bf16": 3.0}
+"""Points of Dice between a pair alone and among others. Kernels add up in another order for another batch: float32
+agrees to 1e-6, while bfloat16 moves logits by 1 % (and differs from float32 by 3 %), which takes a few pixels of a
+random network's, whose logits are all near 0, to the other side."""
+
+
 @pytest.mark.filterwarnings("ignore:the splits")
 @pytest.mark.parametrize("learner", ["coop", "cocoop", "null"])
 @pytest.mark.parametrize("model", ["clipseg", "cris"])
-def test_an_image_of_19_classes_goes_through_the_vision_encoder_once(model, learner, street, request, tmp_path):
+def test_an_image_of_19_classes_goes_through_the_vision_encoder_once(
+    model, learner, street, run_precision, request, tmp_path
+):
     config = BUNDLES / f"{model}_{learner if learner != 'null' else 'coop'}" / "configs" / "evaluate.yaml"
     arguments = {
         "dataset_dir": str(street),
@@ -42,6 +50,7 @@ def test_an_image_of_19_classes_goes_through_the_vision_encoder_once(model, lear
         "ckpt_path": str(tmp_path / "model.pt"),
         "num_workers": 0,
         "device": "cpu",
+        "precision": run_precision,
         "bootstrap_resamples": 50,
     }
     if learner == "null":
@@ -69,4 +78,4 @@ def test_an_image_of_19_classes_goes_through_the_vision_encoder_once(model, lear
         with torch.inference_mode():
             logits = network(torch.as_tensor(group["image"])[None], [NAMES[index]])
         score = 100 * compute_dice((logits > 0).float(), group["label"][None, index : index + 1], ignore_empty=False)
-        assert float(rows[19 + index]["dice"]) == pytest.approx(score.item(), abs=0.5)
+        assert float(rows[19 + index]["dice"]) == pytest.approx(score.item(), abs=TOLERANCE[run_precision])

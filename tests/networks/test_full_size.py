@@ -44,6 +44,13 @@ def test_every_learner_takes_the_deepest_depth_of_the_paper(learner, full_size):
             assert network.learner.text_context(layer, embedding).shape[-2:] == (4, 512)
 
 
+@pytest.mark.parametrize("learner", [name for name in LEARNERS if LEARNERS[name].prompts_vision])
+def test_visual_context_that_no_tap_would_see_is_refused(learner, full_size):
+    """The decoder reads layers 3, 6 and 9, the last of them with the context of layer 10: the twelfth would be idle."""
+    with pytest.raises(ValueError, match=r"prompt_depth 12 .*1\.\.11"), torch.device("meta"):
+        PromptTunedCLIPSeg(full_size, ["polyp"], learner, {"prompt_depth": 12})
+
+
 @pytest.mark.parametrize("nhead", [16, 20, 32])
 def test_the_papers_numbers_of_heads_divide_the_width(nhead, full_size):
     network = PromptTunedCLIPSeg(full_size, ["polyp"], "shared_attention", {"nhead": nhead})

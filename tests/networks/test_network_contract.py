@@ -362,3 +362,20 @@ def test_the_phrase_of_the_initializer_reaches_the_first_layer(case, learner, bu
     gaussian = build(case, learner, prompt_depth=2, context_initializer=None).learner.context
     assert not torch.isclose(gaussian[0], expected).any()
     assert network.learner.context.requires_grad
+
+
+@every_network
+@pytest.mark.parametrize("trainable", [None, "decoder", "all"])
+def test_the_mode_of_a_step_is_set_without_a_walk_through_what_is_frozen(case, trainable, build, monkeypatch):
+    network = build(case, "coop", trainable=trainable)
+    walks: list[bool] = []
+    for module in network.base.modules():
+        monkeypatch.setattr(module, "train", lambda mode=True, own=module.train: walks.append(mode) or own(mode))
+    for mode in (True, False, True):
+        network.train(mode)
+        assert network.training == network.learner.training == network.upsampler.training == mode
+    assert bool(walks) == (trainable is not None)
+    norms = [module for module in network.base.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    assert not any(norm.training for norm in norms)
+    if trainable is None:
+        assert not any(module.training for module in network.base.modules())

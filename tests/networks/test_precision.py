@@ -174,3 +174,31 @@ def test_a_precision_that_is_none_is_refused(tiny_clipseg: BaseModel):
 def test_automatic_mixed_precision_needs_cuda():
     with pytest.raises(ValueError, match="'fp16-amp' needs CUDA, and the device is 'cpu'; choose auto, fp32 or bf16"):
         choose_precision("fp16-amp", "cpu")
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_bfloat16_is_refused_on_gpus_without_it(supported, monkeypatch):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: supported or including_emulation
+    )
+    if supported:
+        assert choose_precision("bf16", "cuda") == "bf16"
+    else:
+        with pytest.raises(ValueError, match="'bf16' needs a GPU with bfloat16"):
+            choose_precision("bf16", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("avx512", "amx", "granted", "chosen"),
+    [
+        (True, False, False, "bf16"),
+        (False, True, True, "bf16"),
+        (False, True, False, "fp32"),
+        (False, False, True, "fp32"),
+    ],
+)
+def test_amx_counts_when_the_system_grants_it(avx512, amx, granted, chosen, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_init_amx", lambda: granted)
+    assert choose_precision("auto", "cpu") == chosen
