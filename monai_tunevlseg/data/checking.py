@@ -22,6 +22,7 @@ from typing import Any
 from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, MaskCoding, Sample, Splits, shorten
 from monai_tunevlseg.data.datalists import choose_text, find_splits, read_cases
 from monai_tunevlseg.data.inspection import HASH_BITS, Inspection, inspect_image
+from monai_tunevlseg.data.layouts.description import DESCRIPTION
 from monai_tunevlseg.data.masks import mask_paths
 from monai_tunevlseg.data.occurrence import absence
 from monai_tunevlseg.data.overlap import (
@@ -126,6 +127,7 @@ def check_dataset(
     empty = _gather(inspections, images, len(samples), report)
     _count(samples, numbers, empty, report)
     _find_absent(coding, samples, empty, report)
+    _tell_values(request, samples, report)
     _compare_with_table(request, sum(len(case.samples) for case in cases), report)
     datalists = {name: [samples[number] for number in numbers[name]] for name in splits}
     looks = {
@@ -275,6 +277,19 @@ def _find_absent(coding: MaskCoding, samples: Sequence[Sample], empty: Sequence[
     message = absence(coding, [name for name in coding.class_names if name not in shown])
     if message and report.files:
         report.errors.append(Problem("coding", message))
+
+
+def _tell_values(request: Request, samples: Sequence[Sample], report: Report) -> None:
+    """Say which label values are taken for which classes where neither the user nor the dataset does."""
+    values = {sample["class_name"]: sample["label_value"] for sample in samples if "label_value" in sample}
+    known = LAYOUTS[request.layout].facts is not None or (request.folder / DESCRIPTION).is_file()
+    if len(values) > 1 and request.label_values is None and not known:
+        taken = ", ".join(f"{value} = {name}" for name, value in sorted(values.items(), key=lambda pair: pair[1]))
+        message = (
+            f"the values of the label maps are taken for 0 = background, {taken}; where ids begin with 0 for a class, "
+            "or their order is another, give label_values."
+        )
+        report.warnings.append(Problem("label values", message))
 
 
 def _compare_with_table(request: Request, total: int, report: Report) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from PIL import Image
 
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.frames import array_axis
-from monai_tunevlseg.data.overlays import draw_overlay
+from monai_tunevlseg.data.overlays import class_colour, draw_overlay
 from monai_tunevlseg.data.reading import is_nifti, read_image, read_shape, stem_of, suffix_of
 from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti, stored_order
 
-__all__ = ["SavePredictiond", "write_nifti_labels"]
+__all__ = ["SavePredictiond", "write_legend", "write_nifti_labels"]
+
+LEGEND = "legend.json"
 
 SERVED = "image_path"
 """A key that items of MONAI Label's bundle app have, and those of a bundle's own run have not."""
@@ -40,6 +43,7 @@ class SavePredictiond(MapTransform):
         num_classes: how many classes a label map may hold.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices of a volume in overlays.
         intensity_window: of a volume's slices in overlays, as `LoadSampled` takes it.
+        class_names: of the label values 1, 2 and so on; of several, `legend.json` gets the name and color of each.
 
     Raises:
         ValueError: when an argument is out of range.
@@ -52,6 +56,7 @@ class SavePredictiond(MapTransform):
         num_classes: int = 1,
         slice_axis: int = 2,
         intensity_window: Sequence[float] | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(keys)
         if not 1 <= num_classes <= 254 or slice_axis not in (0, 1, 2):
@@ -60,6 +65,7 @@ class SavePredictiond(MapTransform):
         self.num_classes = num_classes
         self.slice_axis = slice_axis
         self.intensity_window = intensity_window
+        self.class_names = class_names
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write one decollated item, and return it unchanged.
@@ -81,6 +87,8 @@ class SavePredictiond(MapTransform):
                 mask = labels * 255 if self.num_classes == 1 else labels
                 _write_png(self.output_dir / "masks" / f"{stem_of(source)}.png", mask)
             _write_png(self.output_dir / "overlays" / f"{stem_of(source)}.png", self._overlay(labels, source))
+        if self.class_names is not None and self.num_classes > 1:
+            write_legend(self.output_dir / LEGEND, self.class_names)
         return dict(data)
 
     def _check(self, prediction: torch.Tensor, source: Path) -> np.ndarray:
@@ -132,6 +140,17 @@ def write_nifti_labels(path: Path, labels: np.ndarray, source: Path) -> None:
         labels = labels.reshape(original.shape)
     with replacing(path) as unfinished:
         nib.save(type(original)(labels, original.affine, header), unfinished)
+
+
+def write_legend(path: Path, class_names: Sequence[str]) -> None:
+    """Write which label value means which class, and its color in overlays, unless the file says so already."""
+    colors = {name: np.rint(class_colour(index) * 255).astype(int).tolist() for index, name in enumerate(class_names)}
+    legend: dict[str, dict[str, Any]] = {"0": {"name": "background"}}
+    legend |= {str(value): {"name": name, "color": colors[name]} for value, name in enumerate(class_names, start=1)}
+    content = json.dumps(legend, indent=2, ensure_ascii=False) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8") != content:
+        with replacing(path) as unfinished:
+            unfinished.write_text(content, encoding="utf-8")
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.data import build_datalists, masks
+from monai_tunevlseg.data.checking import check_dataset
 from monai_tunevlseg.data.masks import read_label
+from monai_tunevlseg.data.request import Request
 
 TEN = range(10)
 
@@ -69,3 +71,15 @@ def test_a_class_of_two_or_in_the_middle_may_be_missing(tmp_path, save):
     assert build_datalists(tmp_path, ["a", "b", "c"])
     label_maps(tmp_path, save, [0, 1])
     assert build_datalists(tmp_path, ["a", "b"])
+
+
+def test_the_check_says_which_values_are_taken_for_which_classes(tmp_path, save):
+    label_maps(tmp_path, save, [0, 1, 2])
+    (problem,) = [
+        problem
+        for problem in check_dataset(Request("folder", tmp_path, ["sky", "road"])).warnings
+        if problem.kind == "label values"
+    ]
+    assert "0 = background, 1 = sky, 2 = road" in problem.message
+    given = Request("folder", tmp_path, ["sky", "road"], label_values={"sky": 0, "road": 1})
+    assert not [problem for problem in check_dataset(given).warnings if problem.kind == "label values"]

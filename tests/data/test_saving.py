@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from monai_tunevlseg.data import LoadSampled, SavePredictiond
-from monai_tunevlseg.data.overlays import class_colour
+from monai_tunevlseg.data.overlays import class_colour, draw_overlay
 from monai_tunevlseg.data.reading import read_mask
+from monai_tunevlseg.data.saving import write_legend
 
 OBLIQUE = np.array([[-0.7, 0.1, 0.02, 10], [0.1, -0.8, 0.2, 20.5], [0.03, 0.1, 2.5, -30], [0, 0, 0, 1]])
 
@@ -117,3 +120,15 @@ def test_prediction_that_is_no_label_map_is_refused(tmp_path, save, wrong):
 def test_wrong_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match="must be in"):
         SavePredictiond("pred", "out", **arguments)
+
+
+def test_the_legend_names_the_values_and_colors_of_several_classes(tmp_path):
+    write_legend(tmp_path / "legend.json", ["Müller's muscle", "road"])
+    legend = json.loads((tmp_path / "legend.json").read_text(encoding="utf-8"))
+    assert [legend[value]["name"] for value in ("0", "1", "2")] == ["background", "Müller's muscle", "road"]
+    for index, value in enumerate(("1", "2")):
+        tinted = draw_overlay(np.zeros((9, 9, 3), np.float32), np.full((9, 9), index + 1), 2)
+        expected = np.asarray(legend[value]["color"])
+        assert (np.abs(tinted[4, 4] - 0.35 * expected) <= 1).all()
+    write_legend(tmp_path / "legend.json", ["road"])
+    assert set(json.loads((tmp_path / "legend.json").read_text())) == {"0", "1"}
