@@ -119,14 +119,15 @@ def _parse(row: Mapping[str | None, str | None], where: str) -> Case:
     if not cells["image"] or not cells["class_name"]:
         raise ValueError(f"{where} names no image or no class_name.")
     numbers: dict[str, float | None] = {
-        name: _number(cells[name], f"{where}, column {name!r}") for name in ("slice", *SCORES, *COUNTS)
+        name: _number(cells[name], name, f"{where}, column {name!r}") for name in ("slice", *SCORES, *COUNTS)
     }
     whole = {name: int(numbers[name] or 0) for name in COUNTS}
     slice_number = None if numbers["slice"] is None else int(numbers["slice"])
     return Case(**{**cells, **numbers, **whole, "slice": slice_number, "text": cells["text"] or ""})  # type: ignore[arg-type]
 
 
-def _number(cell: str | None, where: str) -> float | None:
+def _number(cell: str | None, name: str, where: str) -> float | None:
+    """Return the number in a cell; slices and areas are whole, and no percentage is above 100."""
     if cell is None:
         return None
     try:
@@ -135,4 +136,8 @@ def _number(cell: str | None, where: str) -> float | None:
         value = math.nan
     if not math.isfinite(value):
         raise ValueError(f"{where} holds {cell!r} where a number is expected.")
+    highest = 100.0 if name in SCORES and SCORES[name].unit == "%" else math.inf
+    if not 0 <= value <= highest or (name not in SCORES and not value.is_integer()):
+        kind = f"a number from 0 to {highest:g}" if name in SCORES else "a whole number, 0 or more,"
+        raise ValueError(f"{where} holds {cell!r} where {kind} is expected.")
     return value

@@ -49,8 +49,8 @@ def join_study(storage: BaseStorage, name: str, plan: Mapping[str, Any], pruner:
     study = optuna.create_study(
         storage=storage, study_name=name, direction=objective.direction, pruner=made, load_if_exists=True
     )
-    if PLAN not in study.user_attrs:
-        if study.get_trials(deepcopy=False):
+    if not isinstance(study.user_attrs.get(PLAN), dict):
+        if PLAN in study.user_attrs or study.get_trials(deepcopy=False):
             raise ValueError(f"the study {name!r} was not made by this command; choose another study name.")
         study.set_user_attr(PLAN, dict(plan))
     check_plan(study, plan)

@@ -129,13 +129,14 @@ def run_search(
     settings = settings or SearchSettings()
     pair, output = find_pair(pair_name, configs_dir, bundles_dir), Path(output_dir).absolute()
     _check_fixed(pair, settings.fixed)
-    name = settings.study_name or pair.name
-    reserve(output, name)
+    output.mkdir(parents=True, exist_ok=True)
     storage = open_storage(settings.storage or f"sqlite:///{output / 'study.db'}")
     data = Path(dataset_dir).expanduser().absolute()
     overrides = {**settings.fixed, "bundle_root": str(pair.bundle), "dataset_dir": str(data)}
     base, space = _base_and_space(pair, overrides, settings, configs_dir)
     plan = _plan(pair, settings, space, base, digest_of_data(pair, overrides))
+    name = settings.study_name or pair.name
+    reserve(output, name)  # when nothing is wrong with the command
     study = join_study(storage, name, plan, settings.pruner)
     with Interruption() as interruption:
         _run_trials(study, settings, space, _TrialCommand(pair, overrides), output / TRIALS, interruption)

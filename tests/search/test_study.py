@@ -183,6 +183,14 @@ def test_a_study_of_somebody_else_is_refused(url):
         join_study(storage, "fake", PLAN)
 
 
+@pytest.mark.parametrize("plan", [None, [], "text", 3])
+def test_a_damaged_plan_is_refused(plan, url):
+    storage = open_storage(url)
+    optuna.create_study(storage=storage, study_name="fake").set_user_attr("plan", plan)
+    with pytest.raises(ValueError, match="was not made by this command"):
+        join_study(storage, "fake", PLAN)
+
+
 def test_what_happens_is_logged(url, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "monai_tunevlseg.search"):
         run_worker(url, tmp_path / "trials", 1)

@@ -321,4 +321,4 @@ def test_what_is_wrong_with_a_command_is_said_in_a_sentence(arguments, message, 
 def test_a_missing_dataset_is_named_before_any_trial(tmp_path, settings):
     with pytest.raises(FileNotFoundError, match=r"dataset_dir .*nowhere is not a folder"):
         run_search(PAIR, tmp_path / "nowhere", tmp_path / "out", settings, **FOLDERS)
-    assert not (tmp_path / "out" / "trials").exists()
+    assert not (tmp_path / "out" / "trials").exists() and not (tmp_path / "out" / "study.txt").exists()
