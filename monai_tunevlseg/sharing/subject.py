@@ -20,8 +20,8 @@ from monai_tunevlseg.sharing.runs import Run, read_run
 __all__ = ["Release", "Sources", "Subject", "describe"]
 
 OF_THE_MACHINE = {
-    *("bundle_root", "dataset_dir", "splits_file", "resume", "start_from", "num_workers", "show_progress"),
-    *("num_processes", "rank", "is_main_process", "pretrained", "base_fingerprint"),
+    *("bundle_root", "dataset_dir", "splits_file", "trained_splits", "resume", "start_from", "num_workers"),
+    *("show_progress", "num_processes", "rank", "is_main_process", "pretrained", "base_fingerprint"),
 }
 """Values of a run that do not travel: folders, and what suits one machine."""
 

@@ -166,12 +166,19 @@ def _inner_splits(images: Path, masks: Path) -> list[Place]:
 
 def _split_folders(folder: Path) -> Iterator[Place]:
     """Find `train/images/` and `train/masks/`, and so on."""
-    places = []
+    places, lacking = [], []
     for path in subfolders(folder):
         split = SPLIT_WORDS.get(path.name.lower())
         images, masks = (folder_of(path, names) if split else None for names in (IMAGE_NAMES, MASK_NAMES))
         if images and masks:
             places.append(Place(images, masks, split))
+        elif images:
+            lacking.append(path)
+    if places and lacking:
+        warnings.warn(
+            f"{shorten(lacking)} have images but no folder of masks and are left out; put their masks into masks/.",
+            stacklevel=2,
+        )
     yield from _in_order(places)
 
 

@@ -98,6 +98,18 @@ def test_ph2_needs_no_step_of_the_users_own(tmp_path):
     assert all(own(samples) for samples in found.values())
 
 
+def test_a_part_without_masks_is_left_out_with_a_word(tmp_path):
+    """FUSeg: train and validation with labels, test without."""
+    put(tmp_path, "train/images", "train/labels", range(20))
+    put(tmp_path, "validation/images", "validation/labels", range(30, 34))
+    put(tmp_path, "test/images", "unused", range(40, 44))
+    with pytest.warns(UserWarning) as caught:
+        found = build_datalists(tmp_path, ["wound"])
+    messages = " ".join(str(warning.message) for warning in caught)
+    assert "test have images but no folder of masks" in messages and "has no test" in messages
+    assert [len(found[split]) for split in ("train", "val", "test")] == [18, 4, 2]
+
+
 def test_splits_files_with_two_keys_are_completed(tmp_path):
     put(tmp_path, "images", "masks", range(40))
     names = [str(number) for number in range(40)]
