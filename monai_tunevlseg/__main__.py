@@ -94,13 +94,14 @@ def write(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
 @bundles_app.command()
 def check(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
     """Exit with 1 and the names when bundles or pair configs differ from what their fragments give."""
-    from monai_tunevlseg.bundles import stale_files
+    from monai_tunevlseg.bundles import bundle_names, stale_files
 
     with _wrong_folder_is_misuse():
         stale = stale_files(configs_dir, bundles_dir)
     if stale:
         typer.echo("stale, run 'make bundles': " + ", ".join(str(path) for path in stale), err=True)
         raise typer.Exit(1)
+    typer.echo(f"{len(bundle_names(configs_dir))} bundles and their pairs are current in {bundles_dir}, {configs_dir}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ def test_bundles_are_checked_and_written(tmp_path):
     options = ["--configs-dir", str(ROOT / "configs"), "--bundles-dir", str(bundles)]
     written = CliRunner().invoke(app, ["bundles", "write", *options])
     assert written.exit_code == 0 and "clipseg_vpt/configs/train.yaml" in written.output.replace("\n", "")
-    assert CliRunner().invoke(app, ["bundles", "check", *options]).exit_code == 0
+    checked = CliRunner().invoke(app, ["bundles", "check", *options])
+    assert checked.exit_code == 0 and checked.output.startswith("10 bundles")
     (bundles / "clipseg_vpt" / "configs" / "train.yaml").write_text("epochs: 1\n")
     stale = CliRunner().invoke(app, ["bundles", "check", *options])
     assert stale.exit_code == 1 and "train.yaml" in stale.output
