@@ -134,7 +134,7 @@ class BundleModel:
         """Return what a reduction makes of the logits: (C, H, W), or upright (C, S, A, R), at the image's own size.
 
         Raises:
-            ValueError: when the file cannot be read as an image.
+            ValueError: when the file cannot be read as an image, or the checkpoint is damaged or does not fit.
         """
         with self._lock, torch.inference_mode():
             loaded = self._current()

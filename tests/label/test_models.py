@@ -98,6 +98,14 @@ def test_a_damaged_file_is_named(models, tmp_path):
         models["one"].segment(tmp_path / "broken.png", ["red circle"])
 
 
+def test_a_damaged_checkpoint_is_named(picture, tmp_path):
+    model = open_bundles(str(write_bundle(tmp_path / "mine", ("red circle",))))["mine"]
+    model.checkpoint.parent.mkdir()
+    model.checkpoint.write_bytes(b"PK no checkpoint")
+    with pytest.raises(ValueError, match=r"mine/models/model\.pt is damaged"):
+        model.segment(picture, ["red circle"])
+
+
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"is not a bundle: it has no configs/inference\.yaml"):
         open_bundles(str(tmp_path))
