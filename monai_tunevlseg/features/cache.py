@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -57,8 +58,8 @@ def open_cache(
         return None
     if kind not in ("memory", "disk"):
         raise ValueError(f"feature_cache is {kind!r}; it must be off, memory or disk.")
-    if max_gibibytes <= 0:
-        raise ValueError(f"feature_cache_size is {max_gibibytes}; give more than 0 GiB.")
+    if not 0 < max_gibibytes < math.inf:
+        raise ValueError(f"feature_cache_size is {max_gibibytes}; give a number of GiB above 0.")
     check_constant(network.learner_name, network.trainable)
     max_bytes = int(max_gibibytes * 2**30)
     store = MemoryStore(max_bytes) if kind == "memory" else DiskStore(directory, max_bytes)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import random
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,10 +92,31 @@ def describe(item: Any, above: tuple[int, ...] = ()) -> Any:
 def _describe_object(item: Any, inside: tuple[int, ...]) -> Any:
     if isinstance(item, type):
         return f"{item.__module__}.{item.__qualname__}"
-    if code := getattr(item, "__code__", None):
-        return [item.__module__, item.__qualname__, code.co_code.hex(), repr(code.co_consts)]
+    if isinstance(item, functools.partial):
+        return ["partial", describe([item.func, item.args, item.keywords], inside)]
+    if isinstance(item, types.MethodType):
+        return [describe(item.__func__, inside), describe(item.__self__, inside)]
+    if isinstance(item, types.FunctionType):
+        return _describe_function(item, inside)
     if hasattr(item, "to_dict"):  # as Albumentations' transforms have it
         return describe(item.to_dict(), inside)
     if hasattr(item, "__dict__"):
         return [describe(type(item)), describe(vars(item), inside)]
     return repr(item)
+
+
+def _describe_function(function: types.FunctionType, inside: tuple[int, ...]) -> Any:
+    """Describe a function by what it does and by the values that it was made with."""
+    code = function.__code__
+    made_of = [code.co_code.hex(), repr(code.co_names), _constants(code)]
+    enclosed = [cell.cell_contents for cell in function.__closure__ or ()]
+    made_with = describe([function.__defaults__, function.__kwdefaults__, enclosed], inside)
+    return [function.__module__, function.__qualname__, made_of, made_with]
+
+
+def _constants(code: types.CodeType) -> list[Any]:
+    """Return a function's constants; a function inside it by its own, for its ``repr`` tells an address in memory."""
+    return [
+        [each.co_code.hex(), repr(each.co_names), _constants(each)] if isinstance(each, types.CodeType) else repr(each)
+        for each in code.co_consts
+    ]

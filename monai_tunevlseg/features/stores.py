@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ SUFFIX = ".safetensors"
 CHECKSUMS = "crc32"
 LOOK_AGAIN = 64 * 2**20  # bytes at most that a process writes before it asks what others have written
 HEADER = 4096  # bytes that a file has besides its tensors, at most
+
+ABANDONED = 3600 * 10**9  # nanoseconds after which what is unfinished was left by a killed process
 
 Entry = dict[str, Tensor]
 
@@ -134,16 +137,18 @@ class DiskStore:
     def _make_room(self, wanted: int) -> int:
         """Remove what was not used for longest until there is room; return the bytes that there is room for."""
         files = []
+        abandoned = time.time_ns() - ABANDONED
         for path in self.directory.glob(f"*{SUFFIX}"):
             try:
                 files.append((path.stat().st_mtime_ns, path.stat().st_size, path))
             except FileNotFoundError:  # another process has removed it
                 continue
         free = self.max_bytes - sum(size for _, size, _ in files)
-        for _, size, path in sorted(files):
+        for changed, size, path in sorted(files):
             if free >= wanted:
                 break
-            if path.name not in self._used and not path.name.startswith("."):  # which is being written
+            being_written = path.name.startswith(".") and changed > abandoned
+            if path.name not in self._used and not being_written:
                 path.unlink(missing_ok=True)
                 free += size
         return max(free, 0)

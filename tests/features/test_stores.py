@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 
+from monai_tunevlseg.data.atomic import unfinished_path
 from monai_tunevlseg.features import DiskStore, MemoryStore
 from monai_tunevlseg.features.stores import HEADER, size_of
 
@@ -122,3 +123,13 @@ def test_a_folder_that_may_only_be_read_is_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "utime", refuse)
     assert store.get("a") is not None
+
+
+def test_what_a_killed_process_left_half_written_makes_room(tmp_path):
+    store = DiskStore(tmp_path, 200_000)
+    left, written = (unfinished_path(tmp_path / f"{name}.safetensors") for name in ("old", "new"))
+    for path in (left, written):
+        path.write_bytes(bytes(90_000))
+    os.utime(left, (0, 0))
+    assert store.put("a", large(1))
+    assert written.exists() and not left.exists()

@@ -1,4 +1,6 @@
+import json
 import os
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -6,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from feature_samples import transform_of, write_pairs
-from monai.transforms import Compose, Lambdad, RandGaussianNoised
+from monai.transforms import Compose, Lambda, Lambdad, MapTransform, RandGaussianNoised, Resized
 from PIL import Image
 
+from monai_tunevlseg.data import LoadSampled
 from monai_tunevlseg.features import Views
 from monai_tunevlseg.features.keys import describe
 
@@ -161,3 +164,44 @@ def test_a_description_is_the_same_for_the_same_transform():
 def test_a_negative_number_of_views_is_refused(tmp_path):
     with pytest.raises(ValueError, match="views is -1; it must be 0 or more"):
         views_of(write_pairs(tmp_path), count=-1)
+
+
+def scaled(factor):
+    return lambda value: value * factor
+
+
+def shifted(value, by=1):
+    return value + by
+
+
+class Settings:
+    """A transform with a setting, whose method is the callable."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def apply(self, value):
+        return value * self.factor
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        (scaled(2), scaled(2), scaled(3)),
+        (partial(shifted, by=2), partial(shifted, by=2), partial(shifted, by=3)),
+        (partial(shifted), partial(shifted), partial(scaled)),
+        (Settings(2).apply, Settings(2).apply, Settings(3).apply),
+        (lambda x, by=2: x + by, lambda x, by=2: x + by, lambda x, by=3: x + by),
+        (lambda x: [y + 1 for y in x], lambda x: [y + 1 for y in x], lambda x: [y + 2 for y in x]),
+        (lambda x: x.sum(), lambda x: x.sum(), lambda x: x.max()),
+        (Resized("image", 8), Resized("image", 8), Resized("image", 8, anti_aliasing=True)),
+        (Resized("image", 8), Resized("image", 8), Resized("image", 8, mode="bilinear")),
+        (LoadSampled(), LoadSampled(), LoadSampled(slice_axis=1)),
+    ],
+)
+def test_what_a_callable_was_made_with_is_part_of_its_description(one, same, other):
+    """Else the cache would hand out features of other settings."""
+    transforms = [each if isinstance(each, MapTransform) else Lambda(each) for each in (one, same, other)]
+    written = [json.dumps(describe(each)) for each in transforms]
+    assert written[0] == written[1] != written[2]
+    assert "0x" not in written[0]

@@ -1,6 +1,7 @@
 import random
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,3 +89,9 @@ def test_processes_draw_different_dropout_but_the_same_augmentation():
 def test_a_cached_sample_is_not_augmented_twice():
     dataset = noisy_dataset(cache_rate=1.0)
     assert torch.equal(dataset[0], dataset[0])
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
+def test_a_cache_rate_out_of_range_is_named(rate):
+    with pytest.raises(ValueError, match=rf"cache_rate is {rate}"):
+        noisy_dataset(cache_rate=rate)
