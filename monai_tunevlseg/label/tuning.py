@@ -23,6 +23,7 @@ from monai_tunevlseg.label.models import BundleModel
 from monai_tunevlseg.label.options import training_options
 from monai_tunevlseg.label.studies import StudiesFolder
 from monai_tunevlseg.label.submitted import SubmittedLabel, write_dataset
+from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
 
 __all__ = ["PromptTuning"]
 
@@ -92,7 +93,7 @@ class PromptTuning(TrainTask):
             return self._keep_better(new, result)
 
     def _keep_better(self, new: Path, result: dict[str, Any]) -> dict[str, Any]:
-        better = result["old_dice"] is None or result["new_dice"] >= result["old_dice"]
+        better = result["old_dice"] is None or result["new_dice"] > result["old_dice"]
         result["kept"] = "new" if better else "old"
         result["best_metric"] = result["new_dice"] if better else result["old_dice"]
         logger.info(
@@ -102,8 +103,9 @@ class PromptTuning(TrainTask):
             result["kept"],
         )
         if better:
-            with replacing(self.model.checkpoint) as unfinished:
-                unfinished.write_bytes(new.read_bytes())
+            for name in (HYPERPARAMETERS, CHECKPOINT.name):
+                with replacing(self.model.checkpoint.with_name(name)) as unfinished:
+                    unfinished.write_bytes(new.with_name(name).read_bytes())
         with replacing(self.model.checkpoint.parent / STATS) as unfinished:
             unfinished.write_text(json.dumps(result), encoding="utf-8")
         return result

@@ -52,10 +52,11 @@ def test_resuming_with_other_hyperparameters_is_refused_and_changes_nothing(chan
 
 def test_resuming_with_another_dataset_is_refused_and_changes_nothing(trained, tmp_path):
     other = write_pictures(tmp_path / "other", count=20)
-    before = files(tmp_path)
+    splits = tmp_path / "eval" / "splits.json"
+    before = [files(tmp_path), splits.read_bytes()]
     with raises_inside(ValueError, "other data in the split train and val"):
         run(NAME, "train", **trained | {"dataset_dir": str(other), "resume": True, "epochs": 2})
-    assert files(tmp_path) == before
+    assert [files(tmp_path), splits.read_bytes()] == before
 
 
 def test_a_resumed_run_records_what_it_was_given(trained, tmp_path):

@@ -1,4 +1,5 @@
 import logging
+import math
 
 import pytest
 import torch
@@ -161,7 +162,9 @@ def test_what_changes_while_training_is_refused(learner, trainable, message, bui
         open_cache(build_network(learner, trainable), "memory", "", 1)
 
 
-@pytest.mark.parametrize(("kind", "size"), [("ram", 1), ("memory", 0), ("disk", -1)])
+@pytest.mark.parametrize(
+    ("kind", "size"), [("ram", 1), ("memory", 0), ("disk", -1), ("disk", math.inf), ("memory", math.nan)]
+)
 def test_settings_out_of_range_are_refused(kind, size, build_network):
     with pytest.raises(
         ValueError, match="feature_cache is 'ram'; it must be off, memory or disk|feature_cache_size is"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 
@@ -11,6 +12,7 @@ import pytest
 from annotated import circle_mask, draw_picture, write_bundle, write_volume
 from PIL import Image
 
+from monai_tunevlseg.evaluation import file_digest
 from monai_tunevlseg.label import write_app_folder
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
@@ -134,6 +136,8 @@ def test_labels_of_clients_tune_the_prompts(client, server, submitted):
     assert (stats["kept"], stats["old_dice"], stats["images"]) == ("new", None, COUNT + 1)
     after = np.asarray(Image.open(client.infer("things", "picture1", {})[0]))
     assert (before != after).any()
+    model = server.log.parent / "things" / "models" / "model.pt"
+    assert json.loads(model.with_name("hyperparameters.json").read_text())["checkpoint_digest"] == file_digest(model)
     assert client.next_sample("entropy", {})["scored"] == 1  # of the one without label, by the new checkpoint
     assert not psutil.Process(server.process.pid).children(recursive=True)  # whose memory is free again
 
