@@ -6,6 +6,7 @@ import json
 from inspect import signature
 
 import labelled_trees
+import nibabel as nib
 import numpy as np
 import owners_trees
 import pytest
@@ -147,6 +148,22 @@ def test_wrong_arguments_are_one_sentence_on_stderr(run, tmp_path, monkeypatch, 
 
 
 @pytest.mark.filterwarnings("ignore:there are .* to draw splits from")
+def test_check_takes_a_window_for_ct(run, tmp_path):
+    for number in range(3):
+        for name, values in (("images", np.linspace(-1000, 400, 320)), ("masks", np.arange(320) > 100)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            dtype = np.int16 if name == "images" else np.uint8
+            image = nib.Nifti1Image(np.roll(values, number).reshape(8, 8, 5).astype(dtype), np.eye(4))
+            nib.save(image, tmp_path / name / f"{number}.nii")
+    arguments = ["check", "folder", tmp_path, "--class-name", "x", "--json"]
+    kinds = [
+        [problem["kind"] for problem in json.loads(run(*arguments, *more).stdout)["warnings"]]
+        for more in ([], ["--intensity-window", "-160", "240"])
+    ]
+    assert ["range" in found for found in kinds] == [True, False]
+    assert "intensity_window" in run(*arguments, "--intensity-window", "240", "-160").stderr
+
+
 def test_export_writes_the_folder_and_says_how_to_read_it(run, kvasir, tmp_path):
     result = run("export", "kvasir", kvasir, tmp_path / "out")
     assert result.exit_code == 0

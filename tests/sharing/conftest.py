@@ -24,6 +24,7 @@ def run_dir(tmp_path_factory, data) -> Path:
     """One epoch of a pair with other hyperparameters than its own, and its evaluation."""
     folder = tmp_path_factory.mktemp("run")
     more = {"bundle_root": str(folder), "dataset_dir": str(data), "prompt_depth": 3, "device": "cpu"}
+    more["intensity_window"] = [0, 200]
     training = {"epochs": 1, "learning_rate": 0.004, "batch_size": 4, "show_progress": False}
     for config, kind, extra in (("train", "train", training), ("evaluate", "infer", {"save_masks": False})):
         files = [ROOT / "bundles" / "clipseg_vpt" / "configs" / f"{config}.yaml", ROOT / "configs" / f"{PAIR}.yaml"]

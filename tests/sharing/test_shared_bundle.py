@@ -59,6 +59,7 @@ def test_what_the_run_was_given_is_baked_in(shared):
     assert train["class_names"] == ["lesion"] and train["pretrained"].startswith("$demo.")
     for name in ("evaluate", "inference"):
         assert config(shared[0] / NAME, name)["prompt_depth"] == 3
+        assert config(shared[0] / NAME, name)["intensity_window"] == [0, 200]
     same = json.loads((shared[0] / NAME / "configs" / "train.json").read_text())
     assert same == train
 
