@@ -12,9 +12,10 @@ from typing import TypeAlias
 # imported for its lines in the registry
 from monai_tunevlseg.data import layouts as _layouts  # noqa: F401
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, Splits, shorten
+from monai_tunevlseg.data.dim_pictures import warn_of_dim_pictures
 from monai_tunevlseg.data.layouts.files import is_image, list_images, subfolders, visible
 from monai_tunevlseg.data.occurrence import require_classes
-from monai_tunevlseg.data.reading import SUFFIXES, suffix_of
+from monai_tunevlseg.data.reading import SUFFIXES, is_nifti, suffix_of
 from monai_tunevlseg.data.splits import (
     complete_splits,
     draw_splits,
@@ -111,11 +112,12 @@ def build_datalists(
     return datalists
 
 
-def build_inference_datalist(dataset_dir: str | Path) -> list[Sample]:
-    """List images to segment.
+def build_inference_datalist(dataset_dir: str | Path, intensity_window: Sequence[float] | None = None) -> list[Sample]:
+    """List images to segment, with a warning where pictures would be read as nearly black.
 
     Args:
         dataset_dir: an image file, a folder of image files, or a folder with such a folder `images/` in it.
+        intensity_window: as they are loaded.
 
     Returns:
         [{"image": path}, ...], sorted by file name; paths are absolute.
@@ -128,13 +130,19 @@ def build_inference_datalist(dataset_dir: str | Path) -> list[Sample]:
     if path.is_file():
         if suffix_of(path).lower() not in SUFFIXES:
             raise ValueError(f"{path} has no supported suffix; supported are {', '.join(SUFFIXES)}.")
-        return [{"image": str(path)}]
+        return _to_segment([path], intensity_window)
     folder = path / "images" if (path / "images").is_dir() else path
     images = list_images(folder)
     if not images:
         inner = [path.name for path in subfolders(folder) if any(map(is_image, visible(path)))]
         way_out = f"set dataset_dir to its folder {shorten(inner)}" if inner else f"supported are {', '.join(SUFFIXES)}"
         raise ValueError(f"{folder} holds no images; {way_out}.")
+    return _to_segment(images, intensity_window)
+
+
+def _to_segment(images: Sequence[Path], intensity_window: Sequence[float] | None) -> list[Sample]:
+    if intensity_window is None:
+        warn_of_dim_pictures([image for image in images if not is_nifti(image)])
     return [{"image": str(image)} for image in images]
 
 

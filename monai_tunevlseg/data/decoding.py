@@ -34,10 +34,12 @@ class Header:
     Args:
         shape: (H, W) as displayed.
         orientation: EXIF's, 1..8; 1 = the pixels are stored as they are displayed.
+        deep: a channel has more than 8 bits.
     """
 
     shape: tuple[int, int]
     orientation: int
+    deep: bool
 
 
 def decode(path: Path) -> Stored:
@@ -53,13 +55,14 @@ def decode(path: Path) -> Stored:
 def peek(path: Path) -> Header:
     """Read a picture's header."""
     if is_tiff(path):
-        height, width, orientation = tiff_header(path)
+        height, width, orientation, deep = tiff_header(path)
     else:
         with open_pillow(path) as picture:
             height, width, orientation = picture.height, picture.width, _orientation(picture, path)
+            deep = picture.format == "PNG" and _png_depth(path)[0] > 8
     if orientation not in TURNS:
-        return Header((height, width), 1)
-    return Header((width, height) if TURNS[orientation].transposed else (height, width), orientation)
+        return Header((height, width), 1, deep)
+    return Header((width, height) if TURNS[orientation].transposed else (height, width), orientation, deep)
 
 
 def open_pillow(path: Path) -> Image.Image:

@@ -128,6 +128,8 @@ def reached_share(path: Path) -> float | None:
         ValueError: when the file cannot be decoded.
     """
     with refusing_damage(path):
+        if not peek(path).deep:
+            return None
         stored = decode(path)
     if stored.white is None or stored.white <= DEEP or stored.palette is not None:
         return None

@@ -38,10 +38,10 @@ def read_tiff(path: Path) -> tuple[Stored, int]:
         return _stored(page), _orientation(page)
 
 
-def tiff_header(path: Path) -> tuple[int, int, int]:
-    """Read height, width and orientation."""
+def tiff_header(path: Path) -> tuple[int, int, int, bool]:
+    """Read height, width, orientation and whether a channel has more than 8 bits."""
     with _opened(path) as page:
-        return page.imagelength, page.imagewidth, _orientation(page)
+        return page.imagelength, page.imagewidth, _orientation(page), np.dtype(page.dtype).itemsize > 1
 
 
 class _Silence(logging.Filter):

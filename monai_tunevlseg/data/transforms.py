@@ -154,7 +154,8 @@ class Augmentd(Randomizable, MapTransform):
 class LabelMapd(MapTransform):
     """Turns logits (K, ...) into a label map (1, ...) of uint8.
 
-    0 is background; k + 1 is where class k has the highest probability and that is above 0.5.
+    0 is background; k + 1 is where class k has the highest probability and that is above 0.5: where classes overlap,
+    such as findings of a radiograph, only the most probable one is kept, while evaluation scores each class alone.
     """
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_tunevlseg.data.cases import Sample, shorten
+from monai_tunevlseg.data.dim_pictures import warn_of_dim_pictures
 from monai_tunevlseg.data.problems import DatasetError, map_files
 from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.volumes import intensity_range
@@ -52,6 +53,7 @@ def with_windows(samples: Sequence[Sample]) -> list[Sample]:
     """
     asked = {str(sample["image"]) for sample in samples if "intensity_window" not in sample}
     paths = sorted(path for path in asked if is_nifti(Path(path)))
+    warn_of_dim_pictures([Path(path) for path in sorted(asked.difference(paths))])
 
     def measure(path: str) -> tuple[str, tuple[float, float]]:
         return path, intensity_range(Path(path))
