@@ -67,6 +67,7 @@ def evaluate(folder, output_dir, image_size=8, watch=None, **overrides):
         "output_dir": str(output_dir),
         "class_names": list(COLOURS),
         "network_def": {"_target_": "colour_network.ColourNetwork"},
+        "precise_network": "@network_def",
         "learner": "null",
         "image_size": image_size,
         "image_mean": [0.0, 0.0, 0.0],
