@@ -58,6 +58,7 @@ _DATASET = {
     "neutral_text": or_null(TEXT),
     "text_source": choice(*TEXT_SOURCES),
     "write_splits_to": or_null(PATH),
+    "splits_draft": or_null(PATH),
     "trained_splits": or_null(PATH),
 }
 _NETWORK = {

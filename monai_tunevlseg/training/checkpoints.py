@@ -59,6 +59,8 @@ class Checkpoints:
         resume: continue from ``last.pt``.
         start_from: the checkpoint that the network starts from, if any; not replaced unless training improves on it.
         data: the samples by split; resuming with others is refused.
+        splits: a draft of the splits in use, and the file that it replaces with the first ``model.pt``, so that a run
+            that keeps no network leaves the splits of the one before; None = there is no such file.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Checkpoints:
         resume: bool = False,
         start_from: str | Path | None = None,
         data: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
+        splits: tuple[str | Path | None, str | Path | None] = (None, None),
     ) -> None:
         self.directory = Path(directory).expanduser()
         self.best_path = self.directory / CHECKPOINT.name
@@ -81,6 +84,7 @@ class Checkpoints:
         self.resume = resume
         self.start_from = None if start_from is None else Path(start_from).expanduser()
         self.data = data or {}
+        self.splits = splits
         self.data_digests: dict[str, str] = {}
         self.hyperparameters: dict[str, Any] = {}
 
@@ -151,10 +155,16 @@ class Checkpoints:
             return
         if self.last_saved is None:
             self.last_path.unlink(missing_ok=True)  # of an earlier run, which would resume with this run's best network
+            self._publish_splits()
         with replacing(self.best_path) as unfinished:
             _write(unfinished, self.network.state_dict(), self.best_path)
             if self.hyperparameters:
                 write_hyperparameters(self.best_path, self.hyperparameters, file_digest(unfinished))
+
+    def _publish_splits(self) -> None:
+        draft, final = self.splits
+        if draft is not None and final is not None and Path(draft).is_file():  # MONAI Label gives lists without splits
+            Path(draft).replace(final)
 
     def _snapshot(self, engine: Trainer) -> dict[str, Any]:
         """Return everything that the following epochs depend on."""

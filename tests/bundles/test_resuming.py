@@ -69,8 +69,13 @@ def test_a_resumed_run_records_what_it_was_given(trained, tmp_path):
 
 
 def test_a_run_that_fails_leaves_the_files_of_an_earlier_one(trained, tmp_path):
-    before = files(tmp_path)
-    made = workflow(NAME, "train", "train", **trained | {"learning_rate": 0.5})
+    splits = tmp_path / "eval" / "splits.json"
+    before, trained_with = files(tmp_path), splits.read_bytes()
+    stems = json.loads(trained_with)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"train": stems["train"], "val": stems["test"], "test": stems["val"]}))
+    changed = trained | {"splits_file": str(other), "learning_rate": 0.5}
+    made = workflow(NAME, "train", "train", **changed)
 
     def spoil():
         with torch.no_grad():
@@ -79,7 +84,9 @@ def test_a_run_that_fails_leaves_the_files_of_an_earlier_one(trained, tmp_path):
     made.trainer.add_event_handler(Events.EPOCH_STARTED(once=1), spoil)
     with raises_inside(FloatingPointError, "epoch 1, step 1"):
         made.run()
-    assert files(tmp_path) == before
+    assert files(tmp_path) == before and splits.read_bytes() == trained_with
+    run(NAME, "train", **changed)
+    assert json.loads(splits.read_bytes())["val"] == stems["test"]
 
 
 def test_a_new_run_replaces_model_and_record_together(trained, tmp_path):
