@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.data.pictures import reached_share
 
-__all__ = ["warn_of_dim_pictures"]
+__all__ = ["dimness", "warn_of_dim_pictures"]
 
 LOOKED_AT = 16
 """Pictures of a dataset, evenly chosen: one that is bright enough ends the search."""
@@ -23,16 +24,31 @@ def warn_of_dim_pictures(pictures: Sequence[Path]) -> None:
     Args:
         pictures: those of a dataset for which no `intensity_window` is given; what cannot be read is passed over.
     """
-    brightest = 0.0
+    shares: dict[Path, float] = {}
     for path in pictures[:: max(1, -(-len(pictures) // LOOKED_AT))]:
         with suppress(OSError, ValueError):  # who loads it says so
-            brightest = max(brightest, reached_share(path) or 0)
-        if brightest >= DIM:
+            if share := reached_share(path):
+                shares[path] = share
+        if shares and not dimness(shares):
             return
-    if brightest:
-        warnings.warn(
-            f"the pictures, such as {pictures[0]}, have more than 8 bits but reach {100 * brightest:.2g} % of their "
-            "type's range, as 12 bits stored in 16 do, and are read as nearly black; set intensity_window to the "
-            "stored values of black and white, such as [0, 4095].",
-            stacklevel=2,
-        )
+    if shares:
+        warnings.warn(dimness(shares), stacklevel=2)
+
+
+def dimness(shares: Mapping[Path, float]) -> str:
+    """Say in one sentence that pictures are read as nearly black, and name the option that helps.
+
+    Args:
+        shares: which part of its type's range each picture of more than 8 bits reaches, in (0, 1]; one or more.
+
+    Returns:
+        an empty text where one of them is bright enough.
+    """
+    brightest = max(shares.values())
+    if brightest >= DIM:
+        return ""
+    return (
+        f"{len(shares)} pictures of more than 8 bits reach {100 * brightest:.2g} % of their type's range, as 12 bits "
+        f"stored in 16 do: {shorten(path.name for path in shares)}; they are read as nearly black: set "
+        "intensity_window to the stored values of black and white, such as [0, 4095]."
+    )

@@ -9,16 +9,14 @@ from pathlib import Path
 import nibabel as nib
 
 from monai_tunevlseg.data.cases import shorten
+from monai_tunevlseg.data.dim_pictures import dimness
 from monai_tunevlseg.data.pictures import StoredMask, picture_orientation, reached_share
 from monai_tunevlseg.data.problems import Problem
-from monai_tunevlseg.data.reading import is_nifti, suffix_of
+from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.volumes import nifti_affine
 
 __all__ = ["Traits", "image_traits", "mask_traits", "summarize"]
 
-DEEP_SUFFIXES = (".png", ".tif", ".tiff")
-DARK = 1 / 8
-"""Of the range of a type of more than 8 bits: where no picture of a dataset is brighter, it holds fewer bits."""
 MESSAGES = {
     "exif": "{count} images have an EXIF orientation and are read as viewers show them: {names}; their masks must be "
     "drawn on the image as it is shown.",
@@ -57,8 +55,7 @@ def image_traits(path: Path, windowed: bool = False) -> Traits:
     if is_nifti(path):
         return Traits(path, orientation="".join(str(axis) for axis in nib.aff2axcodes(nifti_affine(path))))
     names = ("exif",) if picture_orientation(path) != 1 else ()
-    deep = not windowed and suffix_of(path).lower() in DEEP_SUFFIXES
-    return Traits(path, names, reached_share(path) if deep else None)
+    return Traits(path, names, None if windowed else reached_share(path))
 
 
 def mask_traits(path: Path, mask: StoredMask) -> Traits:
@@ -77,12 +74,7 @@ def summarize(traits: Sequence[Traits]) -> list[Problem]:
             text = message.format(count=len(files), names=shorten(path.name for path in files))
             problems.append(Problem(name, text, tuple(map(str, files))))
     deep = {trait.path: trait.share for trait in traits if trait.share is not None}
-    if deep and max(deep.values()) < DARK:
-        message = (
-            f"{len(deep)} images of more than 8 bits reach {100 * max(deep.values()):.2g} % of their type's range, as "
-            f"with 12 bits stored in 16: {shorten(path.name for path in deep)}; they are read as nearly black: give "
-            "intensity_window, the stored values of black and white, such as [0, 4095]."
-        )
+    if deep and (message := dimness(deep)):
         problems.append(Problem("range", message, tuple(map(str, deep))))
     axes = {trait.path: trait.orientation for trait in traits if trait.orientation is not None}
     if len(set(axes.values())) > 1:

@@ -104,3 +104,12 @@ def test_masks_that_cannot_be_meant_are_wrong(tmp_path):
         "case1.jpg",
         "case2.png",
     }
+
+
+def test_depth_is_told_by_the_content_and_not_by_the_suffix(tmp_path):
+    for number in range(10):
+        pair(tmp_path, number, image=deep(16))
+        (tmp_path / "images" / f"case{number}.png").rename(tmp_path / "images" / f"case{number}.jpg")
+    _, warnings = found(tmp_path)
+    assert set(warnings) == {"range"}
+    assert "set intensity_window" in warnings["range"].message
