@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 import warnings
@@ -12,7 +13,8 @@ from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.data.metaimages import META_SUFFIX, PIXEL_SUFFIXES
 from monai_tunevlseg.data.pictures import turned_by_exif
 from monai_tunevlseg.data.problems import DatasetError, Problem, map_files
-from monai_tunevlseg.data.reading import SUFFIXES, read_shape, stem_of, suffix_of
+from monai_tunevlseg.data.reading import SUFFIXES, is_nifti, read_shape, stem_of, suffix_of
+from monai_tunevlseg.data.volumes import same_grid
 
 __all__ = [
     "by_stem",
@@ -241,10 +243,29 @@ def pair(
     orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
     lists = {"images without a mask": lonely, "masks without an image": orphans}
     complaints = [f"{len(paths)} {what}: {shorten(map(stem_of, paths))}" for what, paths in lists.items() if paths]
-    way_out = "rename them alike" if orphans else "save an empty mask (all 0) for an image that shows nothing"
+    way_out = (
+        _rename_alike(lonely, orphans) if orphans else "save an empty mask (all 0) for an image that shows nothing"
+    )
     message = f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names: {way_out}."
     problems = [Problem("missing", message, tuple(map(str, [*lonely, *orphans])))] if complaints else []
     return sorted(images.keys() & masks.keys()), problems
+
+
+def _rename_alike(images: Sequence[Path], masks: Sequence[Path]) -> str:
+    """Say how to make names belong together, with an example where all images and all masks end in their own way."""
+    of_image, of_mask = (_without_ending(paths) for paths in (images, masks))
+    both = sorted(of_image.keys() & of_mask.keys())
+    if not both:
+        return "rename them alike"
+    image, mask = of_image[both[0]], of_mask[both[0]]
+    return f"rename them alike, such as {mask.name} to {stem_of(image)}{suffix_of(mask)}"
+
+
+def _without_ending(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the files by their stems without what all of these end in."""
+    of_stem = {normalized(stem_of(path)): path for path in paths}
+    ending = os.path.commonprefix([stem[::-1] for stem in of_stem])[::-1]
+    return {stem.removesuffix(ending): path for stem, path in of_stem.items()} if len(of_stem) > 1 else {}
 
 
 def match(
@@ -259,7 +280,7 @@ def match(
 
     Returns:
         their stems, sorted, and what is wrong with the others: partners that are missing, other sizes, headers that
-        cannot be read.
+        cannot be read. A warning names those with masks that lie elsewhere by their affines.
     """
     both, problems = pair(dataset_dir, images, masks)
 
@@ -275,7 +296,9 @@ def match(
         )
         files = [str(path) for stem, found in measured if found for path in (images[stem], *masks[stem])]
         problems.append(Problem("size", message, tuple(files)))
-    return [stem for stem, complaints in measured if not complaints], problems + unreadable
+    fitting = [stem for stem, complaints in measured if not complaints]
+    _warn_of_geometry({stem: [(images[stem], mask) for mask in masks[stem]] for stem in fitting})
+    return fitting, problems + unreadable
 
 
 def _of_another_size(image: Path, masks: Iterable[Path]) -> list[str]:
@@ -285,6 +308,21 @@ def _of_another_size(image: Path, masks: Iterable[Path]) -> list[str]:
         for mask, found in ((mask, read_shape(mask, image)) for mask in masks)
         if found != shape
     ]
+
+
+def _warn_of_geometry(pairs: Mapping[str, Sequence[tuple[Path, Path]]]) -> None:
+    moved = [stem for stem, both in pairs.items() if any(_lies_elsewhere(image, mask) for image, mask in both)]
+    if moved:
+        warnings.warn(
+            f"{len(moved)} NIfTI masks have another affine than their image: {shorten(moved)}; "
+            "their voxels are taken to lie on each other as they are stored.",
+            stacklevel=2,
+        )
+
+
+def _lies_elsewhere(image: Path, mask: Path) -> bool:
+    both_volumes = is_nifti(image) and is_nifti(mask) and len(read_shape(image)) == 3
+    return both_volumes and not same_grid(mask, image)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -7,7 +7,6 @@ each class instead, `masks/CLASS/`. A `dataset.json` may say what label maps mea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,6 @@ from monai_tunevlseg.data.reading import (
     read_stored_mask,
 )
 from monai_tunevlseg.data.splits import complete_splits
-from monai_tunevlseg.data.volumes import same_grid
 
 __all__ = ["read_folder", "samples_of", "split_folder"]
 
@@ -123,7 +121,6 @@ def _read_place(
         return Case(stem, [sample | ignored for sample in samples])
 
     cases, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem]])
-    _warn_of_geometry({stem: (images[stem], masks[stem]) for stem in stems})
     return cases, problems + unmatched + unreadable
 
 
@@ -184,18 +181,4 @@ def _check_label_values(mask: Path, present: set[int], coding: MaskCoding, descr
         raise ValueError(
             f"{mask} holds the label values {shorten(unknown)} beyond those of the {len(coding.class_names)} classes "
             f"({shorten(coding.class_names)} = 1..{len(coding.class_names)}); add the classes, or set label_values."
-        )
-
-
-def _warn_of_geometry(pairs: dict[str, tuple[Path, Path]]) -> None:
-    moved = [
-        stem
-        for stem, (image, mask) in pairs.items()
-        if is_nifti(image) and is_nifti(mask) and len(read_shape(image)) == 3 and not same_grid(mask, image)
-    ]
-    if moved:
-        warnings.warn(
-            f"{len(moved)} NIfTI masks have another affine than their image: {shorten(moved)}; "
-            "their voxels are taken to lie on each other as they are stored.",
-            stacklevel=2,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -122,3 +123,16 @@ def test_a_description_that_is_wrong_or_does_not_fit(described, content, reason)
 def test_a_threshold_has_no_meaning_with_a_description(described):
     with pytest.raises(ValueError, match="masks are label maps, so that mask_threshold 9 has no meaning"):
         read(described, ["x"], mask_threshold=9)
+
+
+def test_other_affines_of_masks_of_a_class_are_warned_of(tmp_path):
+    mask = np.zeros((4, 5, 3), np.uint8)
+    mask[1:3, 1:3, 1] = 1
+    moved = np.eye(4)
+    moved[0, 3] = 3
+    for part, affine in (("images", np.eye(4)), ("masks/a", moved), ("masks/b", np.eye(4))):
+        (tmp_path / part).mkdir(parents=True)
+        nib.save(nib.Nifti1Image(mask, affine), tmp_path / part / "v.nii.gz")
+    with pytest.warns(UserWarning, match="1 NIfTI masks have another affine than their image: v;") as caught:
+        read(tmp_path, ["a", "b"])
+    assert len(caught) == 1
