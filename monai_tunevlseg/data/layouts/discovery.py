@@ -146,11 +146,33 @@ def common_ending(images: Collection[str], masks: Collection[str]) -> str:
 
 
 def _places_in(folder: Path) -> list[Place]:
-    images, masks = folder_of(folder, IMAGE_NAMES), folder_of(folder, MASK_NAMES)
+    images, masks = _both_in(folder)
     if images and masks:
         inner = _inner_splits(images, masks)
         return inner or [Place(images, masks)]
     return [*_split_folders(folder), *_split_names(folder)]
+
+
+def _both_in(folder: Path) -> tuple[Path | None, Path | None]:
+    """Find the folders of images and masks in a folder.
+
+    Raises:
+        ValueError: when another folder has as many files as that of the images, and the name of neither is plain:
+            DRIVE has the field of view in `mask/` and the vessels in `1st_manual/`.
+    """
+    images, masks = (folder_of(folder, names) for names in (IMAGE_NAMES, MASK_NAMES))
+    if images and masks and masks.name != MASK_NAMES[0] and (count := _count_images(images)):
+        rivals = [path for path in subfolders(folder) if path != images and _count_images(path) == count]
+        if any(path != masks for path in rivals):
+            names = shorten(path.name for path in sorted({masks, *rivals}))
+            raise ValueError(
+                f"{folder} has several folders that may hold the masks: {names}; rename the one that is meant to masks."
+            )
+    return images, masks
+
+
+def _count_images(folder: Path) -> int:
+    return sum(map(is_image, visible(folder)))
 
 
 def _inner_splits(images: Path, masks: Path) -> list[Place]:
@@ -169,7 +191,7 @@ def _split_folders(folder: Path) -> Iterator[Place]:
     places, lacking = [], []
     for path in subfolders(folder):
         split = SPLIT_WORDS.get(path.name.lower())
-        images, masks = (folder_of(path, names) if split else None for names in (IMAGE_NAMES, MASK_NAMES))
+        images, masks = _both_in(path) if split else (None, None)
         if images and masks:
             places.append(Place(images, masks, split))
         elif images:
@@ -212,6 +234,8 @@ def _nothing_found(dataset_dir: Path) -> str:
     images, masks = (folder_of(dataset_dir, names) for names in (IMAGE_NAMES, MASK_NAMES))
     missing = dataset_dir / ("masks" if images and not masks else "images")
     held = shorten(f"{folder.name}/" for folder in subfolders(dataset_dir)) or "no folders"
+    if files := _count_images(dataset_dir):
+        held += f" and {files} image files; a common ending of the masks' names, such as -mask, may stay"
     return (
         f"there is no folder {missing}: {dataset_dir} holds {held}; put images into images/ and masks into masks/, or "
         f"name them otherwise ({', '.join(IMAGE_NAMES[1:6])}, ...; {', '.join(MASK_NAMES[1:6])}, ...)."

@@ -212,3 +212,38 @@ def test_missing_partners_come_with_the_way_out(tmp_path):
     Image.new("L", (3, 3)).save(tmp_path / "masks" / "3.png")
     with pytest.raises(ValueError, match="3 x 3 and 3.png 4 x 6; paste masks of a crop back"):
         build_datalists(tmp_path, ["polyp"])
+
+
+def test_a_folder_as_full_as_that_of_the_images_makes_a_guess_at_the_masks_ambiguous(tmp_path):
+    put(tmp_path, "training/images", "training/mask", range(3))
+    put(tmp_path, "training/images", "training/1st_manual", range(3))
+    with pytest.raises(ValueError, match="may hold the masks: 1st_manual, mask; rename the one .* to masks"):
+        find_places(tmp_path)
+    (tmp_path / "training" / "1st_manual").rename(tmp_path / "training" / "masks")
+    assert [place.masks.name for place in find_places(tmp_path)] == ["masks"]
+
+
+def test_a_folder_that_is_not_as_full_is_no_rival(tmp_path):
+    put(tmp_path, "images", "labels", range(3))
+    put(tmp_path, "examples", "sketches", range(2))
+    assert [place.masks.name for place in find_places(tmp_path)] == ["labels"]
+
+
+def test_images_and_masks_in_one_folder_are_refused_with_what_may_stay(tmp_path):
+    put(tmp_path, ".", ".", range(10), ending="-mask")
+    with pytest.raises(FileNotFoundError, match="20 image files; a common ending .* such as -mask, may stay"):
+        build_datalists(tmp_path, ["lung"])
+    for path in list(tmp_path.iterdir()):
+        folder = tmp_path / ("masks" if path.stem.endswith("-mask") else "images")
+        folder.mkdir(exist_ok=True)
+        path.rename(folder / path.name)
+    with pytest.warns(UserWarning, match="end in '-mask'"):
+        found = build_datalists(tmp_path, ["lung"])
+    assert sum(map(len, found.values())) == 10 and all(own(samples) for samples in found.values())
+
+
+def test_endings_of_images_and_masks_are_refused_with_an_example_that_fits(tmp_path):
+    put(tmp_path, "images", "other", [f"{number}_training" for number in range(21, 41)])
+    put(tmp_path, "more", "masks", [f"{number}_manual1" for number in range(21, 41)])
+    with pytest.raises(ValueError, match=r"rename them alike, such as 21_manual1\.png to 21_training\.png\."):
+        build_datalists(tmp_path, ["vessel"])
