@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings
+from monai_tunevlseg.benchmark.results import RATES
 from monai_tunevlseg.benchmark.tables import ordered_datasets
 
 __all__ = ["Line", "Point", "depth_figures", "embedding_figure", "fit_line", "rates_figure"]
@@ -40,7 +41,6 @@ STYLE: Any = {
 PANEL = 2.7  # inches
 LEAST_POINTS = 5  # for a t-SNE
 SEED = 0
-RATES = ("learning_rate", "weight_decay")
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,7 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
     Values that it does not have are left out, but for imports, which others may need.
     """
     for name, value in values.items():
-        # unescaped: YAML would read JSON's pairs of surrogates as two characters
-        written = (
-            json.dumps(value, ensure_ascii=False)
-            if isinstance(value, str | list | dict)
-            else yaml.safe_dump(value).split("\n")[0]
-        )
+        written = _written(value)
         line = re.compile(rf"^{re.escape(name)}:[^\n#]*?(?P<comment> +#[^\n]*)?$", re.MULTILINE)
         if line.search(text):
             text = line.sub(partial(_keep_comment, f"{name}: {written}"), text, count=1)

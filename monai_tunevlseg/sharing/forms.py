@@ -61,10 +61,7 @@ IDENTITY: dict[str, Any] = {
     "properties": {
         **dict.fromkeys(("network", "base_model", "base_fingerprint"), _TEXT),
         "learner": {"type": ["string", "null"]},
-        "learner_arguments": {
-            "type": "object",
-            "additionalProperties": {"type": ["number", "boolean", "string", "null"]},
-        },
+        "learner_arguments": {"type": "object", "additionalProperties": _SCALAR},
         "upsampler": {"type": "boolean"},
         "trainable": {"enum": [None, "decoder", "all"]},
         "class_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
