@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["parse_yaml_mapping", "read_yaml_mapping"]
+__all__ = ["parse_yaml", "parse_yaml_mapping", "read_yaml_mapping"]
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
@@ -33,13 +33,26 @@ def parse_yaml_mapping(text: str, where: str) -> dict[str, Any]:
     Raises:
         ValueError: when it is not YAML, or not a mapping; names the place.
     """
+    content = parse_yaml(text, where)
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} holds a {type(content).__name__} where a mapping of names to values is expected.")
+    return content
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse YAML of any kind.
+
+    Args:
+        text: the YAML.
+        where: the place that it comes from, for the message.
+
+    Raises:
+        ValueError: when it is not YAML; names the place.
+    """
     try:
-        content = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         reason = getattr(error, "problem", None) or type(error).__name__
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
-        raise ValueError(f"{where} is not YAML ({reason}{line}).") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{where} holds a {type(content).__name__} where a mapping of names to values is expected.")
-    return content
+        raise ValueError(f"{where} is not YAML ({reason}{line}); texts with : [ or {{ in them need quotes.") from error

@@ -61,18 +61,14 @@ def named_values(entries: list[str]) -> dict[str, Any]:
     Raises:
         ValueError: when one has no name or no sign, or its value is not YAML.
     """
-    import yaml
+    from monai_tunevlseg.yaml_files import parse_yaml
 
     values = {}
     for entry in entries:
         name, sign, value = entry.partition("=")
         if not sign or not name:
             raise ValueError(f"--set {entry!r} is not understood; write NAME=VALUE.")
-        try:
-            values[name] = yaml.safe_load(value)
-        except (yaml.YAMLError, RecursionError) as error:
-            reason = getattr(error, "problem", None) or type(error).__name__
-            raise ValueError(f"--set {entry!r} has a value that is not YAML ({reason}); put it in quotes.") from error
+        values[name] = parse_yaml(value, f"the value of --set {entry!r}")
     return values
 
 

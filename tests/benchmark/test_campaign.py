@@ -182,7 +182,7 @@ def test_plan_of_another_version_is_named(tmp_path):
         (["--pairs", "kvasir/*", "--trials", "-3"], "trials is -3"),
         (["--pairs", "kvasir/*", "--jobs", "0"], "jobs is 0"),
         (["--pairs", "kvasir/*", "--metric", "dice"], "the objective 'dice' is not known"),
-        (["--pairs", "kvasir/*", "--set", "epochs=[1"], "'epochs=[1' has a value that is not YAML"),
+        (["--pairs", "kvasir/*", "--set", "epochs=[1"], "'epochs=[1' is not YAML"),
         (["--pairs", "kvasir/*", "--set", "epochs=$1"], "--set, epochs holds '$1'"),
         (["--pairs", "kvasir/*", "--trial-silence", "-1"], "trial_silence is -1"),
         (["--preset", "demo", "--set", "epoch=3"], "no bundle has a hyperparameter 'epoch'"),

@@ -303,7 +303,7 @@ def search(*arguments):
             "postgresql://me:***@127.0.0.1:1/x cannot",
         ),
         ([PAIR, "--storage", "nowhere"], "'nowhere' is not an address"),
-        ([PAIR, "--set", "epochs=[1"], "--set 'epochs=[1' has a value that is not YAML"),
+        ([PAIR, "--set", "epochs=[1"], "--set 'epochs=[1' is not YAML"),
         ([PAIR, "--trials", "-3"], "trials is -3"),
         ([PAIR, "--trial-timeout", "0"], "trial_timeout is 0.0"),
         ([PAIR, "--trial-silence", "-1"], "trial_silence is -1.0"),
