@@ -6,11 +6,13 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-__all__ = ["TRACEBACK", "Reason", "end_with_the_reason", "reason_of", "root_cause"]
+__all__ = ["TRACEBACK", "Reason", "end_with_the_reason", "reason_of", "root_cause", "without_wrappers"]
 
 TRACEBACK = "TUNEVLSEG_TRACEBACK"
 """The environment variable that, set to anything, shows every error's traceback."""
@@ -42,6 +44,15 @@ def root_cause(error: BaseException) -> BaseException:
     while isinstance(error, RuntimeError) and str(error).startswith(_WRAPPERS) and error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+@contextmanager
+def without_wrappers() -> Iterator[None]:
+    """Raise what has failed in the block, and not what MONAI has wrapped around it."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise root_cause(error) from None
 
 
 def reason_of(error: BaseException) -> Reason:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
+from monai_tunevlseg.errors import without_wrappers
 from monai_tunevlseg.inferers import Reduction, ResizedInferer, entropy_map, label_map
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
@@ -206,8 +207,7 @@ def _value(parser: ConfigParser, name: str, default: Any) -> Any:
 
 def _read(preprocessing: Callable[[dict[str, Any]], dict[str, Any]], image: Path) -> torch.Tensor:
     try:
-        return preprocessing({"image": str(image)})["image"]
-    except RuntimeError as error:  # MONAI's, around the transform's own
-        if isinstance(error.__cause__, (ValueError, OSError)):
-            raise ValueError(str(error.__cause__)) from error
-        raise
+        with without_wrappers():
+            return preprocessing({"image": str(image)})["image"]
+    except OSError as error:
+        raise ValueError(str(error)) from error

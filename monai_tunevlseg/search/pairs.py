@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.bundles import pair_names, render_pair
-from monai_tunevlseg.errors import root_cause
+from monai_tunevlseg.errors import without_wrappers
 from monai_tunevlseg.search.spaces import BaseSizes
 from monai_tunevlseg.yaml_files import read_yaml_mapping
 
@@ -101,21 +101,14 @@ def pair_parser(pair: Pair, kind: str, overrides: Mapping[str, Any]) -> Any:
     return parser
 
 
-def _parsed(parser: Any, name: str) -> Any:
-    """Return an object of a config, or raise the error that MONAI wraps into its own."""
-    try:
-        return parser.get_parsed_content(name)
-    except RuntimeError as error:
-        raise root_cause(error) from None
-
-
 def describe_base(pair: Pair, overrides: Mapping[str, Any]) -> Base:
     """Load the pair's base model and return what the study must know of it."""
     from monai_tunevlseg.learners import LEARNERS
 
     # zero-shot, for the default depth may be more than this base model takes
     parser = pair_parser(pair, "train", {**overrides, "learner": "null", "upsampler": False})
-    network = _parsed(parser, "network_def")
+    with without_wrappers():
+        network = parser.get_parsed_content("network_def")
     sizes = network.encoder_sizes()
     kind = LEARNERS[pair.learner] if pair.learner in set(LEARNERS) else None
     prompted = [sizes.text_layers] if kind is None or kind.prompts_text else []
@@ -138,7 +131,8 @@ def digest_of_data(pair: Pair, overrides: Mapping[str, Any]) -> str:
     any trial starts.
     """
     parser = pair_parser(pair, "train", {**overrides, "write_splits_to": None})
-    datalists = _parsed(parser, "datalists")
+    with without_wrappers():
+        datalists = parser.get_parsed_content("datalists")
     content = {
         split: sorted(
             (Path(sample["image"]).name, sample.get("slice", -1), sample["text"], sample.get("class_name", ""))

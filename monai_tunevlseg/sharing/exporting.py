@@ -15,7 +15,7 @@ from monai.utils import optional_import
 from torch import Tensor
 
 from monai_tunevlseg.data.atomic import replacing
-from monai_tunevlseg.errors import root_cause
+from monai_tunevlseg.errors import without_wrappers
 from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.training import CHECKPOINT, load_weights
 
@@ -60,17 +60,10 @@ def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tup
     parser.read_config(str(config))
     if pretrained is not None:
         parser["pretrained"] = str(pretrained)
-    network: PromptTunedNetwork = root_causes(lambda: parser.get_parsed_content("network_def"))
+    with without_wrappers():
+        network: PromptTunedNetwork = parser.get_parsed_content("network_def")
     load_weights(network, checkpoint)
     return network.eval(), parser
-
-
-def root_causes(build: Any) -> Any:
-    """Call something of MONAI's and raise what failed in it, and not what MONAI wraps around it."""
-    try:
-        return build()
-    except RuntimeError as error:
-        raise root_cause(error) from None
 
 
 def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | None = None) -> OnnxFile:
