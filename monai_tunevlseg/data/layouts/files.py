@@ -42,16 +42,20 @@ def visible(folder: Path) -> list[Path]:
     Raises:
         FileNotFoundError: when the folder is missing.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}.")
-    return sorted(
-        path for path in folder.iterdir() if not path.name.startswith(".") and path.name.lower() not in SYSTEM_FILES
-    )
+    return [folder / entry.name for entry in _entries(folder)]
 
 
 def subfolders(folder: Path) -> list[Path]:
     """List the folders directly in a folder, sorted."""
-    return [path for path in visible(folder) if path.is_dir()]
+    return [folder / entry.name for entry in _entries(folder) if entry.is_dir()]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}.")
+    with os.scandir(folder) as entries:
+        shown = [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES]
+    return sorted(shown, key=lambda entry: entry.name)
 
 
 def list_images(folder: Path) -> list[Path]:
