@@ -12,7 +12,6 @@ for pictures and NIfTI for volumes:
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
+from monai_tunevlseg.data.atomic import unfinished_path
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Sample, Splits, shorten
 from monai_tunevlseg.data.datalists import find_splits, read_cases
 from monai_tunevlseg.data.layouts.description import write_description
@@ -140,7 +140,7 @@ def _file_names(cases: Sequence[Case]) -> dict[str, str]:
 def _whole_folder(output: Path) -> Iterator[Path]:
     """Give a folder to write to, which takes its place when the block ends without an error."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(f".{uuid.uuid4().hex}-{output.name}")
+    unfinished = unfinished_path(output)
     unfinished.mkdir()
     try:
         yield unfinished
