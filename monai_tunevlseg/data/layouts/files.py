@@ -54,8 +54,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}.")
     with os.scandir(folder) as entries:
-        shown = [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES]
-    return sorted(shown, key=lambda entry: entry.name)
+        named = sorted(entries, key=lambda entry: entry.name)
+    return [entry for entry in named if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES]
 
 
 def list_images(folder: Path) -> list[Path]:
