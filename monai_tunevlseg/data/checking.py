@@ -37,7 +37,6 @@ from monai_tunevlseg.data.request import Request
 from monai_tunevlseg.data.splits import OverlapWarning, group_by
 from monai_tunevlseg.data.telltales import find_telltales
 from monai_tunevlseg.data.traits import summarize
-from monai_tunevlseg.data.windows import LOOKS_LIKE_CT
 
 __all__ = ["NEAR", "Report", "SplitReport", "check_dataset"]
 
@@ -140,9 +139,6 @@ def check_dataset(
     report.errors += find_overlap(datalists, copies)
     report.warnings += find_repetitions(datalists, copies)
     report.warnings += find_near_duplicates(datalists, copies, looks, near)
-    if ct := [Path(inspection.image).name for inspection in inspections if inspection.looks_like_ct]:
-        message = LOOKS_LIKE_CT.format(len(ct), shorten(ct))
-        report.warnings.append(Problem("range", message, tuple(i.image for i in inspections if i.looks_like_ct)))
     report.warnings += find_telltales([sample["text"] for sample in samples], empty, [s["image"] for s in samples])
     return report
 

@@ -18,8 +18,7 @@ from monai_tunevlseg.data.pictures import StoredMask, read_grey_picture
 from monai_tunevlseg.data.problems import Problem, other_size, problem_of
 from monai_tunevlseg.data.reading import foreground, is_nifti, read_occurring, read_stored_mask
 from monai_tunevlseg.data.traits import Traits, image_traits, mask_traits
-from monai_tunevlseg.data.volumes import intensity_range, read_nifti
-from monai_tunevlseg.data.windows import looks_like_ct
+from monai_tunevlseg.data.volumes import read_nifti
 
 __all__ = ["HASH_BITS", "Inspection", "details", "inspect_image", "perceptual_hash"]
 
@@ -44,7 +43,6 @@ class Inspection:
         details: as `details` gives them; None where it cannot be read.
         problems: what is wrong with it or its masks.
         empty: for each of its samples, whether the mask shows nothing; None where it cannot be read.
-        looks_like_ct: whether it is a volume in Hounsfield units that no `intensity_window` scales.
         traits: what is peculiar to it and its masks.
     """
 
@@ -53,7 +51,6 @@ class Inspection:
     details: np.ndarray | None = None
     problems: list[Problem] = field(default_factory=list)
     empty: list[bool | None] = field(default_factory=list)
-    looks_like_ct: bool = False
     traits: list[Traits] = field(default_factory=list)
 
 
@@ -73,7 +70,6 @@ def inspect_image(image: Path, samples: Sequence[Sample]) -> Inspection:
         window = samples[0].get("intensity_window") if samples else None
         shape, grey = _decode(image, window)
         inspection.bits, inspection.details = perceptual_hash(grey), details(grey)
-        inspection.looks_like_ct = window is None and is_nifti(image) and looks_like_ct(intensity_range(image))
         inspection.traits.append(image_traits(image, window is not None))
     except (OSError, ValueError, MemoryError) as error:
         inspection.problems.append(problem_of(error, [image]))

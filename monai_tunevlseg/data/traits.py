@@ -13,7 +13,8 @@ from monai_tunevlseg.data.dim_pictures import dimness
 from monai_tunevlseg.data.pictures import StoredMask, picture_orientation, reached_share
 from monai_tunevlseg.data.problems import Problem
 from monai_tunevlseg.data.reading import is_nifti
-from monai_tunevlseg.data.volumes import nifti_affine
+from monai_tunevlseg.data.volumes import intensity_range, nifti_affine
+from monai_tunevlseg.data.windows import LOOKS_LIKE_CT, looks_like_ct
 
 __all__ = ["Traits", "image_traits", "mask_traits", "summarize"]
 
@@ -22,6 +23,7 @@ MESSAGES = {
     "drawn on the image as it is shown.",
     "palette": "{count} masks have a palette in which 0 is not black: {names}; 0 is background whatever its color.",
     "alpha": "{count} masks show their shape by opacity: {names}; what is opaque is foreground.",
+    "range": LOOKS_LIKE_CT,
 }
 
 
@@ -53,7 +55,9 @@ def image_traits(path: Path, windowed: bool = False) -> Traits:
         ValueError: when it cannot.
     """
     if is_nifti(path):
-        return Traits(path, orientation="".join(str(axis) for axis in nib.aff2axcodes(nifti_affine(path))))
+        names = ("range",) if not windowed and looks_like_ct(intensity_range(path)) else ()
+        axes = nib.aff2axcodes(nifti_affine(path))
+        return Traits(path, names, orientation="".join(str(axis) for axis in axes))
     names = ("exif",) if picture_orientation(path) != 1 else ()
     return Traits(path, names, None if windowed else reached_share(path))
 

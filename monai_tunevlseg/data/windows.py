@@ -19,8 +19,8 @@ __all__ = ["LOOKS_LIKE_CT", "check_window", "looks_like_ct", "with_windows"]
 AIR = -500
 """In Hounsfield units, between the lungs and air; the darkest voxels of no other modality are below."""
 LOOKS_LIKE_CT = (
-    "{} volumes look like CT in Hounsfield units: {}; each is scaled by its own 0.5 and 99.5 percentiles, which move "
-    "with what else is in view, unless intensity_window is set, such as [-160, 240] for soft tissue."
+    "{count} volumes look like CT in Hounsfield units: {names}; each is scaled by its own 0.5 and 99.5 "
+    "percentiles, which move with what else is in view, unless intensity_window is set, such as [-160, 240] for soft tissue."
 )
 
 
@@ -64,7 +64,7 @@ def with_windows(samples: Sequence[Sample]) -> list[Sample]:
     ranges = dict(measured)
     ct = [Path(path).name for path, ends in measured if looks_like_ct(ends)]
     if ct:
-        warnings.warn(LOOKS_LIKE_CT.format(len(ct), shorten(ct)), stacklevel=2)
+        warnings.warn(LOOKS_LIKE_CT.format(count=len(ct), names=shorten(ct)), stacklevel=2)
     return [_with_range(sample, ranges.get(str(sample["image"]))) for sample in samples]
 
 
