@@ -13,8 +13,8 @@ import nibabel as nib
 import nrrd
 import numpy as np
 
+from monai_tunevlseg.data.damage import refusing_damage
 from monai_tunevlseg.data.deferred import Deferred, check_size, read_stream
-from monai_tunevlseg.data.pictures import refusing_damage
 
 __all__ = ["NRRD_SUFFIXES", "load_nrrd"]
 

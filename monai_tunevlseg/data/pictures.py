@@ -28,7 +28,6 @@ __all__ = [
     "read_picture",
     "read_picture_mask",
     "reached_share",
-    "refusing_damage",
     "turned_by_exif",
 ]
 

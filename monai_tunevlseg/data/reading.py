@@ -22,7 +22,6 @@ from monai_tunevlseg.data.volumes import (
     nifti_shape,
     read_nifti,
     read_nifti_values,
-    sources,
 )
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "read_occurring",
     "read_shape",
     "read_stored_mask",
-    "source_files",
     "stem_of",
     "suffix_of",
 ]
@@ -62,16 +60,6 @@ def stem_of(path: Path) -> str:
 def is_nifti(path: Path) -> bool:
     """Return by the suffix whether a file is a NIfTI image, or a MetaImage or NRRD file, which are read like one."""
     return suffix_of(path).lower() in VOLUME_SUFFIXES
-
-
-def source_files(path: Path) -> list[Path]:
-    """List the files that are read where `path` is: itself, and what a header refers to.
-
-    Raises:
-        FileNotFoundError: when a header does not exist.
-        ValueError: when a header is damaged.
-    """
-    return sources(path)
 
 
 def read_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:

@@ -18,11 +18,11 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
+from monai_tunevlseg.data.damage import refusing_damage
 from monai_tunevlseg.data.deferred import check_size, read_stream
 from monai_tunevlseg.data.frames import Frame, array_axis, frame_of, turn_onto
 from monai_tunevlseg.data.metaimages import META_SUFFIX, load_metaimage, pixel_file
 from monai_tunevlseg.data.nrrds import NRRD_SUFFIXES, load_nrrd
-from monai_tunevlseg.data.pictures import refusing_damage
 
 __all__ = [
     "NIFTI_SUFFIXES",
@@ -35,7 +35,7 @@ __all__ = [
     "read_nifti",
     "read_nifti_values",
     "same_grid",
-    "sources",
+    "source_files",
     "stored_order",
     "stored_shape",
     "upright_affine",
@@ -228,7 +228,7 @@ def intensity_range(path: Path) -> tuple[float, float]:
         return _measured(path, _states(path))
 
 
-def sources(path: Path) -> list[Path]:
+def source_files(path: Path) -> list[Path]:
     """List the files that are read where `path` is: itself, and what a header refers to.
 
     Raises:
@@ -317,7 +317,7 @@ def _read(volume: _Volume, frame: Frame, slice_index: int | None, slice_axis: in
 
 def _states(path: Path) -> tuple[tuple[int, int], ...]:
     """Return what tells a file, and those it refers to, from ones that replace it."""
-    return tuple((state.st_mtime_ns, state.st_size) for state in (source.stat() for source in sources(path)))
+    return tuple((state.st_mtime_ns, state.st_size) for state in (source.stat() for source in source_files(path)))
 
 
 def _values(volume: _Volume, window: tuple[slice, slice, slice] = (slice(None),) * 3) -> np.ndarray:

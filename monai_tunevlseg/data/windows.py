@@ -20,7 +20,8 @@ AIR = -500
 """In Hounsfield units, between the lungs and air; the darkest voxels of no other modality are below."""
 LOOKS_LIKE_CT = (
     "{count} volumes look like CT in Hounsfield units: {names}; each is scaled by its own 0.5 and 99.5 "
-    "percentiles, which move with what else is in view, unless intensity_window is set, such as [-160, 240] for soft tissue."
+    "percentiles, which move with what else is in view, unless intensity_window is set, such as [-160, "
+    "240] for soft tissue."
 )
 
 

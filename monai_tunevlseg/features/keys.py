@@ -16,7 +16,7 @@ import torch
 
 from monai_tunevlseg.data.grouping import Group
 from monai_tunevlseg.data.masks import mask_paths
-from monai_tunevlseg.data.reading import source_files
+from monai_tunevlseg.data.volumes import source_files
 
 __all__ = ["content_of", "describe", "digest", "source_digests", "times_of"]
 
