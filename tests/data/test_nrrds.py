@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
+import itertools
 
 import nrrd
 import numpy as np
@@ -108,12 +107,11 @@ def test_foreign_content_is_named(tmp_path, content):
         read_shape(tmp_path / "missing.nrrd")
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, bytes])
-@pytest.mark.parametrize("change", [-1, -20, "flip"])
-def test_damaged_voxels_are_named(tmp_path, pack, change):
-    encoding = {gzip.compress: "gzip", bz2.compress: "bzip2", bytes: "raw"}[pack]
-    if encoding == "raw" and change == "flip":
-        return  # carries no checksum
+@pytest.mark.parametrize(
+    ("encoding", "change"),
+    [*itertools.product(["gzip", "bzip2", "raw"], [-1, -20]), ("gzip", "flip"), ("bzip2", "flip")],
+)  # raw voxels have no checksum
+def test_damaged_voxels_are_named(tmp_path, encoding, change):
     path = tmp_path / "a.nrrd"
     nrrd.write(str(path), VOLUME, header(encoding=encoding))
     content = bytearray(path.read_bytes())

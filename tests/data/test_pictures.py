@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import logging
-import os
 import struct
 import tracemalloc
 import zlib
@@ -11,8 +9,6 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from monai_tunevlseg.data.pictures import (
@@ -24,7 +20,6 @@ from monai_tunevlseg.data.pictures import (
     read_mask_values,
     read_picture,
     read_picture_mask,
-    refusing_damage,
     turned_by_exif,
 )
 from monai_tunevlseg.data.reading import read_mask
@@ -161,56 +156,6 @@ def test_message_about_sizes_names_exif_where_that_is_the_reason(tmp_path):
     assert turned_by_exif(Path("a.nii.gz"), (5, 7), (7, 5)) == ""
 
 
-@pytest.mark.parametrize("suffix", PICTURE_SUFFIXES)
-@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.9])
-def test_truncated_file_is_named(tmp_path, suffix, kept):
-    path = tmp_path / f"broken{suffix}"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content))])
-    for read in (read_picture, read_picture_mask):
-        with pytest.raises(ValueError, match=f"broken{suffix} cannot be read: "):
-            read(path)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
-@settings(max_examples=60, derandomize=True, deadline=None)
-@given(changes=st.lists(st.tuples(st.integers(0, 399), st.integers(0, 255)), min_size=1, max_size=4))
-def test_damaged_bytes_give_a_picture_or_an_error_that_names_the_file(tmp_path_factory, suffix, changes):
-    path = tmp_path_factory.mktemp("damage") / f"broken{suffix}"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(path)
-    content = bytearray(path.read_bytes())
-    for position, value in changes:
-        content[position] = value
-    path.write_bytes(content)
-    for read in (read_picture, read_picture_mask, picture_shape):
-        try:
-            read(path)
-        except ValueError as error:
-            assert f"broken{suffix} cannot be read: " in str(error)
-
-
-@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate"])
-def test_truncated_compressed_tiff_is_named(tmp_path, compression):
-    path = tmp_path / "broken.tif"
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path, compression=compression)
-    path.write_bytes(path.read_bytes()[:6000])
-    with pytest.raises(ValueError, match=r"broken\.tif cannot be read: "):
-        read_picture(path)
-
-
-@pytest.mark.parametrize("suffix", PICTURE_SUFFIXES)
-def test_foreign_content_and_missing_file_are_named(tmp_path, suffix):
-    path = tmp_path / f"foreign{suffix}"
-    for read in (read_picture, read_picture_mask, picture_shape):
-        path.write_bytes(b"this is no picture, whatever it is called")
-        with pytest.raises(ValueError, match=f"foreign{suffix} cannot be read: "):
-            read(path)
-        with pytest.raises(FileNotFoundError, match=f"missing{suffix}"):
-            read(tmp_path / f"missing{suffix}")
-
-
 def test_mask_modes(tmp_path):
     path = tmp_path / "m.png"
     binary = np.where(GREY > 127, 255, 0).astype(np.uint8)
@@ -320,59 +265,6 @@ def test_content_and_not_the_suffix_says_which_decoder(tmp_path, suffix, form):
     np.testing.assert_array_equal(read_picture(path), as_rgb(SHAPE > 0))
     np.testing.assert_array_equal(read_mask(path), SHAPE > 0)
     assert picture_shape(path) == (5, 7)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".gif", ".bmp"])
-def test_more_pixels_than_the_limit_are_refused_with_the_way_out(tmp_path, suffix, monkeypatch):
-    path = tmp_path / f"large{suffix}"
-    Image.fromarray(GREY).save(path)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 15)
-    for read in (read_picture, read_picture_mask, picture_shape, read_mask_values):
-        with pytest.raises(
-            ValueError, match=rf"large\{suffix} cannot be read: .*35 pixels.* 30 pixels.*tiles"
-        ) as caught:
-            read(path)
-        assert "damaged" not in str(caught.value) and ".." not in str(caught.value)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    assert picture_shape(path) == (5, 7)
-
-
-@pytest.mark.parametrize("suffix", PICTURE_SUFFIXES)
-def test_pipe_and_folder_are_refused_without_waiting(tmp_path, suffix):
-    os.mkfifo(tmp_path / f"pipe{suffix}")
-    (tmp_path / f"folder{suffix}").mkdir()
-    for name in ("pipe", "folder"):
-        for read in (read_picture, read_picture_mask, picture_shape, read_mask_values):
-            with pytest.raises(ValueError, match=f"{name}{suffix} cannot be read: it is not a regular file"):
-                read(tmp_path / f"{name}{suffix}")
-
-
-@pytest.mark.parametrize(
-    "error", [MemoryError(), KeyError("codec"), ImportError("no imagecodecs"), NotImplementedError()]
-)
-def test_every_error_of_a_decoder_names_the_file_and_the_way_out(error):
-    with (
-        pytest.raises(
-            ValueError, match=r"setup\.cfg cannot be read: .+; cut|setup\.cfg cannot be read: .+\. If"
-        ) as caught,
-        refusing_damage(Path(__file__).parents[2] / "setup.cfg"),
-    ):
-        raise error
-    assert ".." not in str(caught.value)
-
-
-def test_damaged_tiff_logs_nothing(tmp_path, caplog):
-    path = tmp_path / "broken.tif"
-    tifffile.imwrite(path, DEEP, compression="lzw", tile=(16, 16))
-    content = bytearray(path.read_bytes())
-    for position in range(8, 60):
-        content[position] = 255
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.tif cannot be read: "):
-        read_picture(path)
-    assert not caplog.records
-    logging.getLogger("tifffile").warning("others hear it")
-    assert caplog.records
 
 
 def test_share_of_the_range_is_told_where_the_type_has_more_than_8_bits(tmp_path):

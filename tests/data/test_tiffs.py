@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 import tifffile
@@ -141,3 +143,17 @@ def test_tiff_that_is_no_picture_is_refused(tmp_path, pixels, options, reason):
     tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
     with pytest.raises(ValueError, match=f"a.tif cannot be read.*{reason}"):
         read_picture(tmp_path / "a.tif")
+
+
+def test_damaged_tiff_logs_nothing(tmp_path, caplog):
+    path = tmp_path / "broken.tif"
+    tifffile.imwrite(path, DEEP, compression="lzw", tile=(16, 16))
+    content = bytearray(path.read_bytes())
+    for position in range(8, 60):
+        content[position] = 255
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.tif cannot be read: "):
+        read_picture(path)
+    assert not caplog.records
+    logging.getLogger("tifffile").warning("others hear it")
+    assert caplog.records
