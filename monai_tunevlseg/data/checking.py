@@ -37,6 +37,7 @@ from monai_tunevlseg.data.request import Request
 from monai_tunevlseg.data.splits import OverlapWarning, group_by
 from monai_tunevlseg.data.telltales import find_telltales
 from monai_tunevlseg.data.traits import summarize
+from monai_tunevlseg.data.windows import window_entry
 
 __all__ = ["NEAR", "Report", "SplitReport", "check_dataset"]
 
@@ -115,9 +116,8 @@ def check_dataset(
     cases, splits = _read(request, coding, report)
     samples, numbers = _number(cases, splits)
     _choose_texts(samples, request, report)
-    if request.intensity_window is not None:
-        for sample in samples:
-            sample["intensity_window"] = list(request.intensity_window)
+    for sample in samples:
+        sample.update(window_entry(request.intensity_window))
     images: dict[str, list[int]] = {}
     for number, sample in enumerate(samples):
         images.setdefault(sample["image"], []).append(number)

@@ -26,7 +26,7 @@ from monai_tunevlseg.data.splits import (
     warn_of_overlap,
     write_splits,
 )
-from monai_tunevlseg.data.windows import check_window
+from monai_tunevlseg.data.windows import window_entry
 
 __all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits", "read_cases"]
 
@@ -89,7 +89,7 @@ def build_datalists(
     """
     if slice_axis not in (0, 1, 2):
         raise ValueError(f"slice_axis must be 0, 1 or 2, not {slice_axis!r}.")
-    check_window(intensity_window)
+    window = window_entry(intensity_window)
     folder = Path(dataset_dir).expanduser().absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f"dataset_dir {folder} is not a folder; set it to the dataset's.")
@@ -105,7 +105,6 @@ def build_datalists(
     for samples in datalists.values():
         texts = [choose_text(sample, neutral_text, text_source, layout) for sample in samples]
         # new dictionaries: splits that overlap share samples
-        window = {} if intensity_window is None else {"intensity_window": list(intensity_window)}
         samples[:] = [_with_text(sample, text) | window for sample, text in zip(samples, texts, strict=True)]
     if write_splits_to is not None:
         write_splits(Path(write_splits_to).expanduser(), splits, folder)

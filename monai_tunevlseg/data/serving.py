@@ -15,7 +15,7 @@ from monai_tunevlseg.data.layouts.folder import samples_of
 from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.saving import SERVED
 from monai_tunevlseg.data.volumes import nifti_affine, stored_order
-from monai_tunevlseg.data.windows import check_window, with_windows
+from monai_tunevlseg.data.windows import window_entry, with_windows
 
 __all__ = ["CompletePairs", "ForMONAILabeld"]
 
@@ -47,10 +47,9 @@ class CompletePairs:
         intensity_window: Sequence[float] | None = None,
         every_slice: bool = False,
     ) -> None:
-        check_window(intensity_window)
         self.coding = MaskCoding(class_names, label_values, mask_threshold, every_slice=every_slice)
         self.slice_axis = slice_axis
-        self.window = {} if intensity_window is None else {"intensity_window": list(intensity_window)}
+        self.window = window_entry(intensity_window)
 
     def __call__(self, samples: Sequence[Sample]) -> list[Sample]:
         """Return the pairs.

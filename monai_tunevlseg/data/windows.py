@@ -14,7 +14,7 @@ from monai_tunevlseg.data.problems import DatasetError, map_files
 from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.volumes import intensity_range
 
-__all__ = ["LOOKS_LIKE_CT", "check_window", "looks_like_ct", "with_windows"]
+__all__ = ["LOOKS_LIKE_CT", "check_window", "looks_like_ct", "window_entry", "with_windows"]
 
 AIR = -500
 """In Hounsfield units, between the lungs and air; the darkest voxels of no other modality are below."""
@@ -38,6 +38,16 @@ def check_window(intensity_window: Sequence[float] | None) -> None:
         raise ValueError(f"intensity_window is {intensity_window!r}; give [low, high], such as [-160, 240].")
     if not numbers[0] < numbers[1]:
         raise ValueError(f"intensity_window is {intensity_window!r}; its first number must be less than its second.")
+
+
+def window_entry(intensity_window: Sequence[float] | None) -> Sample:
+    """Return what a user's window adds to a sample; nothing without one.
+
+    Raises:
+        ValueError: as for `check_window`.
+    """
+    check_window(intensity_window)
+    return {} if intensity_window is None else {"intensity_window": list(intensity_window)}
 
 
 def with_windows(samples: Sequence[Sample]) -> list[Sample]:
