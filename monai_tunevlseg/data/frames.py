@@ -50,13 +50,13 @@ class Frame:
         """Turn an upright array back, and return a view of the file's (X, Y, Z)."""
         return np.transpose(self._flipped(values[None] if self.flat else values), np.argsort(self.axes))
 
-    def window(self, slice_axis: int, index: int) -> tuple[slice, slice, slice]:
+    def box(self, slice_axis: int, index: int) -> tuple[slice, slice, slice]:
         """Return where the file has a slice of the upright array."""
         axis = array_axis(slice_axis)
         place = self.shape[self.axes[axis]] - 1 - index if self.flips[axis] else index
-        window = [slice(None)] * 3
-        window[self.axes[axis]] = slice(place, place + 1)
-        return window[0], window[1], window[2]
+        box = [slice(None)] * 3
+        box[self.axes[axis]] = slice(place, place + 1)
+        return box[0], box[1], box[2]
 
     def to_file(self) -> np.ndarray:
         """Return the (4, 4) matrix from indices of the turned array, an axis of one included, to the file's."""

@@ -113,7 +113,7 @@ def details(grey: Image.Image) -> np.ndarray:
 def _decode(image: Path, window: Sequence[float] | None) -> tuple[tuple[int, ...], Image.Image]:
     """Decode to the stored shape and a grey picture, the middle slice of a volume."""
     if not is_nifti(image):
-        return read_grey_picture(image, GAP * HASHED_SIZE, None if window is None else (window[0], window[1]))
+        return read_grey_picture(image, GAP * HASHED_SIZE, window)
     values = read_nifti(image, intensity_window=window)
     middle = values if values.ndim == 3 else values[len(values) // 2]
     return values.shape[:-1], Image.fromarray((middle * 255).astype(np.uint8)).convert("L")

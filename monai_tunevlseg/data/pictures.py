@@ -40,7 +40,6 @@ QUICK_MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
 """What Pillow makes grey as `read_picture` followed by it would."""
 DEEP = 255
 """A picture whose white is above has more than 8 bits."""
-Window = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class StoredMask:
     by_alpha: bool = False
 
 
-def read_picture(path: Path, intensity_window: Window | None = None) -> np.ndarray:
+def read_picture(path: Path, intensity_window: Sequence[float] | None = None) -> np.ndarray:
     """Read a picture as RGB; transparency is dropped.
 
     Args:
@@ -85,7 +84,7 @@ def read_picture(path: Path, intensity_window: Window | None = None) -> np.ndarr
 
 
 def read_grey_picture(
-    path: Path, at_least: int, intensity_window: Window | None = None
+    path: Path, at_least: int, intensity_window: Sequence[float] | None = None
 ) -> tuple[tuple[int, int], Image.Image]:
     """Decode a picture to 8-bit grey, which takes no longer than decoding alone.
 
@@ -214,7 +213,7 @@ def turned_by_exif(image: Path, image_shape: Sequence[int], mask_shape: Sequence
     return f"; the image's EXIF orientation {orientation} turns it, so draw the mask on the image as it is displayed"
 
 
-def _as_rgb(stored: Stored, window: Window | None) -> np.ndarray:
+def _as_rgb(stored: Stored, window: Sequence[float] | None) -> np.ndarray:
     """Return float32 (H, W, 3); the memory has channels first, as networks do, so that no one need copy it again."""
     values, low, high = stored.values, 0.0, stored.white
     if stored.palette is not None:

@@ -101,7 +101,7 @@ def read_image(
     if is_nifti(path):
         return read_nifti(path, slice_index, slice_axis, intensity_window)
     _refuse_slice(path, slice_index)
-    return read_picture(path, None if intensity_window is None else (intensity_window[0], intensity_window[1]))
+    return read_picture(path, intensity_window)
 
 
 def read_mask(

@@ -311,7 +311,7 @@ def _read(volume: _Volume, frame: Frame, slice_index: int | None, slice_axis: in
         return frame.upright(_values(volume))
     if frame.flat or slice_axis not in (0, 1, 2) or not 0 <= slice_index < frame.upright_shape[array_axis(slice_axis)]:
         raise ValueError(f"{volume.path} of shape {volume.shape} has no slice {slice_index} along axis {slice_axis}.")
-    part = _values(volume, frame.window(slice_axis, slice_index))
+    part = _values(volume, frame.box(slice_axis, slice_index))
     return frame.upright(part).squeeze(array_axis(slice_axis))
 
 
@@ -320,11 +320,11 @@ def _states(path: Path) -> tuple[tuple[int, int], ...]:
     return tuple((state.st_mtime_ns, state.st_size) for state in (source.stat() for source in source_files(path)))
 
 
-def _values(volume: _Volume, window: tuple[slice, slice, slice] = (slice(None),) * 3) -> np.ndarray:
+def _values(volume: _Volume, box: tuple[slice, slice, slice] = (slice(None),) * 3) -> np.ndarray:
     """Return the scaled values of a part, (x, y, z) or (x, y, z, 3)."""
     stored = _stored(volume)
     with refusing_damage(volume.path):
-        part = np.asarray(stored.reshape(volume.shape + stored.shape[len(volume.shape) :])[window])
+        part = np.asarray(stored.reshape(volume.shape + stored.shape[len(volume.shape) :])[box])
     if part.dtype.names is not None:
         part = np.stack([part[name] for name in part.dtype.names[:COLOURS]], axis=-1)
     part = part.reshape(*part.shape[:3], COLOURS) if volume.coloured else part.reshape(part.shape[:3])
