@@ -99,7 +99,7 @@ class MaskCoding:
 
     @property
     def binary(self) -> bool:
-        """Tell whether masks hold one class and no label values."""
+        """Whether masks hold one class and no label values."""
         return None in self.values.values()
 
     def _values(self) -> dict[str, int | None]:

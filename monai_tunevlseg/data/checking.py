@@ -231,7 +231,7 @@ def _inspect(
 def _gather(
     inspections: Sequence[Inspection], images: Mapping[str, Sequence[int]], total: int, report: Report
 ) -> list[bool | None]:
-    """Report what was wrong with the files, and tell for each sample whether its mask is empty."""
+    """Report what was wrong with the files, and return for each sample whether its mask is empty."""
     empty: list[bool | None] = [None] * total
     for inspection in inspections:
         report.errors += inspection.problems
@@ -266,7 +266,7 @@ def _count(samples: Sequence[Sample], numbers: Numbers, empty: Sequence[bool | N
 
 
 def _find_absent(coding: MaskCoding, samples: Sequence[Sample], empty: Sequence[bool | None], report: Report) -> None:
-    """Report classes with a value or threshold of the user's that no mask shows."""
+    """Report classes whose value or threshold the user gave and no mask holds."""
     if coding.label_values is None and coding.mask_threshold is None:
         return
     shown = {sample["class_name"] for sample, is_empty in zip(samples, empty, strict=True) if not is_empty}

@@ -1,6 +1,6 @@
 """What a picture's file stores, whichever format it has: the only place that calls a decoder.
 
-Which decoder it is tell the first bytes and never the suffix. Pillow decodes PNG, JPEG, BMP and GIF, and imagecodecs
+The first bytes choose the decoder, never the suffix. Pillow decodes PNG, JPEG, BMP and GIF, and imagecodecs
 the PNGs of 16 bits that Pillow cuts to 8.
 """
 
@@ -90,7 +90,7 @@ def _orientation(picture: Image.Image, path: Path) -> int:
 
 
 def _png_exif(path: Path) -> bytes:
-    """Find a PNG's EXIF, which may stand behind the pixels: Pillow would decode those first."""
+    """Find a PNG's EXIF, which may follow the pixels: Pillow would decode those first."""
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8 and head[4:] != b"IEND":

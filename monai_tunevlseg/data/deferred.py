@@ -19,7 +19,7 @@ class Stream(Protocol):
     """What bytes are read from."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return at most so many bytes, none at the end."""
+        """Return at most `size` bytes, none at the end."""
 
 
 class Deferred:

@@ -181,7 +181,7 @@ def draw_ultrasound(rng: np.random.Generator) -> tuple[Floats, Labels]:
 
 
 def draw_endoscopy(rng: np.random.Generator) -> tuple[Floats, Labels]:
-    """Draw reddish mucosa with folds, a vignette and highlights, and a polyp of nearly the same colour."""
+    """Draw reddish mucosa with folds, a vignette and highlights, and a polyp of nearly the same color."""
     canvas = _canvas(rng)
     centre = (rng.uniform(0.22, 0.78), rng.uniform(0.22, 0.78))
     radii = (rng.uniform(0.12, 0.24), rng.uniform(0.12, 0.24))

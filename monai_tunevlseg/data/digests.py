@@ -1,4 +1,4 @@
-"""By what a report or a record knows a file again."""
+"""Digests by which a report or a record recognizes a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["file_digest"]
 
 
 def file_digest(path: str | Path) -> str:
-    """Digest a file's bytes: 16 hexadecimal digits, by which a report tells what checkpoint it is about."""
+    """Digest a file's bytes: 16 hexadecimal digits, by which a report names its checkpoint."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

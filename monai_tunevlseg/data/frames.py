@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["Frame", "array_axis", "frame_of", "turn_onto"]
 
 STORED_LIKE_DICOM = np.array([[0, -1], [1, -1], [2, 1]])
-"""The orientation that is assumed where a file tells none: x to the left, y to the back, z up (LPS)."""
+"""The orientation that is assumed where a file states none: x to the left, y to the back, z up (LPS)."""
 GRID_TOLERANCE = 0.1  # voxels, at the corners of a volume
 
 

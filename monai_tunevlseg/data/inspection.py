@@ -156,7 +156,7 @@ class _Masks:
         return not any(runs[1::2])
 
     def _show(self, path: Path, sample: Sample) -> np.ndarray | None:
-        """Tell where the class is in a whole volume, or whether it is in a picture: which of the values are its."""
+        """Return where the class is in a whole volume, or which values of a picture mean it."""
         coding = (path, "slice" in sample, sample.get("label_value"), sample.get("mask_threshold"))
         if coding not in self._shown:
             self._shown[coding] = None

@@ -90,7 +90,7 @@ def _read_header(path: Path) -> dict[str, str]:
     lines = [line for line in path.read_text(encoding="latin-1").splitlines() if line.strip()]
     strange = [line for line in lines if "=" not in line]
     if strange:
-        raise ValueError(f"{strange[0][:40]!r} is no line of a MetaImage's header")
+        raise ValueError(f"{strange[0][:40]!r} is not a line of a MetaImage's header")
     header = {key.strip(): value.strip() for key, value in (line.split("=", 1) for line in lines)}
     for key, expected in EXPECTED.items():
         if header.get(key, expected) != expected:

@@ -35,7 +35,7 @@ def load_nrrd(path: Path) -> nib.Nifti1Image:
     """Open a NRRD file as a NIfTI image with the same voxels, in the same order of axes; they are read at every use.
 
     Args:
-        path: a `.nrrd` or `.seg.nrrd` file of two or three axes, and one of three colours before them.
+        path: a `.nrrd` or `.seg.nrrd` file of two or three axes, and one of three colors before them.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -43,12 +43,12 @@ def load_nrrd(path: Path) -> nib.Nifti1Image:
     """
     with refusing_damage(path):
         header, start = _read_header(path)
-        sizes, colours = _sizes(header)
+        sizes, colors = _sizes(header)
         check_size(sizes)
         dtype = _dtype(header)
-        shape = (*sizes, 1, 1)[:4] + (3,) if colours else sizes
+        shape = (*sizes, 1, 1)[:4] + (3,) if colors else sizes
         values = Deferred(shape, dtype, lambda: _read_values(path, header, start, shape))
-        return nib.Nifti1Image(values, _affine(header, int(colours)), dtype=dtype)
+        return nib.Nifti1Image(values, _affine(header, int(colors)), dtype=dtype)
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
@@ -73,7 +73,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _sizes(header: Mapping[str, Any]) -> tuple[tuple[int, ...], bool]:
-    """Return the sizes of the spatial axes, and whether an axis of colours comes before them."""
+    """Return the sizes of the spatial axes, and whether an axis of colors comes before them."""
     sizes = tuple(int(size) for size in header["sizes"])
     kinds = [str(kind).lower() for kind in header.get("kinds", ["domain"] * len(sizes))]
     others = [axis for axis, kind in enumerate(kinds) if kind not in SPATIAL_KINDS]
@@ -84,9 +84,7 @@ def _sizes(header: Mapping[str, Any]) -> tuple[tuple[int, ...], bool]:
             f"it has {sizes[others[0]]} layers of segments that overlap; save it without overlaps, as one label map"
         )
     if others and (others != [0] or sizes[0] != 3 or _dtype(header) != np.uint8):
-        raise ValueError(
-            f"its axes are {', '.join(kinds)} of {sizes}, where space or three 8-bit colours are supported"
-        )
+        raise ValueError(f"its axes are {', '.join(kinds)} of {sizes}, where space or three 8-bit colors are supported")
     spatial = sizes[len(others) :]
     if len(spatial) not in (2, 3):
         raise ValueError(f"it has the size {sizes}; save it as one or more 2-D or 3-D images")
@@ -112,7 +110,7 @@ def _read_values(path: Path, header: Mapping[str, Any], start: int, shape: tuple
         file.seek(start)
         content = _read_content(file, str(header["encoding"]), size)
         values = content.view(dtype)
-        if shape[-1] == 3 and len(shape) == 5:  # colours come first in the file
+        if shape[-1] == 3 and len(shape) == 5:  # colors come first in the file
             return np.moveaxis(values.reshape((3, *shape[:4]), order="F"), 0, -1)
         return values.reshape(shape, order="F")
 
@@ -130,7 +128,7 @@ def _read_content(file: io.BufferedReader, encoding: str, size: int) -> np.ndarr
 
 
 def _affine(header: Mapping[str, Any], first: int) -> np.ndarray | None:
-    """Return the (4, 4) matrix from voxels to millimetres; None where the header does not tell. `first` axis counts."""
+    """Return the (4, 4) matrix from voxels to millimetres; None where the header states none. `first` axis counts."""
     space = str(header.get("space", "")).lower()
     signs = TO_RAS.get(SPACES.get(space, space))
     directions = np.asarray(header.get("space directions", np.empty((0, 0))), dtype=float)[first:]

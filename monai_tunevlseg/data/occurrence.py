@@ -35,7 +35,7 @@ def absent_classes(class_names: Sequence[str], samples: Iterable[Sample]) -> lis
 
 
 def require_classes(coding: MaskCoding, cases: Sequence[Case]) -> None:
-    """Refuse label values and thresholds of the user's that occur in no mask.
+    """Refuse label values and thresholds that the user gave and no mask holds.
 
     Raises:
         ValueError: when a class with a value or threshold is in no mask.

@@ -6,21 +6,21 @@ import colorsys
 
 import numpy as np
 
-__all__ = ["class_colour", "draw_overlay", "eroded"]
+__all__ = ["class_color", "draw_overlay", "eroded"]
 
 OPACITY = 0.35
 FIRST_HUE = 1 / 3  # green, which stands out on flesh and on grey
 GOLDEN_RATIO = 0.618034  # steps of this keep any number of hues apart
 
 
-def class_colour(index: int) -> np.ndarray:
-    """Return the (3,) RGB colour of a class, counted from 0: whole 255ths in [0, 1]."""
-    colour = np.asarray(colorsys.hsv_to_rgb((FIRST_HUE + index * GOLDEN_RATIO) % 1, 0.9, 1.0))
-    return np.rint(colour * 255) / 255
+def class_color(index: int) -> np.ndarray:
+    """Return the (3,) RGB color of a class, counted from 0: whole 255ths in [0, 1]."""
+    color = np.asarray(colorsys.hsv_to_rgb((FIRST_HUE + index * GOLDEN_RATIO) % 1, 0.9, 1.0))
+    return np.rint(color * 255) / 255
 
 
 def draw_overlay(image: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Tint each class in its colour and draw its contour.
+    """Tint each class in its color and draw its contour.
 
     Args:
         image: (H, W, 3) in [0, 1].
@@ -34,9 +34,9 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, num_classes: int) -> np.
     width = max(1, round(min(labels.shape) / 250))
     for index in range(num_classes):
         area = labels == index + 1
-        colour = class_colour(index).astype(picture.dtype)
-        picture[area] = (1 - OPACITY) * picture[area] + OPACITY * colour
-        picture[area & ~eroded(area, width)] = colour
+        color = class_color(index).astype(picture.dtype)
+        picture[area] = (1 - OPACITY) * picture[area] + OPACITY * color
+        picture[area & ~eroded(area, width)] = color
     return np.rint(picture * 255).astype(np.uint8)
 
 

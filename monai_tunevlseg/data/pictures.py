@@ -50,7 +50,7 @@ class StoredMask:
         values: stored values, or palette indices, of shape (H, W) or (X, Y, Z); the brightest channel of a color mask,
             or its opacity where that alone shows a shape.
         lossy: the file went through JPEG, so that values lie only near what was meant.
-        coloured: the color channels differ.
+        colored: the color channels differ.
         palette: colors of the indices, (N, 3) uint8; None where the file has no palette.
         white: the stored value that means full brightness, 255; None where the type has no known range.
         by_alpha: `values` are the opacity.
@@ -58,7 +58,7 @@ class StoredMask:
 
     values: np.ndarray
     lossy: bool = False
-    coloured: bool = False
+    colored: bool = False
     palette: np.ndarray | None = None
     white: float | None = 255
     by_alpha: bool = False
@@ -214,7 +214,7 @@ def turned_by_exif(image: Path, image_shape: Sequence[int], mask_shape: Sequence
 
 
 def _as_rgb(stored: Stored, window: Sequence[float] | None) -> np.ndarray:
-    """Return float32 (H, W, 3); the memory has channels first, as networks do, so that no one need copy it again."""
+    """Return float32 (H, W, 3); the memory has channels first, as networks do, so that they are not copied again."""
     values, low, high = stored.values, 0.0, stored.white
     if stored.palette is not None:
         values, high = (
@@ -253,10 +253,10 @@ def _as_mask(stored: Stored) -> StoredMask:
     if stored.palette is not None:
         palette = _checked_palette(stored, stored.palette)
         return StoredMask(stored.values, palette=palette if palette.dtype == np.uint8 else _to_8_bits(palette))
-    values, coloured = _merge_channels(stored)
+    values, colored = _merge_channels(stored)
     if stored.alpha is not None and _shape_is_in_alpha(values, stored, stored.alpha):
         return StoredMask(stored.alpha, white=stored.white, by_alpha=True)
-    return StoredMask(values, stored.lossy, coloured, white=stored.white)
+    return StoredMask(values, stored.lossy, colored, white=stored.white)
 
 
 def _to_8_bits(colors: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from monai_tunevlseg.data.pictures import (
 )
 from monai_tunevlseg.data.volumes import (
     VOLUME_SUFFIXES,
-    has_colours,
+    has_colors,
     nifti_shape,
     read_nifti,
     read_nifti_values,
@@ -165,9 +165,9 @@ def read_occurring(path: Path, like: Path | None = None) -> tuple[tuple[int, ...
 
 
 def _volume_mask(path: Path, values: np.ndarray) -> StoredMask:
-    if has_colours(path):
+    if has_colors(path):
         brightest = values.max(axis=-1)
-        return StoredMask(brightest, coloured=bool((values != brightest[..., None]).any()))
+        return StoredMask(brightest, colored=bool((values != brightest[..., None]).any()))
     return StoredMask(values)
 
 
@@ -186,7 +186,7 @@ def labels(mask: StoredMask, path: Path) -> np.ndarray:
     """
     if mask.lossy:
         raise ValueError(f"{path} is a JPEG, which cannot keep label values; save the mask as PNG.")
-    if mask.coloured:
+    if mask.colored:
         raise ValueError(f"{path} codes its labels by colors; save the mask as a grey or palette PNG of label values.")
     if mask.by_alpha:
         raise ValueError(f"{path} shows its shape by transparency; save the mask as a grey PNG of label values.")
@@ -230,7 +230,7 @@ def foreground(
         return _palette_foreground(mask, mask.palette, path, mask_threshold)
     if mask_threshold is not None:
         return _bright_foreground(mask, path, mask_threshold)
-    if mask.coloured:
+    if mask.colored:
         raise ValueError(
             f"{path} is expected to be binary but codes classes by colors; save the mask of the class as a grey PNG "
             "of 0 and 255 or, where every color is foreground, set mask_threshold to the brightness of the darkest one."

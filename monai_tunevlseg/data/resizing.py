@@ -16,7 +16,7 @@ __all__ = ["ResizeSampled", "resize_images"]
 class ResizeSampled(MapTransform):
     """Resizes the image of a sample as `resize_images` does, and its masks by nearest neighbors.
 
-    `meta` is left as it is.
+    `meta` is left unchanged.
 
     Args:
         spatial_size: of the network's input in pixels, one number or (height, width).

@@ -16,7 +16,7 @@ from PIL import Image
 
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.frames import array_axis
-from monai_tunevlseg.data.overlays import class_colour, draw_overlay
+from monai_tunevlseg.data.overlays import class_color, draw_overlay
 from monai_tunevlseg.data.reading import is_nifti, read_image, read_shape, stem_of, suffix_of
 from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti, stored_order
 
@@ -144,7 +144,7 @@ def write_nifti_labels(path: Path, labels: np.ndarray, source: Path) -> None:
 
 def write_legend(path: Path, class_names: Sequence[str]) -> None:
     """Write which label value means which class, and its color in overlays, unless the file says so already."""
-    colors = {name: np.rint(class_colour(index) * 255).astype(int).tolist() for index, name in enumerate(class_names)}
+    colors = {name: np.rint(class_color(index) * 255).astype(int).tolist() for index, name in enumerate(class_names)}
     legend: dict[str, dict[str, Any]] = {"0": {"name": "background"}}
     legend |= {str(value): {"name": name, "color": colors[name]} for value, name in enumerate(class_names, start=1)}
     content = json.dumps(legend, indent=2, ensure_ascii=False) + "\n"

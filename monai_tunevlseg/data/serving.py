@@ -35,7 +35,7 @@ class CompletePairs:
         every_slice: whether slices of a volume that show nothing of a class are pairs too.
 
     Raises:
-        ValueError: when the names or values contradict each other, or the window is none.
+        ValueError: when the names or values contradict each other, or the window is not one.
     """
 
     def __init__(

@@ -32,8 +32,8 @@ class LoadSampled(MapTransform):
     `image` becomes a `MetaTensor` of shape (3, H, W), float32 in [0, 1]; a NIfTI volume of which the sample names no
     slice becomes (3, S, A, R), from superior to inferior, anterior to posterior and the patient's right to left, so
     that slices stand upright whatever the file's order. `label` becomes (1, H, W) or (1, S, A, R), float32 in {0, 1},
-    and 255 where pixels are to be ignored. How the mask codes the class, and which slice of a volume it is, tell the
-    sample's other keys (see `cases.Sample`); the `PLACE_KEYS` end here. A tensor is left unchanged, such as an image
+    and 255 where pixels are to be ignored. The sample's other keys (see `cases.Sample`) say how the mask codes the
+    class, and which slice of a volume it is; the `PLACE_KEYS` end here. A tensor is left unchanged, such as an image
     that was loaded for another sample of it.
 
     `meta` holds `filename_or_obj`, `affine` (4, 4) and `spatial_shape`, for batches of any size.
@@ -87,8 +87,8 @@ class Augmentd(Randomizable, MapTransform):
 
     The geometric changes are one resampling, so that an image is blurred at most once. What enters at the border is
     the mirrored image and the equally mirrored mask: black wedges would be a feature that no real image has. The mask
-    is resampled by nearest neighbours. Each of the two groups of changes is applied with probability `prob`. `meta` is
-    left as it is, so that geometric changes cannot be inverted.
+    is resampled by nearest neighbors. Each of the two groups of changes is applied with probability `prob`. `meta` is
+    left unchanged, so that geometric changes cannot be inverted.
 
     All numbers follow from MONAI's `R`, whichever way it is seeded; Albumentations' own generators are seeded from it
     at every call, each group of changes with a seed of its own, so that the two are independent.

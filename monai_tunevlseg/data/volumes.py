@@ -27,7 +27,7 @@ from monai_tunevlseg.data.nrrds import NRRD_SUFFIXES, load_nrrd
 __all__ = [
     "NIFTI_SUFFIXES",
     "VOLUME_SUFFIXES",
-    "has_colours",
+    "has_colors",
     "intensity_range",
     "nifti_affine",
     "nifti_shape",
@@ -43,7 +43,7 @@ __all__ = [
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, META_SUFFIX, *NRRD_SUFFIXES)
-COLOURS = 3
+COLORS = 3
 # Clipping half a percent at either end keeps single bright voxels from darkening everything else.
 PERCENTILES = (0.5, 99.5)
 LARGEST = float(np.finfo(np.float32).max)
@@ -57,14 +57,14 @@ class _Volume:
         path: the file.
         image: as nibabel has it.
         shape: (X, Y, Z), 1 where it has no such axis.
-        coloured: whether a voxel has three colours.
-        affine: (4, 4); None where the header does not tell.
+        colored: whether a voxel has three colors.
+        affine: (4, 4); None where the header states none.
     """
 
     path: Path
     image: nib.Nifti1Image
     shape: tuple[int, int, int]
-    coloured: bool
+    colored: bool
     affine: np.ndarray | None
 
 
@@ -74,7 +74,7 @@ def open_nifti(path: Path) -> nib.Nifti1Image:
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the header cannot be read, the image is neither 2-D nor 3-D, or voxels are neither real numbers
-            nor 8-bit colours.
+            nor 8-bit colors.
     """
     return _open(path).image
 
@@ -104,14 +104,14 @@ def nifti_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
     return _frame(_open(path), like).upright_shape
 
 
-def has_colours(path: Path) -> bool:
+def has_colors(path: Path) -> bool:
     """Read from the header whether voxels are red, green and blue.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: as for `open_nifti`.
     """
-    return _open(path).coloured
+    return _open(path).colored
 
 
 def nifti_affine(path: Path) -> np.ndarray:
@@ -172,7 +172,7 @@ def read_nifti_values(
         like: the image, where the file is the mask of one.
 
     Returns:
-        (H, W) of a picture or slice, (S, A, R) of a volume, upright; (..., 3) where the file is in colours.
+        (H, W) of a picture or slice, (S, A, R) of a volume, upright; (..., 3) where the file is in colors.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -192,7 +192,7 @@ def read_nifti(
         slice_index: which slice of the upright volume; None = the whole image.
         slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
         intensity_window: the lowest and the highest value, in the file's own units, such as Hounsfield's; None = what
-            `intensity_range` measures in the whole file, and 0..255 for colours.
+            `intensity_range` measures in the whole file, and 0..255 for colors.
 
     Returns:
         float32 in [0, 1] of shape (..., 3), upright, as `read_nifti_values` describes.
@@ -211,7 +211,7 @@ def read_nifti(
         np.clip(scaled, 0, 1, out=scaled)
     if np.isnan(scaled).any():
         raise ValueError(f"{path} holds values that are not finite; replace them, for example by 0.")
-    return scaled if volume.coloured else np.broadcast_to(scaled[..., None], (*scaled.shape, COLOURS))
+    return scaled if volume.colored else np.broadcast_to(scaled[..., None], (*scaled.shape, COLORS))
 
 
 def intensity_range(path: Path) -> tuple[float, float]:
@@ -242,15 +242,15 @@ def _open(path: Path) -> _Volume:
     image = _load(path)
     if not isinstance(image, nib.Nifti1Image):
         raise ValueError(f"{path} is a {type(image).__name__}, not a NIfTI image.")
-    shape, coloured = _spatial_shape(image)
+    shape, colored = _spatial_shape(image)
     if len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(f"{path} has the shape {image.shape}; save it as one or more 2-D or 3-D images.")
-    if image.get_data_dtype().kind not in "iufb" and not coloured:
+    if image.get_data_dtype().kind not in "iufb" and not colored:
         raise ValueError(f"{path} stores {image.get_data_dtype()} voxels; save it with one number per voxel.")
     with refusing_damage(path):
         check_size(shape)
     padded = (*shape, 1)
-    return _Volume(path, image, (padded[0], padded[1], padded[2]), coloured, _told_affine(image))
+    return _Volume(path, image, (padded[0], padded[1], padded[2]), colored, _told_affine(image))
 
 
 def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
@@ -271,16 +271,16 @@ def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
 def _spatial_shape(image: nib.Nifti1Image) -> tuple[tuple[int, ...], bool]:
     """Return the shape without further axes of one, and whether voxels are red, green and blue."""
     shape, dtype = tuple(int(size) for size in image.shape), image.get_data_dtype()
-    coloured = dtype.names is not None and dtype.names[:COLOURS] == ("R", "G", "B")
-    if dtype == np.uint8 and shape[3:] in ((COLOURS,), (1, COLOURS)):
-        shape, coloured = shape[:-1], True
+    colored = dtype.names is not None and dtype.names[:COLORS] == ("R", "G", "B")
+    if dtype == np.uint8 and shape[3:] in ((COLORS,), (1, COLORS)):
+        shape, colored = shape[:-1], True
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    return shape, coloured
+    return shape, colored
 
 
 def _any_affine(image: nib.Nifti1Image) -> np.ndarray:
-    """Return the affine, or what nibabel takes for it where the header tells none."""
+    """Return the affine, or what nibabel takes for it where the header states none."""
     affine = image.header.get_best_affine() if image.affine is None else image.affine
     return np.asarray(affine, dtype=np.float64)
 
@@ -326,8 +326,8 @@ def _values(volume: _Volume, box: tuple[slice, slice, slice] = (slice(None),) * 
     with refusing_damage(volume.path):
         part = np.asarray(stored.reshape(volume.shape + stored.shape[len(volume.shape) :])[box])
     if part.dtype.names is not None:
-        part = np.stack([part[name] for name in part.dtype.names[:COLOURS]], axis=-1)
-    part = part.reshape(*part.shape[:3], COLOURS) if volume.coloured else part.reshape(part.shape[:3])
+        part = np.stack([part[name] for name in part.dtype.names[:COLORS]], axis=-1)
+    part = part.reshape(*part.shape[:3], COLORS) if volume.colored else part.reshape(part.shape[:3])
     slope, inter = _scaling(volume)
     if (slope, inter) == (1, 0):
         return part
@@ -347,7 +347,7 @@ def _stored(volume: _Volume) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _unpacked(path: Path, states: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """Unpack an image and its mask once for neighbouring slices; `states` notice that a file was replaced."""
+    """Unpack an image and its mask once for neighboring slices; `states` notice that a file was replaced."""
     proxy: Any = _open(path).image.dataobj
     if path.suffix.lower() == ".gz":
         size = int(np.prod(proxy.shape, dtype=object)) * proxy.dtype.itemsize
@@ -367,7 +367,7 @@ def _scaling(volume: _Volume) -> tuple[float, float]:
 @lru_cache(maxsize=4096)
 def _measured(path: Path, states: tuple[tuple[int, int], ...]) -> tuple[float, float]:
     volume = _open(path)
-    if volume.coloured:
+    if volume.colored:
         return 0.0, 255.0
     stored = _stored(volume)
     (slope, inter), ends = _scaling(volume), np.array([stored.min(), stored.max()], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The values of an image that become 0 and 1: a window of the user's, or a volume's own range, measured once."""
+"""The values of an image that become 0 and 1: a window that the user gives, or a volume's own range, measured once."""
 
 from __future__ import annotations
 

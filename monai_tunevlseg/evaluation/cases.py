@@ -33,7 +33,7 @@ class Case:
         dice_original: at the image's own resolution.
         iou_original: at the image's own resolution.
         hd95: 95th percentile of the Hausdorff distance in pixels of the image; None where mask or prediction is empty.
-        surface_dice: normalised surface Dice at the image's own resolution.
+        surface_dice: normalized surface Dice at the image's own resolution.
         label_pixels: area of the mask at the model's resolution, without ignored pixels, as for all areas.
         predicted_pixels: area of the prediction at the model's resolution.
         label_pixels_original: area of the mask at the image's own resolution.

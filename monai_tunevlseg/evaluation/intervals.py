@@ -71,7 +71,7 @@ class Bootstrap:
 
 
 def is_rounding(differences: np.ndarray | float) -> np.ndarray:
-    """Return for each difference of scores whether it is none, but for rounding."""
+    """Return for each difference of scores whether it is nothing but rounding."""
     return np.abs(differences) < ROUNDING
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.masks import IGNORED
-from monai_tunevlseg.data.overlays import class_colour, draw_overlay, eroded
+from monai_tunevlseg.data.overlays import class_color, draw_overlay, eroded
 from monai_tunevlseg.data.reading import stem_of
 from monai_tunevlseg.data.transforms import LoadSampled
 from monai_tunevlseg.evaluation.cases import Case
@@ -23,8 +23,8 @@ __all__ = ["choose_cases", "mask_name", "remove_earlier", "write_mask", "write_o
 
 RANKS = ("worst", "median", "best")
 SIDES = 400, 1024  # smallest and largest length of a picture's longer side, in pixels
-TRUTH_COLOUR = class_colour(2)  # azure, which stands out on flesh and beside green
-PREDICTION_COLOUR = class_colour(0)
+TRUTH_COLOR = class_color(2)  # azure, which stands out on flesh and beside green
+PREDICTION_COLOR = class_color(0)
 LONGEST_TITLE = 200  # bytes, of the 255 that a file's name may have
 SHADE = 0.25  # brightness left where pixels are ignored
 
@@ -118,7 +118,7 @@ def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.nd
     picture = draw_overlay(shown, prediction & (label != IGNORED), num_classes=1)
     truth = label == 1
     outline = truth & ~eroded(truth, max(1, round(min(label.shape) / 200)))
-    picture[outline] = np.rint(TRUTH_COLOUR * 255)
+    picture[outline] = np.rint(TRUTH_COLOR * 255)
     return picture
 
 
@@ -128,15 +128,15 @@ def _captioned(picture: np.ndarray, caption: str) -> Image.Image:
     font = ImageFont.load_default(size)
     lines = (
         (caption, np.ones(3)),
-        ("outline: mask", TRUTH_COLOUR),
-        ("filled: prediction", PREDICTION_COLOUR),
+        ("outline: mask", TRUTH_COLOR),
+        ("filled: prediction", PREDICTION_COLOR),
     )
     line = round(1.4 * size)
     canvas = Image.new("RGB", (picture.shape[1], picture.shape[0] + len(lines) * line))
     canvas.paste(Image.fromarray(picture), (0, len(lines) * line))
     pen = ImageDraw.Draw(canvas)
-    for number, (text, colour) in enumerate(lines):
-        red, green, blue = (round(255 * part) for part in colour)
+    for number, (text, color) in enumerate(lines):
+        red, green, blue = (round(255 * part) for part in color)
         pen.text((size // 2, number * line), text, fill=(red, green, blue), font=font)
     return canvas
 

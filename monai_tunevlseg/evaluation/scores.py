@@ -1,4 +1,4 @@
-"""What is measured of each pair, and the metrics whose behaviour on empty masks MONAI leaves open."""
+"""What is measured of each pair, and the metrics whose behavior on empty masks MONAI leaves open."""
 
 from __future__ import annotations
 

@@ -99,8 +99,8 @@ def masks(folder: Path) -> list[Path]:
     palette.putpalette([0, 0, 0, 255, 255, 255])
     swapped = Image.fromarray(1 - disc).convert("P")
     swapped.putpalette([255, 255, 255, 0, 0, 0])
-    colours = np.zeros((24, 32, 3), np.uint8)
-    colours[disc == 1] = (255, 0, 0)
+    colors = np.zeros((24, 32, 3), np.uint8)
+    colors[disc == 1] = (255, 0, 0)
     images = {
         "bits.png": Image.fromarray(disc * 255).convert("1"),
         "zero.png": Image.fromarray(disc * 0),
@@ -112,8 +112,8 @@ def masks(folder: Path) -> list[Path]:
         "noisy.jpg": Image.fromarray(disc * 255),
         "dark.jpg": Image.fromarray(disc * 60),
         "rgb.png": Image.fromarray(np.repeat(disc[..., None] * 255, 3, -1)),
-        "red.png": Image.fromarray(colours),
-        "red.jpg": Image.fromarray(colours),
+        "red.png": Image.fromarray(colors),
+        "red.jpg": Image.fromarray(colors),
         "palette.png": palette,
         "swapped.png": swapped,
         "alpha.png": Image.fromarray(disc * 255).convert("LA"),

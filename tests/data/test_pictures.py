@@ -24,8 +24,8 @@ from monai_tunevlseg.data.pictures import (
 )
 from monai_tunevlseg.data.reading import read_mask
 
-COLOURS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-GREY = COLOURS[..., 0]
+COLORS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+GREY = COLORS[..., 0]
 DEEP = np.random.default_rng(1).integers(0, 65536, (5, 7), dtype=np.uint16)
 
 
@@ -36,15 +36,15 @@ def as_rgb(grey):
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        ("RGB", COLOURS / 255),
-        ("RGBA", COLOURS / 255),
+        ("RGB", COLORS / 255),
+        ("RGBA", COLORS / 255),
         ("L", as_rgb(GREY) / 255),
         ("LA", as_rgb(GREY) / 255),
         ("1", as_rgb(GREY > 127)),
     ],
 )
 def test_every_mode_becomes_rgb_in_0_1(tmp_path, mode, expected):
-    source = Image.fromarray(COLOURS if "RGB" in mode else GREY)
+    source = Image.fromarray(COLORS if "RGB" in mode else GREY)
     picture = source.point(lambda value: 255 * (value > 127), "1") if mode == "1" else source.convert(mode)
     picture.save(tmp_path / "a.png")
     assert Image.open(tmp_path / "a.png").mode == mode
@@ -54,9 +54,9 @@ def test_every_mode_becomes_rgb_in_0_1(tmp_path, mode, expected):
 
 
 def test_alpha_is_dropped_and_not_blended(tmp_path):
-    transparent = np.dstack([COLOURS, np.zeros((5, 7), np.uint8)])
+    transparent = np.dstack([COLORS, np.zeros((5, 7), np.uint8)])
     Image.fromarray(transparent).save(tmp_path / "a.png")
-    np.testing.assert_allclose(read_picture(tmp_path / "a.png"), COLOURS / 255, atol=1e-6)
+    np.testing.assert_allclose(read_picture(tmp_path / "a.png"), COLORS / 255, atol=1e-6)
 
 
 def test_16_bits_keep_their_depth(tmp_path):
@@ -65,7 +65,7 @@ def test_16_bits_keep_their_depth(tmp_path):
     np.testing.assert_allclose(read_picture(tmp_path / "a.png"), as_rgb(DEEP) / 65535, atol=1e-7)
 
 
-def test_palette_becomes_its_colours_as_picture_and_indices_as_mask(tmp_path):
+def test_palette_becomes_its_colors_as_picture_and_indices_as_mask(tmp_path):
     picture = Image.fromarray(GREY % 3).convert("L")
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     picture.save(tmp_path / "a.png")
@@ -132,27 +132,27 @@ def test_pictures_and_masks_are_read_as_they_are_displayed(tmp_path, suffix, ori
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_orientation_without_a_meaning_turns_nothing(tmp_path, orientation):
-    path = save_turned(tmp_path / "a.png", COLOURS, orientation)
-    np.testing.assert_allclose(read_picture(path), COLOURS / 255, atol=1e-6)
+    path = save_turned(tmp_path / "a.png", COLORS, orientation)
+    np.testing.assert_allclose(read_picture(path), COLORS / 255, atol=1e-6)
     assert (picture_shape(path), picture_orientation(path)) == ((5, 7), 1)
 
 
 def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
-    path = save_turned(tmp_path / "a.png", COLOURS, 6)
+    path = save_turned(tmp_path / "a.png", COLORS, 6)
     content = path.read_bytes()
     at = content.index(b"eXIf") - 4
     length = int.from_bytes(content[at : at + 4]) + 12
     chunk, end = content[at : at + length], len(content) - 12
     path.write_bytes(content[:at] + content[at + length : end] + chunk + content[end:])
-    np.testing.assert_array_equal(np.asarray(Image.open(path)), COLOURS)
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), COLORS)
     assert picture_shape(path) == read_picture(path).shape[:2] == (7, 5)
 
 
 def test_message_about_sizes_names_exif_where_that_is_the_reason(tmp_path):
-    path = save_turned(tmp_path / "a.jpg", COLOURS, 6)
+    path = save_turned(tmp_path / "a.jpg", COLORS, 6)
     assert "EXIF orientation 6" in turned_by_exif(path, (7, 5), (5, 7))
     assert turned_by_exif(path, (7, 5), (6, 5)) == ""
-    assert turned_by_exif(save_turned(path, COLOURS, 1), (5, 7), (7, 5)) == ""
+    assert turned_by_exif(save_turned(path, COLORS, 1), (5, 7), (7, 5)) == ""
     assert turned_by_exif(Path("a.nii.gz"), (5, 7), (7, 5)) == ""
 
 
@@ -165,7 +165,7 @@ def test_mask_modes(tmp_path):
         Image.fromarray(stored).save(path)
         mask = read_picture_mask(path)
         np.testing.assert_array_equal(mask.values, binary)
-        assert not mask.coloured and not mask.lossy and mask.palette is None
+        assert not mask.colored and not mask.lossy and mask.palette is None
     Image.fromarray(binary > 0).save(path)
     np.testing.assert_array_equal(read_picture_mask(path).values, binary > 0)
     Image.fromarray(DEEP).save(path)
@@ -289,11 +289,11 @@ def test_memory_of_a_large_picture_is_one_float_for_each_channel(tmp_path):
     assert peak < 1.4 * image.nbytes
 
 
-def test_coloured_mask_keeps_its_brightest_channel(tmp_path):
-    Image.fromarray(COLOURS).save(tmp_path / "m.png")
+def test_colored_mask_keeps_its_brightest_channel(tmp_path):
+    Image.fromarray(COLORS).save(tmp_path / "m.png")
     mask = read_picture_mask(tmp_path / "m.png")
-    assert mask.coloured
-    np.testing.assert_array_equal(mask.values, COLOURS.max(axis=-1))
+    assert mask.colored
+    np.testing.assert_array_equal(mask.values, COLORS.max(axis=-1))
 
 
 def test_jpeg_is_lossy_whatever_its_suffix(tmp_path):
@@ -302,7 +302,7 @@ def test_jpeg_is_lossy_whatever_its_suffix(tmp_path):
 
 
 def test_cmyk_mask_is_refused(tmp_path):
-    Image.fromarray(COLOURS).convert("CMYK").save(tmp_path / "m.jpg")
+    Image.fromarray(COLORS).convert("CMYK").save(tmp_path / "m.jpg")
     with pytest.raises(ValueError, match=r"m\.jpg cannot be read: a mask of the mode CMYK"):
         read_picture_mask(tmp_path / "m.jpg")
 

@@ -76,12 +76,12 @@ def test_lossy_mask_with_label_values_is_refused():
 
 def test_colored_mask_is_refused_and_a_threshold_counts_its_brightest_channel():
     for lossy in (False, True):
-        colored = stored(0, 20, 255, coloured=True, lossy=lossy)
+        colored = stored(0, 20, 255, colored=True, lossy=lossy)
         with pytest.raises(ValueError, match=r"mask\.png .*colors.*grey PNG"):
             foreground(colored, PATH)
         np.testing.assert_array_equal(foreground(colored, PATH, mask_threshold=128), [[False, False, True]])
     with pytest.raises(ValueError, match="mask.png codes its labels by colors"):
-        labels(stored(0, 255, coloured=True), PATH)
+        labels(stored(0, 255, colored=True), PATH)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def brats(realdata):
     return next((realdata / "brats2015_nifti").rglob("Flair*.nii.gz"))
 
 
-def test_clinicdb_colours(clinicdb):
+def test_clinicdb_colors(clinicdb):
     for path in sorted((clinicdb / "Original").glob("*.tif")):
         image = read_image(path)
         np.testing.assert_array_equal(np.rint(image * 255), tifffile.imread(path))

@@ -10,7 +10,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from monai_tunevlseg.data import LoadSampled, SavePredictiond
-from monai_tunevlseg.data.overlays import class_colour, draw_overlay
+from monai_tunevlseg.data.overlays import class_color, draw_overlay
 from monai_tunevlseg.data.reading import read_mask
 from monai_tunevlseg.data.saving import write_legend
 
@@ -68,7 +68,7 @@ def test_picture_gets_a_png_that_reads_back(tmp_path, save, suffix, num_classes,
     overlay = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.b.png"))
     assert overlay.shape == (12, 16, 3)
     np.testing.assert_allclose(overlay[0, 0], 100, atol=3)
-    np.testing.assert_array_equal(overlay[2, 3], np.rint(class_colour(0) * 255))
+    np.testing.assert_array_equal(overlay[2, 3], np.rint(class_color(0) * 255))
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == ["a.b.png", "a.b.png"]
 
 
@@ -80,7 +80,7 @@ def test_overlay_of_a_volume_shows_the_slice_with_the_largest_area(tmp_path, sli
     labels.swapaxes(0, slice_axis)[4, 1, 1] = 1
     SavePredictiond("pred", tmp_path, slice_axis=slice_axis)(item(source, labels))
     overlay = np.asarray(Image.open(tmp_path / "overlays" / "v.png"))
-    contour = (overlay == np.rint(class_colour(0) * 255)).all(axis=-1)
+    contour = (overlay == np.rint(class_color(0) * 255)).all(axis=-1)
     assert contour.sum() == 8
     assert sorted(contour.shape) == sorted(np.delete((6, 7, 5), slice_axis))
 
@@ -91,7 +91,7 @@ def test_overlay_of_two_dimensional_nifti_has_columns_first(tmp_path):
     labels[5, 0] = 1
     SavePredictiond("pred", tmp_path)(item(source, labels))
     overlay = np.asarray(Image.open(tmp_path / "overlays" / "v.png"))
-    np.testing.assert_array_equal(overlay[0, 5], np.rint(class_colour(0) * 255))
+    np.testing.assert_array_equal(overlay[0, 5], np.rint(class_color(0) * 255))
 
 
 def test_empty_prediction_of_a_volume_is_saved(tmp_path):

@@ -10,8 +10,8 @@ from PIL import Image
 from monai_tunevlseg.data.pictures import picture_shape, read_picture, read_picture_mask
 from monai_tunevlseg.data.reading import read_mask
 
-COLOURS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-GREY = COLOURS[..., 0]
+COLORS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+GREY = COLORS[..., 0]
 DEEP = np.random.default_rng(1).integers(0, 65536, (5, 7), dtype=np.uint16)
 
 
@@ -21,8 +21,8 @@ def as_rgb(grey):
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
-def test_colour_tiff_that_claims_to_be_grey_is_read_in_colours(tmp_path, compression, planar):
-    stored = COLOURS if planar == "contig" else np.moveaxis(COLOURS, -1, 0)
+def test_color_tiff_that_claims_to_be_grey_is_read_in_colors(tmp_path, compression, planar):
+    stored = COLORS if planar == "contig" else np.moveaxis(COLORS, -1, 0)
     tifffile.imwrite(
         tmp_path / "a.tif",
         stored,
@@ -33,7 +33,7 @@ def test_colour_tiff_that_claims_to_be_grey_is_read_in_colours(tmp_path, compres
     )
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         assert (int(tiff.pages[0].photometric), tiff.pages[0].samplesperpixel) == (1, 3)
-    np.testing.assert_allclose(read_picture(tmp_path / "a.tif"), COLOURS / 255, atol=1e-6)
+    np.testing.assert_allclose(read_picture(tmp_path / "a.tif"), COLORS / 255, atol=1e-6)
     assert picture_shape(tmp_path / "a.tif") == (5, 7)
 
 
@@ -48,7 +48,7 @@ def test_tiff_reads_the_same_however_it_is_compressed(tmp_path, compression, pre
     path = tmp_path / "a.tif"
     options = {"compression": compression, "predictor": predictor}
     for pixels, expected in (
-        (COLOURS, COLOURS / 255),
+        (COLORS, COLORS / 255),
         (DEEP, as_rgb(DEEP) / 65535),
         ((GREY / 255).astype(np.float32), as_rgb(GREY) / 255),
         (GREY / 255, as_rgb(GREY) / 255),

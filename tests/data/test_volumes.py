@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from monai_tunevlseg.data import volumes
 from monai_tunevlseg.data.deferred import read_stream
 from monai_tunevlseg.data.volumes import (
-    has_colours,
+    has_colors,
     intensity_range,
     nifti_affine,
     nifti_shape,
@@ -201,9 +201,9 @@ STRUCT = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
 
 @pytest.mark.parametrize("stored", [RGB[:, :, :, None], RGB, RGB.view(STRUCT)[..., 0]], ids=["5-D", "4-D", "struct"])
-def test_colours_are_kept(tmp_path, save, stored):
+def test_colors_are_kept(tmp_path, save, stored):
     path = save(tmp_path / "a.nii", stored)
-    assert has_colours(path)
+    assert has_colors(path)
     expected = np.flip(RGB.transpose(2, 1, 0, 3), 0) / np.float32(255)
     np.testing.assert_allclose(read_nifti(path), expected, atol=1e-6)
     np.testing.assert_allclose(read_nifti(path, 3, 2), expected[3], atol=1e-6)
@@ -211,7 +211,7 @@ def test_colours_are_kept(tmp_path, save, stored):
 
 
 @pytest.mark.parametrize("form", ["a.nii.gz", "a.nrrd", "packed.nrrd"])
-def test_coloured_picture_that_itk_writes_lies_as_its_png(tmp_path, form):
+def test_colored_picture_that_itk_writes_lies_as_its_png(tmp_path, form):
     picture = np.ascontiguousarray(RGB[:, :, 0])
     sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(tmp_path / form), form.startswith("packed"))
     np.testing.assert_allclose(read_nifti(tmp_path / form) * 255, picture, atol=1e-4)

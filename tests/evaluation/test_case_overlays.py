@@ -89,7 +89,7 @@ def test_mask_prediction_and_what_is_ignored_are_told_apart(written):
     assert picture.shape[1] == 500 and 40 < caption < 120
     picture = picture[caption:]
     green, azure = 0.33, 0.57
-    # the prediction is filled, and its lower border is a line of its own colour
+    # the prediction is filled, and its lower border is a line of its own color
     assert set(hue(picture[20:80, 300:380])) == {green}
     assert picture[99, 330].tolist() == picture[99, 390].tolist() != picture[50, 330].tolist()
     # the mask is an outline, also where the prediction is

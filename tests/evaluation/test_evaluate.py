@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from colour_network import COLOURS, evaluate, split_all_to_test, write_image
+from color_network import COLORS, evaluate, split_all_to_test, write_image
 from monai.metrics import DiceMetric, MeanIoU, compute_dice, compute_iou
 from PIL import Image
 
@@ -107,7 +107,7 @@ def test_both_resolutions_agree_with_a_naive_computation(tmp_path):
     dataset = workflow.evaluator.data_loader.dataset
     assert len(rows) == 6
     for row in rows:
-        number, channel = int(row["image"].split("/")[1][0]), COLOURS.index(row["class_name"])
+        number, channel = int(row["image"].split("/")[1][0]), COLORS.index(row["class_name"])
         logits = dataset[number]["image"][channel].numpy() - 0.5
         mask = truths[number][channel]
         rows_at, columns_at = ((np.arange(16) + 0.5) * length // 16 for length in mask.shape)
@@ -129,7 +129,7 @@ def test_rows_come_in_the_datalists_order_whatever_the_batches(tmp_path):
         columns = [np.broadcast_to(np.arange(10) // 2 == value, size) for value in range(count)]
         write_image(tmp_path / "set", stem, columns, columns)
     split_all_to_test(tmp_path / "set")
-    expected = [(f"images/{stem}.png", COLOURS[value]) for stem, count in texts.items() for value in range(count)]
+    expected = [(f"images/{stem}.png", COLORS[value]) for stem, count in texts.items() for value in range(count)]
     reports = []
     for batch_size in (1, 2, 6, 100):
         workflow, metrics, rows = evaluate(tmp_path / "set", tmp_path / str(batch_size), batch_size=batch_size)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from colour_network import BUNDLES
+from color_network import BUNDLES
 from monai.bundle import ConfigWorkflow
 from monai.metrics import compute_dice
 from PIL import Image

@@ -20,7 +20,7 @@ MASK_NAMES = (
     *("masks", "mask", "labels", "label", "gt", "groundtruth", "groundtruths", "annotations", "annotation"),
     *("segmentations", "segmentation", "seg", "segmentationmasks", "targets", "target"),
 )
-"""What folders are called, in lower case and without anything between the words; the first names go first."""
+"""What folders are called, in lower case and without anything between the words; earlier names take precedence."""
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
@@ -217,7 +217,7 @@ def _in_order(places: Sequence[Place]) -> list[Place]:
 
 
 def _meaning(name: str, names: Sequence[str]) -> str | None:
-    """Return the split that a folder's name says beside one of the names; "" where it is none of the names."""
+    """Return the split that a folder's name says beside one of the names; "" where it has none of them."""
     words = [word.lower() for word in WORD.findall(name)]
     splits = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
     rest = "".join(word for word in words if word not in SPLIT_WORDS)

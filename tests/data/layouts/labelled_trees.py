@@ -21,7 +21,7 @@ Truth = dict[str, dict[str, np.ndarray]]
 
 
 def picture(rng: np.random.Generator) -> Image.Image:
-    """A smooth coloured picture: unlike any other, also to perceptual hashes."""
+    """A smooth colored picture: unlike any other, also to perceptual hashes."""
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     return coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
 

@@ -25,7 +25,7 @@ Truth = dict[str, dict[str, np.ndarray]]
 
 
 def picture(rng: np.random.Generator) -> np.ndarray:
-    """A smooth coloured picture, unlike any other."""
+    """A smooth colored picture, unlike any other."""
     coarse = Image.fromarray(rng.integers(0, 256, (4, 6, 3), dtype=np.uint8))
     return np.asarray(coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
 
@@ -68,7 +68,7 @@ def write_kvasir(folder: Path) -> Truth:
 
 
 def write_clinicdb(folder: Path, form: str = "tif") -> Truth:
-    """CVC-ClinicDB.rar: colour frames that say they are grey, and masks with grey edges."""
+    """CVC-ClinicDB.rar: color frames that say they are grey, and masks with grey edges."""
     rng = np.random.default_rng(2)
     truth: Truth = {}
     root = folder / "CVC-ClinicDB" / ("PNG" if form == "png" else ".")
@@ -96,9 +96,9 @@ def write_bkai(folder: Path) -> Truth:
         red, green = blob(number), np.roll(blob(number), 16, axis=0) * (number % 3 == 0)
         if number % 3 == 1:
             red, green = green, red
-        colours = np.stack([noisy(red, rng), noisy(green, rng), noisy(np.zeros_like(red), rng)], axis=-1)
+        colors = np.stack([noisy(red, rng), noisy(green, rng), noisy(np.zeros_like(red), rng)], axis=-1)
         save(folder / "train" / "train" / f"{stem}.jpeg", picture(rng))
-        save(folder / "train_gt" / "train_gt" / f"{stem}.jpeg", colours, quality=95, subsampling=0)
+        save(folder / "train_gt" / "train_gt" / f"{stem}.jpeg", colors, quality=95, subsampling=0)
         save(folder / "test" / "test" / f"{number + 99:032x}.jpeg", picture(rng))
         truth[stem] = {"polyp": red | green}
     return truth

@@ -38,7 +38,7 @@ def test_isic_masks_of_another_name_and_an_image_in_both_parts_are_named(tmp_pat
         datalists("isic", tmp_path)
 
 
-def test_clinicdb_colours_survive_the_wrong_tag(tmp_path):
+def test_clinicdb_colors_survive_the_wrong_tag(tmp_path):
     WRITERS["clinicdb"](tmp_path / "tif")
     write_clinicdb(tmp_path / "png", form="png")
     for tif, png in zip(read("clinicdb", tmp_path / "tif"), read("clinicdb", tmp_path / "png"), strict=True):

@@ -27,7 +27,7 @@ def load_all(name, folder):
     return {Path(sample["image"]).stem: (sample, LoadSampled()(sample)) for sample in samples}
 
 
-def colours(loaded):
+def colors(loaded):
     """(H, W, 3), 0..255, as loaded."""
     return np.moveaxis(loaded["image"].numpy(), 0, -1) * 255
 
@@ -48,10 +48,10 @@ def test_kvasir(realdata, up):
     assert len(found) == 5
     for stem, (_, loaded) in found.items():
         image, mask = (matplotlib.image.imread(root / part / f"{stem}.jpg") for part in ("images", "masks"))
-        np.testing.assert_array_equal(np.rint(colours(loaded)), image)
+        np.testing.assert_array_equal(np.rint(colors(loaded)), image)
         assert np.count_nonzero((mask > 0) & (mask < 255)) > 0, "compression left its traces"
         np.testing.assert_array_equal(loaded["label"][0].numpy(), mask.max(axis=-1) > 127)
-        assert np.abs(colours(loaded) - by_opencv(root / "images" / f"{stem}.jpg")).mean() < 1
+        assert np.abs(colors(loaded) - by_opencv(root / "images" / f"{stem}.jpg")).mean() < 1
 
 
 def test_clinicdb(realdata, up):
@@ -59,11 +59,11 @@ def test_clinicdb(realdata, up):
     found = load_all("clinicdb", up(root))
     assert len(found) == 10
     for stem, (_, loaded) in found.items():
-        np.testing.assert_array_equal(np.rint(colours(loaded)), tifffile.imread(root / "Original" / f"{stem}.tif"))
+        np.testing.assert_array_equal(np.rint(colors(loaded)), tifffile.imread(root / "Original" / f"{stem}.tif"))
         mask = tifffile.imread(root / "Ground Truth" / f"{stem}.tif")
         np.testing.assert_array_equal(loaded["label"][0].numpy(), mask > 127)
         assert loaded["label"].any()
-        assert colours(loaded)[..., 0].mean() > 1.3 * colours(loaded)[..., 2].mean(), "the gut is red"
+        assert colors(loaded)[..., 0].mean() > 1.3 * colors(loaded)[..., 2].mean(), "the gut is red"
     assert any(len(np.unique(tifffile.imread(path))) > 2 for path in (root / "Ground Truth").iterdir())
 
 
@@ -74,7 +74,7 @@ def test_bkai(realdata, up):
     kinds = set()
     for stem, (_, loaded) in found.items():
         image, mask = (by_opencv(root / part / part / f"{stem}.jpeg") for part in ("train", "train_gt"))
-        assert np.abs(colours(loaded) - image).mean() < 1
+        assert np.abs(colors(loaded) - image).mean() < 1
         red, green = mask[..., 0] > 127, mask[..., 1] > 127
         kinds |= {kind for kind, shown in (("red", red), ("green", green)) if shown.any()}
         assert (loaded["label"][0].numpy() != (red | green)).mean() < 1e-4
@@ -87,7 +87,7 @@ def test_dfu(realdata, up):
     found = load_all("dfu", up(root))
     assert len(found) == 10
     for stem, (_, loaded) in found.items():
-        np.testing.assert_array_equal(np.rint(colours(loaded)), by_opencv(root / "images" / f"{stem}.png"))
+        np.testing.assert_array_equal(np.rint(colors(loaded)), by_opencv(root / "images" / f"{stem}.png"))
         mask = matplotlib.image.imread(root / "labels" / f"{stem}.png")
         np.testing.assert_array_equal(loaded["label"][0].numpy(), mask[..., 0] > 0.5)
 
@@ -100,7 +100,7 @@ def test_busi(realdata, up):
     for stem, (sample, loaded) in found.items():
         kind = stem.split(" ")[0]
         assert sample["text"] == {"normal": "breast tumor"}.get(kind, f"{kind} tumor")
-        np.testing.assert_array_equal(np.rint(colours(loaded)), by_opencv(root / kind / f"{stem}.png"))
+        np.testing.assert_array_equal(np.rint(colors(loaded)), by_opencv(root / kind / f"{stem}.png"))
         masks = [by_opencv(path).max(axis=-1) > 127 for path in sorted((root / kind).glob(f"{stem}_mask*.png"))]
         several += len(masks) > 1
         np.testing.assert_array_equal(loaded["label"][0].numpy(), np.logical_or.reduce(masks))

@@ -15,11 +15,11 @@ from torch import nn
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 CONFIG = BUNDLES / "clipseg_vpt" / "configs" / "evaluate.yaml"
-COLOURS = ("red", "green", "blue")
+COLORS = ("red", "green", "blue")
 
 
-class ColourNetwork(nn.Module):
-    """Finds a text, the name of a colour, where the image has more than half of that colour."""
+class ColorNetwork(nn.Module):
+    """Finds a text, the name of a color, where the image has more than half of that color."""
 
     def __init__(self):
         super().__init__()
@@ -35,13 +35,13 @@ class ColourNetwork(nn.Module):
     def forward(self, image, text):
         self.calls.append((len(image), text))
         return (
-            torch.stack([image[index, [COLOURS.index(word) for word in words]] for index, words in enumerate(text)])
+            torch.stack([image[index, [COLORS.index(word) for word in words]] for index, words in enumerate(text)])
             - 0.5
         )
 
 
 def write_image(folder, name, predictions, masks):
-    """Write an image whose channels are predictions, and its label map of 1, 2, 3 for the colours' masks."""
+    """Write an image whose channels are predictions, and its label map of 1, 2, 3 for the colors' masks."""
     channels = [np.asarray(mask, np.uint8) * 255 for mask in predictions]
     channels += [np.zeros_like(channels[0])] * (3 - len(channels))
     labels = np.zeros(channels[0].shape, np.uint8)
@@ -65,8 +65,8 @@ def evaluate(folder, output_dir, image_size=8, watch=None, **overrides):
     arguments = {
         "dataset_dir": str(folder),
         "output_dir": str(output_dir),
-        "class_names": list(COLOURS),
-        "network_def": {"_target_": "colour_network.ColourNetwork"},
+        "class_names": list(COLORS),
+        "network_def": {"_target_": "color_network.ColorNetwork"},
         "precise_network": "@network_def",
         "learner": "null",
         "image_size": image_size,
