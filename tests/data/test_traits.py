@@ -9,7 +9,6 @@ from PIL import Image
 
 from monai_tunevlseg.data.checking import check_dataset
 from monai_tunevlseg.data.request import Request
-from monai_tunevlseg.data.traits import image_traits
 
 SIZE = (20, 28)
 
@@ -66,13 +65,6 @@ def test_each_kind_is_named_with_its_files(tmp_path, kind, writers):
     assert errors == []
     assert set(warnings) == {kind}
     assert len(warnings[kind].files) == 10 and "case0.png" in warnings[kind].message
-
-
-def test_depth_is_told_by_the_content_and_not_by_the_suffix(tmp_path):
-    for name in ("a.jpg", "a.png"):
-        Image.fromarray(np.full((5, 7), 4095, np.uint16)).save(tmp_path / name, format="PNG")
-        assert image_traits(tmp_path / name).share == pytest.approx(4095 / 65535)
-        assert image_traits(tmp_path / name, windowed=True).share is None
 
 
 def test_one_dark_picture_of_a_deep_dataset_is_no_sign(tmp_path):
