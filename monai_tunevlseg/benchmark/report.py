@@ -1,4 +1,4 @@
-"""The report: tables, figures, costs, comparisons and pictures, from stored results alone."""
+"""What a report shows: tables, figures, costs, comparisons and pictures, from stored results alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monai_tunevlseg.benchmark.gallery import Gallery, build_galleries
 from monai_tunevlseg.benchmark.results import METRICS, Metric, Problem, Result, read_results
 from monai_tunevlseg.benchmark.tables import Table, build_tables, row_order
 
-__all__ = ["Drawing", "Report", "build_report", "write_report"]
+__all__ = ["Drawing", "Report", "build_report"]
 
 
 @dataclass(frozen=True)
@@ -59,33 +59,6 @@ class Report:
     def dataset_titles(self) -> dict[str, str]:
         """Titles of the datasets by name."""
         return {result.entry.dataset: result.facts["titles"]["dataset"] for result in self.results}
-
-
-def write_report(results_dir: str | Path, output_dir: str | Path | None = None, metric: str = "dice") -> Report:
-    """Write ``report.html``, ``report.md``, CSV files and ``figures/``.
-
-    Args:
-        results_dir: what ``tunevlseg benchmark`` has written; nothing in it is changed.
-        output_dir: gets the report; None = the folder ``report`` in ``results_dir``.
-        metric: one of ``METRICS``.
-
-    Raises:
-        FileNotFoundError: when there are no results.
-        ValueError: when there is no such metric.
-    """
-    from monai_tunevlseg.benchmark.html import render_html
-    from monai_tunevlseg.benchmark.plain import render_markdown, write_csv_files
-    from monai_tunevlseg.data.atomic import replacing
-
-    report = build_report(results_dir, metric)
-    output = Path(results_dir) / "report" if output_dir is None else Path(output_dir)
-    texts = {"report.html": render_html(report), "report.md": render_markdown(report)}
-    texts |= {f"figures/{drawing.name}.svg": drawing.svg for drawing in report.drawings}
-    for name, text in texts.items():
-        with replacing(output / name) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
-    write_csv_files(report, output)
-    return report
 
 
 def build_report(results_dir: str | Path, metric: str = "dice") -> Report:

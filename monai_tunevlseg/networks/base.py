@@ -17,7 +17,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from monai_tunevlseg.learners import LEARNERS, PromptLearner, TextContextLearner, complete_arguments
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.precision import in_precision
-from monai_tunevlseg.networks.state import FORMAT_VERSION, decode_identity, difference, encode_identity, leave_base_out
+from monai_tunevlseg.networks.state import (
+    FORMAT_VERSION,
+    SavedWithoutBase,
+    decode_identity,
+    difference,
+    encode_identity,
+)
 from monai_tunevlseg.networks.texts import MAX_TOKENS, check_class_tokens, checked_texts, token_ids
 
 __all__ = ["EncoderSizes", "ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
@@ -51,7 +57,7 @@ class EncoderSizes:
     image_embed_dim: int
 
 
-class PromptTunedNetwork(nn.Module, ABC):
+class PromptTunedNetwork(SavedWithoutBase, ABC):
     """A VLSM with a prompt learner and an upsampler; a checkpoint holds what trains, and nothing else.
 
     The VLSM is frozen, unless ``trainable`` says otherwise: fine-tuning is the baseline of the paper. A fine-tuned part
@@ -77,9 +83,6 @@ class PromptTunedNetwork(nn.Module, ABC):
             ``trainable`` is unknown; or when two class names are the same to the tokenizer.
     """
 
-    decoder_parts: ClassVar[tuple[str, ...]]
-    """Names of the base model's children that are neither image nor text encoder."""
-
     repeated_layers: ClassVar[tuple[str, ...]]
     """Names of the base model's modules whose children are layers of one kind, run one behind the other."""
 
@@ -92,13 +95,12 @@ class PromptTunedNetwork(nn.Module, ABC):
         upsampler: bool = True,
         trainable: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(trainable)
         if trainable not in TRAINABLE:
             raise ValueError(f"trainable is {trainable!r}; it must be one of {', '.join(map(repr, TRAINABLE))}.")
         self.class_names = checked_texts(class_names, "class_names")
         self.base_name, self.base_fingerprint = base_model.name, base_model.fingerprint
         self.tokenizer = base_model.tokenizer
-        self.trainable = trainable
         self.base = self._trainable_base(base_model.model.requires_grad_(False).eval())
         self.learner_name = learner
         self.learner_arguments = complete_arguments(learner, learner_arguments or {}) if learner else {}
@@ -106,7 +108,6 @@ class PromptTunedNetwork(nn.Module, ABC):
         self.upsampler = self._build_upsampler() if upsampler else None
         check_class_tokens(self.tokenizer, self.class_names, self._num_context())
         self.text_features: dict[str, TextFeatures] = {}
-        leave_base_out(self)
 
     @abstractmethod
     def encoder_sizes(self) -> EncoderSizes:
@@ -252,14 +253,6 @@ class PromptTunedNetwork(nn.Module, ABC):
             f"{type(self).__name__} cannot be scripted, because its tokenizer and transformers' modules are no "
             "TorchScript; trace it: pass --use_trace True to ckpt_export, or call torch.jit.trace."
         )
-
-    def frozen_names(self) -> set[str]:
-        """Return the names, behind ``base.``, of the base model's weights and buffers that no checkpoint holds."""
-        names = {f"base.{name}" for name in self.base.state_dict()}
-        if self.trainable is None:
-            return names
-        trained = ("base.",) if self.trainable == "all" else tuple(f"base.{part}." for part in self.decoder_parts)
-        return {name for name in names if not name.startswith(trained)}
 
     def _trained_parts(self, base: nn.Module) -> list[nn.Module]:
         if self.trainable is None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from monai_tunevlseg.networks.base import PromptTunedNetwork
-
-__all__ = ["FORMAT_VERSION", "decode_identity", "difference", "encode_identity", "leave_base_out"]
+__all__ = ["FORMAT_VERSION", "SavedWithoutBase", "decode_identity", "difference", "encode_identity"]
 
 FORMAT_VERSION = 2  # of the entries and of what the fingerprint covers
 BASE_PREFIX = re.compile(r"\bbase\.")
@@ -53,14 +50,35 @@ def difference(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) ->
     return f"the checkpoint was trained with {name} {yours!r}, this network has {mine!r}; build the network as trained."
 
 
-def leave_base_out(network: PromptTunedNetwork) -> None:
-    """Make a network save and load its state without what is frozen."""
-    network.register_state_dict_post_hook(_drop_frozen)
-    network.register_load_state_dict_pre_hook(_refuse_base_weights)
-    network.register_load_state_dict_post_hook(_forgive_frozen)
+class SavedWithoutBase(nn.Module):
+    """A module that saves and loads its state without what is frozen of its base model.
+
+    Attributes:
+        base: the base model.
+        trainable: the part of it that trains: None, "decoder" or "all".
+    """
+
+    decoder_parts: ClassVar[tuple[str, ...]]
+    """Names of the base model's children that are neither image nor text encoder."""
+
+    def __init__(self, trainable: str | None) -> None:
+        super().__init__()
+        self.base: nn.Module
+        self.trainable = trainable
+        self.register_state_dict_post_hook(_drop_frozen)
+        self.register_load_state_dict_pre_hook(_refuse_base_weights)
+        self.register_load_state_dict_post_hook(_forgive_frozen)
+
+    def frozen_names(self) -> set[str]:
+        """Return the names, behind ``base.``, of the base model's weights and buffers that no checkpoint holds."""
+        names = {f"base.{name}" for name in self.base.state_dict()}
+        if self.trainable is None:
+            return names
+        trained = ("base.",) if self.trainable == "all" else tuple(f"base.{part}." for part in self.decoder_parts)
+        return {name for name in names if not name.startswith(trained)}
 
 
-def _drop_frozen(network: PromptTunedNetwork, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
+def _drop_frozen(network: SavedWithoutBase, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
     for name in network.frozen_names():
         state.pop(prefix + name, None)
     versions = getattr(state, "_metadata", {})  # one entry a module, which would outweigh a small checkpoint
@@ -69,7 +87,7 @@ def _drop_frozen(network: PromptTunedNetwork, state: dict[str, Any], prefix: str
             del versions[name]
 
 
-def _refuse_base_weights(network: PromptTunedNetwork, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+def _refuse_base_weights(network: SavedWithoutBase, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
     if (identity := state.get(f"{prefix}_extra_state")) is not None:
         network.set_extra_state(identity)  # before anything is loaded, and before torch lists what is missing
     trained = {f"{prefix}base.{name}" for name in network.base.state_dict()}
@@ -81,7 +99,7 @@ def _refuse_base_weights(network: PromptTunedNetwork, state: Mapping[str, Any], 
         )
 
 
-def _forgive_frozen(network: PromptTunedNetwork, incompatible_keys: Any) -> None:
+def _forgive_frozen(network: SavedWithoutBase, incompatible_keys: Any) -> None:
     """Let strict loading do without the frozen weights, which no checkpoint holds, also below a wrapper's prefix."""
     frozen = network.frozen_names()
     missing = incompatible_keys.missing_keys

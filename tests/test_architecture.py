@@ -1,0 +1,124 @@
+"""Imports go one way: no circle between modules, and no arrow from a lower room to a higher one.
+
+Every import counts, also one in a function or for types only.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "monai_tunevlseg"
+LEVELS = (  # rooms from the highest to the lowest; those of one level know nothing of each other
+    {"__main__"},
+    {"commands"},
+    {"label", "benchmark", "sharing"},
+    {"demo"},
+    {"search"},
+    {"bundles", "features"},
+    {"training", "evaluation", "networks", "inferers"},
+    {"learners", "data"},
+    {"__init__", "registry", "resources", "errors", "config_values", "json_files", "yaml_files"},
+)
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[str, str]:
+    """Source of each module by dotted name; packages end in ``__init__``."""
+    files = (ROOT / PACKAGE).rglob("*.py")
+    return {".".join(file.relative_to(ROOT).with_suffix("").parts): file.read_text(encoding="utf-8") for file in files}
+
+
+@cache
+def imported(module: str, source: str) -> list[list[str]]:
+    """Return for each imported name what it may be: a module, or something of the module that it is taken from."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [[alias.name] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = importlib.util.resolve_name("." * node.level + (node.module or ""), module.rpartition(".")[0])
+            found += [[f"{origin}.{alias.name}", origin] for alias in node.names]
+    return found
+
+
+def arrows(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Return the modules of the package that each imports."""
+    modules = {name.removesuffix(".__init__"): name for name in sources}
+    return {
+        here: {
+            next(modules[name] for name in names if name in modules)
+            for names in imported(here, source)
+            if modules.keys() & names
+        }
+        for here, source in sources.items()
+    }
+
+
+def circle(sources: dict[str, str]) -> list[str]:
+    try:
+        TopologicalSorter(arrows(sources)).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def upward(sources: dict[str, str]) -> list[str]:
+    return [
+        f"{here} -> {there}"
+        for here, targets in arrows(sources).items()
+        for there in targets
+        if room(here) != room(there) and LEVEL[room(here)] >= LEVEL[room(there)]
+    ]
+
+
+def test_every_room_has_a_level(sources):
+    assert set(map(room, sources)) == set(LEVEL)
+
+
+def test_no_circle(sources):
+    assert not circle(sources)
+
+
+def test_no_arrow_points_up(sources):
+    assert not upward(sources)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from monai_tunevlseg.networks.base import PromptTunedNetwork",
+        "from monai_tunevlseg.networks import base",
+        "from .base import PromptTunedNetwork",
+        "import monai_tunevlseg.networks.base",
+        "from monai_tunevlseg.networks import PromptTunedNetwork",
+    ],
+)
+@pytest.mark.parametrize("place", ["{}", "if TYPE_CHECKING:\n    {}", "def late():\n    {}"])
+def test_a_circle_is_found(sources, place, line):
+    state = f"{PACKAGE}.networks.state"
+    faulty = sources | {state: f"{sources[state]}\n{place.format(line)}\n"}
+    assert state in circle(faulty)
+    assert not upward(faulty)
+
+
+@pytest.mark.parametrize("place", ["{}", "if TYPE_CHECKING:\n    {}", "def late():\n    {}"])
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [("networks.upsampler", "search.study"), ("learners.vpt", "data.masks"), ("registry", "label.names")],
+)
+def test_an_arrow_that_points_up_is_found(sources, place, here, there):
+    here, there = f"{PACKAGE}.{here}", f"{PACKAGE}.{there}"
+    faulty = sources | {here: f"{sources[here]}\n{place.format(f'import {there}')}\n"}
+    assert upward(faulty) == [f"{here} -> {there}"]
