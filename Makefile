@@ -1,6 +1,6 @@
 # One command each. VENV may name another environment, LABEL_VENV another one for MONAI Label; PYTHON the interpreter
 # that they are made from.
-PYTHON ?= python3.11
+PYTHON ?= python3
 VENV ?= .venv
 LABEL_VENV ?= .venv-label
 MODEL ?= clipseg
@@ -8,6 +8,8 @@ LEARNER ?= vpt
 DATASET ?= ultrasound
 
 bin := $(VENV)/bin
+old := is Python %d.%d, and monai_tunevlseg needs 3.11 or newer; name such an interpreter: make PYTHON=python3.11
+check_python = $(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("$(PYTHON) $(old)" % sys.version_info[:2])'
 
 .PHONY: demo test test-label lint types bundles bench clean
 
@@ -35,6 +37,7 @@ bench: $(VENV)/installed
 	$(bin)/python benchmarks/speed.py
 
 $(VENV)/installed: setup.cfg constraints.txt
+	@$(check_python)
 	$(PYTHON) -m venv $(VENV)
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
@@ -45,6 +48,7 @@ $(VENV)/installed-test: $(VENV)/installed
 
 # torch first, and torchvision without dependencies, so that nothing puts another build of torch in its place
 $(LABEL_VENV)/installed: setup.cfg constraints-label.txt
+	@$(check_python)
 	$(PYTHON) -m venv $(LABEL_VENV)
 	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt torch
 	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt --no-deps torchvision
