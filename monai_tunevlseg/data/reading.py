@@ -193,7 +193,7 @@ def labels(mask: StoredMask, path: Path) -> np.ndarray:
     values = _without_rounding(mask.values)
     if values.dtype.kind != "f":
         return values
-    broken = values[values != np.rint(values)]
+    broken = values[(values != np.rint(values)) | ~np.isfinite(values)]
     if broken.size:
         raise ValueError(f"{path} holds the values {_some(np.unique(broken))} where labels are integers; round them.")
     return values.astype(np.int32)
@@ -285,6 +285,8 @@ def _brightness(mask: StoredMask, path: Path) -> np.ndarray:
 def _bright_foreground(mask: StoredMask, path: Path, mask_threshold: float) -> np.ndarray:
     brightness = _brightness(mask, path)
     brightest = brightness.max()
+    if not np.isfinite(brightest):
+        raise ValueError(f"{path} holds values that are not finite; replace them, for example by 0.")
     if not mask.lossy and 0 < brightest <= 1 <= mask_threshold and brightest < mask_threshold:
         raise ValueError(
             f"{path} reaches the brightness {brightest:.3g} of 255, below mask_threshold {mask_threshold}, as masks do "

@@ -225,3 +225,10 @@ def test_nifti_is_read_as_rgb_and_as_mask(tmp_path, save, as_read):
     np.testing.assert_array_equal(
         read_mask(path, mask_threshold=30, slice_index=1, slice_axis=1), as_read(values)[:, 1] >= 30
     )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("coding", [{}, {"mask_threshold": 0.5}, {"label_value": 1}])
+def test_values_that_are_not_finite_are_refused_however_they_are_coded(value, coding):
+    with pytest.raises(ValueError, match=r"some/mask\.png (holds|is expected)"):
+        foreground(stored(0, 1, value, dtype=np.float32), PATH, **coding)
