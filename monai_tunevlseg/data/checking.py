@@ -126,7 +126,7 @@ def check_dataset(
     empty = _gather(inspections, images, len(samples), report)
     _count(samples, numbers, empty, report)
     _find_absent(coding, samples, empty, report)
-    _tell_values(request, samples, report)
+    _tell_values(request, coding, samples, report)
     _compare_with_table(request, sum(len(case.samples) for case in cases), report)
     datalists = {name: [samples[number] for number in numbers[name]] for name in splits}
     looks = {
@@ -275,12 +275,11 @@ def _find_absent(coding: MaskCoding, samples: Sequence[Sample], empty: Sequence[
         report.errors.append(Problem("coding", message))
 
 
-def _tell_values(request: Request, samples: Sequence[Sample], report: Report) -> None:
+def _tell_values(request: Request, coding: MaskCoding, samples: Sequence[Sample], report: Report) -> None:
     """Say which label values are taken for which classes where neither the user nor the dataset does."""
-    values = {sample["class_name"]: sample["label_value"] for sample in samples if "label_value" in sample}
     known = LAYOUTS[request.layout].facts is not None or (request.folder / DESCRIPTION).is_file()
-    if len(values) > 1 and request.label_values is None and not known:
-        taken = ", ".join(f"{value} = {name}" for name, value in sorted(values.items(), key=lambda pair: pair[1]))
+    if any("label_value" in sample for sample in samples) and request.label_values is None and not known:
+        taken = ", ".join(f"{value} = {name}" for name, value in coding.values.items())
         message = (
             f"the values of the label maps are taken for 0 = background, {taken}; where ids begin with 0 for a class, "
             "or their order is another, give label_values."

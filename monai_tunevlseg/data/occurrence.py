@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 
-from monai_tunevlseg.data.cases import Case, MaskCoding, Sample
+from monai_tunevlseg.data.cases import Case, MaskCoding, Sample, shorten
 from monai_tunevlseg.data.masks import read_label, whole
 from monai_tunevlseg.data.problems import Problem
 
-__all__ = ["absence", "absent_classes", "find_ids_from_zero", "require_classes"]
+__all__ = ["absence", "absent_classes", "find_ids_from_zero", "require_classes", "warn_of_classes_without_pairs"]
 
 
 def absent_classes(class_names: Sequence[str], samples: Iterable[Sample]) -> list[str]:
@@ -58,6 +59,24 @@ def absence(coding: MaskCoding, absent: Sequence[str]) -> str:
         return f"mask_threshold {coding.mask_threshold:g} is above every value in the masks: all are empty; lower it."
     values = ", ".join(f"{name} = {coding.values[name]}" for name in absent)
     return f"label_values has {values}, which no mask holds; correct the value, or leave the class out of class_names."
+
+
+def warn_of_classes_without_pairs(coding: MaskCoding, cases: Sequence[Case], place: str) -> None:
+    """Warn of classes of which a dataset has no pair, where nothing says which values are theirs.
+
+    Args:
+        coding: the classes.
+        cases: with the classes that each mask shows.
+        place: the dataset's folder, for the message.
+    """
+    shown = {sample["class_name"] for case in cases for sample in case.samples}
+    missing = [name for name in coding.class_names if name not in shown]
+    if cases and missing:
+        warnings.warn(
+            f"no mask of {place} shows {shorten(map(repr, missing))}: nothing is learned or measured of that; where "
+            "label ids begin with 0 or have another order, give label_values, else leave it out of class_names.",
+            stacklevel=2,
+        )
 
 
 def find_ids_from_zero(class_names: Sequence[str], cases: Sequence[Case], place: str) -> list[Problem]:

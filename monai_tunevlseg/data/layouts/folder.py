@@ -19,7 +19,7 @@ from monai_tunevlseg.data.layouts.class_folders import class_folders, read_class
 from monai_tunevlseg.data.layouts.description import Description, read_description
 from monai_tunevlseg.data.layouts.discovery import Place, find_masks, find_places
 from monai_tunevlseg.data.layouts.files import by_stem, match
-from monai_tunevlseg.data.occurrence import find_ids_from_zero
+from monai_tunevlseg.data.occurrence import find_ids_from_zero, warn_of_classes_without_pairs
 from monai_tunevlseg.data.problems import Problem, finish, map_files
 from monai_tunevlseg.data.reading import (
     SUFFIXES,
@@ -69,6 +69,8 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
         problems += complaints
     if description is None and coding.label_values is None and not any(class_folders(place.masks) for place in images):
         problems += find_ids_from_zero(coding.class_names, cases, str(dataset_dir))
+        if not problems:
+            warn_of_classes_without_pairs(coding, cases, str(dataset_dir))
     if not cases and not problems:
         raise ValueError(
             f"{dataset_dir} is empty: put files ({', '.join(SUFFIXES)}) into its "
