@@ -20,7 +20,7 @@ Storage = Annotated[
         envvar=STORAGE_VARIABLE,
         show_envvar=False,
         help="sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or grpc://HOST:PORT; an address with a "
-        f"password belongs into the environment variable {STORAGE_VARIABLE}, which ps does not show. The default is a "
+        f"password belongs in the environment variable {STORAGE_VARIABLE}, which ps does not show. The default is a "
         "SQLite file in the output folder of each search.",
     ),
 ]

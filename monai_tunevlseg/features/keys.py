@@ -115,7 +115,7 @@ def _describe_function(function: types.FunctionType, inside: tuple[int, ...]) ->
 
 
 def _constants(code: types.CodeType) -> list[Any]:
-    """Return a function's constants; a function inside it by its own, for its ``repr`` tells an address in memory."""
+    """Return a function's constants; a function inside it by its own, because its ``repr`` tells an address."""
     return [
         [each.co_code.hex(), repr(each.co_names), _constants(each)] if isinstance(each, types.CodeType) else repr(each)
         for each in code.co_consts

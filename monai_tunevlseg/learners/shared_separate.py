@@ -51,7 +51,7 @@ class SharedSeparate(PromptLearner):
 
 
 def _affine_maps(count: int, in_dim: int, out_dim: int) -> nn.ModuleList:
-    """Map without a bias in front of the norm, which would outweigh the small context; see :class:`Projection`."""
+    """Return maps without a bias before the norm, which would outweigh the small context; see :class:`Projection`."""
     return nn.ModuleList(
         nn.Sequential(nn.Linear(in_dim, out_dim, bias=False), nn.LayerNorm(out_dim)) for _ in range(count)
     )

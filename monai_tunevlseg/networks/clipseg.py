@@ -36,7 +36,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
             text_dim=config.text_config.hidden_size,
             text_layers=config.text_config.num_hidden_layers,
             vision_dim=config.vision_config.hidden_size,
-            # behind the last tap nothing reads a layer's context, and the tap itself sees that of the layer after it
+            # after the last tap nothing reads a layer's context, and the tap itself sees that of the layer after it
             vision_layers=min(config.vision_config.num_hidden_layers, max(config.extract_layers) + 2),
             image_embed_dim=config.projection_dim,
         )

@@ -41,7 +41,7 @@ def convert_cris(clip: Path, cris: Path, tokenizer: Path, output_dir: Path) -> P
     Raises:
         FileNotFoundError: when a file is missing.
         FileExistsError: when there is something in ``output_dir``.
-        ValueError: when a file is no checkpoint, or tensors are missing, surplus or misshapen: they are listed.
+        ValueError: when a file is not a checkpoint, or tensors are missing, surplus or misshapen: they are listed.
     """
     clip_weights, cris_weights = read_clip(clip), read_state_dict(cris)
     try:
@@ -76,13 +76,13 @@ def read_state_dict(file: Path) -> Weights:
 
     Raises:
         FileNotFoundError: when the file is missing.
-        ValueError: when it is no checkpoint, or one that could run code when read.
+        ValueError: when it is not a checkpoint, or one that could run code when read.
     """
     try:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"the checkpoint {file} does not exist.") from error
-    except Exception as error:  # bytes that are no pickle make the unpickler fail in any way
+    except Exception as error:  # bytes that are not a pickle make the unpickler fail in any way
         raise ValueError(f"{file} is not a checkpoint that can be read safely: {reason_of(error)}.") from error
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping) or not _is_state_dict(weights):

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 __all__ = ["MAX_TOKENS", "check_class_tokens", "checked_texts", "token_ids"]
 
-MAX_TOKENS = 77  # CLIP's text encoder has so many positions
+MAX_TOKENS = 77  # positions of CLIP's text encoder
 SHOWN = 80  # characters of a text in a message
 
 
@@ -38,7 +38,7 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], num_cont
     Args:
         tokenizer: the base model's.
         texts: S of them.
-        num_context: number of context vectors in front of the words.
+        num_context: number of context vectors before the words.
 
     Returns:
         S rows, padded to the longest text; their length and ``num_context`` are at most 77 together.

@@ -3,7 +3,7 @@
 A sweep of N trials has the slots 0 to N - 1. A worker creates its trial with its slot, in one step of the storage, and
 looks at the slot again: when an earlier trial holds it, this one gives way. The storage numbers trials in the order in
 which it creates them, so that of two workers one always sees the other, and no slot ever has two trials that finish.
-Optuna's queue of waiting trials is not used, for SQLite hands one to two workers. Slots, and not the order in which
+Optuna's queue of waiting trials is not used, because SQLite hands one to two workers. Slots, and not the order in which
 workers come, give the seeds.
 
 How a trial ended decides its slot:

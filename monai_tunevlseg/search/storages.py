@@ -41,7 +41,7 @@ def open_storage(url: str) -> BaseStorage:
             or ``grpc://HOST:PORT``, the address of Optuna's ``run_grpc_proxy_server``.
 
     Raises:
-        ValueError: when the address is not understood, or the file is no storage.
+        ValueError: when the address is not understood, or the file is not a storage.
         ConnectionError: when the storage cannot be reached.
         ImportError: when the database's driver is not installed.
     """

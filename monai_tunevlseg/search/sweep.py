@@ -199,9 +199,9 @@ def _check_fixed(pair: Pair, fixed: Mapping[str, Any]) -> None:
     known = pair.flat_values("train")
     for name, value in fixed.items():
         if name in OWN:
-            raise ValueError(f"{name} cannot be fixed, for every trial has its own.")
+            raise ValueError(f"{name} cannot be fixed, because every trial has its own.")
         if name not in known:
-            raise ValueError(f"the bundle of {pair.name} has no hyperparameter {name!r}; its are {', '.join(known)}.")
+            raise ValueError(f"the bundle of {pair.name} has no hyperparameter {name!r}; it has {', '.join(known)}.")
         if name in HYPERPARAMETERS:
             typed(name, value)
     if not is_off(fixed.get("feature_cache")):

@@ -49,7 +49,7 @@ def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tup
         the network, and the parser of ``inference.yaml``.
 
     Raises:
-        FileNotFoundError: when the folder is no bundle, or has no checkpoint.
+        FileNotFoundError: when the folder is not a bundle, or has no checkpoint.
         ValueError: when the base model is another one than the bundle's.
     """
     config, checkpoint = Path(folder) / "configs" / "inference.yaml", Path(folder) / CHECKPOINT

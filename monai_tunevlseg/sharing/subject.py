@@ -70,7 +70,7 @@ class Release:
         if not VERSION.fullmatch(self.version):
             raise ValueError(f"the version {self.version!r} is not of the form X.Y.Z, such as 0.1.0.")
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise ValueError(f"the name {self.name!r} is no folder's name; use letters, digits, '_', '-' and '.'.")
+            raise ValueError(f"the name {self.name!r} is not a folder's name; use letters, digits, '_', '-' and '.'.")
         for option in ("change", "authors", "weights_licence"):
             refuse_expressions(getattr(self, option), f"the option {option}")
 

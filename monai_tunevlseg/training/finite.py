@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class FiniteCheck:
     """Raises on a NaN or infinite loss, or such a parameter at the end of an epoch.
 
-    With a gradient scaler a step that overflows in half precision is left out by the scaler, which is no reason to
-    stop; an epoch without any other step is. Attach it to the trainer before validation and checkpoints.
+    With a gradient scaler a step that overflows in half precision is left out by the scaler, and the run continues,
+    unless all steps of an epoch overflow. Attach it to the trainer before validation and checkpoints.
 
     Args:
         checkpoints: names the last good checkpoint for the message.

@@ -40,7 +40,7 @@ MAY_CHANGE = {
     *("epochs", "min_epochs", "early_stopping_patience", "early_stopping_min_delta", "val_interval"),
     *("batch_size", "accumulation_steps", "num_processes", "precision", "chosen_precision", "amp"),
 }
-"""What a resumed run may be given anew: how long it goes on, and how a step is computed."""
+"""What a resumed run may be given anew: how long it continues, and how a step is computed."""
 
 logger = logging.getLogger(__name__)
 
