@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -142,9 +143,10 @@ class BundleModel:
             pixels = _read(loaded.preprocessing, image)[None].to(loaded.device)
             if len(loaded.network.text_features) > REMEMBERED_TEXTS:
                 loaded.network.text_features.clear()
-            loaded.inferer.reduction = reduction
+            inferer = copy.copy(loaded.inferer)  # the bundle's own keeps its reduction
+            inferer.reduction = reduction
             with torch.autocast(loaded.device.type, enabled=loaded.amp):
-                return loaded.inferer(pixels, loaded.network, text=[list(texts)])[0]
+                return inferer(pixels, loaded.network, text=[list(texts)])[0]
 
     def _current(self) -> _Loaded:
         version = self.version()
