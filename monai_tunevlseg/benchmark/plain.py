@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from monai_tunevlseg.benchmark.report import Report
 from monai_tunevlseg.benchmark.results import Result
 from monai_tunevlseg.benchmark.tables import Cell, Row, Table
 from monai_tunevlseg.data.csv_files import write_csv
+from monai_tunevlseg.markdown import escape_markdown
 
 __all__ = [
     "bytes_text",
@@ -72,11 +71,12 @@ def render_markdown(report: Report) -> str:
     """Return the report as Markdown; figures are files beside it, pictures are in the HTML alone."""
     parts = [f"# Benchmark of prompt learners\n\n{report.metric.title}, in percent, on the test split."]
     if report.problems:
-        listed = [f"- {_code(problem.place)}: {_text(problem.message)}" for problem in report.problems]
+        listed = [f"- {_code(problem.place)}: {escape_markdown(problem.message)}" for problem in report.problems]
         parts.append(f"## Problems ({len(report.problems)})\n\n" + "\n".join(listed))
     parts += [_table_markdown(table, report) for table in report.tables]
     for drawing in report.drawings:
-        parts.append(f"## Figure {drawing.number}\n\n{_text(drawing.caption)}\n\n![](figures/{drawing.name}.svg)")
+        caption = escape_markdown(drawing.caption)
+        parts.append(f"## Figure {drawing.number}\n\n{caption}\n\n![](figures/{drawing.name}.svg)")
     parts.append("## Cost\n\n" + _grid(list(_costs(report.results[:1]) or [{}])[0].keys(), _cost_rows(report.results)))
     parts += [_contest_markdown(contest, report) for contest in report.contests]
     return "\n\n".join(parts) + "\n"
@@ -87,7 +87,7 @@ def _table_markdown(table: Table, report: Report) -> str:
     if not table.rows:
         return f"{head}\n\nNo results."
     columns = ["model", "learner", *(["start"] if table.number == 4 else [])]
-    columns += [_text(report.dataset_titles[name]) for name in table.datasets]
+    columns += [escape_markdown(report.dataset_titles[name]) for name in table.datasets]
     columns += ["mean", "± std", *(["against Table 3"] if table.number == 5 else [])]
     legend = "**Bold**: best of the column; *italic*: best prompt learner, where a baseline is better. "
     legend += "In brackets: difference to the paper's figure."
@@ -99,9 +99,9 @@ def _row_markdown(row: Row, table: Table) -> list[str]:
     mean = _cell_markdown(row.mean)
     if len(row.cells) < len(table.datasets):
         mean += f" ({len(row.cells)} of {len(table.datasets)})"
-    start = [] if row.start is None else [_text(row.start)]
+    start = [] if row.start is None else [escape_markdown(row.start)]
     change = [signed_text(row.change)] if table.number == 5 else []
-    return [*map(_text, row.title), *start, *cells, mean, number_text(row.std), *change]
+    return [*map(escape_markdown, row.title), *start, *cells, mean, number_text(row.std), *change]
 
 
 def _cell_markdown(cell: Cell | None) -> str:
@@ -113,7 +113,7 @@ def _cell_markdown(cell: Cell | None) -> str:
 
 
 def _contest_markdown(contest: Contest, report: Report) -> str:
-    title, best = _text(report.dataset_titles[contest.dataset]), _text(" ".join(contest.best))
+    title, best = escape_markdown(report.dataset_titles[contest.dataset]), escape_markdown(" ".join(contest.best))
     head = f"## {title}: against {best} ({contest.score:.2f})"
     rows = []
     for rival in contest.rivals:
@@ -121,7 +121,7 @@ def _contest_markdown(contest: Contest, report: Report) -> str:
         low, high = found.interval or (None, None)
         rows.append(
             [
-                _text(" ".join(rival.title)),
+                escape_markdown(" ".join(rival.title)),
                 number_text(found.mean_b),
                 signed_text(found.difference),
                 f"{signed_text(low)} to {signed_text(high)}",
@@ -137,12 +137,6 @@ def _grid(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(columns)]
     lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _text(text: str) -> str:
-    """Return somebody's text for Markdown: in one line, with no markup and no HTML of its own."""
-    escaped = re.sub(r"([\\`*\[\]|~$])", r"\\\1", " ".join(text.split()))
-    return html.escape(escaped, quote=False)
 
 
 def _code(text: str) -> str:
@@ -178,7 +172,7 @@ def _cost_rows(results: Sequence[Result]) -> list[list[str]]:
         "seconds_total": seconds_text,
     }
     return [
-        [shown.get(name, lambda value: _text(str(value or MISSING)))(value) for name, value in cost.items()]
+        [shown.get(name, lambda value: escape_markdown(str(value or MISSING)))(value) for name, value in cost.items()]
         for cost in _costs(results)
     ]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -15,6 +14,7 @@ from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.cases import Facts
 from monai_tunevlseg.data.demo import DEMO_DATASETS
 from monai_tunevlseg.evaluation import SCORES
+from monai_tunevlseg.markdown import escape_markdown
 from monai_tunevlseg.sharing.subject import Release, Subject
 
 __all__ = ["data_license", "metadata", "model_card"]
@@ -94,6 +94,7 @@ def model_card(subject: Subject, release: Release, name: str, identity: Mapping[
     metrics = _metrics(subject)
     return _render(
         "README.md",
+        _markdown,
         subject=subject,
         facts=subject.facts,
         release=release,
@@ -110,14 +111,15 @@ def model_card(subject: Subject, release: Release, name: str, identity: Mapping[
 
 def data_license(subject: Subject) -> str:
     """Return ``docs/data_license.txt``."""
-    return _render("data_license.txt", subject=subject, title=subject.facts["dataset.title"], public=_public(subject))
+    values = {"subject": subject, "title": subject.facts["dataset.title"], "public": _public(subject)}
+    return _render("data_license.txt", None, **values)
 
 
-def _render(template: str, **values: Any) -> str:
+def _render(template: str, finalize: Callable[[Any], Any] | None, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("monai_tunevlseg.sharing"),
-        autoescape=False,  # noqa: S701 - Markdown, with an escape of its own
-        finalize=_markdown,
+        autoescape=False,  # noqa: S701 - Markdown, with an escape of its own, and plain text
+        finalize=finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -127,10 +129,8 @@ def _render(template: str, **values: Any) -> str:
 
 
 def _markdown(value: Any) -> Any:
-    """Escape what would be HTML, or end a table's cell: class names come from checkpoints and metrics of others."""
-    if not isinstance(value, str):
-        return value
-    return html.escape(value, quote=False).replace("|", "\\|").replace("\n", " ")
+    """Escape texts: class names come from checkpoints and metrics of others."""
+    return escape_markdown(value) if isinstance(value, str) else value
 
 
 def _metrics(subject: Subject) -> dict[str, Any] | None:

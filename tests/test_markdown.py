@@ -1,0 +1,20 @@
+"""Texts of others stay texts in Markdown."""
+
+import pytest
+
+from monai_tunevlseg.markdown import escape_markdown
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("breast tumor, 2.5 %", "breast tumor, 2.5 %"),
+        ("a|b", r"a\|b"),
+        ("two\n\nlines", "two lines"),
+        ("<b>&", "&lt;b&gt;&amp;"),
+        ("![x](http://a/b.png)", r"!\[x\](http://a/b.png)"),
+        (r"*bold* `code` ~~gone~~ $x$ \|", r"\*bold\* \`code\` \~\~gone\~\~ \$x\$ \\\|"),
+    ],
+)
+def test_a_text_is_shown_letter_by_letter(text, escaped):
+    assert escape_markdown(text) == escaped
