@@ -11,13 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from monai_tunevlseg.benchmark.entries import Entry
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.report import FORMAT_VERSION as METRICS_VERSION
 from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.json_schemas import departure
 
 __all__ = [
     "FORMAT_VERSION",
@@ -206,9 +205,8 @@ def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
     name = f"{folder.parent.name}/{folder.name}"
     facts = read_json_object(folder / "result.json")
     _check_version(facts, FORMAT_VERSION, "result.json")
-    error = jsonschema.exceptions.best_match(_validator().iter_errors(facts))
-    if error is not None:
-        raise ValueError(f"result.json is damaged: {error.json_path}: {error.message[:200]}.")
+    if wrong := departure(facts, _schema()):
+        raise ValueError(f"result.json is damaged: {wrong}.")
     if not _is_finite(facts):
         raise ValueError("result.json is damaged: it holds a number that is not finite or too large.")
     entry = Entry(*(facts[key] for key in ("dataset", "model", "learner", "variant")))
@@ -231,9 +229,8 @@ def _is_finite(value: Any) -> bool:
 
 
 @cache
-def _validator() -> jsonschema.Draft202012Validator:
-    schema = json.loads((Path(__file__).parent / "result.schema.json").read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema)
+def _schema() -> dict[str, Any]:
+    return read_json_object(Path(__file__).parent / "result.schema.json")
 
 
 def _check_version(content: Mapping[str, Any], expected: int, file: str) -> None:

@@ -124,6 +124,10 @@ class TuneVLSegApp(MONAILabelApp):
         on_cpu = {} if torch.cuda.is_available() else {"multi_gpu": False, "device": "cpu"}
         return self._batch_infer({**request, **on_cpu}, datastore or self.datastore(), self._infer_or_warn)
 
+    def infer_wsi(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Segment an image as a whole: MONAI Label would open any file of the machine to cut it into tiles."""
+        return self.infer(request, datastore)
+
     def _infer_or_warn(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         try:
             return self.infer(request, datastore)

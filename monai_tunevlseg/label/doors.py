@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
@@ -39,7 +40,7 @@ from monai_tunevlseg.label.options import training_options
 from monai_tunevlseg.label.processes import stop_task
 from monai_tunevlseg.label.strategy import SCORES
 
-__all__ = ["guard", "known", "refusals"]
+__all__ = ["check_proxied", "guard", "known", "refusals"]
 
 logger = logging.getLogger(__name__)
 
@@ -190,9 +191,22 @@ async def _refuse_archives(request: Request) -> None:
         raise HTTPException(400, "uncompress cannot be given: a session of this app holds one image, not an archive.")
 
 
-async def _check_proxy() -> None:
+async def _check_proxy(request: Request) -> None:
     if not settings.MONAI_LABEL_STUDIES.startswith(("http://", "https://")):
         raise HTTPException(404, "the studies are a folder; OHIF shows those of a DICOMweb server.")
+    check_proxied(request.path_params.get("path", ""))
+
+
+def check_proxied(path: str) -> None:
+    """Refuse a path that leads out of the DICOMweb server's part of an address, where its administration may be.
+
+    Raises:
+        HTTPException: when a part of it means the folder above, also as ``requests`` reads it.
+    """
+    while (plain := unquote(path)) != path:
+        path = plain
+    if {".", ".."} & set(re.split(r"[/\\?#]", path)):
+        raise HTTPException(400, f"the path is {path!r:.100}; it must not lead out of the DICOMweb server.")
 
 
 def _answer_bad_requests(app: FastAPI, uploads: Path) -> None:

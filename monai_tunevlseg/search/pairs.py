@@ -87,8 +87,15 @@ def bundle_command(configs: Sequence[Path], overrides: Mapping[str, Any]) -> lis
     """Return the command that runs configs of a bundle, laid over each other, with some values overridden."""
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(path) for path in configs])]
     for name, value in overrides.items():
-        command += [f"--{name}", "null" if value is None else str(value)]
+        command += [f"--{name}", _argument(value)]
     return command
+
+
+def _argument(value: Any) -> str:
+    """Write a value as ``fire`` reads it: unquoted, it would take a text for a list, a comment or another option."""
+    if value is None:
+        return "null"
+    return repr(str(value)) if isinstance(value, str | Path) else str(value)
 
 
 def pair_parser(pair: Pair, kind: str, overrides: Mapping[str, Any]) -> Any:

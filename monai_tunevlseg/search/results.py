@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.json_schemas import departure
 from monai_tunevlseg.search.claims import CAUSE, CRASHED, REASON, SLOT
 from monai_tunevlseg.search.folders import FOLDER, find_trial
 
@@ -142,11 +142,8 @@ def read_sweep(folder: str | Path) -> SearchResult:
     version = content.pop("format_version", None)
     if version != SWEEP_VERSION:
         raise ValueError(f"{path} has format version {version!r}, this package reads {SWEEP_VERSION}; search again.")
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SWEEP).iter_errors(content))
-    if error is not None:
-        raise ValueError(
-            f"{path} is damaged: {error.json_path}: {error.message[:200]}; remove it, and run the search again."
-        )
+    if wrong := departure(content, _SWEEP):
+        raise ValueError(f"{path} is damaged: {wrong}; remove it, and run the search again.")
     best, trials = TrialResult(**content.pop("best")), [TrialResult(**entry) for entry in content.pop("trials")]
     return SearchResult(**content, best=best, trials=trials)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import distribution_to_json
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
@@ -17,7 +18,16 @@ from optuna.storages import BaseStorage
 from monai_tunevlseg.search.claims import Claims, Progress
 from monai_tunevlseg.search.trials import OBJECTIVES, TrialRunner
 
-__all__ = ["PLAN_VERSION", "PRUNERS", "STARTUP_TRIALS", "check_plan", "join_study", "make_sampler", "work"]
+__all__ = [
+    "PLAN_VERSION",
+    "PRUNERS",
+    "STARTUP_TRIALS",
+    "check_plan",
+    "check_trials",
+    "join_study",
+    "make_sampler",
+    "work",
+]
 
 PLAN_VERSION = 1
 PLAN = "plan"  # the user attribute of a study
@@ -70,6 +80,21 @@ def check_plan(study: optuna.Study, plan: Mapping[str, Any]) -> None:
                 f"the study {study.study_name!r} has {key} = {json.dumps(theirs.get(key))}, and this command "
                 f"{json.dumps(ours.get(key))}; use the same, or choose another study name."
             )
+
+
+def check_trials(study: optuna.Study, plan: Mapping[str, Any]) -> None:
+    """Refuse trials that did not draw from the plan's space: whoever can write to the storage may have added them.
+
+    Raises:
+        ValueError: when one has another hyperparameter, or one with other choices; names both.
+    """
+    for trial in study.get_trials(deepcopy=False):
+        for name, distribution in trial.distributions.items():
+            if plan["space"].get(name) != distribution_to_json(distribution):
+                raise ValueError(
+                    f"trial {trial.number} of the study {study.study_name!r} has {name} = {trial.params[name]!r:.100}, "
+                    "drawn from something other than what this study searches; choose another study name."
+                )
 
 
 def make_sampler(slot: int, seed: int, startup_trials: int = STARTUP_TRIALS) -> BaseSampler:

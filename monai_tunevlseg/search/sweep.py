@@ -14,7 +14,6 @@ from filelock import FileLock
 from optuna.distributions import distribution_to_json
 
 from monai_tunevlseg.bundles import HYPERPARAMETERS, optional, prompt_learner, typed
-from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.features import check_constant, is_off
 from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
 from monai_tunevlseg.search.claims import Claims, finished_trials
@@ -33,7 +32,7 @@ from monai_tunevlseg.search.pairs import (
 from monai_tunevlseg.search.results import SWEEP_FILE, SearchResult, read_sweep, trial_results, write_sweep
 from monai_tunevlseg.search.spaces import Space, read_space
 from monai_tunevlseg.search.storages import open_storage
-from monai_tunevlseg.search.study import PLAN_VERSION, PRUNERS, STARTUP_TRIALS, join_study, work
+from monai_tunevlseg.search.study import PLAN_VERSION, PRUNERS, STARTUP_TRIALS, check_trials, join_study, work
 from monai_tunevlseg.search.trials import OBJECTIVES, TrialRunner
 from monai_tunevlseg.training import CHECKPOINT
 
@@ -236,8 +235,8 @@ def _finish(
     interruption: Interruption,
 ) -> SearchResult:
     """Choose the best trial, test it unless that is done, and write everything down."""
+    check_trials(study, plan)
     best, problems = choose_best(finished_trials(study), plan["objective"], output)
-    refuse_expressions(best.params, f"trial {best.number} of the study {study.study_name!r}")
     for problem in problems:
         logger.warning(f"{problem}; the best trial is chosen without it")
     trials = trial_results(study, output)

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft7Validator  # MONAI Label's environment has jsonschema 3
-from jsonschema.exceptions import best_match
-
+from monai_tunevlseg.bundles import LEARNERS_OWN
 from monai_tunevlseg.evaluation import SCORES
+from monai_tunevlseg.json_schemas import departure
 
 __all__ = ["IDENTITY", "METRICS", "SAME", "check_form"]
 
@@ -61,7 +60,11 @@ IDENTITY: dict[str, Any] = {
     "properties": {
         **dict.fromkeys(("network", "base_model", "base_fingerprint"), _TEXT),
         "learner": {"type": ["string", "null"]},
-        "learner_arguments": {"type": "object", "additionalProperties": _SCALAR},
+        "learner_arguments": {
+            "type": "object",
+            "propertyNames": {"enum": list(LEARNERS_OWN)},
+            "additionalProperties": _SCALAR,
+        },
         "upsampler": {"type": "boolean"},
         "trainable": {"enum": [None, "decoder", "all"]},
         "class_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
@@ -77,7 +80,5 @@ def check_form(content: Mapping[str, Any], schema: Mapping[str, Any], path: Path
     Raises:
         ValueError: when it has another form; names the file and the place in it.
     """
-    error = best_match(Draft7Validator(schema).iter_errors(content))
-    if error is not None:
-        place = ".".join(map(str, ["$", *error.absolute_path]))
-        raise ValueError(f"{path}, {place}: {error.message}; pass a file that this package has written.")
+    if wrong := departure(content, schema):
+        raise ValueError(f"{path}, {wrong}; pass a file that this package has written.")

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from monai_tunevlseg.bundles import pair_facts, prompt_learner, render_bundle, render_pair
+from monai_tunevlseg.bundles import HYPERPARAMETERS, pair_facts, prompt_learner, render_bundle, render_pair, typed
 from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.resources import configs_dir
 from monai_tunevlseg.sharing.bases import BaseReference, find_base
@@ -129,7 +129,10 @@ def describe(pair: str, run_dir: str | Path | None = None, sources: Sources | No
         _refuse_another(pair, run_dir, run, own, template)
     identity = None if run is None else run.identity
     base = find_base(facts["model"], str(own["pretrained"]), identity, sources.base, sources.pretrained)
-    trained = {} if run is None else _trained_values(run, own, base)
+    try:
+        trained = {} if run is None else _trained_values(run, own, base)
+    except ValueError as error:
+        raise ValueError(f"the run {run_dir} was not one of this package: {error}") from error
     baked = overlay | trained | dict(sources.values) | base.values
     return Subject(pair, facts, base, baked, own | baked, run)
 
@@ -155,11 +158,12 @@ def _trained_values(run: Run, own: Mapping[str, Any], base: BaseReference) -> di
     values = {
         name: value
         for name, value in run.hyperparameters.items()
-        if name in own and name not in OF_THE_MACHINE and not str(own[name]).startswith("$")
+        if name in HYPERPARAMETERS and name not in OF_THE_MACHINE and not str(own.get(name)).startswith("$")
     }
     values |= run.identity["learner_arguments"]
     values |= {name: run.identity[name] for name in ("upsampler", "trainable", "class_names")}
     images = {"image_size": base.images.size, "image_mean": list(base.images.mean), "image_std": list(base.images.std)}
     ran = {name: run.hyperparameters.get(name, value) for name, value in images.items()}
     values |= {name: value for name, value in ran.items() if value != images[name]}
-    return {name: value for name, value in values.items() if name in own and own[name] != value}
+    values = {name: typed(name, value) for name, value in values.items() if name in own}
+    return {name: value for name, value in values.items() if own[name] != value}

@@ -15,6 +15,7 @@ from monai_tunevlseg.label import write_app_folder
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
 import requests
+from fastapi import HTTPException
 from label_server import label_server
 
 DEEP = "[" * 100_000
@@ -240,6 +241,25 @@ def test_refused_uploads_are_named_as_the_client_names_them_and_leave_nothing(se
 
 def uploads(server):
     return (path for path in (server.log.parent / "tmp").glob("tunevlseg-label-*/uploads/*") if path.is_file())
+
+
+def test_whole_slide_inference_opens_no_file_outside_the_studies(server):
+    outside = server.log.parent / "outside.svs"
+    outside.write_bytes(b"secret")
+    answer = requests.post(f"{server.url}/infer/wsi_v2/things", params={"image": str(outside)}, data={"wsi": "{}"})
+    assert refused(answer) and "outside the studies" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["../tools/execute-script", "studies/%2e%2e/%2E./system", "..\\system", "a/%252e%252e"]
+)
+def test_the_proxy_leads_to_the_dicomweb_part_of_a_server_only(path):
+    from monai_tunevlseg.label.doors import check_proxied
+
+    with pytest.raises(HTTPException) as error:
+        check_proxied(path)
+    assert error.value.status_code == 400
+    check_proxied("studies/1.2.840.1/series/1.2/instances/1..2/frames/1")
 
 
 def test_what_has_no_answer_says_so(server):

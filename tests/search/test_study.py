@@ -9,12 +9,13 @@ from pathlib import Path
 import optuna
 import pytest
 from fakes import PLAN, FakeCommand, assert_whole, run_worker, table, wait_until
+from optuna.distributions import CategoricalDistribution, FloatDistribution, distribution_to_json
 from optuna.samplers import RandomSampler, TPESampler
 
 from monai_tunevlseg.search.limits import Limits
 from monai_tunevlseg.search.results import trial_results
 from monai_tunevlseg.search.storages import open_storage
-from monai_tunevlseg.search.study import check_plan, join_study, make_sampler
+from monai_tunevlseg.search.study import check_plan, check_trials, join_study, make_sampler
 
 
 @pytest.fixture
@@ -189,6 +190,31 @@ def test_a_damaged_plan_is_refused(plan, url):
     optuna.create_study(storage=storage, study_name="fake").set_user_attr("plan", plan)
     with pytest.raises(ValueError, match="was not made by this command"):
         join_study(storage, "fake", PLAN)
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [("neutral_text", "$print(1)"), ("lora", "['$print(1)']"), ("config_file", "evil.yaml"), ("lora", True)],
+)
+@pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
+def test_trials_of_another_space_are_refused(name, choice, state, url):
+    """Whoever can write to the storage can add a trial; its values become options of a bundle run."""
+    plan = PLAN | {"space": {"rate": FloatDistribution(0, 1), "lora": CategoricalDistribution([True, False])}}
+    plan["space"] = {key: distribution_to_json(value) for key, value in plan["space"].items()}
+    study = join_study(open_storage(url), "fake", plan)
+    own = {"rate": FloatDistribution(0, 1), "lora": CategoricalDistribution([True, False])}
+    study.add_trial(optuna.create_trial(params={"rate": 0.5, "lora": True}, distributions=own, value=1.0))
+    check_trials(study, plan)
+    study.add_trial(
+        optuna.create_trial(
+            state=optuna.trial.TrialState[state],
+            params={name: choice},
+            distributions={name: CategoricalDistribution([choice])},
+            value=1.0 if state == "COMPLETE" else None,
+        )
+    )
+    with pytest.raises(ValueError, match=f"trial 1 of the study 'fake' has {name} = "):
+        check_trials(study, plan)
 
 
 def test_what_happens_is_logged(url, tmp_path, caplog):

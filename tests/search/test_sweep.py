@@ -196,6 +196,22 @@ def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(sweep
     assert again.best.folder == str(here / "trials" / f"{result.best.number:04d}")
 
 
+def test_a_trial_that_somebody_else_has_changed_runs_nothing(sweep, settings, pictures, tmp_path):
+    result, folder = sweep
+    copied = shutil.copytree(folder, tmp_path / "sweep")
+    planted = {"name": "CategoricalDistribution", "attributes": {"choices": [f"$open({str(tmp_path / 'x')!r}, 'w')"]}}
+    other = next(trial for trial in result.trials if trial.number != result.best.number)
+    with closing(sqlite3.connect(copied / "study.db")) as connection, connection:
+        connection.execute(
+            "UPDATE trial_params SET param_name = 'neutral_text', param_value = 0, distribution_json = ? "
+            "WHERE param_name = 'prompt_depth' AND trial_id IN (SELECT trial_id FROM trials WHERE number = ?)",
+            (json.dumps(planted), other.number),
+        )
+    with pytest.raises(ValueError, match=f"trial {other.number} .* neutral_text"):
+        run_search(PAIR, pictures, copied, settings, **FOLDERS)
+    assert not (tmp_path / "x").exists()
+
+
 def test_another_study_in_the_same_folder_is_refused_and_touches_nothing(sweep, settings, pictures):
     _, folder = sweep
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
