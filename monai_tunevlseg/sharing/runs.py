@@ -75,7 +75,8 @@ def _read_record(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint.with_name(HYPERPARAMETERS)
     if not path.is_file():
         return {}
-    record = read_json_object(path)
+    # names that begin with _ are the user's own, and go no further
+    record = {name: value for name, value in read_json_object(path).items() if not name.startswith("_")}
     refuse_expressions(record, str(path))
     if record.pop(CHECKPOINT_DIGEST, None) not in (None, file_digest(checkpoint)):
         raise ValueError(

@@ -75,7 +75,7 @@ def test_a_record_of_what_cannot_be_trained_is_refused(run, tmp_path, values):
 
 def test_only_hyperparameters_are_taken_from_the_record(run):
     before = describe(PAIR, run, HERE).baked
-    structure = {"imports": [], "initialize": [], "run": ["x"], "ckpt_dir": "/elsewhere"}
+    structure = {"imports": [], "initialize": [], "run": ["x"], "ckpt_dir": "/elsewhere", "_own": "note #1"}
     change_json(run / "models" / "hyperparameters.json", **structure)
     assert describe(PAIR, run, HERE).baked == before
 
@@ -160,7 +160,7 @@ def test_the_card_holds_no_html_and_no_broken_table(tmp_path):
 @pytest.mark.parametrize("text", ["![x](http://e.org/x.png)", "[x](http://e.org)", "\\[x](http://e.org)", "a\\|b"])
 def test_the_card_holds_no_links_of_others(tmp_path, text):
     folder = write_bundle(PAIR, tmp_path, sources=HERE, release=Release(change=text))
-    change = (folder / "docs" / "README.md").read_text().split("Version 0.1.0: ")[1].split("\n")[0]
+    change = (folder / "docs" / "README.md").read_text().split("Version 0.1.0: ")[1].split(".\n")[0]
     assert not re.search(r"(?<!\\)(\\\\)*[\[\]|]", change) and re.sub(r"\\(.)", r"\1", change) == text
 
 
