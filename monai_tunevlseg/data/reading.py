@@ -18,10 +18,9 @@ from monai_tunevlseg.data.pictures import (
 )
 from monai_tunevlseg.data.volumes import (
     VOLUME_SUFFIXES,
-    has_colors,
     nifti_shape,
     read_nifti,
-    read_nifti_values,
+    read_nifti_mask,
 )
 
 __all__ = [
@@ -143,7 +142,7 @@ def read_stored_mask(
     """
     _check_suffix(path)
     if is_nifti(path):
-        return _volume_mask(path, read_nifti_values(path, slice_index, slice_axis, like))
+        return read_nifti_mask(path, slice_index, slice_axis, like)
     _refuse_slice(path, slice_index)
     return read_picture_mask(path)
 
@@ -160,15 +159,8 @@ def read_occurring(path: Path, like: Path | None = None) -> tuple[tuple[int, ...
     _check_suffix(path)
     if not is_nifti(path):
         return read_mask_values(path)
-    mask = _volume_mask(path, read_nifti_values(path, like=like))
+    mask = read_nifti_mask(path, like=like)
     return mask.values.shape, replace(mask, values=distinct_values(mask.values)[None])
-
-
-def _volume_mask(path: Path, values: np.ndarray) -> StoredMask:
-    if has_colors(path):
-        brightest = values.max(axis=-1)
-        return StoredMask(brightest, colored=bool((values != brightest[..., None]).any()))
-    return StoredMask(values)
 
 
 def labels(mask: StoredMask, path: Path) -> np.ndarray:

@@ -23,17 +23,17 @@ from monai_tunevlseg.data.deferred import check_size, read_stream
 from monai_tunevlseg.data.frames import Frame, array_axis, frame_of, turn_onto
 from monai_tunevlseg.data.metaimages import META_SUFFIX, load_metaimage, pixel_file
 from monai_tunevlseg.data.nrrds import NRRD_SUFFIXES, load_nrrd
+from monai_tunevlseg.data.pictures import StoredMask
 
 __all__ = [
     "NIFTI_SUFFIXES",
     "VOLUME_SUFFIXES",
-    "has_colors",
     "intensity_range",
     "nifti_affine",
     "nifti_shape",
     "open_nifti",
     "read_nifti",
-    "read_nifti_values",
+    "read_nifti_mask",
     "same_grid",
     "source_files",
     "stored_order",
@@ -104,16 +104,6 @@ def nifti_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
     return _frame(_open(path), like).upright_shape
 
 
-def has_colors(path: Path) -> bool:
-    """Read from the header whether voxels are red, green and blue.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: as for `open_nifti`.
-    """
-    return _open(path).colored
-
-
 def nifti_affine(path: Path) -> np.ndarray:
     """Read the (4, 4) matrix from voxel indices, in the file's order, to millimetres."""
     return _any_affine(open_nifti(path))
@@ -157,10 +147,10 @@ def stored_order(values: np.ndarray, path: Path) -> np.ndarray:
     return np.ascontiguousarray(_frame(_open(path)).stored(values).reshape(stored_shape(path)))
 
 
-def read_nifti_values(
+def read_nifti_mask(
     path: Path, slice_index: int | None = None, slice_axis: int = 2, like: Path | None = None
-) -> np.ndarray:
-    """Read the scaled values that the file stands for, whole or one slice of a volume.
+) -> StoredMask:
+    """Read the scaled values that a mask stands for, whole or one slice of a volume; of colors, the brightest channel.
 
     A mask whose header says that it is a flip or permutation of its image's voxels is turned onto them. One of the
     image's size that says anything else is taken to lie on it as it is stored.
@@ -169,17 +159,21 @@ def read_nifti_values(
         path: a file with one of `VOLUME_SUFFIXES`.
         slice_index: which slice of the upright volume; None = the whole image.
         slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
-        like: the image, where the file is the mask of one.
+        like: the image; None = the mask stands for itself.
 
     Returns:
-        (H, W) of a picture or slice, (S, A, R) of a volume, upright; (..., 3) where the file is in colors.
+        (H, W) of a picture or slice, (S, A, R) of a volume, upright.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the file cannot be decoded or has no such slice.
     """
     volume = _open(path)
-    return _read(volume, _frame(volume, like), slice_index, slice_axis)
+    values = _read(volume, _frame(volume, like), slice_index, slice_axis)
+    if not volume.colored:
+        return StoredMask(values)
+    brightest = values.max(axis=-1)
+    return StoredMask(brightest, colored=bool((values != brightest[..., None]).any()))
 
 
 def read_nifti(
@@ -195,7 +189,7 @@ def read_nifti(
             `intensity_range` measures in the whole file, and 0..255 for colors.
 
     Returns:
-        float32 in [0, 1] of shape (..., 3), upright, as `read_nifti_values` describes.
+        float32 in [0, 1] of shape (..., 3), upright, as `read_nifti_mask` describes.
 
     Raises:
         FileNotFoundError: when there is no such file.

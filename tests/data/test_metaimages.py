@@ -17,7 +17,7 @@ from monai_tunevlseg.data.volumes import (
     nifti_affine,
     nifti_shape,
     read_nifti,
-    read_nifti_values,
+    read_nifti_mask,
     stored_order,
     stored_shape,
 )
@@ -44,8 +44,8 @@ def test_same_as_the_nifti_file_of_the_same_image(tmp_path, shape, dtype, compre
     assert (tmp_path / f"a.{'zraw' if compressed else 'raw'}").is_file()
     assert nifti_shape(meta) == nifti_shape(nifti) == read_shape(meta)
     assert stored_shape(meta) == shape
-    np.testing.assert_array_equal(stored_order(read_nifti_values(meta), meta), values)
-    np.testing.assert_array_equal(read_nifti_values(meta), read_nifti_values(nifti))
+    np.testing.assert_array_equal(stored_order(read_nifti_mask(meta).values, meta), values)
+    np.testing.assert_array_equal(read_nifti_mask(meta).values, read_nifti_mask(nifti).values)
     np.testing.assert_array_equal(read_nifti(meta), read_nifti(nifti))
     np.testing.assert_allclose(nifti_affine(meta), nib.load(nifti).affine, atol=1e-5)
     if shape[2:] == (3,):
@@ -109,7 +109,7 @@ def test_damaged_compressed_pixels_are_named(tmp_path):
         damaged[place] ^= 0xFF
         path.with_suffix(".zraw").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"a\.mhd cannot be read: "):
-            read_nifti_values(path)
+            read_nifti_mask(path)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_the_other_byte_order(tmp_path):
     path = write(tmp_path / "a.mhd", values)
     path.write_text(re.sub("(ByteOrderMSB) = False", r"\1 = True", path.read_text()))
     path.with_suffix(".raw").write_bytes(values.T.astype(">i2").tobytes())
-    np.testing.assert_array_equal(read_nifti_values(path), values.T)
+    np.testing.assert_array_equal(read_nifti_mask(path).values, values.T)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T, values)
 
 

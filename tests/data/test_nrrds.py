@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.data.reading import read_mask, read_shape, stem_of, suffix_of
-from monai_tunevlseg.data.volumes import nifti_affine, read_nifti_values
+from monai_tunevlseg.data.volumes import nifti_affine, read_nifti_mask
 
 VOLUME = np.random.default_rng(0).integers(0, 3, (6, 7, 5)).astype(np.uint8)
 SIGNS = {
@@ -41,19 +41,21 @@ def test_space_and_encoding(tmp_path, space, encoding, endian):
     np.testing.assert_allclose(nifti_affine(tmp_path / "a.nrrd"), expected)
     # rows run to the back and columns to the left
     flips = [axis for axis, sign in enumerate((signs[2], signs[1], signs[0])) if sign > 0]
-    np.testing.assert_array_equal(read_nifti_values(tmp_path / "a.nrrd"), np.flip(VOLUME.transpose(2, 1, 0), flips))
+    np.testing.assert_array_equal(
+        read_nifti_mask(tmp_path / "a.nrrd").values, np.flip(VOLUME.transpose(2, 1, 0), flips)
+    )
 
 
 def test_axes_are_permuted_by_their_directions(tmp_path):
     directions = np.array([[0, 0, 1.0], [1, 0, 0], [0, 1, 0]])  # up, to the left, to the back
     nrrd.write(str(tmp_path / "a.nrrd"), VOLUME, header(**{"space directions": directions}))
-    np.testing.assert_array_equal(read_nifti_values(tmp_path / "a.nrrd"), VOLUME.transpose(0, 2, 1)[::-1])
+    np.testing.assert_array_equal(read_nifti_mask(tmp_path / "a.nrrd").values, VOLUME.transpose(0, 2, 1)[::-1])
 
 
 @pytest.mark.parametrize("more", [{"space": "scanner-xyz"}, {}])
 def test_space_that_is_not_the_patients_is_stored_as_dicom_has_it(tmp_path, more):
     nrrd.write(str(tmp_path / "a.nrrd"), VOLUME, more and header(**more))
-    np.testing.assert_array_equal(read_nifti_values(tmp_path / "a.nrrd"), VOLUME.transpose(2, 1, 0)[::-1])
+    np.testing.assert_array_equal(read_nifti_mask(tmp_path / "a.nrrd").values, VOLUME.transpose(2, 1, 0)[::-1])
 
 
 def test_segmentation_of_one_layer_is_a_label_map(tmp_path):
@@ -93,7 +95,7 @@ def test_header_that_is_wrong_or_of_another_form_is_named(tmp_path, line, other,
     assert line.encode() in content
     path.write_bytes(content.replace(line.encode(), other.encode(), 1))
     with pytest.raises(ValueError, match=rf"a\.nrrd cannot be read: .*{reason}"):
-        read_nifti_values(path)
+        read_nifti_mask(path)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +121,4 @@ def test_damaged_voxels_are_named(tmp_path, encoding, change):
         content[-30] ^= 8
     path.write_bytes(content if change == "flip" else content[:change])
     with pytest.raises(ValueError, match=r"a\.nrrd cannot be read: "):
-        read_nifti_values(path, 1)
+        read_nifti_mask(path, 1)

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from monai_tunevlseg.data import volumes
 from monai_tunevlseg.data.deferred import read_stream
 from monai_tunevlseg.data.volumes import (
-    has_colors,
     intensity_range,
     nifti_affine,
     nifti_shape,
     read_nifti,
-    read_nifti_values,
+    read_nifti_mask,
     same_grid,
     stored_order,
     stored_shape,
@@ -73,13 +72,13 @@ def test_one_anatomy_reads_the_same_in_every_order_type_and_container(folder, co
         path.unlink()
     anatomy = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
     path = save_as(folder / form, stored_as(codes, anatomy))
-    np.testing.assert_array_equal(read_nifti_values(path), anatomy)
+    np.testing.assert_array_equal(read_nifti_mask(path).values, anatomy)
     assert nifti_shape(path) == shape
     np.testing.assert_allclose(upright_affine(path), UPRIGHT, atol=1e-4)
     for axis in (0, 1, 2):
         for index in range(shape[2 - axis]):
             expected = anatomy.take(index, axis=2 - axis)
-            np.testing.assert_array_equal(read_nifti_values(path, index, axis), expected)
+            np.testing.assert_array_equal(read_nifti_mask(path, index, axis).values, expected)
     assert stored_shape(path) == tuple(sitk.ReadImage(str(path)).GetSize())
     in_file = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).transpose()
     np.testing.assert_array_equal(stored_order(anatomy, path), in_file)
@@ -96,8 +95,8 @@ def test_mask_in_another_order_is_turned_onto_its_image(folder, image_codes, mas
     image = save_as(folder / "image.nii", stored_as(image_codes, anatomy))
     mask = save_as(folder / "mask.nii", stored_as(mask_codes, anatomy))
     assert same_grid(mask, image)
-    np.testing.assert_array_equal(read_nifti_values(mask, like=image), read_nifti_values(image))
-    np.testing.assert_array_equal(read_nifti_values(mask, 2, 1, like=image), read_nifti_values(image, 2, 1))
+    np.testing.assert_array_equal(read_nifti_mask(mask, like=image).values, read_nifti_mask(image).values)
+    np.testing.assert_array_equal(read_nifti_mask(mask, 2, 1, like=image).values, read_nifti_mask(image, 2, 1).values)
 
 
 def image_of_zeros(values):
@@ -119,7 +118,9 @@ def test_mask_of_another_geometry_lies_on_its_image_as_stored(tmp_path, make):
     image = save_as(tmp_path / "image.nii", stored_as("RAS", VOLUME))
     nib.save(make(np.asarray(nib.load(image).dataobj)), tmp_path / "mask.nii")
     assert not same_grid(tmp_path / "mask.nii", image)
-    np.testing.assert_array_equal(read_nifti_values(tmp_path / "mask.nii", like=image), read_nifti_values(image))
+    np.testing.assert_array_equal(
+        read_nifti_mask(tmp_path / "mask.nii", like=image).values, read_nifti_mask(image).values
+    )
 
 
 def test_flipped_mask_of_a_flat_image_is_turned(tmp_path):
@@ -128,14 +129,14 @@ def test_flipped_mask_of_a_flat_image_is_turned(tmp_path):
     turned = np.eye(4)
     turned[:2, 3] = -2, -3
     nib.save(nib.Nifti1Image(flat[::-1, ::-1], turned), tmp_path / "mask.nii")
-    found = read_nifti_values(tmp_path / "mask.nii", like=tmp_path / "image.nii")
+    found = read_nifti_mask(tmp_path / "mask.nii", like=tmp_path / "image.nii").values
     np.testing.assert_array_equal(found, flat[..., 0].T)
 
 
 @pytest.mark.parametrize("make", UNTOLD)
 def test_file_without_a_geometry_is_stored_as_dicom_has_it(tmp_path, make):
     nib.save(make(VOLUME), tmp_path / "a.nii")
-    np.testing.assert_array_equal(read_nifti_values(tmp_path / "a.nii"), lps(VOLUME))
+    np.testing.assert_array_equal(read_nifti_mask(tmp_path / "a.nii").values, lps(VOLUME))
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
@@ -163,7 +164,7 @@ def test_window_does_not_move_with_what_else_is_in_view(tmp_path, dtype, inter):
     window = (-160, 240)
     plain, metal = (read_nifti(tmp_path / f"{name}.nii.gz", 2, 2, window) for name in ("plain", "metal"))
     np.testing.assert_array_equal(plain, metal)
-    values = read_nifti_values(tmp_path / "plain.nii.gz", 2)
+    values = read_nifti_mask(tmp_path / "plain.nii.gz", 2).values
     np.testing.assert_allclose(plain[..., 0], np.clip((values + 160) / 400, 0, 1), atol=1e-6)
     assert np.abs(read_nifti(tmp_path / "plain.nii.gz") - read_nifti(tmp_path / "metal.nii.gz")).max() > 0.3
 
@@ -183,7 +184,7 @@ def test_flat_image_has_columns_first_whatever_its_affine(tmp_path, shape, affin
     flat = np.arange(42, dtype=np.uint8).reshape(6, 7)
     nib.save(nib.Nifti1Image(flat.reshape(shape), affine), tmp_path / "a.nii.gz")
     assert nifti_shape(tmp_path / "a.nii.gz") == (7, 6)
-    np.testing.assert_array_equal(read_nifti_values(tmp_path / "a.nii.gz"), flat.T)
+    np.testing.assert_array_equal(read_nifti_mask(tmp_path / "a.nii.gz").values, flat.T)
     assert read_nifti(tmp_path / "a.nii.gz").shape == (7, 6, 3)
     np.testing.assert_array_equal(
         stored_order(flat.T, tmp_path / "a.nii.gz"), flat.reshape(stored_shape(tmp_path / "a.nii.gz"))
@@ -192,8 +193,8 @@ def test_flat_image_has_columns_first_whatever_its_affine(tmp_path, shape, affin
 
 def test_last_axis_of_one_does_not_count(tmp_path, save):
     path = save(tmp_path / "a.nii", VOLUME[..., None])
-    np.testing.assert_array_equal(read_nifti_values(path), lps(VOLUME))
-    np.testing.assert_array_equal(read_nifti_values(path, 1, 0), lps(VOLUME)[..., 1])
+    np.testing.assert_array_equal(read_nifti_mask(path).values, lps(VOLUME))
+    np.testing.assert_array_equal(read_nifti_mask(path, 1, 0).values, lps(VOLUME)[..., 1])
 
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 7, 5, 3), dtype=np.uint8)
@@ -203,7 +204,8 @@ STRUCT = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 @pytest.mark.parametrize("stored", [RGB[:, :, :, None], RGB, RGB.view(STRUCT)[..., 0]], ids=["5-D", "4-D", "struct"])
 def test_colors_are_kept(tmp_path, save, stored):
     path = save(tmp_path / "a.nii", stored)
-    assert has_colors(path)
+    assert read_nifti_mask(path).colored
+    np.testing.assert_array_equal(read_nifti_mask(path).values, np.flip(RGB.max(-1).transpose(2, 1, 0), 0))
     expected = np.flip(RGB.transpose(2, 1, 0, 3), 0) / np.float32(255)
     np.testing.assert_allclose(read_nifti(path), expected, atol=1e-6)
     np.testing.assert_allclose(read_nifti(path, 3, 2), expected[3], atol=1e-6)
@@ -222,7 +224,7 @@ def test_scale_of_the_header_applies(tmp_path):
     image.header.set_slope_inter(0.5, -3)
     nib.save(image, tmp_path / "a.nii")
     stored = np.asarray(nib.load(tmp_path / "a.nii").dataobj)
-    np.testing.assert_allclose(read_nifti_values(tmp_path / "a.nii", 1), stored[..., 2].T)
+    np.testing.assert_allclose(read_nifti_mask(tmp_path / "a.nii", 1).values, stored[..., 2].T)
 
 
 def test_constant_volume_becomes_zero_and_a_rare_bright_spot_stays(tmp_path, save):
@@ -255,22 +257,22 @@ def test_affine_and_the_voxel_sizes_of_slices(tmp_path):
 
 def test_no_copy_of_eight_bytes_is_made(tmp_path, save):
     path = save(tmp_path / "a.nii", (VOLUME * 100).astype(np.int16))
-    assert read_nifti_values(path).dtype == np.int16
+    assert read_nifti_mask(path).values.dtype == np.int16
     image = nib.Nifti1Image((VOLUME * 100).astype(np.int16), AFFINE)
     image.header.set_slope_inter(0.5, 3)
     nib.save(image, tmp_path / "b.nii")
-    assert read_nifti_values(tmp_path / "b.nii").dtype == np.float32
+    assert read_nifti_mask(tmp_path / "b.nii").values.dtype == np.float32
 
 
 def test_every_flipped_bit_of_a_packed_file_is_noticed_or_harmless(tmp_path, save):
     path = save(tmp_path / "a.nii.gz", (VOLUME * 100).astype(np.int16))
-    right, content = read_nifti_values(path).copy(), path.read_bytes()
+    right, content = read_nifti_mask(path).values.copy(), path.read_bytes()
     refused = 0
     for place in range(12, len(content)):  # after the stream's own header
         broken = tmp_path / f"{place}.nii.gz"
         broken.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
         try:
-            np.testing.assert_array_equal(read_nifti_values(broken), right)  # some bits of the stream mean nothing
+            np.testing.assert_array_equal(read_nifti_mask(broken).values, right)  # some bits of the stream mean nothing
         except ValueError:
             refused += 1
     assert refused > 0.95 * (len(content) - 12)
@@ -280,7 +282,7 @@ def test_every_flipped_bit_of_a_packed_file_is_noticed_or_harmless(tmp_path, sav
 def test_damaged_cases_are_named(shared_dir, name):
     path = shared_dir / "cases" / "faults" / name
     with pytest.raises(ValueError, match=path.name):
-        read_nifti_values(path, 0)
+        read_nifti_mask(path, 0)
 
 
 def test_values_beyond_32_bits_are_named(shared_dir):
@@ -315,12 +317,12 @@ def test_each_packed_file_is_unpacked_once_for_slices_in_turn(tmp_path, save, mo
     monkeypatch.setattr(volumes, "read_stream", lambda *args: unpacked.append(args) or read_stream(*args))
     for index in range(5):
         read_nifti(image, index)
-        read_nifti_values(mask, index)
+        read_nifti_mask(mask, index)
     assert len(unpacked) == 2
 
 
 def test_what_is_cached_cannot_be_changed(tmp_path, save):
-    values = read_nifti_values(save(tmp_path / "a.nii.gz", VOLUME))
+    values = read_nifti_mask(save(tmp_path / "a.nii.gz", VOLUME)).values
     with pytest.raises(ValueError, match="read-only"):
         values[0] = 0
 

@@ -43,7 +43,7 @@ def test_window_reaches_the_pixels_of_every_way(ct_folder):
     pair = {"image": chosen[0]["image"], "label": chosen[0]["label"]}
     (completed, *_) = CompletePairs(["a", "b"], intensity_window=(-160, 240))([pair])
     place = {key: value for key, value in chosen[0].items() if key != "intensity_window"}
-    stored = volumes.read_nifti_values(nifti_path(pair), chosen[0]["slice"])
+    stored = volumes.read_nifti_mask(nifti_path(pair), chosen[0]["slice"]).values
     expected = np.clip((stored + 160) / 400, 0, 1)
     assert completed["intensity_window"] == [-160, 240]
     for load, sample in (
