@@ -81,7 +81,7 @@ def _print_the_reason(kind: type[BaseException], error: BaseException, trace: Tr
         sys.stderr.write("\n")
     else:
         sys.stderr.write(f"\n({TRACEBACK}=1 shows where it was raised.)\n")
-    sys.stderr.write(f"{reason.sentence}\n")
+    sys.stderr.write(" ".join(reason.sentence.split()) + "\n")
     _tell_torchrun(reason)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from monai.bundle import ConfigParser
@@ -67,6 +68,15 @@ def test_programs_of_others_keep_their_hook(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", own)
     end_with_the_reason()
     assert sys.excepthook is own
+
+
+def test_a_reason_of_several_lines_is_one_line_at_the_end(monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="monai.bundle.__main__"))
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    end_with_the_reason()
+    error = caught(lambda: refuse("weights do not fit:\n\ta is missing\n"))
+    sys.excepthook(type(error), error, error.__traceback__)
+    assert capsys.readouterr().err.splitlines()[-1] == "ValueError: weights do not fit: a is missing"
 
 
 def started(arguments, launcher=("-m", "monai.bundle"), **environment):
