@@ -16,13 +16,11 @@ from monai_tunevlseg.resources import configs_dir
 from monai_tunevlseg.sharing.bases import BaseReference, find_base
 from monai_tunevlseg.sharing.packing import VERSION
 from monai_tunevlseg.sharing.runs import Run, read_run
+from monai_tunevlseg.training.record import OF_THE_MACHINE
 
 __all__ = ["Release", "Sources", "Subject", "describe"]
 
-OF_THE_MACHINE = {
-    *("bundle_root", "dataset_dir", "splits_file", "trained_splits", "resume", "start_from", "num_workers"),
-    *("show_progress", "num_processes", "rank", "is_main_process", "pretrained", "base_fingerprint"),
-}
+STAYS = OF_THE_MACHINE | {"trained_splits", "num_processes"}
 """Values of a run that do not travel: folders, and what suits one machine."""
 
 
@@ -158,7 +156,7 @@ def _trained_values(run: Run, own: Mapping[str, Any], base: BaseReference) -> di
     values = {
         name: value
         for name, value in run.hyperparameters.items()
-        if name in HYPERPARAMETERS and name not in OF_THE_MACHINE and not str(own.get(name)).startswith("$")
+        if name in HYPERPARAMETERS and name not in STAYS and not str(own.get(name)).startswith("$")
     }
     values |= run.identity["learner_arguments"]
     values |= {name: run.identity[name] for name in ("upsampler", "trainable", "class_names")}

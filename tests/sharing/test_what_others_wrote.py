@@ -80,6 +80,14 @@ def test_only_hyperparameters_are_taken_from_the_record(run):
     assert describe(PAIR, run, HERE).baked == before
 
 
+def test_folders_and_what_suits_one_machine_stay_there(run):
+    before = describe(PAIR, run, HERE).baked
+    folders = dict.fromkeys(("dataset_dir", "splits_file", "trained_splits", "feature_cache_dir"), "/elsewhere")
+    machine = {"num_workers": 9, "num_processes": 2, "cache_rate": 1.0, "feature_cache_size": 99.0, "compile": True}
+    change_json(run / "models" / "hyperparameters.json", **folders, **machine)
+    assert describe(PAIR, run, HERE).baked == before
+
+
 def test_the_published_attack_is_refused(run, shared_dir, tmp_path):
     attack = shared_dir / "cases" / "faults" / "security" / "hyperparameters.json"
     shutil.copyfile(attack, run / "models" / "hyperparameters.json")
