@@ -91,7 +91,7 @@ def _orientation(picture: Image.Image, path: Path) -> int:
 
 def _png_exif(path: Path) -> bytes:
     """Find a PNG's EXIF, which may follow the pixels: Pillow would decode those first."""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:  # of a chunk, only its head is read
         file.seek(8)
         while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
             length = int.from_bytes(head[:4])
