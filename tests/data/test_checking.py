@@ -115,14 +115,8 @@ def test_everything_that_is_wrong_is_found_at_once(folder):
     picture(10).resize((96, 80)).resize((192, 160)).save(images / "case14.png")
     (images / "notes.txt").write_text("x")
     report = check(folder)
-    assert kinds(report.errors) == {
-        "missing": 1,
-        "unreadable": 3,
-        "size": 1,
-        "coding": 1,
-        "duplicate": 1,
-        "extra": 1,
-    }
+    wrong = {"missing": 1, "unreadable": 3, "size": 1, "coding": 1, "duplicate": 1, "extra": 1}
+    assert kinds(report.errors) == wrong
     assert kinds(report.warnings) == {"empty mask": 1, "near-duplicate": 2}
     missing = only(report.errors, "missing")
     assert set(missing.files) == {str(images / "case00.png"), str(masks / "case01.png")}
