@@ -8,8 +8,9 @@ LEARNER ?= vpt
 DATASET ?= ultrasound
 
 bin := $(VENV)/bin
-old := is Python %d.%d, and monai_tunevlseg needs 3.11 or newer; name such an interpreter: make PYTHON=python3.11
-check_python = $(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("$(PYTHON) $(old)" % sys.version_info[:2])'
+# $(call check_python,first minor version that is too new,who needs what)
+wrong = $(PYTHON) is Python %d.%d, and $(1); name such an interpreter: make PYTHON=python3.11
+check_python = $(PYTHON) -c 'import sys; sys.version_info[1] in range(11, $(1)) or sys.exit("$(call wrong,$(2))" % sys.version_info[:2])'
 
 .PHONY: demo test test-label lint types bundles bench clean
 
@@ -37,7 +38,7 @@ bench: $(VENV)/installed
 	$(bin)/python benchmarks/speed.py
 
 $(VENV)/installed: setup.cfg constraints.txt
-	@$(check_python)
+	@$(call check_python,1000,monai_tunevlseg needs 3.11 or newer)
 	$(PYTHON) -m venv $(VENV)
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
@@ -48,7 +49,7 @@ $(VENV)/installed-test: $(VENV)/installed
 
 # torch first, and torchvision without dependencies, so that nothing puts another build of torch in its place
 $(LABEL_VENV)/installed: setup.cfg constraints-label.txt
-	@$(check_python)
+	@$(call check_python,13,MONAI Label needs 3.11 or 3.12)
 	$(PYTHON) -m venv $(LABEL_VENV)
 	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt torch
 	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt --no-deps torchvision
