@@ -26,6 +26,8 @@ SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+FIELD_OF_VIEW = "mask"
+"""How DRIVE and HRF call the folder of what the camera sees, beside one of vessels with a name of its own."""
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 DEPTH = 3
 """How many folders around the dataset are looked through, as archives have them."""
@@ -157,11 +159,10 @@ def _both_in(folder: Path) -> tuple[Path | None, Path | None]:
     """Find the folders of images and masks in a folder.
 
     Raises:
-        ValueError: when another folder has as many files as that of the images, and the name of neither is plain:
-            DRIVE has the field of view in `mask/` and the vessels in `1st_manual/`.
+        ValueError: when `mask/` may be something else than what is to be learned, since another folder is as full.
     """
     images, masks = (folder_of(folder, names) for names in (IMAGE_NAMES, MASK_NAMES))
-    if images and masks and masks.name != MASK_NAMES[0] and (count := _count_images(images)):
+    if images and masks and masks.name.lower() == FIELD_OF_VIEW and (count := _count_images(images)):
         rivals = [path for path in subfolders(folder) if path != images and _count_images(path) == count]
         if any(path != masks for path in rivals):
             names = shorten(path.name for path in sorted({masks, *rivals}))

@@ -214,7 +214,7 @@ def test_missing_partners_come_with_the_way_out(tmp_path):
         build_datalists(tmp_path, ["polyp"])
 
 
-def test_a_folder_as_full_as_that_of_the_images_makes_a_guess_at_the_masks_ambiguous(tmp_path):
+def test_a_folder_as_full_as_that_of_the_images_makes_mask_ambiguous(tmp_path):
     put(tmp_path, "training/images", "training/mask", range(3))
     put(tmp_path, "training/images", "training/1st_manual", range(3))
     with pytest.raises(ValueError, match="may hold the masks: 1st_manual, mask; rename the one .* to masks"):
@@ -223,10 +223,11 @@ def test_a_folder_as_full_as_that_of_the_images_makes_a_guess_at_the_masks_ambig
     assert [place.masks.name for place in find_places(tmp_path)] == ["masks"]
 
 
-def test_a_folder_that_is_not_as_full_is_no_rival(tmp_path):
-    put(tmp_path, "images", "labels", range(3))
-    put(tmp_path, "examples", "sketches", range(2))
-    assert [place.masks.name for place in find_places(tmp_path)] == ["labels"]
+@pytest.mark.parametrize(("masks", "count"), [("mask", 2), ("GT", 3)])
+def test_a_folder_that_is_not_as_full_or_beside_a_plain_name_is_no_rival(tmp_path, masks, count):
+    put(tmp_path, "images", masks, range(3))
+    put(tmp_path, "overlays", "edges", range(count))
+    assert [place.masks.name for place in find_places(tmp_path)] == [masks]
 
 
 def test_images_and_masks_in_one_folder_are_refused_with_what_may_stay(tmp_path):
