@@ -188,7 +188,11 @@ def _inner_splits(images: Path, masks: Path) -> list[Place]:
 
 
 def _split_folders(folder: Path) -> Iterator[Place]:
-    """Find `train/images/` and `train/masks/`, and so on."""
+    """Find `train/images/` and `train/masks/`, and so on.
+
+    Raises:
+        ValueError: when `mask/` of one split may be something else than what another split has to be learned.
+    """
     places, lacking = [], []
     for path in subfolders(folder):
         split = SPLIT_WORDS.get(path.name.lower())
@@ -201,6 +205,12 @@ def _split_folders(folder: Path) -> Iterator[Place]:
         warnings.warn(
             f"{shorten(lacking)} have images but no folder of masks and are left out; put their masks into masks/.",
             stacklevel=2,
+        )
+    names = {place.masks.name.lower() for place in places}
+    if FIELD_OF_VIEW in names and len(names) > 1:
+        raise ValueError(
+            f"the splits of {folder} have their masks in folders of different names: "
+            f"{shorten(place.masks.relative_to(folder) for place in places)}; rename those that are meant to masks."
         )
     yield from _in_order(places)
 

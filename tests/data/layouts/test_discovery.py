@@ -221,6 +221,9 @@ def test_a_folder_as_full_as_that_of_the_images_makes_mask_ambiguous(tmp_path):
         find_places(tmp_path)
     (tmp_path / "training" / "1st_manual").rename(tmp_path / "training" / "masks")
     assert [place.masks.name for place in find_places(tmp_path)] == ["masks"]
+    put(tmp_path, "test/images", "test/mask", range(3, 6))
+    with pytest.raises(ValueError, match="of different names: test/mask, training/masks; rename"):
+        find_places(tmp_path)
 
 
 @pytest.mark.parametrize(("masks", "count"), [("mask", 2), ("GT", 3)])
