@@ -24,7 +24,17 @@ LEVELS = (  # rooms from the highest to the lowest; those of one level know noth
     {"bundles", "features"},
     {"training", "evaluation", "networks", "inferers"},
     {"learners", "data"},
-    {"__init__", "registry", "resources", "errors", "config_values", "json_files", "json_schemas", "yaml_files"},
+    {
+        "__init__",
+        "registry",
+        "resources",
+        "errors",
+        "config_values",
+        "json_files",
+        "json_schemas",
+        "markdown",
+        "yaml_files",
+    },
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
