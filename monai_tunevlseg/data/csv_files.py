@@ -17,8 +17,9 @@ from monai_tunevlseg.data.atomic import replacing
 
 __all__ = ["read_csv", "write_csv"]
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # with apostrophes of its own, so that reading is the inverse of writing
-_GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
+_SIGNS = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # the last four are wide forms of the first four
+_FORMULA = re.compile(rf"'*{_SIGNS}")  # with apostrophes of its own, so that reading is the inverse of writing
+_GUARDED = re.compile(rf"'+{_SIGNS}")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

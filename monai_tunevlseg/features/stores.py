@@ -20,7 +20,7 @@ from monai_tunevlseg.data.atomic import replacing
 
 __all__ = ["DiskStore", "Entry", "FeatureStore", "MemoryStore", "size_of"]
 
-SUFFIX = ".safetensors"
+SUFFIX = ".features.safetensors"  # of its own, so that other files in the folder are never removed
 CHECKSUMS = "crc32"
 LOOK_AGAIN = 64 * 2**20  # bytes at most that a process writes before it asks what others have written
 HEADER = 4096  # bytes that a file has besides its tensors, at most

@@ -97,8 +97,9 @@ def _open_database(url: str) -> RDBStorage:
     options = _engine_options(backend)
     try:
         return _patiently(lambda: RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options))
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise ValueError(f"the storage {shown!r} is not understood ({reason_of(error)}); write {KINDS}.") from error
+    except (ArgumentError, NoSuchModuleError, TypeError) as error:  # the latter of an option that a driver lacks
+        reason = without_passwords(reason_of(error), url)
+        raise ValueError(f"the storage {shown!r} is not understood ({reason}); write {KINDS}.") from error
     except ImportError as error:
         raise ImportError(
             f"the driver of {shown} is not installed; pip install 'monai_tunevlseg[{backend}]' brings it."

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from monai_tunevlseg.data.csv_files import read_csv, write_csv
 
-FORMULAS = ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(A1)", "\tx", "\rx", "\nx"]
+FORMULAS = ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(A1)", "\tx", "\rx", "\nx", *"\uff1d\uff0b\uff0d\uff20"]
 
 
 def raw(path):

@@ -61,7 +61,9 @@ def test_a_folder_stays_under_its_bound_and_loses_what_was_not_used_for_longest(
     first = DiskStore(tmp_path, bound)
     for number in range(10):
         assert first.put(str(number), large(number))
-        os.utime(tmp_path / f"{number}.safetensors", (number, number))
+        os.utime(tmp_path / f"{number}.features.safetensors", (number, number))
+    (tmp_path / "model.safetensors").write_bytes(b"of somebody else")
+    os.utime(tmp_path / "model.safetensors", (0, 0))
     second = DiskStore(tmp_path, bound)
     assert second.get("0") is not None  # which makes it the last to go
     for number in range(10, 14):
@@ -71,6 +73,7 @@ def test_a_folder_stays_under_its_bound_and_loses_what_was_not_used_for_longest(
     assert "1" not in second
     assert "9" in second
     assert all(str(number) in second for number in range(10, 14))
+    assert (tmp_path / "model.safetensors").is_file()
 
 
 def test_what_this_run_uses_makes_no_room(tmp_path):
@@ -84,7 +87,7 @@ def test_what_this_run_uses_makes_no_room(tmp_path):
 def test_a_damaged_file_is_named_and_not_used(damage, tmp_path, caplog):
     store = DiskStore(tmp_path, 2**20)
     store.put("a", entry(1))
-    path = tmp_path / "a.safetensors"
+    path = tmp_path / "a.features.safetensors"
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[-100] ^= 1
@@ -127,7 +130,7 @@ def test_a_folder_that_may_only_be_read_is_read(tmp_path, monkeypatch):
 
 def test_what_a_killed_process_left_half_written_makes_room(tmp_path):
     store = DiskStore(tmp_path, 200_000)
-    left, written = (unfinished_path(tmp_path / f"{name}.safetensors") for name in ("old", "new"))
+    left, written = (unfinished_path(tmp_path / f"{name}.features.safetensors") for name in ("old", "new"))
     for path in (left, written):
         path.write_bytes(bytes(90_000))
     os.utime(left, (0, 0))
