@@ -24,19 +24,7 @@ LEVELS = (  # rooms from the highest to the lowest; those of one level know noth
     {"bundles", "features"},
     {"training", "evaluation", "networks", "inferers"},
     {"learners", "data"},
-    {
-        "__init__",
-        "registry",
-        "resources",
-        "errors",
-        "config_values",
-        "json_files",
-        "json_schemas",
-        "markdown",
-        "yaml_files",
-    },
-)
-LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+)  # all others are helpers, on a level below
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +72,21 @@ def room(module: str) -> str:
     return module.split(".")[1]
 
 
+def level(module: str) -> int:
+    return next((number for number, rooms in enumerate(LEVELS) if room(module) in rooms), len(LEVELS))
+
+
 def upward(sources: dict[str, str]) -> list[str]:
     return [
         f"{here} -> {there}"
         for here, targets in arrows(sources).items()
         for there in targets
-        if room(here) != room(there) and LEVEL[room(here)] >= LEVEL[room(there)]
+        if room(here) != room(there) and level(here) >= level(there)
     ]
 
 
-def test_every_room_has_a_level(sources):
-    assert set(map(room, sources)) == set(LEVEL)
+def test_every_room_that_has_a_level_exists(sources):
+    assert set().union(*LEVELS) <= set(map(room, sources))
 
 
 def test_no_circle(sources):
