@@ -59,8 +59,11 @@ def join_study(storage: BaseStorage, name: str, plan: Mapping[str, Any], pruner:
     study = optuna.create_study(
         storage=storage, study_name=name, direction=objective.direction, pruner=made, load_if_exists=True
     )
-    if not isinstance(study.user_attrs.get(PLAN), dict):
-        if PLAN in study.user_attrs or study.get_trials(deepcopy=False):
+    # trials first: a worker sets the plan before it adds one, so whoever sees a trial sees the plan afterwards
+    has_trials = bool(study.get_trials(deepcopy=False))
+    attributes = study.user_attrs
+    if not isinstance(attributes.get(PLAN), dict):
+        if PLAN in attributes or has_trials:
             raise ValueError(f"the study {name!r} was not made by this command; choose another study name.")
         study.set_user_attr(PLAN, dict(plan))
     check_plan(study, plan)

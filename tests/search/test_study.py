@@ -221,3 +221,21 @@ def test_what_happens_is_logged(url, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "monai_tunevlseg.search"):
         run_worker(url, tmp_path / "trials", 1)
     assert "trial 0 (slot 0): learning_rate" in caplog.text and "finished: val_mean_dice" in caplog.text
+
+
+@pytest.mark.parametrize("looked_at", ["get_study_user_attrs", "get_all_trials"])
+def test_two_workers_that_begin_a_study_at_once_both_join_it(url, monkeypatch, looked_at):
+    """The other one sets its plan and adds a trial between two looks of the first."""
+    storage, began = open_storage(url), []
+    look = getattr(storage, looked_at)
+
+    def look_and_let_the_other_begin(*arguments, **options):
+        found = look(*arguments, **options)
+        if not began:
+            began.append(join_study(open_storage(url), "fake", PLAN))
+            began[0].ask()
+        return found
+
+    monkeypatch.setattr(storage, looked_at, look_and_let_the_other_begin)
+    joined = join_study(storage, "fake", PLAN)
+    assert began and len(joined.trials) == 1
