@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from monai_tunevlseg.benchmark.entries import BASELINES, FINE_TUNING, VARIANTS, ZERO_SHOT, Entry
-from monai_tunevlseg.bundles import pair_names, read_fragment
+from monai_tunevlseg.bundles import pair_names, read_facts
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.search import find_pair
 
@@ -92,10 +92,10 @@ def check_fixed(
 def titles_of(configs_dir: str | Path, entry: Entry) -> tuple[dict[str, str], list[str]]:
     """Return the titles of an entry's dataset, model and learner, and which encoders its learner prompts."""
     configs = Path(configs_dir)
-    model = read_fragment(configs / "models" / f"{entry.model}.yaml").facts
+    model = read_facts(configs / "models" / f"{entry.model}.yaml")
     learner = {"title": "zero-shot", "prompts": []}
     if entry.learner != ZERO_SHOT:
-        learner = read_fragment(configs / "learners" / f"{entry.learner}.yaml").facts
+        learner = read_facts(configs / "learners" / f"{entry.learner}.yaml")
     facts = LAYOUTS[entry.dataset].facts if entry.dataset in set(LAYOUTS) else None
     dataset = entry.dataset.replace("_", " ").capitalize() if facts is None else facts.title
     titles = {"dataset": dataset, "model": model["title"], "learner": learner["title"]}

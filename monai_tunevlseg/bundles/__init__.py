@@ -10,7 +10,7 @@ from monai_tunevlseg.bundles.composing import (
     stale_files,
     write_bundles,
 )
-from monai_tunevlseg.bundles.fragments import Fragment, read_fragment
+from monai_tunevlseg.bundles.fragments import read_facts
 from monai_tunevlseg.bundles.hyperparameters import HYPERPARAMETERS, LEARNERS_OWN, typed
 from monai_tunevlseg.bundles.starting import lay_down
 from monai_tunevlseg.bundles.values import class_list, optional, prepare_run, prompt_learner
@@ -18,7 +18,6 @@ from monai_tunevlseg.bundles.values import class_list, optional, prepare_run, pr
 __all__ = [
     "HYPERPARAMETERS",
     "LEARNERS_OWN",
-    "Fragment",
     "bundle_names",
     "class_list",
     "lay_down",
@@ -27,7 +26,7 @@ __all__ = [
     "pair_names",
     "prepare_run",
     "prompt_learner",
-    "read_fragment",
+    "read_facts",
     "render_bundle",
     "render_pair",
     "stale_files",

@@ -6,10 +6,11 @@ There is a bundle for each model and learner that fit, and a pair config for eac
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from monai_tunevlseg.bundles.fragments import Fragment, compose, read_fragment
+from monai_tunevlseg.bundles.fragments import compose, read_facts
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo import DEMO_DATASETS
 
@@ -22,15 +23,17 @@ _PAIR_HEADER = """\
 # python -m monai.bundle run --bundle_root bundles/{bundle} --dataset_dir DIR
 #   --config_file "['bundles/{bundle}/configs/train.yaml','configs/{dataset}/{bundle}.yaml']"
 """
-_FOLDERS = {".yaml": "configs", ".json": "configs", ".conf": "configs", ".md": "docs", "": "."}
+_FOLDERS = {".yaml": "configs", ".json": "configs", ".conf": "configs", ".md": "docs"}
+
+_Facts = dict[str, Any]
 
 
 def bundle_names(configs_dir: str | Path) -> list[str]:
     """Return the names of all bundles, MODEL_LEARNER."""
-    return [f"{model.name}_{learner.name}" for model, learner in _combinations(Path(configs_dir))]
+    return list(_combinations(Path(configs_dir)))
 
 
-def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, str] | None = None) -> dict[Path, str]:
+def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, Any] | None = None) -> dict[Path, str]:
     """Return the generated files of one bundle, by their path inside it.
 
     Args:
@@ -39,17 +42,17 @@ def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, str] |
         facts: values of placeholders that differ from those of the bundle itself.
 
     Raises:
-        FileNotFoundError: when ``configs_dir`` holds no fragments.
+        FileNotFoundError: when ``configs_dir`` holds no fragments, or has no ``LICENSE`` beside it.
         ValueError: when there is no such bundle.
     """
     configs = Path(configs_dir).resolve()
-    _require_fragments(configs)
-    for model, learner in _combinations(configs):
-        if name == f"{model.name}_{learner.name}":
-            filled = _facts(name, model, learner) | dict(facts or {})
-            templates = sorted(path for path in (configs / "bundle").iterdir() if path.is_file())
-            return {_place(template): compose(template, configs, filled) for template in templates}
-    raise ValueError(f"there is no bundle {name!r}; known are {', '.join(bundle_names(configs))}.")
+    combinations = _require_fragments(configs)
+    if name not in combinations:
+        raise ValueError(f"there is no bundle {name!r}; known are {', '.join(combinations)}.")
+    filled = _facts(name, *combinations[name]) | dict(facts or {})
+    templates = sorted(path for path in (configs / "bundle").iterdir() if path.is_file())
+    files = {_place(template): compose(template, configs, filled) for template in templates}
+    return files | {Path("LICENSE"): (configs.parent / "LICENSE").read_text(encoding="utf-8")}
 
 
 def pair_names(configs_dir: str | Path) -> list[str]:
@@ -66,13 +69,12 @@ def render_pair(configs_dir: str | Path, name: str) -> str:
     """
     configs = Path(configs_dir).resolve()
     facts = pair_facts(configs, name)
-    fragment = configs / "datasets" / f"{facts['dataset']}.yaml"
-    return _PAIR_HEADER.format(dataset=facts["dataset"], bundle=facts["bundle"], written=_MARK) + compose(
-        fragment, configs, facts
-    )
+    dataset = facts["dataset"]["name"]
+    header = _PAIR_HEADER.format(dataset=dataset, bundle=facts["bundle"], written=_MARK)
+    return header + compose(configs / "datasets" / f"{dataset}.yaml", configs, facts)
 
 
-def pair_facts(configs_dir: str | Path, name: str) -> dict[str, str]:
+def pair_facts(configs_dir: str | Path, name: str) -> dict[str, Any]:
     """Return what the fragments and the package know of a pair, by the names of the placeholders.
 
     Raises:
@@ -80,12 +82,10 @@ def pair_facts(configs_dir: str | Path, name: str) -> dict[str, str]:
         ValueError: when there is no such pair; names the nearest.
     """
     configs = Path(configs_dir).resolve()
-    _require_fragments(configs)
+    combinations = _require_fragments(configs)
     dataset, _, bundle = name.partition("/")
-    datasets = {path.stem for path in _datasets(configs)}
-    for model, learner in _combinations(configs):
-        if dataset in datasets and bundle == f"{model.name}_{learner.name}":
-            return _facts(bundle, model, learner) | _dataset_facts(dataset)
+    if dataset in {path.stem for path in _datasets(configs)} and bundle in combinations:
+        return _facts(bundle, *combinations[bundle]) | {"dataset": _dataset_facts(dataset)}
     nearest = difflib.get_close_matches(name, pair_names(configs))
     raise ValueError(f"there is no pair {name!r}; near to it are {', '.join(nearest or pair_names(configs))}.")
 
@@ -128,12 +128,18 @@ def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
     return sorted([*stale, *surplus])
 
 
-def _require_fragments(configs: Path) -> None:
-    if not bundle_names(configs):
+def _require_fragments(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
+    """Return the models with their learners, by the bundles' names.
+
+    Raises:
+        FileNotFoundError: when there are none.
+    """
+    if not (combinations := _combinations(configs)):
         raise FileNotFoundError(
             f"{configs.resolve()} holds no models/ and learners/ to make bundles from; pass the folder "
             "configs of the repository as --configs-dir."
         )
+    return combinations
 
 
 def _is_generated(path: Path, name: str) -> bool:
@@ -155,30 +161,31 @@ def _datasets(configs: Path) -> list[Path]:
     return sorted((configs / "datasets").glob("*.yaml"))
 
 
-def _combinations(configs: Path) -> Iterator[tuple[Fragment, Fragment]]:
-    """Yield the models with the learners whose prompts they accept; the fragments' own facts decide."""
-    learners = [read_fragment(path) for path in sorted((configs / "learners").glob("*.yaml"))]
-    for path in sorted((configs / "models").glob("*.yaml")):
-        model = read_fragment(path)
-        for learner in learners:
-            if set(learner.facts["prompts"]) <= set(model.facts["accepts"]):
-                yield model, learner
+def _combinations(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
+    """Return the models with the learners whose prompts they accept; the fragments' own facts decide."""
+    models, learners = (
+        [read_facts(path) for path in sorted((configs / folder).glob("*.yaml"))] for folder in ("models", "learners")
+    )
+    return {
+        f"{model['name']}_{learner['name']}": (model, learner)
+        for model in models
+        for learner in learners
+        if set(learner["prompts"]) <= set(model["accepts"])
+    }
 
 
-def _facts(name: str, model: Fragment, learner: Fragment) -> dict[str, str]:
+def _facts(name: str, model: _Facts, learner: _Facts) -> _Facts:
     """Return the values of the templates' placeholders."""
     return {
         "bundle": name,
         "written": f"{_MARK} from configs/; change it there.",
-        "model": model.name,
-        "learner": learner.name,
-        **{f"model.{key}": str(value).strip() for key, value in model.facts.items()},
-        **{f"learner.{key}": str(value).strip() for key, value in learner.facts.items()},
+        "model": model,
+        "learner": learner,
     }
 
 
 def _dataset_facts(name: str) -> dict[str, str]:
-    """Return what the package knows of a dataset, as placeholders: its title and its texts as a YAML list.
+    """Return what the package knows of a dataset: its title, and its texts as a YAML list.
 
     Raises:
         ValueError: when the package does not know the dataset.
@@ -190,7 +197,7 @@ def _dataset_facts(name: str) -> dict[str, str]:
         if facts is None:
             raise ValueError(f"the layout {name!r} is no dataset: it says nothing of its classes; give it facts.")
         title, texts = facts.title, facts.class_names
-    return {"dataset": name, "dataset.title": title, "dataset.class_names": f"[{', '.join(texts)}]"}
+    return {"name": name, "title": title, "class_names": f"[{', '.join(texts)}]"}
 
 
 def _place(template: Path) -> Path:

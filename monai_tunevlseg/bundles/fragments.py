@@ -1,80 +1,66 @@
-"""Fragments of configs: text with placeholders and includes, and facts about itself for whoever composes it."""
+"""Fragments of configs: Jinja templates whose statements are comments to YAML, below facts about the fragment."""
 
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2.ext import Extension
+from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["Fragment", "compose", "read_fragment"]
+__all__ = ["compose", "read_facts"]
 
-_FACTS_END = "---\n"
-_INCLUDE = re.compile(r"^(?P<indent> *)# include: (?P<path>\S+)\n", re.MULTILINE)
-_PLACEHOLDER = re.compile(r"\{\{(?P<name>[\w.]+)\}\}")
-
-
-@dataclass(frozen=True)
-class Fragment:
-    """One file under ``configs/``.
-
-    Attributes:
-        name: of the file, without its suffix.
-        facts: what the file says about itself, in front of a line ``---``; empty where there is no such line.
-        text: the rest, which is composed into bundles.
-    """
-
-    name: str
-    facts: dict[str, Any]
-    text: str
+_FACTS_END = "\n---\n"
+_INDENTED = re.compile(r"^( +)(# \{% *include\b.*)$", re.MULTILINE)
 
 
-def read_fragment(path: Path) -> Fragment:
-    """Read a fragment.
+def read_facts(path: Path) -> dict[str, Any]:
+    """Return what a fragment says about itself above a line ``---``, and its ``name``, the file's without suffix.
 
     Raises:
-        ValueError: when its facts are no mapping.
+        ValueError: when the facts are not a mapping.
     """
-    text = path.read_text(encoding="utf-8")
-    head, separator, body = text.partition(f"\n{_FACTS_END}")
-    if not separator:
-        return Fragment(path.stem, {}, text)
-    facts = yaml.safe_load(head)
+    head, separator, _ = path.read_text(encoding="utf-8").partition(_FACTS_END)
+    facts = yaml.safe_load(head) if separator else {}
     if not isinstance(facts, dict):
-        raise ValueError(f"{path}: the facts in front of '---' must be a mapping, not {type(facts).__name__}.")
-    return Fragment(path.stem, facts, body)
+        raise ValueError(f"{path}: the facts above '---' must be a mapping, not {type(facts).__name__}.")
+    return {**facts, "name": path.stem}
 
 
-def compose(path: Path, root: Path, facts: Mapping[str, str], above: tuple[Path, ...] = ()) -> str:
-    """Return the text of a file with its placeholders filled and its includes put in place, comments and all.
-
-    ``{{name}}`` stands for a fact; a line ``# include: PATH`` for the composed text of that file, indented like it.
-
-    Args:
-        path: the file.
-        root: the folder that paths of includes are relative to.
-        facts: values of the placeholders.
-        above: the files that include this one.
+def compose(path: Path, root: Path, facts: Mapping[str, Any]) -> str:
+    """Return the text of a fragment with its includes put in place, each indented like its line, comments and all.
 
     Raises:
-        FileNotFoundError: when an included file does not exist.
-        ValueError: when a placeholder has no value, or a file includes itself.
+        FileNotFoundError: when a file does not exist below ``root``; names the line that includes it.
+        ValueError: when a placeholder has no value, or a file includes itself; names the line.
     """
-    if path in above:
-        raise ValueError(f"{path} includes itself, by way of {' and '.join(map(str, above))}.")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist, but {above[-1] if above else root} asks for it.")
+    environment = SandboxedEnvironment(
+        block_start_string="# {%",
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        loader=FileSystemLoader(root),
+        extensions=[_FragmentSyntax],
+    )
+    try:
+        return environment.get_template(path.relative_to(root).as_posix()).render(facts)
+    except (TemplateError, RecursionError) as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if root in Path(frame.filename).parents]
+        place = [str(root), *(f"{frame.filename}, line {frame.lineno}, '{frame.line}'" for frame in frames)][-1]
+        if isinstance(error, TemplateNotFound):
+            raise FileNotFoundError(f"{place}: there is no {error.name} in {root}.") from error
+        raise ValueError(f"{place}: {error}") from error
 
-    def fill(match: re.Match[str]) -> str:
-        if match["name"] not in facts:
-            raise ValueError(f"{path}: the placeholder {match[0]} has no value; known are {', '.join(sorted(facts))}.")
-        return facts[match["name"]]
 
-    def include(match: re.Match[str]) -> str:
-        included = compose((root / match["path"]).resolve(), root, facts, (*above, path))
-        return "".join(f"{match['indent']}{line}" if line.strip() else line for line in included.splitlines(True))
+class _FragmentSyntax(Extension):
+    """Makes a comment of the facts, which keeps the numbers of lines, and indents includes."""
 
-    return _INCLUDE.sub(include, _PLACEHOLDER.sub(fill, read_fragment(path).text))
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        facts, separator, text = source.partition(_FACTS_END)
+        hidden = f"{{#{facts}{separator}#}}{text}" if separator else source
+        return _INDENTED.sub(r'# {% filter indent("\1", true) %}\2# {% endfilter %}', hidden)

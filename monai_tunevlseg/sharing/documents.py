@@ -77,7 +77,7 @@ def metadata(template: str, subject: Subject, release: Release, name: str) -> st
     content["references"] += [] if (known := _public(subject)) is None else [known.reference]
     if (metrics := _metrics(subject)) is not None:
         content["eval_metrics"] = _measured(metrics)
-    content["title"] = f"{facts['model.title']} with {facts['learner.title']} on {facts['dataset.title']}"
+    content["title"] = f"{facts['model']['title']} with {facts['learner']['title']} on {facts['dataset']['title']}"
     return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
 
 
@@ -111,7 +111,7 @@ def model_card(subject: Subject, release: Release, name: str, identity: Mapping[
 
 def data_license(subject: Subject) -> str:
     """Return ``docs/data_license.txt``."""
-    values = {"subject": subject, "title": subject.facts["dataset.title"], "public": _public(subject)}
+    values = {"subject": subject, "title": subject.facts["dataset"]["title"], "public": _public(subject)}
     return _render("data_license.txt", None, **values)
 
 
@@ -148,15 +148,15 @@ def _version(package: str) -> str:
 
 def _public(subject: Subject) -> Facts | None:
     """Return what is known of the dataset; None for the demo sets, which this package draws."""
-    dataset = subject.facts["dataset"]
+    dataset = subject.facts["dataset"]["name"]
     return None if dataset in DEMO_DATASETS else LAYOUTS[dataset].facts
 
 
 def _description(subject: Subject) -> str:
     facts = subject.facts
     text = (
-        f"{facts['model.title']} adapted to {facts['dataset.title']}: {facts['learner.title']} "
-        f"{facts['learner.summary']}."
+        f"{facts['model']['title']} adapted to {facts['dataset']['title']}: {facts['learner']['title']} "
+        f"{facts['learner']['summary']}."
     )
     return text if subject.run else f"{text} Not trained yet: the weights are those that training starts from."
 
@@ -164,7 +164,7 @@ def _description(subject: Subject) -> str:
 def _data_source(subject: Subject) -> str:
     known = _public(subject)
     return (
-        f"{subject.facts['dataset.title']}, drawn by this package"
+        f"{subject.facts['dataset']['title']}, drawn by this package"
         if known is None
         else f"{known.title}, {known.source}"
     )

@@ -87,7 +87,7 @@ class Subject:
     """
 
     pair: str
-    facts: Mapping[str, str]
+    facts: Mapping[str, Any]
     base: BaseReference
     baked: Mapping[str, Any]
     values: Mapping[str, Any]
@@ -102,7 +102,7 @@ class Subject:
     def name(self) -> str:
         """A name in the zoo's style: dataset, the class where there is only one, model and learner."""
         one = self.class_names[0].lower() if len(self.class_names) == 1 else ""
-        parts = (self.facts["dataset"], re.sub(r"[^a-z0-9]+", "_", one).strip("_"), self.facts["bundle"])
+        parts = (self.facts["dataset"]["name"], re.sub(r"[^a-z0-9]+", "_", one).strip("_"), self.facts["bundle"])
         return "_".join(part for part in parts if part)
 
 
@@ -126,7 +126,7 @@ def describe(pair: str, run_dir: str | Path | None = None, sources: Sources | No
     if run is not None:
         _refuse_another(pair, run_dir, run, own, template)
     identity = None if run is None else run.identity
-    base = find_base(facts["model"], str(own["pretrained"]), identity, sources.base, sources.pretrained)
+    base = find_base(facts["model"]["name"], str(own["pretrained"]), identity, sources.base, sources.pretrained)
     try:
         trained = {} if run is None else _trained_values(run, own, base)
     except ValueError as error:

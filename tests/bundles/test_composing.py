@@ -6,7 +6,8 @@ import pytest
 import yaml
 from small_runs import BUNDLES, CONFIGS
 
-from monai_tunevlseg.bundles import bundle_names, read_fragment, render_bundle, render_pair, stale_files, write_bundles
+from monai_tunevlseg.bundles import bundle_names, read_facts, render_bundle, render_pair, stale_files, write_bundles
+from monai_tunevlseg.bundles.fragments import compose
 from monai_tunevlseg.learners import LEARNERS
 
 FILES = {"LICENSE", "docs/README.md"} | {
@@ -51,7 +52,7 @@ def test_a_bundle_has_all_its_files_and_they_parse(name):
     files = render_bundle(CONFIGS, name)
     assert {path.as_posix() for path in files} == FILES
     for path, text in files.items():
-        assert "{{" not in text and "# include:" not in text, path
+        assert not any(mark in text for mark in ("{{", "{%", "{#", "#}")), path
         if path.suffix == ".json":
             json.loads(text)
         if path.suffix == ".yaml":
@@ -160,22 +161,45 @@ def test_an_unknown_bundle_is_refused():
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("# include: bundle/parts/none.yaml\n", FileNotFoundError, "none.yaml does not exist"),
-        ("{{model.weight}}\n", ValueError, "model.weight"),
-        ("# include: bundle/train.yaml\n", ValueError, "includes itself"),
+        ('a: 1\n# {% include "bundle/parts/none.yaml" %}\n', FileNotFoundError, "line 2.*no bundle/parts/none.yaml"),
+        ('# {% include "../secret.yaml" %}\n', FileNotFoundError, "line 1.*no ../secret.yaml"),
+        ("a: 1\nb: {{ model.weight }}\n", ValueError, r"line 2, 'b: \{\{ model.weight"),
+        ("{{ weight }}\n", ValueError, "line 1.*'weight'"),
+        ("a: 1\n{{ weight\n", ValueError, "line 2.*print statement"),
+        ("{{ ''.__class__.__mro__ }}\n", ValueError, "line 1.*__class__.*unsafe"),
+        ('# {% include "bundle/train.yaml" %}\n', ValueError, "line 1.*recursion"),
     ],
 )
 def test_mistakes_in_a_template_are_named(copies, text, error, message):
     configs, _ = copies
+    (configs.parent / "secret.yaml").write_text("a: 1\n")
     (configs / "bundle" / "train.yaml").write_text(text)
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"{configs / 'bundle' / 'train.yaml'}, {message}"):
         render_bundle(configs, "clipseg_vpt")
+
+
+def test_a_mistake_below_the_facts_of_an_included_file_is_named_there(copies):
+    configs, _ = copies
+    vpt = configs / "learners" / "vpt.yaml"
+    lines = [*vpt.read_text().splitlines(), "x: {{ learner.nothing }}"]
+    vpt.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=rf"{vpt}, line {len(lines)}, 'x: \{{\{{ learner.nothing"):
+        render_bundle(configs, "clipseg_vpt")
+
+
+def test_an_included_file_is_indented_like_the_line_that_includes_it(tmp_path):
+    (tmp_path / "a.yaml").write_text('a:\n  # {% include "b.yaml" %}\nz: 1\n')
+    (tmp_path / "b.yaml").write_text('fact: 1\n---\nb:\n\n    # {% include "c.yaml" %}\n# {% include "c.yaml" %}\n')
+    (tmp_path / "c.yaml").write_text("c: {{ c }} # why\nd: {e: {f: 1}}\n")
+    c = "c: 7 # why\n{0}d: {{e: {{f: 1}}}}\n"
+    wanted = "a:\n  b:\n\n      " + c.format(" " * 6) + "  " + c.format("  ") + "z: 1\n"
+    assert compose(tmp_path / "a.yaml", tmp_path, {"c": 7}) == wanted
 
 
 def test_facts_must_be_a_mapping(tmp_path):
     (tmp_path / "x.yaml").write_text("- a\n---\nb: 1\n")
     with pytest.raises(ValueError, match="x.yaml.*mapping"):
-        read_fragment(tmp_path / "x.yaml")
+        read_facts(tmp_path / "x.yaml")
 
 
 def test_a_template_of_an_unknown_kind_is_refused(copies):
