@@ -124,7 +124,7 @@ LEARNERS_OWN: Mapping[str, Kind] = {
     "prompt_depth": whole_number(1, 1024, "9"),
     "context_initializer": or_null(TEXT),
     "intermediate_dim": whole_number(1, _WIDTH, "64"),
-    "lora": SWITCH,
+    "linear_projection": SWITCH,
     "shared_dim": whole_number(1, _WIDTH, "64"),
     "nhead": whole_number(1, _WIDTH, "16"),
     "dim_feedforward": whole_number(1, _WIDTH, "1280"),

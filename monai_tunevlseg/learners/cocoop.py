@@ -20,7 +20,7 @@ class CoCoOp(TextContextLearner):
             :class:`~monai_tunevlseg.learners.PromptLearner`. Depth 1 is the published CoCoOp.
         context_initializer: phrase that the first context starts from; None for a Gaussian.
         intermediate_dim: bottleneck of the projections.
-        lora: projections without activation.
+        linear_projection: leave the activation out of the projections; "LoRA" in Table 2 of TuneVLSeg.
     """
 
     image_conditioned = True
@@ -35,13 +35,14 @@ class CoCoOp(TextContextLearner):
         prompt_depth: int = 1,
         context_initializer: str | None = "a photo of a",
         intermediate_dim: int = 64,
-        lora: bool = False,
+        linear_projection: bool = False,
     ) -> None:
         super().__init__(
             text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth, context_initializer
         )
         self.projections = nn.ModuleList(
-            Projection(image_embed_dim, text_dim, intermediate_dim, lora, norm_bias=False) for _ in range(prompt_depth)
+            Projection(image_embed_dim, text_dim, intermediate_dim, linear_projection, norm_bias=False)
+            for _ in range(prompt_depth)
         )
 
     def text_context(self, layer: int, image_embedding: Tensor | None = None) -> Tensor:

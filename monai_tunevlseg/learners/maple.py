@@ -20,7 +20,7 @@ class MaPLe(TextContextLearner):
             :class:`~monai_tunevlseg.learners.PromptLearner`.
         context_initializer: phrase that the first context starts from; None for a Gaussian.
         intermediate_dim: bottleneck of the projections U_i.
-        lora: projections without activation.
+        linear_projection: leave the activation out of the projections; "LoRA" in Table 2 of TuneVLSeg.
     """
 
     prompts_vision = True
@@ -35,13 +35,13 @@ class MaPLe(TextContextLearner):
         prompt_depth: int = 1,
         context_initializer: str | None = "a photo of a",
         intermediate_dim: int = 64,
-        lora: bool = False,
+        linear_projection: bool = False,
     ) -> None:
         super().__init__(
             text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth, context_initializer
         )
         self.projections = nn.ModuleList(
-            Projection(text_dim, self.vision_dim, intermediate_dim, lora) for _ in range(prompt_depth)
+            Projection(text_dim, self.vision_dim, intermediate_dim, linear_projection) for _ in range(prompt_depth)
         )
 
     def visual_context(self, layer: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Projections of CoCoOp and MaPLe, with an activation and, as ``lora``, without one."""
+"""Projections of CoCoOp and MaPLe, with an activation and, as ``linear_projection``, without one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from monai_tunevlseg.learners import LEARNERS, CoCoOp, MaPLe, complete_arguments
 from monai_tunevlseg.learners.projections import Projection
 
 SIZES = {"text_dim": 24, "vision_dim": 36, "image_embed_dim": 20, "num_layers": 5}
-projecting = pytest.mark.parametrize("name", [name for name in LEARNERS if "lora" in complete_arguments(name, {})])
+projecting = pytest.mark.parametrize(
+    "name", [name for name in LEARNERS if "linear_projection" in complete_arguments(name, {})]
+)
 
 
 def deviation_from_affine(projection: nn.Sequential) -> float:
@@ -21,30 +23,32 @@ def deviation_from_affine(projection: nn.Sequential) -> float:
     return (left - before_norm(x) - before_norm(y)).abs().max().item()
 
 
-def test_lora_is_affine_up_to_the_norm_and_the_other_is_not():
+def test_linear_projection_is_affine_up_to_the_norm_and_the_other_is_not():
     torch.manual_seed(0)
-    assert deviation_from_affine(Projection(8, 12, 4, lora=True)) < 1e-5
-    assert deviation_from_affine(Projection(8, 12, 4, lora=False)) > 0.01
+    assert deviation_from_affine(Projection(8, 12, 4, linear_projection=True)) < 1e-5
+    assert deviation_from_affine(Projection(8, 12, 4, linear_projection=False)) > 0.01
 
 
-def test_lora_has_the_rank_of_the_bottleneck():
-    projection = Projection(20, 30, 3, lora=True)
+def test_linear_projection_has_the_rank_of_the_bottleneck():
+    projection = Projection(20, 30, 3, linear_projection=True)
     assert torch.linalg.matrix_rank(projection[1].weight @ projection[0].weight) == 3
 
 
-@pytest.mark.parametrize("lora", [False, True])
-def test_the_layers_are_those_of_the_design(lora):
-    layers = list(Projection(8, 12, 4, lora))
-    expected = [nn.Linear, nn.Linear, nn.LayerNorm] if lora else [nn.Linear, nn.ReLU, nn.Linear, nn.LayerNorm]
+@pytest.mark.parametrize("linear_projection", [False, True])
+def test_the_layers_are_those_of_the_design(linear_projection):
+    layers = list(Projection(8, 12, 4, linear_projection))
+    expected = (
+        [nn.Linear, nn.Linear, nn.LayerNorm] if linear_projection else [nn.Linear, nn.ReLU, nn.Linear, nn.LayerNorm]
+    )
     assert [type(layer) for layer in layers] == expected
 
 
-@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("linear_projection", [False, True])
 @pytest.mark.parametrize("norm_bias", [False, True])
-def test_no_bias_reaches_the_layer_norm(lora, norm_bias):
-    *layers, norm = Projection(8, 12, 4, lora, norm_bias)
+def test_no_bias_reaches_the_layer_norm(linear_projection, norm_bias):
+    *layers, norm = Projection(8, 12, 4, linear_projection, norm_bias)
     linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    assert [linear.bias is None for linear in linears] == [lora, True]
+    assert [linear.bias is None for linear in linears] == [linear_projection, True]
     assert (norm.bias is not None) == norm_bias
 
 
@@ -60,10 +64,15 @@ FULL = {"text_dim": 512, "vision_dim": 768, "image_embed_dim": 512, "num_layers"
 
 @pytest.mark.parametrize(
     ("name", "arguments", "most"),
-    [("maple", {}, 0.65), ("maple", {"lora": True}, 0.1), ("shared_separate", {}, 0.1), ("shared_attention", {}, 0.2)],
+    [
+        ("maple", {}, 0.65),
+        ("maple", {"linear_projection": True}, 0.1),
+        ("shared_separate", {}, 0.1),
+        ("shared_attention", {}, 0.2),
+    ],
 )
 def test_the_contexts_of_a_layer_start_as_different_vectors(name, arguments, most):
-    """The reference's MaPLe starts at 0.57, and at -0.01 with ``lora``; a bias before the norm made it 0.996."""
+    """The reference's MaPLe starts at 0.57, a linear one at -0.01; a bias before the norm made it 0.996."""
     values = []
     for seed in range(4):
         torch.manual_seed(seed)
@@ -72,19 +81,19 @@ def test_the_contexts_of_a_layer_start_as_different_vectors(name, arguments, mos
     assert sum(values) / len(values) < most
 
 
-@pytest.mark.parametrize(("lora", "most"), [(False, 0.45), (True, 0.1)])
-def test_the_shifts_of_different_images_start_as_different_vectors(lora, most):
-    """The reference's CoCoOp starts at 0.32, and at 0.00 with ``lora``."""
+@pytest.mark.parametrize(("linear_projection", "most"), [(False, 0.45), (True, 0.1)])
+def test_the_shifts_of_different_images_start_as_different_vectors(linear_projection, most):
+    """The reference's CoCoOp starts at 0.32, a linear one at 0.00."""
     torch.manual_seed(0)
     with torch.no_grad():
-        learner = CoCoOp(**FULL, lora=lora)
+        learner = CoCoOp(**FULL, linear_projection=linear_projection)
         shifts = learner.text_context(0, torch.randn(16, 512))[:, 0] - learner.context[0, 0]
     assert similarity(shifts) < most
 
 
-@pytest.mark.parametrize("lora", [False, True])
-def test_the_last_step_is_a_layer_norm(lora):
-    output = Projection(8, 64, 32, lora)(torch.randn(5, 8) * 100)
+@pytest.mark.parametrize("linear_projection", [False, True])
+def test_the_last_step_is_a_layer_norm(linear_projection):
+    output = Projection(8, 64, 32, linear_projection)(torch.randn(5, 8) * 100)
     torch.testing.assert_close(output.mean(-1), torch.zeros(5), atol=1e-5, rtol=0)
     torch.testing.assert_close(output.std(-1, correction=0), torch.ones(5), atol=1e-3, rtol=0)
 
@@ -97,13 +106,15 @@ def test_an_empty_bottleneck_is_refused(name, width):
 
 
 @projecting
-@pytest.mark.parametrize("lora", [False, True])
-def test_every_prompted_layer_has_a_projection_of_its_own(name, lora):
-    learner = LEARNERS[name](**SIZES, prompt_depth=3, intermediate_dim=7, lora=lora)
+@pytest.mark.parametrize("linear_projection", [False, True])
+def test_every_prompted_layer_has_a_projection_of_its_own(name, linear_projection):
+    learner = LEARNERS[name](**SIZES, prompt_depth=3, intermediate_dim=7, linear_projection=linear_projection)
     projections = [module for module in learner.modules() if isinstance(module, Projection)]
     assert len(projections) == 3
     assert all(projection[0].out_features == 7 for projection in projections)
-    assert {any(isinstance(layer, nn.ReLU) for layer in projection) for projection in projections} == {not lora}
+    assert {any(isinstance(layer, nn.ReLU) for layer in projection) for projection in projections} == {
+        not linear_projection
+    }
 
 
 def test_cocoop_adds_the_projected_image_to_every_vector():

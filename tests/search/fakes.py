@@ -25,7 +25,7 @@ SPACE = {
     for name, distribution in {
         "learning_rate": FloatDistribution(1e-5, 5e-3, log=True),
         "prompt_depth": IntDistribution(1, 11),
-        "lora": CategoricalDistribution([True, False]),
+        "linear_projection": CategoricalDistribution([True, False]),
     }.items()
 }
 TRAINING = """

@@ -25,7 +25,7 @@ COMMON = {
 }
 PROJECTIONS = {
     "intermediate_dim": CategoricalDistribution([32, 64, 96, 128]),
-    "lora": CategoricalDistribution([True, False]),
+    "linear_projection": CategoricalDistribution([True, False]),
 }
 TABLE_2 = {
     "coop": COMMON,

@@ -194,16 +194,23 @@ def test_a_damaged_plan_is_refused(plan, url):
 
 @pytest.mark.parametrize(
     ("name", "choice"),
-    [("neutral_text", "$print(1)"), ("lora", "['$print(1)']"), ("config_file", "evil.yaml"), ("lora", True)],
+    [
+        ("neutral_text", "$print(1)"),
+        ("linear_projection", "['$print(1)']"),
+        ("config_file", "evil.yaml"),
+        ("linear_projection", True),
+    ],
 )
 @pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
 def test_trials_of_another_space_are_refused(name, choice, state, url):
     """Whoever can write to the storage can add a trial; its values become options of a bundle run."""
-    plan = PLAN | {"space": {"rate": FloatDistribution(0, 1), "lora": CategoricalDistribution([True, False])}}
+    plan = PLAN | {
+        "space": {"rate": FloatDistribution(0, 1), "linear_projection": CategoricalDistribution([True, False])}
+    }
     plan["space"] = {key: distribution_to_json(value) for key, value in plan["space"].items()}
     study = join_study(open_storage(url), "fake", plan)
-    own = {"rate": FloatDistribution(0, 1), "lora": CategoricalDistribution([True, False])}
-    study.add_trial(optuna.create_trial(params={"rate": 0.5, "lora": True}, distributions=own, value=1.0))
+    own = {"rate": FloatDistribution(0, 1), "linear_projection": CategoricalDistribution([True, False])}
+    study.add_trial(optuna.create_trial(params={"rate": 0.5, "linear_projection": True}, distributions=own, value=1.0))
     check_trials(study, plan)
     study.add_trial(
         optuna.create_trial(
