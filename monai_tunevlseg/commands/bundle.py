@@ -29,7 +29,7 @@ def bundle(
     version: Annotated[str, typer.Option(help="X.Y.Z.")] = "0.1.0",
     change: Annotated[str, typer.Option(help="What is new in this version.")] = "first version",
     authors: Annotated[str, typer.Option(help="Who made it.")] = "monai_tunevlseg",
-    weights_licence: Annotated[str | None, typer.Option(help="Of models/model.pt.")] = None,
+    weights_license: Annotated[str | None, typer.Option(help="Of models/model.pt.")] = None,
     base: Annotated[str | None, typer.Option(help="Hub id that others know the base model by.")] = None,
     pretrained: Annotated[Path | None, typer.Option(help="Folder where this machine has the base model.")] = None,
     fixed: Annotated[
@@ -56,7 +56,7 @@ def bundle(
     hide_loading_bars()
     with ending_in_a_sentence(RuntimeError):
         sources = Sources(metrics, pretrained, base, named_values(fixed or []), configs_dir)
-        release = Release(name, version, change, authors, weights_licence)
+        release = Release(name, version, change, authors, weights_license)
         subject = describe(pair, run, sources)
         if zipped and (target := zip_path(output / (name or subject.name), version)).exists():
             raise FileExistsError(f"{target} exists already; remove it, or pass another --version.")

@@ -71,7 +71,7 @@ def list_datasets(context: typer.Context) -> None:
     for name, facts in public.items():
         if facts is not None:
             sizes = "/".join(str(size) if size else "-" for size in facts.sizes)
-            terms = f"{facts.licence}\n{facts.source}"
+            terms = f"{facts.license}\n{facts.source}"
             table.add_row(name, facts.title, ", ".join(facts.class_names), facts.modality, facts.organ, sizes, terms)
     console = Console()
     console.print(table)

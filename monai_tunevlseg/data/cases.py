@@ -137,7 +137,7 @@ class Facts:
         modality: how its images are made.
         organ: what they show; "none" for open domain.
         sizes: (image, class) pairs of train, val and test in the TuneVLSeg paper's Table 1; 0 where it has none.
-        licence: the terms of use, in one sentence.
+        license: the terms of use, in one sentence.
         source: where to ask for it.
         reference: its paper.
     """
@@ -147,7 +147,7 @@ class Facts:
     modality: str
     organ: str
     sizes: tuple[int, int, int]
-    licence: str
+    license: str
     source: str
     reference: str
 

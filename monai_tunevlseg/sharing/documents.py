@@ -1,4 +1,4 @@
-"""The documents of a shared bundle: ``metadata.json``, the model card, the licence of the data."""
+"""The documents of a shared bundle: ``metadata.json``, the model card, the license of the data."""
 
 from __future__ import annotations
 

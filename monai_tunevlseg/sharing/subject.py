@@ -52,7 +52,7 @@ class Release:
         version: X.Y.Z.
         change: what is new in this version.
         authors: who made it.
-        weights_licence: of ``models/model.pt``; None = not stated.
+        weights_license: of ``models/model.pt``; None = not stated.
 
     Raises:
         ValueError: when name or version are of another form, or MONAI's configs would evaluate a text.
@@ -62,14 +62,14 @@ class Release:
     version: str = "0.1.0"
     change: str = "first version"
     authors: str = "monai_tunevlseg"
-    weights_licence: str | None = None
+    weights_license: str | None = None
 
     def __post_init__(self) -> None:
         if not VERSION.fullmatch(self.version):
             raise ValueError(f"the version {self.version!r} is not of the form X.Y.Z, such as 0.1.0.")
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise ValueError(f"the name {self.name!r} is not a folder's name; use letters, digits, '_', '-' and '.'.")
-        for option in ("change", "authors", "weights_licence"):
+        for option in ("change", "authors", "weights_license"):
             refuse_expressions(getattr(self, option), f"the option {option}")
 
 

@@ -100,15 +100,15 @@ def test_without_a_run_nothing_is_claimed(tmp_path):
     assert network(torch.rand(1, 3, 96, 96)).shape == (1, 3, 96, 96)
 
 
-def test_a_pair_of_public_data_names_owner_and_licences(tmp_path, tiny_clipseg_dir):
+def test_a_pair_of_public_data_names_owner_and_licenses(tmp_path, tiny_clipseg_dir):
     sources = Sources(pretrained=tiny_clipseg_dir, values={"prompt_depth": 2}, configs_dir=ROOT / "configs")
     folder = write_bundle("kvasir/clipseg_vpt", tmp_path, sources=sources)
     assert folder.name == "kvasir_polyp_clipseg_vpt"
     train = config(folder)
     assert (train["pretrained"], train["layout"], train["prompt_depth"]) == ("CIDAS/clipseg-rd64", "kvasir", 2)
     assert train["base_fingerprint"] == load_clipseg(tiny_clipseg_dir).fingerprint
-    card, licence = ((folder / "docs" / name).read_text() for name in ("README.md", "data_license.txt"))
-    assert "Kvasir-SEG" in card and "Jha et al." in licence and "research and education" in licence
+    card, terms = ((folder / "docs" / name).read_text() for name in ("README.md", "data_license.txt"))
+    assert "Kvasir-SEG" in card and "Jha et al." in terms and "research and education" in terms
     for part in ("**Base model**", "**Data**", "**Weights**"):
         assert part in card
 

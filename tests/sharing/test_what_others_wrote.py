@@ -172,7 +172,7 @@ def test_the_card_holds_no_links_of_others(tmp_path, text):
     assert not re.search(r"(?<!\\)(\\\\)*[\[\]|]", change) and re.sub(r"\\(.)", r"\1", change) == text
 
 
-@pytest.mark.parametrize("option", ["change", "authors", "weights_licence"])
+@pytest.mark.parametrize("option", ["change", "authors", "weights_license"])
 def test_texts_of_a_release_are_data(option):
     with pytest.raises(ValueError, match=option):
         Release(**{option: "$print(1)"})

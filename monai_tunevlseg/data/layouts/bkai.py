@@ -22,7 +22,7 @@ FACTS = Facts(
     modality="endoscopy",
     organ="colon",
     sizes=(800, 100, 100),
-    licence="See the owner's terms.",
+    license="See the owner's terms.",
     source="https://www.kaggle.com/c/bkai-igh-neopolyp",
     reference=(
         "Ngoc Lan et al., NeoUNet: Towards accurate colon polyp segmentation and neoplasm detection, Advances in "

@@ -25,7 +25,7 @@ FACTS = Facts(
     modality="ultrasound",
     organ="breast",
     sizes=(624, 78, 78),
-    licence="See the owner's terms.",
+    license="See the owner's terms.",
     source="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
     reference="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28, 2020",
 )

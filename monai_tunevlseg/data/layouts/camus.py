@@ -27,7 +27,7 @@ FACTS = Facts(
     modality="ultrasound",
     organ="heart",
     sizes=(4800, 600, 600),
-    licence="CC BY-NC-SA 4.0, for non-commercial research.",
+    license="CC BY-NC-SA 4.0, for non-commercial research.",
     source="https://www.creatis.insa-lyon.fr/Challenge/camus/",
     reference=(
         "Leclerc et al., Deep learning for segmentation using an open large-scale dataset in 2D echocardiography, IEEE "

@@ -44,7 +44,7 @@ FACTS = Facts(
     modality="X-ray",
     organ="chest",
     sizes=(1279, 446, 452),
-    licence="Stanford University's research use agreement; see the owner's terms.",
+    license="Stanford University's research use agreement; see the owner's terms.",
     source="https://aimi.stanford.edu/datasets/chexlocalize",
     reference="Saporta et al., Benchmarking saliency methods for chest X-ray interpretation, "
     "Nature Machine Intelligence 2022",

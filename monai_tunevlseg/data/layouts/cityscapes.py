@@ -47,7 +47,7 @@ FACTS = Facts(
     modality="photography",
     organ="none",
     sizes=(34723, 0, 6005),
-    licence="For non-commercial research, after registration; see the owner's terms.",
+    license="For non-commercial research, after registration; see the owner's terms.",
     source="https://www.cityscapes-dataset.com",
     reference="Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016",
 )

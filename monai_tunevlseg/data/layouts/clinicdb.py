@@ -25,7 +25,7 @@ FACTS = Facts(
     modality="endoscopy",
     organ="colon",
     sizes=(490, 61, 61),
-    licence="For research and education, no commercial use; see the owner's terms.",
+    license="For research and education, no commercial use; see the owner's terms.",
     source="https://polyp.grand-challenge.org/CVCClinicDB/",
     reference=(
         "Bernal et al., WM-DOVA maps for accurate polyp highlighting in colonoscopy: Validation vs. saliency maps from "

@@ -21,7 +21,7 @@ FACTS = Facts(
     modality="photography",
     organ="foot",
     sizes=(1600, 200, 200),
-    licence="On request to the owner; see the owner's terms.",
+    license="On request to the owner; see the owner's terms.",
     source="https://dfuc2022.grand-challenge.org/dataset/",
     reference=(
         "Kendrick et al., Translating clinical delineation of diabetic foot ulcers into machine-interpretable "

@@ -22,7 +22,7 @@ FACTS = Facts(
     modality="photography",
     organ="skin",
     sizes=(810, 90, 379),
-    licence="See the owner's terms.",
+    license="See the owner's terms.",
     source="https://challenge.isic-archive.com/data/#2016",
     reference=(
         "Gutman et al., Skin lesion analysis toward melanoma detection: A challenge at ISBI 2016, hosted by ISIC, "

@@ -20,7 +20,7 @@ FACTS = Facts(
     modality="endoscopy",
     organ="colon",
     sizes=(800, 100, 100),
-    licence="For research and education; see the owner's terms.",
+    license="For research and education; see the owner's terms.",
     source="https://datasets.simula.no/kvasir-seg/",
     reference="Jha et al., Kvasir-SEG: A segmented polyp dataset, MultiMedia Modeling, 2020",
 )

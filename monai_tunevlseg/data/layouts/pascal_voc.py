@@ -45,7 +45,7 @@ FACTS = Facts(
     modality="photography",
     organ="none",
     sizes=(2170, 0, 2148),
-    licence="Images are from Flickr, under its terms of use; see the owner's terms.",
+    license="Images are from Flickr, under its terms of use; see the owner's terms.",
     source="https://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
     reference="Everingham et al., The PASCAL Visual Object Classes (VOC) Challenge, IJCV 2010",
 )

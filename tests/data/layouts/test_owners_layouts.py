@@ -43,7 +43,7 @@ def test_facts_are_complete():
         facts = LAYOUTS[name].facts
         assert all(facts.__dict__.values()), f"{name} leaves something empty"
         assert facts.source.startswith("https://")
-        assert facts.licence.endswith(".") and not facts.reference.endswith(".")
+        assert facts.license.endswith(".") and not facts.reference.endswith(".")
         assert len(facts.sizes) == 3 and all(isinstance(size, int) for size in facts.sizes)
         assert all(known == known.strip() for known in facts.class_names)
 
