@@ -50,7 +50,7 @@ class Schedule:
         batch_size: scenes per step.
         phrases: phrases per scene; the image is encoded once for all of them.
         learning_rate: at the peak, after the warm-up; a cosine takes it down to 0.
-        warmup: steps of the linear warm-up. The decoder normalises after each residual sum and diverges without.
+        warmup: steps of the linear warm-up. The decoder normalizes after each residual sum and diverges without.
         weight_decay: of weight matrices; vectors and embeddings have none.
     """
 
@@ -71,7 +71,7 @@ class Schedule:
 class Batch(NamedTuple):
     """B scenes with k phrases each, and U distinct texts."""
 
-    images: Tensor  # (B, 3, 96, 96) normalised
+    images: Tensor  # (B, 3, 96, 96) normalized
     tokens: dict[str, Tensor]  # each (U, longest)
     which: Tensor  # (B, k) numbers of texts
     masks: Tensor  # (B, k, 96, 96) in {0, 1}
@@ -87,7 +87,7 @@ def draw_batch(trainee: Trainee, schedule: Schedule, step: int, seed: int) -> Ba
     templates = {phrase: TEMPLATES[rng.integers(len(TEMPLATES))] for row in phrases for phrase in row}
     number = {phrase: i for i, phrase in enumerate(templates)}
     return Batch(
-        trainee.normalise(np.stack([scene.image for scene in scenes])),
+        trainee.normalize(np.stack([scene.image for scene in scenes])),
         trainee.tokenise([template.format(phrase) for phrase, template in templates.items()]),
         torch.tensor([[number[phrase] for phrase in row] for row in phrases]),
         _masks(scenes, phrases),
@@ -197,7 +197,7 @@ def evaluate(trainee: Trainee, count: int = 500, batch_size: int = 25) -> float:
         scenes, phrases = zip(*pairs[first : first + batch_size], strict=True)
         texts = list(dict.fromkeys(phrase for row in phrases for phrase in row))
         which = torch.tensor([[texts.index(phrase) for phrase in row] for row in phrases])
-        images = trainee.normalise(np.stack([scene.image for scene in scenes]))
+        images = trainee.normalize(np.stack([scene.image for scene in scenes]))
         found = trainee(images, trainee.tokenise([str(text) for text in texts]), which).logits > 0
         masks = _masks(list(scenes), list(phrases)).bool()
         dice.append(2 * (found & masks).sum((2, 3)) / (found.sum((2, 3)) + masks.sum((2, 3))))

@@ -49,13 +49,13 @@ class Trainee(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
-        """Segment B images, (B, 3, 96, 96) normalised; `which` (B, k) numbers the k of the U texts for each image."""
+        """Segment B images, (B, 3, 96, 96) normalized; `which` (B, k) numbers the k of the U texts for each image."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write configuration, weights and tokenizer into a folder."""
 
-    def normalise(self, images: np.ndarray) -> Tensor:
+    def normalize(self, images: np.ndarray) -> Tensor:
         """Turn (B, 3, 96, 96) RGB in [0, 1] into what the model takes."""
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (torch.from_numpy(images) - mean) / std

@@ -24,7 +24,7 @@ class SharedAttention(PromptLearner):
         nhead: heads of the attention; divides text_dim + vision_dim.
         dim_feedforward: width of the block's feed-forward layer.
         dropout: dropout probability of the block, in [0, 1].
-        norm_first: normalise before attention and feed-forward layer instead of after.
+        norm_first: normalize before attention and feed-forward layer instead of after.
 
     Raises:
         ValueError: when ``nhead`` does not divide the width.

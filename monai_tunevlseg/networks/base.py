@@ -146,7 +146,7 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         """Segment images by text.
 
         Args:
-            image: (B, 3, H, W) float, normalised as the base model wants it; or what ``encode_image`` made of such.
+            image: (B, 3, H, W) float, normalized as the base model wants it; or what ``encode_image`` made of such.
             text: None for all K ``class_names`` for every image; B strings for one text per image; B sequences of k
                 strings for k texts per image.
 

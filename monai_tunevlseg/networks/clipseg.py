@@ -50,7 +50,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         """Run the prompted vision encoder up to the last layer that is read, and the decoder's linear reductions.
 
         Args:
-            image: (B, 3, H, W), normalised.
+            image: (B, 3, H, W), normalized.
             learner: gives the contexts; None = the network's own.
 
         Returns:
@@ -139,7 +139,7 @@ def encode_image(
 
     Args:
         model: the vision transformer.
-        image: (B, 3, H, W), normalised.
+        image: (B, 3, H, W), normalized.
         learner: its context is appended where it prompts the vision encoder.
         last_layer: index of the last layer to run.
 

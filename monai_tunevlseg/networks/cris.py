@@ -87,7 +87,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
         """Run the vision encoder and what of the neck no text reaches.
 
         Args:
-            image: (B, 3, H, W), normalised.
+            image: (B, 3, H, W), normalized.
             learner: gives the contexts; None = the network's own.
 
         Returns:

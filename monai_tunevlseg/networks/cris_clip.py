@@ -112,7 +112,7 @@ class CLIPResNet(nn.Module):
         """Encode images.
 
         Args:
-            image: (B, 3, H, W), normalised; H and W are multiples of 32.
+            image: (B, 3, H, W), normalized; H and W are multiples of 32.
 
         Returns:
             C3 (B, 8 * vision_width, H / 8, W / 8), C4 (B, 16 * vision_width, H / 16, W / 16) and
@@ -196,7 +196,7 @@ class CLIPBackbone(nn.Module):
         return self.finish_text(self.transformer(hidden), end_of_text(token_ids))
 
     def finish_text(self, hidden: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalise the last layer's output (S, N, text_width), and project the state at position ``end`` (S,)."""
+        """Normalize the last layer's output (S, N, text_width), and project the state at position ``end`` (S,)."""
         words = self.ln_final(hidden)
         state = words[torch.arange(words.shape[0], device=words.device), end] @ self.text_projection
         return words, state

@@ -34,7 +34,7 @@ class CRIS(nn.Module):
         """Segment each image by its own text.
 
         Args:
-            image: (B, 3, H, W), normalised with CLIP's mean and standard deviation; H and W are multiples of 32.
+            image: (B, 3, H, W), normalized with CLIP's mean and standard deviation; H and W are multiples of 32.
             token_ids: (B, N), each with SOS, words, EOS and padding.
 
         Returns:

@@ -69,7 +69,7 @@ def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tup
 def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | None = None) -> OnnxFile:
     """Write a bundle's network as ONNX, and compare what onnxruntime computes with it.
 
-    The file takes ``image`` (B, 3, H, W), normalised, and gives ``pred``, logits (B, K, H, W); B is free. The texts are
+    The file takes ``image`` (B, 3, H, W), normalized, and gives ``pred``, logits (B, K, H, W); B is free. The texts are
     folded in: unless they depend on the image, there is no text encoder in it.
 
     Raises:

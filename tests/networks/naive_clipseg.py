@@ -66,7 +66,7 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 def encoder_layer(layer: nn.Module, sequence: list[Tensor], heads: int, causal: bool) -> list[Tensor]:
-    """CLIP's: normalisation in front."""
+    """CLIP's: normalization in front."""
     attended = attention(layer.self_attn, [layer_norm(layer.layer_norm1, x) for x in sequence], heads, causal)
     sequence = [x + a for x, a in zip(sequence, attended, strict=True)]
     normed = [layer_norm(layer.layer_norm2, x) for x in sequence]
@@ -76,7 +76,7 @@ def encoder_layer(layer: nn.Module, sequence: list[Tensor], heads: int, causal: 
 
 
 def decoder_layer(layer: nn.Module, sequence: list[Tensor], heads: int) -> list[Tensor]:
-    """CLIPSeg's decoder: normalisation behind, ReLU."""
+    """CLIPSeg's decoder: normalization behind, ReLU."""
     attended = attention(layer.self_attn, sequence, heads, causal=False)
     sequence = [layer_norm(layer.layer_norm1, x + a) for x, a in zip(sequence, attended, strict=True)]
     fed = [linear(layer.mlp.fc2, linear(layer.mlp.fc1, x).clamp(min=0)) for x in sequence]

@@ -50,7 +50,7 @@ def test_mean_and_standard_deviation_are_the_processors(folder):
     assert (base.image_size, base.image_mean, base.image_std) == (40, [0.5, 0.25, 0.0], [1.0, 0.5, 0.25])
 
 
-def test_a_processor_that_does_not_normalise_leaves_images_alone(folder):
+def test_a_processor_that_does_not_normalize_leaves_images_alone(folder):
     write(folder, size=32, image_mean=MEAN, image_std=STD, do_normalize=False)
     base = load_clipseg(folder)
     assert (base.image_mean, base.image_std) == ([0, 0, 0], [1, 1, 1])

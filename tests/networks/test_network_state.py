@@ -173,7 +173,7 @@ def test_another_depth_or_number_of_vectors_is_refused_with_both(case, learner, 
 
 @every_combination
 def test_every_argument_counts_that_changes_what_was_learned(case, learner, build):
-    """Also those that leave the shapes alone, such as heads and the order of normalisation."""
+    """Also those that leave the shapes alone, such as heads and the order of normalization."""
     state = trained(build, case, learner).state_dict()
     for name, value in complete_arguments(learner, DEPTH).items():
         if name in LEARNERS[learner].training_only_arguments:
