@@ -88,7 +88,7 @@ def draw_batch(trainee: Trainee, schedule: Schedule, step: int, seed: int) -> Ba
     number = {phrase: i for i, phrase in enumerate(templates)}
     return Batch(
         trainee.normalize(np.stack([scene.image for scene in scenes])),
-        trainee.tokenise([template.format(phrase) for phrase, template in templates.items()]),
+        trainee.tokenize([template.format(phrase) for phrase, template in templates.items()]),
         torch.tensor([[number[phrase] for phrase in row] for row in phrases]),
         _masks(scenes, phrases),
         torch.tensor([[scene.has(phrase) for phrase in number] for scene in scenes], dtype=torch.float32),
@@ -198,7 +198,7 @@ def evaluate(trainee: Trainee, count: int = 500, batch_size: int = 25) -> float:
         texts = list(dict.fromkeys(phrase for row in phrases for phrase in row))
         which = torch.tensor([[texts.index(phrase) for phrase in row] for row in phrases])
         images = trainee.normalize(np.stack([scene.image for scene in scenes]))
-        found = trainee(images, trainee.tokenise([str(text) for text in texts]), which).logits > 0
+        found = trainee(images, trainee.tokenize([str(text) for text in texts]), which).logits > 0
         masks = _masks(list(scenes), list(phrases)).bool()
         dice.append(2 * (found & masks).sum((2, 3)) / (found.sum((2, 3)) + masks.sum((2, 3))))
     return float(torch.cat(dice).mean())

@@ -60,7 +60,7 @@ class Trainee(nn.Module, ABC):
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (torch.from_numpy(images) - mean) / std
 
-    def tokenise(self, texts: list[str]) -> dict[str, Tensor]:
+    def tokenize(self, texts: list[str]) -> dict[str, Tensor]:
         """Turn U texts into `input_ids` and `attention_mask`, each (U, longest)."""
         return dict(self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
 

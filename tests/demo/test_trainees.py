@@ -46,7 +46,7 @@ def test_saved_folder_loads_and_its_network_gives_the_same_logits(trainee, name,
     assert {path.name for path in tmp_path.iterdir()} == written
     texts = ["red circle", "a photo of a very long polyp"]
     images = torch.randn(2, 3, SIZE, SIZE)
-    got = trainee(images, trainee.tokenise(texts), torch.tensor([[0, 1], [0, 1]])).logits
+    got = trainee(images, trainee.tokenize(texts), torch.tensor([[0, 1], [0, 1]])).logits
     expected = network(load(str(tmp_path)), texts, None, {}, upsampler=False).eval()(images)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-4)
 
@@ -54,7 +54,7 @@ def test_saved_folder_loads_and_its_network_gives_the_same_logits(trainee, name,
 @every_trainee
 @torch.no_grad()
 def test_an_image_has_the_mask_of_the_text_that_is_asked_for(trainee, name):
-    tokens = trainee.tokenise(["ring", "a photo of a blue object"])
+    tokens = trainee.tokenize(["ring", "a photo of a blue object"])
     images = torch.randn(2, 3, SIZE, SIZE)
     both = trainee(images, tokens, torch.tensor([[0, 1], [0, 1]])).logits
     swapped = trainee(images, tokens, torch.tensor([[1], [0]])).logits
