@@ -118,12 +118,12 @@ def _depth_overlay(points: Sequence[Point]) -> Figure:
     axis = figure.subplots()
     for index, title in enumerate(_titles(points)):
         chosen = [point for point in points if point.title == title]
-        colour = colormaps["tab10"](index)
+        color = colormaps["tab10"](index)
         depths, dice = _depths(chosen), [point.dice for point in chosen]
         shift = 0.08 * (index - len(_titles(points)) / 2)  # so that the learners do not hide one another
-        line = _draw_line(axis, depths, dice, colour)
-        axis.scatter([x + shift for x in depths], dice, s=14, color=colour, alpha=0.7, linewidths=0)
-        axis.plot([], [], color=colour, marker="o", markersize=4, label=_plain(f"{title}  {_explained(line)}"))
+        line = _draw_line(axis, depths, dice, color)
+        axis.scatter([x + shift for x in depths], dice, s=14, color=color, alpha=0.7, linewidths=0)
+        axis.plot([], [], color=color, marker="o", markersize=4, label=_plain(f"{title}  {_explained(line)}"))
     _label_depth(axis)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -135,19 +135,19 @@ def _depth_panels(points: Sequence[Point], dataset_titles: Mapping[str, str]) ->
     rows = math.ceil(len(titles) / columns)
     figure = Figure(figsize=(PANEL * columns + 1.2, PANEL * rows * 0.9), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    colours = _dataset_colours(points)
+    colors = _dataset_colors(points)
     for axis in axes.flat[len(titles) :]:
         axis.set_axis_off()
     for axis, title in zip(axes.flat, titles, strict=False):
         chosen = [point for point in points if point.title == title]
         line = _draw_line(axis, _depths(chosen), [point.dice for point in chosen], "#33373d")
         axis.scatter(
-            _depths(chosen), [p.dice for p in chosen], s=12, c=[colours[p.dataset] for p in chosen], linewidths=0
+            _depths(chosen), [p.dice for p in chosen], s=12, c=[colors[p.dataset] for p in chosen], linewidths=0
         )
         axis.set_title(_plain(f"{title}  {_explained(line)}"))
         _label_depth(axis)
         axis.label_outer()
-    _dataset_legend(figure, colours, dataset_titles)
+    _dataset_legend(figure, colors, dataset_titles)
     return figure
 
 
@@ -155,11 +155,11 @@ def _depths(points: Sequence[Point]) -> list[float]:
     return [depth for point in points if (depth := point.number("prompt_depth")) is not None]
 
 
-def _draw_line(axis: Axes, x: Sequence[float], y: Sequence[float], colour: Any) -> Line | None:
+def _draw_line(axis: Axes, x: Sequence[float], y: Sequence[float], color: Any) -> Line | None:
     line = fit_line(x, y)
     if line is not None:
         ends = np.array([min(x), max(x)])
-        axis.plot(ends, line.slope * ends + line.intercept, color=colour, linewidth=1.5)
+        axis.plot(ends, line.slope * ends + line.intercept, color=color, linewidth=1.5)
     return line
 
 
@@ -188,7 +188,7 @@ def rates_figure(points: Sequence[Point], titles: Mapping[str, str]) -> str | No
         return None
     rates, decays = ([p.number(name) or 0.0 for p in chosen] for name in RATES)
     dice = [point.dice for point in chosen]
-    colours = _dataset_colours(chosen)
+    colors = _dataset_colors(chosen)
     with rc_context(STYLE):
         figure = Figure(figsize=(PANEL * 4 + 1.4, PANEL * 1.15), layout="constrained")
         first, second, third = figure.subplots(1, 3)
@@ -198,11 +198,11 @@ def rates_figure(points: Sequence[Point], titles: Mapping[str, str]) -> str | No
         first.set(xlim=_decades(rates), ylim=_decades(decays))
         first.yaxis.set_minor_formatter(NullFormatter())
         for axis, values, label in ((second, rates, "learning rate"), (third, decays, "weight decay")):
-            axis.scatter(values, dice, s=12, c=[colours[point.dataset] for point in chosen], linewidths=0)
+            axis.scatter(values, dice, s=12, c=[colors[point.dataset] for point in chosen], linewidths=0)
             axis.set(xscale="log", xlim=_decades(values), xlabel=label, ylabel="test Dice (%)")
         for axis in (first, second, third):
             axis.xaxis.set_minor_formatter(NullFormatter())
-        _dataset_legend(figure, colours, titles)
+        _dataset_legend(figure, colors, titles)
         return _svg(figure)
 
 
@@ -213,26 +213,26 @@ def _decades(values: Sequence[float]) -> tuple[float, float]:
 
 
 def embedding_figure(embeddings: Sequence[Embeddings], titles: Mapping[str, str], title: str) -> str:
-    """Draw Figure 4 for one base model: t-SNE of its text and image embeddings, coloured by dataset.
+    """Draw Figure 4 for one base model: t-SNE of its text and image embeddings, colored by dataset.
 
     Args:
         embeddings: of one model, one for each dataset.
         titles: of the datasets, by name.
         title: of the model.
     """
-    colours = _colours(ordered_datasets(item.dataset for item in embeddings))
+    colors = _colors(ordered_datasets(item.dataset for item in embeddings))
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(PANEL * 3.4, PANEL * 1.35), layout="constrained")
         for axis, kind in zip(figure.subplots(1, 2), ("text", "image"), strict=True):
-            _scatter_embedded(axis, [(item.dataset, getattr(item, kind)) for item in embeddings], colours)
+            _scatter_embedded(axis, [(item.dataset, getattr(item, kind)) for item in embeddings], colors)
             axis.set_title(_plain(f"{title}: {kind} embeddings"))
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=True, color="#dfe2e6")
-        _dataset_legend(figure, colours, titles)
+        _dataset_legend(figure, colors, titles)
         return _svg(figure)
 
 
-def _scatter_embedded(axis: Axes, parts: Sequence[tuple[str, np.ndarray]], colours: Mapping[str, Any]) -> None:
+def _scatter_embedded(axis: Axes, parts: Sequence[tuple[str, np.ndarray]], colors: Mapping[str, Any]) -> None:
     names = [name for name, vectors in parts for _ in vectors]
     vectors = np.concatenate([part for _, part in parts]).astype(np.float64)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -242,7 +242,7 @@ def _scatter_embedded(axis: Axes, parts: Sequence[tuple[str, np.ndarray]], colou
         axis.text(0.5, 0.5, message, ha="center", va="center", transform=axis.transAxes, color="#5a6069")
         return
     places = _tsne(distinct)[inverse]
-    axis.scatter(places[:, 0], places[:, 1], s=12, c=[colours[name] for name in names], alpha=0.85, linewidths=0)
+    axis.scatter(places[:, 0], places[:, 1], s=12, c=[colors[name] for name in names], alpha=0.85, linewidths=0)
 
 
 def _tsne(vectors: np.ndarray) -> np.ndarray:
@@ -266,19 +266,19 @@ def _titles(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(point.title for point in points))
 
 
-def _dataset_colours(points: Sequence[Point]) -> dict[str, Any]:
-    return _colours(ordered_datasets(point.dataset for point in points))
+def _dataset_colors(points: Sequence[Point]) -> dict[str, Any]:
+    return _colors(ordered_datasets(point.dataset for point in points))
 
 
-def _colours(names: Sequence[str]) -> dict[str, Any]:
+def _colors(names: Sequence[str]) -> dict[str, Any]:
     palette = colormaps["tab10" if len(names) <= 10 else "tab20"]
     return {name: palette(index % palette.N) for index, name in enumerate(names)}
 
 
-def _dataset_legend(figure: Figure, colours: Mapping[str, Any], titles: Mapping[str, str]) -> None:
+def _dataset_legend(figure: Figure, colors: Mapping[str, Any], titles: Mapping[str, str]) -> None:
     handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=5, color=colour, label=_plain(titles.get(name, name)))
-        for name, colour in colours.items()
+        Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=_plain(titles.get(name, name)))
+        for name, color in colors.items()
     ]
     figure.legend(handles=handles, loc="outside right center")
 

@@ -1,6 +1,6 @@
-"""Synthetic scenes of coloured shapes with phrases and their masks: what the tiny base models learn language from.
+"""Synthetic scenes of colored shapes with phrases and their masks: what the tiny base models learn language from.
 
-A scene holds 1-4 coloured shapes that may hide one another, neutral (grey, black, white) shapes that no phrase names,
+A scene holds 1-4 colored shapes that may hide one another, neutral (grey, black, white) shapes that no phrase names,
 and a background that is mostly of low saturation. Scene number `index` of a seed is always the same.
 """
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLOURS", "SHAPES", "SIZE", "Phrase", "Scene", "draw_phrases", "render_scene"]
+__all__ = ["COLORS", "SHAPES", "SIZE", "Phrase", "Scene", "draw_phrases", "render_scene"]
 
 SIZE = 96
 """Height and width of a scene in pixels."""
 
-COLOURS: dict[str, float] = {"red": 0.0, "yellow": 55.0, "green": 120.0, "cyan": 180.0, "blue": 232.0, "purple": 290.0}
-"""The centre of each named colour's hues in degrees; a shape's hue differs by at most 12 degrees."""
+COLORS: dict[str, float] = {"red": 0.0, "yellow": 55.0, "green": 120.0, "cyan": 180.0, "blue": 232.0, "purple": 290.0}
+"""The centre of each named color's hues in degrees; a shape's hue differs by at most 12 degrees."""
 
 SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "cross", "ring")
 
@@ -31,28 +31,28 @@ Booleans = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Phrase:
-    """What a text asks for: a colour, a shape, both, or every coloured shape, by any noun that names no shape."""
+    """What a text asks for: a color, a shape, both, or every colored shape, by any noun that names no shape."""
 
-    colour: str | None = None
+    color: str | None = None
     shape: str | None = None
     noun: str = "object"
 
     def __str__(self) -> str:
-        words = [self.colour, self.shape or self.noun]
+        words = [self.color, self.shape or self.noun]
         return " ".join(word for word in words if word)
 
-    def names(self, colour: str, shape: str) -> bool:
-        """Tell whether the phrase names a shape of that colour."""
-        return self.colour in (None, colour) and self.shape in (None, shape)
+    def names(self, color: str, shape: str) -> bool:
+        """Tell whether the phrase names a shape of that color."""
+        return self.color in (None, color) and self.shape in (None, shape)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture with its coloured shapes.
+    """One picture with its colored shapes.
 
     Args:
         image: (3, 96, 96) float32, RGB in [0, 1].
-        kinds: colour and shape of each visible coloured shape, from the back to the front.
+        kinds: color and shape of each visible colored shape, from the back to the front.
         masks: (n, 96, 96) bool, the visible pixels of each of them.
     """
 
@@ -89,11 +89,11 @@ def render_scene(index: int, seed: int = 0) -> Scene:
     kinds: list[tuple[str, str]] = []
     for neutral in _painting_order(rng):
         shape = SHAPES[rng.integers(len(SHAPES))]
-        colour = None if neutral else list(COLOURS)[rng.integers(len(COLOURS))]
-        covered = _paint(image, shape, _fill(colour, surroundings, rng), rng)
-        owner[covered] = -1 if colour is None else len(kinds)
-        if colour is not None:
-            kinds.append((colour, shape))
+        color = None if neutral else list(COLORS)[rng.integers(len(COLORS))]
+        covered = _paint(image, shape, _fill(color, surroundings, rng), rng)
+        owner[covered] = -1 if color is None else len(kinds)
+        if color is not None:
+            kinds.append((color, shape))
     masks = owner[None] == np.arange(len(kinds), dtype=np.int8)[:, None, None]
     visible = masks.sum(axis=(1, 2)) >= _MIN_VISIBLE
     if not visible.any():
@@ -115,39 +115,39 @@ def draw_phrases(scene: Scene, count: int, rng: np.random.Generator, absent: flo
 
 
 def _present_phrase(scene: Scene, rng: np.random.Generator) -> Phrase:
-    colour, shape = scene.kinds[rng.integers(len(scene.kinds))]
+    color, shape = scene.kinds[rng.integers(len(scene.kinds))]
     chance = rng.random()
     if chance < 0.45:
-        return Phrase(colour, shape)
+        return Phrase(color, shape)
     if chance < 0.70:
-        return Phrase(colour, None)
+        return Phrase(color, None)
     return Phrase(None, shape) if chance < 0.92 else Phrase()
 
 
 def _absent_phrase(scene: Scene, rng: np.random.Generator) -> Phrase:
-    """Draw a phrase that names nothing visible; there is always one, because six colours exceed four shapes."""
+    """Draw a phrase that names nothing visible; there is always one, because six colors exceed four shapes."""
     while True:
-        colour = list(COLOURS)[rng.integers(len(COLOURS))]
-        phrase = Phrase(colour, SHAPES[rng.integers(len(SHAPES))] if rng.random() < 0.7 else None)
+        color = list(COLORS)[rng.integers(len(COLORS))]
+        phrase = Phrase(color, SHAPES[rng.integers(len(SHAPES))] if rng.random() < 0.7 else None)
         if not scene.has(phrase):
             return phrase
 
 
 def _painting_order(rng: np.random.Generator) -> list[bool]:
-    """Draw what is painted, from the back to the front: True for a neutral shape, False for a coloured one."""
+    """Draw what is painted, from the back to the front: True for a neutral shape, False for a colored one."""
     neutral = rng.integers(1, 3) if rng.random() < 0.4 else 0
     order = np.array([False] * int(rng.integers(1, 5)) + [True] * int(neutral))
     rng.shuffle(order)
     return [bool(item) for item in order]
 
 
-def _fill(colour: str | None, surroundings: Floats, rng: np.random.Generator) -> Floats:
+def _fill(color: str | None, surroundings: Floats, rng: np.random.Generator) -> Floats:
     """Draw the RGB fill of a shape that can be told from its surroundings; None draws a neutral one."""
     while True:
-        if colour is None:
+        if color is None:
             fill = _rgb(rng.random(), rng.uniform(0.0, 0.1), rng.uniform(0.05, 0.95))
         else:
-            hue = (COLOURS[colour] + rng.uniform(-12, 12)) / 360
+            hue = (COLORS[color] + rng.uniform(-12, 12)) / 360
             fill = _rgb(hue % 1.0, rng.uniform(0.55, 1.0), rng.uniform(0.5, 1.0))
         if np.abs(fill - surroundings).max() > 0.2:
             return fill

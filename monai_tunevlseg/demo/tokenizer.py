@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
-from monai_tunevlseg.demo.scenes import COLOURS, SHAPES
+from monai_tunevlseg.demo.scenes import COLORS, SHAPES
 
 __all__ = ["CONTEXT_LENGTH", "NOUNS", "WORDS", "build_tokenizer"]
 
@@ -19,7 +19,7 @@ NOUNS: tuple[str, ...] = (
 """Words of class names; the base models learn no more of them than that they mean some object."""
 
 WORDS: tuple[str, ...] = (
-    *("a", "an", "the", "photo", "image", "of", "in", "and", "with", "object", *COLOURS, *SHAPES, *NOUNS),
+    *("a", "an", "the", "photo", "image", "of", "in", "and", "with", "object", *COLORS, *SHAPES, *NOUNS),
 )
 """Words that are one token each; every other text is cut into shorter pieces, single bytes in the end."""
 

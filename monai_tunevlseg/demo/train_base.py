@@ -33,7 +33,7 @@ TEMPLATES = ("{}", "a photo of a {}")
 """The two ways in which a phrase is put to the model while it trains."""
 
 _NOUN_SHARE = 0.12
-"""Share of the phrases that are put as an unknown noun, which means every coloured shape, as "object" does: so that the
+"""Share of the phrases that are put as an unknown noun, which means every colored shape, as "object" does: so that the
 class names of other data start from "some object" and not from "nothing"."""
 
 _LOG_EVERY = 100
@@ -96,7 +96,7 @@ def draw_batch(trainee: Trainee, schedule: Schedule, step: int, seed: int) -> Ba
 
 
 def _or_noun(phrase: Phrase, rng: np.random.Generator) -> Phrase:
-    """Return the phrase or, now and then, one that asks for every coloured shape by a noun: a word or mere letters."""
+    """Return the phrase or, now and then, one that asks for every colored shape by a noun: a word or mere letters."""
     if rng.random() >= _NOUN_SHARE:
         return phrase
     if rng.random() < 0.5:

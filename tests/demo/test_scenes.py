@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_tunevlseg.demo.scenes import COLOURS, SHAPES, SIZE, Phrase, draw_phrases, render_scene
+from monai_tunevlseg.demo.scenes import COLORS, SHAPES, SIZE, Phrase, draw_phrases, render_scene
 
 scene_numbers = st.integers(0, 10**6)
 
@@ -33,16 +33,16 @@ def test_scene_is_a_picture_with_disjoint_visible_shapes(index):
 @given(scene_numbers)
 def test_mask_of_a_phrase_is_the_union_of_the_shapes_that_it_names(index):
     scene = render_scene(index)
-    for (colour, shape), mask in zip(scene.kinds, scene.masks, strict=True):
-        for phrase in (Phrase(colour, shape), Phrase(colour), Phrase(None, shape), Phrase()):
+    for (color, shape), mask in zip(scene.kinds, scene.masks, strict=True):
+        for phrase in (Phrase(color, shape), Phrase(color), Phrase(None, shape), Phrase()):
             assert (mask <= scene.mask(phrase)).all()
-    by_colour = np.array([scene.mask(Phrase(colour)) for colour in COLOURS])
+    by_color = np.array([scene.mask(Phrase(color)) for color in COLORS])
     by_shape = np.array([scene.mask(Phrase(None, shape)) for shape in SHAPES])
-    assert np.array_equal(by_colour.any(axis=0), scene.mask(Phrase()))
+    assert np.array_equal(by_color.any(axis=0), scene.mask(Phrase()))
     assert np.array_equal(by_shape.any(axis=0), scene.mask(Phrase()))
 
 
-def test_colours_of_the_pixels_are_those_of_the_phrase():
+def test_colors_of_the_pixels_are_those_of_the_phrase():
     """Red pixels have more red than blue, and the reverse; the mean holds under noise and darkening."""
     for name, high, low in (("red", 0, 2), ("blue", 2, 0), ("green", 1, 0)):
         scene = next(s for s in map(render_scene, range(200)) if s.has(Phrase(name)))

@@ -122,9 +122,9 @@ def test_the_viewer_segments_the_study(study, tmp_path):
     (artifacts / "ohif.png").write_bytes(picture)
     after = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
     axial = np.s_[100:600, 290:590]
-    assert coloured(after[axial]).mean() > coloured(before[axial]).mean() + 0.01
+    assert colored(after[axial]).mean() > colored(before[axial]).mean() + 0.01
 
 
-def coloured(pixels: np.ndarray) -> np.ndarray:
+def colored(pixels: np.ndarray) -> np.ndarray:
     """Tell which pixels are no grey: the image is grey, its segmentation is not."""
     return np.ptp(pixels.astype(int), axis=-1) > 20

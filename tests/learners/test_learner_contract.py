@@ -130,8 +130,8 @@ def test_defaults_are_completed_and_unknown_arguments_refused(name):
     assert completed["num_context"] == 9
     assert {"prompt_depth", "num_context"} <= set(completed)
     assert not {"text_dim", "vision_dim", "image_embed_dim", "num_layers"} & set(completed)
-    with pytest.raises(ValueError, match=rf"learner '{name}' does not take colour.*num_context"):
-        complete_arguments(name, {"colour": 1})
+    with pytest.raises(ValueError, match=rf"learner '{name}' does not take color.*num_context"):
+        complete_arguments(name, {"color": 1})
 
 
 def test_the_paper_has_four_context_vectors():
