@@ -13,7 +13,7 @@ __all__ = ["PAPER_TABLES", "PaperRow", "paper_datasets", "paper_learners", "pape
 PAPER_TABLES = {3: None, 4: "gaussian", 5: "no_upsampler"}
 """Numbers of the tables, and the variant that each of them is about."""
 
-_INITIALISATIONS = {"gaussian": "gaussian", "a photo of a": None}
+_INITIALIZATIONS = {"gaussian": "gaussian", "a photo of a": None}
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def paper_rows(table: int) -> Mapping[tuple[str, str, str | None], PaperRow]:
         for line in csv.DictReader(file):
             model, learner = line.pop("model"), line.pop("learner")
             variant = PAPER_TABLES[table]
-            if "initialisation" in line:
-                variant = _INITIALISATIONS[line.pop("initialisation")]
+            if "initialization" in line:
+                variant = _INITIALIZATIONS[line.pop("initialization")]
             mean, std = (float(cell) if (cell := line.pop(name)) else None for name in ("mean", "std"))
             cells = {dataset: float(cell) for dataset, cell in line.items()}
             rows[model, learner, variant] = PaperRow(cells, mean, std)

@@ -187,7 +187,7 @@ def write_csv_files(report: Report, output: Path) -> None:
 
 
 def _wide(row: Row, table: Table) -> dict[str, Any]:
-    start = {} if row.start is None else {"initialisation": row.start}
+    start = {} if row.start is None else {"initialization": row.start}
     cells = {name: _rounded(row.cells[name].value) if name in row.cells else "" for name in table.datasets}
     own = {"model": row.model, "learner": row.learner, **start, **cells}
     return {**own, "mean": _rounded(row.mean.value), "std": _rounded(row.std)}

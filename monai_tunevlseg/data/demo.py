@@ -128,16 +128,16 @@ class _Canvas:
         field = 0.5 * field + 0.25 * (np.roll(field, 1, 1) + np.roll(field, -1, 1))
         return (1 + strength * (field - 1)).astype(np.float32)
 
-    def blob(self, centre: tuple[float, float], radii: tuple[float, float], angle: float, wobble: float) -> Floats:
-        """Return a field that is below 1 inside an irregular ellipse, (H, W): the relative distance to its centre.
+    def blob(self, center: tuple[float, float], radii: tuple[float, float], angle: float, wobble: float) -> Floats:
+        """Return a field that is below 1 inside an irregular ellipse, (H, W): the relative distance to its center.
 
         Args:
-            centre: x and y in [0, 1].
+            center: x and y in [0, 1].
             radii: half axes, as shares of the picture's sides.
             angle: rotation in radians.
             wobble: how far the outline departs from the ellipse, as a share of its radius.
         """
-        x, y = self.x - np.float32(centre[0]), self.y - np.float32(centre[1])
+        x, y = self.x - np.float32(center[0]), self.y - np.float32(center[1])
         u = (np.cos(angle) * x + np.sin(angle) * y) / np.float32(radii[0])
         v = (np.cos(angle) * y - np.sin(angle) * x) / np.float32(radii[1])
         turn = np.arctan2(v, u)
@@ -165,14 +165,14 @@ def draw_ultrasound(rng: np.random.Generator) -> tuple[Floats, Labels]:
     """Draw grey layered tissue under speckle that darkens with depth, and one hypoechoic lesion."""
     canvas = _canvas(rng)
     tissue = 0.2 + 0.35 * canvas.noise(int(rng.integers(6, 14)), 3) + 0.35 * canvas.noise(6, 6)
-    centre = (rng.uniform(0.25, 0.75), rng.uniform(0.3, 0.7))
+    center = (rng.uniform(0.25, 0.75), rng.uniform(0.3, 0.7))
     radii = (rng.uniform(0.12, 0.26), rng.uniform(0.1, 0.2))
-    relative = canvas.blob(centre, radii, rng.uniform(-0.5, 0.5), 0.2)
+    relative = canvas.blob(center, radii, rng.uniform(-0.5, 0.5), 0.2)
     inside = _inside(relative, rng.uniform(0.15, 0.4))
     lesion = rng.uniform(0.15, 0.28) * (0.7 + 0.6 * canvas.noise(6, 6))
     image = tissue + inside * (lesion - tissue)
-    column = np.clip(1.5 - 2 * np.abs(canvas.x - centre[0]) / radii[0], 0, 1)
-    below = np.clip((canvas.y - centre[1]) / radii[1], 0, 1) * column * (1 - inside)
+    column = np.clip(1.5 - 2 * np.abs(canvas.x - center[0]) / radii[0], 0, 1)
+    below = np.clip((canvas.y - center[1]) / radii[1], 0, 1) * column * (1 - inside)
     image = image * (1 + np.float32(rng.uniform(-0.4, 0.35)) * below)  # a shadow or an enhancement behind the lesion
     for _ in range(rng.integers(0, 4)):  # dark bands of lost contact, which are no lesion
         image = image * (1 - rng.uniform(0.2, 0.5) * np.exp(-(((canvas.x - rng.random()) / 0.05) ** 2)))
@@ -183,9 +183,9 @@ def draw_ultrasound(rng: np.random.Generator) -> tuple[Floats, Labels]:
 def draw_endoscopy(rng: np.random.Generator) -> tuple[Floats, Labels]:
     """Draw reddish mucosa with folds, a vignette and highlights, and a polyp of nearly the same color."""
     canvas = _canvas(rng)
-    centre = (rng.uniform(0.22, 0.78), rng.uniform(0.22, 0.78))
+    center = (rng.uniform(0.22, 0.78), rng.uniform(0.22, 0.78))
     radii = (rng.uniform(0.12, 0.24), rng.uniform(0.12, 0.24))
-    relative = canvas.blob(centre, radii, rng.uniform(0, np.pi), 0.15)
+    relative = canvas.blob(center, radii, rng.uniform(0, np.pi), 0.15)
     inside = _inside(relative, 0.12)
     dome = rng.uniform(0.95, 1.2) * (0.8 + 0.35 * np.sqrt(np.clip(1 - relative**2, 0, 1)))
     rim = 1 - rng.uniform(0.15, 0.4) * np.exp(-(((relative - 1.02) / 0.12) ** 2))

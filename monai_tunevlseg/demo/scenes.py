@@ -18,7 +18,7 @@ SIZE = 96
 """Height and width of a scene in pixels."""
 
 COLORS: dict[str, float] = {"red": 0.0, "yellow": 55.0, "green": 120.0, "cyan": 180.0, "blue": 232.0, "purple": 290.0}
-"""The centre of each named color's hues in degrees; a shape's hue differs by at most 12 degrees."""
+"""The center of each named color's hues in degrees; a shape's hue differs by at most 12 degrees."""
 
 SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "cross", "ring")
 
@@ -164,11 +164,11 @@ def _paint(image: Floats, shape: str, fill: Floats, rng: np.random.Generator) ->
         An index of the image's pixels: (rows, columns), integers.
     """
     radius = rng.uniform(11, 30)
-    centre = rng.uniform(0.5 * radius, SIZE - 0.5 * radius, 2)
-    low = np.maximum(np.floor(centre - 1.5 * radius), 0).astype(int)
-    high = np.minimum(np.ceil(centre + 1.5 * radius), SIZE).astype(int)
-    rows = np.arange(low[0], high[0], dtype=np.float32)[:, None] - np.float32(centre[0])
-    columns = np.arange(low[1], high[1], dtype=np.float32)[None] - np.float32(centre[1])
+    center = rng.uniform(0.5 * radius, SIZE - 0.5 * radius, 2)
+    low = np.maximum(np.floor(center - 1.5 * radius), 0).astype(int)
+    high = np.minimum(np.ceil(center + 1.5 * radius), SIZE).astype(int)
+    rows = np.arange(low[0], high[0], dtype=np.float32)[:, None] - np.float32(center[0])
+    columns = np.arange(low[1], high[1], dtype=np.float32)[None] - np.float32(center[1])
     angle = rng.uniform(0, 2 * np.pi)
     x = columns * np.float32(np.cos(angle)) + rows * np.float32(np.sin(angle))
     y = rows * np.float32(np.cos(angle)) - columns * np.float32(np.sin(angle))

@@ -127,10 +127,10 @@ def write_pictures(results: Path, dataset: str, names: Sequence[str], entries: S
     (folder / "cases.json").write_text(json.dumps(cases))
 
 
-def write_points(results: Path, model: str, dataset: str, centre: float, texts: Sequence[str]) -> None:
-    """Write embeddings around a centre."""
-    rng = np.random.default_rng(abs(hash((model, centre))) % 1000)
-    image = (rng.normal(size=(30, 16)) * 0.2 + centre).astype(np.float32)
+def write_points(results: Path, model: str, dataset: str, center: float, texts: Sequence[str]) -> None:
+    """Write embeddings around a center."""
+    rng = np.random.default_rng(abs(hash((model, center))) % 1000)
+    image = (rng.normal(size=(30, 16)) * 0.2 + center).astype(np.float32)
     text = rng.normal(size=(len(texts), 16)).astype(np.float32)
     path = results / "embeddings" / model / f"{dataset}.npz"
     write_embeddings(path, Embeddings(dataset, model, TITLES[model], text, image, texts))

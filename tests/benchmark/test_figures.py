@@ -58,9 +58,9 @@ def test_rates_figure_shows_both():
     assert {"learning rate", "weight decay", "test Dice (%)", "Kvasir-SEG"} <= set(texts(svg))
 
 
-def embeddings(dataset, centre, count=10, texts_of=3):
-    rng = np.random.default_rng(centre)
-    images = rng.normal(size=(count, 8)) * 0.01 + np.eye(8)[centre]
+def embeddings(dataset, center, count=10, texts_of=3):
+    rng = np.random.default_rng(center)
+    images = rng.normal(size=(count, 8)) * 0.01 + np.eye(8)[center]
     return Embeddings(dataset, "clipseg", "CLIPSeg", rng.normal(size=(texts_of, 8)), images, ["a"] * texts_of)
 
 

@@ -70,7 +70,7 @@ def test_five_images_agree_with_hand_and_with_monai(five, tmp_path):
 
 
 def resized_naively(image, size):
-    """Resize (H, W) bilinearly, pixel centre by pixel centre."""
+    """Resize (H, W) bilinearly, pixel center by pixel center."""
     result = np.zeros(size)
     for row in range(size[0]):
         for column in range(size[1]):

@@ -16,9 +16,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SIZE = (120, 150)
 """Height and width of the pictures."""
 CIRCLES = ((35, 40), (110, 75))
-"""Centres (x, y) of the red circles."""
+"""Centers (x, y) of the red circles."""
 SQUARE = (112, 25)
-"""Centre (x, y) of the blue square."""
+"""Center (x, y) of the blue square."""
 RADIUS = 17
 AFFINE = np.array([[-0.7, 0, 0, 30], [0, 0.8, 0, -45], [0, 0, 2.5, 7], [0, 0, 0, 1]])
 """Voxel to world of the volumes, in mm; the first axis is reversed."""

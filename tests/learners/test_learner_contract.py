@@ -218,7 +218,7 @@ def test_a_learner_is_short_and_says_what_it_takes(name):
 
 
 @every_learner
-def test_text_initialised_learners_copy_the_phrase_into_the_first_layer(name):
+def test_text_initialized_learners_copy_the_phrase_into_the_first_layer(name):
     if not issubclass(LEARNERS[name], TextContextLearner):
         assert "context_initializer" not in complete_arguments(name, {})
         return

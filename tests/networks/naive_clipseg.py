@@ -38,8 +38,8 @@ def linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 def layer_norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
-    centred = x - x.mean()
-    return centred / (centred.square().mean() + layer.eps).sqrt() * layer.weight + layer.bias
+    centerd = x - x.mean()
+    return centerd / (centerd.square().mean() + layer.eps).sqrt() * layer.weight + layer.bias
 
 
 def attention(module: nn.Module, sequence: list[Tensor], heads: int, causal: bool) -> list[Tensor]:
@@ -201,7 +201,7 @@ def convolution(layer: nn.Conv2d, features: Tensor, replicate: bool) -> Tensor:
 
 
 def bilinear_matrix(small: int, large: int) -> Tensor:
-    """Weights (large, small) of bilinear upsampling along one axis, pixel centres aligned."""
+    """Weights (large, small) of bilinear upsampling along one axis, pixel centers aligned."""
     matrix = torch.zeros(large, small, dtype=torch.float64)
     for pixel in range(large):
         source = max((pixel + 0.5) * small / large - 0.5, 0)

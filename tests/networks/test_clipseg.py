@@ -204,7 +204,7 @@ def test_turning_the_learner_off_restores_the_base(build, pictures):
         assert torch.equal(network(pictures(CLIPSEG)), zero_shot(pictures(CLIPSEG)))
 
 
-# --- initialisation ---
+# --- initialization ---
 
 
 def features_of(network: PromptTunedCLIPSeg, text: str) -> torch.Tensor:

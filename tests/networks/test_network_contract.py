@@ -74,7 +74,7 @@ def test_the_three_forms_of_text_agree(case, learner, build, pictures):
 
 
 @every_combination_and_zero_shot
-def test_a_picture_does_not_depend_on_its_neighbours_or_the_length_of_other_texts(case, learner, build, pictures):
+def test_a_picture_does_not_depend_on_its_neighbors_or_the_length_of_other_texts(case, learner, build, pictures):
     network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
     with torch.no_grad():
         together = network(image, ["polyp", "a very long description of a red circle"])

@@ -153,7 +153,7 @@ def test_a_pickle_that_calls_anything_is_refused(function, clip, tmp_path):
 @pytest.mark.parametrize(
     "name", ["torch._utils\n_rebuild_tensor_v3", "torch._utils\nload", "torch\nload", "builtins\neval"]
 )
-def test_neighbours_of_allowed_names_are_refused(name, clip, tmp_path):
+def test_neighbors_of_allowed_names_are_refused(name, clip, tmp_path):
     archive = rewritten(clip, tmp_path / "RN50.pt", {"data.pkl": f"c{name}\n.".encode()})
     with pytest.raises(ValueError, match="it asks for"):
         read_tensors(archive)
