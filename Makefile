@@ -22,7 +22,7 @@ test: $(VENV)/installed-test
 
 # startup/ makes torchvision importable beside a CPU build of torch
 test-label: $(LABEL_VENV)/installed
-	PYTHONPATH=$(CURDIR)/monai_tunevlseg/label/startup $(LABEL_VENV)/bin/python -m pytest tests/label
+	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest tests/monai_label
 
 lint: $(VENV)/installed-test
 	$(bin)/ruff check .

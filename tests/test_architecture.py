@@ -18,7 +18,7 @@ PACKAGE = "monai_tunevlseg"
 LEVELS = (  # rooms from the highest to the lowest; those of one level know nothing of each other
     {"__main__"},
     {"commands"},
-    {"label", "benchmark", "sharing"},
+    {"monai_label", "benchmark", "sharing"},
     {"demo"},
     {"search"},
     {"bundles", "features"},
@@ -118,7 +118,7 @@ def test_a_circle_is_found(sources, place, line):
 @pytest.mark.parametrize("place", ["{}", "if TYPE_CHECKING:\n    {}", "def late():\n    {}"])
 @pytest.mark.parametrize(
     ("here", "there"),
-    [("networks.upsampler", "search.study"), ("learners.vpt", "data.masks"), ("registry", "label.names")],
+    [("networks.upsampler", "search.study"), ("learners.vpt", "data.masks"), ("registry", "monai_label.names")],
 )
 def test_an_arrow_that_points_up_is_found(sources, place, here, there):
     here, there = f"{PACKAGE}.{here}", f"{PACKAGE}.{there}"

@@ -18,7 +18,7 @@ def label_app(
     ] = None,
 ) -> None:
     """Print the folder of the MONAI Label app, for: monailabel start_server --app $(tunevlseg label-app) ..."""
-    from monai_tunevlseg.label import write_app_folder
+    from monai_tunevlseg.monai_label import write_app_folder
 
     with ending_in_a_sentence():
         typer.echo(write_app_folder(folder))

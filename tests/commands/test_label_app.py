@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import monai_tunevlseg.label
+import monai_tunevlseg.monai_label
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.label import write_app_folder
+from monai_tunevlseg.monai_label import write_app_folder
 
 
 def test_it_prints_a_folder_with_the_app(tmp_path, monkeypatch):
@@ -44,7 +44,9 @@ def test_what_the_server_wrote_beside_the_app_stays(tmp_path):
 def test_the_launcher_says_what_is_missing():
     if find_spec("monailabel"):
         pytest.skip("monailabel is installed")
-    run = subprocess.run([sys.executable, "-m", "monai_tunevlseg.label"], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-m", "monai_tunevlseg.monai_label"], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 1
     assert "constraints-label.txt" in run.stderr
 
@@ -62,7 +64,7 @@ def test_operators_are_declared_for_a_cuda_build_only(tmp_path, version, declare
         "import torch\n"
         "print([n for n in ('torchvision::nms', 'torchvision::qnms') if torch._C._jit_get_schemas_for_operator(n)])\n"
     )
-    startup = Path(monai_tunevlseg.label.__file__).parent / "startup"
+    startup = Path(monai_tunevlseg.monai_label.__file__).parent / "startup"
     run = subprocess.run(
         [sys.executable, "-c", "import torchvision"],
         env={"PYTHONPATH": f"{startup}:{tmp_path}"},

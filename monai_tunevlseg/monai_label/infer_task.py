@@ -10,10 +10,10 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from monai_tunevlseg.data.reading import is_nifti, read_shape
 from monai_tunevlseg.data.volumes import stored_order, stored_shape
-from monai_tunevlseg.label.models import BundleModel
-from monai_tunevlseg.label.parts import kept_parts
-from monai_tunevlseg.label.results import write_result
-from monai_tunevlseg.label.wishes import Wishes
+from monai_tunevlseg.monai_label.components import filter_components
+from monai_tunevlseg.monai_label.models import BundleModel
+from monai_tunevlseg.monai_label.request import InferRequest
+from monai_tunevlseg.monai_label.writer import write_result
 
 __all__ = ["TextSegmentation"]
 
@@ -51,18 +51,18 @@ class TextSegmentation(InferTask):
         image = Path(request["image"])
         picture = not is_nifti(image)  # whose rows come first, while positions count columns first
         shape = read_shape(image) if picture else stored_shape(image)
-        wishes = Wishes.of(request, self.model.class_names, shape[::-1] if picture else shape)
-        labels = self.model.segment(image, wishes.texts)
+        asked = InferRequest.of(request, self.model.class_names, shape[::-1] if picture else shape)
+        labels = self.model.segment(image, asked.texts)
         labels = labels if picture else stored_order(labels, image)
         seconds = time.perf_counter() - started
         step = -1 if picture else 1
-        labels = kept_parts(
+        labels = filter_components(
             labels,
-            [click[::step] for click in wishes.foreground],
-            [click[::step] for click in wishes.background],
-            wishes.area and wishes.area[::step],
+            [click[::step] for click in asked.foreground],
+            [click[::step] for click in asked.background],
+            asked.area and asked.area[::step],
         )
-        file = write_result(labels, image, wishes.extension)
-        names = {text: value for value, text in enumerate(wishes.texts, start=1)}
+        file = write_result(labels, image, asked.extension)
+        names = {text: value for value, text in enumerate(asked.texts, start=1)}
         latencies = {"infer": round(seconds, 3), "total": round(time.perf_counter() - started, 3)}
         return str(file), {"label_names": names, "latencies": latencies}

@@ -12,7 +12,7 @@ __all__ = ["write_app_folder"]
 MAIN = '''\
 """Written by `tunevlseg label-app`: MONAI Label looks here for its app."""
 
-from monai_tunevlseg.label.app import TuneVLSegApp
+from monai_tunevlseg.monai_label.app import TuneVLSegApp
 
 __all__ = ["TuneVLSegApp"]
 '''

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["kept_parts"]
+__all__ = ["filter_components"]
 
 Position = tuple[int, ...]
 
 
-def kept_parts(
+def filter_components(
     labels: np.ndarray,
     foreground: Sequence[Position] = (),
     background: Sequence[Position] = (),
     area: Sequence[tuple[int, int]] | None = None,
 ) -> np.ndarray:
-    """Keep or drop the connected parts of a label map.
+    """Keep or drop the connected components of a label map.
 
-    A part is what is connected, diagonally too, and has one label. The area is cut out first. Where there are positive
-    clicks, only parts under one of them stay; parts under a negative click go.
+    Components have one label and are connected diagonally too. The area is cut out first. Where there are positive
+    clicks, only components under one of them stay; components under a negative click go.
 
     Args:
         labels: label map; 0 is background.
@@ -42,8 +42,8 @@ def kept_parts(
     kept = np.zeros_like(labels)
     everywhere = np.ones((3,) * labels.ndim)
     for value in np.unique(labels[labels > 0]):
-        parts, count = ndimage.label(labels == value, structure=everywhere)
-        wanted = {int(parts[click]) for click in foreground} if foreground else set(range(1, count + 1))
-        wanted -= {0, *(int(parts[click]) for click in background)}
-        kept[np.isin(parts, list(wanted))] = value
+        components, count = ndimage.label(labels == value, structure=everywhere)
+        wanted = {int(components[click]) for click in foreground} if foreground else set(range(1, count + 1))
+        wanted -= {0, *(int(components[click]) for click in background)}
+        kept[np.isin(components, list(wanted))] = value
     return kept

@@ -35,10 +35,10 @@ from starlette.datastructures import UploadFile
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monai_tunevlseg.json_files import parse_json
-from monai_tunevlseg.label.names import check_id, check_plain
-from monai_tunevlseg.label.options import training_options
-from monai_tunevlseg.label.processes import stop_task
-from monai_tunevlseg.label.strategy import SCORES
+from monai_tunevlseg.monai_label.active_learning import SCORES
+from monai_tunevlseg.monai_label.names import check_id, check_plain
+from monai_tunevlseg.monai_label.options import training_options
+from monai_tunevlseg.monai_label.processes import stop_task
 
 __all__ = ["check_proxied", "guard", "known", "refusals"]
 

@@ -13,7 +13,7 @@ from annotated import circle_mask, draw_picture, write_bundle, write_volume
 from PIL import Image
 
 from monai_tunevlseg.evaluation import file_digest
-from monai_tunevlseg.label import write_app_folder
+from monai_tunevlseg.monai_label import write_app_folder
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
@@ -23,7 +23,7 @@ import requests
 from label_server import label_server
 from monailabel.client import MONAILabelClient
 
-from monai_tunevlseg.label.tuning import _log_lines
+from monai_tunevlseg.monai_label.train_task import _log_lines
 
 COUNT = 6
 """Labelled pictures; there are a volume with a label and a picture without one too."""

@@ -32,7 +32,7 @@ def server(tmp_path_factory):
     commands = readme_block("sh", "<!-- stock app -->").replace(README_NAME, shared.name).splitlines()
     (launcher, *download), *copy, start = map(shlex.split, commands)
     assert launcher == "monailabel"
-    subprocess.run([sys.executable, "-m", "monai_tunevlseg.label", *download], check=True, cwd=folder)
+    subprocess.run([sys.executable, "-m", "monai_tunevlseg.monai_label", *download], check=True, cwd=folder)
     for command in copy:
         subprocess.run(command, check=True, cwd=folder)
     bundle = folder / "APPS" / "monaibundle" / "model" / shared.name

@@ -20,8 +20,8 @@ from monailabel.utils.sessions import SessionInfo, Sessions
 from requests import RequestException
 
 from monai_tunevlseg.data.reading import SUFFIXES, read_shape, suffix_of
-from monai_tunevlseg.label.names import check_plain
-from monai_tunevlseg.label.submitted import check_label
+from monai_tunevlseg.monai_label.names import check_plain
+from monai_tunevlseg.monai_label.submitted_labels import check_label
 
 __all__ = ["OneImageSessions", "StudiesFolder", "requested_image"]
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from monai_tunevlseg.label.names import check_id, check_plain
+from monai_tunevlseg.monai_label.names import check_id, check_plain
 
 pytest.importorskip("hypothesis", reason="the environment of MONAI Label has no hypothesis; make test runs this")
 

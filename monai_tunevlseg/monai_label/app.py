@@ -21,14 +21,14 @@ from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.sessions import Sessions
 
 import monai_tunevlseg
-from monai_tunevlseg.label.doors import guard, known, refusals
-from monai_tunevlseg.label.inference import TextSegmentation
-from monai_tunevlseg.label.models import open_bundles
-from monai_tunevlseg.label.names import check_plain
-from monai_tunevlseg.label.processes import end_children_with_this_process, end_with_the_server, private_uploads
-from monai_tunevlseg.label.strategy import HighestEntropy
-from monai_tunevlseg.label.studies import OneImageSessions, StudiesFolder, requested_image
-from monai_tunevlseg.label.tuning import PromptTuning
+from monai_tunevlseg.monai_label.active_learning import HighestEntropy
+from monai_tunevlseg.monai_label.doors import guard, known, refusals
+from monai_tunevlseg.monai_label.infer_task import TextSegmentation
+from monai_tunevlseg.monai_label.models import open_bundles
+from monai_tunevlseg.monai_label.names import check_plain
+from monai_tunevlseg.monai_label.processes import end_children_with_this_process, end_with_the_server, private_uploads
+from monai_tunevlseg.monai_label.studies import OneImageSessions, StudiesFolder, requested_image
+from monai_tunevlseg.monai_label.train_task import PromptTuning
 
 __all__ = ["TuneVLSegApp"]
 

@@ -11,7 +11,7 @@ import pytest
 from annotated import circle_mask, draw_picture, write_bundle
 from PIL import Image
 
-from monai_tunevlseg.label import write_app_folder
+from monai_tunevlseg.monai_label import write_app_folder
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
@@ -19,7 +19,7 @@ import psutil
 import requests
 from label_server import label_server
 
-from monai_tunevlseg.label.processes import end_with_the_server
+from monai_tunevlseg.monai_label.processes import end_with_the_server
 
 
 @pytest.fixture

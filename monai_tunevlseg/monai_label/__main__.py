@@ -1,4 +1,4 @@
-"""``python -m monai_tunevlseg.label ARGUMENTS``: the command ``monailabel``, where torch and torchvision differ.
+"""``python -m monai_tunevlseg.monai_label ARGUMENTS``: the command ``monailabel``, where torch and torchvision differ.
 
 Where both are CPU builds, or both CUDA builds, the plain command ``monailabel`` does the same.
 """

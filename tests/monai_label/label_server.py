@@ -81,7 +81,7 @@ def label_server(app: Path, studies: str | Path, *conf: tuple[str, str], **envir
     """Start MONAI Label's server as its users do."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "monai_tunevlseg.label", "start_server", "--app", str(app)]
+    command = [sys.executable, "-m", "monai_tunevlseg.monai_label", "start_server", "--app", str(app)]
     command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(port)]
     for name, value in conf:
         command += ["--conf", name, value]

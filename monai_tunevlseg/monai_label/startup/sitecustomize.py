@@ -1,10 +1,10 @@
 """Makes a CUDA build of torchvision importable beside a CPU build of torch.
 
-Python runs this file when it starts and this folder is on ``PYTHONPATH``; ``python -m monai_tunevlseg.label`` puts it
-there for itself and for the processes that MONAI Label starts. The package index has torchvision for CUDA only. Beside
-a CPU build of torch its operators do not load, and its import then fails because it describes two of them that torch
-does not know. Declaring these two is enough; without their code they cannot be called, and nothing here does. Where
-both are of one kind this file does nothing.
+Python runs this file when it starts and this folder is on ``PYTHONPATH``; ``python -m monai_tunevlseg.monai_label``
+puts it there for itself and for the processes that MONAI Label starts. The package index has torchvision for CUDA only.
+Beside a CPU build of torch its operators do not load, and its import then fails because it describes two of them that
+torch does not know. Declaring these two is enough; without their code they cannot be called, and nothing here does.
+Where both are of one kind this file does nothing.
 """
 
 from __future__ import annotations

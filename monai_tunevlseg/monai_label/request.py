@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Wishes"]
+__all__ = ["InferRequest"]
 
-MAX_LENGTH = 512  # characters of a text; the text encoder reads 77 tokens
+MAX_TEXT_CHARS = 512  # the text encoder reads 77 tokens
 MAX_TEXTS = 64
 MAX_CLICKS = 1000
 Box = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class Wishes:
+class InferRequest:
     """What to look for, and what of it to keep. Positions count x (columns) first, as clients do.
 
     Attributes:
@@ -33,7 +33,7 @@ class Wishes:
     extension: str | None
 
     @classmethod
-    def of(cls, request: Mapping[str, Any], class_names: Sequence[str], shape: Sequence[int]) -> Wishes:
+    def of(cls, request: Mapping[str, Any], class_names: Sequence[str], shape: Sequence[int]) -> InferRequest:
         """Read a request.
 
         Args:
@@ -75,8 +75,8 @@ def _check_texts(texts: list[str]) -> None:
         raise ValueError("text is empty, or one of the texts between commas is; send the name of what to look for.")
     if broken := [text for text in texts if text.encode(errors="replace").decode() != text]:
         raise ValueError(f"text is {broken[0]!r:.100}, which is not Unicode; send it as UTF-8.")
-    if longest := [text for text in texts if len(text) > MAX_LENGTH]:
-        raise ValueError(f"text has {len(longest[0])} characters; at most {MAX_LENGTH} are read, send a name.")
+    if longest := [text for text in texts if len(text) > MAX_TEXT_CHARS]:
+        raise ValueError(f"text has {len(longest[0])} characters; at most {MAX_TEXT_CHARS} are read, send a name.")
     if len(texts) > MAX_TEXTS or len(set(texts)) != len(texts):
         raise ValueError(f"text has {len(texts)} names; send at most {MAX_TEXTS}, each once.")
 

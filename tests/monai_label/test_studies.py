@@ -16,8 +16,8 @@ pytest.importorskip("monailabel", reason="monailabel has an environment of its o
 from monailabel.config import settings
 from monailabel.interfaces.exception import MONAILabelException
 
-from monai_tunevlseg.label.strategy import HighestEntropy
-from monai_tunevlseg.label.studies import StudiesFolder
+from monai_tunevlseg.monai_label.active_learning import HighestEntropy
+from monai_tunevlseg.monai_label.studies import StudiesFolder
 
 
 @pytest.fixture(autouse=True)

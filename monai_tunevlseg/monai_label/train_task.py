@@ -19,10 +19,10 @@ from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.reading import stem_of
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.label.models import BundleModel
-from monai_tunevlseg.label.options import training_options
-from monai_tunevlseg.label.studies import StudiesFolder
-from monai_tunevlseg.label.submitted import SubmittedLabel, write_dataset
+from monai_tunevlseg.monai_label.models import BundleModel
+from monai_tunevlseg.monai_label.options import training_options
+from monai_tunevlseg.monai_label.studies import StudiesFolder
+from monai_tunevlseg.monai_label.submitted_labels import SubmittedLabel, write_dataset
 from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
 
 __all__ = ["PromptTuning"]

@@ -11,7 +11,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from monai_tunevlseg.label.models import BundleModel
+from monai_tunevlseg.monai_label.models import BundleModel
 
 __all__ = ["HighestEntropy"]
 

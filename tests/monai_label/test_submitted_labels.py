@@ -11,7 +11,7 @@ from annotated import SIZE, circle_mask, draw_picture, write_volume
 from PIL import Image
 
 from monai_tunevlseg.data import build_datalists
-from monai_tunevlseg.label.submitted import SubmittedLabel, check_label, names_in, write_dataset
+from monai_tunevlseg.monai_label.submitted_labels import SubmittedLabel, check_label, names_in, write_dataset
 
 
 @pytest.fixture

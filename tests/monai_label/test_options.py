@@ -7,7 +7,7 @@ import json
 import pytest
 
 from monai_tunevlseg.config_values import refuse_expressions
-from monai_tunevlseg.label.options import OPTIONS, training_options
+from monai_tunevlseg.monai_label.options import OPTIONS, training_options
 
 pytest.importorskip("hypothesis", reason="the environment of MONAI Label has no hypothesis; make test runs this")
 

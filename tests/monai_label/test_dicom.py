@@ -15,7 +15,7 @@ import pytest
 from annotated import circle_mask, dice, write_bundle
 from PIL import Image
 
-from monai_tunevlseg.label import write_app_folder
+from monai_tunevlseg.monai_label import write_app_folder
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
