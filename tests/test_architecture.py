@@ -20,8 +20,9 @@ LEVELS = (  # rooms from the highest to the lowest; those of one level know noth
     {"commands"},
     {"monai_label", "benchmark", "sharing"},
     {"demo"},
+    {"__init__"},  # the front door
     {"search"},
-    {"bundles", "features"},
+    {"bundles", "features", "segmenter"},
     {"training", "evaluation", "networks", "inferers"},
     {"learners", "data"},
 )  # all others are helpers, on a level below

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from owners_trees import write_kvasir
+from PIL import Image
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
 from monai_tunevlseg.benchmark.presets import PRESETS
@@ -21,6 +23,7 @@ from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo import write_demo_dataset
 from monai_tunevlseg.learners import LEARNERS
 from monai_tunevlseg.networks import CRIS, Upsampler
+from monai_tunevlseg.sharing import Release, Sources, write_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "monai_tunevlseg/demo/clipseg"
@@ -136,11 +139,15 @@ def _start(line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_python_snippet_runs(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    names = {"image": torch.zeros(2, 3, 96, 96)}
+def test_python_snippet_runs(tmp_path, monkeypatch):
+    """With a bundle of that name that has an embedded base model."""
+    release, sources = Release(name="kvasir_polyp_clipseg_vpt"), Sources(configs_dir=ROOT / "configs")
+    write_bundle("ultrasound/clipseg_vpt", tmp_path / "shared", sources=sources, release=release)
+    Image.new("RGB", (50, 40), (215, 30, 35)).save(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
     exec(_block("python", "From Python"), names)
-    assert names["logits"].shape == (2, 1, 96, 96)
+    assert names["masks"].dtype == bool and names["masks"].shape == (1, 40, 50)
 
 
 def test_own_data_commands_are_those_of_all_bundles():

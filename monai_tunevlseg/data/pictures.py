@@ -21,6 +21,7 @@ from monai_tunevlseg.data.tiffs import is_tiff
 __all__ = [
     "PICTURE_SUFFIXES",
     "StoredMask",
+    "as_rgb",
     "picture_orientation",
     "picture_shape",
     "read_grey_picture",
@@ -80,7 +81,7 @@ def read_picture(path: Path, intensity_window: Sequence[float] | None = None) ->
         ValueError: when the file cannot be decoded, is not a single grey or color picture or has no known range.
     """
     with refusing_damage(path):
-        return _as_rgb(decode(path), intensity_window)
+        return as_rgb(decode(path), intensity_window)
 
 
 def read_grey_picture(
@@ -213,8 +214,19 @@ def turned_by_exif(image: Path, image_shape: Sequence[int], mask_shape: Sequence
     return f"; the image's EXIF orientation {orientation} turns it, so draw the mask on the image as it is displayed"
 
 
-def _as_rgb(stored: Stored, window: Sequence[float] | None) -> np.ndarray:
-    """Return float32 (H, W, 3); the memory has channels first, as networks do, so that they are not copied again."""
+def as_rgb(stored: Stored, window: Sequence[float] | None) -> np.ndarray:
+    """Bring stored pixels into [0, 1].
+
+    Args:
+        stored: of a picture.
+        window: as for `read_picture`.
+
+    Returns:
+        float32 (H, W, 3); the memory has channels first, as networks do, so that they are not copied again.
+
+    Raises:
+        UnusableError: when the values have no known range.
+    """
     values, low, high = stored.values, 0.0, stored.white
     if stored.palette is not None:
         values, high = (

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from monai_tunevlseg import __version__
 from monai_tunevlseg.features.keys import digest
 from monai_tunevlseg.features.stores import DiskStore, Entry, FeatureStore, MemoryStore
 from monai_tunevlseg.features.views import Views
 from monai_tunevlseg.learners import LEARNERS
 from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork
+from monai_tunevlseg.version import __version__
 
 __all__ = ["FeatureCache", "check_constant", "is_off", "open_cache"]
 

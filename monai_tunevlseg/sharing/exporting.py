@@ -17,6 +17,7 @@ from torch import Tensor
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.errors import without_wrappers
 from monai_tunevlseg.networks import PromptTunedNetwork
+from monai_tunevlseg.segmenter import open_bundle
 from monai_tunevlseg.training import CHECKPOINT, load_weights
 
 __all__ = ["OnnxFile", "export_onnx", "load_bundle"]
@@ -52,17 +53,10 @@ def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tup
         FileNotFoundError: when the folder is not a bundle, or has no checkpoint.
         ValueError: when the base model is another one than the bundle's.
     """
-    config, checkpoint = Path(folder) / "configs" / "inference.yaml", Path(folder) / CHECKPOINT
-    for needed in (config, checkpoint):
-        if not needed.is_file():
-            raise FileNotFoundError(f"there is no {needed}; pass a folder that 'tunevlseg bundle' has written.")
-    parser = ConfigParser()
-    parser.read_config(str(config))
-    if pretrained is not None:
-        parser["pretrained"] = str(pretrained)
+    parser = open_bundle(folder, pretrained)
     with without_wrappers():
         network: PromptTunedNetwork = parser.get_parsed_content("network_def")
-    load_weights(network, checkpoint)
+    load_weights(network, Path(folder) / CHECKPOINT)
     return network.eval(), parser
 
 

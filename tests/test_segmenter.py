@@ -1,0 +1,213 @@
+"""The front door: masks as the bundle's inference writes them, whatever form an image comes in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from monai.data import MetaTensor
+from PIL import Image, ImageDraw
+
+from monai_tunevlseg import Segmenter
+from monai_tunevlseg.sharing import Sources, write_bundle
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXTS = ["red circle", "blue square"]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    """An untrained bundle of an embedded base model."""
+    sources = Sources(configs_dir=ROOT / "configs")
+    return write_bundle("ultrasound/clipseg_vpt", tmp_path_factory.mktemp("shared"), sources=sources)
+
+
+@pytest.fixture(scope="module")
+def segmenter(bundle) -> Segmenter:
+    return Segmenter.from_bundle(bundle, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def drawing() -> np.ndarray:
+    """A red circle and a blue square on grey: (H, W, 3) uint8."""
+    picture = Image.new("RGB", (150, 120), (120, 118, 115))
+    ImageDraw.Draw(picture).ellipse((18, 23, 52, 57), fill=(215, 30, 35))
+    ImageDraw.Draw(picture).rectangle((100, 70, 125, 95), fill=(35, 45, 215))
+    return np.asarray(picture)
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory, drawing) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "picture.png"
+    Image.fromarray(drawing).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory, drawing) -> Path:
+    """A volume in colors, stored from left to right, back to front and bottom to top, of three slices that differ."""
+    voxels = np.stack([drawing, drawing[::-1], drawing[:, ::-1]], axis=-2).swapaxes(0, 1)
+    path = tmp_path_factory.mktemp("volumes") / "volume.nii.gz"
+    nib.save(nib.Nifti1Image(voxels, np.diag([1.0, 1.5, 3.0, 1.0])), path)
+    return path
+
+
+def written_by_inference(bundle: Path, image: Path, output: Path, **more: object) -> Path:
+    """Return the mask that the bundle's own inference writes."""
+    options = {"bundle_root": str(bundle), "dataset_dir": str(image), "output_dir": str(output), "device": "cpu"}
+    config = str(bundle / "configs" / "inference.yaml")
+    run = ConfigWorkflow(config, workflow_type="infer", logging_file=False, **options, **more)
+    run.initialize()
+    run.run()
+    run.finalize()
+    (mask,) = (output / "masks").iterdir()
+    return mask
+
+
+def test_a_picture_has_the_mask_that_inference_writes(bundle, segmenter, picture, tmp_path):
+    mask = np.asarray(Image.open(written_by_inference(bundle, picture, tmp_path)))
+    found = segmenter.segment(picture)
+    assert found.dtype == bool and found.shape == (1, *mask.shape)
+    assert 0 < found.sum() < found.size
+    np.testing.assert_array_equal(found[0] * np.uint8(255), mask)
+
+
+def test_a_volume_has_the_labels_that_inference_writes(bundle, segmenter, volume, tmp_path):
+    written = nib.load(written_by_inference(bundle, volume, tmp_path, class_names=TEXTS))
+    labels = np.asarray(written.dataobj)
+    found = segmenter.probabilities(volume, TEXTS)
+    assert found.dtype == np.float32 and found.shape == (2, *labels.shape) == (2, 150, 120, 3)
+    assert len({slice_.tobytes() for slice_ in np.moveaxis(labels, -1, 0)}) == 3
+    np.testing.assert_array_equal(np.where(found.max(axis=0) > 0.5, found.argmax(axis=0) + 1, 0), labels)
+    np.testing.assert_array_equal(segmenter.segment(volume, TEXTS), found > 0.5)
+
+
+def test_every_form_of_a_picture_gives_the_same(segmenter, picture, drawing):
+    first = torch.from_numpy(drawing.copy()).movedim(-1, 0)
+    arrays = [drawing, np.asfortranarray(drawing), drawing / 255, np.float32(drawing) / 255]
+    tensors = [first, first.contiguous(), first / 255, (first / 255).requires_grad_(), MetaTensor(first / 255)]
+    pictures = [Image.fromarray(drawing), Image.fromarray(drawing).convert("RGBA"), Image.open(picture)]
+    pictures += [Image.fromarray(drawing).quantize(8)]
+    wanted = segmenter.probabilities(picture, "red circle")
+    for found in segmenter.probabilities([str(picture), *pictures, *arrays, *tensors], ["red circle"]):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_every_form_of_a_grey_picture_gives_the_same(segmenter, drawing, tmp_path):
+    grey = drawing[..., 0]
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    files = [tmp_path / "grey.png", tmp_path / "deep.png"]
+    pictures = [*map(Image.open, files), Image.fromarray(grey).convert("LA")]
+    arrays = [grey, grey[..., None], grey / 255, torch.from_numpy(grey.copy()), torch.from_numpy(grey[None] / 255)]
+    wanted = segmenter.probabilities(np.repeat(grey[..., None], 3, axis=-1))
+    for found in segmenter.probabilities([*files, *pictures, *arrays]):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_window_applies_to_stored_values_of_every_form(segmenter, picture, drawing):
+    windowed = Segmenter(segmenter.network, segmenter.inferer, [20, 180], segmenter.amp)
+    scaled = np.clip((drawing - np.float32(20)) / 160, 0, 1)
+    wanted = windowed.probabilities(picture)
+    assert np.abs(wanted - segmenter.probabilities(picture)).max() > 0.01
+    for found in windowed.probabilities([drawing, Image.fromarray(drawing), scaled]):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_pil_image_is_turned_as_its_file_is(segmenter, picture, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.open(picture).convert("L").save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as opened:
+        found = segmenter.segment([tmp_path / "turned.png", opened])
+        assert found[0].shape[1:] == opened.size
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_images_of_a_list_may_differ(segmenter, picture, volume):
+    found = segmenter.segment([picture, volume, np.zeros((40, 31), np.uint8)], TEXTS)
+    assert [mask.shape for mask in found] == [
+        (2, 120, 150),
+        (2, 150, 120, 3),
+        (2, 40, 31),
+    ]
+    assert segmenter.segment([]) == []
+
+
+def test_nothing_of_a_call_remains(segmenter, picture):
+    wanted = segmenter.probabilities(picture)
+    assert segmenter.class_names == ["lesion"]
+    segmenter.segment(np.zeros((8, 8)), TEXTS)
+    np.testing.assert_array_equal(segmenter.probabilities(picture), wanted)
+    assert segmenter.inferer.reduction is not None
+
+
+@pytest.mark.parametrize(
+    ("image", "named"),
+    [
+        (np.zeros((4, 5, 4), np.uint8), r"\(4, 5, 4\)"),
+        (np.zeros((3, 4, 5), np.uint8), r"\(3, 4, 5\)"),
+        (np.zeros((2, 4, 5, 3), np.uint8), r"\(2, 4, 5, 3\)"),
+        (torch.zeros(4, 5, 3), r"\(4, 5, 3\)"),
+        (torch.zeros(1, 3, 4, 5), r"\(1, 3, 4, 5\)"),
+        (np.zeros((0, 5)), r"\(0, 5\)"),
+        (np.zeros(5), r"\(5,\)"),
+        (np.zeros((4, 5), np.int64), "int64"),
+        (np.zeros((4, 5), np.uint16), "uint16"),
+        (torch.zeros(4, 5, dtype=torch.bool), "bool"),
+        (np.full((4, 5), 255.0), "255"),
+        (np.full((4, 5), -0.5), "-0.5"),
+        (np.full((4, 5), np.nan), "nan"),
+        (torch.full((3, 4, 5), 7.5), "7.5"),
+        (Image.new("F", (5, 4)), "'F'"),
+        ("README.md", "README.md"),
+    ],
+)
+def test_what_is_not_an_image_is_named(segmenter, image, named):
+    with pytest.raises(ValueError, match=named):
+        segmenter.segment(image)
+
+
+@pytest.mark.parametrize("image", [None, 7, b"bytes", [[0, 1]]])
+def test_other_types_are_refused(segmenter, image):
+    with pytest.raises(TypeError, match=r"NoneType|int|bytes|list"):
+        segmenter.segment(image)
+
+
+@pytest.mark.parametrize("texts", [[], "", [" "], ["lesion", None]])
+def test_texts_must_say_something(segmenter, texts):
+    with pytest.raises(ValueError, match="texts"):
+        segmenter.segment(np.zeros((4, 5)), texts)
+
+
+def test_a_missing_file_is_named(segmenter, tmp_path):
+    for name in ("missing.png", "missing.nii.gz"):
+        with pytest.raises(FileNotFoundError, match=name):
+            segmenter.segment(tmp_path / name)
+
+
+def test_a_folder_that_is_not_a_bundle_is_named(bundle, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"inference\.yaml"):
+        Segmenter.from_bundle(tmp_path)
+    (tmp_path / "configs").symlink_to(bundle / "configs")
+    with pytest.raises(FileNotFoundError, match=r"model\.pt"):
+        Segmenter.from_bundle(tmp_path, device="cpu")
+
+
+def test_importing_the_package_imports_neither_torch_nor_monai():
+    check = "import sys, monai_tunevlseg as m; print({'torch', 'monai', 'numpy'} & set(sys.modules), m.__version__)"
+    told = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert told.startswith("set()")
+
+
+def test_the_package_has_nothing_else():
+    import monai_tunevlseg
+
+    with pytest.raises(AttributeError, match="Segmentor"):
+        _ = monai_tunevlseg.Segmentor
