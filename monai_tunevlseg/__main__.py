@@ -46,7 +46,9 @@ def demo(
     model: Annotated[str, typer.Option(help="VLSM: clipseg or cris.")] = "clipseg",
     learner: Annotated[str, typer.Option(help="Prompt learner, or finetune.")] = "vpt",
     dataset: Annotated[str, typer.Option(help="Demo dataset: ultrasound, endoscopy or echo.")] = "ultrasound",
-    output_dir: Annotated[Path, typer.Option(help="Where data, checkpoint and pictures go.")] = Path("demo_output"),
+    output_dir: Annotated[Path, typer.Option(help="Folder of the data, checkpoint and pictures.")] = Path(
+        "demo_output"
+    ),
 ) -> None:
     """Train, evaluate and infer with an embedded tiny model on synthetic data, and print a table."""
     from monai_tunevlseg.demo.run import run_demo
@@ -59,8 +61,8 @@ def demo(
 
 @app.command()
 def convert_cris(
-    clip: Annotated[Path, typer.Option(help="CLIP's RN50.pt: a TorchScript archive, or its state dict.")],
-    cris: Annotated[Path, typer.Option(help="CRIS's cris_best.pth.")],
+    clip: Annotated[Path, typer.Option(help="Path of CLIP's RN50.pt: a TorchScript archive, or its state dict.")],
+    cris: Annotated[Path, typer.Option(help="Path of CRIS's cris_best.pth.")],
     tokenizer: Annotated[Path, typer.Option(help="Folder of CLIP's tokenizer in transformers' format.")],
     output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; 'pretrained' takes it.")],
 ) -> None:

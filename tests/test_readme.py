@@ -81,7 +81,7 @@ def test_commands_of_the_study_run(tmp_path):
     """One trial of one epoch, of one pair."""
     write_kvasir(tmp_path / "data" / "kvasir")
     fixed = {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0}
-    quick = "--trials 1 " + " ".join(f"--set {name}={value}" for name, value in fixed.items())
+    quick = "--n-trials 1 " + " ".join(f"--override {name}={value}" for name, value in fixed.items())
     places = {
         "'kvasir/*,busi/clipseg_*'": "kvasir/clipseg_vpt",
         "ROOT": f"{tmp_path}/data",
@@ -111,7 +111,7 @@ def test_commands_of_the_feature_cache_run(tmp_path):
     assert finished.returncode == 0, finished.stderr
     assert "views of 8 images for the feature cache" in finished.stderr + finished.stdout
     fixed = {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0, "views": 1}
-    quick = "--trials 1 " + " ".join(f"--set {name}={value}" for name, value in fixed.items())
+    quick = "--n-trials 1 " + " ".join(f"--override {name}={value}" for name, value in fixed.items())
     search = search.replace("DIR", f"{tmp_path}/data")
     finished = _start(f"{search} {quick} --output-dir {tmp_path}/search")
     assert finished.returncode == 0, finished.stderr

@@ -67,11 +67,11 @@ def test_a_bundle_of_it_runs_in_an_empty_folder(site, tmp_path):
 
 def test_a_search_and_its_bundle_need_no_repository(site, tmp_path):
     data = write_demo_dataset("ultrasound", tmp_path / "data", num_images=24)
-    search = ["search", "ultrasound/clipseg_vpt", "--dataset-dir", data, "--trials", "1", "--output-dir", "found"]
-    run(site, tmp_path, "monai_tunevlseg", *search, "--set", "epochs=1", "--set", "batch_size=8")
+    search = ["search", "ultrasound/clipseg_vpt", "--dataset-dir", data, "--n-trials", "1", "--output-dir", "found"]
+    run(site, tmp_path, "monai_tunevlseg", *search, "--override", "epochs=1", "--override", "batch_size=8")
     assert (tmp_path / "found" / "best" / "models" / "model.pt").is_file()
     schema = tmp_path / "schema.json"
     schema.write_text('{"type": "object"}')
-    bundle = ["bundle", "ultrasound/clipseg_vpt", "--run", "found/best", "--output", "shared", "--schema", schema]
+    bundle = ["bundle", "ultrasound/clipseg_vpt", "--run-dir", "found/best", "--output", "shared", "--schema", schema]
     run(site, tmp_path, "monai_tunevlseg", *bundle)
     assert list((tmp_path / "shared").iterdir())

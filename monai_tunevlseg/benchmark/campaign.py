@@ -36,7 +36,7 @@ def write_plan(
             is an expression.
     """
     wanted = settings.stored()
-    refuse_expressions(wanted["fixed"], "--set")  # workers read it from a file, where it could be anybody's
+    refuse_expressions(wanted["fixed"], "--override")  # workers read it from a file, where it could be anybody's
     earlier: list[Entry] = []
     if (results_dir / PLAN).is_file():
         earlier, before = _read_plan(results_dir, configs_dir)

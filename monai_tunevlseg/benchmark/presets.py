@@ -19,21 +19,21 @@ class Preset:
 
     Attributes:
         patterns: of the entries.
-        trials: of each sweep.
-        jobs: processes that work side by side.
+        n_trials: number of trials of each sweep.
+        n_jobs: number of processes that work side by side.
         fixed: hyperparameters of every run.
     """
 
     patterns: tuple[str, ...]
-    trials: int
-    jobs: int
+    n_trials: int
+    n_jobs: int
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 DEMO_IMAGES = 100
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {"demo": Preset(tuple(f"{name}/*" for name in DEMO_DATASETS), trials=2, jobs=2, fixed={"epochs": 5})}
+    {"demo": Preset(tuple(f"{name}/*" for name in DEMO_DATASETS), n_trials=2, n_jobs=2, fixed={"epochs": 5})}
 )
 """``demo``: the three demo sets, all combinations and baselines, on the embedded tiny models."""
 

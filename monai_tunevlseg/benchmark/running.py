@@ -52,7 +52,7 @@ class BenchmarkSettings:
     """How a benchmark is run.
 
     Attributes:
-        trials: of each sweep.
+        n_trials: number of trials of each sweep.
         objective: what trials are chosen by, ``val_dice`` or ``val_loss``, on validation data.
         seed: of the sampler.
         fixed: hyperparameters that every run gets whose bundle has them.
@@ -64,7 +64,7 @@ class BenchmarkSettings:
         ValueError: when there are less than 1 trials, or the objective is unknown.
     """
 
-    trials: int = 20
+    n_trials: int = 20
     objective: str = "val_dice"
     seed: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -73,12 +73,12 @@ class BenchmarkSettings:
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        SearchSettings(trials=self.trials, objective=self.objective)  # which knows what they may be
+        SearchSettings(n_trials=self.n_trials, objective=self.objective)  # which knows what they may be
 
     def stored(self) -> dict[str, Any]:
         """Return what is written down: all but what is a matter of the worker."""
         return {
-            "trials": self.trials,
+            "n_trials": self.n_trials,
             "objective": self.objective,
             "seed": self.seed,
             "fixed": dict(self.fixed),
@@ -133,7 +133,7 @@ class EntryRunner:
             return bool(stored.get("fixed") == wanted["fixed"])
         same = all(stored.get(name) == wanted[name] for name in ("objective", "seed", "fixed"))
         tested = self.settings.best_only or not stored.get("best_only")
-        return same and tested and int(stored.get("trials", 0)) >= self.settings.trials
+        return same and tested and int(stored.get("n_trials", 0)) >= self.settings.n_trials
 
     def sweep(self, entry: Entry) -> None:
         """Run trials of an entry until all have finished, together with whoever else does."""
@@ -158,7 +158,7 @@ class EntryRunner:
     def _search(self, entry: Entry) -> SearchResult:
         fixed = {name: value for name, value in self._overrides(entry).items() if name != "dataset_dir"}
         settings = SearchSettings(
-            trials=self.settings.trials,
+            n_trials=self.settings.n_trials,
             objective=self.settings.objective,
             seed=self.settings.seed,
             fixed=fixed,

@@ -36,30 +36,36 @@ def benchmark(
     configs_dir: ConfigsDir,
     bundles_dir: BundlesDir,
     data_root: Annotated[
-        Path | None, typer.Option(help="Has a folder for each dataset, named like it; the default is RESULTS/data.")
+        Path | None,
+        typer.Option(help="Folder with a subfolder for each dataset, named like it; RESULTS/data by default."),
     ] = None,
     pairs: Annotated[
         str | None, typer.Option(help="Names of pairs with * and ?, such as 'kvasir/*,busi/clipseg_*'.")
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Trials of each search; the default is 20.")] = None,
-    results: Annotated[Path, typer.Option(help="Folder of the results; the same one again adds to them.")] = Path(
-        "results"
-    ),
+    n_trials: Annotated[int | None, typer.Option(help="Number of trials of each search; 20 by default.")] = None,
+    results: Annotated[
+        Path, typer.Option(help="Folder of the results; rerun with the same one to resume or add pairs.")
+    ] = Path("results"),
     variant: Annotated[
-        list[str] | None, typer.Option(help="Add gaussian (Table 4) or no_upsampler (Table 5); may be repeated.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="demo: synthetic data and tiny models, under 45 minutes.")] = None,
-    worker: Annotated[bool, typer.Option("--worker", help="Join the benchmark that was begun in RESULTS.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Processes side by side; the default is 1.")] = None,
-    storage: Storage = None,
-    metric: Annotated[str, typer.Option(help="What trials are chosen by: val_dice or val_loss.")] = "val_dice",
-    seed: Annotated[int, typer.Option(help="Random seed of the samplers.")] = 0,
-    fixed: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter of every run; may be repeated."),
+        typer.Option(help="Ablation to add: gaussian (Table 4) or no_upsampler (Table 5); may be repeated."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Predefined benchmark: demo (synthetic data, tiny models, under 45 minutes).")
+    ] = None,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was begun in RESULTS.")
+    ] = False,
+    n_jobs: Annotated[int | None, typer.Option(help="Number of parallel processes; 1 by default.")] = None,
+    storage: Storage = None,
+    metric: Annotated[str, typer.Option(help="Metric that selects the best trial: val_dice or val_loss.")] = "val_dice",
+    seed: Annotated[int, typer.Option(help="Random seed of the samplers.")] = 0,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--override", metavar="NAME=VALUE", help="Hyperparameter of every run; may be repeated."),
     ] = None,
     best_only: Annotated[
-        bool, typer.Option("--best-only", help="Do not test the other trials for Figures 5-7.")
+        bool, typer.Option("--best-only", help="Test of the best trials only; Figures 5-7 need the others, too.")
     ] = False,
     trial_timeout: Timeout = None,
     trial_silence: Silence = DEFAULT_SILENCE,
@@ -76,17 +82,17 @@ def benchmark(
             raise ValueError(f"there is no preset {preset!r}; known are {', '.join(PRESETS)}.")
         chosen = PRESETS[preset] if preset else None
         settings = BenchmarkSettings(
-            trials=(chosen.trials if chosen else 20) if trials is None else trials,
+            n_trials=(chosen.n_trials if chosen else 20) if n_trials is None else n_trials,
             objective=metric,
             seed=seed,
-            fixed={**(chosen.fixed if chosen else {}), **named_values(fixed or [])},
+            fixed={**(chosen.fixed if chosen else {}), **named_values(override or [])},
             best_only=best_only,
             storage=storage,
             limits=limits_of(trial_timeout, trial_silence),
         )
-        count = 1 if worker else (chosen.jobs if chosen else 1) if jobs is None else jobs
+        count = 1 if worker else (chosen.n_jobs if chosen else 1) if n_jobs is None else n_jobs
         if count < 1:
-            raise ValueError(f"jobs is {count}; it must be 1 or more.")
+            raise ValueError(f"n_jobs is {count}; it must be 1 or more.")
         patterns = pairs.split(",") if pairs else list(chosen.patterns) if chosen else []
         data = data_root or results / "data"
         folders = (results, data, configs_dir, bundles_dir)

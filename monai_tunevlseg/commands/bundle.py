@@ -17,27 +17,36 @@ __all__ = ["bundle"]
 
 
 def bundle(
-    pair: Annotated[str, typer.Argument(metavar="PAIR", help="DATASET/MODEL_LEARNER, such as kvasir/clipseg_vpt.")],
-    output: Annotated[Path, typer.Option(help="Folder that gets the bundle's folder.")],
+    pair: Annotated[
+        str, typer.Argument(metavar="PAIR", help="Name of the pair, DATASET/MODEL_LEARNER, such as kvasir/clipseg_vpt.")
+    ],
+    output: Annotated[Path, typer.Option(help="Parent folder of the bundle's own folder.")],
     configs_dir: ConfigsDir,
-    run: Annotated[
-        Path | None, typer.Option(help="bundle_root of a training run, or a search's folder best; without: untrained.")
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run: bundle_root of a training, or best of a search; untrained by default."),
     ] = None,
-    zipped: Annotated[bool, typer.Option("--zip", help="Pack it as NAME_vX.Y.Z.zip, too.")] = False,
-    metrics: Annotated[Path | None, typer.Option(help="metrics.json, when it is not in the run's folder.")] = None,
-    name: Annotated[str | None, typer.Option(help="The default is DATASET_CLASS_MODEL_LEARNER.")] = None,
-    version: Annotated[str, typer.Option(help="X.Y.Z.")] = "0.1.0",
-    change: Annotated[str, typer.Option(help="What is new in this version.")] = "first version",
-    authors: Annotated[str, typer.Option(help="Who made it.")] = "monai_tunevlseg",
-    weights_license: Annotated[str | None, typer.Option(help="Of models/model.pt.")] = None,
-    base: Annotated[str | None, typer.Option(help="Hub id that others know the base model by.")] = None,
-    pretrained: Annotated[Path | None, typer.Option(help="Folder where this machine has the base model.")] = None,
-    fixed: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter; may be repeated.")
+    zipped: Annotated[
+        bool, typer.Option("--zip", help="Zip archive of the bundle in addition, NAME_vX.Y.Z.zip.")
+    ] = False,
+    metrics: Annotated[Path | None, typer.Option(help="Path of metrics.json, if not in the run's folder.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the bundle; DATASET_CLASS_MODEL_LEARNER by default.")
     ] = None,
-    schema: Annotated[Path | None, typer.Option(help="MONAI's schema of metadata, for machines without network.")] = (
-        None
-    ),
+    version: Annotated[str, typer.Option(help="Version of the bundle, X.Y.Z.")] = "0.1.0",
+    changelog: Annotated[str, typer.Option(help="Changes in this version.")] = "first version",
+    authors: Annotated[str, typer.Option(help="Authors of the bundle.")] = "monai_tunevlseg",
+    weights_license: Annotated[str | None, typer.Option(help="License of models/model.pt.")] = None,
+    base_model_id: Annotated[
+        str | None, typer.Option(help="Hub id of the base model, if it was loaded from a folder.")
+    ] = None,
+    pretrained: Annotated[Path | None, typer.Option(help="Folder of the base model on this machine.")] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--override", metavar="NAME=VALUE", help="Hyperparameter; may be repeated.")
+    ] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="File with MONAI's metadata schema, for machines without network.")
+    ] = None,
 ) -> None:
     """Write a self-contained bundle of a pair and its run, check it, and pack it.
 
@@ -55,17 +64,17 @@ def bundle(
 
     hide_loading_bars()
     with ending_in_a_sentence(RuntimeError):
-        sources = Sources(metrics, pretrained, base, named_values(fixed or []), configs_dir)
-        release = Release(name, version, change, authors, weights_license)
-        subject = describe(pair, run, sources)
+        sources = Sources(metrics, pretrained, base_model_id, named_values(override or []), configs_dir)
+        release = Release(name, version, changelog, authors, weights_license)
+        subject = describe(pair, run_dir, sources)
         if zipped and (target := zip_path(output / (name or subject.name), version)).exists():
             raise FileExistsError(f"{target} exists already; remove it, or pass another --version.")
         folder = write_subject(subject, output, configs_dir, release)
-        typer.echo(f"written: {folder}" + ("" if run else " (untrained: pass --run to share what was learned)"))
+        typer.echo(f"written: {folder}" + ("" if run_dir else " (untrained: pass --run-dir to share what was learned)"))
         if subject.base.folder is not None:
             typer.echo(
                 f"the base model is called {subject.base.id}, fingerprint {subject.base.fingerprint}, and was read "
-                f"from {subject.base.folder}; pass --base when others know it by another name"
+                f"from {subject.base.folder}; pass --base-model-id when others know it by another name"
             )
         failed = [check for check in check_bundle(folder, subject.base.folder, schema) if _say(check)]
         if zipped and not failed:

@@ -18,15 +18,17 @@ __all__ = ["compare"]
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="cases.csv of the first run, or its folder.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="cases.csv of the second run, or its folder.")],
-    metric: Annotated[str, typer.Option(help="dice, iou, dice_original, iou_original, hd95 or surface_dice.")] = "dice",
+    a: Annotated[Path, typer.Argument(metavar="A", help="Path of the first run's cases.csv, or its folder.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Path of the second run's cases.csv, or its folder.")],
+    metric: Annotated[
+        str, typer.Option(help="Metric: dice, iou, dice_original, iou_original, hd95 or surface_dice.")
+    ] = "dice",
     foreground_only: Annotated[
-        bool, typer.Option("--foreground-only", help="Leave out pairs whose mask is empty.")
+        bool, typer.Option("--foreground-only", help="Comparison without pairs whose mask is empty.")
     ] = False,
     resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 9999,
     seed: Annotated[int, typer.Option(help="Random seed of the bootstrap.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON output.")] = False,
 ) -> None:
     """Compare two evaluations pair by pair: mean difference B - A, its 95 % interval, and a Wilcoxon test.
 

@@ -25,25 +25,27 @@ MOST = 10
 
 app = typer.Typer(help="List the datasets, check a copy of one, or export it in the uniform folder form.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Dataset, or the layout folder or annotations.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Its folder.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a dataset, or of a layout: folder or annotations.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the dataset.")]
 ClassNames = Annotated[
-    list[str] | None, typer.Option("--class-name", help="Once for each class; all classes of a public dataset.")
+    list[str] | None,
+    typer.Option("--class-name", help="Class, may be repeated; all classes of a public dataset by default."),
 ]
-SplitsFile = Annotated[Path | None, typer.Option(help="JSON of the splits; else as training finds them.")]
+SplitsFile = Annotated[Path | None, typer.Option(help="JSON file of the splits; as training finds them by default.")]
 LabelValues = Annotated[
-    list[str] | None, typer.Option("--label-value", metavar="CLASS=VALUE", help="Once for each class.")
+    list[str] | None,
+    typer.Option("--label-value", metavar="CLASS=VALUE", help="Label value of a class, once for each class."),
 ]
-MaskThreshold = Annotated[
-    float | None, typer.Option(help="Brightness (0..255) from which on binary masks are foreground.")
-]
+MaskThreshold = Annotated[float | None, typer.Option(help="Foreground threshold (0..255) for binary masks.")]
 MaskEnding = Annotated[
-    str | None, typer.Option(help="Ending of the masks' names, such as _mask; else what all of them end in.")
+    str | None, typer.Option(help="Ending of the masks' names, such as _mask; their common ending by default.")
 ]
-SliceAxis = Annotated[int, typer.Option(help="Slices of volumes: 0 sagittal, 1 coronal, 2 axial.")]
+SliceAxis = Annotated[int, typer.Option(help="Slicing axis of volumes: 0 sagittal, 1 coronal, 2 axial.")]
 IntensityWindow = Annotated[
     tuple[float, float] | None,
-    typer.Option(metavar="LOW HIGH", help="Values of the image files that become black and white, such as -160 240."),
+    typer.Option(
+        metavar="LOW HIGH", help="Intensities of the image files that become black and white, such as -160 240."
+    ),
 ]
 GroupPattern = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
 NeutralText = Annotated[str | None, typer.Option(help="Text that replaces all texts.")]
@@ -92,9 +94,13 @@ def check(
     intensity_window: IntensityWindow = None,
     group_pattern: GroupPattern = None,
     neutral_text: NeutralText = None,
-    text_source: Annotated[str, typer.Option(help="class_name, or p0 to p9 of the layout annotations.")] = "class_name",
-    near: Annotated[int, typer.Option(help="Bits of 256 in which the hashes of near-duplicates may differ.")] = 48,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    text_source: Annotated[
+        str, typer.Option(help="Source of the texts: class_name, or p0 to p9 of the layout annotations.")
+    ] = "class_name",
+    max_distance: Annotated[
+        int, typer.Option(help="Maximum Hamming distance (of 256 bits) between the hashes of near-duplicates.")
+    ] = 48,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON output.")] = False,
 ) -> None:
     """Open every file, count, compare with the paper's Table 1, and report all that is wrong.
 
@@ -118,7 +124,7 @@ def check(
             neutral_text=neutral_text,
             text_source=text_source,
         )
-        report = check_dataset(request, near, started, advanced)
+        report = check_dataset(request, max_distance, started, advanced)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:

@@ -67,8 +67,8 @@ def named_values(entries: list[str]) -> dict[str, Any]:
     for entry in entries:
         name, sign, value = entry.partition("=")
         if not sign or not name:
-            raise ValueError(f"--set {entry!r} is not understood; write NAME=VALUE.")
-        values[name] = parse_yaml(value, f"the value of --set {entry!r}")
+            raise ValueError(f"--override {entry!r} is not understood; write NAME=VALUE.")
+        values[name] = parse_yaml(value, f"the value of --override {entry!r}")
     return values
 
 

@@ -14,8 +14,8 @@ __all__ = ["export"]
 
 def export(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that 'tunevlseg bundle' has written.")],
-    onnx: Annotated[Path, typer.Option(help="The file to write.")],
-    pretrained: Annotated[Path | None, typer.Option(help="Folder where this machine has the base model.")] = None,
+    onnx: Annotated[Path, typer.Option(help="Path of the ONNX file to write.")],
+    pretrained: Annotated[Path | None, typer.Option(help="Folder of the base model on this machine.")] = None,
 ) -> None:
     """Write a bundle's network as ONNX, texts folded in, and compare it with the network.
 

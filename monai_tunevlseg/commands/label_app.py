@@ -14,7 +14,7 @@ __all__ = ["label_app"]
 
 def label_app(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Where to keep it; the default is in the user's cache.")
+        Path | None, typer.Argument(metavar="[DIR]", help="Folder of the app; in the user's cache by default.")
     ] = None,
 ) -> None:
     """Print the folder of the MONAI Label app, for: monailabel start_server --app $(tunevlseg label-app) ..."""

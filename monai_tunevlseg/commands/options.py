@@ -19,19 +19,20 @@ Storage = Annotated[
     typer.Option(
         envvar=STORAGE_VARIABLE,
         show_envvar=False,
-        help="sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or grpc://HOST:PORT; an address with a "
-        f"password belongs in the environment variable {STORAGE_VARIABLE}, which ps does not show. The default is a "
-        "SQLite file in the output folder of each search.",
+        help="Address of the Optuna storage: sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or "
+        "grpc://HOST:PORT; an address with a password belongs in the environment variable "
+        f"{STORAGE_VARIABLE}, which ps does not show. The default is a SQLite file in the output folder of each search.",
     ),
 ]
 Timeout = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Longest time of a trial; it is ended and has failed then.")
+    float | None,
+    typer.Option(metavar="SECONDS", help="Maximum duration of a trial; a longer one is stopped as failed."),
 ]
 Silence = Annotated[
     float,
     typer.Option(
         metavar="SECONDS",
-        help="Longest time that a trial may write neither output nor a validation; it is ended and has failed then. "
+        help="Maximum time of a trial without output or validation; a trial silent for longer is stopped as failed. "
         "0 = no limit.",
     ),
 ]

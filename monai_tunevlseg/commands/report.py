@@ -15,9 +15,9 @@ __all__ = ["report"]
 def report(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `tunevlseg benchmark` has written.")],
     metric: Annotated[
-        str, typer.Option(help="dice, dice_foreground, dice_original or dice_original_foreground.")
+        str, typer.Option(help="Metric: dice, dice_foreground, dice_original or dice_original_foreground.")
     ] = "dice",
-    output: Annotated[Path | None, typer.Option(help="Folder to write; RESULTS/report when not given.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the report; RESULTS/report by default.")] = None,
 ) -> None:
     """Write the paper's tables and figures as HTML, Markdown and CSV, from stored results alone."""
     from monai_tunevlseg.benchmark import write_report

@@ -18,31 +18,41 @@ __all__ = ["search"]
 
 
 def search(
-    pair: Annotated[str, typer.Argument(metavar="PAIR", help="DATASET/MODEL_LEARNER, such as kvasir/clipseg_vpt.")],
-    dataset_dir: Annotated[Path, typer.Option(help="The dataset.")],
+    pair: Annotated[
+        str, typer.Argument(metavar="PAIR", help="Name of the pair, DATASET/MODEL_LEARNER, such as kvasir/clipseg_vpt.")
+    ],
+    dataset_dir: Annotated[Path, typer.Option(help="Folder of the dataset.")],
     configs_dir: ConfigsDir,
     bundles_dir: BundlesDir,
-    trials: Annotated[
-        int, typer.Option(help="Trials that are to finish; a higher number later adds the missing ones.")
+    n_trials: Annotated[
+        int, typer.Option(help="Number of trials to finish; a higher number later adds the missing ones.")
     ] = 20,
     storage: Storage = None,
     output_dir: Annotated[
-        Path | None, typer.Option(help="Trials, the best one and its test; the default is runs/search/PAIR.")
+        Path | None,
+        typer.Option(help="Folder of the trials, the best one and its test; runs/search/PAIR by default."),
     ] = None,
-    metric: Annotated[str, typer.Option(help="What trials are compared by: val_dice or val_loss.")] = "val_dice",
+    metric: Annotated[str, typer.Option(help="Metric that selects the best trial: val_dice or val_loss.")] = "val_dice",
     seed: Annotated[int, typer.Option(help="Random seed of the sampler.")] = 0,
-    fixed: Annotated[
+    override: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter that every trial gets; may be repeated."),
+        typer.Option("--override", metavar="NAME=VALUE", help="Hyperparameter of every trial; may be repeated."),
     ] = None,
     share_features: Annotated[
-        bool, typer.Option(help="With CoOp and CoCoOp: encode each image once for all trials, in the output folder.")
+        bool,
+        typer.Option(help="Image features shared by all trials, in the output folder; for CoOp and CoCoOp."),
     ] = False,
-    pruner: Annotated[str | None, typer.Option(help="median, halving or hyperband; the default is none.")] = None,
-    study_name: Annotated[str | None, typer.Option(help="The default is PAIR.")] = None,
-    heartbeat: Annotated[float, typer.Option(help="Seconds between two signs of life of a trial.")] = 30.0,
-    grace: Annotated[float, typer.Option(help="Seconds without one until a trial is given up for dead.")] = 180.0,
-    max_failures: Annotated[int, typer.Option(help="Failed trials in a row until the worker gives up.")] = 5,
+    pruner: Annotated[str | None, typer.Option(help="Pruner: median, halving or hyperband; none by default.")] = None,
+    study_name: Annotated[str | None, typer.Option(help="Name of the study; PAIR by default.")] = None,
+    heartbeat_interval: Annotated[
+        float, typer.Option(help="Seconds between two heartbeats of a running trial.")
+    ] = 30.0,
+    grace_period: Annotated[
+        float, typer.Option(help="Seconds without a heartbeat before a trial counts as stale.")
+    ] = 180.0,
+    max_failures: Annotated[
+        int, typer.Option(help="Number of failed trials in a row after which the worker gives up.")
+    ] = 5,
     trial_timeout: Timeout = None,
     trial_silence: Silence = DEFAULT_SILENCE,
     keep: Annotated[
@@ -59,15 +69,15 @@ def search(
     shared = {"feature_cache": "disk", "feature_cache_dir": str(output.absolute() / "features")}
     with long_run():
         settings = SearchSettings(
-            trials=trials,
+            n_trials=n_trials,
             objective=metric,
             seed=seed,
-            fixed=(shared if share_features else {}) | named_values(fixed or []),
+            fixed=(shared if share_features else {}) | named_values(override or []),
             pruner=pruner,
             storage=storage,
             study_name=study_name,
-            heartbeat=heartbeat,
-            grace=grace,
+            heartbeat_interval=heartbeat_interval,
+            grace_period=grace_period,
             max_failures=max_failures,
             limits=limits_of(trial_timeout, trial_silence),
             keep=keep,

@@ -39,9 +39,9 @@ from monai_tunevlseg.data.telltales import find_telltales
 from monai_tunevlseg.data.traits import summarize
 from monai_tunevlseg.data.windows import window_entry
 
-__all__ = ["NEAR", "Report", "SplitReport", "check_dataset"]
+__all__ = ["MAX_DISTANCE", "Report", "SplitReport", "check_dataset"]
 
-NEAR = 48
+MAX_DISTANCE = 48
 """Of `HASH_BITS` bits, with `duplicates.CORRELATION` as a second look: the same pictures with marks drawn on them or at
 another contrast differ in up to 50, different ones in 46 or more, which the second look tells apart."""
 PART = 0.9
@@ -92,7 +92,7 @@ class Report:
 
 def check_dataset(
     request: Request,
-    near: int = NEAR,
+    max_distance: int = MAX_DISTANCE,
     started: Callable[[int], None] = lambda images: None,
     advanced: Callable[[], None] = lambda: None,
 ) -> Report:
@@ -102,15 +102,16 @@ def check_dataset(
 
     Args:
         request: which dataset, read how.
-        near: images that look alike are reported when their perceptual hashes differ in at most this many of 256 bits.
+        max_distance: images that look alike are reported when their perceptual hashes differ in at most
+            this many of 256 bits.
         started: is told the number of images before they are opened.
         advanced: is called after each of them.
 
     Raises:
         ValueError: when an argument is wrong; what is wrong with the folder is in the report.
     """
-    if not 0 <= near <= HASH_BITS:
-        raise ValueError(f"near must be in 0..{HASH_BITS} bits, not {near}.")
+    if not 0 <= max_distance <= HASH_BITS:
+        raise ValueError(f"max_distance must be in 0..{HASH_BITS} bits, not {max_distance}.")
     coding = request.coding()
     report = Report(request.layout, str(request.folder), tuple(coding.class_names))
     cases, splits = _read(request, coding, report)
@@ -138,7 +139,7 @@ def check_dataset(
     copies = find_copies(datalists)
     report.errors += find_overlap(datalists, copies)
     report.warnings += find_repetitions(datalists, copies)
-    report.warnings += find_near_duplicates(datalists, copies, looks, near)
+    report.warnings += find_near_duplicates(datalists, copies, looks, max_distance)
     report.warnings += find_telltales([sample["text"] for sample in samples], empty, [s["image"] for s in samples])
     return report
 

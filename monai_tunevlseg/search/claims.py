@@ -73,18 +73,23 @@ class Claims:
         study: shared with other workers.
         wanted: how many trials are to finish.
         names: of the hyperparameters that every trial has.
-        heartbeat: seconds between two signs of life of a running trial.
-        grace: seconds without one until a trial is given up for dead.
+        heartbeat_interval: seconds between two signs of life of a running trial.
+        grace_period: seconds without one until a trial is given up for dead.
     """
 
     def __init__(
-        self, study: optuna.Study, wanted: int, names: Collection[str], heartbeat: float, grace: float
+        self,
+        study: optuna.Study,
+        wanted: int,
+        names: Collection[str],
+        heartbeat_interval: float,
+        grace_period: float,
     ) -> None:
         self.study = study
         self.wanted = wanted
         self.names = frozenset(names)
-        self.heartbeat = heartbeat
-        self.watch = Watch(grace)
+        self.heartbeat_interval = heartbeat_interval
+        self.watch = Watch(grace_period)
 
     def progress(self) -> Progress:
         """Return how far the sweep is."""
@@ -105,7 +110,7 @@ class Claims:
 
     def keep_alive(self, claim: Claim) -> Heartbeat:
         """Give signs of life of a trial, as long as the returned block lasts."""
-        return Heartbeat(claim.trial, self.heartbeat)
+        return Heartbeat(claim.trial, self.heartbeat_interval)
 
     def give_up(self, trial: optuna.Trial, cause: str, reason: str) -> None:
         """End a trial of this worker without a result; nothing happens when another worker has done it already."""

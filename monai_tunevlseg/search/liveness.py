@@ -81,12 +81,12 @@ class Watch:
     machines' clocks may differ; and at once when its process ran on this machine and is gone.
 
     Args:
-        grace: seconds.
+        grace_period: seconds.
         clock: gives the time in seconds.
     """
 
-    def __init__(self, grace: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.grace = grace
+    def __init__(self, grace_period: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.grace_period = grace_period
         self.clock = clock
         self._seen: dict[int, tuple[Any, float]] = {}
 
@@ -99,7 +99,7 @@ class Watch:
         if since is None or last != sign:
             since = self.clock()
             self._seen[trial.number] = (sign, since)
-        return self.clock() - since > self.grace
+        return self.clock() - since > self.grace_period
 
 
 def sign_of_life(beat: int) -> dict[str, Any]:

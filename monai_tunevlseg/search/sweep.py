@@ -52,37 +52,37 @@ class SearchSettings:
     """How a sweep is run. Workers of one study must agree on what is not marked as a matter of the worker.
 
     Attributes:
-        trials: how many are to finish; a higher number later adds trials.
+        n_trials: how many are to finish; a higher number later adds trials.
         objective: "val_dice" or "val_loss".
         seed: of the sampler.
         fixed: hyperparameters that every trial gets; they are not searched.
         pruner: "median", "halving" or "hyperband"; None = every trial runs to its end, as in the paper.
         storage: address of the storage, see `open_storage`; None = ``study.db`` (SQLite) in the output folder.
         study_name: None = the pair's name.
-        heartbeat: seconds between two signs of life of a running trial; a matter of the worker.
-        grace: seconds without one until a trial is given up for dead; a matter of the worker.
+        heartbeat_interval: seconds between two signs of life of a running trial; a matter of the worker.
+        grace_period: seconds without one until a trial is given up for dead; a matter of the worker.
         max_failures: give up when so many trials in a row have failed; a matter of the worker.
         limits: when a run counts as hanging; a matter of the worker.
         keep: whose ``model.pt`` stays when the sweep has finished: "all" = of every trial with a result, "best"; a
             matter of the worker.
     """
 
-    trials: int = 20
+    n_trials: int = 20
     objective: str = "val_dice"
     seed: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
     pruner: str | None = None
     storage: str | None = None
     study_name: str | None = None
-    heartbeat: float = 30.0
-    grace: float = 180.0
+    heartbeat_interval: float = 30.0
+    grace_period: float = 180.0
     max_failures: int = 5
     limits: Limits = Limits()
     keep: str = "all"
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise ValueError(f"trials is {self.trials}; it must be 1 or more.")
+        if self.n_trials < 1:
+            raise ValueError(f"n_trials is {self.n_trials}; it must be 1 or more.")
         if self.max_failures < 1:
             raise ValueError(f"max_failures is {self.max_failures}; it must be 1 or more.")
         if self.objective not in OBJECTIVES:
@@ -91,8 +91,11 @@ class SearchSettings:
             raise ValueError(f"the pruner {self.pruner!r} is not known; known are {', '.join(PRUNERS)}.")
         if self.keep not in ("all", "best"):
             raise ValueError(f"keep is {self.keep!r}; it is all or best.")
-        if not 0 < self.heartbeat < self.grace:
-            raise ValueError(f"heartbeat {self.heartbeat} must be above 0 and below grace {self.grace}.")
+        if not 0 < self.heartbeat_interval < self.grace_period:
+            raise ValueError(
+                f"heartbeat_interval {self.heartbeat_interval} must be above 0 and below grace_period "
+                f"{self.grace_period}."
+            )
 
 
 def run_search(
@@ -153,7 +156,7 @@ def _run_trials(
     folder: Path,
     interruption: Interruption,
 ) -> None:
-    claims = Claims(study, settings.trials, space.keys(), settings.heartbeat, settings.grace)
+    claims = Claims(study, settings.n_trials, space.keys(), settings.heartbeat_interval, settings.grace_period)
     prune = settings.pruner is not None
     runner = TrialRunner(claims, space, settings.objective, folder, command, interruption, prune, settings.limits)
     work(claims, runner, settings.seed, settings.max_failures)

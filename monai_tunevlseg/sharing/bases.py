@@ -43,19 +43,19 @@ def find_base(
     model: str,
     own: str,
     identity: Mapping[str, Any] | None = None,
-    base: str | None = None,
+    base_model_id: str | None = None,
     folder: str | Path | None = None,
 ) -> BaseReference:
     """Load a base model and find a reference to it that travels.
 
     A folder of this machine does not travel: an embedded model is known by its fingerprint, and for any other folder
-    stands ``base``, or what the pair names.
+    stands ``base_model_id``, or what the pair names.
 
     Args:
         model: name of the model's fragment.
         own: what the pair's configs say under ``pretrained``.
         identity: that of a checkpoint; None = nothing is trained yet.
-        base: the reference to write; None = found out.
+        base_model_id: the reference to write; None = found out.
         folder: where this machine has the model; None = where the checkpoint's training had it.
 
     Raises:
@@ -64,19 +64,19 @@ def find_base(
     """
     embedded, of_demo = LOADERS[model](demo_model(model)), own.startswith("$")
     wanted = identity["base_fingerprint"] if identity else None
-    if base is None and folder is None and (wanted == embedded.fingerprint or (wanted is None and of_demo)):
+    if base_model_id is None and folder is None and (wanted == embedded.fingerprint or (wanted is None and of_demo)):
         return _embedded(model, embedded)
     trained_with = str(identity["base_model"]) if identity else own
     if folder is None and Path(trained_with).expanduser().is_dir():
         folder = trained_with
-    name = base or (trained_with if _travels(trained_with) else None) or (None if of_demo else own)
+    name = base_model_id or (trained_with if _travels(trained_with) else None) or (None if of_demo else own)
     if name is None:
         raise ValueError(
             f"the base model {trained_with} ({wanted}) is not the pair's own, embedded one ({embedded.fingerprint}); "
-            "pass --base with the hub id or folder name that others know it by."
+            "pass --base-model-id with the hub id or folder name that others know it by."
         )
     loaded = LOADERS[model](str(folder or name), wanted)
-    if base is None and loaded.fingerprint == embedded.fingerprint:
+    if base_model_id is None and loaded.fingerprint == embedded.fingerprint:
         return _embedded(model, embedded)
     values = {"pretrained": name, "base_fingerprint": loaded.fingerprint}
     return BaseReference(values, name, loaded.fingerprint, loaded.images, None if folder is None else str(folder))

@@ -61,7 +61,7 @@ def metadata(template: str, subject: Subject, release: Release, name: str) -> st
         tensor["spatial_shape"] = [_image_size(subject)] * 2
     content |= {
         "version": release.version,
-        "changelog": {release.version: release.change},
+        "changelog": {release.version: release.changelog},
         **{key: _version(package) for key, package in _OWN_NAMES.items()},
         "required_packages_version": {package: _version(package) for package in content["required_packages_version"]},
         "name": name,

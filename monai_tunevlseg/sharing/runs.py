@@ -51,8 +51,8 @@ def read_run(folder: str | Path, metrics_file: str | Path | None = None) -> Run:
     checkpoint = Path(folder) / CHECKPOINT
     if not checkpoint.is_file():
         raise FileNotFoundError(
-            f"the run folder {folder} has no {CHECKPOINT.as_posix()}; pass --run with the bundle_root of a finished "
-            "training, or a search's folder best."
+            f"the run folder {folder} has no {CHECKPOINT.as_posix()}; pass --run-dir with the bundle_root of a "
+            "finished training, or a search's folder best."
         )
     state = _read_network(checkpoint)
     identity = decode_identity(state["_extra_state"])

@@ -31,14 +31,14 @@ class Sources:
     Attributes:
         metrics: a ``metrics.json`` outside the run's folder.
         pretrained: where this machine has the base model, when neither the run nor the pair leads there.
-        base: how others know the base model; None = found out.
+        base_model_id: how others know the base model; None = found out.
         values: hyperparameters that neither the run nor the pair has.
         configs_dir: the folder of the fragments.
     """
 
     metrics: str | Path | None = None
     pretrained: str | Path | None = None
-    base: str | None = None
+    base_model_id: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     configs_dir: str | Path = field(default_factory=configs_dir)
 
@@ -50,7 +50,7 @@ class Release:
     Attributes:
         name: of the bundle; None = composed of dataset, class, model and learner.
         version: X.Y.Z.
-        change: what is new in this version.
+        changelog: what is new in this version.
         authors: who made it.
         weights_license: of ``models/model.pt``; None = not stated.
 
@@ -60,7 +60,7 @@ class Release:
 
     name: str | None = None
     version: str = "0.1.0"
-    change: str = "first version"
+    changelog: str = "first version"
     authors: str = "monai_tunevlseg"
     weights_license: str | None = None
 
@@ -69,7 +69,7 @@ class Release:
             raise ValueError(f"the version {self.version!r} is not of the form X.Y.Z, such as 0.1.0.")
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise ValueError(f"the name {self.name!r} is not a folder's name; use letters, digits, '_', '-' and '.'.")
-        for option in ("change", "authors", "weights_license"):
+        for option in ("changelog", "authors", "weights_license"):
             refuse_expressions(getattr(self, option), f"the option {option}")
 
 
@@ -120,13 +120,15 @@ def describe(pair: str, run_dir: str | Path | None = None, sources: Sources | No
     own = {name: value for name, value in yaml.safe_load(template).items() if not isinstance(value, dict)} | overlay
     if unknown := sorted(set(sources.values) - set(own)):
         raise ValueError(f"the pair {pair} has no hyperparameter {', '.join(unknown)}; see its train.yaml.")
-    refuse_expressions(sources.values, "an option --set")
-    refuse_expressions(sources.base, "the option --base")
+    refuse_expressions(sources.values, "an option --override")
+    refuse_expressions(sources.base_model_id, "the option --base-model-id")
     run = None if run_dir is None else read_run(run_dir, sources.metrics)
     if run is not None:
         _refuse_another(pair, run_dir, run, own, template)
     identity = None if run is None else run.identity
-    base = find_base(facts["model"]["name"], str(own["pretrained"]), identity, sources.base, sources.pretrained)
+    base = find_base(
+        facts["model"]["name"], str(own["pretrained"]), identity, sources.base_model_id, sources.pretrained
+    )
     try:
         trained = {} if run is None else _trained_values(run, own, base)
     except ValueError as error:

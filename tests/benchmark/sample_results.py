@@ -83,7 +83,7 @@ def write_entry(
         "titles": {"dataset": dataset.capitalize(), "model": TITLES[model], "learner": TITLES[learner]},
         "prompts": [] if baseline else PROMPTS.get(learner, ["text", "vision"]),
         "seed": 0,
-        "settings": {"trials": len(trials)},
+        "settings": {"n_trials": len(trials)},
         "selection": {"metric": "val_dice", "value": 80.0, "trial": 0, "finished": len(trials)} if trained else None,
         "hyperparameters": {"learning_rate": 0.002} if trained else {},
         "trained_parameters": 4674 if trained else 0,

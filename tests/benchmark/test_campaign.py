@@ -25,7 +25,7 @@ class FakeRunner(EntryRunner):
     """Writes a result in place of every run, and fails where it is told to."""
 
     def __init__(self, results_dir, settings=None, failing=()):
-        super().__init__(results_dir, results_dir / "data", settings or BenchmarkSettings(trials=2), CONFIGS, BUNDLES)
+        super().__init__(results_dir, results_dir / "data", settings or BenchmarkSettings(n_trials=2), CONFIGS, BUNDLES)
         self.failing = failing
         self.calls = []
 
@@ -65,15 +65,15 @@ def test_what_is_finished_is_skipped(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "calls"),
     [
-        ({"trials": 1}, []),  # fewer than there are
-        ({"trials": 3}, ["vpt", "coop"]),
+        ({"n_trials": 1}, []),  # fewer than there are
+        ({"n_trials": 3}, ["vpt", "coop"]),
         ({"best_only": True}, []),
         ({"fixed": {"epochs": 1}}, ["zero_shot", "vpt", "coop"]),
     ],
 )
 def test_other_settings_run_again_what_they_change(tmp_path, changes, calls):
     campaign(tmp_path)[0].run()
-    again, _ = campaign(tmp_path, settings=replace(BenchmarkSettings(trials=2), **changes))
+    again, _ = campaign(tmp_path, settings=replace(BenchmarkSettings(n_trials=2), **changes))
     again.run()
     assert again.runner.calls == calls
 
@@ -132,12 +132,12 @@ def test_what_another_worker_runs_is_left_to_the_end_and_joined(tmp_path):
 
 
 def test_plans_add_up_and_workers_join_them(tmp_path):
-    settings = BenchmarkSettings(trials=2, fixed={"epochs": 3}, storage="sqlite:///mine.db")
+    settings = BenchmarkSettings(n_trials=2, fixed={"epochs": 3}, storage="sqlite:///mine.db")
     assert write_plan(tmp_path, ENTRIES[:2], settings, CONFIGS) == ENTRIES[:2]
-    assert write_plan(tmp_path, ENTRIES[1:], replace(settings, trials=5), CONFIGS) == ENTRIES
+    assert write_plan(tmp_path, ENTRIES[1:], replace(settings, n_trials=5), CONFIGS) == ENTRIES
     joined, theirs = join_plan(tmp_path, "sqlite:///theirs.db", CONFIGS)
     assert joined == ENTRIES
-    assert theirs == replace(settings, trials=5, storage="sqlite:///theirs.db")
+    assert theirs == replace(settings, n_trials=5, storage="sqlite:///theirs.db")
     with pytest.raises(ValueError, match="has results with seed 0, and not 1; choose another folder"):
         write_plan(tmp_path, ENTRIES, replace(settings, seed=1), CONFIGS)
 
@@ -146,7 +146,7 @@ def test_plans_add_up_and_workers_join_them(tmp_path):
     "content",
     [
         '{"format_version": 1, "entries": [], "settings": {"fixed": {"epochs": "$import os"}}}',
-        '{"format_version": 1, "entries": [], "settings": {"trials": 0}}',
+        '{"format_version": 1, "entries": [], "settings": {"n_trials": 0}}',
         '{"format_version": 1, "entries": 3, "settings": {}}',
         "[" * 100_000,
         "{",
@@ -177,16 +177,19 @@ def test_plan_of_another_version_is_named(tmp_path):
         (["--preset", "domo"], "no preset 'domo'; known are demo"),
         (["--worker"], "a worker joins a benchmark that was begun there"),
         (["--pairs", "kvasir/*", "--storage", "nowhere"], "the storage 'nowhere' is not an address"),
-        (["--pairs", "kvasir/*", "--set", "epochs"], "write NAME=VALUE"),
-        (["--pairs", "kvasir/*", "--trials", "0"], "trials is 0; it must be 1 or more"),
-        (["--pairs", "kvasir/*", "--trials", "-3"], "trials is -3"),
-        (["--pairs", "kvasir/*", "--jobs", "0"], "jobs is 0"),
+        (["--pairs", "kvasir/*", "--override", "epochs"], "write NAME=VALUE"),
+        (["--pairs", "kvasir/*", "--n-trials", "0"], "n_trials is 0; it must be 1 or more"),
+        (["--pairs", "kvasir/*", "--n-trials", "-3"], "n_trials is -3"),
+        (["--pairs", "kvasir/*", "--n-jobs", "0"], "n_jobs is 0"),
         (["--pairs", "kvasir/*", "--metric", "dice"], "the objective 'dice' is not known"),
-        (["--pairs", "kvasir/*", "--set", "epochs=[1"], "'epochs=[1' is not YAML"),
-        (["--pairs", "kvasir/*", "--set", "epochs=$1"], "--set, epochs holds '$1'"),
+        (["--pairs", "kvasir/*", "--override", "epochs=[1"], "'epochs=[1' is not YAML"),
+        (["--pairs", "kvasir/*", "--override", "epochs=$1"], "--override, epochs holds '$1'"),
         (["--pairs", "kvasir/*", "--trial-silence", "-1"], "trial_silence is -1"),
-        (["--preset", "demo", "--set", "epoch=3"], "no bundle has a hyperparameter 'epoch'"),
-        (["--pairs", "kvasir/*", "--set", "epoch=3"], "no bundle has a hyperparameter 'epoch'; near to it are epochs"),
+        (["--preset", "demo", "--override", "epoch=3"], "no bundle has a hyperparameter 'epoch'"),
+        (
+            ["--pairs", "kvasir/*", "--override", "epoch=3"],
+            "no bundle has a hyperparameter 'epoch'; near to it are epochs",
+        ),
     ],
 )
 def test_bad_input_is_named_before_anything_runs(tmp_path, arguments, message):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.commands import datasets
 from monai_tunevlseg.data import LAYOUTS, build_datalists
-from monai_tunevlseg.data.checking import NEAR
+from monai_tunevlseg.data.checking import MAX_DISTANCE
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_many_problems_of_a_kind_are_cut_in_print_and_whole_in_json(run, tmp_pat
 
 def test_the_distance_of_near_duplicates_is_that_of_the_checker():
     (command,) = [command for command in datasets.app.registered_commands if command.callback is datasets.check]
-    assert signature(command.callback).parameters["near"].default == NEAR
+    assert signature(command.callback).parameters["max_distance"].default == MAX_DISTANCE
 
 
 def test_check_takes_the_arguments_of_training(run, tmp_path):
@@ -123,7 +123,7 @@ def test_check_takes_the_arguments_of_training(run, tmp_path):
         run("check", "folder", tmp_path, "--class-name", "x", "--label-value", "x=255", "--json").stdout
     )
     assert report["splits"]["train"]["pairs"] == 10
-    assert "near must be in 0..256 bits, not 300" in words(run(*arguments, "--near", "300").output)
+    assert "max_distance must be in 0..256 bits, not 300" in words(run(*arguments, "--max-distance", "300").output)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,10 @@ def test_check_takes_the_arguments_of_training(run, tmp_path):
     [
         (["check", "kvasirr", "."], "error: unknown dataset layout 'kvasirr'"),
         (["check", "folder", "."], "error: the layout 'folder' is for any dataset; give class_names"),
-        (["check", "folder", ".", "--class-name", "a", "--near", "999"], "error: near must be in 0..256 bits, not 999"),
+        (
+            ["check", "folder", ".", "--class-name", "a", "--max-distance", "999"],
+            "error: max_distance must be in 0..256 bits, not 999",
+        ),
         (
             ["check", "folder", ".", "--class-name", "a", "--label-value", "a"],
             "error: --label-value 'a' must be CLASS=VALUE",

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.data.checking import NEAR, Report, check_dataset
+from monai_tunevlseg.data.checking import MAX_DISTANCE, Report, check_dataset
 from monai_tunevlseg.data.request import Request
 
 WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
@@ -48,11 +48,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def check(folder: Path, layout: str = "folder", near: int = NEAR, **arguments) -> Report:
+def check(folder: Path, layout: str = "folder", max_distance: int = MAX_DISTANCE, **arguments) -> Report:
     arguments.setdefault("class_names", ["polyp"] if LAYOUTS[layout].facts is None else None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # what the report has is not also given as a warning
-        report = check_dataset(Request(layout, folder, **arguments), near)
+        report = check_dataset(Request(layout, folder, **arguments), max_distance)
     json.dumps(report.to_json())
     return report
 
@@ -218,9 +218,9 @@ def test_near_duplicates_are_found_up_to_the_distance_that_is_asked_for(folder, 
     problem = only(check(folder).warnings, "near-duplicate")
     assert [Path(file).name for file in problem.files] == ["case00.png", "case19.jpg"]
     assert "(train)" in problem.message and "(test)" in problem.message
-    assert check(folder, near=0).warnings == []
-    with pytest.raises(ValueError, match=r"near must be in 0\.\.256 bits, not 257"):
-        check(folder, near=257)
+    assert check(folder, max_distance=0).warnings == []
+    with pytest.raises(ValueError, match=r"max_distance must be in 0\.\.256 bits, not 257"):
+        check(folder, max_distance=257)
 
 
 def test_splits_that_share_images_or_patients(folder):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from monai_tunevlseg.data.checking import NEAR
+from monai_tunevlseg.data.checking import MAX_DISTANCE
 from monai_tunevlseg.data.duplicates import alike
 from monai_tunevlseg.data.inspection import details, perceptual_hash
 
@@ -52,7 +52,7 @@ CHANGES = {
 }
 
 
-def groups(images, distance=NEAR):
+def groups(images, distance=MAX_DISTANCE):
     return alike(np.stack(list(map(perceptual_hash, images))), np.stack(list(map(details, images))), distance)
 
 

@@ -11,10 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_trials_share_their_features(pictures, tiny_clipseg_dir, tmp_path):
     values = {"pretrained": tiny_clipseg_dir, "epochs": 1, "device": "cpu", "class_names": "square", "num_context": 2}
-    arguments = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+    arguments = [word for name, value in values.items() for word in ("--override", f"{name}={value}")]
     folders = ["--configs-dir", str(ROOT / "configs"), "--bundles-dir", str(ROOT / "bundles")]
     command = ["search", "ultrasound/clipseg_coop", "--dataset-dir", str(pictures), "--output-dir", str(tmp_path)]
-    result = CliRunner().invoke(app, [*command, "--trials", "2", "--share-features", *arguments, *folders])
+    result = CliRunner().invoke(app, [*command, "--n-trials", "2", "--share-features", *arguments, *folders])
     assert result.exit_code == 0, result.output
     logs = [(tmp_path / "trials" / trial / "log.txt").read_text() for trial in ("0000", "0001")]
     assert [log.count("for the feature cache") for log in logs] == [2, 0]

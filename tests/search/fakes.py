@@ -69,8 +69,8 @@ def run_worker(
     trials,
     command=None,
     pruner=None,
-    heartbeat=0.1,
-    grace=60.0,
+    heartbeat_interval=0.1,
+    grace_period=60.0,
     max_failures=3,
     plan=PLAN,
     name="fake",
@@ -79,7 +79,7 @@ def run_worker(
     """Join the study and work until it is done; return it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = join_study(open_storage(url), name, plan, pruner)
-    claims = Claims(study, trials, SPACE.keys(), heartbeat, grace)
+    claims = Claims(study, trials, SPACE.keys(), heartbeat_interval, grace_period)
     with Interruption() as interruption:
         command, objective = command or FakeCommand(), plan["objective"]
         runner = TrialRunner(claims, SPACE, objective, Path(folder), command, interruption, bool(pruner), limits)

@@ -29,7 +29,7 @@ def draw_from(claim, names):
 @pytest.mark.parametrize("slot", ["random", "tpe"])
 def test_a_trial_that_was_lost_between_two_suggestions_has_the_same_ones_again(known, slot, study):
     """However many were stored: the slot's sampler begins at the start of its sequence, or all of them are kept."""
-    claims = Claims(study, 1, names=HYPERPARAMETERS, heartbeat=1, grace=10)
+    claims = Claims(study, 1, names=HYPERPARAMETERS, heartbeat_interval=1, grace_period=10)
     startup = {"random": 10, "tpe": 0}[slot]
     uninterrupted = optuna.create_study(sampler=make_sampler(0, seed=3, startup_trials=startup))
     whole = draw_from(Claims(uninterrupted, 1, HYPERPARAMETERS, 1, 10).claim(), HYPERPARAMETERS)
@@ -50,7 +50,7 @@ class Clock:
 
 
 def claims_of(study, wanted, clock=None):
-    claims = Claims(study, wanted, names=["x"], heartbeat=1, grace=10)
+    claims = Claims(study, wanted, names=["x"], heartbeat_interval=1, grace_period=10)
     claims.watch = Watch(10, clock or Clock())
     return claims
 

@@ -32,7 +32,7 @@ TRIALS = 2
 @pytest.fixture(scope="module")
 def settings(tiny_clipseg_dir):
     fixed = {"pretrained": str(tiny_clipseg_dir), "epochs": 1, "device": "cpu", "class_names": ["square"]}
-    return SearchSettings(trials=TRIALS, fixed=fixed)
+    return SearchSettings(n_trials=TRIALS, fixed=fixed)
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +183,9 @@ def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(sweep
         )
     other = next(trial for trial in result.trials if trial.number != result.best.number)
     shutil.copytree(other.folder, here / "trials" / f"{other.number:04d}")
-    fixed = [f"--set={name}={json.dumps(value)}" for name, value in settings.fixed.items()]
+    fixed = [f"--override={name}={json.dumps(value)}" for name, value in settings.fixed.items()]
     run = search(
-        PAIR, "--dataset-dir", pictures, "--output-dir", here, f"--storage=sqlite:///{storage}", "--trials=2", *fixed
+        PAIR, "--dataset-dir", pictures, "--output-dir", here, f"--storage=sqlite:///{storage}", "--n-trials=2", *fixed
     )
     assert run.exit_code == 0, run.output
     assert f"the best trial, {result.best.number}, " in run.stdout and "not on this machine" in run.stdout
@@ -306,21 +306,21 @@ def search(*arguments):
             ["ultrasound/clipseg_vtp"],
             "no pair 'ultrasound/clipseg_vtp'; near to it are ultrasound/clipseg_vpt",
         ),
-        ([PAIR, "--set", "lerning_rate=1"], "has no hyperparameter 'lerning_rate'"),
-        ([PAIR, "--set", "epochs=0"], "epochs is 0; it must be a whole number from 1"),
-        ([PAIR, "--set", "output_dir=x"], "output_dir cannot be fixed"),
-        ([PAIR, "--set", "epochs"], "--set 'epochs' is not understood"),
+        ([PAIR, "--override", "lerning_rate=1"], "has no hyperparameter 'lerning_rate'"),
+        ([PAIR, "--override", "epochs=0"], "epochs is 0; it must be a whole number from 1"),
+        ([PAIR, "--override", "output_dir=x"], "output_dir cannot be fixed"),
+        ([PAIR, "--override", "epochs"], "--override 'epochs' is not understood"),
         ([PAIR, "--metric", "test_dice"], "the objective 'test_dice' is not known; it is val_dice or val_loss"),
         ([PAIR, "--pruner", "secateurs"], "the pruner 'secateurs' is not known"),
-        ([PAIR, "--trials", "0"], "trials is 0"),
-        ([PAIR, "--grace", "1"], "must be above 0 and below grace"),
+        ([PAIR, "--n-trials", "0"], "n_trials is 0"),
+        ([PAIR, "--grace-period", "1"], "must be above 0 and below grace_period"),
         (
             [PAIR, "--storage", "postgresql://me:secret@127.0.0.1:1/x"],
             "postgresql://me:***@127.0.0.1:1/x cannot",
         ),
         ([PAIR, "--storage", "nowhere"], "'nowhere' is not an address"),
-        ([PAIR, "--set", "epochs=[1"], "--set 'epochs=[1' is not YAML"),
-        ([PAIR, "--trials", "-3"], "trials is -3"),
+        ([PAIR, "--override", "epochs=[1"], "--override 'epochs=[1' is not YAML"),
+        ([PAIR, "--n-trials", "-3"], "n_trials is -3"),
         ([PAIR, "--trial-timeout", "0"], "trial_timeout is 0.0"),
         ([PAIR, "--trial-silence", "-1"], "trial_silence is -1.0"),
         ([PAIR, "--keep", "none"], "keep is 'none'; it is all or best"),

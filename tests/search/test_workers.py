@@ -102,7 +102,7 @@ def test_a_killed_workers_trial_is_run_again_and_exactly_so_many_finish(told_by,
     name, folder = request.node.name, tmp_path / "trials"
     if told_by == "heartbeat":  # as if each worker ran on a machine of its own
         monkeypatch.setattr("monai_tunevlseg.search.liveness.machine", lambda: None)
-    options = {"name": name, "grace": 2.0}
+    options = {"name": name, "grace_period": 2.0}
     killed = start_worker(url, folder, TRIALS, FakeCommand(epochs=1000, seconds=0.1), **options)
     wait_until(lambda: list(folder.glob("*/eval/validation.jsonl")))
     other = start_worker(url, folder, TRIALS, FakeCommand(seconds=0.05), **options)
@@ -164,11 +164,11 @@ def test_an_interrupted_sweep_goes_on_and_ends_like_an_uninterrupted_one(storage
 
 def test_a_worker_that_was_given_up_for_dead_drops_its_result(tmp_path):
     url, folder = f"sqlite:///{tmp_path / 'study'}", tmp_path / "trials"
-    sleeper = start_worker(url, folder, 2, FakeCommand(epochs=30, seconds=0.1), heartbeat=30)  # holds no lock
+    sleeper = start_worker(url, folder, 2, FakeCommand(epochs=30, seconds=0.1), heartbeat_interval=30)  # holds no lock
     wait_until(lambda: list(folder.glob("*/eval/validation.jsonl")))
     os.kill(sleeper.pid, signal.SIGSTOP)
     try:
-        study = run_worker(url, folder, 2, FakeCommand(), grace=1.0)
+        study = run_worker(url, folder, 2, FakeCommand(), grace_period=1.0)
     finally:
         os.kill(sleeper.pid, signal.SIGCONT)
     assert_whole(study, 2)

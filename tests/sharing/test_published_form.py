@@ -68,7 +68,16 @@ def test_training_evaluation_and_inference_run_at_352(run_dir):
 
 
 def test_what_is_shared_and_exported_says_352_and_takes_it(run_dir, published_clipseg_dir, schema, tmp_path):
-    arguments = ["bundle", PAIR, "--run", run_dir, "--output", tmp_path, "--base", "CIDAS/clipseg-rd64-refined"]
+    arguments = [
+        "bundle",
+        PAIR,
+        "--run-dir",
+        run_dir,
+        "--output",
+        tmp_path,
+        "--base-model-id",
+        "CIDAS/clipseg-rd64-refined",
+    ]
     arguments += ["--pretrained", published_clipseg_dir, "--schema", schema, "--configs-dir", ROOT / "configs"]
     said = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert said.exit_code == 0, said.output

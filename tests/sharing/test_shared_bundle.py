@@ -142,7 +142,17 @@ def test_a_failed_check_is_a_sentence_and_removes_nothing(shared, schema, tmp_pa
 
 
 def test_a_bundle_that_fails_its_checks_stays_and_is_not_packed(schema, tmp_path):
-    arguments = ["bundle", PAIR, "--output", str(tmp_path), "--zip", "--schema", str(schema), "--set", "image_size=50"]
+    arguments = [
+        "bundle",
+        PAIR,
+        "--output",
+        str(tmp_path),
+        "--zip",
+        "--schema",
+        str(schema),
+        "--override",
+        "image_size=50",
+    ]
     said = CliRunner().invoke(app, [*arguments, "--configs-dir", str(ROOT / "configs")])
     assert said.exit_code == 1 and "error: input and output" in said.output and "50x50" in said.output
     assert (tmp_path / NAME / "configs" / "train.yaml").is_file()
@@ -161,14 +171,14 @@ def test_a_schema_that_cannot_be_fetched_is_not_called_checked(shared, tmp_path,
 
 def test_bad_input_is_named(run_dir, shared, tmp_path):
     assert PAIR in refused("ultrasound/clipseg_vptt", "--output", tmp_path)
-    assert "models/model.pt" in refused(PAIR, "--output", tmp_path, "--run", tmp_path)
-    other = refused("ultrasound/clipseg_coop", "--output", tmp_path, "--run", run_dir)
+    assert "models/model.pt" in refused(PAIR, "--output", tmp_path, "--run-dir", tmp_path)
+    other = refused("ultrasound/clipseg_coop", "--output", tmp_path, "--run-dir", run_dir)
     assert "'vpt'" in other and "'coop'" in other
-    assert "exists already" in refused(PAIR, "--output", shared[0], "--run", run_dir)
-    assert "exists already" in refused(PAIR, "--output", shared[0], "--run", run_dir, "--zip")
+    assert "exists already" in refused(PAIR, "--output", shared[0], "--run-dir", run_dir)
+    assert "exists already" in refused(PAIR, "--output", shared[0], "--run-dir", run_dir, "--zip")
     assert "X.Y.Z" in refused(PAIR, "--output", tmp_path, "--version", "one")
-    assert "learning_rat" in refused(PAIR, "--output", tmp_path, "--set", "learning_rat=1")
-    missing = refused(PAIR, "--output", tmp_path, "--run", run_dir, "--metrics", tmp_path / "none.json")
+    assert "learning_rat" in refused(PAIR, "--output", tmp_path, "--override", "learning_rat=1")
+    missing = refused(PAIR, "--output", tmp_path, "--run-dir", run_dir, "--metrics", tmp_path / "none.json")
     assert "none.json" in missing.replace("\n", "")
     assert list(tmp_path.iterdir()) == []
 

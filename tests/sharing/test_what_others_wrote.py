@@ -43,7 +43,7 @@ def change_json(path, **values):
 
 
 def refused(run, output):
-    arguments = ["bundle", PAIR, "--run", str(run), "--output", str(output), "--configs-dir", str(ROOT / "configs")]
+    arguments = ["bundle", PAIR, "--run-dir", str(run), "--output", str(output), "--configs-dir", str(ROOT / "configs")]
     said = CliRunner().invoke(app, arguments)
     assert said.exit_code == 1 and said.output.startswith("error: ") and not list(output.glob("*"))
     return said.output.replace("\n", "")
@@ -157,7 +157,7 @@ def test_the_card_holds_no_html_and_no_broken_table(tmp_path):
     name = "<script>alert(1)</script> a|b ![](http://x/y.png)"
     sources = Sources(configs_dir=ROOT / "configs", values={"class_names": [name]})
     folder = write_bundle(
-        PAIR, tmp_path, sources=sources, release=Release(authors="<b>somebody</b>", change="<i>new</i>")
+        PAIR, tmp_path, sources=sources, release=Release(authors="<b>somebody</b>", changelog="<i>new</i>")
     )
     card = (folder / "docs" / "README.md").read_text()
     assert "<script" not in card and "<i>" not in card
@@ -167,22 +167,22 @@ def test_the_card_holds_no_html_and_no_broken_table(tmp_path):
 
 @pytest.mark.parametrize("text", ["![x](http://e.org/x.png)", "[x](http://e.org)", "\\[x](http://e.org)", "a\\|b"])
 def test_the_card_holds_no_links_of_others(tmp_path, text):
-    folder = write_bundle(PAIR, tmp_path, sources=HERE, release=Release(change=text))
+    folder = write_bundle(PAIR, tmp_path, sources=HERE, release=Release(changelog=text))
     change = (folder / "docs" / "README.md").read_text().split("Version 0.1.0: ")[1].split(".\n")[0]
     assert not re.search(r"(?<!\\)(\\\\)*[\[\]|]", change) and re.sub(r"\\(.)", r"\1", change) == text
 
 
-@pytest.mark.parametrize("option", ["change", "authors", "weights_license"])
+@pytest.mark.parametrize("option", ["changelog", "authors", "weights_license"])
 def test_texts_of_a_release_are_data(option):
     with pytest.raises(ValueError, match=option):
         Release(**{option: "$print(1)"})
 
 
 def test_an_expression_as_an_option_is_refused():
-    with pytest.raises(ValueError, match="--set"):
+    with pytest.raises(ValueError, match="--override"):
         describe(PAIR, sources=Sources(configs_dir=ROOT / "configs", values={"learning_rate": "$0.1"}))
-    with pytest.raises(ValueError, match="--base"):
-        describe(PAIR, sources=Sources(configs_dir=ROOT / "configs", base="$print(1)"))
+    with pytest.raises(ValueError, match="--base-model-id"):
+        describe(PAIR, sources=Sources(configs_dir=ROOT / "configs", base_model_id="$print(1)"))
 
 
 @pytest.mark.parametrize("value", [*BAKED, *(f"a{sign}b" for sign in "\x7f\x85\xa0\u2028\u2029\ufeff\uffff\t\n")])
