@@ -21,7 +21,8 @@ Storage = Annotated[
         show_envvar=False,
         help="Address of the Optuna storage: sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or "
         "grpc://HOST:PORT; an address with a password belongs in the environment variable "
-        f"{STORAGE_VARIABLE}, which ps does not show. The default is a SQLite file in the output folder of each search.",
+        f"{STORAGE_VARIABLE}, which ps does not show. The default is a SQLite file in the output folder of each "
+        "search.",
     ),
 ]
 Timeout = Annotated[
