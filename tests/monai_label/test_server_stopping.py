@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from contextlib import suppress
 
@@ -87,6 +88,8 @@ def test_a_stopped_training_leaves_nothing(server):
 
 
 def test_a_task_without_its_server_does_not_begin(monkeypatch):
-    monkeypatch.setenv("TUNEVLSEG_LABEL_SERVER", "1")
-    with pytest.raises(SystemExit, match="the server 1 "):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    monkeypatch.setenv("TUNEVLSEG_LABEL_SERVER", str(gone.pid))
+    with pytest.raises(SystemExit, match=f"the server {gone.pid} "):
         end_with_the_server()
