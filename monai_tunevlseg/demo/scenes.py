@@ -42,7 +42,7 @@ class Phrase:
         return " ".join(word for word in words if word)
 
     def names(self, color: str, shape: str) -> bool:
-        """Tell whether the phrase names a shape of that color."""
+        """Return whether the phrase names a shape of that color."""
         return self.color in (None, color) and self.shape in (None, shape)
 
 

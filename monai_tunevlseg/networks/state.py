@@ -51,7 +51,7 @@ def difference(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) ->
 
 
 class SavedWithoutBase(nn.Module):
-    """A module that saves and loads its state without what is frozen of its base model.
+    """A module that saves and loads its state without the frozen part of its base model.
 
     Attributes:
         base: the base model.

@@ -1,4 +1,4 @@
-"""Ending a server, or its training, in the middle: nothing goes on, nothing stays, and no checkpoint is replaced."""
+"""Ending a server, or its training, in the middle: nothing keeps running or stays, and no checkpoint is replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command lines of bundle runs: every value arrives as it is, whatever it looks like."""
+"""The command lines of bundle runs: every value arrives unchanged, whatever it looks like."""
 
 from __future__ import annotations
 
