@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -33,6 +34,19 @@ class Registry(Generic[T]):
         self._variants[name] = variant
         return variant
 
+    @contextmanager
+    def temporarily(self, name: str, variant: T) -> Iterator[T]:
+        """Register a variant for the duration of a ``with`` block, which a test of an added variant needs.
+
+        Raises:
+            ValueError: when the name is taken.
+        """
+        self.register(name, variant)
+        try:
+            yield variant
+        finally:
+            del self._variants[name]
+
     def __getitem__(self, name: str) -> T:
         """Return the variant of that name.
 
@@ -46,7 +60,7 @@ class Registry(Generic[T]):
         raise ValueError(f"unknown {self.kind} {name!r}: known are {', '.join(self._variants)}{hint}")
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether a variant has that name."""
+        """Return whether a variant has that name."""
         return name in self._variants
 
     def __iter__(self) -> Iterator[str]:

@@ -26,6 +26,22 @@ def test_register_returns_the_variant(learners):
     assert learners.register("maple", 7) == 7
 
 
+def test_a_temporary_variant_is_gone_after_the_block_even_if_it_fails(learners):
+    with learners.temporarily("lora", 5) as variant:
+        assert variant == learners["lora"] == 5
+        assert list(learners) == ["coop", "vpt", "lora"]
+    assert list(learners) == ["coop", "vpt"]
+    with pytest.raises(KeyError), learners.temporarily("lora", 5):
+        raise KeyError
+    assert "lora" not in learners
+
+
+def test_a_temporary_variant_does_not_replace_a_registered_one(learners):
+    with pytest.raises(ValueError, match="'vpt'"), learners.temporarily("vpt", 9):
+        pass
+    assert learners["vpt"] == 2
+
+
 def test_membership(learners):
     assert "vpt" in learners
     assert "VPT" not in learners
