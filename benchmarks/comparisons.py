@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 from transformers import CLIPSegForImageSegmentation
 
-from monai_tunevlseg.features import MemoryStore
+from monai_tunevlseg.feature_cache import MemoryStore
 from monai_tunevlseg.networks import BaseModel, ImageFeatures, PromptTunedCLIPSeg
 from monai_tunevlseg.training import PromptLoss, parameter_groups
 

@@ -22,7 +22,7 @@ LEVELS = (  # rooms from the highest to the lowest; those of one level know noth
     {"demo"},
     {"__init__"},  # the front door
     {"search"},
-    {"bundles", "features", "segmenter"},
+    {"bundles", "feature_cache", "segmenter"},
     {"training", "evaluation", "networks", "inferers"},
     {"learners", "data"},
 )  # all others are helpers, on a level below

@@ -14,7 +14,7 @@ from filelock import FileLock
 from optuna.distributions import distribution_to_json
 
 from monai_tunevlseg.bundles import HYPERPARAMETERS, optional, prompt_learner, typed
-from monai_tunevlseg.features import check_constant, is_off
+from monai_tunevlseg.feature_cache import check_constant, is_off
 from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
 from monai_tunevlseg.search.claims import Claims, finished_trials
 from monai_tunevlseg.search.folders import TRIALS, find_trial, reserve, tidy

@@ -6,7 +6,7 @@ import torch
 from feature_samples import transform_of, write_pairs
 from monai.data import CacheDataset, DataLoader
 
-from monai_tunevlseg.features import DiskStore, FeatureCache, FeatureDataset, MemoryStore, open_cache
+from monai_tunevlseg.feature_cache import DiskStore, FeatureCache, FeatureDataset, MemoryStore, open_cache
 from monai_tunevlseg.networks import ImageFeatures
 from monai_tunevlseg.training import SeededDataset
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from monai_tunevlseg.features.keys import digest
-from monai_tunevlseg.features.stores import DiskStore, Entry, FeatureStore, MemoryStore
-from monai_tunevlseg.features.views import Views
+from monai_tunevlseg.feature_cache.keys import digest
+from monai_tunevlseg.feature_cache.stores import DiskStore, Entry, FeatureStore, MemoryStore
+from monai_tunevlseg.feature_cache.views import Views
 from monai_tunevlseg.learners import LEARNERS
 from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.version import __version__

@@ -12,8 +12,8 @@ from monai.transforms import Compose, Lambda, Lambdad, MapTransform, RandGaussia
 from PIL import Image
 
 from monai_tunevlseg.data import LoadSampled
-from monai_tunevlseg.features import Views
-from monai_tunevlseg.features.keys import describe
+from monai_tunevlseg.feature_cache import Views
+from monai_tunevlseg.feature_cache.keys import describe
 
 ENCODER = {"base": "0123"}
 

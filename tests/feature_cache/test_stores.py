@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from monai_tunevlseg.data.atomic import unfinished_path
-from monai_tunevlseg.features import DiskStore, MemoryStore
-from monai_tunevlseg.features.stores import HEADER, size_of
+from monai_tunevlseg.feature_cache import DiskStore, MemoryStore
+from monai_tunevlseg.feature_cache.stores import HEADER, size_of
 
 KINDS = ["memory", "disk"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from monai.inferers import SimpleInferer
 from torch import Tensor
 
-from monai_tunevlseg.features.cache import FeatureCache
+from monai_tunevlseg.feature_cache.cache import FeatureCache
 
 __all__ = ["FeatureInferer"]
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from monai_tunevlseg.data.transforms import PLACE_KEYS
-from monai_tunevlseg.features.cache import LABEL, FeatureCache
-from monai_tunevlseg.features.views import Views
+from monai_tunevlseg.feature_cache.cache import LABEL, FeatureCache
+from monai_tunevlseg.feature_cache.views import Views
 from monai_tunevlseg.networks import ImageFeatures
 from monai_tunevlseg.training import SeededDataset, derive_seed
 
