@@ -11,9 +11,9 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from monai_tunevlseg.monai_label.models import BundleModel
+from monai_tunevlseg.monai_label.bundle_model import BundleModel
 
-__all__ = ["HighestEntropy"]
+__all__ = ["EntropyStrategy"]
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ UNREADABLE = -1.0  # the score of a file that cannot be read
 MOST_AT_ONCE = 256
 
 
-class HighestEntropy(Strategy):
+class EntropyStrategy(Strategy):
     """Chooses the unlabeled image with the highest mean predictive entropy.
 
     Scores are kept with the datastore's other facts about images, so that they outlive the server, and hold as long as

@@ -21,14 +21,18 @@ from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.sessions import Sessions
 
 import monai_tunevlseg
-from monai_tunevlseg.monai_label.active_learning import HighestEntropy
-from monai_tunevlseg.monai_label.doors import guard, known, refusals
+from monai_tunevlseg.monai_label.active_learning import EntropyStrategy
+from monai_tunevlseg.monai_label.bundle_model import open_bundles
+from monai_tunevlseg.monai_label.datastore import FolderDatastore, UUIDSessions, resolve_image
 from monai_tunevlseg.monai_label.infer_task import TextSegmentation
-from monai_tunevlseg.monai_label.models import open_bundles
-from monai_tunevlseg.monai_label.names import check_plain
-from monai_tunevlseg.monai_label.processes import end_children_with_this_process, end_with_the_server, private_uploads
-from monai_tunevlseg.monai_label.studies import OneImageSessions, StudiesFolder, requested_image
-from monai_tunevlseg.monai_label.train_task import PromptTuning
+from monai_tunevlseg.monai_label.path_checks import check_path_component
+from monai_tunevlseg.monai_label.request_checks import add_request_checks, get_or_404, http_errors
+from monai_tunevlseg.monai_label.server_processes import (
+    create_upload_folder,
+    exit_with_server,
+    terminate_children_on_exit,
+)
+from monai_tunevlseg.monai_label.train_task import BundleTraining
 
 __all__ = ["TuneVLSegApp"]
 
@@ -52,10 +56,10 @@ class TuneVLSegApp(MONAILabelApp):
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        end_children_with_this_process()
-        end_with_the_server()
+        terminate_children_on_exit()
+        exit_with_server()
         self.models = open_bundles((conf or {}).get("bundles", ""))
-        self.uploads = private_uploads()
+        self.uploads = create_upload_folder()
         super().__init__(
             app_dir,
             studies,
@@ -69,7 +73,7 @@ class TuneVLSegApp(MONAILabelApp):
         """Open the studies."""
         if self.studies.startswith(("http://", "https://")):
             return super().init_datastore()
-        return StudiesFolder(self.studies)
+        return FolderDatastore(self.studies)
 
     def init_infers(self) -> dict[str, InferTask]:
         """Return the models, each also for the clients' tools with clicks."""
@@ -79,18 +83,18 @@ class TuneVLSegApp(MONAILabelApp):
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """Return the re-tuning of each bundle."""
-        return {name: PromptTuning(model) for name, model in self.models.items()}
+        return {name: BundleTraining(model) for name, model in self.models.items()}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the ways to choose the next image."""
-        return {"entropy": HighestEntropy(self.models), "random": Random(), "first": First()}
+        return {"entropy": EntropyStrategy(self.models), "random": Random(), "first": First()}
 
     def on_init_complete(self) -> None:
         """Guard the server's doors."""
         super().on_init_complete()
         from monailabel.app import app
 
-        guard(app, self.models, self.uploads)
+        add_request_checks(app, self.models, self.uploads)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Segment an image.
@@ -98,14 +102,14 @@ class TuneVLSegApp(MONAILabelApp):
         Raises:
             HTTPException: when the request is wrong; says why.
         """
-        with refusals():
-            task = known(self._infers, request.get("model"), "model")
+        with http_errors():
+            task = get_or_404(self._infers, request.get("model"), "model")
             store = datastore or self.datastore()
-            image = requested_image(request.get("image"), store, self._folders())
+            image = resolve_image(request.get("image"), store, self._folders())
             file, params = task({**copy.deepcopy(request), "image": str(image)})
             label = file
             if request.get("save_label") and not request.get("session"):
-                tag = check_plain(request.get("label_tag") or DefaultLabelTag.ORIGINAL.value, "label_tag")
+                tag = check_path_component(request.get("label_tag") or DefaultLabelTag.ORIGINAL.value, "label_tag")
                 info = {"model": request["model"], "params": params}
                 label = store.save_label(request["image"], file, tag, info)
         return {"label": label, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": params}
@@ -116,7 +120,7 @@ class TuneVLSegApp(MONAILabelApp):
         Raises:
             HTTPException: when the request is wrong; says why.
         """
-        with refusals():
+        with http_errors():
             return super().train(request)
 
     def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
@@ -141,10 +145,10 @@ class TuneVLSegApp(MONAILabelApp):
         Raises:
             HTTPException: when the request is wrong; says why.
         """
-        with refusals():
-            known(self._strategies, request.get("strategy") or "random", "strategy")
+        with http_errors():
+            get_or_404(self._strategies, request.get("strategy") or "random", "strategy")
             if request.get("model"):
-                known(self.models, request["model"], "model")
+                get_or_404(self.models, request["model"], "model")
             return super().next_sample(request)
 
     def bundle_path(self, model: str | None) -> None:
@@ -154,7 +158,7 @@ class TuneVLSegApp(MONAILabelApp):
             HTTPException: when there is no such model.
         """
         if model is not None:
-            known(self.models, model, "model")
+            get_or_404(self.models, model, "model")
 
     def _folders(self) -> list[Path]:
         """Return the folders whose files may be named by path; relative paths are those of the first."""
@@ -167,7 +171,7 @@ class TuneVLSegApp(MONAILabelApp):
         """Open the sessions, which MONAI Label asks for when it starts."""
         if not load:
             return None
-        return OneImageSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY)
+        return UUIDSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY)
 
     def _download_dcmqi_tools(self) -> None:
         try:

@@ -10,10 +10,10 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from monai_tunevlseg.data.reading import is_nifti, read_shape
 from monai_tunevlseg.data.volumes import stored_order, stored_shape
-from monai_tunevlseg.monai_label.components import filter_components
-from monai_tunevlseg.monai_label.models import BundleModel
-from monai_tunevlseg.monai_label.request import InferRequest
-from monai_tunevlseg.monai_label.writer import write_result
+from monai_tunevlseg.monai_label.bundle_model import BundleModel
+from monai_tunevlseg.monai_label.click_corrections import filter_components
+from monai_tunevlseg.monai_label.infer_request import InferRequest
+from monai_tunevlseg.monai_label.label_map_writer import write_label_map
 
 __all__ = ["TextSegmentation"]
 
@@ -62,7 +62,7 @@ class TextSegmentation(InferTask):
             [click[::step] for click in asked.background],
             asked.area and asked.area[::step],
         )
-        file = write_result(labels, image, asked.extension)
+        file = write_label_map(labels, image, asked.extension)
         names = {text: value for value, text in enumerate(asked.texts, start=1)}
         latencies = {"infer": round(seconds, 3), "total": round(time.perf_counter() - started, 3)}
         return str(file), {"label_names": names, "latencies": latencies}

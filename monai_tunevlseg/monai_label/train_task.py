@@ -19,13 +19,13 @@ from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.reading import stem_of
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.monai_label.models import BundleModel
-from monai_tunevlseg.monai_label.options import training_options
-from monai_tunevlseg.monai_label.studies import StudiesFolder
-from monai_tunevlseg.monai_label.submitted_labels import SubmittedLabel, write_dataset
+from monai_tunevlseg.monai_label.bundle_model import BundleModel
+from monai_tunevlseg.monai_label.datastore import FolderDatastore
+from monai_tunevlseg.monai_label.training_dataset import SubmittedLabel, write_training_dataset
+from monai_tunevlseg.monai_label.training_options import parse_training_options
 from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
 
-__all__ = ["PromptTuning"]
+__all__ = ["BundleTraining"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ STATS = "label_training.json"
 OF_THE_BUNDLE = ("learning_rate", "batch_size", "effective_batch_size")
 
 
-class PromptTuning(TrainTask):
+class BundleTraining(TrainTask):
     """Trains a bundle on the labels that were submitted, and keeps the better of the old and the new checkpoint.
 
     Everything runs in processes of its own, whose output goes to the server's log and whose memory ends with them.
@@ -64,8 +64,8 @@ class PromptTuning(TrainTask):
         """Train.
 
         Args:
-            request: as :func:`training_options` describes it. ``val_split`` is the share of the images that validate;
-                ``pretrained`` starts from the checkpoint that there is.
+            request: the options of :func:`parse_training_options`. ``val_split`` is the share of images for validation;
+                ``pretrained`` continues from the current checkpoint.
             datastore: with the labels.
 
         Returns:
@@ -75,10 +75,12 @@ class PromptTuning(TrainTask):
             ValueError: when an option is wrong, or there are not enough labels.
             RuntimeError: when a run of the bundle fails.
         """
-        options = self.config() | training_options(request)
+        options = self.config() | parse_training_options(request)
         with tempfile.TemporaryDirectory() as temporary:
-            run = _Run(self.model, Path(temporary))
-            splits = write_dataset(_submitted(datastore), self.model.class_names, run.data, options["val_split"])
+            run = _BundleRunner(self.model, Path(temporary))
+            splits = write_training_dataset(
+                _submitted(datastore), self.model.class_names, run.data, options["val_split"]
+            )
             logger.info("Training on %d images, validating on %d.", len(splits["train"]), len(splits["val"]))
             old = self.model.checkpoint if self.model.checkpoint.is_file() else None
             new = run.train(
@@ -111,7 +113,7 @@ class PromptTuning(TrainTask):
         return result
 
 
-class _Run:
+class _BundleRunner:
     """Runs of a bundle's configs on one dataset.
 
     Args:
@@ -175,7 +177,7 @@ def _log_lines(command: list[str], what: str) -> None:
 
 
 def _submitted(datastore: Datastore) -> list[SubmittedLabel]:
-    if isinstance(datastore, StudiesFolder):
+    if isinstance(datastore, FolderDatastore):
         return [SubmittedLabel(*found) for found in datastore.labeled()]
     return [
         SubmittedLabel(image := Path(pair["image"]), Path(pair["label"]), _info(datastore, image))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import requests
-from annotated import SIZE, circle_mask
+from label_fixtures import SIZE, circle_mask
 from label_server import free_port, started
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid

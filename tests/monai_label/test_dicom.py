@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from annotated import circle_mask, dice, write_bundle
+from label_fixtures import circle_mask, dice, write_bundle
 from PIL import Image
 
 from monai_tunevlseg.monai_label import write_app_folder

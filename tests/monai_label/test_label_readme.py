@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from annotated import draw_picture, readme_block, write_bundle
+from label_fixtures import draw_picture, readme_block, write_bundle
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 

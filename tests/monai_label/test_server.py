@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import nibabel as nib
 import numpy as np
 import pytest
-from annotated import (
+from label_fixtures import (
     AFFINE,
     CIRCLES,
     SIZE,

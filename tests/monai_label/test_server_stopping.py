@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from annotated import circle_mask, draw_picture, write_bundle
+from label_fixtures import circle_mask, draw_picture, write_bundle
 from PIL import Image
 
 from monai_tunevlseg.monai_label import write_app_folder
@@ -20,7 +20,7 @@ import psutil
 import requests
 from label_server import label_server
 
-from monai_tunevlseg.monai_label.processes import end_with_the_server
+from monai_tunevlseg.monai_label.server_processes import exit_with_server
 
 
 @pytest.fixture
@@ -92,4 +92,4 @@ def test_a_task_without_its_server_does_not_begin(monkeypatch):
     gone.wait()
     monkeypatch.setenv("TUNEVLSEG_LABEL_SERVER", str(gone.pid))
     with pytest.raises(SystemExit, match=f"the server {gone.pid} "):
-        end_with_the_server()
+        exit_with_server()

@@ -10,7 +10,7 @@ import time
 import nibabel as nib
 import numpy as np
 import pytest
-from annotated import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, readme_block, write_volume
+from label_fixtures import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, readme_block, write_volume
 from PIL import Image
 
 from monai_tunevlseg.sharing import Sources, write_bundle

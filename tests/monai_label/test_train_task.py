@@ -9,7 +9,7 @@ import time
 import nibabel as nib
 import numpy as np
 import pytest
-from annotated import circle_mask, draw_picture, write_bundle, write_volume
+from label_fixtures import circle_mask, draw_picture, write_bundle, write_volume
 from PIL import Image
 
 from monai_tunevlseg.evaluation import file_digest

@@ -13,12 +13,12 @@ from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.saving import write_nifti_labels
 from monai_tunevlseg.data.volumes import nifti_affine
 
-__all__ = ["write_result"]
+__all__ = ["write_label_map"]
 
 EXTENSIONS = (".png", ".nii", ".nii.gz", ".nrrd")
 
 
-def write_result(labels: np.ndarray, source: Path, extension: str | None = None) -> Path:
+def write_label_map(labels: np.ndarray, source: Path, extension: str | None = None) -> Path:
     """Write a label map into a temporary file.
 
     Args:

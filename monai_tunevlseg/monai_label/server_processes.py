@@ -19,7 +19,7 @@ from types import FrameType
 import psutil
 from monailabel.utils.async_tasks.utils import background_executors, processes, tasks
 
-__all__ = ["end_children_with_this_process", "end_with_the_server", "private_uploads", "stop_task"]
+__all__ = ["terminate_children_on_exit", "exit_with_server", "create_upload_folder", "stop_task"]
 
 SERVER = "TUNEVLSEG_LABEL_SERVER"
 """Environment variable: the process whose tasks run in the processes that it starts."""
@@ -27,7 +27,7 @@ PREFIX = "tunevlseg-label-"
 PATIENCE = 10  # seconds for a task to clean up before it is killed
 
 
-def private_uploads() -> Path:
+def create_upload_folder() -> Path:
     """Make the folder that uploads of this process go to, so that they can be told from other files.
 
     MONAI Label puts uploads among the temporary files and then names them to the app as a client would name an image.
@@ -47,7 +47,7 @@ def private_uploads() -> Path:
     return uploads
 
 
-def end_with_the_server() -> None:
+def exit_with_server() -> None:
     """In a process that a server has started for a task: end it when the server is gone, however that ended.
 
     Raises:
@@ -68,7 +68,7 @@ def _end_after(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def end_children_with_this_process() -> None:
+def terminate_children_on_exit() -> None:
     """Have SIGTERM and SIGINT end the processes that this one has started, and then this one with all its clean-up.
 
     Does nothing outside the main thread, where signals are not handled.

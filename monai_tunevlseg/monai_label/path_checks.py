@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["check_id", "check_plain"]
+__all__ = ["check_image_id", "check_path_component"]
 
 PLAIN_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 LONGEST = 200  # bytes, so that a suffix fits into the 255 of a file name
 
 
-def check_plain(name: Any, what: str) -> str:
+def check_path_component(name: Any, what: str) -> str:
     """Return a name that is one part of a path.
 
     Raises:
@@ -24,7 +24,7 @@ def check_plain(name: Any, what: str) -> str:
     return name
 
 
-def check_id(name: Any, what: str) -> str:
+def check_image_id(name: Any, what: str) -> str:
     """Return an image's id: a path below the studies' folder, such as ``scan`` or ``patient1/scan``.
 
     Raises:
@@ -33,5 +33,5 @@ def check_id(name: Any, what: str) -> str:
     if not isinstance(name, str):
         raise ValueError(f"{what} is {name!r:.100}; send the id of an image, as /datastore lists them.")
     for part in name.split("/"):
-        check_plain(part, what)
+        check_path_component(part, what)
     return name

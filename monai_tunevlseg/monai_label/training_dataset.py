@@ -19,7 +19,7 @@ from monai_tunevlseg.data.reading import is_nifti, labels, read_shape, read_stor
 from monai_tunevlseg.data.saving import write_nifti_labels
 from monai_tunevlseg.data.volumes import open_nifti, stored_order
 
-__all__ = ["SubmittedLabel", "check_label", "names_in", "write_dataset"]
+__all__ = ["SubmittedLabel", "check_label", "label_values", "write_training_dataset"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class SubmittedLabel:
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
-def names_in(info: Mapping[str, Any]) -> dict[str, int]:
+def label_values(info: Mapping[str, Any]) -> dict[str, int]:
     """Return what a label's values mean, as clients say it: ``label_info`` by viewers, ``label_names`` by inference.
 
     Returns:
@@ -85,11 +85,11 @@ def check_label(image: Path, label: Path, info: Mapping[str, Any]) -> None:
         FileNotFoundError: when there is no such file.
         ValueError: when it cannot be read as a label map of the image's size, or its names are in no known form.
     """
-    names_in(info)
+    label_values(info)
     _read(image, label)
 
 
-def write_dataset(
+def write_training_dataset(
     submitted: Iterable[SubmittedLabel], class_names: Sequence[str], folder: Path, val_share: float
 ) -> dict[str, list[str]]:
     """Write images and masks in the layout ``folder``, with splits by the images' names.
@@ -147,7 +147,7 @@ def _write(item: SubmittedLabel, class_names: Sequence[str], folder: Path, stem:
 def _mask(item: SubmittedLabel, class_names: Sequence[str]) -> np.ndarray:
     """Return uint8 with k + 1 where class k is."""
     stored = _read(item.image, item.label)
-    names = names_in(item.info) or {name: value for value, name in enumerate(class_names, start=1)}
+    names = label_values(item.info) or {name: value for value, name in enumerate(class_names, start=1)}
     if not set(names) & set(class_names):
         raise ValueError(f"it shows {', '.join(names)}, and none of {', '.join(class_names)}.")
     mask = np.zeros(stored.shape, np.uint8)

@@ -8,7 +8,7 @@ import logging
 import nibabel as nib
 import numpy as np
 import pytest
-from annotated import SIZE, circle_mask, draw_picture
+from label_fixtures import SIZE, circle_mask, draw_picture
 from PIL import Image
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
@@ -16,8 +16,8 @@ pytest.importorskip("monailabel", reason="monailabel has an environment of its o
 from monailabel.config import settings
 from monailabel.interfaces.exception import MONAILabelException
 
-from monai_tunevlseg.monai_label.active_learning import HighestEntropy
-from monai_tunevlseg.monai_label.studies import StudiesFolder
+from monai_tunevlseg.monai_label.active_learning import EntropyStrategy
+from monai_tunevlseg.monai_label.datastore import FolderDatastore
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def studies(tmp_path):
                 nib.save(nib.Nifti1Image(np.zeros(SIZE[::-1], np.uint8), np.eye(4)), path)
             else:
                 draw_picture().save(path)
-        return StudiesFolder(str(tmp_path / "studies"))
+        return FolderDatastore(str(tmp_path / "studies"))
 
     return write
 
@@ -61,7 +61,7 @@ def test_every_supported_file_is_listed_in_subfolders_too(studies):
 
 def test_two_files_of_one_stem_are_two_images_for_good(studies, tmp_path):
     ids = {"same": "same.jpg", "same.png": "same.png"}
-    for store in (studies("same.jpg", "same.png"), StudiesFolder(str(tmp_path / "studies"))):
+    for store in (studies("same.jpg", "same.png"), FolderDatastore(str(tmp_path / "studies"))):
         assert {image: store.get_image_uri(image).rsplit("/", 1)[1] for image in store.list_images()} == ids
         for image in ids:
             store.save_label(image, save_mask(tmp_path / "label.png"), "final", {})
@@ -73,7 +73,7 @@ def test_two_files_of_one_stem_are_two_images_for_good(studies, tmp_path):
 
 def test_labels_of_subfolders_are_found_again(studies, tmp_path):
     studies("patient1/inner.png").save_label("patient1/inner", save_mask(tmp_path / "l.png"), "final", {"by": "me"})
-    store = StudiesFolder(str(tmp_path / "studies"))
+    store = FolderDatastore(str(tmp_path / "studies"))
     ((image, label, info),) = store.labeled()
     assert (image.name, info["by"]) == ("inner.png", "me")
     np.testing.assert_array_equal(np.asarray(Image.open(label)), circle_mask())
@@ -108,14 +108,14 @@ def test_a_label_of_another_size_is_refused(studies, tmp_path):
 def test_a_folder_without_studies_says_so(tmp_path, caplog):
     (tmp_path / "readme.txt").write_text("nothing")
     with caplog.at_level(logging.WARNING):
-        assert StudiesFolder(str(tmp_path)).list_images() == []
+        assert FolderDatastore(str(tmp_path)).list_images() == []
     assert f"{tmp_path} has no studies" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot be written to"):
-        StudiesFolder(str(tmp_path / "file" / "studies"))
+        FolderDatastore(str(tmp_path / "file" / "studies"))
 
 
 def test_the_users_choice_of_suffixes_is_kept(studies, monkeypatch):
@@ -139,7 +139,7 @@ class Certain:
 
 def test_files_that_cannot_be_read_are_never_offered(studies):
     store = studies(*(f"broken{number}.png" for number in range(4)), "good1.png", "good2.png")
-    strategy = HighestEntropy({"model": Certain()})
+    strategy = EntropyStrategy({"model": Certain()})
     chosen = strategy({"max_samples": 1}, store)
     assert (chosen["id"], chosen["scored"]) == ("good1", 1)  # the broken ones before it do not use up the samples
     assert strategy({}, store)["id"] == "good2"

@@ -7,7 +7,7 @@ import json
 import time
 
 import pytest
-from annotated import circle_mask, draw_picture, write_bundle
+from label_fixtures import circle_mask, draw_picture, write_bundle
 from PIL import Image
 
 from monai_tunevlseg.monai_label import write_app_folder
@@ -254,7 +254,7 @@ def test_whole_slide_inference_opens_no_file_outside_the_studies(server):
     "path", ["../tools/execute-script", "studies/%2e%2e/%2E./system", "..\\system", "a/%252e%252e"]
 )
 def test_the_proxy_leads_to_the_dicomweb_part_of_a_server_only(path):
-    from monai_tunevlseg.monai_label.doors import check_proxied
+    from monai_tunevlseg.monai_label.request_checks import check_proxied
 
     with pytest.raises(HTTPException) as error:
         check_proxied(path)

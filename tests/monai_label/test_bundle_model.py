@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from annotated import circle_mask, dice, draw_picture, write_bundle
+from label_fixtures import circle_mask, dice, draw_picture, write_bundle
 
-from monai_tunevlseg.monai_label.models import open_bundles
+from monai_tunevlseg.monai_label.bundle_model import open_bundles
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_cris_is_a_model_too(picture, tmp_path):
 
 
 def test_texts_that_are_no_longer_asked_for_are_forgotten(models, picture, monkeypatch):
-    monkeypatch.setattr("monai_tunevlseg.monai_label.models.REMEMBERED_TEXTS", 3)
+    monkeypatch.setattr("monai_tunevlseg.monai_label.bundle_model.REMEMBERED_TEXTS", 3)
     model = models["one"]
     for number in range(6):
         model.segment(picture, [f"thing {number}"])

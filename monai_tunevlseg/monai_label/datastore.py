@@ -20,10 +20,10 @@ from monailabel.utils.sessions import SessionInfo, Sessions
 from requests import RequestException
 
 from monai_tunevlseg.data.reading import SUFFIXES, read_shape, suffix_of
-from monai_tunevlseg.monai_label.names import check_plain
-from monai_tunevlseg.monai_label.submitted_labels import check_label
+from monai_tunevlseg.monai_label.path_checks import check_path_component
+from monai_tunevlseg.monai_label.training_dataset import check_label
 
-__all__ = ["OneImageSessions", "StudiesFolder", "requested_image"]
+__all__ = ["UUIDSessions", "FolderDatastore", "resolve_image"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WATCHED_DEPTH = 4  # folders below the studies in which new files are noticed while the server runs
 
 
-class StudiesFolder(LocalDatastore):
+class FolderDatastore(LocalDatastore):
     """MONAI Label's local studies: every supported file in the folder and its subfolders, and nothing outside it.
 
     An image's id is its path in the folder without the suffix; of several with one stem, all but the first have the
@@ -72,7 +72,7 @@ class StudiesFolder(LocalDatastore):
         """
         try:
             if image_id:
-                check_plain(image_id, "image")
+                check_path_component(image_id, "image")
             read_shape(Path(image_filename))
         except (OSError, ValueError) as error:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, str(error)) from error
@@ -85,7 +85,7 @@ class StudiesFolder(LocalDatastore):
             MONAILabelException: when its tag is not a plain name, or training could not read it as this image's label.
         """
         try:
-            check_plain(label_tag, "tag")
+            check_path_component(label_tag, "tag")
             if image := self.get_image_uri(image_id):
                 check_label(Path(image), Path(label_filename), label_info)
         except (OSError, ValueError) as error:
@@ -154,7 +154,7 @@ class StudiesFolder(LocalDatastore):
         return len(new)
 
 
-class OneImageSessions(Sessions):
+class UUIDSessions(Sessions):
     """MONAI Label's sessions, whose ids are never paths."""
 
     def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> SessionInfo | None:
@@ -167,7 +167,7 @@ class OneImageSessions(Sessions):
             super().remove_session(session_id)
 
 
-def requested_image(image: Any, store: Datastore, allowed: list[Path]) -> Path:
+def resolve_image(image: Any, store: Datastore, allowed: list[Path]) -> Path:
     """Return the file that a request means.
 
     Args:

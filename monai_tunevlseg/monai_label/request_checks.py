@@ -36,11 +36,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monai_tunevlseg.json_files import parse_json
 from monai_tunevlseg.monai_label.active_learning import SCORES
-from monai_tunevlseg.monai_label.names import check_id, check_plain
-from monai_tunevlseg.monai_label.options import training_options
-from monai_tunevlseg.monai_label.processes import stop_task
+from monai_tunevlseg.monai_label.path_checks import check_image_id, check_path_component
+from monai_tunevlseg.monai_label.server_processes import stop_task
+from monai_tunevlseg.monai_label.training_options import parse_training_options
 
-__all__ = ["check_proxied", "guard", "known", "refusals"]
+__all__ = ["check_proxied", "add_request_checks", "get_or_404", "http_errors"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ LARGEST_TASK = 65_536  # bytes: a task's request becomes an argument of a comman
 GPUS = re.compile(r"all|[0-9]+(,[0-9]+)*")
 
 
-def guard(app: FastAPI, models: Mapping[str, Any], uploads: Path) -> None:
+def add_request_checks(app: FastAPI, models: Mapping[str, Any], uploads: Path) -> None:
     """Check requests before MONAI Label's endpoints see them, answer bad ones with 4xx and a sentence, and clean up.
 
     Args:
@@ -63,13 +63,13 @@ def guard(app: FastAPI, models: Mapping[str, Any], uploads: Path) -> None:
 
     async def of_training(request: Request) -> None:
         if request.method == "POST":
-            with refusals():
+            with http_errors():
                 asked = await _task(request)
                 name = request.path_params.get("model")
                 if name is None and asked:
                     raise ValueError("options belong to one model; send them to /train/MODEL.")
-                known(models, asked.get("model", name) if name else next(iter(models)), "model")
-                training_options(asked)
+                get_or_404(models, asked.get("model", name) if name else next(iter(models)), "model")
+                parse_training_options(asked)
 
     checked = APIRouter(dependencies=[Depends(_check_fields)])
     checked.add_api_route("/train/", _stop_training, methods=["DELETE"])
@@ -88,7 +88,7 @@ def guard(app: FastAPI, models: Mapping[str, Any], uploads: Path) -> None:
     app.add_middleware(_EmptiedWhenIdle, uploads=uploads)
 
 
-def known(items: Mapping[str, Any], name: Any, what: str) -> Any:
+def get_or_404(items: Mapping[str, Any], name: Any, what: str) -> Any:
     """Return the item of a name.
 
     Raises:
@@ -100,7 +100,7 @@ def known(items: Mapping[str, Any], name: Any, what: str) -> Any:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def http_errors() -> Iterator[None]:
     """Turn the errors of a wrong request into answers with 404 and 400."""
     try:
         yield
@@ -116,10 +116,10 @@ def _stop_training(user: Any = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN
 
 async def _check_fields(request: Request) -> None:
     """Refuse files whose names are not plain, and fields of JSON that hold no object."""
-    with refusals():
+    with http_errors():
         for name, value in await _fields(request):
             if isinstance(value, UploadFile):
-                check_plain(_name(value), "the name of the file")
+                check_path_component(_name(value), "the name of the file")
             elif name in ("params", "info", "wsi") and value:
                 _check_object(name, value)
 
@@ -152,7 +152,7 @@ def _depth(content: Any) -> int:
 
 async def _check_task(request: Request) -> None:
     if request.method == "POST":
-        with refusals():
+        with http_errors():
             asked = await _task(request)
             if "bundle_path" in asked:  # whose code the task's process would import
                 raise ValueError("bundle_path cannot be given; the server has its bundles.")
@@ -174,12 +174,12 @@ async def _task(request: Request) -> dict[str, Any]:
 
 async def _check_names(request: Request) -> None:
     """Refuse names that are paths out of the studies' folder, and notes that the server keeps itself."""
-    with refusals():
+    with http_errors():
         for name in ("image", "label", "id"):
             if name in request.query_params and request.query_params[name]:
-                check_id(request.query_params[name], name)
+                check_image_id(request.query_params[name], name)
         if request.query_params.get("tag"):
-            check_plain(request.query_params["tag"], "tag")
+            check_path_component(request.query_params["tag"], "tag")
         for field, value in await _fields(request):
             notes = json.loads(value) if field in ("params", "info") and value else {}
             if reserved := [key for key in OF_THE_APP if key in notes]:

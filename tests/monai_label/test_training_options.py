@@ -7,7 +7,7 @@ import json
 import pytest
 
 from monai_tunevlseg.config_values import refuse_expressions
-from monai_tunevlseg.monai_label.options import OPTIONS, training_options
+from monai_tunevlseg.monai_label.training_options import OPTIONS, parse_training_options
 
 pytest.importorskip("hypothesis", reason="the environment of MONAI Label has no hypothesis; make test runs this")
 
@@ -25,28 +25,28 @@ json_values = st.recursive(
 def test_right_options_stay_and_what_the_server_adds_is_left_out():
     options = {"max_epochs": 3, "batch_size": 2, "effective_batch_size": 8.0, "learning_rate": 1, "val_split": 0.2}
     asked = options | {"pretrained": False, "model": "a", "client_id": "b", "gpus": "all", "local_rank": 0}
-    assert training_options(asked) == options | {"pretrained": False}
-    assert isinstance(training_options(asked)["effective_batch_size"], int)
+    assert parse_training_options(asked) == options | {"pretrained": False}
+    assert isinstance(parse_training_options(asked)["effective_batch_size"], int)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("value", [*EVIL, 0, -1, float("nan"), float("inf"), 1e30, None, [], {}, "0.001"])
 def test_a_wrong_value_is_named(name, value):
     with pytest.raises(ValueError, match=f"^{name} is "):
-        training_options({name: value})
+        parse_training_options({name: value})
 
 
 @pytest.mark.parametrize("name", ["epochs", "run", "bundle_path", "initialize", "$x", "_target_"])
 def test_an_unknown_option_is_named(name):
     with pytest.raises(ValueError) as caught:
-        training_options({name: 1})
+        parse_training_options({name: 1})
     assert repr(name) in str(caught.value)
 
 
 @given(st.dictionaries(st.sampled_from(OPTIONS) | st.text(), json_values))
 def test_whatever_is_asked_for_only_plain_numbers_get_through(request_of_a_client):
     try:
-        options = training_options(request_of_a_client)
+        options = parse_training_options(request_of_a_client)
     except ValueError as error:
         assert len(str(error)) < 1000
     else:

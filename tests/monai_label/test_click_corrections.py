@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_tunevlseg.monai_label.components import filter_components
+from monai_tunevlseg.monai_label.click_corrections import filter_components
 
 LABELS = np.array(
     [

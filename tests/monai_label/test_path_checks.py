@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from monai_tunevlseg.monai_label.names import check_id, check_plain
+from monai_tunevlseg.monai_label.path_checks import check_image_id, check_path_component
 
 pytest.importorskip("hypothesis", reason="the environment of MONAI Label has no hypothesis; make test runs this")
 
@@ -23,7 +23,7 @@ ANYTHING = st.text(st.sampled_from("ab./\\\0\n ~") | st.characters(), max_size=3
 @example("a/./b")
 def test_an_id_never_leads_out_of_its_folder(name):
     try:
-        check_id(name, "image")
+        check_image_id(name, "image")
     except ValueError as error:
         assert len(str(error)) < 1000
     else:
@@ -36,9 +36,9 @@ def test_an_id_never_leads_out_of_its_folder(name):
 )
 def test_what_is_not_plain_is_refused(name):
     with pytest.raises(ValueError, match="^tag "):
-        check_plain(name, "tag")
+        check_path_component(name, "tag")
 
 
 @pytest.mark.parametrize("name", ["final", "$x", "@a", "%b", "c#d", "scan of today", "é" * 100, "..a"])
 def test_plain_names_stay(name):
-    assert check_plain(name, "tag") == name
+    assert check_path_component(name, "tag") == name

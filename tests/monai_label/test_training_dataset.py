@@ -7,11 +7,16 @@ import dataclasses
 import nibabel as nib
 import numpy as np
 import pytest
-from annotated import SIZE, circle_mask, draw_picture, write_volume
+from label_fixtures import SIZE, circle_mask, draw_picture, write_volume
 from PIL import Image
 
 from monai_tunevlseg.data import build_datalists
-from monai_tunevlseg.monai_label.submitted_labels import SubmittedLabel, check_label, names_in, write_dataset
+from monai_tunevlseg.monai_label.training_dataset import (
+    SubmittedLabel,
+    check_label,
+    label_values,
+    write_training_dataset,
+)
 
 
 @pytest.fixture
@@ -32,7 +37,9 @@ def masks(folder):
 
 
 def test_masks_of_one_class_may_be_1_or_255(submit, tmp_path):
-    splits = write_dataset([submit(0, circle_mask()), submit(1, circle_mask() * 255)], ["circle"], tmp_path / "d", 0.5)
+    splits = write_training_dataset(
+        [submit(0, circle_mask()), submit(1, circle_mask() * 255)], ["circle"], tmp_path / "d", 0.5
+    )
     assert [len(splits[part]) for part in ("train", "val")] == [1, 1]
     for mask in masks(tmp_path / "d").values():
         np.testing.assert_array_equal(mask, circle_mask())
@@ -42,21 +49,21 @@ def test_values_follow_the_names_that_came_with_the_label(submit, tmp_path):
     mask = np.zeros(SIZE, np.uint8)
     mask[:5], mask[5:9], mask[9:12] = 1, 2, 3
     names = {"lesion": 3, "cyst": 1, "shadow": 2}
-    write_dataset([submit(0, mask, names), submit(1, mask, names)], ["cyst", "lesion"], tmp_path / "d", 0.5)
+    write_training_dataset([submit(0, mask, names), submit(1, mask, names)], ["cyst", "lesion"], tmp_path / "d", 0.5)
     written = masks(tmp_path / "d")["00000"]
     assert (set(written[:5].flat), set(written[5:9].flat), set(written[9:12].flat)) == ({1}, {0}, {2})
 
 
 def test_a_label_of_other_classes_is_left_out(submit, tmp_path, caplog):
     items = [submit(number, circle_mask(), {"circle": 1}) for number in range(2)]
-    write_dataset([*items, submit(2, circle_mask(), {"square": 1})], ["circle"], tmp_path / "d", 0.5)
+    write_training_dataset([*items, submit(2, circle_mask(), {"square": 1})], ["circle"], tmp_path / "d", 0.5)
     assert len(masks(tmp_path / "d")) == 2
     assert "it shows square, and none of circle" in caplog.text
 
 
 def test_a_label_of_another_size_is_left_out(submit, tmp_path, caplog):
     items = [submit(number, circle_mask()) for number in range(2)]
-    write_dataset([*items, submit(2, circle_mask()[:50])], ["circle"], tmp_path / "d", 0.5)
+    write_training_dataset([*items, submit(2, circle_mask()[:50])], ["circle"], tmp_path / "d", 0.5)
     assert len(masks(tmp_path / "d")) == 2
     assert "must have the size of its image" in caplog.text
 
@@ -68,7 +75,7 @@ def test_the_dataset_is_one_that_bundles_read(submit, tmp_path):
     nib.save(nib.Nifti1Image(label, nib.load(volume).affine), tmp_path / "label.nii.gz")
     items = [submit(0, circle_mask()), submit(1, circle_mask() * 255, suffix=".jpg")]
     folder = tmp_path / "d"
-    write_dataset([*items, SubmittedLabel(volume, tmp_path / "label.nii.gz")], ["circle"], folder, 0.3)
+    write_training_dataset([*items, SubmittedLabel(volume, tmp_path / "label.nii.gz")], ["circle"], folder, 0.3)
     lists = build_datalists(folder, ["circle"], splits_file=folder / "splits.json")
     assert len(lists["train"] + lists["val"]) == 2 + 3  # two pictures, three slices
     assert not {item["image"] for item in lists["train"]} & {item["image"] for item in lists["val"]}
@@ -78,7 +85,7 @@ def test_an_image_stays_in_its_part_when_others_come(submit, tmp_path):
     items = [submit(number, circle_mask()) for number in range(30)]
 
     def validating(count, folder):
-        splits = write_dataset(items[:count], ["circle"], folder, 0.3)
+        splits = write_training_dataset(items[:count], ["circle"], folder, 0.3)
         links = {path.stem: path.resolve().name for path in (folder / "images").iterdir()}
         return {links[stem] for stem in splits["val"]}, {links[stem] for stem in splits["train"]}
 
@@ -89,7 +96,7 @@ def test_an_image_stays_in_its_part_when_others_come(submit, tmp_path):
 
 def test_one_label_is_too_few(submit, tmp_path):
     with pytest.raises(ValueError, match="needs 2 or more .* there are 1"):
-        write_dataset([submit(0, circle_mask())], ["circle"], tmp_path / "d", 0.5)
+        write_training_dataset([submit(0, circle_mask())], ["circle"], tmp_path / "d", 0.5)
 
 
 def test_the_first_reason_is_told_where_too_few_labels_are_left(submit, tmp_path):
@@ -97,13 +104,13 @@ def test_the_first_reason_is_told_where_too_few_labels_are_left(submit, tmp_path
     with pytest.raises(
         ValueError, match=r"there are 0\. .*label0\.png is left out: it shows square, and none of circle"
     ):
-        write_dataset(items, ["circle"], tmp_path / "d", 0.5)
+        write_training_dataset(items, ["circle"], tmp_path / "d", 0.5)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
 def test_a_share_out_of_range_is_refused(share, tmp_path):
     with pytest.raises(ValueError, match="val_split"):
-        write_dataset([], ["circle"], tmp_path / "d", share)
+        write_training_dataset([], ["circle"], tmp_path / "d", share)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +124,7 @@ def test_a_share_out_of_range_is_refused(share, tmp_path):
     ],
 )
 def test_names_are_found_where_clients_put_them(info, names):
-    assert names_in(info) == names
+    assert label_values(info) == names
 
 
 WRONG_NAMES = [
@@ -139,14 +146,14 @@ WRONG_NAMES = [
 @pytest.mark.parametrize("info", WRONG_NAMES)
 def test_names_in_another_form_are_refused(info):
     with pytest.raises(ValueError, match="label|params"):
-        names_in(info | {"model": "m"})
+        label_values(info | {"model": "m"})
 
 
 @pytest.mark.parametrize("info", WRONG_NAMES)
 def test_a_label_with_odd_names_is_left_out_and_the_others_train(submit, tmp_path, caplog, info):
     good = [submit(number, circle_mask(), {"circle": 1}) for number in range(2)]
     odd = dataclasses.replace(submit(2, circle_mask()), info=info)
-    splits = write_dataset([*good, odd], ["circle"], tmp_path / "d", 0.5)
+    splits = write_training_dataset([*good, odd], ["circle"], tmp_path / "d", 0.5)
     assert len(splits["train"] + splits["val"]) == 2
     assert f"{odd.label} is left out" in caplog.text
 
@@ -165,7 +172,7 @@ def test_a_nifti_label_of_a_picture_counts_columns_first(submit, tmp_path, form,
     draw_picture().crop((0, 0, mask.shape[1], mask.shape[0])).save(tmp_path / "image.png")
     label = SubmittedLabel(tmp_path / "image.png", tmp_path / "label.nii.gz")
     check_label(label.image, label.label, {})
-    write_dataset([submit(0, circle_mask()), label], ["circle"], tmp_path / "d", 0.5)
+    write_training_dataset([submit(0, circle_mask()), label], ["circle"], tmp_path / "d", 0.5)
     np.testing.assert_array_equal(masks(tmp_path / "d")["00000"], mask)
 
 
@@ -192,7 +199,7 @@ def test_a_metaimage_study_trains(submit, tmp_path):
     label = (voxels.reshape(4, 5, 6).T > 60).astype(np.uint8)
     nib.save(nib.Nifti1Image(label, np.eye(4)), tmp_path / "label.nii.gz")
     items = [submit(0, circle_mask()), SubmittedLabel(tmp_path / "v.mhd", tmp_path / "label.nii.gz")]
-    splits = write_dataset(items, ["circle"], tmp_path / "d", 0.5)
+    splits = write_training_dataset(items, ["circle"], tmp_path / "d", 0.5)
     lists = build_datalists(tmp_path / "d", ["circle"], splits_file=tmp_path / "d" / "splits.json")
     assert len(splits["train"] + splits["val"]) == 2
     slices = [item for item in lists["train"] + lists["val"] if "slice" in item]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["OPTIONS", "training_options"]
+__all__ = ["OPTIONS", "parse_training_options"]
 
 WHOLE = {"max_epochs": 10_000, "batch_size": 1024, "effective_batch_size": 65_536}
 """Whole numbers from 1 to this."""
@@ -18,7 +18,7 @@ OF_THE_SERVER = ("model", "gpus", "client_id", "local_rank")
 """What MONAI Label and its clients add to a request."""
 
 
-def training_options(request: Mapping[str, Any]) -> dict[str, Any]:
+def parse_training_options(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a training that a request holds, checked.
 
     Args:

@@ -21,14 +21,14 @@ from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
 from monai_tunevlseg.networks.precision import in_precision
 from monai_tunevlseg.training import load_weights
 
-__all__ = ["BaseModels", "BundleModel", "open_bundles"]
+__all__ = ["BaseModelCache", "BundleModel", "open_bundles"]
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED_TEXTS = 1000  # a network keeps the features of texts; clients may send any number of texts
 
 
-class BaseModels:
+class BaseModelCache:
     """The base models of all bundles, each once in memory."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class BundleModel:
         ValueError: when its class names are wrong, or its metadata cannot be read.
     """
 
-    def __init__(self, folder: str | Path, bases: BaseModels) -> None:
+    def __init__(self, folder: str | Path, bases: BaseModelCache) -> None:
         self.folder = Path(folder).expanduser().resolve()
         self.config_file = self.folder / "configs" / "inference.yaml"
         for needed in (self.config_file, self.folder / "configs" / "metadata.json"):
@@ -190,7 +190,7 @@ def open_bundles(folders: str) -> dict[str, BundleModel]:
         FileNotFoundError: when a folder is not a bundle.
         ValueError: when there is none, or two have one name.
     """
-    bases = BaseModels()
+    bases = BaseModelCache()
     models: dict[str, BundleModel] = {}
     for folder in filter(None, (part.strip() for part in folders.split(","))):
         model = BundleModel(folder, bases)
