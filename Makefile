@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 LABEL_VENV ?= .venv-label
 MODEL ?= clipseg
-LEARNER ?= vpt
+METHOD ?= vpt
 DATASET ?= ultrasound
 
 bin := $(VENV)/bin
@@ -15,7 +15,7 @@ check_python = $(PYTHON) -c 'import sys; sys.version_info[1] in range(11, $(1)) 
 .PHONY: demo test test-label lint types bundles bench clean
 
 demo: $(VENV)/installed
-	$(bin)/python -m monai_tunevlseg demo --model $(MODEL) --learner $(LEARNER) --dataset $(DATASET)
+	$(bin)/python -m monai_tunevlseg demo --model $(MODEL) --method $(METHOD) --dataset $(DATASET)
 
 test: $(VENV)/installed-test
 	$(bin)/python -m pytest -n 2

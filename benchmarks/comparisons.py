@@ -62,11 +62,11 @@ def published(model: Any) -> CLIPSegForImageSegmentation:
 
 
 class Contest:
-    """A learner's network and its plain counterpart, with equal weights of their own.
+    """A method's network and its plain counterpart, with equal weights of their own.
 
     Args:
         base_model: loaded base model.
-        learner: name of the learner.
+        method: name of the method.
         depth: its prompt depth.
         batch: images at a time.
         size: side of the images in pixels.
@@ -76,15 +76,15 @@ class Contest:
     def __init__(
         self,
         base_model: BaseModel,
-        learner: str,
+        method: str,
         depth: int,
         batch: int,
         size: int,
         device: torch.device,
     ) -> None:
         torch.manual_seed(0)
-        self.network = PromptTunedCLIPSeg(base_model, CLASSES, learner, {"prompt_depth": depth})
-        learned = copy.deepcopy((self.network.learner, self.network.upsampler))
+        self.network = PromptTunedCLIPSeg(base_model, CLASSES, method, {"prompt_depth": depth})
+        learned = copy.deepcopy((self.network.method, self.network.upsampler))
         self.network = self.network.to(device)
         self.plain = PlainCLIPSeg(published(base_model.model), base_model.tokenizer, *learned).to(device)
         self.mixed = False

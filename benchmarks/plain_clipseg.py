@@ -3,7 +3,7 @@
 Transformers' modules in their own order and precision, contexts inserted with ``torch.cat``, every layer run, the text
 of every image encoded on its own, one pass per (image, class), the upsampler as TuneVLSeg's section 5 writes it. The
 frozen model has no gradients of its weights, and attention is what transformers chooses by default: anything less would
-be a straw man. The few operations of a learner are the project's.
+be a straw man. The few operations of a method are the project's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from monai_tunevlseg.learners import PromptLearner
+from monai_tunevlseg.methods import PromptLearner
 
 __all__ = ["PlainCLIPSeg"]
 
@@ -27,17 +27,17 @@ class PlainCLIPSeg(nn.Module):
     Args:
         model: transformers' ``CLIPSegForImageSegmentation`` with the plain transposed convolution, frozen.
         tokenizer: the model's.
-        learner: returns contexts; shared with a network of the project, or a copy of that network's.
+        method: returns contexts; shared with a network of the project, or a copy of that network's.
         upsampler: has the weights ``convolution`` and ``residual_factor``, likewise.
     """
 
     def __init__(
-        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, learner: PromptLearner, upsampler: nn.Module
+        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, method: PromptLearner, upsampler: nn.Module
     ) -> None:
         super().__init__()
         self.model: Any = model
         self.tokenizer = tokenizer
-        self.learner = learner
+        self.method = method
         self.upsampler: Any = upsampler
 
     def forward(self, image: Tensor, text: Sequence[str]) -> Tensor:
@@ -52,18 +52,18 @@ class PlainCLIPSeg(nn.Module):
 
     def encode_image(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """Run the vision transformer: the decoder's hidden states, and the image-level embedding (B, 512)."""
-        vision, learner = self.model.clip.vision_model, self.learner
-        depth = learner.prompt_depth if learner.prompts_vision else 0
+        vision, method = self.model.clip.vision_model, self.method
+        depth = method.prompt_depth if method.prompts_vision else 0
         hidden = vision.embeddings(image)
         patches = hidden.shape[1]
         if depth:
-            hidden = torch.cat([hidden, learner.visual_context(0).expand(len(image), -1, -1)], dim=1)
+            hidden = torch.cat([hidden, method.visual_context(0).expand(len(image), -1, -1)], dim=1)
         hidden = vision.pre_layrnorm(hidden)
         states = []
         for index, layer in enumerate(vision.encoder.layers):
             hidden = layer(hidden, attention_mask=None)
             if index + 1 < depth:
-                context = learner.visual_context(index + 1).expand(len(image), -1, -1)
+                context = method.visual_context(index + 1).expand(len(image), -1, -1)
                 hidden = torch.cat([hidden[:, :patches], context], dim=1)
             states.append(hidden)
         pooled = vision.post_layernorm(hidden[:, 0])
@@ -71,19 +71,19 @@ class PlainCLIPSeg(nn.Module):
 
     def encode_text(self, text: Sequence[str], image_embedding: Tensor) -> Tensor:
         """Run the text transformer on every image's text: (B, 512)."""
-        model, learner = self.model.clip.text_model, self.learner
-        depth = learner.prompt_depth if learner.prompts_text else 0
-        count = learner.num_context if depth else 0
+        model, method = self.model.clip.text_model, self.method
+        depth = method.prompt_depth if method.prompts_text else 0
+        count = method.num_context if depth else 0
         tokens = self.tokenizer(list(text), padding=True, return_tensors="pt")["input_ids"].to(image_embedding.device)
-        condition = image_embedding if learner.image_conditioned else None
+        condition = image_embedding if method.image_conditioned else None
         hidden = model.embeddings.token_embedding(tokens)
         if depth:
-            context = learner.text_context(0, condition).expand(len(text), -1, -1)
+            context = method.text_context(0, condition).expand(len(text), -1, -1)
             hidden = torch.cat([hidden[:, :1], context, hidden[:, 1:]], dim=1)
         hidden = model.embeddings(inputs_embeds=hidden)
         for index, layer in enumerate(model.encoder.layers):
             if 0 < index < depth:
-                context = learner.text_context(index, condition).expand(len(text), -1, -1)
+                context = method.text_context(index, condition).expand(len(text), -1, -1)
                 hidden = torch.cat([hidden[:, :1], context, hidden[:, 1 + count :]], dim=1)
             hidden = layer(hidden, attention_mask=None, is_causal=True)
         end = (tokens == self.tokenizer.eos_token_id).int().argmax(dim=1) + count

@@ -58,17 +58,16 @@ class Benchmark:
         self.console = Console(width=160)
         self.table = Table("work", "reference", "project", "ratio", "wanted", "GFLOP", "of the roof")
 
-    def contest(self, learner: str) -> Contest:
-        """Build both sides for a learner."""
+    def contest(self, method: str) -> Contest:
+        """Build both sides for a method."""
         arguments = self.arguments
         sizes = (arguments.depth, arguments.batch, arguments.size, self.device)
-        contest = Contest(self.base_model, learner, *sizes)
+        contest = Contest(self.base_model, method, *sizes)
         for precision in dict.fromkeys(("fp32", self.precision)):
             difference = contest.compute_in(precision).difference()
             if not difference <= TOLERANCE[precision]:
                 raise RuntimeError(
-                    f"reference and project differ by {difference:.1e} with {learner} in {precision}; nothing was "
-                    "timed."
+                    f"reference and project differ by {difference:.1e} with {method} in {precision}; nothing was timed."
                 )
         return contest
 

@@ -44,7 +44,7 @@ def demo(
     bundles_dir: BundlesDir,
     configs_dir: ConfigsDir,
     model: Annotated[str, typer.Option(help="VLSM: clipseg or cris.")] = "clipseg",
-    learner: Annotated[str, typer.Option(help="Prompt learner, or finetune.")] = "vpt",
+    method: Annotated[str, typer.Option(help="Prompt learner, or finetune.")] = "vpt",
     dataset: Annotated[str, typer.Option(help="Demo dataset: ultrasound, endoscopy or echo.")] = "ultrasound",
     output_dir: Annotated[Path, typer.Option(help="Folder of the data, checkpoint and pictures.")] = Path(
         "demo_output"
@@ -53,7 +53,7 @@ def demo(
     """Train, evaluate and infer with an embedded tiny model on synthetic data, and print a table."""
     from monai_tunevlseg.demo.run import run_demo
 
-    bundle = f"{model}_{learner}"
+    bundle = f"{model}_{method}"
     pair_config = configs_dir / dataset / f"{bundle}.yaml"
     with ending_in_a_sentence(RuntimeError):
         run_demo(dataset, bundles_dir / bundle, pair_config, output_dir / f"{dataset}_{bundle}")

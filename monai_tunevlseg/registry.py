@@ -16,7 +16,7 @@ class Registry(Generic[T]):
     """Maps the names used in configs to variants; the order is that of registration.
 
     Args:
-        kind: what is registered, in the singular, for messages ("learner").
+        kind: what is registered, in the singular, for messages ("method").
     """
 
     def __init__(self, kind: str) -> None:

@@ -21,7 +21,7 @@ from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 from monai_tunevlseg.benchmark.presets import PRESETS
 from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo import write_demo_dataset
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import CRIS, Upsampler
 from monai_tunevlseg.sharing import Release, Sources, write_bundle
 
@@ -167,7 +167,7 @@ def test_named_paths_exist(path):
 
 @pytest.fixture(scope="module")
 def full_size() -> dict[str, tuple[torch.nn.Module, dict, tuple]]:
-    """The base models as published, without memory; what their learners are built for; their upsamplers' channels."""
+    """The base models as published, without memory; what their methods are built for; their upsamplers' channels."""
     with torch.device("meta"):
         clipseg, cris = CLIPSegForImageSegmentation(CLIPSegConfig()), CRIS()
     text = {"text_dim": 512, "num_layers": 12}
@@ -179,16 +179,16 @@ def full_size() -> dict[str, tuple[torch.nn.Module, dict, tuple]]:
 
 @pytest.mark.parametrize("bundle", bundle_names(ROOT / "configs"))
 def test_the_table_has_every_bundle_with_what_trains_at_full_size(bundle, full_size):
-    model, _, learner = bundle.partition("_")
+    model, _, method = bundle.partition("_")
     base, widths, channels = full_size[model]
     parser = ConfigParser()
     parser.read_config(str(ROOT / "bundles" / bundle / "configs" / "train.yaml"))
-    if learner == "finetune":
+    if method == "finetune":
         title, trained = "none", base
     else:
-        arguments = parser.get_parsed_content("learner_arguments")
-        parts = {"learner": LEARNERS[learner](**widths, **arguments), "upsampler": Upsampler(*channels)}
-        title, trained = LEARNERS[learner].__name__, torch.nn.ModuleDict(parts)
+        arguments = parser.get_parsed_content("method_kwargs")
+        parts = {"method": METHODS[method](**widths, **arguments), "upsampler": Upsampler(*channels)}
+        title, trained = METHODS[method].__name__, torch.nn.ModuleDict(parts)
     count = sum(parameter.numel() for parameter in trained.parameters())
     size = sum(value.nbytes for value in trained.state_dict().values()) / 1000
     row = re.search(rf"\| `{bundle}` \| {title} \|.*\| ([\d,]+) \| ([\d.]+) (kB|MB) \|", README)

@@ -39,7 +39,7 @@ REFUSED = {
 def network(tiny_clipseg_dir):
     from monai_tunevlseg.networks import load_clipseg
 
-    return PromptTunedCLIPSeg(load_clipseg(str(tiny_clipseg_dir)), ["lesion"], learner="vpt")
+    return PromptTunedCLIPSeg(load_clipseg(str(tiny_clipseg_dir)), ["lesion"], method="vpt")
 
 
 def folder_of(shared_dir: Path, name: str) -> Path:

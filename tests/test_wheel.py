@@ -60,7 +60,7 @@ def test_a_bundle_of_it_runs_in_an_empty_folder(site, tmp_path):
     work.mkdir()
     run(site, work, "monai_tunevlseg", "init", ".", "--bundle", "clipseg_vpt")
     configs = "['bundles/clipseg_vpt/configs/inference.yaml','configs/ultrasound/clipseg_vpt.yaml']"
-    options = ["--bundle_root", "bundles/clipseg_vpt", "--dataset_dir", data, "--learner", "null", "--device", "cpu"]
+    options = ["--bundle_root", "bundles/clipseg_vpt", "--dataset_dir", data, "--method", "null", "--device", "cpu"]
     run(site, work, "monai.bundle", "run", "--config_file", configs, *options)
     assert len(list((work / "bundles" / "clipseg_vpt" / "output" / "masks").iterdir())) == 10
 

@@ -1,4 +1,4 @@
-"""The study of the paper as a tool: its tables and figures over datasets, learners and models, from stored results."""
+"""The study of the paper as a tool: its tables and figures over datasets, methods and models, from stored results."""
 
 from monai_tunevlseg.benchmark.entries import VARIANTS, Entry
 from monai_tunevlseg.benchmark.report import build_report

@@ -1,4 +1,4 @@
-"""Every learner against the best one, pair by pair, on each dataset."""
+"""Every method against the best one, pair by pair, on each dataset."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ RESAMPLES = 1999  # enough for two decimals; a report compares up to a hundred t
 
 @dataclass(frozen=True)
 class Rival:
-    """One learner beside the best.
+    """One method beside the best.
 
     Attributes:
-        title: of its model and learner.
-        comparison: A is the best learner, B is this one.
+        title: of its model and method.
+        comparison: A is the best method, B is this one.
         adjusted_p: the p-value after Holm's correction for as many comparisons as the dataset has; None where there is
             none.
     """
@@ -63,7 +63,7 @@ def compare_with_best(results: Sequence[Result], metric: str, problems: list[Pro
             for result in results
             if result.entry.dataset == dataset and result.entry.variant is None and result.score(metric) is not None
         ]
-        chosen.sort(key=lambda result: row_order(result.entry.model, result.entry.learner))
+        chosen.sort(key=lambda result: row_order(result.entry.model, result.entry.method))
         contest = _contest(dataset, chosen, metric, problems)
         if contest is not None:
             contests.append(contest)
@@ -72,10 +72,10 @@ def compare_with_best(results: Sequence[Result], metric: str, problems: list[Pro
 
 def _contest(dataset: str, results: Sequence[Result], metric: str, problems: list[Problem]) -> Contest | None:
     cases = {result: read for result in results if (read := _cases(result, metric, problems))}
-    learners = [result for result in cases if result.entry.learner not in BASELINES]
-    if not learners or len(cases) < 2:
+    methods = [result for result in cases if result.entry.method not in BASELINES]
+    if not methods or len(cases) < 2:
         return None
-    best = max(learners, key=lambda result: result.score(metric) or 0.0)
+    best = max(methods, key=lambda result: result.score(metric) or 0.0)
     comparisons = {}
     for result in cases:
         if result is not best:
@@ -119,4 +119,4 @@ def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
 
 def _title(result: Result) -> tuple[str, str]:
     titles = result.facts["titles"]
-    return titles["model"], titles["learner"]
+    return titles["model"], titles["method"]

@@ -10,12 +10,12 @@ from typing import Any
 __all__ = ["BASELINES", "FINE_TUNING", "VARIANTS", "ZERO_SHOT", "Entry", "Variant"]
 
 ZERO_SHOT = "zero_shot"
-"""The learner of an entry that nothing is trained for."""
+"""The method of an entry that nothing is trained for."""
 
 FINE_TUNING = "finetune"
 
 BASELINES = (FINE_TUNING, ZERO_SHOT)
-"""Learners that are no prompt learners."""
+"""Methods that are no prompt learners."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ class Entry:
     Attributes:
         dataset: name of the dataset.
         model: name of the VLSM.
-        learner: name of the prompt learner, ``finetune`` or ``zero_shot``.
+        method: name of the prompt learner, ``finetune`` or ``zero_shot``.
         variant: one of ``VARIANTS``, or None for the pair as it is.
     """
 
     dataset: str
     model: str
-    learner: str
+    method: str
     variant: str | None = None
 
     @property
     def bundle(self) -> str:
-        """Name of the bundle that is run; zero-shot is CoOp's, whose learner every model takes, without the learner."""
-        return f"{self.model}_{'coop' if self.learner == ZERO_SHOT else self.learner}"
+        """Name of the bundle that is run; zero-shot is CoOp's, whose method every model takes, without the method."""
+        return f"{self.model}_{'coop' if self.method == ZERO_SHOT else self.method}"
 
     @property
     def pair(self) -> str:
@@ -71,5 +71,5 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """``DATASET/MODEL_LEARNER``, with ``-VARIANT`` behind: the entry's folder among the results."""
-        return f"{self.dataset}/{self.model}_{self.learner}" + (f"-{self.variant}" if self.variant else "")
+        """``DATASET/MODEL_METHOD``, with ``-VARIANT`` behind: the entry's folder among the results."""
+        return f"{self.dataset}/{self.model}_{self.method}" + (f"-{self.variant}" if self.variant else "")

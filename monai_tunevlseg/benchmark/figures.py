@@ -49,7 +49,7 @@ class Point:
 
     Attributes:
         dataset: name of its dataset.
-        title: of its model and learner.
+        title: of its model and method.
         textual: whether only the text encoder has prompts.
         dice: on the test split, in percent.
         hyperparameters: of the trial.
@@ -93,7 +93,7 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> Line | None:
 
 
 def depth_figures(points: Sequence[Point], titles: Mapping[str, str]) -> dict[int, str]:
-    """Draw Figure 5, the learners of text alone in one plot, and Figure 6, a plot for each learner.
+    """Draw Figure 5, the methods of text alone in one plot, and Figure 6, a plot for each method.
 
     Args:
         points: the trials.
@@ -120,7 +120,7 @@ def _depth_overlay(points: Sequence[Point]) -> Figure:
         chosen = [point for point in points if point.title == title]
         color = colormaps["tab10"](index)
         depths, dice = _depths(chosen), [point.dice for point in chosen]
-        shift = 0.08 * (index - len(_titles(points)) / 2)  # so that the learners do not hide one another
+        shift = 0.08 * (index - len(_titles(points)) / 2)  # so that the methods do not hide one another
         line = _draw_line(axis, depths, dice, color)
         axis.scatter([x + shift for x in depths], dice, s=14, color=color, alpha=0.7, linewidths=0)
         axis.plot([], [], color=color, marker="o", markersize=4, label=_plain(f"{title}  {_explained(line)}"))

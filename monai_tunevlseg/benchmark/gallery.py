@@ -1,4 +1,4 @@
-"""The qualitative page: images of the test split, their masks, and what each learner makes of them."""
+"""The qualitative page: images of the test split, their masks, and what each method makes of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Strip:
-    """One test case: the image, the truth, and a prediction of each learner."""
+    """One test case: the image, the truth, and a prediction of each method."""
 
     title: str
     pictures: Sequence[Picture]
@@ -70,7 +70,7 @@ def build_galleries(results_dir: Path, results: Sequence[Result], problems: list
     galleries = []
     for dataset in ordered_datasets(result.entry.dataset for result in results):
         chosen = [result for result in results if result.entry.dataset == dataset and result.entry.variant is None]
-        chosen.sort(key=lambda result: row_order(result.entry.model, result.entry.learner))
+        chosen.sort(key=lambda result: row_order(result.entry.model, result.entry.method))
         place = f"pictures/{dataset}"
         try:
             cases = read_json(results_dir / place / "cases.json")
@@ -105,7 +105,7 @@ def _strip(
             problems.append(Problem(place, f"cannot be shown: {type(error).__name__}."))
         dice = dices.get(key)
         detail = "" if dice is None else f"{dice:.1f} %"
-        pictures.append(Picture(f"{titles['model']} {titles['learner']}", detail, source))
+        pictures.append(Picture(f"{titles['model']} {titles['method']}", detail, source))
     place = "" if key[1] is None else f", slice {key[1]}"
     return Strip(f"{key[0]}{place}: {key[2]}", pictures)
 

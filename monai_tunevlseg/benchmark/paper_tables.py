@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["PAPER_TABLES", "PaperRow", "paper_datasets", "paper_learners", "paper_rows"]
+__all__ = ["PAPER_TABLES", "PaperRow", "paper_datasets", "paper_methods", "paper_rows"]
 
 PAPER_TABLES = {3: None, 4: "gaussian", 5: "no_upsampler"}
 """Numbers of the tables, and the variant that each of them is about."""
@@ -33,7 +33,7 @@ class PaperRow:
 
 @cache
 def paper_rows(table: int) -> Mapping[tuple[str, str, str | None], PaperRow]:
-    """Return the rows of a table by model, learner and variant.
+    """Return the rows of a table by model, method and variant.
 
     Raises:
         ValueError: when it is none of the tables with results.
@@ -44,13 +44,13 @@ def paper_rows(table: int) -> Mapping[tuple[str, str, str | None], PaperRow]:
     rows = {}
     with path.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
-            model, learner = line.pop("model"), line.pop("learner")
+            model, method = line.pop("model"), line.pop("method")
             variant = PAPER_TABLES[table]
             if "initialization" in line:
                 variant = _INITIALIZATIONS[line.pop("initialization")]
             mean, std = (float(cell) if (cell := line.pop(name)) else None for name in ("mean", "std"))
             cells = {dataset: float(cell) for dataset, cell in line.items()}
-            rows[model, learner, variant] = PaperRow(cells, mean, std)
+            rows[model, method, variant] = PaperRow(cells, mean, std)
     return rows
 
 
@@ -59,6 +59,6 @@ def paper_datasets() -> list[str]:
     return list(next(iter(paper_rows(3).values())).cells)
 
 
-def paper_learners() -> list[tuple[str, str]]:
-    """Return (model, learner) in the order of Table 3."""
-    return [(model, learner) for model, learner, _ in paper_rows(3)]
+def paper_methods() -> list[tuple[str, str]]:
+    """Return (model, method) in the order of Table 3."""
+    return [(model, method) for model, method, _ in paper_rows(3)]

@@ -86,7 +86,7 @@ def _table_markdown(table: Table, report: Report) -> str:
     head = f"## Table {table.number}: {table.title}"
     if not table.rows:
         return f"{head}\n\nNo results."
-    columns = ["model", "learner", *(["start"] if table.number == 4 else [])]
+    columns = ["model", "method", *(["start"] if table.number == 4 else [])]
     columns += [escape_markdown(report.dataset_titles[name]) for name in table.datasets]
     columns += ["mean", "± std", *(["against Table 3"] if table.number == 5 else [])]
     legend = "**Bold**: best of the column; *italic*: best prompt learner, where a baseline is better. "
@@ -108,7 +108,7 @@ def _cell_markdown(cell: Cell | None) -> str:
     if cell is None:
         return MISSING
     text = number_text(cell.value)
-    text = f"**{text}**" if cell.best else f"*{text}*" if cell.best_learner else text
+    text = f"**{text}**" if cell.best else f"*{text}*" if cell.best_method else text
     return text if cell.difference is None else f"{text} ({signed_text(cell.difference)})"
 
 
@@ -129,7 +129,7 @@ def _contest_markdown(contest: Contest, report: Report) -> str:
                 MISSING if rival.adjusted_p is None else f"{rival.adjusted_p:.2g}",
             ]
         )
-    columns = ["learner", "mean", "difference", "95 % interval", "p (Wilcoxon)", "p (Holm)"]
+    columns = ["method", "mean", "difference", "95 % interval", "p (Wilcoxon)", "p (Holm)"]
     return f"{head}\n\n{_grid(columns, rows)}"
 
 
@@ -150,7 +150,7 @@ def _costs(results: Sequence[Result]) -> list[dict[str, Any]]:
         {
             "dataset": result.entry.dataset,
             "model": result.entry.model,
-            "learner": result.entry.learner,
+            "method": result.entry.method,
             "variant": result.entry.variant or "",
             "trained_parameters": result.facts["trained_parameters"],
             "checkpoint_bytes": result.facts["checkpoint_bytes"],
@@ -189,7 +189,7 @@ def write_csv_files(report: Report, output: Path) -> None:
 def _wide(row: Row, table: Table) -> dict[str, Any]:
     start = {} if row.start is None else {"initialization": row.start}
     cells = {name: _rounded(row.cells[name].value) if name in row.cells else "" for name in table.datasets}
-    own = {"model": row.model, "learner": row.learner, **start, **cells}
+    own = {"model": row.model, "method": row.method, **start, **cells}
     return {**own, "mean": _rounded(row.mean.value), "std": _rounded(row.std)}
 
 
@@ -199,14 +199,14 @@ def _long(row: Row, table: Table) -> list[dict[str, Any]]:
         {
             "table": table.number,
             "model": row.model,
-            "learner": row.learner,
+            "method": row.method,
             "variant": row.variant or "",
             "dataset": name,
             "value": _rounded(cell.value),
             "paper": _rounded(cell.paper),
             "difference": _rounded(cell.difference),
             "best": int(cell.best),
-            "best_learner": int(cell.best_learner),
+            "best_method": int(cell.best_method),
         }
         for name, cell in cells.items()
     ]
@@ -221,7 +221,7 @@ def _contest_lines(contest: Contest) -> list[dict[str, Any]]:
             {
                 "dataset": contest.dataset,
                 "best": " ".join(contest.best),
-                "learner": " ".join(rival.title),
+                "method": " ".join(rival.title),
                 "pairs": found.pairs,
                 "units": found.units,
                 "mean_best": _rounded(found.mean_a),

@@ -30,7 +30,7 @@ def all_entries(configs_dir: str | Path) -> list[Entry]:
         entries.add(Entry(dataset, model, bundle.removeprefix(f"{model}_")))
         entries.add(Entry(dataset, model, ZERO_SHOT))
     order = {ZERO_SHOT: 0, FINE_TUNING: 2}
-    return sorted(entries, key=lambda entry: (entry.dataset, order.get(entry.learner, 1), entry))
+    return sorted(entries, key=lambda entry: (entry.dataset, order.get(entry.method, 1), entry))
 
 
 def plan_entries(
@@ -64,10 +64,10 @@ def plan_entries(
             raise ValueError(f"no pair matches {pattern!r}; near to it are {', '.join(dict.fromkeys(near))}.")
     chosen = [entry for entry in known if any(fnmatchcase(entry.name, pattern) for pattern in patterns)]
     changed = [
-        Entry(entry.dataset, entry.model, entry.learner, variant)
+        Entry(entry.dataset, entry.model, entry.method, variant)
         for variant in variants
         for entry in chosen
-        if entry.learner not in BASELINES
+        if entry.method not in BASELINES
         and VARIANTS[variant].override in find_pair(entry.pair, configs_dir, bundles_dir).flat_values("train")
     ]
     return chosen + changed
@@ -90,22 +90,22 @@ def check_fixed(
 
 
 def titles_of(configs_dir: str | Path, entry: Entry) -> tuple[dict[str, str], list[str]]:
-    """Return the titles of an entry's dataset, model and learner, and which encoders its learner prompts."""
+    """Return the titles of an entry's dataset, model and method, and which encoders its method prompts."""
     configs = Path(configs_dir)
     model = read_facts(configs / "models" / f"{entry.model}.yaml")
-    learner = {"title": "zero-shot", "prompts": []}
-    if entry.learner != ZERO_SHOT:
-        learner = read_facts(configs / "learners" / f"{entry.learner}.yaml")
+    method = {"title": "zero-shot", "prompts": []}
+    if entry.method != ZERO_SHOT:
+        method = read_facts(configs / "methods" / f"{entry.method}.yaml")
     facts = LAYOUTS[entry.dataset].facts if entry.dataset in set(LAYOUTS) else None
     dataset = entry.dataset.replace("_", " ").capitalize() if facts is None else facts.title
-    titles = {"dataset": dataset, "model": model["title"], "learner": learner["title"]}
-    return titles, list(learner["prompts"])
+    titles = {"dataset": dataset, "model": model["title"], "method": method["title"]}
+    return titles, list(method["prompts"])
 
 
 def estimate_seconds(remaining: Sequence[Entry], taken: Mapping[Entry, float]) -> float | None:
     """Estimate how long the remaining entries take, one after the other.
 
-    An entry takes as long as finished ones of its model and learner did, else of its learner, else of any.
+    An entry takes as long as finished ones of its model and method did, else of its method, else of any.
 
     Args:
         remaining: entries that are not finished.
@@ -116,11 +116,11 @@ def estimate_seconds(remaining: Sequence[Entry], taken: Mapping[Entry, float]) -
     """
     total = 0.0
     for entry in remaining:
-        quick = entry.learner == ZERO_SHOT
-        alike = [(other, seconds) for other, seconds in taken.items() if (other.learner == ZERO_SHOT) == quick]
-        same_learner = [(other, seconds) for other, seconds in alike if other.learner == entry.learner]
-        same_bundle = [(other, seconds) for other, seconds in same_learner if other.model == entry.model]
-        nearest = same_bundle or same_learner or alike
+        quick = entry.method == ZERO_SHOT
+        alike = [(other, seconds) for other, seconds in taken.items() if (other.method == ZERO_SHOT) == quick]
+        same_method = [(other, seconds) for other, seconds in alike if other.method == entry.method]
+        same_bundle = [(other, seconds) for other, seconds in same_method if other.model == entry.model]
+        nearest = same_bundle or same_method or alike
         if nearest:
             total += fmean(seconds for _, seconds in nearest)
         elif not quick:

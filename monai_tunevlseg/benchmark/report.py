@@ -42,7 +42,7 @@ class Report:
         results: all entries that could be read.
         tables: Tables 3, 4 and 5.
         drawings: Figures 4 to 7, as far as there is something to draw.
-        contests: each dataset's learners against its best.
+        contests: each dataset's methods against its best.
         galleries: pictures of test cases.
         problems: what could not be used.
     """
@@ -73,7 +73,7 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> Report:
     folder = Path(results_dir)
     stored = read_results(folder)
     results, problems = stored.entries, stored.problems
-    results.sort(key=lambda result: (row_order(result.entry.model, result.entry.learner), result.entry.dataset))
+    results.sort(key=lambda result: (row_order(result.entry.model, result.entry.method), result.entry.dataset))
     problems += [
         Problem(result.entry.name, f"its metrics.json has no {metric!r}; the tables are without it.")
         for result in results
@@ -99,8 +99,8 @@ def _drawings(report: Report, embeddings: dict[str, list[Embeddings]]) -> list[D
     ]
     points = _points(report.results, report.metric.name)
     captions = {
-        5: "Test Dice against prompt depth for the learners of text alone, with a fitted line for each.",
-        6: "Test Dice against prompt depth for every learner, all datasets together, with a fitted line.",
+        5: "Test Dice against prompt depth for the methods of text alone, with a fitted line for each.",
+        6: "Test Dice against prompt depth for every method, all datasets together, with a fitted line.",
     }
     drawings += [
         Drawing(number, f"figure{number}", captions[number], svg)
@@ -118,7 +118,7 @@ def _points(results: Sequence[Result], metric: str) -> list[Point]:
     return [
         Point(
             result.entry.dataset,
-            f"{result.facts['titles']['model']} {result.facts['titles']['learner']}",
+            f"{result.facts['titles']['model']} {result.facts['titles']['method']}",
             result.facts["prompts"] == ["text"],
             trial.test[metric],
             trial.hyperparameters,

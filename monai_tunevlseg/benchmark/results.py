@@ -156,7 +156,7 @@ def read_results(folder: str | Path) -> Results:
     plan = _read_plan(folder)
     if not places and not plan:
         raise FileNotFoundError(
-            f"there are no results in {folder}: no DATASET/MODEL_LEARNER/result.json; `tunevlseg benchmark` writes one."
+            f"there are no results in {folder}: no DATASET/MODEL_METHOD/result.json; `tunevlseg benchmark` writes one."
         )
     results = Results(folder)
     for place in places:
@@ -194,7 +194,7 @@ def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
     """Read one entry.
 
     Args:
-        folder: ``RESULTS/DATASET/MODEL_LEARNER``.
+        folder: ``RESULTS/DATASET/MODEL_METHOD``.
         problems: gets what is wrong with the trials, and what the benchmark itself has noted.
 
     Raises:
@@ -209,7 +209,7 @@ def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
         raise ValueError(f"result.json is damaged: {wrong}.")
     if not _is_finite(facts):
         raise ValueError("result.json is damaged: it holds a number that is not finite or too large.")
-    entry = Entry(*(facts[key] for key in ("dataset", "model", "learner", "variant")))
+    entry = Entry(*(facts[key] for key in ("dataset", "model", "method", "variant")))
     if entry.name != name:
         raise ValueError(f"result.json is that of {entry.name}, and not of the folder it is in.")
     metrics = read_json_object(folder / "metrics.json")

@@ -129,7 +129,7 @@ class EntryRunner:
     def _is_enough(self, entry: Entry, stored: Mapping[str, Any]) -> bool:
         """Return whether what was run with other settings is at least what these ask for."""
         wanted = self.settings.stored()
-        if entry.learner == ZERO_SHOT:
+        if entry.method == ZERO_SHOT:
             return bool(stored.get("fixed") == wanted["fixed"])
         same = all(stored.get(name) == wanted[name] for name in ("objective", "seed", "fixed"))
         tested = self.settings.best_only or not stored.get("best_only")
@@ -137,7 +137,7 @@ class EntryRunner:
 
     def sweep(self, entry: Entry) -> None:
         """Run trials of an entry until all have finished, together with whoever else does."""
-        if entry.learner != ZERO_SHOT:
+        if entry.method != ZERO_SHOT:
             self._search(entry)
 
     def run(self, entry: Entry) -> None:
@@ -145,7 +145,7 @@ class EntryRunner:
         folder = self.results_dir / entry.name
         started = time.monotonic()
         pair = find_pair(entry.pair, self.configs_dir, self.bundles_dir)
-        if entry.learner == ZERO_SHOT:
+        if entry.method == ZERO_SHOT:
             report = folder / "sweep" / "test"
             self._evaluate(entry, pair, report, None, self._overrides(entry))
             self._store(entry, pair, None, [], [], time.monotonic() - started)
@@ -275,7 +275,7 @@ def _facts(
         "format_version": FORMAT_VERSION,
         "dataset": entry.dataset,
         "model": entry.model,
-        "learner": entry.learner,
+        "method": entry.method,
         "variant": entry.variant,
         "titles": dict(titles),
         "prompts": prompts,

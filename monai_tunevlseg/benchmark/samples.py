@@ -18,7 +18,7 @@ from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.transforms import LoadSampled
 from monai_tunevlseg.evaluation import Case
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.search.pairs import Pair, pair_parser
 
 __all__ = ["choose_cases", "spread", "store_embeddings", "store_pictures", "store_predictions"]
@@ -81,14 +81,14 @@ def store_predictions(folder: Path, report: Path, chosen: Mapping[str, Case]) ->
 
 def store_embeddings(path: Path, entry: Entry, title: str, pair: Pair, overrides: Mapping[str, Any]) -> None:
     """Embed the test split's texts, and an even choice of its images, with the pair's frozen base model."""
-    parser = pair_parser(pair, "evaluate", {**overrides, "learner": "null", "upsampler": False})
+    parser = pair_parser(pair, "evaluate", {**overrides, "method": "null", "upsampler": False})
     plain = parser.get_parsed_content("network_def")
-    # a learner that is conditioned on the image asks for the image-level embedding, and leaves the vision encoder alone
+    # a method that is conditioned on the image asks for the image-level embedding, and leaves the vision encoder alone
     conditioned = type(plain)(
         parser.get_parsed_content("base_model"),
         plain.class_names,
-        learner=next(name for name in LEARNERS if LEARNERS[name].image_conditioned),
-        learner_arguments={"prompt_depth": 1},
+        method=next(name for name in METHODS if METHODS[name].image_conditioned),
+        method_kwargs={"prompt_depth": 1},
         upsampler=False,
     )
     samples = list(_samples(pair, overrides).values())

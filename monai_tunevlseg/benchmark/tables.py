@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 
 from monai_tunevlseg.benchmark.entries import BASELINES
-from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_learners, paper_rows
+from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_methods, paper_rows
 from monai_tunevlseg.benchmark.results import Result
 
 __all__ = ["Cell", "Row", "Table", "build_tables", "ordered_datasets", "row_order"]
 
 TITLES = {
-    3: "Every combination of model and learner",
+    3: "Every combination of model and method",
     4: "The first context's start",
     5: "Without the upsampler",
 }
@@ -28,13 +28,13 @@ class Cell:
         value: in percent.
         paper: the paper's; None where it has none.
         best: no other row of the column shows more, to two decimals.
-        best_learner: the same among the prompt learners.
+        best_method: the same among the prompt learners.
     """
 
     value: float
     paper: float | None = None
     best: bool = False
-    best_learner: bool = False
+    best_method: bool = False
 
     @property
     def difference(self) -> float | None:
@@ -44,13 +44,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One model and learner, perhaps in a variant.
+    """One model and method, perhaps in a variant.
 
     Attributes:
         model: name of the VLSM.
-        learner: name of the learner.
+        method: name of the method.
         variant: of the paper's ablations, or None.
-        title: of model and learner.
+        title: of model and method.
         start: what the first context starts from, in Table 4.
         cells: by dataset; datasets without a result are missing.
         mean: over the row's datasets; beside it the paper's mean over the same, where it has them all.
@@ -60,7 +60,7 @@ class Row:
     """
 
     model: str
-    learner: str
+    method: str
     variant: str | None
     title: tuple[str, str]
     start: str | None
@@ -73,7 +73,7 @@ class Row:
     @property
     def is_baseline(self) -> bool:
         """Whether it is fine-tuning or zero-shot."""
-        return self.learner in BASELINES
+        return self.method in BASELINES
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ def build_tables(results: Sequence[Result], metric: str) -> list[Table]:
         results: of one benchmark, no entry twice.
         metric: one of ``METRICS``.
     """
-    starts = {(result.entry.model, result.entry.learner) for result in results if result.entry.variant == "gaussian"}
+    starts = {(result.entry.model, result.entry.method) for result in results if result.entry.variant == "gaussian"}
     chosen: dict[int, Callable[[Result], bool]] = {
         3: lambda result: result.entry.variant is None,
         4: lambda result: (
             result.entry.variant == "gaussian"
-            or (result.entry.variant is None and (result.entry.model, result.entry.learner) in starts)
+            or (result.entry.variant is None and (result.entry.model, result.entry.method) in starts)
         ),
         5: lambda result: result.entry.variant == "no_upsampler",
     }
@@ -117,7 +117,7 @@ def _table(number: int, chosen: Iterable[Result], everything: Sequence[Result], 
     for result in chosen:
         if result.score(metric) is not None:
             entry = result.entry
-            grouped.setdefault((entry.model, entry.learner, entry.variant), []).append(result)
+            grouped.setdefault((entry.model, entry.method, entry.variant), []).append(result)
     datasets = ordered_datasets(result.entry.dataset for rows in grouped.values() for result in rows)
     keys = sorted(grouped, key=lambda key: (*row_order(key[0], key[1]), key[2] is None))
     rows = [_row(number, key, grouped[key], metric, datasets) for key in keys]
@@ -132,18 +132,18 @@ def ordered_datasets(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (paper.index(name) if name in paper else len(paper), name))
 
 
-def row_order(model: str, learner: str) -> tuple[int, str, str]:
+def row_order(model: str, method: str) -> tuple[int, str, str]:
     """Return what rows are sorted by: fine-tuning, zero-shot, then the paper's order, then what the paper has not."""
-    known = paper_learners()
-    if learner in BASELINES:
-        return BASELINES.index(learner) - len(BASELINES), model, learner
-    return known.index((model, learner)) if (model, learner) in known else len(known), model, learner
+    known = paper_methods()
+    if method in BASELINES:
+        return BASELINES.index(method) - len(BASELINES), model, method
+    return known.index((model, method)) if (model, method) in known else len(known), model, method
 
 
 def _row(
     number: int, key: tuple[str, str, str | None], results: Sequence[Result], metric: str, datasets: Sequence[str]
 ) -> Row:
-    model, learner, variant = key
+    model, method, variant = key
     paper = paper_rows(number).get(key, PaperRow({}, None, None))
     values = {result.entry.dataset: result.score(metric) or 0.0 for result in results}
     cells = {name: Cell(values[name], paper.cells.get(name)) for name in datasets if name in values}
@@ -155,9 +155,9 @@ def _row(
         start = "Gaussian" if variant == "gaussian" else WITH_WORDS
     return Row(
         model,
-        learner,
+        method,
         variant,
-        (titles["model"], titles["learner"]),
+        (titles["model"], titles["method"]),
         start,
         cells,
         mean=Cell(fmean(values.values()), fmean(theirs) if complete else None),
@@ -170,7 +170,7 @@ def _with_change(row: Row, everything: Sequence[Result], metric: str) -> Row:
     full = {
         result.entry.dataset: result.score(metric)
         for result in everything
-        if (result.entry.model, result.entry.learner, result.entry.variant) == (row.model, row.learner, None)
+        if (result.entry.model, result.entry.method, result.entry.variant) == (row.model, row.method, None)
     }
     pairs = [(cell.value, value) for name, cell in row.cells.items() if (value := full.get(name)) is not None]
     return replace(row, change=fmean(ours - theirs for ours, theirs in pairs) if pairs else None)
@@ -193,14 +193,14 @@ def _marked(rows: Sequence[Row], datasets: Sequence[str]) -> list[Row]:
 def _best(column: Mapping[int, Cell], rows: Sequence[Row]) -> dict[int, Cell]:
     """Mark the cells of a column that nothing exceeds; a column of one row has no best."""
     shown = {index: round(cell.value, 2) for index, cell in column.items()}
-    learners = [value for index, value in shown.items() if not rows[index].is_baseline]
+    methods = [value for index, value in shown.items() if not rows[index].is_baseline]
     if len(shown) < 2:
         return dict(column)
     return {
         index: replace(
             cell,
             best=shown[index] == max(shown.values()),
-            best_learner=not rows[index].is_baseline and shown[index] == max(learners),
+            best_method=not rows[index].is_baseline and shown[index] == max(methods),
         )
         for index, cell in column.items()
     }

@@ -11,13 +11,13 @@ from monai_tunevlseg.bundles.composing import (
     write_bundles,
 )
 from monai_tunevlseg.bundles.fragments import read_facts
-from monai_tunevlseg.bundles.hyperparameters import HYPERPARAMETERS, LEARNERS_OWN, typed
+from monai_tunevlseg.bundles.hyperparameters import HYPERPARAMETERS, METHODS_OWN, typed
 from monai_tunevlseg.bundles.starting import lay_down
 from monai_tunevlseg.bundles.values import class_list, optional, prepare_run, prompt_learner
 
 __all__ = [
     "HYPERPARAMETERS",
-    "LEARNERS_OWN",
+    "METHODS_OWN",
     "bundle_names",
     "class_list",
     "lay_down",

@@ -1,6 +1,6 @@
 """Writing the bundles and the pairs' configs from ``configs/``, each of them from the same few fragments.
 
-There is a bundle for each model and learner that fit, and a pair config for each dataset with each bundle.
+There is a bundle for each model and method that fit, and a pair config for each dataset with each bundle.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _Facts = dict[str, Any]
 
 
 def bundle_names(configs_dir: str | Path) -> list[str]:
-    """Return the names of all bundles, MODEL_LEARNER."""
+    """Return the names of all bundles, MODEL_METHOD."""
     return list(_combinations(Path(configs_dir)))
 
 
@@ -56,7 +56,7 @@ def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, Any] |
 
 
 def pair_names(configs_dir: str | Path) -> list[str]:
-    """Return the names of all pairs, DATASET/MODEL_LEARNER."""
+    """Return the names of all pairs, DATASET/MODEL_METHOD."""
     bundles = bundle_names(configs_dir)
     return [f"{path.stem}/{bundle}" for path in _datasets(Path(configs_dir)) for bundle in bundles]
 
@@ -129,14 +129,14 @@ def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
 
 
 def _require_fragments(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
-    """Return the models with their learners, by the bundles' names.
+    """Return the models with their methods, by the bundles' names.
 
     Raises:
         FileNotFoundError: when there are none.
     """
     if not (combinations := _combinations(configs)):
         raise FileNotFoundError(
-            f"{configs.resolve()} holds no models/ and learners/ to make bundles from; pass the folder "
+            f"{configs.resolve()} holds no models/ and methods/ to make bundles from; pass the folder "
             "configs of the repository as --configs-dir."
         )
     return combinations
@@ -162,25 +162,25 @@ def _datasets(configs: Path) -> list[Path]:
 
 
 def _combinations(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
-    """Return the models with the learners whose prompts they accept; the fragments' own facts decide."""
-    models, learners = (
-        [read_facts(path) for path in sorted((configs / folder).glob("*.yaml"))] for folder in ("models", "learners")
+    """Return the models with the methods whose prompts they accept; the fragments' own facts decide."""
+    models, methods = (
+        [read_facts(path) for path in sorted((configs / folder).glob("*.yaml"))] for folder in ("models", "methods")
     )
     return {
-        f"{model['name']}_{learner['name']}": (model, learner)
+        f"{model['name']}_{method['name']}": (model, method)
         for model in models
-        for learner in learners
-        if set(learner["prompts"]) <= set(model["accepts"])
+        for method in methods
+        if set(method["prompts"]) <= set(model["accepts"])
     }
 
 
-def _facts(name: str, model: _Facts, learner: _Facts) -> _Facts:
+def _facts(name: str, model: _Facts, method: _Facts) -> _Facts:
     """Return the values of the templates' placeholders."""
     return {
         "bundle": name,
         "written": f"{_MARK} from configs/; change it there.",
         "model": model,
-        "learner": learner,
+        "method": method,
     }
 
 

@@ -31,10 +31,10 @@ from monai_tunevlseg.bundles.kinds import (
 )
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.datalists import TEXT_SOURCES
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks.precision import PRECISIONS
 
-__all__ = ["HYPERPARAMETERS", "LEARNERS_OWN", "check_hyperparameters", "typed"]
+__all__ = ["HYPERPARAMETERS", "METHODS_OWN", "check_hyperparameters", "typed"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +62,8 @@ _DATASET = {
     "trained_splits": or_null(PATH),
 }
 _NETWORK = {
-    "learner": or_null(choice(*LEARNERS, "finetune")),
-    "trainable": or_null(choice("decoder", "all")),
+    "method": or_null(choice(*METHODS, "finetune")),
+    "unfreeze": or_null(choice("decoder", "all")),
     "upsampler": SWITCH,
     "pretrained": PATH,
     "base_fingerprint": or_null(TEXT),
@@ -119,7 +119,7 @@ _RESULTS = {
     "save_masks": SWITCH,
     "slices_at_once": whole_number(1, _COUNT, "8"),
 }
-LEARNERS_OWN: Mapping[str, Kind] = {
+METHODS_OWN: Mapping[str, Kind] = {
     "num_context": whole_number(1, _WIDTH, "4"),
     "prompt_depth": whole_number(1, 1024, "9"),
     "context_initializer": or_null(TEXT),
@@ -133,7 +133,7 @@ LEARNERS_OWN: Mapping[str, Kind] = {
 }
 """Those that only some bundles have; elsewhere one changes nothing, and the log says so."""
 
-HYPERPARAMETERS: Mapping[str, Kind] = {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **LEARNERS_OWN}
+HYPERPARAMETERS: Mapping[str, Kind] = {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **METHODS_OWN}
 """Every flat hyperparameter of ``train.yaml``, ``evaluate.yaml`` and ``inference.yaml``, and what it may be."""
 
 _STRUCTURE = {"initialize", "run", "finalize", "imports", "displayable_configs", "use_click"} | {
@@ -159,8 +159,8 @@ def check_hyperparameters() -> None:
     for name, value in config.items():
         if not _is_known(name, value, references):
             raise ValueError(_unknown(name, value, config))
-        if name in LEARNERS_OWN and name not in references:
-            logger.warning("%s is %s, but the learner of this bundle does not have it.", name, _shown(value))
+        if name in METHODS_OWN and name not in references:
+            logger.warning("%s is %s, but the method of this bundle does not have it.", name, _shown(value))
         if name in HYPERPARAMETERS:
             _refuse_references_to_nothing(name, value, config)
             if not _is_program(value):

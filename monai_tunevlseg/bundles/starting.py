@@ -16,7 +16,7 @@ def lay_down(target: str | Path, configs_dir: str | Path, bundles: Sequence[str]
     Args:
         target: gets ``bundles/NAME/`` and ``configs/DATASET/NAME.yaml``.
         configs_dir: the folder of the fragments.
-        bundles: names, MODEL_LEARNER; none = all.
+        bundles: names, MODEL_METHOD; none = all.
 
     Returns:
         the bundles' folders.

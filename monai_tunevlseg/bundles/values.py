@@ -15,7 +15,7 @@ from monai_tunevlseg.errors import end_with_the_reason
 __all__ = ["class_list", "optional", "prepare_run", "prompt_learner"]
 
 FINE_TUNING = "finetune"
-"""What a bundle's ``learner`` says where the base model itself trains, so that ``null`` means zero-shot everywhere."""
+"""What a bundle's ``method`` says where the base model itself trains, so that ``null`` means zero-shot everywhere."""
 
 
 def prepare_run() -> None:
@@ -35,20 +35,20 @@ def optional(value: Any) -> Any:
     return None if isinstance(value, str) and value.lower() in ("null", "none") else value
 
 
-def prompt_learner(learner: str | None, trainable: str | None) -> str | None:
+def prompt_learner(method: str | None, unfreeze: str | None) -> str | None:
     """Return the name of the prompt learner; None for ``null`` (zero-shot) and for ``finetune``, which has no prompts.
 
     Args:
-        learner: the bundle's ``learner``.
-        trainable: the part of the base model that trains.
+        method: the bundle's ``method``.
+        unfreeze: the part of the base model that trains.
 
     Raises:
         ValueError: when the base model is to be fine-tuned, but no part of it trains.
     """
-    if learner != FINE_TUNING:
-        return optional(learner)
-    if optional(trainable) is None:
-        raise ValueError("learner is 'finetune', but trainable is null; set trainable to all or decoder.")
+    if method != FINE_TUNING:
+        return optional(method)
+    if optional(unfreeze) is None:
+        raise ValueError("method is 'finetune', but unfreeze is null; set unfreeze to all or decoder.")
     return None
 
 

@@ -72,7 +72,7 @@ def benchmark(
 ) -> None:
     """Search and test every pair that matches, skip what is finished, continue after failures, and write the report.
 
-    Pairs' names are DATASET/MODEL_LEARNER; the learner may be finetune or zero_shot, too.
+    Pairs' names are DATASET/MODEL_METHOD; the method may be finetune or zero_shot, too.
     """
     from monai_tunevlseg.benchmark.presets import PRESETS
     from monai_tunevlseg.benchmark.running import BenchmarkSettings

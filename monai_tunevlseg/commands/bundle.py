@@ -18,7 +18,7 @@ __all__ = ["bundle"]
 
 def bundle(
     pair: Annotated[
-        str, typer.Argument(metavar="PAIR", help="Name of the pair, DATASET/MODEL_LEARNER, such as kvasir/clipseg_vpt.")
+        str, typer.Argument(metavar="PAIR", help="Name of the pair, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt.")
     ],
     output: Annotated[Path, typer.Option(help="Parent folder of the bundle's own folder.")],
     configs_dir: ConfigsDir,
@@ -30,9 +30,7 @@ def bundle(
         bool, typer.Option("--zip", help="Zip archive of the bundle in addition, NAME_vX.Y.Z.zip.")
     ] = False,
     metrics: Annotated[Path | None, typer.Option(help="Path of metrics.json, if not in the run's folder.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the bundle; DATASET_CLASS_MODEL_LEARNER by default.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the bundle; DATASET_CLASS_MODEL_METHOD by default.")] = None,
     version: Annotated[str, typer.Option(help="Version of the bundle, X.Y.Z.")] = "0.1.0",
     changelog: Annotated[str, typer.Option(help="Changes in this version.")] = "first version",
     authors: Annotated[str, typer.Option(help="Authors of the bundle.")] = "monai_tunevlseg",

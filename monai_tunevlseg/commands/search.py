@@ -19,7 +19,7 @@ __all__ = ["search"]
 
 def search(
     pair: Annotated[
-        str, typer.Argument(metavar="PAIR", help="Name of the pair, DATASET/MODEL_LEARNER, such as kvasir/clipseg_vpt.")
+        str, typer.Argument(metavar="PAIR", help="Name of the pair, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt.")
     ],
     dataset_dir: Annotated[Path, typer.Option(help="Folder of the dataset.")],
     configs_dir: ConfigsDir,

@@ -78,8 +78,8 @@ def run_demo(dataset: str, bundle_root: Path, pair_config: Path, output_dir: Pat
         return _Run(configs, own | overrides, output_dir / f"{name}.log", console)
 
     _side_by_side(
-        partial(run, "evaluate", "zero_shot", dataset_dir=data, learner="null"),
-        partial(run, "inference", "predictions_zero_shot", dataset_dir=new_images, learner="null"),
+        partial(run, "evaluate", "zero_shot", dataset_dir=data, method="null"),
+        partial(run, "inference", "predictions_zero_shot", dataset_dir=new_images, method="null"),
     )
     (seconds,) = _side_by_side(partial(run, "train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent))
     _side_by_side(

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from monai_tunevlseg.feature_cache.keys import digest
 from monai_tunevlseg.feature_cache.stores import DiskStore, Entry, FeatureStore, MemoryStore
 from monai_tunevlseg.feature_cache.views import Views
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.version import __version__
 
@@ -60,7 +60,7 @@ def open_cache(
         raise ValueError(f"feature_cache is {kind!r}; it must be off, memory or disk.")
     if not 0 < max_gibibytes < math.inf:
         raise ValueError(f"feature_cache_size is {max_gibibytes}; give a number of GiB above 0.")
-    check_constant(network.learner_name, network.trainable)
+    check_constant(network.method_name, network.unfreeze)
     max_bytes = int(max_gibibytes * 2**30)
     store = MemoryStore(max_bytes) if kind == "memory" else DiskStore(directory, max_bytes)
     return FeatureCache(network, store, amp, num_workers)
@@ -71,25 +71,25 @@ def is_off(kind: str | bool | None) -> bool:
     return kind in OFF
 
 
-def check_constant(learner: str | None, trainable: str | None) -> None:
+def check_constant(method: str | None, unfreeze: str | None) -> None:
     """Check that image features do not change while a network trains.
 
     Args:
-        learner: the prompt learner's registered name; None where there is none.
-        trainable: the part of the base model that trains; None for none.
+        method: the prompt learner's registered name; None where there is none.
+        unfreeze: the part of the base model that trains; None for none.
 
     Raises:
-        ValueError: when they do; names the learner or the part that trains.
+        ValueError: when they do; names the method or the part that trains.
     """
-    if learner is not None and LEARNERS[learner].prompts_vision:
+    if method is not None and METHODS[method].prompts_vision:
         raise ValueError(
-            f"the learner {learner} prompts the vision encoder, so that an image's features change with every step; "
+            f"the method {method} prompts the vision encoder, so that an image's features change with every step; "
             "set feature_cache to off, or choose coop or cocoop."
         )
-    if trainable is not None:
+    if unfreeze is not None:
         raise ValueError(
-            f"trainable is {trainable}, so that an image's features change with every step; set feature_cache to off, "
-            "or trainable to null."
+            f"unfreeze is {unfreeze}, so that an image's features change with every step; set feature_cache to off, "
+            "or unfreeze to null."
         )
 
 
@@ -116,12 +116,12 @@ class FeatureCache:
     def encoder(self) -> dict[str, Any]:
         """What features depend on besides the view, as can be written as JSON."""
         parameter = next(self.network.base.parameters())
-        learner = self.network.learner
+        method = self.network.method
         return {
             "version": __version__,
             "network": type(self.network).__name__,
             "base": self.network.base_fingerprint,
-            "embedding": learner is not None and learner.image_conditioned,
+            "embedding": method is not None and method.image_conditioned,
             "precision": [str(parameter.dtype), parameter.device.type, self.amp],
         }
 

@@ -40,7 +40,7 @@ class BaseModelCache:
 
         In bfloat16 it is converted here already: networks that convert it themselves have a copy each.
         """
-        frozen = parser.get_parsed_content("network_def#trainable") is None
+        frozen = parser.get_parsed_content("network_def#unfreeze") is None
         precision = _value(parser, "chosen_precision", "fp32") if frozen else "fp32"
         key = (precision, str(parser["base_model"]), str(parser.get_parsed_content("pretrained")))
         with self._lock:
@@ -158,7 +158,7 @@ class BundleModel:
     def _load(self, version: str) -> _Loaded:
         parser = self._parser()
         if version == "zero-shot":
-            parser["learner"] = "null"
+            parser["method"] = "null"
         parser["base_model"] = self._bases.of(parser)
         network = parser.get_parsed_content("network").eval()
         if version != "zero-shot":

@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from monai_tunevlseg.learners import LEARNERS, PromptLearner, TextContextLearner, complete_arguments
+from monai_tunevlseg.methods import METHODS, PromptLearner, TextContextLearner, complete_arguments
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.precision import in_precision
 from monai_tunevlseg.networks.state import (
@@ -28,7 +28,7 @@ from monai_tunevlseg.networks.texts import MAX_TOKENS, check_class_tokens, check
 
 __all__ = ["EncoderSizes", "ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
 
-TRAINABLE = (None, "decoder", "all")
+UNFREEZE = (None, "decoder", "all")
 PAIRS_AT_ONCE = 4  # of image and text; the widest tensor of CLIPSeg's decoder has 4 MB for each
 
 TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
@@ -37,7 +37,7 @@ TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
 class ImageFeatures(dict[str, Tensor]):
     """All that a network keeps of B images before it looks at a text: name -> (B, ...), one row per image.
 
-    ``embedding`` (B, image_embed_dim) is the image-level embedding, there when a learner asks for it. Where no learner
+    ``embedding`` (B, image_embed_dim) is the image-level embedding, there when a method asks for it. Where no method
     prompts the vision encoder and the base is frozen, the features are constants of the images.
     """
 
@@ -48,7 +48,7 @@ class ImageFeatures(dict[str, Tensor]):
 
 @dataclass(frozen=True)
 class EncoderSizes:
-    """What a learner must know of the encoders; the vision entries are None where there is no vision transformer."""
+    """What a method must know of the encoders; the vision entries are None where there is no vision transformer."""
 
     text_dim: int
     text_layers: int
@@ -60,7 +60,7 @@ class EncoderSizes:
 class PromptTunedNetwork(SavedWithoutBase, ABC):
     """A VLSM with a prompt learner and an upsampler; a checkpoint holds what trains, and nothing else.
 
-    The VLSM is frozen, unless ``trainable`` says otherwise: fine-tuning is the baseline of the paper. A fine-tuned part
+    The VLSM is frozen, unless ``unfreeze`` says otherwise: fine-tuning is the baseline of the paper. A fine-tuned part
     is a copy of the base model's, which itself never changes.
 
     A subclass says how its base model encodes an image, encodes texts and decodes both; the rest is here.
@@ -68,19 +68,19 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
     Args:
         base_model: the loaded VLSM; what of it is frozen is kept in eval mode.
         class_names: the texts that are used when ``forward`` is given none; K of them.
-        learner: registered name of the prompt learner; None for zero-shot.
-        learner_arguments: the learner's own arguments, such as ``num_context`` and ``prompt_depth``.
+        method: registered name of the prompt learner; None for zero-shot.
+        method_kwargs: the method's own arguments, such as ``num_context`` and ``prompt_depth``.
         upsampler: mix the learnable upsampler into the logits (TuneVLSeg, section 5).
-        trainable: the part of the base model that trains too: None, "decoder" (all but the two encoders) or "all".
+        unfreeze: the part of the base model that trains too: None, "decoder" (all but the two encoders) or "all".
             Batch norms keep the base's statistics, for the batches of fine-tuning are small.
 
     Attributes:
-        text_features: features of the texts met so far, by text; filled only when no learner touches the text side, for
+        text_features: features of the texts met so far, by text; filled only when no method touches the text side, for
             they are constants then.
 
     Raises:
-        ValueError: when class names are missing or empty, the learner or one of its arguments does not fit, or
-            ``trainable`` is unknown; or when two class names are the same to the tokenizer.
+        ValueError: when class names are missing or empty, the method or one of its arguments does not fit, or
+            ``unfreeze`` is unknown; or when two class names are the same to the tokenizer.
     """
 
     repeated_layers: ClassVar[tuple[str, ...]]
@@ -90,47 +90,47 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         self,
         base_model: BaseModel,
         class_names: Sequence[str],
-        learner: str | None = None,
-        learner_arguments: Mapping[str, Any] | None = None,
+        method: str | None = None,
+        method_kwargs: Mapping[str, Any] | None = None,
         upsampler: bool = True,
-        trainable: str | None = None,
+        unfreeze: str | None = None,
     ) -> None:
-        super().__init__(trainable)
-        if trainable not in TRAINABLE:
-            raise ValueError(f"trainable is {trainable!r}; it must be one of {', '.join(map(repr, TRAINABLE))}.")
+        super().__init__(unfreeze)
+        if unfreeze not in UNFREEZE:
+            raise ValueError(f"unfreeze is {unfreeze!r}; it must be one of {', '.join(map(repr, UNFREEZE))}.")
         self.class_names = checked_texts(class_names, "class_names")
         self.base_name, self.base_fingerprint = base_model.name, base_model.fingerprint
         self.tokenizer = base_model.tokenizer
         self.base = self._trainable_base(base_model.model.requires_grad_(False).eval())
-        self.learner_name = learner
-        self.learner_arguments = complete_arguments(learner, learner_arguments or {}) if learner else {}
-        self.learner = self._build_learner()
+        self.method_name = method
+        self.method_kwargs = complete_arguments(method, method_kwargs or {}) if method else {}
+        self.method = self._build_method()
         self.upsampler = self._build_upsampler() if upsampler else None
         check_class_tokens(self.tokenizer, self.class_names, self._num_context())
         self.text_features: dict[str, TextFeatures] = {}
 
     @abstractmethod
     def encoder_sizes(self) -> EncoderSizes:
-        """Return the widths and depths that the learner is built for."""
+        """Return the widths and depths that the method is built for."""
 
     @abstractmethod
     def embed_tokens(self, token_ids: Tensor) -> Tensor:
         """Look up token embeddings: (N,) -> (N, text_dim)."""
 
     @abstractmethod
-    def encode_image(self, image: Tensor, learner: PromptLearner | None = None) -> ImageFeatures:
-        """Encode images (B, 3, H, W) as far as no text is needed, with the contexts of ``learner``; None = its own."""
+    def encode_image(self, image: Tensor, method: PromptLearner | None = None) -> ImageFeatures:
+        """Encode images (B, 3, H, W) as far as no text is needed, with the contexts of ``method``; None = its own."""
 
     @abstractmethod
     def encode_text(
-        self, token_ids: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None = None
+        self, token_ids: Tensor, image_embedding: Tensor | None, method: PromptLearner | None = None
     ) -> TextFeatures:
-        """Encode S token sequences (S, N), with the contexts of ``learner``; None = its own.
+        """Encode S token sequences (S, N), with the contexts of ``method``; None = its own.
 
         Args:
             token_ids: (S, N), each with SOS, words, EOS and padding.
             image_embedding: (S, image_embed_dim) of each sequence's image, or None.
-            learner: what :meth:`PromptLearner.evaluated` of this network's learner has returned.
+            method: what :meth:`PromptLearner.evaluated` of this network's method has returned.
         """
 
     @abstractmethod
@@ -156,16 +156,16 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         Raises:
             ValueError: when the shape of the image, the number of texts or a text itself does not fit.
         """
-        learner = self.learner.evaluated() if self.learner is not None else None
+        method = self.method.evaluated() if self.method is not None else None
         if isinstance(image, ImageFeatures):
-            return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))), learner)
+            return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))), method)
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
         if isinstance(image, MetaTensor):  # which costs time in every operation, and matters to none
             logits = self.forward(image.as_tensor(), text)
             return MetaTensor(logits).copy_meta_from(image)
         texts = self._indexed_texts(text, image)
-        return self._segment(self.encode_image(image, learner), *texts, learner)
+        return self._segment(self.encode_image(image, method), *texts, method)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Tokenize texts with room for the context; words that do not fit are cut with a warning, SOS and EOS never.
@@ -177,15 +177,15 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         return torch.tensor(ids, device=next(self.base.parameters()).device)
 
     def _num_context(self) -> int:
-        return self.learner.num_context if self.learner is not None and self.learner.prompts_text else 0
+        return self.method.num_context if self.method is not None and self.method.prompts_text else 0
 
     def train(self, mode: bool = True) -> PromptTunedNetwork:
         """Set the mode of what trains; what is frozen stays in eval, and so does every batch norm of the base."""
         self.training = mode
-        for part in (self.learner, self.upsampler):
+        for part in (self.method, self.upsampler):
             if part is not None:
                 part.train(mode)
-        if self.trainable is None:
+        if self.unfreeze is None:
             return self  # without a walk through the base, which is in eval since it was loaded
         self.base.eval()
         for part in self._trained_parts(self.base):
@@ -219,10 +219,10 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
                 "network": type(self).__name__,
                 "base_model": self.base_name,
                 "base_fingerprint": self.base_fingerprint,
-                "learner": self.learner_name,
-                "learner_arguments": self.learner_arguments,
+                "method": self.method_name,
+                "method_kwargs": self.method_kwargs,
                 "upsampler": self.upsampler is not None,
-                "trainable": self.trainable,
+                "unfreeze": self.unfreeze,
                 "class_names": self.class_names,
             }
         )
@@ -231,17 +231,17 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         """Check that a checkpoint was made by a network like this one.
 
         Raises:
-            ValueError: when format, network, base, learner, its arguments, the upsampler or what of the base model was
+            ValueError: when format, network, base, method, its arguments, the upsampler or what of the base model was
                 trained differ; names both sides.
         """
         theirs, ours = decode_identity(state), decode_identity(self.get_extra_state())
-        for what in ("format_version", "network", "base_fingerprint", "learner", "upsampler", "trainable"):
+        for what in ("format_version", "network", "base_fingerprint", "method", "upsampler", "unfreeze"):
             if theirs.get(what) != ours[what]:
                 raise ValueError(difference(what, theirs, ours))
-        ignored = LEARNERS[self.learner_name].training_only_arguments if self.learner_name else frozenset()
-        for argument, value in ours["learner_arguments"].items():
-            if argument not in ignored and theirs["learner_arguments"].get(argument) != value:
-                raise ValueError(difference(argument, theirs["learner_arguments"], ours["learner_arguments"]))
+        ignored = METHODS[self.method_name].training_only_arguments if self.method_name else frozenset()
+        for argument, value in ours["method_kwargs"].items():
+            if argument not in ignored and theirs["method_kwargs"].get(argument) != value:
+                raise ValueError(difference(argument, theirs["method_kwargs"], ours["method_kwargs"]))
 
     def __prepare_scriptable__(self) -> NoReturn:
         """Say why ``torch.jit.script`` cannot take this network, in front of its own pages.
@@ -255,9 +255,9 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         )
 
     def _trained_parts(self, base: nn.Module) -> list[nn.Module]:
-        if self.trainable is None:
+        if self.unfreeze is None:
             return []
-        return [base] if self.trainable == "all" else [base.get_submodule(part) for part in self.decoder_parts]
+        return [base] if self.unfreeze == "all" else [base.get_submodule(part) for part in self.decoder_parts]
 
     def _trainable_base(self, base: nn.Module) -> nn.Module:
         """Return the base model itself, or a copy that shares what is frozen and owns what trains."""
@@ -269,29 +269,29 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
             part.requires_grad_(True)
         return copied
 
-    def _build_learner(self) -> PromptLearner | None:
-        if self.learner_name is None:
+    def _build_method(self) -> PromptLearner | None:
+        if self.method_name is None:
             return None
-        kind, sizes = LEARNERS[self.learner_name], self.encoder_sizes()
+        kind, sizes = METHODS[self.method_name], self.encoder_sizes()
         prompted = [sizes.text_layers] if kind.prompts_text else []
         if kind.prompts_vision and sizes.vision_layers is not None:
             prompted.append(sizes.vision_layers)
-        learner = kind(
+        method = kind(
             text_dim=sizes.text_dim,
             vision_dim=sizes.vision_dim,
             image_embed_dim=sizes.image_embed_dim,
             num_layers=min(prompted, default=sizes.text_layers),
-            **self.learner_arguments,
+            **self.method_kwargs,
         )
-        if kind.prompts_text and learner.num_context > MAX_TOKENS - 3:
+        if kind.prompts_text and method.num_context > MAX_TOKENS - 3:
             raise ValueError(
-                f"num_context {learner.num_context} leaves no room for a word among the {MAX_TOKENS} tokens that the "
+                f"num_context {method.num_context} leaves no room for a word among the {MAX_TOKENS} tokens that the "
                 f"text encoder takes; choose at most {MAX_TOKENS - 3}."
             )
-        if isinstance(learner, TextContextLearner) and learner.context_initializer:
-            token_ids = self.tokenizer(learner.context_initializer, add_special_tokens=False)["input_ids"]
-            learner.initialize_first_context(self.embed_tokens(torch.tensor(token_ids)))
-        return learner
+        if isinstance(method, TextContextLearner) and method.context_initializer:
+            token_ids = self.tokenizer(method.context_initializer, add_special_tokens=False)["input_ids"]
+            method.initialize_first_context(self.embed_tokens(torch.tensor(token_ids)))
+        return method
 
     def _indexed_texts(
         self, text: Sequence[str] | Sequence[Sequence[str]] | None, image: Tensor
@@ -311,9 +311,9 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
 
     def _segment(
-        self, features: ImageFeatures, texts: list[str], index: Tensor, learner: PromptLearner | None
+        self, features: ImageFeatures, texts: list[str], index: Tensor, method: PromptLearner | None
     ) -> Tensor:
-        text_features = self._text_features_per_image(texts, index, features.get("embedding"), learner)
+        text_features = self._text_features_per_image(texts, index, features.get("embedding"), method)
         logits = self._decode(features, {name: self._for_decoder(value) for name, value in text_features.items()})
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
@@ -338,22 +338,22 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         return encoded.to(next(self.base.get_submodule(self.decoder_parts[0]).parameters()).dtype)
 
     def _text_features_per_image(
-        self, texts: list[str], index: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None
+        self, texts: list[str], index: Tensor, image_embedding: Tensor | None, method: PromptLearner | None
     ) -> TextFeatures:
         """Encode each distinct text once, or each (image, text) pair where the text side depends on the image."""
-        if image_embedding is None or self.learner is None:
-            return {name: value[index] for name, value in self._distinct_text_features(texts, learner).items()}
+        if image_embedding is None or self.method is None:
+            return {name: value[index] for name, value in self._distinct_text_features(texts, method).items()}
         token_ids = self.tokenize(texts)[index].flatten(0, 1)  # (B * k, N)
-        image_embedding = image_embedding.to(next(self.learner.parameters()).dtype)
-        features = self.encode_text(token_ids, image_embedding.repeat_interleave(index.shape[1], dim=0), learner)
+        image_embedding = image_embedding.to(next(self.method.parameters()).dtype)
+        features = self.encode_text(token_ids, image_embedding.repeat_interleave(index.shape[1], dim=0), method)
         return {name: value.unflatten(0, (-1, index.shape[1])) for name, value in features.items()}
 
-    def _distinct_text_features(self, texts: list[str], learner: PromptLearner | None) -> TextFeatures:
+    def _distinct_text_features(self, texts: list[str], method: PromptLearner | None) -> TextFeatures:
         if torch.jit.is_tracing():  # an exported network has its texts' features, and no text encoder
             with torch.no_grad(), _untraced():
-                return self._distinct_text_features(texts, self.learner)  # nothing that was traced
-        if self.trainable == "all" or (self.learner is not None and self.learner.prompts_text):
-            return self.encode_text(self.tokenize(texts), None, learner)
+                return self._distinct_text_features(texts, self.method)  # nothing that was traced
+        if self.unfreeze == "all" or (self.method is not None and self.method.prompts_text):
+            return self.encode_text(self.tokenize(texts), None, method)
         if missing := [text for text in texts if not self._remembers(text)]:
             self._remember_text_features(missing)
         rows = [self.text_features[text] for text in texts]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import CLIPSegForImageSegmentation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSegTextModel, CLIPSegVisionModel
 
-from monai_tunevlseg.learners import PromptLearner
+from monai_tunevlseg.methods import PromptLearner
 from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.image_sides import checked_sides
 from monai_tunevlseg.networks.upsampler import Upsampler
@@ -20,7 +20,7 @@ __all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "reduc
 class PromptTunedCLIPSeg(PromptTunedNetwork):
     """CLIPSeg (Lüddecke and Ecker, *Image Segmentation Using Text and Image Prompts*, 2022) with learnable prompts.
 
-    Takes all six learners. With neither learner nor upsampler its logits are those of transformers'
+    Takes all six methods. With neither method nor upsampler its logits are those of transformers'
     ``CLIPSegForImageSegmentation``. Images may have any size that the patch size divides; position embeddings are
     interpolated. See :class:`~monai_tunevlseg.networks.PromptTunedNetwork` for arguments and errors.
     """
@@ -46,16 +46,16 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         embedding = self.base.clip.text_model.embeddings.token_embedding
         return embedding(token_ids.to(embedding.weight.device))
 
-    def encode_image(self, image: Tensor, learner: PromptLearner | None = None) -> ImageFeatures:
+    def encode_image(self, image: Tensor, method: PromptLearner | None = None) -> ImageFeatures:
         """Run the prompted vision encoder up to the last layer that is read, and the decoder's linear reductions.
 
         Args:
             image: (B, 3, H, W), normalized.
-            learner: gives the contexts; None = the network's own.
+            method: gives the contexts; None = the network's own.
 
         Returns:
             the features of :func:`reduce`, and ``embedding``, the projected pooled output (B, projection_dim), when the
-            learner is conditioned on the image.
+            method is conditioned on the image.
 
         Raises:
             ValueError: when the patch size does not divide H and W.
@@ -64,9 +64,9 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         image = checked_sides(image, patch, "CLIPSeg")
         height, width = image.shape[-2:]
         clip = self.base.clip
-        conditioned = self.learner is not None and self.learner.image_conditioned
+        conditioned = self.method is not None and self.method.image_conditioned
         last = len(clip.vision_model.encoder.layers) - 1 if conditioned else max(self.base.extract_layers)
-        hidden = encode_image(clip.vision_model, image, learner or self.learner, last)
+        hidden = encode_image(clip.vision_model, image, method or self.method, last)
         taps = [self._for_decoder(hidden[i]) for i in self.base.extract_layers]
         features = reduce(self.base.decoder, taps, (height // patch, width // patch))
         if conditioned:
@@ -74,11 +74,11 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         return features
 
     def encode_text(
-        self, token_ids: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None = None
+        self, token_ids: Tensor, image_embedding: Tensor | None, method: PromptLearner | None = None
     ) -> TextFeatures:
         """Run the prompted text encoder: (S, N) -> ``embedding`` (S, projection_dim)."""
         clip, eos = self.base.clip, self.tokenizer.eos_token_id
-        pooled = encode_text(clip.text_model, token_ids, eos, learner or self.learner, image_embedding)
+        pooled = encode_text(clip.text_model, token_ids, eos, method or self.method, image_embedding)
         return {"embedding": clip.text_projection(pooled)}
 
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
@@ -97,23 +97,23 @@ def encode_text(
     model: CLIPSegTextModel,
     token_ids: Tensor,
     eos_token_id: int,
-    learner: PromptLearner | None,
+    method: PromptLearner | None,
     image_embedding: Tensor | None = None,
 ) -> Tensor:
-    """Encode token sequences with the learner's textual context behind SOS (TuneVLSeg, eq. 5 and 6).
+    """Encode token sequences with the method's textual context behind SOS (TuneVLSeg, eq. 5 and 6).
 
     Args:
         model: the text transformer.
         token_ids: (S, N), each with SOS, words, EOS and padding. What follows EOS cannot reach it, for attention is
             causal, so padding needs no mask.
         eos_token_id: id of EOS.
-        learner: its context is inserted where it prompts the text.
-        image_embedding: (S, image_embed_dim) for learners that are conditioned on the image.
+        method: its context is inserted where it prompts the text.
+        image_embedding: (S, image_embed_dim) for methods that are conditioned on the image.
 
     Returns:
         (S, text_dim), the final state of EOS.
     """
-    prompted = learner if learner is not None and learner.prompts_text else None
+    prompted = method if method is not None and method.prompts_text else None
     count = prompted.num_context if prompted is not None else 0
     hidden = model.embeddings.token_embedding(token_ids)  # (S, N, text_dim)
     if prompted is not None:
@@ -131,22 +131,22 @@ def encode_text(
 
 
 def encode_image(
-    model: CLIPSegVisionModel, image: Tensor, learner: PromptLearner | None, last_layer: int
+    model: CLIPSegVisionModel, image: Tensor, method: PromptLearner | None, last_layer: int
 ) -> list[Tensor]:
-    """Encode images with the learner's visual context behind the patches (TuneVLSeg, eq. 7 and 8).
+    """Encode images with the method's visual context behind the patches (TuneVLSeg, eq. 7 and 8).
 
     The context of a layer replaces that of the layer before as soon as this one has run, so the decoder's taps see it.
 
     Args:
         model: the vision transformer.
         image: (B, 3, H, W), normalized.
-        learner: its context is appended where it prompts the vision encoder.
+        method: its context is appended where it prompts the vision encoder.
         last_layer: index of the last layer to run.
 
     Returns:
         hidden states after layers 0..``last_layer``, each (B, 1 + patches + num_context, vision_dim).
     """
-    prompted = learner if learner is not None and learner.prompts_vision else None
+    prompted = method if method is not None and method.prompts_vision else None
     hidden = model.embeddings(image)  # (B, 1 + patches, vision_dim)
     patches_end = hidden.shape[1]
 

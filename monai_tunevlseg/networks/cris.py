@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from monai_tunevlseg.learners import PromptLearner
+from monai_tunevlseg.methods import PromptLearner
 from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.base_folder import from_folder_or_hub
 from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint
@@ -57,7 +57,7 @@ def _load(folder: Path, name: str) -> BaseModel:
 class PromptTunedCRIS(PromptTunedNetwork):
     """CRIS (Wang et al., *CRIS: CLIP-Driven Referring Image Segmentation*, 2022) with learnable prompts.
 
-    Takes the learners that prompt the text alone, for its vision encoder is a ResNet. With neither learner nor
+    Takes the methods that prompt the text alone, for its vision encoder is a ResNet. With neither method nor
     upsampler its logits are those of :class:`~monai_tunevlseg.networks.CRIS`. Images may have any size that 32
     divides; the position embedding is interpolated. See :class:`~monai_tunevlseg.networks.PromptTunedNetwork` for
     arguments and errors.
@@ -83,16 +83,16 @@ class PromptTunedCRIS(PromptTunedNetwork):
         embedding = self.base.backbone.token_embedding
         return embedding(token_ids.to(embedding.weight.device))
 
-    def encode_image(self, image: Tensor, learner: PromptLearner | None = None) -> ImageFeatures:
+    def encode_image(self, image: Tensor, method: PromptLearner | None = None) -> ImageFeatures:
         """Run the vision encoder and what of the neck no text reaches.
 
         Args:
             image: (B, 3, H, W), normalized.
-            learner: gives the contexts; None = the network's own.
+            method: gives the contexts; None = the network's own.
 
         Returns:
             ``third``, ``fourth`` and ``fifth``, the projected maps, and ``embedding``, the spatial mean of C5
-            (B, embed_dim), when the learner is conditioned on the image.
+            (B, embed_dim), when the method is conditioned on the image.
 
         Raises:
             ValueError: when 32 does not divide H and W.
@@ -102,12 +102,12 @@ class PromptTunedCRIS(PromptTunedNetwork):
         maps = self.base.backbone.visual(image.contiguous(memory_format=torch.channels_last))
         levels = self.base.neck.project([self._for_decoder(level) for level in maps])
         features = ImageFeatures(zip(LEVELS, (level.contiguous() for level in levels), strict=True))
-        if self.learner is not None and self.learner.image_conditioned:
+        if self.method is not None and self.method.image_conditioned:
             features["embedding"] = maps[-1].mean(dim=(2, 3))
         return features
 
     def encode_text(
-        self, token_ids: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None = None
+        self, token_ids: Tensor, image_embedding: Tensor | None, method: PromptLearner | None = None
     ) -> TextFeatures:
         """Run the prompted text encoder.
 
@@ -115,7 +115,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
             ``words`` (S, 77, text_width), zero behind the last token, so that texts of any length go together;
             ``padding`` (S, 77) bool, True behind EOS; ``state`` (S, embed_dim).
         """
-        words, state, end = encode_text(self.base.backbone, token_ids, learner or self.learner, image_embedding)
+        words, state, end = encode_text(self.base.backbone, token_ids, method or self.method, image_embedding)
         words = functional.pad(words, (0, 0, 0, CONTEXT_LENGTH - words.shape[1]))
         return {"words": words, "padding": behind(end, CONTEXT_LENGTH), "state": state}
 
@@ -132,21 +132,21 @@ class PromptTunedCRIS(PromptTunedNetwork):
 
 
 def encode_text(
-    model: CLIPBackbone, token_ids: Tensor, learner: PromptLearner | None, image_embedding: Tensor | None = None
+    model: CLIPBackbone, token_ids: Tensor, method: PromptLearner | None, image_embedding: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Encode token sequences with the learner's textual context behind SOS (TuneVLSeg, eq. 5 and 6).
+    """Encode token sequences with the method's textual context behind SOS (TuneVLSeg, eq. 5 and 6).
 
     Args:
         model: holds the text transformer.
         token_ids: (S, N), each with SOS, words, EOS and padding.
-        learner: its context is inserted where it prompts the text.
-        image_embedding: (S, embed_dim) for learners that are conditioned on the image.
+        method: its context is inserted where it prompts the text.
+        image_embedding: (S, embed_dim) for methods that are conditioned on the image.
 
     Returns:
         features of the tokens and the context, (S, N + num_context, text_width); the state of EOS in CLIP's joint
         space, (S, embed_dim); the position of EOS, (S,).
     """
-    prompted = learner if learner is not None and learner.prompts_text else None
+    prompted = method if method is not None and method.prompts_text else None
     count = prompted.num_context if prompted is not None else 0
     hidden = model.token_embedding(token_ids)  # (S, N, text_width)
     if prompted is not None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 __all__ = ["FORMAT_VERSION", "SavedWithoutBase", "decode_identity", "difference", "encode_identity"]
 
-FORMAT_VERSION = 2  # of the entries and of what the fingerprint covers
+FORMAT_VERSION = 3  # of the entries and of what the fingerprint covers
 BASE_PREFIX = re.compile(r"\bbase\.")
 STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple of it
 
@@ -55,16 +55,16 @@ class SavedWithoutBase(nn.Module):
 
     Attributes:
         base: the base model.
-        trainable: the part of it that trains: None, "decoder" or "all".
+        unfreeze: the part of it that trains: None, "decoder" or "all".
     """
 
     decoder_parts: ClassVar[tuple[str, ...]]
     """Names of the base model's children that are neither image nor text encoder."""
 
-    def __init__(self, trainable: str | None) -> None:
+    def __init__(self, unfreeze: str | None) -> None:
         super().__init__()
         self.base: nn.Module
-        self.trainable = trainable
+        self.unfreeze = unfreeze
         self.register_state_dict_post_hook(_drop_frozen)
         self.register_load_state_dict_pre_hook(_refuse_base_weights)
         self.register_load_state_dict_post_hook(_forgive_frozen)
@@ -72,9 +72,9 @@ class SavedWithoutBase(nn.Module):
     def frozen_names(self) -> set[str]:
         """Return the names, behind ``base.``, of the base model's weights and buffers that no checkpoint holds."""
         names = {f"base.{name}" for name in self.base.state_dict()}
-        if self.trainable is None:
+        if self.unfreeze is None:
             return names
-        trained = ("base.",) if self.trainable == "all" else tuple(f"base.{part}." for part in self.decoder_parts)
+        trained = ("base.",) if self.unfreeze == "all" else tuple(f"base.{part}." for part in self.decoder_parts)
         return {name for name in names if not name.startswith(trained)}
 
 
@@ -82,7 +82,7 @@ def _drop_frozen(network: SavedWithoutBase, state: dict[str, Any], prefix: str, 
     for name in network.frozen_names():
         state.pop(prefix + name, None)
     versions = getattr(state, "_metadata", {})  # one entry a module, which would outweigh a small checkpoint
-    if network.trainable is None:
+    if network.unfreeze is None:
         for name in [name for name in versions if f"{name}.".startswith(f"{prefix}base.")]:
             del versions[name]
 
@@ -95,7 +95,7 @@ def _refuse_base_weights(network: SavedWithoutBase, state: Mapping[str, Any], pr
     if foreign := [key for key in state if key.startswith(f"{prefix}base.") and key not in trained]:
         raise ValueError(
             f"the checkpoint holds {len(foreign)} weights of the frozen base model ({foreign[0]}, ...), which a "
-            f"network with trainable {network.trainable!r} never saves; pass a checkpoint of such a network."
+            f"network with unfreeze {network.unfreeze!r} never saves; pass a checkpoint of such a network."
         )
 
 

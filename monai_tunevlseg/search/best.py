@@ -148,7 +148,7 @@ def evaluate(
         "bundle_root": pair.bundle,
         "dataset_dir": dataset_dir,
         "output_dir": output_dir,
-        **({"learner": None} if checkpoint is None else {"ckpt_path": checkpoint}),
+        **({"method": None} if checkpoint is None else {"ckpt_path": checkpoint}),
     }
     output_dir.mkdir(parents=True, exist_ok=True)
     log = output_dir / "log.txt"

@@ -23,7 +23,7 @@ class Pair:
     """A dataset with a bundle.
 
     Attributes:
-        name: DATASET/MODEL_LEARNER.
+        name: DATASET/MODEL_METHOD.
         bundle: the bundle's folder.
         config: the pair's config, which is laid over the bundle's.
     """
@@ -33,9 +33,9 @@ class Pair:
     config: Path
 
     @property
-    def learner(self) -> str:
-        """Name of the learner, or ``finetune``."""
-        return str(self.flat_values("train")["learner"])
+    def method(self) -> str:
+        """Name of the method, or ``finetune``."""
+        return str(self.flat_values("train")["method"])
 
     def configs(self, kind: str) -> list[Path]:
         """Return the config files of a run: the bundle's ``train``, ``evaluate`` or ``inference`` and the pair's."""
@@ -110,14 +110,14 @@ def pair_parser(pair: Pair, kind: str, overrides: Mapping[str, Any]) -> Any:
 
 def describe_base(pair: Pair, overrides: Mapping[str, Any]) -> Base:
     """Load the pair's base model and return what the study must know of it."""
-    from monai_tunevlseg.learners import LEARNERS
+    from monai_tunevlseg.methods import METHODS
 
     # zero-shot, for the default depth may be more than this base model takes
-    parser = pair_parser(pair, "train", {**overrides, "learner": "null", "upsampler": False})
+    parser = pair_parser(pair, "train", {**overrides, "method": "null", "upsampler": False})
     with without_wrappers():
         network = parser.get_parsed_content("network_def")
     sizes = network.encoder_sizes()
-    kind = LEARNERS[pair.learner] if pair.learner in set(LEARNERS) else None
+    kind = METHODS[pair.method] if pair.method in set(METHODS) else None
     prompted = [sizes.text_layers] if kind is None or kind.prompts_text else []
     if sizes.vision_layers is not None and kind is not None and kind.prompts_vision:
         prompted.append(sizes.vision_layers)

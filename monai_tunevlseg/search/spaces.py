@@ -56,12 +56,12 @@ Space = dict[str, Dimension]
 """Hyperparameters by name, in a fixed order."""
 
 
-def read_space(configs_dir: str | Path, learner: str, known: Collection[str], sizes: BaseSizes) -> Space:
-    """Read what is searched for a learner: the common lines, with its own laid over them.
+def read_space(configs_dir: str | Path, method: str, known: Collection[str], sizes: BaseSizes) -> Space:
+    """Read what is searched for a method: the common lines, with its own laid over them.
 
     Args:
         configs_dir: the folder with ``search/``.
-        learner: name of the learner, or ``finetune``; one without a file of its own searches the common lines.
+        method: name of the method, or ``finetune``; one without a file of its own searches the common lines.
         known: the bundle's hyperparameters.
         sizes: of the base model; at the published ones the space is the paper's.
 
@@ -71,12 +71,12 @@ def read_space(configs_dir: str | Path, learner: str, known: Collection[str], si
     """
     folder = Path(configs_dir).resolve() / "search"
     lines = _read(folder / f"{_COMMON}.yaml")
-    own = folder / f"{learner}.yaml"
+    own = folder / f"{method}.yaml"
     if own.is_file():
         lines |= _read(own)
     space: Space = {}
     for name, line in lines.items():
-        where = f"the search space of {learner} in {folder}"
+        where = f"the search space of {method} in {folder}"
         if line is None:
             continue
         if name not in known:

@@ -112,7 +112,7 @@ def run_search(
     thread: trials end with the thread that runs them.
 
     Args:
-        pair_name: DATASET/MODEL_LEARNER.
+        pair_name: DATASET/MODEL_METHOD.
         dataset_dir: the dataset.
         output_dir: gets ``trials/``, ``best.yaml``, ``best/`` (a trained bundle), ``test/`` and ``sweep.json``.
         settings: None = the paper's.
@@ -167,7 +167,7 @@ def _base_and_space(
 ) -> tuple[Base, Space]:
     """Return the base model, and what is searched with it: all of the space that is not fixed."""
     base = describe_base(pair, overrides)
-    space = read_space(configs_dir, pair.learner, pair.flat_values("train").keys(), base.sizes)
+    space = read_space(configs_dir, pair.method, pair.flat_values("train").keys(), base.sizes)
     space = {name: dimension for name, dimension in space.items() if name not in settings.fixed}
     if not space:
         raise ValueError(f"nothing of {pair.name} is left to search; fix fewer hyperparameters.")
@@ -208,7 +208,7 @@ def _check_fixed(pair: Pair, fixed: Mapping[str, Any]) -> None:
             typed(name, value)
     if not is_off(fixed.get("feature_cache")):
         values = {**known, **fixed}
-        check_constant(prompt_learner(values["learner"], values["trainable"]), optional(values["trainable"]))
+        check_constant(prompt_learner(values["method"], values["unfreeze"]), optional(values["unfreeze"]))
 
 
 def _plan(pair: Pair, settings: SearchSettings, space: Space, base: Base, data: str) -> dict[str, Any]:

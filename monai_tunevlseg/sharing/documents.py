@@ -77,7 +77,7 @@ def metadata(template: str, subject: Subject, release: Release, name: str) -> st
     content["references"] += [] if (known := _public(subject)) is None else [known.reference]
     if (metrics := _metrics(subject)) is not None:
         content["eval_metrics"] = _measured(metrics)
-    content["title"] = f"{facts['model']['title']} with {facts['learner']['title']} on {facts['dataset']['title']}"
+    content["title"] = f"{facts['model']['title']} with {facts['method']['title']} on {facts['dataset']['title']}"
     return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
 
 
@@ -155,8 +155,8 @@ def _public(subject: Subject) -> Facts | None:
 def _description(subject: Subject) -> str:
     facts = subject.facts
     text = (
-        f"{facts['model']['title']} adapted to {facts['dataset']['title']}: {facts['learner']['title']} "
-        f"{facts['learner']['summary']}."
+        f"{facts['model']['title']} adapted to {facts['dataset']['title']}: {facts['method']['title']} "
+        f"{facts['method']['summary']}."
     )
     return text if subject.run else f"{text} Not trained yet: the weights are those that training starts from."
 

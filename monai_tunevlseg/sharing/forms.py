@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.bundles import LEARNERS_OWN
+from monai_tunevlseg.bundles import METHODS_OWN
 from monai_tunevlseg.evaluation import SCORES
 from monai_tunevlseg.json_schemas import departure
 
 __all__ = ["IDENTITY", "METRICS", "SAME", "check_form"]
 
-SAME = ("network", "base_fingerprint", "learner", "learner_arguments", "upsampler", "trainable")
+SAME = ("network", "base_fingerprint", "method", "method_kwargs", "upsampler", "unfreeze")
 """What of an evaluation's network must be that of the checkpoint."""
 
 _TEXT = {"type": "string"}
@@ -59,14 +59,14 @@ IDENTITY: dict[str, Any] = {
     "type": "object",
     "properties": {
         **dict.fromkeys(("network", "base_model", "base_fingerprint"), _TEXT),
-        "learner": {"type": ["string", "null"]},
-        "learner_arguments": {
+        "method": {"type": ["string", "null"]},
+        "method_kwargs": {
             "type": "object",
-            "propertyNames": {"enum": list(LEARNERS_OWN)},
+            "propertyNames": {"enum": list(METHODS_OWN)},
             "additionalProperties": _SCALAR,
         },
         "upsampler": {"type": "boolean"},
-        "trainable": {"enum": [None, "decoder", "all"]},
+        "unfreeze": {"enum": [None, "decoder", "all"]},
         "class_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
     },
     "required": [*SAME, "base_model", "class_names"],

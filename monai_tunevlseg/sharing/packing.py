@@ -46,7 +46,7 @@ def pack_bundle(folder: str | Path) -> Path:
         sizes = ", ".join(f"{path.relative_to(folder)} ({path.stat().st_size / 1e6:.1f} MB)" for path in large)
         raise ValueError(
             f"{folder.name} has files of more than 25 MB, which the zoo does not take: {sizes}; share them elsewhere, "
-            "or train fewer numbers (a smaller learner, trainable null)."
+            "or train fewer numbers (a smaller method, unfreeze null)."
         )
     target = zip_path(folder, _version(folder / "configs" / "metadata.json"))
     if target.exists():

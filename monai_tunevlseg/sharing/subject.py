@@ -48,7 +48,7 @@ class Release:
     """What a person says of a bundle.
 
     Attributes:
-        name: of the bundle; None = composed of dataset, class, model and learner.
+        name: of the bundle; None = composed of dataset, class, model and method.
         version: X.Y.Z.
         changelog: what is new in this version.
         authors: who made it.
@@ -78,7 +78,7 @@ class Subject:
     """A pair with what was learned.
 
     Attributes:
-        pair: DATASET/MODEL_LEARNER.
+        pair: DATASET/MODEL_METHOD.
         facts: what fragments and package know of it, by the names of placeholders.
         base: its base model.
         baked: the values that the bundle's configs get in place of the templates'.
@@ -100,7 +100,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """A name in the zoo's style: dataset, the class where there is only one, model and learner."""
+        """A name in the zoo's style: dataset, the class where there is only one, model and method."""
         one = self.class_names[0].lower() if len(self.class_names) == 1 else ""
         parts = (self.facts["dataset"]["name"], re.sub(r"[^a-z0-9]+", "_", one).strip("_"), self.facts["bundle"])
         return "_".join(part for part in parts if part)
@@ -138,18 +138,18 @@ def describe(pair: str, run_dir: str | Path | None = None, sources: Sources | No
 
 
 def _refuse_another(pair: str, run_dir: str | Path | None, run: Run, own: Mapping[str, Any], template: str) -> None:
-    """Refuse the checkpoint of another model or learner.
+    """Refuse the checkpoint of another model or method.
 
     Raises:
         ValueError: names both sides.
     """
     network = str(yaml.safe_load(template)["network_def"]["_target_"]).rpartition(".")[2]
-    learner = prompt_learner(own["learner"], own["trainable"])
-    theirs = (run.identity["network"], run.identity["learner"])
-    if theirs != (network, learner):
+    method = prompt_learner(own["method"], own["unfreeze"])
+    theirs = (run.identity["network"], run.identity["method"])
+    if theirs != (network, method):
         raise ValueError(
-            f"the checkpoint in {run_dir} is one of {theirs[0]} with the learner {theirs[1]!r}, but the pair {pair} is "
-            f"{network} with {learner!r}; pass the pair that was trained."
+            f"the checkpoint in {run_dir} is one of {theirs[0]} with the method {theirs[1]!r}, but the pair {pair} is "
+            f"{network} with {method!r}; pass the pair that was trained."
         )
 
 
@@ -160,8 +160,8 @@ def _trained_values(run: Run, own: Mapping[str, Any], base: BaseReference) -> di
         for name, value in run.hyperparameters.items()
         if name in HYPERPARAMETERS and name not in STAYS and not str(own.get(name)).startswith("$")
     }
-    values |= run.identity["learner_arguments"]
-    values |= {name: run.identity[name] for name in ("upsampler", "trainable", "class_names")}
+    values |= run.identity["method_kwargs"]
+    values |= {name: run.identity[name] for name in ("upsampler", "unfreeze", "class_names")}
     images = {"image_size": base.images.size, "image_mean": list(base.images.mean), "image_std": list(base.images.std)}
     ran = {name: run.hyperparameters.get(name, value) for name, value in images.items()}
     values |= {name: value for name, value in ran.items() if value != images[name]}

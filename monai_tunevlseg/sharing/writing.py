@@ -37,7 +37,7 @@ def write_bundle(
     """Write a self-contained bundle.
 
     Args:
-        pair: DATASET/MODEL_LEARNER.
+        pair: DATASET/MODEL_METHOD.
         output_dir: gets a folder with the bundle's name.
         run_dir: where a run of the pair wrote ``models/model.pt``, or a search's folder ``best``; None = the weights
             that training starts from, untrained.

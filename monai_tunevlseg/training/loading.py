@@ -100,7 +100,7 @@ def _existing(path: str | Path) -> Path:
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"there is no checkpoint {path}; run train.yaml first, pass --bundle_root with the folder of the bundle or "
-            "run that has one, or --ckpt_path with the file, or --learner null for the base model without training."
+            "run that has one, or --ckpt_path with the file, or --method null for the base model without training."
         )
     return Path(path)
 

@@ -35,7 +35,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     if not trained:
         raise ValueError(
             f"nothing trains in {type(network).__name__}: all its parameters are frozen; "
-            "choose a learner, or switch the upsampler on."
+            "choose a method, or switch the upsampler on."
         )
     groups = (
         {"params": [p for p in trained if id(p) in decaying], "weight_decay": weight_decay},

@@ -42,14 +42,14 @@ def write_entry(
     areas: Sequence[int] | None = None,
     facts: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write one entry, named DATASET/MODEL_LEARNER[-VARIANT], whose test cases have these Dice.
+    """Write one entry, named DATASET/MODEL_METHOD[-VARIANT], whose test cases have these Dice.
 
     At the images' own resolution every Dice is one point less, but not below 0.
     """
     dataset, _, rest = name.partition("/")
     bundle, _, variant = rest.partition("-")
-    model, _, learner = bundle.partition("_")
-    entry = Entry(dataset, model, learner, variant or None)
+    model, _, method = bundle.partition("_")
+    entry = Entry(dataset, model, method, variant or None)
     folder = results / entry.name
     areas = areas or [100] * len(dices)
     cases = [
@@ -72,16 +72,16 @@ def write_entry(
     write_cases(folder / "cases.csv", cases)
     summary = summarize(cases, ["dice", "iou", "dice_original", "iou_original"], Bootstrap(resamples=9))
     write_json(folder / "metrics.json", {"format_version": 1, "split": "test", **summary})
-    baseline = learner in BASELINES
-    trained = learner != "zero_shot"
+    baseline = method in BASELINES
+    trained = method != "zero_shot"
     content = {
         "format_version": 1,
         "dataset": dataset,
         "model": model,
-        "learner": learner,
+        "method": method,
         "variant": entry.variant,
-        "titles": {"dataset": dataset.capitalize(), "model": TITLES[model], "learner": TITLES[learner]},
-        "prompts": [] if baseline else PROMPTS.get(learner, ["text", "vision"]),
+        "titles": {"dataset": dataset.capitalize(), "model": TITLES[model], "method": TITLES[method]},
+        "prompts": [] if baseline else PROMPTS.get(method, ["text", "vision"]),
         "seed": 0,
         "settings": {"n_trials": len(trials)},
         "selection": {"metric": "val_dice", "value": 80.0, "trial": 0, "finished": len(trials)} if trained else None,
@@ -140,9 +140,9 @@ def write_study(results: Path, datasets: Sequence[str], trials: int = 4, cases: 
     """Write a whole benchmark: eight combinations and the baselines, ablations, pictures and embeddings."""
     rng = np.random.default_rng(0)
     for place, dataset in enumerate(datasets):
-        names = [*(f"{model}_{learner}" for model, learner in COMBINATIONS)]
-        names += [f"{model}_{learner}" for model in ("clipseg", "cris") for learner in BASELINES]
-        names += ["clipseg_maple-gaussian", *(f"{model}_{learner}-no_upsampler" for model, learner in COMBINATIONS)]
+        names = [*(f"{model}_{method}" for model, method in COMBINATIONS)]
+        names += [f"{model}_{method}" for model in ("clipseg", "cris") for method in BASELINES]
+        names += ["clipseg_maple-gaussian", *(f"{model}_{method}-no_upsampler" for model, method in COMBINATIONS)]
         difficulty = rng.uniform(0, 15, cases)
         for name in names:
             level = 85 - 4 * place + rng.uniform(-8, 3) - (50 if "zero_shot" in name else 0)

@@ -89,12 +89,12 @@ def test_both_entries_are_stored(benchmark):
     results, _ = benchmark
     stored = read_results(results)
     assert not stored.problems
-    tuned, zero_shot = (next(r for r in stored.entries if r.entry.learner == name) for name in ("vpt", "zero_shot"))
+    tuned, zero_shot = (next(r for r in stored.entries if r.entry.method == name) for name in ("vpt", "zero_shot"))
     assert zero_shot.facts["trained_parameters"] == 0 and not zero_shot.trials
     assert tuned.facts["trained_parameters"] > 0 and tuned.facts["checkpoint_bytes"] > 0
     assert tuned.facts["seconds"]["total"] >= tuned.facts["seconds"]["trial"] > 0
     assert tuned.facts["hyperparameters"]["epochs"] == 1
-    assert tuned.facts["titles"] == {"dataset": "Ultrasound", "model": "CLIPSeg", "learner": "VPT"}
+    assert tuned.facts["titles"] == {"dataset": "Ultrasound", "model": "CLIPSeg", "method": "VPT"}
     (only,) = tuned.trials
     assert only.state == "COMPLETE" and only.test["dice"] == pytest.approx(tuned.score("dice"))
     assert {"learning_rate", "weight_decay", "prompt_depth"} <= set(only.hyperparameters)
@@ -121,7 +121,7 @@ def test_pictures_predictions_and_embeddings_are_stored(benchmark):
 def test_the_report_follows(benchmark):
     results, runs = benchmark
     assert f"report: {results / 'report' / 'report.html'}" in runs[2].stdout
-    assert [line["learner"] for line in rows(results / "report" / "table3.csv")] == ["zero_shot", "vpt"]
+    assert [line["method"] for line in rows(results / "report" / "table3.csv")] == ["zero_shot", "vpt"]
 
 
 def test_the_same_command_skips_what_is_finished(benchmark):

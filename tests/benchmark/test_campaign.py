@@ -18,7 +18,7 @@ from monai_tunevlseg.benchmark.running import BenchmarkSettings, EntryRunner, en
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
-ENTRIES = [Entry("kvasir", "clipseg", learner) for learner in ("zero_shot", "vpt", "coop")]
+ENTRIES = [Entry("kvasir", "clipseg", method) for method in ("zero_shot", "vpt", "coop")]
 
 
 class FakeRunner(EntryRunner):
@@ -30,11 +30,11 @@ class FakeRunner(EntryRunner):
         self.calls = []
 
     def sweep(self, entry):
-        self.calls.append(f"sweep {entry.learner}")
+        self.calls.append(f"sweep {entry.method}")
 
     def run(self, entry):
-        self.calls.append(entry.learner)
-        if entry.learner in self.failing:
+        self.calls.append(entry.method)
+        if entry.method in self.failing:
             raise RuntimeError("the dataset has no images.")
         stored = self.settings.stored()
         write_entry(self.results_dir, entry.name, [80, 90], facts={"settings": stored})
@@ -122,7 +122,7 @@ def test_what_another_worker_runs_is_left_to_the_end_and_joined(tmp_path):
     lock.acquire()
 
     def sweep(entry):  # the other worker finishes while this one helps with its trials
-        made.runner.calls.append(f"sweep {entry.learner}")
+        made.runner.calls.append(f"sweep {entry.method}")
         write_entry(tmp_path, entry.name, [80, 90], facts={"settings": made.runner.settings.stored()})
         lock.release()
 

@@ -1,4 +1,4 @@
-"""Each learner against the best of its dataset."""
+"""Each method against the best of its dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monai_tunevlseg.benchmark import read_results
 from monai_tunevlseg.benchmark.comparisons import adjusted, compare_with_best
 
 
-def test_every_other_entry_is_compared_with_the_best_learner(tmp_path):
+def test_every_other_entry_is_compared_with_the_best_method(tmp_path):
     write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 90, 70, 60])
     write_entry(tmp_path, "kvasir/clipseg_coop", [78, 89, 66, 59])
     write_entry(tmp_path, "kvasir/clipseg_finetune", [90, 99, 80, 70])  # better, but no prompt learner
@@ -50,7 +50,7 @@ def test_what_cannot_be_compared_is_named_and_the_rest_goes_on(tmp_path):
     assert "masks of another area" in named["kvasir/clipseg_coop"]
 
 
-def test_one_learner_has_no_rival(tmp_path):
+def test_one_method_has_no_rival(tmp_path):
     write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 90])
     assert compare_with_best(read_results(tmp_path).entries, "dice", []) == []
 

@@ -37,7 +37,7 @@ def test_a_level_line_explains_nothing():
     assert fit_line([1, 2, 3], [5, 5, 5]).r2 == 0
 
 
-def test_depth_figures_have_a_line_with_r2_for_each_learner():
+def test_depth_figures_have_a_line_with_r2_for_each_method():
     points = [point(dice, prompt_depth=float(depth)) for depth, dice in zip([1, 2, 3, 4], [1, 3, 2, 4], strict=True)]
     points += [point(50, "CLIPSeg VPT", textual=False, prompt_depth=2.0)]
     figures = depth_figures(points, {"kvasir": "Kvasir-SEG"})

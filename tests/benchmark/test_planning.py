@@ -21,10 +21,10 @@ def names(patterns, variants=()):
 def test_all_pairs_and_zero_shot_are_entries():
     entries = all_entries(CONFIGS)
     assert len(set(entries)) == len(entries)
-    assert {entry.name for entry in entries if entry.learner != "zero_shot"} == set(pair_names(CONFIGS))
+    assert {entry.name for entry in entries if entry.method != "zero_shot"} == set(pair_names(CONFIGS))
     assert {entry.pair for entry in entries} == set(pair_names(CONFIGS))
     datasets = {entry.dataset for entry in entries}
-    assert sum(entry.learner == "zero_shot" for entry in entries) == 2 * len(datasets)
+    assert sum(entry.method == "zero_shot" for entry in entries) == 2 * len(datasets)
 
 
 def test_patterns():
@@ -67,7 +67,7 @@ def test_another_folder_is_no_repository(tmp_path):
 
 def test_titles():
     assert titles_of(CONFIGS, Entry("kvasir", "clipseg", "vpt")) == (
-        {"dataset": "Kvasir-SEG", "model": "CLIPSeg", "learner": "VPT"},
+        {"dataset": "Kvasir-SEG", "model": "CLIPSeg", "method": "VPT"},
         ["vision"],
     )
     assert titles_of(CONFIGS, Entry("ultrasound", "cris", "zero_shot"))[0]["dataset"] == "Ultrasound"
@@ -81,7 +81,7 @@ def test_estimate_takes_what_is_most_alike():
         Entry("a", "clipseg", "zero_shot"): 5.0,
     }
     assert estimate_seconds([Entry("c", "clipseg", "vpt")], taken) == pytest.approx(150)  # the same bundle
-    assert estimate_seconds([Entry("c", "cris", "coop")], taken) == pytest.approx(60)  # the same learner
+    assert estimate_seconds([Entry("c", "cris", "coop")], taken) == pytest.approx(60)  # the same method
     assert estimate_seconds([Entry("c", "clipseg", "maple")], taken) == pytest.approx(120)  # any that trains
     assert estimate_seconds([Entry("c", "cris", "zero_shot")], taken) == pytest.approx(5)
     assert estimate_seconds([], taken) == 0

@@ -76,7 +76,7 @@ def test_html_asks_for_nothing(page):
     parsed = Page((page / "report.html").read_text())
     assert parsed.open == []
     assert parsed.requests and all(request.startswith("data:image/") for request in parsed.requests)
-    assert {"Table 3. Every combination of model and learner", "Cost", "Pictures"} <= set(parsed.headings)
+    assert {"Table 3. Every combination of model and method", "Cost", "Pictures"} <= set(parsed.headings)
     assert "Problems" not in parsed.headings
 
 
@@ -118,29 +118,29 @@ def test_markdown_and_csv_say_the_same(tmp_path):
     assert "| CLIPSeg | VPT | *90.00* (+0.97) | *90.00* (+0.97) | – |" in text
     assert "| CLIPSeg | fine-tuned | **96.00** (+6.49) |" in text
     with (tmp_path / "report" / "table3.csv").open() as file:
-        lines = {line["learner"]: line for line in csv.DictReader(file)}
-    assert lines["vpt"] == {"model": "clipseg", "learner": "vpt", "kvasir": "90.0", "mean": "90.0", "std": ""}
+        lines = {line["method"]: line for line in csv.DictReader(file)}
+    assert lines["vpt"] == {"model": "clipseg", "method": "vpt", "kvasir": "90.0", "mean": "90.0", "std": ""}
     with (tmp_path / "report" / "cells.csv").open() as file:
-        cells = [line for line in csv.DictReader(file) if (line["learner"], line["dataset"]) == ("vpt", "kvasir")]
+        cells = [line for line in csv.DictReader(file) if (line["method"], line["dataset"]) == ("vpt", "kvasir")]
     assert cells == [
         {
             "table": "3",
             "model": "clipseg",
-            "learner": "vpt",
+            "method": "vpt",
             "variant": "",
             "dataset": "kvasir",
             "value": "90.0",
             "paper": "89.03",
             "difference": "0.97",
             "best": "0",
-            "best_learner": "1",
+            "best_method": "1",
         }
     ]
     assert (tmp_path / "report" / "table5.csv").read_text() == ""
 
 
 def test_names_are_escaped(tmp_path):
-    titles = {"dataset": "<script>alert(1)</script>", "model": "A & B", "learner": "VPT"}
+    titles = {"dataset": "<script>alert(1)</script>", "model": "A & B", "method": "VPT"}
     write_entry(tmp_path, "kvasir/clipseg_vpt", [80], facts={"titles": titles})
     write_report(tmp_path)
     text = (tmp_path / "report" / "report.html").read_text()
@@ -151,7 +151,7 @@ HOSTILE = '<script>alert(1)</script> [x](javascript:y) | `a` $x_{$ "b"\n# <img s
 
 
 def test_nobodys_text_becomes_markup_in_the_markdown(tmp_path):
-    titles = {"dataset": HOSTILE, "model": HOSTILE, "learner": "VPT"}
+    titles = {"dataset": HOSTILE, "model": HOSTILE, "method": "VPT"}
     swept = [trial(number, 50.0 + number, 1.0 + number) for number in range(3)]
     write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 70, 60], swept, facts={"titles": titles, "problems": [HOSTILE]})
     write_entry(tmp_path, "kvasir/clipseg_coop", [70, 75, 60], facts={"titles": titles, "device": HOSTILE})

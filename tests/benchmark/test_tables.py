@@ -16,8 +16,8 @@ def tables(folder, metric="dice"):
     return {table.number: table for table in build_tables(read_results(folder).entries, metric)}
 
 
-def row(table, model, learner, variant=None):
-    (found,) = (row for row in table.rows if (row.model, row.learner, row.variant) == (model, learner, variant))
+def row(table, model, method, variant=None):
+    (found,) = (row for row in table.rows if (row.model, row.method, row.variant) == (model, method, variant))
     return found
 
 
@@ -55,17 +55,17 @@ def test_datasets_and_rows_in_the_papers_order(results):
     write_entry(results, "ultrasound/clipseg_zero_shot", [5, 6])
     table = tables(results)[3]
     assert table.datasets == ["bkai", "kvasir", "ultrasound"]
-    assert [found.learner for found in table.rows] == ["finetune", "zero_shot", "vpt", "coop"]
+    assert [found.method for found in table.rows] == ["finetune", "zero_shot", "vpt", "coop"]
 
 
-def test_best_of_a_column_and_best_learner(results):
+def test_best_of_a_column_and_best_method(results):
     table = tables(results)[3]
-    vpt, coop, tuned = (row(table, "clipseg", learner) for learner in ("vpt", "coop", "finetune"))
-    assert tuned.cells["kvasir"].best and not tuned.cells["kvasir"].best_learner
-    assert vpt.cells["kvasir"].best_learner and not vpt.cells["kvasir"].best
+    vpt, coop, tuned = (row(table, "clipseg", method) for method in ("vpt", "coop", "finetune"))
+    assert tuned.cells["kvasir"].best and not tuned.cells["kvasir"].best_method
+    assert vpt.cells["kvasir"].best_method and not vpt.cells["kvasir"].best
     assert vpt.cells["bkai"].best and coop.cells["bkai"].best  # a tie
-    assert vpt.mean.best and vpt.mean.best_learner
-    assert not coop.mean.best and not coop.cells["kvasir"].best_learner
+    assert vpt.mean.best and vpt.mean.best_method
+    assert not coop.mean.best and not coop.cells["kvasir"].best_method
 
 
 def test_ties_are_what_looks_equal(tmp_path):
@@ -88,11 +88,11 @@ def test_mean_is_beside_the_papers_only_over_the_same_datasets(results):
     assert vpt.mean.paper is None and vpt.paper_std is None
 
 
-def test_table_4_has_both_starts_of_the_learners_in_question(results):
+def test_table_4_has_both_starts_of_the_methods_in_question(results):
     write_entry(results, "kvasir/clipseg_maple", [86, 88])
     write_entry(results, "kvasir/clipseg_maple-gaussian", [87, 89])
     table = tables(results)[4]
-    assert [(found.learner, found.start) for found in table.rows] == [
+    assert [(found.method, found.start) for found in table.rows] == [
         ("maple", "Gaussian"),
         ("maple", "“a photo of a”"),
     ]

@@ -11,15 +11,15 @@ from comparisons import Contest
 from measuring import Clock, count_operations
 from starting import seconds_to_first_step, seconds_until_exit
 
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 
 CPU = torch.device("cpu")
 FEW_CLASSES = ["polyp", "lesion", "red circle"]
 
 
-@pytest.fixture(params=list(LEARNERS))
+@pytest.fixture(params=list(METHODS))
 def contest(request, tiny_clipseg) -> Contest:
-    """Both sides of each learner, with learned parts far from their start so that each of them shows."""
+    """Both sides of each method, with learned parts far from their start so that each of them shows."""
     contest = Contest(tiny_clipseg, request.param, depth=2, batch=2, size=32, device=CPU)
     torch.manual_seed(1)
     for ours, theirs in zip(learned(contest.network), learned(contest.plain), strict=True):
@@ -29,7 +29,7 @@ def contest(request, tiny_clipseg) -> Contest:
 
 
 def learned(network: torch.nn.Module) -> list[torch.nn.Parameter]:
-    return [p for part in (network.learner, network.upsampler) for p in part.parameters()]
+    return [p for part in (network.method, network.upsampler) for p in part.parameters()]
 
 
 def test_both_sides_give_the_same_logits(contest):
@@ -61,7 +61,7 @@ def test_both_sides_segment_by_several_classes_alike(contest):
 def test_a_step_of_both_sides_gives_the_same_gradients(contest):
     steps = contest.training_steps()
     for network in (contest.plain, contest.network):
-        network.learner.eval()  # dropout of shared_attention draws numbers
+        network.method.eval()  # dropout of shared_attention draws numbers
     for step in steps:
         step()  # the optimizer moves the weights and leaves the gradients
     for ours, theirs in zip(learned(contest.network), learned(contest.plain), strict=True):

@@ -8,7 +8,7 @@ from small_runs import BUNDLES, CONFIGS
 
 from monai_tunevlseg.bundles import bundle_names, read_facts, render_bundle, render_pair, stale_files, write_bundles
 from monai_tunevlseg.bundles.fragments import compose
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 
 FILES = {"LICENSE", "docs/README.md"} | {
     f"configs/{name}"
@@ -37,8 +37,8 @@ def test_the_committed_bundles_are_what_configs_say():
     assert not stale, f"run `make bundles`: {stale}"
 
 
-def test_every_learner_has_a_bundle_with_clipseg():
-    assert {f"clipseg_{name}" for name in LEARNERS} <= set(bundle_names(CONFIGS))
+def test_every_method_has_a_bundle_with_clipseg():
+    assert {f"clipseg_{name}" for name in METHODS} <= set(bundle_names(CONFIGS))
 
 
 def test_the_eight_combinations_of_the_paper_and_the_two_baselines_are_there():
@@ -134,15 +134,15 @@ def test_a_changed_fragment_makes_every_bundle_that_has_it_stale(copies):
     assert {path.parts[-3] for path in stale_files(configs, bundles)} == prompted
 
 
-def test_a_new_learner_is_one_fragment(copies):
+def test_a_new_method_is_one_fragment(copies):
     configs, _ = copies
-    text = (configs / "learners" / "vpt.yaml").read_text()
-    (configs / "learners" / "mine.yaml").write_text(text.replace("learner: vpt", "learner: mine"))
+    text = (configs / "methods" / "vpt.yaml").read_text()
+    (configs / "methods" / "mine.yaml").write_text(text.replace("method: vpt", "method: mine"))
     assert "clipseg_mine" in bundle_names(configs)
-    assert "learner: mine" in "".join(render_bundle(configs, "clipseg_mine").values())
+    assert "method: mine" in "".join(render_bundle(configs, "clipseg_mine").values())
 
 
-def test_a_model_gets_only_learners_whose_prompts_it_accepts(copies):
+def test_a_model_gets_only_methods_whose_prompts_it_accepts(copies):
     configs, _ = copies
     text = (configs / "models" / "clipseg.yaml").read_text()
     (configs / "models" / "blind.yaml").write_text(text.replace("accepts: [text, vision]", "accepts: [text]"))
@@ -180,10 +180,10 @@ def test_mistakes_in_a_template_are_named(copies, text, error, message):
 
 def test_a_mistake_below_the_facts_of_an_included_file_is_named_there(copies):
     configs, _ = copies
-    vpt = configs / "learners" / "vpt.yaml"
-    lines = [*vpt.read_text().splitlines(), "x: {{ learner.nothing }}"]
+    vpt = configs / "methods" / "vpt.yaml"
+    lines = [*vpt.read_text().splitlines(), "x: {{ method.nothing }}"]
     vpt.write_text("\n".join(lines))
-    with pytest.raises(ValueError, match=rf"{vpt}, line {len(lines)}, 'x: \{{\{{ learner.nothing"):
+    with pytest.raises(ValueError, match=rf"{vpt}, line {len(lines)}, 'x: \{{\{{ method.nothing"):
         render_bundle(configs, "clipseg_vpt")
 
 

@@ -10,7 +10,7 @@ from monai.bundle import ConfigParser
 from small_runs import BUNDLES, CONFIGS, raises_inside, workflow
 
 from monai_tunevlseg.bundles import HYPERPARAMETERS, bundle_names, pair_names, prepare_run, render_pair, typed
-from monai_tunevlseg.bundles.hyperparameters import LEARNERS_OWN
+from monai_tunevlseg.bundles.hyperparameters import METHODS_OWN
 
 RUNS = ("train", "evaluate", "inference")
 WRONG = ["", "abc!", [], {}, [2, 1], math.nan, math.inf, -math.inf, -1, 1e30, 1.5, True, None]
@@ -67,9 +67,9 @@ def test_the_example_of_a_message_is_right(name):
         ("resume", "true", True),
         ("resume", "False", False),
         ("splits_file", "null", None),
-        ("learner", "None", None),
-        ("learner", None, None),
-        ("learner", "finetune", "finetune"),
+        ("method", "None", None),
+        ("method", None, None),
+        ("method", "finetune", "finetune"),
         ("neutral_text", "null", None),
         ("neutral_text", 3, "3"),
         ("class_names", 1, ["1"]),
@@ -109,7 +109,7 @@ def test_the_forms_of_fire_and_yaml_become_what_they_mean(name, given, meant):
         ("label_values", {"polyp": 1.5}, "whole number"),
         ("image_std", [0.2, 0, 0.2], "above 0"),
         ("layout", "folders", "folder"),
-        ("learner", "copo", "coop"),
+        ("method", "copo", "coop"),
         ("group_pattern", "(", "regular expression"),
         ("device", "gpu", "cpu"),
         ("device", f"cuda:{torch.cuda.device_count()}", "this machine"),
@@ -204,8 +204,8 @@ def test_a_misspelt_option_is_refused_with_the_nearest_name(config, option, near
             workflow("clipseg_vpt", config, **small, **{option: 1})
 
 
-def test_an_option_of_another_learner_is_named_in_the_log(small, caplog):
-    assert "nhead" in LEARNERS_OWN
+def test_an_option_of_another_method_is_named_in_the_log(small, caplog):
+    assert "nhead" in METHODS_OWN
     workflow("clipseg_vpt", "inference", **small, nhead=8)
     assert any("nhead is 8" in record.getMessage() for record in caplog.records)
 
@@ -217,7 +217,7 @@ def test_options_of_other_runs_values_of_ones_own_and_monais_are_taken(small):
 
 
 def test_the_forms_of_a_command_line_reach_the_parts_typed(small):
-    given = {"learner": "null", "slice_axis": "1", "class_names": 1, "num_workers": "0", "prompt_depth": "2"}
+    given = {"method": "null", "slice_axis": "1", "class_names": 1, "num_workers": "0", "prompt_depth": "2"}
     made = workflow("clipseg_vpt", "inference", **small | given)
     assert made.parser.get_parsed_content("class_names") == ["1"]
     assert made.inferer.slice_axis == 1

@@ -113,7 +113,7 @@ def test_another_seed_gives_another_network(small_train, tmp_path):
     states = []
     for seed in (0, 1):
         run(BUNDLE, "train", **small_train | {"bundle_root": str(tmp_path / str(seed)), "seed": seed})
-        states.append(checkpoints(tmp_path / str(seed))[0]["learner.context"])
+        states.append(checkpoints(tmp_path / str(seed))[0]["method.context"])
     assert not torch.equal(*states)
 
 
@@ -180,4 +180,4 @@ def test_a_parameter_spoilt_by_the_epochs_last_step_is_not_saved(longer, tmp_pat
 
 def test_nothing_to_train_is_an_error(small_train):
     with raises_inside(ValueError, "nothing trains"):
-        run("clipseg_vpt", "train", **small_train, learner="null")
+        run("clipseg_vpt", "train", **small_train, method="null")

@@ -25,7 +25,7 @@ def test_automatic_mixed_precision_is_refused_where_there_is_no_cuda(small_train
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_features_are_kept_in_bfloat16_too(kind, small_train):
     made = run("clipseg_coop", "train", **small_train | {"precision": "bf16"}, feature_cache=kind)
-    assert made.parser.get_parsed_content("network").learner.context.isfinite().all()
+    assert made.parser.get_parsed_content("network").method.context.isfinite().all()
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -55,7 +55,7 @@ def test_a_bundle_trains_evaluates_and_infers(name, small, small_train, dataset_
 @pytest.mark.parametrize("config", ["train", "evaluate", "inference"])
 def test_a_bundle_has_the_properties_that_monai_asks_for(name, config, small):
     kind = "train" if config == "train" else "infer"
-    checkpoint = {} if kind == "train" else {"learner": None}
+    checkpoint = {} if kind == "train" else {"method": None}
     assert workflow(name, config, kind, **small, **checkpoint).check_properties() == []
 
 
@@ -85,29 +85,29 @@ def test_metadata_that_the_network_does_not_keep_is_refused(small):
 
 @every_bundle
 def test_zero_shot_needs_no_checkpoint_and_has_no_upsampler(name, small, tmp_path):
-    made = run(name, "evaluate", **small, learner="null")
+    made = run(name, "evaluate", **small, method="null")
     assert (tmp_path / "eval" / "metrics.json").is_file()
     assert made.network_def.upsampler is None
     assert not [p for p in made.network_def.parameters() if p.requires_grad]
 
 
 def test_zero_shot_may_be_written_as_none_from_python(small):
-    assert run("clipseg_vpt", "evaluate", **small, learner=None).network_def.learner is None
+    assert run("clipseg_vpt", "evaluate", **small, method=None).network_def.method is None
 
 
 def test_a_decoder_is_fine_tuned_alone_or_with_prompts(small, small_train, tmp_path):
     for name in ("clipseg_finetune", "clipseg_coop"):
-        run(name, "train", **small_train, trainable="decoder")
+        run(name, "train", **small_train, unfreeze="decoder")
         checkpoint = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
         parts = {key.split(".")[1] for key in checkpoint if key.startswith("base.")}
         assert parts == {"decoder"}
-        assert any(key.startswith("learner.") for key in checkpoint) == (name == "clipseg_coop")
-        run(name, "evaluate", **small, trainable="decoder")
+        assert any(key.startswith("method.") for key in checkpoint) == (name == "clipseg_coop")
+        run(name, "evaluate", **small, unfreeze="decoder")
 
 
 def test_fine_tuning_of_nothing_is_refused(small_train):
-    with raises_inside(ValueError, "trainable is null; set trainable to all or decoder"):
-        run("clipseg_finetune", "train", **small_train, trainable="null")
+    with raises_inside(ValueError, "unfreeze is null; set unfreeze to all or decoder"):
+        run("clipseg_finetune", "train", **small_train, unfreeze="null")
 
 
 @pytest.mark.parametrize(("trained", "name"), [("clipseg_coop", "cris_coop"), ("cris_coop", "clipseg_coop")])
@@ -211,7 +211,7 @@ def test_pictures_flat_files_and_volumes_are_in_one_batch_and_whole_volumes_are_
     assert len(list((tmp_path / "eval" / "predicted_masks").iterdir())) == 2 + 5
 
 
-def test_the_checkpoint_is_loaded_by_monais_loader_and_refused_by_another_learner(small, small_train, tmp_path):
+def test_the_checkpoint_is_loaded_by_monais_loader_and_refused_by_another_method(small, small_train, tmp_path):
     trained = run("clipseg_vpt", "train", **small_train)
     fresh = workflow("clipseg_vpt", "inference", **small).network_def
     CheckpointLoader(str(tmp_path / "models" / "model.pt"), {"model": fresh})(trained.trainer)

@@ -35,7 +35,7 @@ def test_inference_leaves_out_what_it_cannot_read_and_names_it_at_the_end(worker
     made = workflow(
         "clipseg_vpt",
         "inference",
-        **small | {"dataset_dir": str(images), "learner": None, "num_workers": workers},
+        **small | {"dataset_dir": str(images), "method": None, "num_workers": workers},
     )
     with raises_inside(ValueError, r"^2 of 14 images(.|\n)*images/00\.png(.|\n)*images/12\.png"):
         made.run()
@@ -44,7 +44,7 @@ def test_inference_leaves_out_what_it_cannot_read_and_names_it_at_the_end(worker
 
 
 def test_inference_of_readable_images_ends_well(small, dataset_dir):
-    run("clipseg_vpt", "inference", **small | {"dataset_dir": str(dataset_dir / "images" / "00.png"), "learner": None})
+    run("clipseg_vpt", "inference", **small | {"dataset_dir": str(dataset_dir / "images" / "00.png"), "method": None})
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -52,7 +52,7 @@ def test_evaluation_names_every_bad_file_and_measures_nothing(workers, small, da
     made = workflow(
         "clipseg_vpt",
         "evaluate",
-        **small | {"dataset_dir": str(damaged), "learner": None, "num_workers": workers, "batch_size": 1},
+        **small | {"dataset_dir": str(damaged), "method": None, "num_workers": workers, "batch_size": 1},
     )
     with raises_inside(ValueError, r"^2 of 2 images(.|\n)*images/12\.png(.|\n)*masks/13\.png"):
         made.run()

@@ -32,7 +32,7 @@ def test_overview_shows_images_truth_and_both_predictions(tmp_path, name):
 
 
 def test_checkpoint_size_counts_what_trains(tmp_path):
-    state = {"learner.context": torch.zeros(2, 3), "_extra_state": torch.zeros(100, dtype=torch.uint8)}
+    state = {"method.context": torch.zeros(2, 3), "_extra_state": torch.zeros(100, dtype=torch.uint8)}
     torch.save(state, tmp_path / "model.pt")
     assert _checkpoint_size(tmp_path / "model.pt") == (6, (tmp_path / "model.pt").stat().st_size)
 

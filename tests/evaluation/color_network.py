@@ -27,7 +27,7 @@ class ColorNetwork(nn.Module):
         self.calls = []
 
     def get_extra_state(self):
-        return torch.tensor(list(json.dumps({"learner": None}).encode()), dtype=torch.uint8)
+        return torch.tensor(list(json.dumps({"method": None}).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state):
         raise AssertionError("nothing is loaded")
@@ -68,7 +68,7 @@ def evaluate(folder, output_dir, image_size=8, watch=None, **overrides):
         "class_names": list(COLORS),
         "network_def": {"_target_": "color_network.ColorNetwork"},
         "precise_network": "@network_def",
-        "learner": "null",
+        "method": "null",
         "image_size": image_size,
         "image_mean": [0.0, 0.0, 0.0],
         "image_std": [1.0, 1.0, 1.0],

@@ -225,7 +225,7 @@ def test_a_second_run_replaces_the_first_and_leaves_other_files(five, tmp_path):
 def test_what_the_report_is_about_is_in_it(five, tmp_path):
     _, metrics, _ = evaluate(five, tmp_path / "out", class_names=["red"])
     assert metrics["bundle"] == "clipseg_vpt"
-    assert metrics["network"] == {"learner": None, "trained_parameters": 0}
+    assert metrics["network"] == {"method": None, "trained_parameters": 0}
     assert (metrics["checkpoint"], metrics["layout"], metrics["image_size"]) == (None, "folder", 8)
     assert metrics["dataset_dir"] == str(five)
     assert metrics["bootstrap"] == {"resamples": 200, "level": 0.95, "seed": 0, "method": "BCa", "unit": "image"}

@@ -35,12 +35,12 @@ random network's, whose logits are all near 0, to the other side."""
 
 
 @pytest.mark.filterwarnings("ignore:the splits")
-@pytest.mark.parametrize("learner", ["coop", "cocoop", "null"])
+@pytest.mark.parametrize("method", ["coop", "cocoop", "null"])
 @pytest.mark.parametrize("model", ["clipseg", "cris"])
 def test_an_image_of_19_classes_goes_through_the_vision_encoder_once(
-    model, learner, street, run_precision, request, tmp_path
+    model, method, street, run_precision, request, tmp_path
 ):
-    config = BUNDLES / f"{model}_{learner if learner != 'null' else 'coop'}" / "configs" / "evaluate.yaml"
+    config = BUNDLES / f"{model}_{method if method != 'null' else 'coop'}" / "configs" / "evaluate.yaml"
     arguments = {
         "dataset_dir": str(street),
         "class_names": NAMES,
@@ -53,8 +53,8 @@ def test_an_image_of_19_classes_goes_through_the_vision_encoder_once(
         "precision": run_precision,
         "bootstrap_resamples": 50,
     }
-    if learner == "null":
-        arguments["learner"] = "null"
+    if method == "null":
+        arguments["method"] = "null"
     workflow = ConfigWorkflow(str(config), workflow_type="infer", logging_file=False, **arguments)
     workflow.initialize()
     network = workflow.network_def

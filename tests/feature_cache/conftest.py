@@ -36,10 +36,10 @@ def pictures(tmp_path_factory) -> Path:
 def build_network(tiny_clipseg):
     """Build a tiny CLIPSeg; the same call gives the same weights."""
 
-    def build(learner: str | None = "coop", trainable: str | None = None) -> PromptTunedCLIPSeg:
+    def build(method: str | None = "coop", unfreeze: str | None = None) -> PromptTunedCLIPSeg:
         torch.manual_seed(0)
-        arguments = {"prompt_depth": 2} if learner else {}
-        return PromptTunedCLIPSeg(tiny_clipseg, ["class 1"], learner, arguments, learner is not None, trainable)
+        arguments = {"prompt_depth": 2} if method else {}
+        return PromptTunedCLIPSeg(tiny_clipseg, ["class 1"], method, arguments, method is not None, unfreeze)
 
     return build
 

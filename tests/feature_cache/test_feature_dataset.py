@@ -149,17 +149,17 @@ def test_damaged_entries_are_encoded_again(tmp_path, build_network, counter, cap
 
 
 @pytest.mark.parametrize(
-    ("learner", "trainable", "message"),
+    ("method", "unfreeze", "message"),
     [
-        ("vpt", None, "the learner vpt prompts the vision encoder.*set feature_cache to off"),
-        ("maple", None, "the learner maple prompts the vision encoder"),
-        ("coop", "decoder", "trainable is decoder.*set feature_cache to off, or trainable to null"),
-        (None, "all", "trainable is all"),
+        ("vpt", None, "the method vpt prompts the vision encoder.*set feature_cache to off"),
+        ("maple", None, "the method maple prompts the vision encoder"),
+        ("coop", "decoder", "unfreeze is decoder.*set feature_cache to off, or unfreeze to null"),
+        (None, "all", "unfreeze is all"),
     ],
 )
-def test_what_changes_while_training_is_refused(learner, trainable, message, build_network):
+def test_what_changes_while_training_is_refused(method, unfreeze, message, build_network):
     with pytest.raises(ValueError, match=message):
-        open_cache(build_network(learner, trainable), "memory", "", 1)
+        open_cache(build_network(method, unfreeze), "memory", "", 1)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_the_same_base_under_another_name_is_shared_too(folders, tmp_path):
 def test_a_new_checkpoint_is_used_at_once(models, picture, tmp_path_factory):
     model = open_bundles(str(write_bundle(tmp_path_factory.mktemp("b") / "mine", ("red circle",))))["mine"]
     assert model.version() == "zero-shot"
-    assert model.network().learner is None
+    assert model.network().method is None
     before = model.entropy(picture)
     trained = models["one"]
     parser = trained._parser()
@@ -65,7 +65,7 @@ def test_a_new_checkpoint_is_used_at_once(models, picture, tmp_path_factory):
     network = parser.get_parsed_content("network")
     model.checkpoint.parent.mkdir()
     torch.save(network.state_dict(), model.checkpoint)
-    assert model.network().learner_name == "vpt"
+    assert model.network().method_name == "vpt"
     assert model.entropy(picture) != before
 
 

@@ -37,17 +37,17 @@ def build(base_model_of) -> Callable[..., PromptTunedNetwork]:
 
     def get(
         case: NetworkCase,
-        learner: str | None = None,
+        method: str | None = None,
         upsampler: bool = True,
         class_names: list[str] = CLASS_NAMES,
         base_model: BaseModel | None = None,
         seed: int = 0,
-        trainable: str | None = None,
+        unfreeze: str | None = None,
         **arguments,
     ) -> PromptTunedNetwork:
         base = base_model or base_model_of(case)
         torch.manual_seed(seed)  # behind the loading, which draws numbers too
-        return case.network(base, class_names, learner, arguments, upsampler, trainable)
+        return case.network(base, class_names, method, arguments, upsampler, unfreeze)
 
     return get
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import (
     BaseModel,
     PromptTunedCLIPSeg,
@@ -17,7 +17,7 @@ from monai_tunevlseg.networks import (
     load_cris,
 )
 
-TEXT_LEARNERS = [name for name in LEARNERS if not LEARNERS[name].prompts_vision]
+TEXT_METHODS = [name for name in METHODS if not METHODS[name].prompts_vision]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class NetworkCase:
         folder: name of a session fixture.
         step: of which the sides of an image are multiples, in pixels.
         size: of a small square image, in pixels.
-        learners: names of the learners to test it with.
+        methods: names of the methods to test it with.
     """
 
     name: str
@@ -40,27 +40,27 @@ class NetworkCase:
     folder: str
     step: int
     size: int
-    learners: list[str]
+    methods: list[str]
 
 
 CASES = [
-    NetworkCase("clipseg", PromptTunedCLIPSeg, load_clipseg, "tiny_clipseg_dir", 8, 32, list(LEARNERS)),
-    # only the end of the decoder differs from the first, so one learner will do
+    NetworkCase("clipseg", PromptTunedCLIPSeg, load_clipseg, "tiny_clipseg_dir", 8, 32, list(METHODS)),
+    # only the end of the decoder differs from the first, so one method will do
     NetworkCase("clipseg_refined", PromptTunedCLIPSeg, load_clipseg, "tiny_refined_clipseg_dir", 16, 64, ["maple"]),
-    NetworkCase("cris", PromptTunedCRIS, load_cris, "tiny_cris_dir", 32, 64, TEXT_LEARNERS),
+    NetworkCase("cris", PromptTunedCRIS, load_cris, "tiny_cris_dir", 32, 64, TEXT_METHODS),
 ]
 
 every_network = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
-_COMBINATIONS = [(case, learner) for case in CASES for learner in case.learners]
+_COMBINATIONS = [(case, method) for case in CASES for method in case.methods]
 _ZERO_SHOT = [(case, None) for case in CASES]
 
 
 def _ids(combinations: list[tuple[NetworkCase, str | None]]) -> list[str]:
-    return [f"{case.name}-{learner or 'zero_shot'}" for case, learner in combinations]
+    return [f"{case.name}-{method or 'zero_shot'}" for case, method in combinations]
 
 
-every_combination = pytest.mark.parametrize(("case", "learner"), _COMBINATIONS, ids=_ids(_COMBINATIONS))
+every_combination = pytest.mark.parametrize(("case", "method"), _COMBINATIONS, ids=_ids(_COMBINATIONS))
 every_combination_and_zero_shot = pytest.mark.parametrize(
-    ("case", "learner"), _COMBINATIONS + _ZERO_SHOT, ids=_ids(_COMBINATIONS + _ZERO_SHOT)
+    ("case", "method"), _COMBINATIONS + _ZERO_SHOT, ids=_ids(_COMBINATIONS + _ZERO_SHOT)
 )

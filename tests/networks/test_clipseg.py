@@ -10,7 +10,7 @@ import pytest
 import torch
 from network_cases import CASES, NetworkCase
 
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import PromptTunedCLIPSeg
 from monai_tunevlseg.networks.clipseg import encode_image, encode_text
 
@@ -18,7 +18,7 @@ CLIPSEG, REFINED = (case for case in CASES if case.network is PromptTunedCLIPSeg
 TEXTS = ["polyp", "a photo of a red circle", "lesion!"]
 
 both_decoders = pytest.mark.parametrize("case", [CLIPSEG, REFINED], ids=lambda case: case.name)
-every_learner = pytest.mark.parametrize("learner", CLIPSEG.learners)
+every_method = pytest.mark.parametrize("method", CLIPSEG.methods)
 every_depth = pytest.mark.parametrize("depth", [1, 2, 4], ids=["first", "middle", "all"])
 
 
@@ -39,16 +39,16 @@ def exact(network: PromptTunedCLIPSeg) -> PromptTunedCLIPSeg:
 
 def contexts_of(network: PromptTunedCLIPSeg, image: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """P_0 .. P_{J-1} and P~_0 .. P~_{J-1} for one image (3, H, W)."""
-    learner = network.learner
-    if learner is None:
+    method = network.method
+    if method is None:
         return [], []
-    layers, text = range(learner.prompt_depth), []
-    if learner.image_conditioned:
+    layers, text = range(method.prompt_depth), []
+    if method.image_conditioned:
         embedding = naive.image_embedding(network.base, image)[None]
-        text = [learner.text_context(layer, embedding)[0] for layer in layers]
-    elif learner.prompts_text:
-        text = [learner.text_context(layer) for layer in layers]
-    return text, [learner.visual_context(layer) for layer in layers] if learner.prompts_vision else []
+        text = [method.text_context(layer, embedding)[0] for layer in layers]
+    elif method.prompts_text:
+        text = [method.text_context(layer) for layer in layers]
+    return text, [method.visual_context(layer) for layer in layers] if method.prompts_vision else []
 
 
 def naive_logits(network, image, text: str, faults: naive.Faults = naive.NONE) -> torch.Tensor:
@@ -104,31 +104,29 @@ def test_zero_shot_logits_of_any_size_are_those_of_the_reference(case, rows, col
 # --- with prompts: the naive reference ---
 
 
-@pytest.mark.parametrize("learner", [name for name in CLIPSEG.learners if LEARNERS[name].prompts_text])
+@pytest.mark.parametrize("method", [name for name in CLIPSEG.methods if METHODS[name].prompts_text])
 @every_depth
-def test_the_prompted_text_encoder_is_that_of_the_equations(learner, depth, build, pictures):
-    network = exact(build(CLIPSEG, learner, prompt_depth=depth, num_context=3))
+def test_the_prompted_text_encoder_is_that_of_the_equations(method, depth, build, pictures):
+    network = exact(build(CLIPSEG, method, prompt_depth=depth, num_context=3))
     images = pictures(CLIPSEG, 2, 16, 16).double()
     token_ids = network.tokenize(["polyp", "a photo of a red circle"])
     given = None
-    if network.learner.image_conditioned:
+    if network.method.image_conditioned:
         given = torch.stack([naive.image_embedding(network.base, image) for image in images])
-    pooled = encode_text(
-        network.base.clip.text_model, token_ids, network.tokenizer.eos_token_id, network.learner, given
-    )
+    pooled = encode_text(network.base.clip.text_model, token_ids, network.tokenizer.eos_token_id, network.method, given)
     actual = network.base.clip.text_projection(pooled)
     for row, (tokens, image) in enumerate(zip(token_ids.tolist(), images, strict=True)):
         expected = naive.text_embedding(network.base, tokens, contexts_of(network, image)[0])
         assert relative_error(actual[row], expected) < 1e-9
 
 
-@pytest.mark.parametrize("learner", [None, *(name for name in CLIPSEG.learners if LEARNERS[name].prompts_vision)])
+@pytest.mark.parametrize("method", [None, *(name for name in CLIPSEG.methods if METHODS[name].prompts_vision)])
 @every_depth
-def test_the_prompted_vision_encoder_is_that_of_the_equations(learner, depth, build, pictures):
-    network = exact(build(CLIPSEG, learner, **({"prompt_depth": depth, "num_context": 3} if learner else {})))
+def test_the_prompted_vision_encoder_is_that_of_the_equations(method, depth, build, pictures):
+    network = exact(build(CLIPSEG, method, **({"prompt_depth": depth, "num_context": 3} if method else {})))
     images = pictures(CLIPSEG, 2, 16, 24).double()
     layers = len(network.base.clip.vision_model.encoder.layers)
-    states = encode_image(network.base.clip.vision_model, images, network.learner, layers - 1)
+    states = encode_image(network.base.clip.vision_model, images, network.method, layers - 1)
     assert len(states) == layers
     for number, image in enumerate(images):
         expected, end = naive.vision_states(network.base, image, contexts_of(network, image)[1])
@@ -137,14 +135,14 @@ def test_the_prompted_vision_encoder_is_that_of_the_equations(learner, depth, bu
             assert relative_error(state[number], torch.stack(reference)) < 1e-9
 
 
-@every_learner
+@every_method
 @pytest.mark.parametrize(
     ("case", "depth", "upsampler"),
     [(CLIPSEG, 1, True), (REFINED, 2, True), (CLIPSEG, 4, False)],
     ids=["first", "middle-refined", "all-no_upsampler"],
 )
-def test_the_whole_network_is_that_of_the_reference(case, learner, depth, upsampler, build, pictures):
-    network = exact(build(case, learner, upsampler, prompt_depth=depth))
+def test_the_whole_network_is_that_of_the_reference(case, method, depth, upsampler, build, pictures):
+    network = exact(build(case, method, upsampler, prompt_depth=depth))
     image = pictures(case, 1, case.step * 2, case.step * 3).double()
     expected = torch.stack([naive_logits(network, image[0], text) for text in network.class_names])
     assert relative_error(network(image)[0], expected) < 1e-9
@@ -182,10 +180,10 @@ def fault_name(fault: naive.Faults) -> str:
 
 
 @pytest.mark.parametrize(
-    ("learner", "fault"), ONE_FAULT_EACH, ids=[f"{learner}-{fault_name(fault)}" for learner, fault in ONE_FAULT_EACH]
+    ("method", "fault"), ONE_FAULT_EACH, ids=[f"{method}-{fault_name(fault)}" for method, fault in ONE_FAULT_EACH]
 )
-def test_the_comparison_notices_a_fault(learner, fault, build, pictures):
-    network = exact(build(CLIPSEG, learner, prompt_depth=3))
+def test_the_comparison_notices_a_fault(method, fault, build, pictures):
+    network = exact(build(CLIPSEG, method, prompt_depth=3))
     image = pictures(CLIPSEG, 1, 16, 24).double()
     faulty = naive_logits(network, image[0], "red circle", fault)
     assert relative_error(network(image, ["red circle"])[0, 0], faulty) > 1e-4
@@ -196,10 +194,10 @@ def test_every_fault_is_tried():
     assert tried == set(vars(replace(naive.NONE)))
 
 
-def test_turning_the_learner_off_restores_the_base(build, pictures):
+def test_turning_the_method_off_restores_the_base(build, pictures):
     network = build(CLIPSEG, "maple", upsampler=False, prompt_depth=3).eval()
     zero_shot = build(CLIPSEG, None, upsampler=False).eval()
-    network.learner = None
+    network.method = None
     with torch.no_grad():
         assert torch.equal(network(pictures(CLIPSEG)), zero_shot(pictures(CLIPSEG)))
 
@@ -234,7 +232,7 @@ def test_a_phrase_as_long_as_the_context_is_said_in_full(build):
 def test_shared_attention_runs_each_block_once_a_step(training, build, pictures):
     network = build(CLIPSEG, "shared_attention", prompt_depth=3, nhead=16).train(training)
     runs: list[int] = []
-    for number, block in enumerate(network.learner.blocks):
+    for number, block in enumerate(network.method.blocks):
         block.register_forward_hook(lambda *_, number=number: runs.append(number))
     network(pictures(CLIPSEG)).sum().backward()
     assert runs == [0, 1, 2]
@@ -257,17 +255,17 @@ def calls_of_layers(network: PromptTunedCLIPSeg, image: torch.Tensor) -> list[li
 handles: list[torch.utils.hooks.RemovableHandle] = []
 
 
-@pytest.mark.parametrize("learner", [None, *CLIPSEG.learners])
-def test_one_vision_pass_for_nineteen_classes_and_none_behind_the_last_tap(learner, build, pictures):
+@pytest.mark.parametrize("method", [None, *CLIPSEG.methods])
+def test_one_vision_pass_for_nineteen_classes_and_none_behind_the_last_tap(method, build, pictures):
     names = [f"class {number}" for number in range(19)]
-    network = build(CLIPSEG, learner, class_names=names, **({"prompt_depth": 4} if learner else {})).eval()
-    needs_all = bool(learner) and LEARNERS[learner].image_conditioned
+    network = build(CLIPSEG, method, class_names=names, **({"prompt_depth": 4} if method else {})).eval()
+    needs_all = bool(method) and METHODS[method].image_conditioned
     assert calls_of_layers(network, pictures(CLIPSEG, 2)) == [[2]] * 4 + ([[2]] if needs_all else [[]])
 
 
-@pytest.mark.parametrize("learner", [None, *CLIPSEG.learners])
-def test_the_decoder_reads_each_tap_once_an_image(learner, build, pictures):
-    network = build(CLIPSEG, learner).eval()
+@pytest.mark.parametrize("method", [None, *CLIPSEG.methods])
+def test_the_decoder_reads_each_tap_once_an_image(method, build, pictures):
+    network = build(CLIPSEG, method).eval()
     rows: list[int] = []
     hooks = [
         module.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))

@@ -11,8 +11,8 @@ from network_cases import CASES
 from monai_tunevlseg.networks import PromptTunedNetwork, compile_layers
 
 CLIPSEG, CRIS = (next(case for case in CASES if case.name == name) for name in ("clipseg", "cris"))
-with_a_learner = pytest.mark.parametrize(
-    ("case", "learner"), [(CLIPSEG, "maple"), (CRIS, "cocoop")], ids=["clipseg", "cris"]
+with_a_method = pytest.mark.parametrize(
+    ("case", "method"), [(CLIPSEG, "maple"), (CRIS, "cocoop")], ids=["clipseg", "cris"]
 )
 needs_a_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 
@@ -45,18 +45,18 @@ def test_so_they_do_in_cris(build, pictures):
     torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-5)
 
 
-@with_a_learner
-def test_all_layers_are_compiled_and_the_base_model_stays_as_it_is(case, learner, build):
-    network, other = compile_layers(build(case, learner)), build(case, learner)
+@with_a_method
+def test_all_layers_are_compiled_and_the_base_model_stays_as_it_is(case, method, build):
+    network, other = compile_layers(build(case, method)), build(case, method)
     parents = {name.rpartition(".")[0] for name in compiled_modules(network)}
     assert parents == set(case.network.repeated_layers)
     assert not compiled_modules(other)
     assert next(network.base.parameters()) is next(other.base.parameters())  # the weights are shared
 
 
-@with_a_learner
-def test_checkpoints_fit_whether_compiled_or_not(case, learner, build):
-    plain, compiled = build(case, learner, seed=1), compile_layers(build(case, learner, seed=2))
+@with_a_method
+def test_checkpoints_fit_whether_compiled_or_not(case, method, build):
+    plain, compiled = build(case, method, seed=1), compile_layers(build(case, method, seed=2))
     compiled.load_state_dict(plain.state_dict())
     plain.load_state_dict(compiled.state_dict())
     assert compiled.state_dict().keys() == plain.state_dict().keys()

@@ -14,13 +14,13 @@ from monai_tunevlseg.networks.cris import encode_text
 TEXTS = ["polyp", "a photo of a red circle"]
 
 
-def network_of(base, learner=None, upsampler=False, **arguments):
+def network_of(base, method=None, upsampler=False, **arguments):
     torch.manual_seed(0)
-    return PromptTunedCRIS(base, TEXTS, learner, arguments, upsampler).eval()
+    return PromptTunedCRIS(base, TEXTS, method, arguments, upsampler).eval()
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 32)])
-def test_without_learner_and_upsampler_the_logits_are_the_base_models(tiny_cris, size):
+def test_without_method_and_upsampler_the_logits_are_the_base_models(tiny_cris, size):
     network, image = network_of(tiny_cris), torch.randn(2, 3, *size)
     with torch.no_grad():
         for index, text in enumerate(TEXTS):
@@ -60,26 +60,26 @@ def naive_text(backbone, ids: list[int], contexts: list[torch.Tensor]) -> tuple[
     return words, words[-1] @ backbone.text_projection
 
 
-@pytest.mark.parametrize("learner", ["coop", "cocoop"])
+@pytest.mark.parametrize("method", ["coop", "cocoop"])
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_prompted_text_encoder_equals_a_naive_one(tiny_cris, learner, depth):
-    network = network_of(tiny_cris, learner, num_context=3, prompt_depth=depth)
-    embedding = torch.randn(2, tiny_cris.model.config.embed_dim) if learner == "cocoop" else None
+def test_prompted_text_encoder_equals_a_naive_one(tiny_cris, method, depth):
+    network = network_of(tiny_cris, method, num_context=3, prompt_depth=depth)
+    embedding = torch.randn(2, tiny_cris.model.config.embed_dim) if method == "cocoop" else None
     with torch.no_grad():
-        words, state, end = encode_text(tiny_cris.model.backbone, network.tokenize(TEXTS), network.learner, embedding)
+        words, state, end = encode_text(tiny_cris.model.backbone, network.tokenize(TEXTS), network.method, embedding)
         for row, text in enumerate(TEXTS):
             ids = tiny_cris.tokenizer(text)["input_ids"]
-            contexts = [network.learner.text_context(layer, embedding) for layer in range(depth)]
-            contexts = [context[row] if learner == "cocoop" else context for context in contexts]
+            contexts = [network.method.text_context(layer, embedding) for layer in range(depth)]
+            contexts = [context[row] if method == "cocoop" else context for context in contexts]
             expected_words, expected_state = naive_text(tiny_cris.model.backbone, ids, contexts)
             torch.testing.assert_close(words[row, : len(expected_words)], expected_words, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(state[row], expected_state, rtol=1e-4, atol=1e-5)
             assert end[row] == len(expected_words) - 1 == len(ids) + 2
 
 
-@pytest.mark.parametrize(("learner", "count"), [(None, 0), ("coop", 3)])
-def test_the_decoder_sees_sos_context_words_and_eos_and_no_padding(tiny_cris, learner, count):
-    network = network_of(tiny_cris, learner, **({"num_context": 3} if learner else {}))
+@pytest.mark.parametrize(("method", "count"), [(None, 0), ("coop", 3)])
+def test_the_decoder_sees_sos_context_words_and_eos_and_no_padding(tiny_cris, method, count):
+    network = network_of(tiny_cris, method, **({"num_context": 3} if method else {}))
     features = network.encode_text(network.tokenize(TEXTS), None)
     lengths = [len(tiny_cris.tokenizer(text)["input_ids"]) + count for text in TEXTS]
     assert features["padding"].shape == (2, 77)

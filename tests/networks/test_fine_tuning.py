@@ -6,7 +6,7 @@ from network_cases import every_network
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-every_trainable = pytest.mark.parametrize("trainable", ["decoder", "all"])
+every_unfreeze = pytest.mark.parametrize("unfreeze", ["decoder", "all"])
 SCOPES = {"clipseg": ("decoder.",), "clipseg_refined": ("decoder.",), "cris": ("neck.", "decoder.", "proj.")}
 
 
@@ -14,8 +14,8 @@ SCOPES = {"clipseg": ("decoder.",), "clipseg_refined": ("decoder.",), "cris": ("
 def fine_tuned(build, pictures):
     """Build a network for fine-tuning and move its weights by one step."""
 
-    def get(case, trainable, step=True):
-        network = build(case, upsampler=False, trainable=trainable).train()
+    def get(case, unfreeze, step=True):
+        network = build(case, upsampler=False, unfreeze=unfreeze).train()
         if step:
             optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.05)
             network(pictures(case)).square().mean().backward()
@@ -25,34 +25,34 @@ def fine_tuned(build, pictures):
     return get
 
 
-def trained_names(case, trainable, base: nn.Module) -> set[str]:
-    scope = ("",) if trainable == "all" else SCOPES[case.name]
+def trained_names(case, unfreeze, base: nn.Module) -> set[str]:
+    scope = ("",) if unfreeze == "all" else SCOPES[case.name]
     return {name for name in base.state_dict() if name.startswith(scope)}
 
 
 @every_network
-@every_trainable
-def test_the_part_trains_and_the_checkpoint_holds_it_whole(case, trainable, fine_tuned):
-    network = fine_tuned(case, trainable, step=False)
-    wanted = trained_names(case, trainable, network.base)
+@every_unfreeze
+def test_the_part_trains_and_the_checkpoint_holds_it_whole(case, unfreeze, fine_tuned):
+    network = fine_tuned(case, unfreeze, step=False)
+    wanted = trained_names(case, unfreeze, network.base)
     assert {name for name, value in network.base.named_parameters() if value.requires_grad} == wanted & {
         name for name, _ in network.base.named_parameters()
     }
     assert set(network.state_dict()) == {"_extra_state"} | {f"base.{name}" for name in wanted}
-    if trainable == "all":
+    if unfreeze == "all":
         assert wanted == set(network.base.state_dict())
 
 
 @every_network
-@every_trainable
-def test_a_step_moves_the_part_and_neither_the_rest_nor_the_base_model(case, trainable, fine_tuned, base_model_of):
+@every_unfreeze
+def test_a_step_moves_the_part_and_neither_the_rest_nor_the_base_model(case, unfreeze, fine_tuned, base_model_of):
     before = {name: value.clone() for name, value in base_model_of(case).model.state_dict().items()}
-    network = fine_tuned(case, trainable)
+    network = fine_tuned(case, unfreeze)
     for name, value in base_model_of(case).model.state_dict().items():
         assert torch.equal(value, before[name]), name
     after = network.base.state_dict()
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
-    part = trained_names(case, trainable, network.base)
+    part = trained_names(case, unfreeze, network.base)
     assert moved and moved <= part
     assert len(moved) > 0.5 * len(part)  # not those that the decoder does not need, nor statistics
     shared = base_model_of(case).model.state_dict()
@@ -60,11 +60,11 @@ def test_a_step_moves_the_part_and_neither_the_rest_nor_the_base_model(case, tra
 
 
 @every_network
-@every_trainable
-def test_a_round_trip_through_a_file_gives_equal_logits(case, trainable, fine_tuned, build, pictures, tmp_path):
-    network = fine_tuned(case, trainable).eval()
+@every_unfreeze
+def test_a_round_trip_through_a_file_gives_equal_logits(case, unfreeze, fine_tuned, build, pictures, tmp_path):
+    network = fine_tuned(case, unfreeze).eval()
     torch.save(network.state_dict(), tmp_path / "model.pt")
-    again = build(case, upsampler=False, trainable=trainable).eval()
+    again = build(case, upsampler=False, unfreeze=unfreeze).eval()
     with torch.no_grad():
         assert not torch.equal(again(pictures(case)), network(pictures(case)))
         again.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
@@ -86,22 +86,22 @@ def test_texts_are_kept_only_where_their_encoder_is_frozen(case, fine_tuned):
 
 
 @every_network
-@every_trainable
-def test_training_mode_reaches_the_part_but_no_batch_norm(case, trainable, fine_tuned):
-    network = fine_tuned(case, trainable, step=False)
+@every_unfreeze
+def test_training_mode_reaches_the_part_but_no_batch_norm(case, unfreeze, fine_tuned):
+    network = fine_tuned(case, unfreeze, step=False)
     scope = {name for name, module in network.base.named_modules() if module.training}
     norms = {name for name, module in network.base.named_modules() if isinstance(module, _BatchNorm)}
     assert scope and not scope & norms
-    if trainable == "decoder":
+    if unfreeze == "decoder":
         assert all(name.startswith(tuple(part.rstrip(".") for part in SCOPES[case.name])) for name in scope)
     network.eval()
     assert not any(module.training for module in network.base.modules())
 
 
 @every_network
-@every_trainable
-def test_one_image_is_a_batch(case, trainable, fine_tuned, pictures):
-    network = fine_tuned(case, trainable, step=False)
+@every_unfreeze
+def test_one_image_is_a_batch(case, unfreeze, fine_tuned, pictures):
+    network = fine_tuned(case, unfreeze, step=False)
     network(pictures(case, 1), ["polyp"]).mean().backward()
 
 
@@ -110,19 +110,19 @@ def test_checkpoints_of_other_trainings_are_refused_by_name(case, fine_tuned, bu
     whole, decoder = fine_tuned(case, "all", step=False), fine_tuned(case, "decoder", step=False)
     zero_shot = build(case, upsampler=False)
     for network, other in ((zero_shot, whole), (whole, decoder), (decoder, whole), (whole, zero_shot)):
-        with pytest.raises(ValueError, match=rf"trainable {other.trainable!r}.*has {network.trainable!r}"):
+        with pytest.raises(ValueError, match=rf"unfreeze {other.unfreeze!r}.*has {network.unfreeze!r}"):
             network.load_state_dict(other.state_dict())
 
 
 @every_network
 def test_a_decoder_may_train_with_prompts(case, build, pictures):
-    network = build(case, "coop", trainable="decoder", prompt_depth=2).train()
+    network = build(case, "coop", unfreeze="decoder", prompt_depth=2).train()
     network(pictures(case)).mean().backward()
-    assert network.learner.context.grad is not None
-    assert {name.split(".")[0] for name in network.state_dict()} == {"_extra_state", "learner", "upsampler", "base"}
+    assert network.method.context.grad is not None
+    assert {name.split(".")[0] for name in network.state_dict()} == {"_extra_state", "method", "upsampler", "base"}
 
 
 @every_network
 def test_an_unknown_part_is_refused(case, build):
-    with pytest.raises(ValueError, match="trainable is 'encoder'; it must be one of None, 'decoder', 'all'"):
-        build(case, trainable="encoder")
+    with pytest.raises(ValueError, match="unfreeze is 'encoder'; it must be one of None, 'decoder', 'all'"):
+        build(case, unfreeze="encoder")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
-from monai_tunevlseg.learners import LEARNERS, complete_arguments
+from monai_tunevlseg.methods import METHODS, complete_arguments
 from monai_tunevlseg.networks import BaseModel, PromptTunedCLIPSeg, load_clipseg
 
 DEEPEST_OF_THE_PAPER = 11
@@ -28,33 +28,33 @@ def learned(network: PromptTunedCLIPSeg) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-@pytest.mark.parametrize("learner", list(LEARNERS))
-def test_every_learner_takes_the_deepest_depth_of_the_paper(learner, full_size):
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_takes_the_deepest_depth_of_the_paper(method, full_size):
     arguments = {"prompt_depth": DEEPEST_OF_THE_PAPER}
-    if "context_initializer" in complete_arguments(learner, {}):
+    if "context_initializer" in complete_arguments(method, {}):
         arguments["context_initializer"] = None  # meta tensors have no values to copy
     with torch.device("meta"):  # the eleven transformer blocks of SharedAttention alone are 430 MB
-        network = PromptTunedCLIPSeg(full_size, ["polyp"], learner, arguments)
-    assert network.learner.prompt_depth == DEEPEST_OF_THE_PAPER
+        network = PromptTunedCLIPSeg(full_size, ["polyp"], method, arguments)
+    assert network.method.prompt_depth == DEEPEST_OF_THE_PAPER
     for layer in range(DEEPEST_OF_THE_PAPER):
-        if network.learner.prompts_vision:
-            assert network.learner.visual_context(layer).shape == (4, 768)
-        if network.learner.prompts_text:
-            embedding = torch.empty(2, 512, device="meta") if network.learner.image_conditioned else None
-            assert network.learner.text_context(layer, embedding).shape[-2:] == (4, 512)
+        if network.method.prompts_vision:
+            assert network.method.visual_context(layer).shape == (4, 768)
+        if network.method.prompts_text:
+            embedding = torch.empty(2, 512, device="meta") if network.method.image_conditioned else None
+            assert network.method.text_context(layer, embedding).shape[-2:] == (4, 512)
 
 
-@pytest.mark.parametrize("learner", [name for name in LEARNERS if LEARNERS[name].prompts_vision])
-def test_visual_context_that_no_tap_would_see_is_refused(learner, full_size):
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].prompts_vision])
+def test_visual_context_that_no_tap_would_see_is_refused(method, full_size):
     """The decoder reads layers 3, 6 and 9, the last of them with the context of layer 10: the twelfth would be idle."""
     with pytest.raises(ValueError, match=r"prompt_depth 12 .*1\.\.11"), torch.device("meta"):
-        PromptTunedCLIPSeg(full_size, ["polyp"], learner, {"prompt_depth": 12})
+        PromptTunedCLIPSeg(full_size, ["polyp"], method, {"prompt_depth": 12})
 
 
 @pytest.mark.parametrize("nhead", [16, 20, 32])
 def test_the_papers_numbers_of_heads_divide_the_width(nhead, full_size):
     network = PromptTunedCLIPSeg(full_size, ["polyp"], "shared_attention", {"nhead": nhead})
-    assert network.learner.context.shape == (1, 4, 1280)
+    assert network.method.context.shape == (1, 4, 1280)
 
 
 def test_a_number_of_heads_that_does_not_divide_it_is_refused_with_the_width(full_size):
@@ -62,11 +62,11 @@ def test_a_number_of_heads_that_does_not_divide_it_is_refused_with_the_width(ful
         PromptTunedCLIPSeg(full_size, ["polyp"], "shared_attention", {"nhead": 24})
 
 
-@pytest.mark.parametrize("learner", ["coop", "cocoop", "maple"])
-def test_the_phrase_is_looked_up_at_full_size(learner, full_size):
-    network = PromptTunedCLIPSeg(full_size, ["polyp"], learner, {"prompt_depth": 2})
-    assert network.learner.context.shape == (2, 4, 512)
-    assert network.learner.context[0].std() > 0.5  # the embeddings above are normal(0, 1)
+@pytest.mark.parametrize("method", ["coop", "cocoop", "maple"])
+def test_the_phrase_is_looked_up_at_full_size(method, full_size):
+    network = PromptTunedCLIPSeg(full_size, ["polyp"], method, {"prompt_depth": 2})
+    assert network.method.context.shape == (2, 4, 512)
+    assert network.method.context[0].std() > 0.5  # the embeddings above are normal(0, 1)
 
 
 def test_the_checkpoint_of_the_deepest_vpt_is_small(full_size, tmp_path):

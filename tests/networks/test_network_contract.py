@@ -1,4 +1,4 @@
-"""What every prompt-tuned network keeps to with every learner: texts, freezing, and what forward may not waste."""
+"""What every prompt-tuned network keeps to with every method: texts, freezing, and what forward may not waste."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from monai.data import MetaTensor, decollate_batch
 from monai.networks.utils import convert_to_torchscript
 from network_cases import every_combination, every_combination_and_zero_shot, every_network
 
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import ImageFeatures
 
 DEPTH = 3
 
 
-def arguments_of(learner: str | None, depth: int = DEPTH) -> dict[str, int]:
-    return {"prompt_depth": depth} if learner else {}
+def arguments_of(method: str | None, depth: int = DEPTH) -> dict[str, int]:
+    return {"prompt_depth": depth} if method else {}
 
 
 def counted(network, monkeypatch, method: str) -> list[int]:
@@ -49,8 +49,8 @@ def train_a_step(network, image) -> None:
 
 @every_combination_and_zero_shot
 @pytest.mark.parametrize("upsampler", [True, False])
-def test_logits_have_one_channel_a_text_and_the_size_of_the_image(case, learner, upsampler, build, pictures):
-    network = build(case, learner, upsampler, **arguments_of(learner)).eval()
+def test_logits_have_one_channel_a_text_and_the_size_of_the_image(case, method, upsampler, build, pictures):
+    network = build(case, method, upsampler, **arguments_of(method)).eval()
     image = pictures(case, 2, case.size, case.size + case.step)
     with torch.no_grad():
         assert network(image).shape == (2, 3, *image.shape[2:])
@@ -60,8 +60,8 @@ def test_logits_have_one_channel_a_text_and_the_size_of_the_image(case, learner,
 
 
 @every_combination_and_zero_shot
-def test_the_three_forms_of_text_agree(case, learner, build, pictures):
-    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
+def test_the_three_forms_of_text_agree(case, method, build, pictures):
+    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case)
     with torch.no_grad():
         all_classes = network(image)
         rows = network(image, [["lesion", "polyp"], ["red circle", "lesion"]])
@@ -74,8 +74,8 @@ def test_the_three_forms_of_text_agree(case, learner, build, pictures):
 
 
 @every_combination_and_zero_shot
-def test_a_picture_does_not_depend_on_its_neighbors_or_the_length_of_other_texts(case, learner, build, pictures):
-    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
+def test_a_picture_does_not_depend_on_its_neighbors_or_the_length_of_other_texts(case, method, build, pictures):
+    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case)
     with torch.no_grad():
         together = network(image, ["polyp", "a very long description of a red circle"])
         alone = network(image[:1], ["polyp"])
@@ -83,18 +83,18 @@ def test_a_picture_does_not_depend_on_its_neighbors_or_the_length_of_other_texts
 
 
 @every_combination_and_zero_shot
-def test_each_distinct_text_is_encoded_once(case, learner, build, pictures, monkeypatch):
-    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case, 3)
+def test_each_distinct_text_is_encoded_once(case, method, build, pictures, monkeypatch):
+    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case, 3)
     texts = [["polyp", "red circle"], ["red circle", "polyp"], ["polyp", "polyp"]]
     rows = counted(network, monkeypatch, "encode_text")
     with torch.no_grad():
         network(image, texts)
-    assert rows == [6 if learner and LEARNERS[learner].image_conditioned else 2]
+    assert rows == [6 if method and METHODS[method].image_conditioned else 2]
 
 
 @every_combination_and_zero_shot
-def test_nineteen_classes_take_one_pass_of_the_image(case, learner, build, pictures, monkeypatch):
-    network = build(case, learner, class_names=[f"class {n}" for n in range(19)], **arguments_of(learner)).eval()
+def test_nineteen_classes_take_one_pass_of_the_image(case, method, build, pictures, monkeypatch):
+    network = build(case, method, class_names=[f"class {n}" for n in range(19)], **arguments_of(method)).eval()
     rows = counted(network, monkeypatch, "encode_image")
     with torch.no_grad():
         assert network(pictures(case, 1)).shape[1] == 19
@@ -102,8 +102,8 @@ def test_nineteen_classes_take_one_pass_of_the_image(case, learner, build, pictu
 
 
 @every_combination_and_zero_shot
-def test_an_image_may_be_given_by_its_features(case, learner, build, pictures):
-    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case, 2, 2 * case.step, case.size)
+def test_an_image_may_be_given_by_its_features(case, method, build, pictures):
+    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case, 2, 2 * case.step, case.size)
     with torch.no_grad():
         features = network.encode_image(image)
         assert all(len(value) == 2 for value in features.values())
@@ -116,14 +116,14 @@ def test_an_image_may_be_given_by_its_features(case, learner, build, pictures):
 
 
 @every_combination_and_zero_shot
-def test_text_features_are_kept_where_no_learner_touches_the_text(case, learner, build, pictures, monkeypatch):
-    network, image = build(case, learner, **arguments_of(learner)), pictures(case)
+def test_text_features_are_kept_where_no_method_touches_the_text(case, method, build, pictures, monkeypatch):
+    network, image = build(case, method, **arguments_of(method)), pictures(case)
     rows = counted(network, monkeypatch, "encode_text")
     for _ in range(3):
         network(image)
     network(image, ["polyp", "cell"])
-    if learner and LEARNERS[learner].prompts_text:
-        per_text = 2 if LEARNERS[learner].image_conditioned else 1
+    if method and METHODS[method].prompts_text:
+        per_text = 2 if METHODS[method].image_conditioned else 1
         assert rows == [3 * per_text] * 3 + [2]
         assert not network.text_features
     else:
@@ -132,8 +132,8 @@ def test_text_features_are_kept_where_no_learner_touches_the_text(case, learner,
 
 
 @every_combination_and_zero_shot
-def test_first_use_in_inference_mode_does_not_spoil_training(case, learner, build, pictures):
-    network, image = build(case, learner, **arguments_of(learner)), pictures(case)
+def test_first_use_in_inference_mode_does_not_spoil_training(case, method, build, pictures):
+    network, image = build(case, method, **arguments_of(method)), pictures(case)
     with torch.inference_mode():
         network.eval()(image)
     network.train()
@@ -142,8 +142,8 @@ def test_first_use_in_inference_mode_does_not_spoil_training(case, learner, buil
 
 
 @every_combination_and_zero_shot
-def test_kept_text_features_follow_the_base_to_another_precision(case, learner, build, pictures, base_model_of):
-    network = build(case, learner, **arguments_of(learner)).eval()
+def test_kept_text_features_follow_the_base_to_another_precision(case, method, build, pictures, base_model_of):
+    network = build(case, method, **arguments_of(method)).eval()
     image = pictures(case)
     with torch.no_grad():
         single = network(image)
@@ -154,8 +154,8 @@ def test_kept_text_features_follow_the_base_to_another_precision(case, learner, 
 
 
 @every_combination
-def test_learned_text_context_changes_the_logits_after_a_step(case, learner, build, pictures):
-    network, image = build(case, learner, **arguments_of(learner)), pictures(case)
+def test_learned_text_context_changes_the_logits_after_a_step(case, method, build, pictures):
+    network, image = build(case, method, **arguments_of(method)), pictures(case)
     with torch.no_grad():
         before = network.eval()(image)
     train_a_step(network.train(), image)
@@ -164,21 +164,21 @@ def test_learned_text_context_changes_the_logits_after_a_step(case, learner, bui
 
 
 @every_combination_and_zero_shot
-def test_only_learner_and_upsampler_train(case, learner, build):
-    network = build(case, learner, **arguments_of(learner))
+def test_only_method_and_upsampler_train(case, method, build):
+    network = build(case, method, **arguments_of(method))
     trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert trainable == {name for name, _ in network.named_parameters() if not name.startswith("base.")}
-    assert {name.split(".")[0] for name in trainable} == {"upsampler"} | ({"learner"} if learner else set())
+    assert {name.split(".")[0] for name in trainable} == {"upsampler"} | ({"method"} if method else set())
 
 
 @every_network
-def test_without_learner_and_upsampler_nothing_trains(case, build):
+def test_without_method_and_upsampler_nothing_trains(case, build):
     assert not any(parameter.requires_grad for parameter in build(case, None, upsampler=False).parameters())
 
 
 @every_combination
-def test_a_step_moves_what_trains_and_leaves_every_bit_of_the_base(case, learner, build, pictures):
-    network = build(case, learner, **arguments_of(learner)).train()
+def test_a_step_moves_what_trains_and_leaves_every_bit_of_the_base(case, method, build, pictures):
+    network = build(case, method, **arguments_of(method)).train()
     frozen = {name: value.clone() for name, value in network.base.named_parameters()}
     frozen |= {name: value.clone() for name, value in network.base.named_buffers()}
     learned = {name: p.detach().clone() for name, p in network.named_parameters() if p.requires_grad}
@@ -198,8 +198,8 @@ def test_a_step_moves_what_trains_and_leaves_every_bit_of_the_base(case, learner
 
 
 @every_combination_and_zero_shot
-def test_the_base_stays_in_eval(case, learner, build):
-    network = build(case, learner, **arguments_of(learner))
+def test_the_base_stays_in_eval(case, method, build):
+    network = build(case, method, **arguments_of(method))
     for mode in (network.train(), network.train(True), network.eval(), network.train(False)):
         assert mode is network
         assert not any(module.training for module in network.base.modules())
@@ -211,8 +211,8 @@ def test_the_base_stays_in_eval(case, learner, build):
 
 
 @every_combination_and_zero_shot
-def test_what_lies_in_front_of_the_first_learnable_tensor_runs_without_autograd(case, learner, build, pictures):
-    network = build(case, learner, upsampler=False, **arguments_of(learner)).train()
+def test_what_lies_in_front_of_the_first_learnable_tensor_runs_without_autograd(case, method, build, pictures):
+    network = build(case, method, upsampler=False, **arguments_of(method)).train()
     graphs: set[str] = set()
 
     def note(name):
@@ -227,19 +227,19 @@ def test_what_lies_in_front_of_the_first_learnable_tensor_runs_without_autograd(
     network(pictures(case))
     for handle in handles:
         handle.remove()
-    prompts_text = bool(learner) and LEARNERS[learner].prompts_text
-    prompts_vision = bool(learner) and LEARNERS[learner].prompts_vision
+    prompts_text = bool(method) and METHODS[method].prompts_text
+    prompts_vision = bool(method) and METHODS[method].prompts_vision
     text_modules = ("clip.text_model", "clip.text_projection", "decoder.film", "backbone.transformer")
     vision_modules = ("clip.vision_model", "decoder.reduces", "backbone.visual")
     assert any(name.startswith(text_modules) for name in graphs) == prompts_text
     assert any(name.startswith(vision_modules) for name in graphs) == prompts_vision
-    assert bool(graphs) == bool(learner)
+    assert bool(graphs) == bool(method)
     assert not [name for name in graphs if name.endswith(("token_embedding", "patch_embedding"))]
 
 
 @every_combination_and_zero_shot
-def test_eval_is_deterministic_and_keeps_nothing(case, learner, build, pictures):
-    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
+def test_eval_is_deterministic_and_keeps_nothing(case, method, build, pictures):
+    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case)
     with torch.no_grad():
         first = network(image)
         network(image.flip(0), ["cell", "disc"])
@@ -247,8 +247,8 @@ def test_eval_is_deterministic_and_keeps_nothing(case, learner, build, pictures)
 
 
 @every_combination_and_zero_shot
-def test_monai_tensors_give_the_same_logits_and_keep_their_meta_data(case, learner, build, pictures):
-    network, image = build(case, learner, **arguments_of(learner)), pictures(case)
+def test_monai_tensors_give_the_same_logits_and_keep_their_meta_data(case, method, build, pictures):
+    network, image = build(case, method, **arguments_of(method)), pictures(case)
     batch = MetaTensor(image, meta={"filename_or_obj": ["a.png", "b.png"], "affine": torch.eye(4).repeat(2, 1, 1)})
     batch.is_batch = True
     logits = network.eval()(batch)
@@ -260,8 +260,8 @@ def test_monai_tensors_give_the_same_logits_and_keep_their_meta_data(case, learn
 
 
 @every_combination_and_zero_shot
-def test_autocast_trains_and_stays_near_full_precision(case, learner, build, pictures):
-    network, image = build(case, learner, **arguments_of(learner)).eval(), pictures(case)
+def test_autocast_trains_and_stays_near_full_precision(case, method, build, pictures):
+    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case)
     exact = network(image).detach()
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(image)
@@ -272,9 +272,9 @@ def test_autocast_trains_and_stays_near_full_precision(case, learner, build, pic
 
 @every_combination_and_zero_shot
 def test_a_traced_network_takes_any_batch_and_encodes_text_only_where_the_image_says_how(
-    case, learner, build, pictures, tmp_path
+    case, method, build, pictures, tmp_path
 ):
-    network = build(case, learner, **arguments_of(learner))
+    network = build(case, method, **arguments_of(method))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer points out every constant
         convert_to_torchscript(network, tmp_path / "model.ts", inputs=[pictures(case, 1)], use_trace=True)
@@ -282,7 +282,7 @@ def test_a_traced_network_takes_any_batch_and_encodes_text_only_where_the_image_
     with torch.no_grad():
         assert_near(traced(pictures(case, 3)), network(pictures(case, 3)))
     looks_up_tokens = "aten::embedding(" in str(traced.inlined_graph)
-    assert looks_up_tokens == (bool(learner) and LEARNERS[learner].image_conditioned)
+    assert looks_up_tokens == (bool(method) and METHODS[method].image_conditioned)
 
 
 @every_network
@@ -292,12 +292,12 @@ def test_scripting_is_refused_with_the_way_out(case, build):
 
 
 @every_combination
-def test_every_trainable_tensor_takes_part_at_the_deepest_depth(case, learner, build, pictures):
+def test_every_trainable_tensor_takes_part_at_the_deepest_depth(case, method, build, pictures):
     sizes = build(case, None).encoder_sizes()
-    kind = LEARNERS[learner]
+    kind = METHODS[method]
     depths = [sizes.text_layers] if kind.prompts_text else []
     depths += [sizes.vision_layers] if kind.prompts_vision else []
-    network = build(case, learner, prompt_depth=min(depths)).train()
+    network = build(case, method, prompt_depth=min(depths)).train()
     network(pictures(case)).mean().backward()
     idle = [
         name for name, parameter in network.named_parameters() if parameter.requires_grad and parameter.grad is None
@@ -307,29 +307,29 @@ def test_every_trainable_tensor_takes_part_at_the_deepest_depth(case, learner, b
 
 @every_network
 def test_several_networks_share_one_base(case, build, base_model_of):
-    networks = [build(case, learner) for learner in case.learners]
+    networks = [build(case, method) for method in case.methods]
     assert all(network.base is base_model_of(case).model for network in networks)
 
 
 @every_network
 def test_a_depth_beyond_the_shallower_encoder_is_refused(case, build):
-    for learner in case.learners:
+    for method in case.methods:
         with pytest.raises(ValueError, match=r"prompt_depth 99 .*outside 1\.\."):
-            build(case, learner, prompt_depth=99)
+            build(case, method, prompt_depth=99)
 
 
 @every_network
-def test_learners_for_a_missing_vision_transformer_are_refused(case, build):
+def test_methods_for_a_missing_vision_transformer_are_refused(case, build):
     if build(case).encoder_sizes().vision_layers is not None:
         return
-    for learner in set(LEARNERS) - set(case.learners):
+    for method in set(METHODS) - set(case.methods):
         with pytest.raises(ValueError, match="vision transformer"):
-            build(case, learner)
+            build(case, method)
 
 
 @every_network
-def test_unknown_learners_and_arguments_are_refused(case, build):
-    with pytest.raises(ValueError, match="unknown learner 'copo'"):
+def test_unknown_methods_and_arguments_are_refused(case, build):
+    with pytest.raises(ValueError, match="unknown method 'copo'"):
         build(case, "copo")
     with pytest.raises(ValueError, match=r"'coop' does not take shared_dim"):
         build(case, "coop", shared_dim=3)
@@ -352,30 +352,30 @@ def test_sizes_that_the_network_cannot_cut_are_refused(case, axis, build):
 
 
 @every_network
-@pytest.mark.parametrize("learner", ["coop", "cocoop"])
-def test_the_phrase_of_the_initializer_reaches_the_first_layer(case, learner, build):
-    network = build(case, learner, prompt_depth=2)
+@pytest.mark.parametrize("method", ["coop", "cocoop"])
+def test_the_phrase_of_the_initializer_reaches_the_first_layer(case, method, build):
+    network = build(case, method, prompt_depth=2)
     token_ids = [network.tokenizer.convert_tokens_to_ids(f"{word}</w>") for word in ("a", "photo", "of", "a")]
     expected = network.embed_tokens(torch.tensor(token_ids))
-    assert torch.equal(network.learner.context[0], expected)
-    assert network.learner.context[1].std() < 3 * 0.02
-    gaussian = build(case, learner, prompt_depth=2, context_initializer=None).learner.context
+    assert torch.equal(network.method.context[0], expected)
+    assert network.method.context[1].std() < 3 * 0.02
+    gaussian = build(case, method, prompt_depth=2, context_initializer=None).method.context
     assert not torch.isclose(gaussian[0], expected).any()
-    assert network.learner.context.requires_grad
+    assert network.method.context.requires_grad
 
 
 @every_network
-@pytest.mark.parametrize("trainable", [None, "decoder", "all"])
-def test_the_mode_of_a_step_is_set_without_a_walk_through_what_is_frozen(case, trainable, build, monkeypatch):
-    network = build(case, "coop", trainable=trainable)
+@pytest.mark.parametrize("unfreeze", [None, "decoder", "all"])
+def test_the_mode_of_a_step_is_set_without_a_walk_through_what_is_frozen(case, unfreeze, build, monkeypatch):
+    network = build(case, "coop", unfreeze=unfreeze)
     walks: list[bool] = []
     for module in network.base.modules():
         monkeypatch.setattr(module, "train", lambda mode=True, own=module.train: walks.append(mode) or own(mode))
     for mode in (True, False, True):
         network.train(mode)
-        assert network.training == network.learner.training == network.upsampler.training == mode
-    assert bool(walks) == (trainable is not None)
+        assert network.training == network.method.training == network.upsampler.training == mode
+    assert bool(walks) == (unfreeze is not None)
     norms = [module for module in network.base.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     assert not any(norm.training for norm in norms)
-    if trainable is None:
+    if unfreeze is None:
         assert not any(module.training for module in network.base.modules())

@@ -15,16 +15,16 @@ from network_cases import CASES, every_combination, every_combination_and_zero_s
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from monai_tunevlseg.learners import LEARNERS, complete_arguments
+from monai_tunevlseg.methods import METHODS, complete_arguments
 from monai_tunevlseg.networks.base_model import fingerprint
 
 DEPTH = {"prompt_depth": 2}
 REFUSAL = r"checkpoint was trained with {}.* this network has {}"
 
 
-def trained(build, case, learner, **arguments):
+def trained(build, case, method, **arguments):
     """Build a network all of whose trainable tensors are their own."""
-    network = build(case, learner, **(DEPTH if learner else {}) | arguments).eval()
+    network = build(case, method, **(DEPTH if method else {}) | arguments).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.requires_grad:
@@ -43,8 +43,8 @@ def identity_of(state) -> dict:
 
 @every_combination_and_zero_shot
 @pytest.mark.parametrize("upsampler", [True, False])
-def test_a_checkpoint_holds_what_trains_and_one_tensor_more(case, learner, upsampler, build):
-    network = trained(build, case, learner, upsampler=upsampler)
+def test_a_checkpoint_holds_what_trains_and_one_tensor_more(case, method, upsampler, build):
+    network = trained(build, case, method, upsampler=upsampler)
     state = network.state_dict()
     trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert set(state) == trainable | {"_extra_state"}
@@ -58,7 +58,7 @@ def test_a_checkpoint_file_has_nothing_else_of_the_base_in_it(case, build, tmp_p
     """Not even the version that PyTorch notes for each module."""
     network = build(case, "coop")
     versions = Wrapper(network, "module").state_dict()._metadata
-    assert {"module.learner", "module.upsampler"} <= set(versions)
+    assert {"module.method", "module.upsampler"} <= set(versions)
     assert not [name for name in versions if "base" in name]
     torch.save(network.state_dict(), tmp_path / "model.pt")
     learned = sum(parameter.nbytes for parameter in network.parameters() if parameter.requires_grad)
@@ -66,21 +66,21 @@ def test_a_checkpoint_file_has_nothing_else_of_the_base_in_it(case, build, tmp_p
 
 
 @every_combination
-def test_the_identity_names_base_learner_and_classes(case, learner, build, base_model_of):
-    identity = identity_of(trained(build, case, learner).state_dict())
+def test_the_identity_names_base_method_and_classes(case, method, build, base_model_of):
+    identity = identity_of(trained(build, case, method).state_dict())
     base = base_model_of(case)
     assert identity["base_model"] == base.name
     assert identity["base_fingerprint"] == base.fingerprint
-    assert identity["learner"] == learner
-    assert identity["learner_arguments"] == complete_arguments(learner, DEPTH)
+    assert identity["method"] == method
+    assert identity["method_kwargs"] == complete_arguments(method, DEPTH)
     assert identity["class_names"] == ["polyp", "red circle", "lesion"]
-    assert identity["format_version"] == 2
+    assert identity["format_version"] == 3
 
 
 @every_combination_and_zero_shot
-def test_a_strict_round_trip_through_a_file_gives_equal_logits(case, learner, build, pictures, tmp_path):
-    network = trained(build, case, learner)
-    other = build(case, learner, seed=9, **(DEPTH if learner else {}))
+def test_a_strict_round_trip_through_a_file_gives_equal_logits(case, method, build, pictures, tmp_path):
+    network = trained(build, case, method)
+    other = build(case, method, seed=9, **(DEPTH if method else {}))
     assert not same_logits(network, other, pictures(case))
     torch.save(network.state_dict(), tmp_path / "model.pt")
     report = other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True), strict=True)
@@ -89,16 +89,16 @@ def test_a_strict_round_trip_through_a_file_gives_equal_logits(case, learner, bu
 
 
 @every_combination
-def test_a_round_trip_through_safetensors(case, learner, build, pictures, tmp_path):
-    network, other = trained(build, case, learner), build(case, learner, seed=9, **DEPTH)
+def test_a_round_trip_through_safetensors(case, method, build, pictures, tmp_path):
+    network, other = trained(build, case, method), build(case, method, seed=9, **DEPTH)
     save_file(network.state_dict(), tmp_path / "model.safetensors")
     other.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=True)
     assert same_logits(network, other, pictures(case))
 
 
 @every_combination
-def test_monais_copy_model_state_takes_everything(case, learner, build, pictures):
-    network, other = trained(build, case, learner), build(case, learner, seed=9, **DEPTH)
+def test_monais_copy_model_state_takes_everything(case, method, build, pictures):
+    network, other = trained(build, case, method), build(case, method, seed=9, **DEPTH)
     _, updated, unchanged = copy_model_state(other, network.state_dict())
     assert set(updated) == set(network.state_dict())
     assert unchanged == []
@@ -106,8 +106,8 @@ def test_monais_copy_model_state_takes_everything(case, learner, build, pictures
 
 
 @every_combination
-def test_monais_checkpoint_handlers(case, learner, build, pictures, tmp_path):
-    network, other = trained(build, case, learner), build(case, learner, seed=9, **DEPTH)
+def test_monais_checkpoint_handlers(case, method, build, pictures, tmp_path):
+    network, other = trained(build, case, method), build(case, method, seed=9, **DEPTH)
     trainer = Engine(lambda engine, batch: None)
     CheckpointSaver(str(tmp_path), {"model": network}, save_final=True, final_filename="final.pt").attach(trainer)
     trainer.run([0], max_epochs=1)
@@ -127,8 +127,8 @@ class Wrapper(nn.Module):
 
 @every_combination
 @pytest.mark.parametrize("name", ["module", "base", "my_base"])
-def test_a_wrappers_prefix_does_not_matter(case, learner, name, build, pictures):
-    network, other = trained(build, case, learner), build(case, learner, seed=9, **DEPTH)
+def test_a_wrappers_prefix_does_not_matter(case, method, name, build, pictures):
+    network, other = trained(build, case, method), build(case, method, seed=9, **DEPTH)
     state = Wrapper(network, name).state_dict()
     assert set(state) == {f"{name}.{key}" for key in network.state_dict()}
     Wrapper(other, name).load_state_dict(state, strict=True)
@@ -138,19 +138,19 @@ def test_a_wrappers_prefix_does_not_matter(case, learner, name, build, pictures)
 @every_network
 def test_a_wrapper_still_misses_what_trains(case, build):
     state = Wrapper(trained(build, case, "coop"), "module").state_dict()
-    state.pop("module.learner.context")
-    with pytest.raises(RuntimeError, match=r"Missing key.*module\.learner\.context"):
+    state.pop("module.method.context")
+    with pytest.raises(RuntimeError, match=r"Missing key.*module\.method\.context"):
         Wrapper(build(case, "coop", **DEPTH), "module").load_state_dict(state, strict=True)
 
 
 @every_combination
 @pytest.mark.parametrize("through", ["load_state_dict", "copy_model_state"])
-def test_another_learner_is_refused_by_both_names(case, learner, through, build):
-    for other in set(case.learners) - {learner}:
+def test_another_method_is_refused_by_both_names(case, method, through, build):
+    for other in set(case.methods) - {method}:
         target = build(case, other, **DEPTH)
         before = {name: value.clone() for name, value in target.state_dict().items()}
-        with pytest.raises(ValueError, match=REFUSAL.format(f"learner '{learner}'", f"'{other}'")):
-            load(target, trained(build, case, learner).state_dict(), through)
+        with pytest.raises(ValueError, match=REFUSAL.format(f"method '{method}'", f"'{other}'")):
+            load(target, trained(build, case, method).state_dict(), through)
         assert all(torch.equal(before[name], value) for name, value in target.state_dict().items())
 
 
@@ -163,43 +163,43 @@ def load(network, state, through: str = "load_state_dict") -> None:
 
 @every_combination
 @pytest.mark.parametrize("through", ["load_state_dict", "copy_model_state"])
-def test_another_depth_or_number_of_vectors_is_refused_with_both(case, learner, through, build):
-    state = trained(build, case, learner).state_dict()
+def test_another_depth_or_number_of_vectors_is_refused_with_both(case, method, through, build):
+    state = trained(build, case, method).state_dict()
     with pytest.raises(ValueError, match=REFUSAL.format("prompt_depth 2", "1")):
-        load(build(case, learner, prompt_depth=1), state, through)
+        load(build(case, method, prompt_depth=1), state, through)
     with pytest.raises(ValueError, match=REFUSAL.format("num_context 4", "5")):
-        load(build(case, learner, num_context=5, **DEPTH), state, through)
+        load(build(case, method, num_context=5, **DEPTH), state, through)
 
 
 @every_combination
-def test_every_argument_counts_that_changes_what_was_learned(case, learner, build):
+def test_every_argument_counts_that_changes_what_was_learned(case, method, build):
     """Also those that leave the shapes alone, such as heads and the order of normalization."""
-    state = trained(build, case, learner).state_dict()
-    for name, value in complete_arguments(learner, DEPTH).items():
-        if name in LEARNERS[learner].training_only_arguments:
+    state = trained(build, case, method).state_dict()
+    for name, value in complete_arguments(method, DEPTH).items():
+        if name in METHODS[method].training_only_arguments:
             continue
         changed = not value if isinstance(value, bool) else 2 * value if name == "dim_feedforward" else value // 2
         with pytest.raises(ValueError, match=f"{name} {value!r}.* {changed!r}"):
-            load(build(case, learner, **DEPTH | {name: changed}), state)
+            load(build(case, method, **DEPTH | {name: changed}), state)
 
 
 @every_combination
-def test_arguments_that_only_matter_in_training_may_differ(case, learner, build, pictures):
-    own = complete_arguments(learner, {})
+def test_arguments_that_only_matter_in_training_may_differ(case, method, build, pictures):
+    own = complete_arguments(method, {})
     others = {"context_initializer": None, "dropout": 0.4}
-    network = trained(build, case, learner)
-    other = build(case, learner, seed=9, **DEPTH | {name: others[name] for name in others if name in own})
+    network = trained(build, case, method)
+    other = build(case, method, seed=9, **DEPTH | {name: others[name] for name in others if name in own})
     load(other, network.state_dict())
     assert same_logits(network, other, pictures(case))
 
 
 @every_network
-@pytest.mark.parametrize("learner", [None, "coop"])
-def test_the_upsampler_must_be_there_in_both_or_in_neither(case, learner, build):
+@pytest.mark.parametrize("method", [None, "coop"])
+def test_the_upsampler_must_be_there_in_both_or_in_neither(case, method, build):
     for ours in (True, False):
-        state = build(case, learner, upsampler=not ours).state_dict()
+        state = build(case, method, upsampler=not ours).state_dict()
         with pytest.raises(ValueError, match=REFUSAL.format(f"upsampler {not ours}", ours)):
-            load(build(case, learner, upsampler=ours), state)
+            load(build(case, method, upsampler=ours), state)
 
 
 @every_network
@@ -268,15 +268,15 @@ def test_a_checkpoint_of_the_bare_base_is_refused(case, build):
 
 
 @every_combination_and_zero_shot
-def test_every_missing_or_surplus_tensor_is_refused(case, learner, build):
-    network = trained(build, case, learner)
+def test_every_missing_or_surplus_tensor_is_refused(case, method, build):
+    network = trained(build, case, method)
     for name in random.Random(0).sample(sorted(network.state_dict()), 3):
         state = network.state_dict()
         state.pop(name)
         with pytest.raises(RuntimeError, match=rf"Missing key.*{name}"):
             load(network, state)
-    with pytest.raises(RuntimeError, match=r"Unexpected key.*learner\.more"):
-        load(network, network.state_dict() | {"learner.more": torch.zeros(1)})
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*method\.more"):
+        load(network, network.state_dict() | {"method.more": torch.zeros(1)})
 
 
 @every_network
@@ -306,7 +306,7 @@ def test_another_format_is_refused_with_both_versions(case, build):
     state = network.state_dict() | {
         "_extra_state": torch.tensor(list(json.dumps(identity).encode()), dtype=torch.uint8)
     }
-    with pytest.raises(ValueError, match=REFUSAL.format("format_version 1", "2")):
+    with pytest.raises(ValueError, match=REFUSAL.format("format_version 1", "3")):
         load(network, state)
 
 

@@ -24,8 +24,8 @@ TRAINED = {case.name: Path(monai_tunevlseg.demo.__file__).parent / case.name for
 trained_cases = [case for case in CASES if case.name in TRAINED]
 every_network = pytest.mark.parametrize("case", trained_cases, ids=lambda case: case.name)
 every_combination = pytest.mark.parametrize(
-    ("case", "learner"),
-    [(case, learner) for case in trained_cases for learner in case.learners],
+    ("case", "method"),
+    [(case, method) for case in trained_cases for method in case.methods],
     ids=lambda value: getattr(value, "name", value),
 )
 
@@ -39,12 +39,10 @@ def trained_bases() -> dict[str, BaseModel]:
 def rounded(trained_bases) -> Callable[..., PromptTunedNetwork]:
     """Build a network that computes in a precision; the same call gives the same learned weights."""
 
-    def get(case: NetworkCase, precision: str, learner=None, trainable=None) -> PromptTunedNetwork:
+    def get(case: NetworkCase, precision: str, method=None, unfreeze=None) -> PromptTunedNetwork:
         torch.manual_seed(0)
-        upsampler = learner is not None
-        return case.network(trained_bases[case.name], ["polyp"], learner, {}, upsampler, trainable).compute_in(
-            precision
-        )
+        upsampler = method is not None
+        return case.network(trained_bases[case.name], ["polyp"], method, {}, upsampler, unfreeze).compute_in(precision)
 
     return get
 
@@ -66,8 +64,8 @@ def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 @every_combination
-def test_logits_of_bf16_are_within_two_percent_of_fp32(case, learner, rounded, blobs):
-    logits = [rounded(case, precision, learner).eval()(blobs(case), TEXTS) for precision in ("fp32", "bf16")]
+def test_logits_of_bf16_are_within_two_percent_of_fp32(case, method, rounded, blobs):
+    logits = [rounded(case, precision, method).eval()(blobs(case), TEXTS) for precision in ("fp32", "bf16")]
     assert logits[1].dtype == torch.float32
     assert 0 < relative_error(logits[1], logits[0]) < 0.02
 
@@ -85,10 +83,10 @@ def test_every_decoder_computes_in_bfloat16(base_model_of, pictures):
 
 
 @every_combination
-def test_what_trains_stays_in_float32_and_learns(case, learner, rounded, blobs):
+def test_what_trains_stays_in_float32_and_learns(case, method, rounded, blobs):
     gradients = []
     for precision in ("fp32", "bf16"):
-        network = rounded(case, precision, learner).eval()  # no dropout
+        network = rounded(case, precision, method).eval()  # no dropout
         network(blobs(case), TEXTS).square().mean().backward()
         trained = [p for p in network.parameters() if p.requires_grad]
         assert {p.dtype for p in trained} == {torch.float32}
@@ -112,8 +110,8 @@ def test_other_precisions_share_the_loaded_base(case, precision, rounded, traine
 
 
 @every_combination
-def test_a_checkpoint_fits_every_precision(case, learner, rounded, blobs):
-    exact, network = rounded(case, "fp32", learner), rounded(case, "bf16", learner)
+def test_a_checkpoint_fits_every_precision(case, method, rounded, blobs):
+    exact, network = rounded(case, "fp32", method), rounded(case, "bf16", method)
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.requires_grad:
@@ -128,15 +126,15 @@ def test_a_checkpoint_fits_every_precision(case, learner, rounded, blobs):
 
 
 @every_network
-@pytest.mark.parametrize("trainable", ["decoder", "all"])
-def test_a_trained_part_of_the_base_stays_in_float32(case, trainable, rounded, blobs):
-    exact, network = (rounded(case, precision, None, trainable) for precision in ("fp32", "bf16"))
+@pytest.mark.parametrize("unfreeze", ["decoder", "all"])
+def test_a_trained_part_of_the_base_stays_in_float32(case, unfreeze, rounded, blobs):
+    exact, network = (rounded(case, precision, None, unfreeze) for precision in ("fp32", "bf16"))
     network(blobs(case), TEXTS).square().mean().backward()
     trained = [p for p in network.parameters() if p.requires_grad]
     assert len(trained) == len([p for p in exact.parameters() if p.requires_grad])
     assert {p.dtype for p in trained} == {torch.float32}
     frozen = {p.dtype for p in network.base.parameters()} - {torch.float32}
-    assert frozen == ({torch.bfloat16} if trainable == "decoder" else set())
+    assert frozen == ({torch.bfloat16} if unfreeze == "decoder" else set())
     with torch.no_grad():
         assert relative_error(network(blobs(case), TEXTS), exact(blobs(case), TEXTS)) < 0.02
 

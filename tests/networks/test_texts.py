@@ -56,10 +56,10 @@ def test_words_are_cut_and_the_end_never(case, num_context, build):
 
 
 @every_network
-@pytest.mark.parametrize("learner", [None, "coop"])
-def test_what_was_cut_does_not_matter(case, learner, build, pictures):
-    network = build(case, learner).eval()
-    fitting = " ".join(["polyp"] * (75 if learner is None else 71))
+@pytest.mark.parametrize("method", [None, "coop"])
+def test_what_was_cut_does_not_matter(case, method, build, pictures):
+    network = build(case, method).eval()
+    fitting = " ".join(["polyp"] * (75 if method is None else 71))
     with torch.no_grad():
         whole, cut = (network(pictures(case, 1), [text]) for text in (fitting, LONG + "lesion"))
         shorter = network(pictures(case, 1), [fitting.removesuffix(" polyp")])
@@ -69,8 +69,8 @@ def test_what_was_cut_does_not_matter(case, learner, build, pictures):
 
 @every_network
 def test_without_textual_context_all_positions_belong_to_the_words(case, build):
-    for learner in [None, *(name for name in case.learners if name == "vpt")]:
-        network = build(case, learner)
+    for method in [None, *(name for name in case.methods if name == "vpt")]:
+        network = build(case, method)
         assert network.tokenize([LONG]).shape == (1, 77)
 
 
@@ -144,22 +144,22 @@ def test_the_same_class_twice_gives_the_same_channel_twice(case, build, pictures
 
 
 @every_network
-@pytest.mark.parametrize(("learner", "most"), [(None, 77), ("coop", 73)])
-def test_a_text_that_is_cut_is_named_in_a_warning(case, learner, most, build, pictures):
-    network = build(case, learner).eval()
+@pytest.mark.parametrize(("method", "most"), [(None, 77), ("coop", 73)])
+def test_a_text_that_is_cut_is_named_in_a_warning(case, method, most, build, pictures):
+    network = build(case, method).eval()
     with pytest.warns(UserWarning, match=rf"the text .polyp polyp .* has 202 tokens .* {most} beside"):
         network(pictures(case, 1), [LONG])
     with pytest.warns(UserWarning, match="the text 'polyp polyp"):
-        build(case, learner, class_names=["lesion", LONG])
+        build(case, method, class_names=["lesion", LONG])
 
 
 @every_network
-@pytest.mark.parametrize("learner", [None, "coop"])
-def test_a_text_that_just_fits_is_not(case, learner, build, pictures):
-    network = build(case, learner).eval()
+@pytest.mark.parametrize("method", [None, "coop"])
+def test_a_text_that_just_fits_is_not(case, method, build, pictures):
+    network = build(case, method).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        network(pictures(case, 1), [" ".join(["polyp"] * (75 if learner is None else 71))])
+        network(pictures(case, 1), [" ".join(["polyp"] * (75 if method is None else 71))])
 
 
 @every_network

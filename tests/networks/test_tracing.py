@@ -22,8 +22,8 @@ def traced(network, image: torch.Tensor) -> torch.jit.ScriptModule:
 
 
 @every_combination
-def test_other_sizes_give_the_networks_logits_or_are_refused(case, learner, build, pictures):
-    network = build(case, learner)
+def test_other_sizes_give_the_networks_logits_or_are_refused(case, method, build, pictures):
+    network = build(case, method)
     script = traced(network, pictures(case, 1))
     with torch.no_grad():
         for rows, columns in ((2, 2), (1, 3)):

@@ -39,4 +39,4 @@ def test_other_values_keep_their_types(value):
 
 
 def test_nothing_is_null():
-    assert arriving(learner=None)["learner"] == "null"
+    assert arriving(method=None)["method"] == "null"

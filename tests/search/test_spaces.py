@@ -44,23 +44,23 @@ TABLE_2 = {
 
 
 @cache
-def known(learner):
-    """Return the hyperparameters of the learner's bundle with CLIPSeg."""
-    return yaml.safe_load((ROOT / "bundles" / f"clipseg_{learner}" / "configs" / "train.yaml").read_text())
+def known(method):
+    """Return the hyperparameters of the method's bundle with CLIPSeg."""
+    return yaml.safe_load((ROOT / "bundles" / f"clipseg_{method}" / "configs" / "train.yaml").read_text())
 
 
-def drawn(learner, sizes):
-    return {name: dimension.distribution for name, dimension in space_of(learner, sizes).items()}
+def drawn(method, sizes):
+    return {name: dimension.distribution for name, dimension in space_of(method, sizes).items()}
 
 
-def space_of(learner, sizes):
-    return read_space(CONFIGS, learner, known(learner), sizes)
+def space_of(method, sizes):
+    return read_space(CONFIGS, method, known(method), sizes)
 
 
-@pytest.mark.parametrize("learner", TABLE_2)
-def test_at_the_published_sizes_the_space_is_the_papers(learner):
-    space = space_of(learner, PUBLISHED)
-    assert {name: dimension.distribution for name, dimension in space.items()} == TABLE_2[learner]
+@pytest.mark.parametrize("method", TABLE_2)
+def test_at_the_published_sizes_the_space_is_the_papers(method):
+    space = space_of(method, PUBLISHED)
+    assert {name: dimension.distribution for name, dimension in space.items()} == TABLE_2[method]
     assert not any("scaled" in dimension.describe() for dimension in space.values())
 
 
@@ -121,7 +121,7 @@ def test_a_trial_draws_from_all_dimensions():
 
 @pytest.fixture
 def configs(tmp_path):
-    """Fragments with a space to be spoilt; returns what writes the learner's own lines."""
+    """Fragments with a space to be spoilt; returns what writes the method's own lines."""
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "common.yaml").write_text("learning_rate: {low: 0.1, high: 1.0}\n")
     return lambda text: (tmp_path / "search" / "mine.yaml").write_text(text) and tmp_path
@@ -148,7 +148,7 @@ def test_what_is_wrong_with_a_space_is_named(line, message, configs):
         read_space(configs(line), "mine", ["learning_rate", "depth"], PUBLISHED)
 
 
-def test_a_learners_own_lines_replace_common_ones_and_null_takes_them_away(configs):
+def test_a_methods_own_lines_replace_common_ones_and_null_takes_them_away(configs):
     folder = configs("learning_rate: null\ndepth: {low: 1, high: 2}")
     assert list(read_space(folder, "mine", ["learning_rate", "depth"], PUBLISHED)) == ["depth"]
     assert list(read_space(folder, "another", ["learning_rate"], PUBLISHED)) == ["learning_rate"]

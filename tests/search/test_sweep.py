@@ -54,7 +54,7 @@ def test_every_trial_leaves_config_log_curve_and_checkpoint(sweep):
         curve = [json.loads(line) for line in (own / "eval" / "validation.jsonl").read_text().splitlines()]
         assert [line["epoch"] for line in curve] == [1] and trial.val_loss == curve[0]["val_loss"]
         state = torch.load(own / "models" / "model.pt", weights_only=True)
-        assert state["learner.context"].shape[0] == trial.params["prompt_depth"]
+        assert state["method.context"].shape[0] == trial.params["prompt_depth"]
 
 
 def test_the_space_is_scaled_to_the_base_model_and_the_study_says_so(sweep):
@@ -324,7 +324,7 @@ def search(*arguments):
         ([PAIR, "--trial-timeout", "0"], "trial_timeout is 0.0"),
         ([PAIR, "--trial-silence", "-1"], "trial_silence is -1.0"),
         ([PAIR, "--keep", "none"], "keep is 'none'; it is all or best"),
-        ([PAIR, "--share-features"], "the learner maple prompts the vision encoder"),
+        ([PAIR, "--share-features"], "the method maple prompts the vision encoder"),
     ],
 )
 def test_what_is_wrong_with_a_command_is_said_in_a_sentence(arguments, message, pictures, tmp_path):

@@ -8,21 +8,21 @@ from shared_names import NAME, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.learners import LEARNERS
+from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS
 from monai_tunevlseg.sharing.exporting import _converted
 
-COMBINATIONS = [("clipseg", learner) for learner in LEARNERS] + [
-    ("cris", learner) for learner in LEARNERS if not LEARNERS[learner].prompts_vision
+COMBINATIONS = [("clipseg", method) for method in METHODS] + [
+    ("cris", method) for method in METHODS if not METHODS[method].prompts_vision
 ]
 
 
-@pytest.mark.parametrize(("model", "learner"), COMBINATIONS)
-def test_every_combination_runs_in_onnxruntime_for_any_batch(model, learner, tiny_clipseg, tiny_cris):
+@pytest.mark.parametrize(("model", "method"), COMBINATIONS)
+def test_every_combination_runs_in_onnxruntime_for_any_batch(model, method, tiny_clipseg, tiny_cris):
     base, kind = {"clipseg": (tiny_clipseg, PromptTunedCLIPSeg), "cris": (tiny_cris, PromptTunedCRIS)}[model]
     torch.manual_seed(0)
-    arguments = {"nhead": 4, "dim_feedforward": 32} if learner == "shared_attention" else {}
-    network = kind(base, ["polyp", "red lesion"], learner, {"prompt_depth": 2, **arguments}).eval()
+    arguments = {"nhead": 4, "dim_feedforward": 32} if method == "shared_attention" else {}
+    network = kind(base, ["polyp", "red lesion"], method, {"prompt_depth": 2, **arguments}).eval()
     size = base.image_size
     content = _converted(network, torch.rand(1, 3, size, size))
     session, images = onnxruntime.InferenceSession(content), torch.rand(3, 3, size, size)
@@ -30,7 +30,7 @@ def test_every_combination_runs_in_onnxruntime_for_any_batch(model, learner, tin
         wanted = network(images)
     found = torch.from_numpy(session.run(None, {"image": images.numpy()})[0])
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3)
-    assert has_token_embeddings(content, len(base.tokenizer)) == LEARNERS[learner].image_conditioned
+    assert has_token_embeddings(content, len(base.tokenizer)) == METHODS[method].image_conditioned
 
 
 def has_token_embeddings(content, vocabulary_size):

@@ -197,7 +197,7 @@ def test_a_record_of_another_checkpoint_is_refused(run_dir, tmp_path):
     folder = shutil.copytree(run_dir, tmp_path / "run")
     shutil.rmtree(folder / "eval")
     state = torch.load(folder / "models" / "model.pt", weights_only=True)
-    state["learner.context"] += 1
+    state["method.context"] += 1
     torch.save(state, folder / "models" / "model.pt")
     with pytest.raises(ValueError, match=r"hyperparameters\.json was not written with .*model\.pt"):
         read_run(folder)
@@ -208,14 +208,14 @@ def test_a_record_of_another_checkpoint_is_refused(run_dir, tmp_path):
 def test_metrics_of_other_weights_are_refused(run_dir, tmp_path):
     folder = shutil.copytree(run_dir, tmp_path / "run")
     state = torch.load(folder / "models" / "model.pt", weights_only=True)
-    state["learner.context"] += 1
+    state["method.context"] += 1
     torch.save(state, folder / "models" / "model.pt")
     with pytest.raises(ValueError, match="not measured of.*written anew"):
         read_run(folder)
     metrics = json.loads((folder / "eval" / "metrics.json").read_text())
-    metrics["network"]["learner"] = None
+    metrics["network"]["method"] = None
     (folder / "eval" / "metrics.json").write_text(json.dumps(metrics))
-    with pytest.raises(ValueError, match="another learner"):
+    with pytest.raises(ValueError, match="another method"):
         read_run(folder)
 
 

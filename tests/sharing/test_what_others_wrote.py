@@ -49,10 +49,10 @@ def refused(run, output):
     return said.output.replace("\n", "")
 
 
-@pytest.mark.parametrize("name", ["class_names", "learner_arguments", "base_model", "network", "learner"])
+@pytest.mark.parametrize("name", ["class_names", "method_kwargs", "base_model", "network", "method"])
 def test_expressions_in_a_checkpoint_are_refused(run, planted, tmp_path, name):
     file, expression = planted
-    value = {"class_names": [expression], "learner_arguments": {"num_context": expression}}.get(name, expression)
+    value = {"class_names": [expression], "method_kwargs": {"num_context": expression}}.get(name, expression)
     change_identity(run, **{name: value})
     assert "model.pt" in refused(run, tmp_path / "output")
     assert not file.exists()
@@ -100,10 +100,10 @@ def test_the_published_attack_is_refused(run, shared_dir, tmp_path):
         {"class_names": "lesion"},
         {"class_names": []},
         {"class_names": [1]},
-        {"learner_arguments": [1]},
-        {"learner_arguments": {"ckpt_dir": "/elsewhere"}},
+        {"method_kwargs": [1]},
+        {"method_kwargs": {"ckpt_dir": "/elsewhere"}},
         {"upsampler": "yes"},
-        {"trainable": "everything"},
+        {"unfreeze": "everything"},
         {"base_fingerprint": None},
     ],
     ids=lambda values: "-".join(f"{name}={value}" for name, value in values.items()),

@@ -16,7 +16,7 @@ from monai_tunevlseg.training.record import (
     write_hyperparameters,
 )
 
-RUN = {"learning_rate": 0.002, "epochs": 3, "class_names": ["polyp"], "trainable": None, "upsampler": True}
+RUN = {"learning_rate": 0.002, "epochs": 3, "class_names": ["polyp"], "unfreeze": None, "upsampler": True}
 LAST = Path("models", "last.pt")
 
 
@@ -40,7 +40,7 @@ def test_a_record_names_the_digest_of_its_checkpoint(tmp_path):
     [
         {},
         {"dataset_dir": "/elsewhere", "num_workers": 7},
-        {"trainable": "null", "upsampler": "true"},
+        {"unfreeze": "null", "upsampler": "true"},
         {"unknown_before": 5},
         {"class_names": ("polyp",)},
     ],
@@ -57,8 +57,8 @@ def test_the_same_run_on_another_machine_resumes(changed, caplog):
         ({"class_names": ["lesion"]}, r"class_names \['polyp'\] and not \['lesion'\]"),
         ({"upsampler": "false"}, "upsampler True and not 'false'"),
         (
-            {"trainable": "all", "learning_rate": 1},
-            "learning_rate .*trainable None and not 'all'|trainable None.*learning",
+            {"unfreeze": "all", "learning_rate": 1},
+            "learning_rate .*unfreeze None and not 'all'|unfreeze None.*learning",
         ),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from monai_tunevlseg.learners.base import PromptLearner, gaussian_context
+from monai_tunevlseg.methods.base import PromptLearner, gaussian_context
 
 __all__ = ["VPT"]
 
@@ -14,7 +14,7 @@ class VPT(PromptLearner):
 
     Args:
         text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.learners.PromptLearner`.
+            :class:`~monai_tunevlseg.methods.PromptLearner`.
     """
 
     prompts_vision = True

@@ -18,9 +18,9 @@ def gaussian_context(*shape: int) -> nn.Parameter:
 
 
 class PromptLearner(nn.Module):
-    """Base of all prompt learners (the paper's context learners).
+    """Base of all prompt learners (the paper's context methods).
 
-    A learner holds the context of the first ``prompt_depth`` transformer layers (J in the paper) and returns it
+    A method holds the context of the first ``prompt_depth`` transformer layers (J in the paper) and returns it
     layer by layer. It keeps nothing between calls.
 
     Args:
@@ -32,7 +32,7 @@ class PromptLearner(nn.Module):
         prompt_depth: number of layers with context of their own, J in the paper; 1 is the input alone.
 
     Raises:
-        ValueError: when ``num_context`` is below 1, ``prompt_depth`` is outside 1..``num_layers``, or the learner
+        ValueError: when ``num_context`` is below 1, ``prompt_depth`` is outside 1..``num_layers``, or the method
             prompts a vision transformer that is not there.
     """
 
@@ -70,7 +70,7 @@ class PromptLearner(nn.Module):
     def evaluated(self) -> PromptLearner:
         """Return what gives the contexts of one step, however often both encoders ask for them.
 
-        That is the learner itself, unless what it computes is random while it trains and common to both sides.
+        That is the method itself, unless what it computes is random while it trains and common to both sides.
         """
         return self
 
@@ -79,14 +79,14 @@ class PromptLearner(nn.Module):
 
         Args:
             layer: index i of the layer, 0 <= i < ``prompt_depth``.
-            image_embedding: (S, image_embed_dim), the image-level embedding of each text sequence; only for learners
+            image_embedding: (S, image_embed_dim), the image-level embedding of each text sequence; only for methods
                 that are ``image_conditioned``.
 
         Returns:
-            (num_context, text_dim), or (S, num_context, text_dim) for learners that are ``image_conditioned``.
+            (num_context, text_dim), or (S, num_context, text_dim) for methods that are ``image_conditioned``.
 
         Raises:
-            NotImplementedError: when the learner does not prompt the text encoder.
+            NotImplementedError: when the method does not prompt the text encoder.
         """
         raise NotImplementedError(f"{type(self).__name__} does not prompt the text encoder.")
 
@@ -100,13 +100,13 @@ class PromptLearner(nn.Module):
             (num_context, vision_dim).
 
         Raises:
-            NotImplementedError: when the learner does not prompt the vision encoder.
+            NotImplementedError: when the method does not prompt the vision encoder.
         """
         raise NotImplementedError(f"{type(self).__name__} does not prompt the vision encoder.")
 
 
 class TextContextLearner(PromptLearner):
-    """A learner whose context lives in the space of token embeddings: CoOp, CoCoOp and MaPLe.
+    """A method whose context lives in the space of token embeddings: CoOp, CoCoOp and MaPLe.
 
     Args:
         context_initializer: phrase whose token embeddings the first layer's context starts from (TuneVLSeg,

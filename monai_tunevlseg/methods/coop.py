@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monai_tunevlseg.learners.base import TextContextLearner
+from monai_tunevlseg.methods.base import TextContextLearner
 
 __all__ = ["CoOp"]
 
@@ -12,7 +12,7 @@ class CoOp(TextContextLearner):
 
     Args:
         text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.learners.PromptLearner`. Depth 1 is the published CoOp.
+            :class:`~monai_tunevlseg.methods.PromptLearner`. Depth 1 is the published CoOp.
         context_initializer: phrase that the first context starts from; None for a Gaussian.
     """
 

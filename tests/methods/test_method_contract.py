@@ -1,4 +1,4 @@
-"""What every registered learner keeps to; a new one is tested here without a line more."""
+"""What every registered method keeps to; a new one is tested here without a line more."""
 
 from __future__ import annotations
 
@@ -9,196 +9,196 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_tunevlseg.learners import LEARNERS, PromptLearner, TextContextLearner, complete_arguments
-from monai_tunevlseg.learners.base import CONTEXT_STD
+from monai_tunevlseg.methods import METHODS, PromptLearner, TextContextLearner, complete_arguments
+from monai_tunevlseg.methods.base import CONTEXT_STD
 
 TEXT_DIM, VISION_DIM, EMBED_DIM, NUM_LAYERS = 24, 36, 20, 5
 CONTEXTS = {"num_context": 3, "prompt_depth": 4}
 
-every_learner = pytest.mark.parametrize("name", list(LEARNERS))
+every_method = pytest.mark.parametrize("name", list(METHODS))
 
 
 def build(name: str, **arguments) -> PromptLearner:
-    """Build a learner from its own defaults, for encoders of the widths above."""
+    """Build a method from its own defaults, for encoders of the widths above."""
     own = complete_arguments(name, {})
     if "nhead" in own:
         own["nhead"] = next(n for n in range(own["nhead"], 0, -1) if (TEXT_DIM + VISION_DIM) % n == 0)
     sizes = {"text_dim": TEXT_DIM, "vision_dim": VISION_DIM, "image_embed_dim": EMBED_DIM, "num_layers": NUM_LAYERS}
     torch.manual_seed(0)
-    return LEARNERS[name](**(sizes | own | CONTEXTS | arguments))
+    return METHODS[name](**(sizes | own | CONTEXTS | arguments))
 
 
-def text_context(learner: PromptLearner, layer: int, count: int = 2) -> Tensor:
+def text_context(method: PromptLearner, layer: int, count: int = 2) -> Tensor:
     """Ask for P_i as a network does: with one embedding for each of ``count`` sequences where the image counts."""
     embedding = torch.linspace(-1, 1, count * EMBED_DIM).reshape(count, EMBED_DIM)
-    return learner.text_context(layer, embedding if learner.image_conditioned else None)
+    return method.text_context(layer, embedding if method.image_conditioned else None)
 
 
-def all_contexts(learner: PromptLearner) -> list[Tensor]:
+def all_contexts(method: PromptLearner) -> list[Tensor]:
     """Every context of every layer, text first."""
-    layers = range(learner.prompt_depth)
-    text = [text_context(learner, layer) for layer in layers] if learner.prompts_text else []
-    return text + ([learner.visual_context(layer) for layer in layers] if learner.prompts_vision else [])
+    layers = range(method.prompt_depth)
+    text = [text_context(method, layer) for layer in layers] if method.prompts_text else []
+    return text + ([method.visual_context(layer) for layer in layers] if method.prompts_vision else [])
 
 
-def context_parameters(learner: PromptLearner) -> list[nn.Parameter]:
-    found = [parameter for name, parameter in learner.named_parameters() if "context" in name]
-    assert found, "a learner's context vectors are parameters with 'context' in their name"
+def context_parameters(method: PromptLearner) -> list[nn.Parameter]:
+    found = [parameter for name, parameter in method.named_parameters() if "context" in name]
+    assert found, "a method's context vectors are parameters with 'context' in their name"
     return found
 
 
-@every_learner
+@every_method
 def test_text_context_has_the_promised_shape(name):
-    learner = build(name)
-    if not learner.prompts_text:
+    method = build(name)
+    if not method.prompts_text:
         with pytest.raises(NotImplementedError, match="does not prompt the text encoder"):
-            learner.text_context(0)
+            method.text_context(0)
         return
-    expected = (2, 3, TEXT_DIM) if learner.image_conditioned else (3, TEXT_DIM)
-    assert [text_context(learner, layer).shape for layer in range(4)] == [expected] * 4
+    expected = (2, 3, TEXT_DIM) if method.image_conditioned else (3, TEXT_DIM)
+    assert [text_context(method, layer).shape for layer in range(4)] == [expected] * 4
 
 
-@every_learner
+@every_method
 def test_visual_context_has_the_promised_shape(name):
-    learner = build(name)
-    if not learner.prompts_vision:
+    method = build(name)
+    if not method.prompts_vision:
         with pytest.raises(NotImplementedError, match="does not prompt the vision encoder"):
-            learner.visual_context(0)
+            method.visual_context(0)
         return
-    assert [learner.visual_context(layer).shape for layer in range(4)] == [(3, VISION_DIM)] * 4
+    assert [method.visual_context(layer).shape for layer in range(4)] == [(3, VISION_DIM)] * 4
 
 
-@every_learner
+@every_method
 def test_flags_agree_with_what_is_implemented(name):
-    kind = LEARNERS[name]
+    kind = METHODS[name]
     assert kind.prompts_text == (kind.text_context is not PromptLearner.text_context)
     assert kind.prompts_vision == (kind.visual_context is not PromptLearner.visual_context)
     assert kind.prompts_text or kind.prompts_vision
     assert kind.prompts_text or not kind.image_conditioned
 
 
-@every_learner
-def test_only_conditioned_learners_follow_the_image(name):
-    learner = build(name).eval()
-    if not learner.prompts_text:
+@every_method
+def test_only_conditioned_methods_follow_the_image(name):
+    method = build(name).eval()
+    if not method.prompts_text:
         return
-    if learner.image_conditioned:
-        first, second = text_context(learner, 0)
+    if method.image_conditioned:
+        first, second = text_context(method, 0)
         assert not torch.allclose(first, second)
         with pytest.raises(ValueError, match="image_embedding"):
-            learner.text_context(0)
+            method.text_context(0)
     else:
-        given = learner.text_context(0, torch.ones(2, EMBED_DIM))
-        assert torch.equal(given, learner.text_context(0))
+        given = method.text_context(0, torch.ones(2, EMBED_DIM))
+        assert torch.equal(given, method.text_context(0))
 
 
-@every_learner
+@every_method
 @pytest.mark.parametrize("depth", [1, NUM_LAYERS])
 def test_every_depth_up_to_the_number_of_layers_is_taken(name, depth):
-    learner = build(name, prompt_depth=depth)
-    assert learner.prompt_depth == depth
-    sides = learner.prompts_text + learner.prompts_vision
-    assert len(all_contexts(learner)) == depth * sides
+    method = build(name, prompt_depth=depth)
+    assert method.prompt_depth == depth
+    sides = method.prompts_text + method.prompts_vision
+    assert len(all_contexts(method)) == depth * sides
 
 
-@every_learner
+@every_method
 @pytest.mark.parametrize("depth", [-1, 0, NUM_LAYERS + 1])
 def test_other_depths_are_refused_with_the_range(name, depth):
     with pytest.raises(ValueError, match=rf"prompt_depth {depth} .*1\.\.{NUM_LAYERS}"):
         build(name, prompt_depth=depth)
 
 
-@every_learner
+@every_method
 @pytest.mark.parametrize("count", [0, -2])
 def test_at_least_one_context_vector_is_needed(name, count):
     with pytest.raises(ValueError, match=f"num_context {count} .*at least 1"):
         build(name, num_context=count)
 
 
-@every_learner
+@every_method
 def test_a_missing_vision_transformer_is_refused_where_it_is_prompted(name):
-    if LEARNERS[name].prompts_vision:
+    if METHODS[name].prompts_vision:
         with pytest.raises(ValueError, match="vision transformer"):
             build(name, vision_dim=None)
     else:
         assert text_context(build(name, vision_dim=None), 0).shape[-1] == TEXT_DIM
 
 
-@every_learner
+@every_method
 def test_defaults_are_completed_and_unknown_arguments_refused(name):
     completed = complete_arguments(name, {"num_context": 9})
     assert completed["num_context"] == 9
     assert {"prompt_depth", "num_context"} <= set(completed)
     assert not {"text_dim", "vision_dim", "image_embed_dim", "num_layers"} & set(completed)
-    with pytest.raises(ValueError, match=rf"learner '{name}' does not take color.*num_context"):
+    with pytest.raises(ValueError, match=rf"method '{name}' does not take color.*num_context"):
         complete_arguments(name, {"color": 1})
 
 
 def test_the_paper_has_four_context_vectors():
-    assert {complete_arguments(name, {})["num_context"] for name in LEARNERS} == {4}
+    assert {complete_arguments(name, {})["num_context"] for name in METHODS} == {4}
 
 
-def test_an_unknown_learner_is_refused():
-    with pytest.raises(ValueError, match=r"unknown learner 'maplee'.*did you mean 'maple'"):
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ValueError, match=r"unknown method 'maplee'.*did you mean 'maple'"):
         complete_arguments("maplee", {})
 
 
-@every_learner
+@every_method
 def test_contexts_start_from_the_papers_gaussian(name):
-    learner = build(name, num_context=40, prompt_depth=NUM_LAYERS)
-    for parameter in context_parameters(learner):
+    method = build(name, num_context=40, prompt_depth=NUM_LAYERS)
+    for parameter in context_parameters(method):
         assert parameter.mean().item() == pytest.approx(0, abs=4 * CONTEXT_STD / parameter.numel() ** 0.5)
         assert parameter.std().item() == pytest.approx(CONTEXT_STD, rel=0.05)
         kurtosis = (parameter / parameter.std()).pow(4).mean().item()
         assert kurtosis == pytest.approx(3, abs=0.5)  # 1.8 for a uniform distribution
 
 
-@every_learner
+@every_method
 def test_each_layer_has_context_of_its_own(name):
-    learner = build(name).eval()
+    method = build(name).eval()
     for layer in range(4):
-        learner.zero_grad()
-        sides = [text_context(learner, layer)] if learner.prompts_text else []
-        sides += [learner.visual_context(layer)] if learner.prompts_vision else []
+        method.zero_grad()
+        sides = [text_context(method, layer)] if method.prompts_text else []
+        sides += [method.visual_context(layer)] if method.prompts_vision else []
         # not a plain sum, which a final LayerNorm would make constant
         sum((side * torch.arange(side.numel()).reshape(side.shape).cos()).sum() for side in sides).backward()
-        for parameter in context_parameters(learner):
+        for parameter in context_parameters(method):
             moved = [bool(row.any()) for row in parameter.grad]
             assert moved == [other == layer for other in range(4)]
 
 
-@every_learner
+@every_method
 def test_both_sides_reach_the_context_parameters(name):
-    learner = build(name).eval()
-    for context in all_contexts(learner):
-        gradients = torch.autograd.grad((context * torch.randn_like(context)).sum(), context_parameters(learner))
+    method = build(name).eval()
+    for context in all_contexts(method):
+        gradients = torch.autograd.grad((context * torch.randn_like(context)).sum(), context_parameters(method))
         assert all(gradient.any() for gradient in gradients)
 
 
-@every_learner
+@every_method
 def test_eval_is_deterministic(name):
-    learner = build(name).eval()
-    assert all(map(torch.equal, all_contexts(learner), all_contexts(learner)))
+    method = build(name).eval()
+    assert all(map(torch.equal, all_contexts(method), all_contexts(method)))
 
 
-@every_learner
+@every_method
 def test_nothing_is_kept_between_calls(name):
-    learner = build(name).eval()
-    kept = [set(vars(module)) for module in learner.modules()]
-    contexts = all_contexts(learner)
+    method = build(name).eval()
+    kept = [set(vars(module)) for module in method.modules()]
+    contexts = all_contexts(method)
     before = [context.detach().clone() for context in contexts]
     for context in reversed(contexts):  # a graph that two calls share would be freed by the first of these
         context.sum().backward()
     with torch.no_grad():
-        for parameter in learner.parameters():
+        for parameter in method.parameters():
             parameter.mul_(1.5)
-    assert not any(map(torch.equal, before, all_contexts(learner)))
-    assert [set(vars(module)) for module in learner.modules()] == kept
-    assert not dict(learner.named_buffers())
+    assert not any(map(torch.equal, before, all_contexts(method)))
+    assert [set(vars(module)) for module in method.modules()] == kept
+    assert not dict(method.named_buffers())
 
 
-@every_learner
-def test_weights_alone_make_two_learners_equal(name):
+@every_method
+def test_weights_alone_make_two_methods_equal(name):
     torch.manual_seed(1)
     first, second = build(name).eval(), build(name).eval()
     with torch.no_grad():
@@ -208,37 +208,37 @@ def test_weights_alone_make_two_learners_equal(name):
     assert all(map(torch.equal, all_contexts(first), all_contexts(second)))
 
 
-@every_learner
-def test_a_learner_is_short_and_says_what_it_takes(name):
-    kind = LEARNERS[name]
+@every_method
+def test_a_method_is_short_and_says_what_it_takes(name):
+    kind = METHODS[name]
     source = Path(inspect.getsourcefile(kind)).read_text(encoding="utf-8")
     assert len(source.splitlines()) < 150
     for argument in complete_arguments(name, {}):
         assert argument in kind.__doc__
 
 
-@every_learner
-def test_text_initialized_learners_copy_the_phrase_into_the_first_layer(name):
-    if not issubclass(LEARNERS[name], TextContextLearner):
+@every_method
+def test_text_initialized_methods_copy_the_phrase_into_the_first_layer(name):
+    if not issubclass(METHODS[name], TextContextLearner):
         assert "context_initializer" not in complete_arguments(name, {})
         return
     assert complete_arguments(name, {})["context_initializer"] == "a photo of a"
     phrase = torch.randn(3, TEXT_DIM)
-    learner = build(name)
-    gaussian = learner.context.detach().clone()
-    learner.initialize_first_context(phrase)
-    assert torch.equal(learner.context[0], phrase)
-    assert torch.equal(learner.context[1:], gaussian[1:])
+    method = build(name)
+    gaussian = method.context.detach().clone()
+    method.initialize_first_context(phrase)
+    assert torch.equal(method.context[0], phrase)
+    assert torch.equal(method.context[1:], gaussian[1:])
     phrase.zero_()  # copied, not shared
-    assert learner.context[0].any()
+    assert method.context[0].any()
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 2, 5])
 def test_a_phrase_of_another_length_is_cut_or_leaves_gaussian_vectors(tokens):
-    learner = build("coop")
-    gaussian, phrase = learner.context.detach().clone(), torch.randn(tokens, TEXT_DIM)
-    learner.initialize_first_context(phrase)
+    method = build("coop")
+    gaussian, phrase = method.context.detach().clone(), torch.randn(tokens, TEXT_DIM)
+    method.initialize_first_context(phrase)
     used = min(tokens, 3)
-    assert torch.equal(learner.context[0, :used], phrase[:used])
-    assert torch.equal(learner.context[0, used:], gaussian[0, used:])
-    assert learner.context.requires_grad
+    assert torch.equal(method.context[0, :used], phrase[:used])
+    assert torch.equal(method.context[0, used:], gaussian[0, used:])
+    assert method.context.requires_grad

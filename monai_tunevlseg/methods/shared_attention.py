@@ -6,7 +6,7 @@ import copy
 
 from torch import Tensor, nn
 
-from monai_tunevlseg.learners.base import PromptLearner, gaussian_context
+from monai_tunevlseg.methods.base import PromptLearner, gaussian_context
 
 __all__ = ["SharedAttention"]
 
@@ -20,7 +20,7 @@ class SharedAttention(PromptLearner):
 
     Args:
         text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.learners.PromptLearner`.
+            :class:`~monai_tunevlseg.methods.PromptLearner`.
         nhead: heads of the attention; divides text_dim + vision_dim.
         dim_feedforward: width of the block's feed-forward layer.
         dropout: dropout probability of the block, in [0, 1].
@@ -69,7 +69,7 @@ class SharedAttention(PromptLearner):
         return self._unified(layer)[:, self.text_dim :]
 
     def evaluated(self) -> SharedAttention:
-        """Return a view of this learner that has run each block once."""
+        """Return a view of this method that has run each block once."""
         view = copy.copy(self)
         view.unified = [self._unified(layer) for layer in range(self.prompt_depth)]
         return view

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_tunevlseg.learners.base import TextContextLearner
-from monai_tunevlseg.learners.projections import Projection
+from monai_tunevlseg.methods.base import TextContextLearner
+from monai_tunevlseg.methods.projections import Projection
 
 __all__ = ["MaPLe"]
 
@@ -17,7 +17,7 @@ class MaPLe(TextContextLearner):
 
     Args:
         text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.learners.PromptLearner`.
+            :class:`~monai_tunevlseg.methods.PromptLearner`.
         context_initializer: phrase that the first context starts from; None for a Gaussian.
         intermediate_dim: bottleneck of the projections U_i.
         linear_projection: leave the activation out of the projections; "LoRA" in Table 2 of TuneVLSeg.

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_tunevlseg.learners import LEARNERS, CoCoOp, MaPLe, complete_arguments
-from monai_tunevlseg.learners.projections import Projection
+from monai_tunevlseg.methods import METHODS, CoCoOp, MaPLe, complete_arguments
+from monai_tunevlseg.methods.projections import Projection
 
 SIZES = {"text_dim": 24, "vision_dim": 36, "image_embed_dim": 20, "num_layers": 5}
 projecting = pytest.mark.parametrize(
-    "name", [name for name in LEARNERS if "linear_projection" in complete_arguments(name, {})]
+    "name", [name for name in METHODS if "linear_projection" in complete_arguments(name, {})]
 )
 
 
@@ -77,7 +77,7 @@ def test_the_contexts_of_a_layer_start_as_different_vectors(name, arguments, mos
     for seed in range(4):
         torch.manual_seed(seed)
         with torch.no_grad():
-            values.append(similarity(LEARNERS[name](**FULL, **arguments).eval().visual_context(0)))
+            values.append(similarity(METHODS[name](**FULL, **arguments).eval().visual_context(0)))
     assert sum(values) / len(values) < most
 
 
@@ -86,8 +86,8 @@ def test_the_shifts_of_different_images_start_as_different_vectors(linear_projec
     """The reference's CoCoOp starts at 0.32, a linear one at 0.00."""
     torch.manual_seed(0)
     with torch.no_grad():
-        learner = CoCoOp(**FULL, linear_projection=linear_projection)
-        shifts = learner.text_context(0, torch.randn(16, 512))[:, 0] - learner.context[0, 0]
+        method = CoCoOp(**FULL, linear_projection=linear_projection)
+        shifts = method.text_context(0, torch.randn(16, 512))[:, 0] - method.context[0, 0]
     assert similarity(shifts) < most
 
 
@@ -102,14 +102,14 @@ def test_the_last_step_is_a_layer_norm(linear_projection):
 @projecting
 def test_an_empty_bottleneck_is_refused(name, width):
     with pytest.raises(ValueError, match=f"intermediate_dim {width} .*at least 1"):
-        LEARNERS[name](**SIZES, intermediate_dim=width)
+        METHODS[name](**SIZES, intermediate_dim=width)
 
 
 @projecting
 @pytest.mark.parametrize("linear_projection", [False, True])
 def test_every_prompted_layer_has_a_projection_of_its_own(name, linear_projection):
-    learner = LEARNERS[name](**SIZES, prompt_depth=3, intermediate_dim=7, linear_projection=linear_projection)
-    projections = [module for module in learner.modules() if isinstance(module, Projection)]
+    method = METHODS[name](**SIZES, prompt_depth=3, intermediate_dim=7, linear_projection=linear_projection)
+    projections = [module for module in method.modules() if isinstance(module, Projection)]
     assert len(projections) == 3
     assert all(projection[0].out_features == 7 for projection in projections)
     assert {any(isinstance(layer, nn.ReLU) for layer in projection) for projection in projections} == {
@@ -119,17 +119,15 @@ def test_every_prompted_layer_has_a_projection_of_its_own(name, linear_projectio
 
 def test_cocoop_adds_the_projected_image_to_every_vector():
     torch.manual_seed(0)
-    learner = CoCoOp(**SIZES, num_context=3, prompt_depth=2)
+    method = CoCoOp(**SIZES, num_context=3, prompt_depth=2)
     embedding = torch.randn(4, 20)
     for layer in range(2):
-        shift = learner.text_context(layer, embedding) - learner.context[layer]
+        shift = method.text_context(layer, embedding) - method.context[layer]
         for vector in range(3):
-            torch.testing.assert_close(shift[:, vector], learner.projections[layer](embedding))
+            torch.testing.assert_close(shift[:, vector], method.projections[layer](embedding))
 
 
 def test_maple_projects_its_own_textual_context():
-    learner = MaPLe(**SIZES, num_context=3, prompt_depth=2)
+    method = MaPLe(**SIZES, num_context=3, prompt_depth=2)
     for layer in range(2):
-        torch.testing.assert_close(
-            learner.visual_context(layer), learner.projections[layer](learner.text_context(layer))
-        )
+        torch.testing.assert_close(method.visual_context(layer), method.projections[layer](method.text_context(layer)))

@@ -1,4 +1,4 @@
-"""The two learners with one unified context for both encoders."""
+"""The two methods with one unified context for both encoders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_tunevlseg.learners import SharedAttention, SharedSeparate
+from monai_tunevlseg.methods import SharedAttention, SharedSeparate
 
 SIZES = {"text_dim": 24, "vision_dim": 36, "image_embed_dim": 20, "num_layers": 5}
 
@@ -30,65 +30,65 @@ def test_an_impossible_dropout_is_refused():
 
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_the_block_is_torchs_transformer_layer_over_the_vectors(norm_first):
-    learner = shared_attention(norm_first=norm_first)
+    method = shared_attention(norm_first=norm_first)
     for layer in range(2):
         reference = nn.TransformerEncoderLayer(60, 6, 32, batch_first=True, norm_first=norm_first).eval()
-        reference.load_state_dict(learner.blocks[layer].state_dict())
-        expected = reference(learner.context[layer][None])[0]
-        torch.testing.assert_close(learner.text_context(layer), expected[:, :24])
-        torch.testing.assert_close(learner.visual_context(layer), expected[:, 24:])
+        reference.load_state_dict(method.blocks[layer].state_dict())
+        expected = reference(method.context[layer][None])[0]
+        torch.testing.assert_close(method.text_context(layer), expected[:, :24])
+        torch.testing.assert_close(method.visual_context(layer), expected[:, 24:])
 
 
 def test_the_vectors_of_one_layer_attend_to_each_other():
-    learner = shared_attention()
-    before = learner.visual_context(0).detach()
+    method = shared_attention()
+    before = method.visual_context(0).detach()
     with torch.no_grad():
-        learner.context[0, 3] += 1
-    assert (learner.visual_context(0) - before)[:3].abs().max() > 1e-5
+        method.context[0, 3] += 1
+    assert (method.visual_context(0) - before)[:3].abs().max() > 1e-5
 
 
 def test_attention_has_no_order():
-    learner = shared_attention()
-    before, order = learner.text_context(1).detach(), torch.tensor([2, 0, 3, 1])
+    method = shared_attention()
+    before, order = method.text_context(1).detach(), torch.tensor([2, 0, 3, 1])
     with torch.no_grad():
-        learner.context[1] = learner.context[1, order]
-    torch.testing.assert_close(learner.text_context(1), before[order])
+        method.context[1] = method.context[1, order]
+    torch.testing.assert_close(method.text_context(1), before[order])
 
 
 def test_dropout_acts_in_training_only():
-    learner = shared_attention(dropout=0.5)
-    assert torch.equal(learner.text_context(0), learner.text_context(0))
-    learner.train()
-    assert not torch.equal(learner.text_context(0), learner.text_context(0))
+    method = shared_attention(dropout=0.5)
+    assert torch.equal(method.text_context(0), method.text_context(0))
+    method.train()
+    assert not torch.equal(method.text_context(0), method.text_context(0))
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_one_evaluation_runs_each_block_once_for_both_sides(training):
-    learner, runs = shared_attention(dropout=0.5).train(training), []
-    for number, block in enumerate(learner.blocks):
+    method, runs = shared_attention(dropout=0.5).train(training), []
+    for number, block in enumerate(method.blocks):
         block.register_forward_hook(lambda *_, number=number: runs.append(number))
-    evaluated = learner.evaluated()
+    evaluated = method.evaluated()
     contexts = [torch.cat([evaluated.text_context(i), evaluated.visual_context(i)], dim=1) for i in (0, 1, 0, 1)]
     assert runs == [0, 1]
     assert torch.equal(contexts[0], contexts[2])
     assert torch.equal(contexts[1], contexts[3])
-    assert learner.unified is None, "nothing is kept"
+    assert method.unified is None, "nothing is kept"
     if training:
-        again = learner.evaluated()
+        again = method.evaluated()
         assert not torch.equal(again.text_context(0), evaluated.text_context(0))
     else:
-        assert torch.equal(learner.visual_context(1), evaluated.visual_context(1))
+        assert torch.equal(method.visual_context(1), evaluated.visual_context(1))
 
 
 def test_gradients_of_both_sides_add_up_in_one_evaluation():
-    learner = shared_attention().double()
-    evaluated = learner.evaluated()
+    method = shared_attention().double()
+    evaluated = method.evaluated()
     (evaluated.text_context(0).sum() + evaluated.visual_context(0).square().sum()).backward()
-    found = learner.context.grad.clone()
-    learner.zero_grad()
-    learner.text_context(0).sum().backward()
-    learner.visual_context(0).square().sum().backward()
-    torch.testing.assert_close(found, learner.context.grad)
+    found = method.context.grad.clone()
+    method.zero_grad()
+    method.text_context(0).sum().backward()
+    method.visual_context(0).square().sum().backward()
+    torch.testing.assert_close(found, method.context.grad)
 
 
 @pytest.mark.parametrize("shared_dim", [0, -1])
@@ -99,17 +99,17 @@ def test_an_empty_shared_space_is_refused(shared_dim):
 
 def test_shared_separate_maps_each_vector_on_its_own():
     torch.manual_seed(0)
-    learner = SharedSeparate(**SIZES, num_context=4, prompt_depth=3, shared_dim=7)
-    assert learner.context.shape == (3, 4, 7)
+    method = SharedSeparate(**SIZES, num_context=4, prompt_depth=3, shared_dim=7)
+    assert method.context.shape == (3, 4, 7)
     for maps, context, width in (
-        (learner.text_maps, learner.text_context, 24),
-        (learner.vision_maps, learner.visual_context, 36),
+        (method.text_maps, method.text_context, 24),
+        (method.vision_maps, method.visual_context, 36),
     ):
         assert [[type(step) for step in steps] for steps in maps] == [[nn.Linear, nn.LayerNorm]] * 3
         linear, norm = maps[1]
         for vector in range(4):
             assert linear.bias is None
-            raw = linear.weight @ learner.context[1, vector]
+            raw = linear.weight @ method.context[1, vector]
             normed = (raw - raw.mean()) / (raw.var(correction=0) + norm.eps).sqrt()
             torch.testing.assert_close(context(1)[vector], normed)
             assert raw.shape == (width,)

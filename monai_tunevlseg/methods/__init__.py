@@ -1,0 +1,50 @@
+"""Prompt learners: what is learned in front of a frozen encoder."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from monai_tunevlseg.methods.base import PromptLearner, TextContextLearner
+from monai_tunevlseg.methods.cocoop import CoCoOp
+from monai_tunevlseg.methods.coop import CoOp
+from monai_tunevlseg.methods.maple import MaPLe
+from monai_tunevlseg.methods.shared_attention import SharedAttention
+from monai_tunevlseg.methods.shared_separate import SharedSeparate
+from monai_tunevlseg.methods.vpt import VPT
+from monai_tunevlseg.registry import Registry
+
+__all__ = [
+    "METHODS",
+    "VPT",
+    "CoCoOp",
+    "CoOp",
+    "MaPLe",
+    "PromptLearner",
+    "SharedAttention",
+    "SharedSeparate",
+    "TextContextLearner",
+    "complete_arguments",
+]
+
+METHODS: Registry[type[PromptLearner]] = Registry("method")
+METHODS.register("coop", CoOp)
+METHODS.register("cocoop", CoCoOp)
+METHODS.register("vpt", VPT)
+METHODS.register("maple", MaPLe)
+METHODS.register("shared_attention", SharedAttention)
+METHODS.register("shared_separate", SharedSeparate)
+
+
+def complete_arguments(method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the defaults to a method's own arguments.
+
+    Raises:
+        ValueError: when the method is unknown, or does not take one of the arguments.
+    """
+    parameters = inspect.signature(METHODS[method]).parameters.values()
+    own = {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+    if unknown := sorted(set(arguments) - set(own)):
+        raise ValueError(f"method {method!r} does not take {', '.join(unknown)}; it takes {', '.join(own)}.")
+    return own | dict(arguments)
