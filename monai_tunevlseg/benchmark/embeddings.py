@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.benchmark.results import Problem
-from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.json_files import parse_json
 
 __all__ = ["Embeddings", "read_all_embeddings", "read_embeddings", "write_embeddings"]
@@ -49,7 +49,7 @@ def write_embeddings(path: Path, embeddings: Embeddings) -> None:
         "title": embeddings.title,
         "texts": list(embeddings.texts),
     }
-    with replacing(path) as unfinished, unfinished.open("wb") as file:
+    with atomic_file(path) as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, text=embeddings.text, image=embeddings.image, about=np.array(json.dumps(about)))
 
 

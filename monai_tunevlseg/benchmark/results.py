@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.benchmark.entries import Entry
-from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.report import FORMAT_VERSION as METRICS_VERSION
 from monai_tunevlseg.json_files import read_json_object
@@ -306,8 +306,7 @@ def _number_or_text(cell: str) -> float | str:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, whole or not at all."""
-    with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_text_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_trials(path: Path, trials: Sequence[Trial]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from monai_tunevlseg.atomic_files import remove_unfinished
 from monai_tunevlseg.benchmark.entries import VARIANTS, ZERO_SHOT, Entry
 from monai_tunevlseg.benchmark.planning import titles_of
 from monai_tunevlseg.benchmark.results import (
@@ -24,7 +25,6 @@ from monai_tunevlseg.benchmark.results import (
     write_trials,
 )
 from monai_tunevlseg.benchmark.samples import choose_cases, store_embeddings, store_pictures, store_predictions
-from monai_tunevlseg.data.atomic import remove_unfinished
 from monai_tunevlseg.evaluation import read_cases, write_cases
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search import (

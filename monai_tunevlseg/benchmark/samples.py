@@ -12,9 +12,9 @@ import torch
 from monai.transforms import Compose
 from PIL import Image
 
+from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.entries import Entry
-from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.transforms import LoadSampled
 from monai_tunevlseg.evaluation import Case
@@ -68,8 +68,7 @@ def store_pictures(folder: Path, pair: Pair, overrides: Mapping[str, Any], chose
                 "text": case.text,
             }
         )
-    with replacing(folder / "cases.json") as unfinished:
-        unfinished.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+    write_text_atomically(folder / "cases.json", json.dumps(listed, indent=2) + "\n")
 
 
 def store_predictions(folder: Path, report: Path, chosen: Mapping[str, Case]) -> None:
@@ -127,5 +126,5 @@ def _write_picture(path: Path, picture: np.ndarray) -> None:
         width, height = (max(1, round(length * scale)) for length in image.size)
         resample = Image.Resampling.BOX if picture.ndim == 3 else Image.Resampling.NEAREST
         image = image.resize((width, height), resample)
-    with replacing(path) as unfinished:
+    with atomic_file(path) as unfinished:
         image.save(unfinished)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.benchmark.html import render_html
 from monai_tunevlseg.benchmark.plain import render_markdown, write_csv_files
 from monai_tunevlseg.benchmark.report import Report, build_report
-from monai_tunevlseg.data.atomic import replacing
 
 __all__ = ["write_report"]
 
@@ -29,7 +29,6 @@ def write_report(results_dir: str | Path, output_dir: str | Path | None = None, 
     texts = {"report.html": render_html(report), "report.md": render_markdown(report)}
     texts |= {f"figures/{drawing.name}.svg": drawing.svg for drawing in report.drawings}
     for name, text in texts.items():
-        with replacing(output / name) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        write_text_atomically(output / name, text)
     write_csv_files(report, output)
     return report

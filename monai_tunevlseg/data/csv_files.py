@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import atomic_file
 
 __all__ = ["read_csv", "write_csv"]
 
@@ -28,7 +28,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     Raises:
         ValueError: when a row has a value for a column that is not there.
     """
-    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+    with atomic_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         if columns:
             table.writerow(_guarded(column) for column in columns)

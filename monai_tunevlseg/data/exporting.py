@@ -12,8 +12,7 @@ for pictures and NIfTI for volumes:
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from monai_tunevlseg.data.atomic import unfinished_path
+from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.data.cases import LAYOUTS, Case, Sample, Splits, shorten
 from monai_tunevlseg.data.datalists import find_splits, read_cases
 from monai_tunevlseg.data.layouts.description import write_description
@@ -67,7 +66,7 @@ def export_dataset(
 
     Args:
         request: which dataset, read how; texts are not written, since in the uniform form they are the class names.
-        output_dir: the folder to write, which must not exist or be empty. It is there whole or not at all.
+        output_dir: the folder to write, which must not exist or be empty; atomic.
         started: is told the number of images before they are written.
         advanced: is called after each of them.
 
@@ -84,7 +83,7 @@ def export_dataset(
     form, class_names = _choose_form(cases, request.coding().class_names)
     names = _file_names(cases)
     started(len(cases))
-    with _whole_folder(output) as unfinished:
+    with atomic_folder(output) as unfinished:
         _write_cases(cases, names, form, class_names, unfinished, advanced)
         if form == LABELS:
             ignored = any("ignore_value" in sample for case in cases for sample in case.samples)
@@ -134,19 +133,6 @@ def _file_names(cases: Sequence[Case]) -> dict[str, str]:
     if len(set(names.values())) != len(names):
         raise ValueError("two images would have the same name in one folder; rename them.")
     return names
-
-
-@contextmanager
-def _whole_folder(output: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes its place when the block ends without an error."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = unfinished_path(output)
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        unfinished.rename(output)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write_cases(

@@ -14,7 +14,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from PIL import Image
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
 from monai_tunevlseg.data.frames import array_axis
 from monai_tunevlseg.data.overlays import class_color, draw_overlay
 from monai_tunevlseg.data.reading import is_nifti, read_image, read_shape, stem_of, suffix_of
@@ -138,7 +138,7 @@ def write_nifti_labels(path: Path, labels: np.ndarray, source: Path) -> None:
     header["cal_min"] = header["cal_max"] = 0
     if labels.size == np.prod(original.shape):
         labels = labels.reshape(original.shape)
-    with replacing(path) as unfinished:
+    with atomic_file(path) as unfinished:
         nib.save(type(original)(labels, original.affine, header), unfinished)
 
 
@@ -149,10 +149,9 @@ def write_legend(path: Path, class_names: Sequence[str]) -> None:
     legend |= {str(value): {"name": name, "color": colors[name]} for value, name in enumerate(class_names, start=1)}
     content = json.dumps(legend, indent=2, ensure_ascii=False) + "\n"
     if not path.is_file() or path.read_text(encoding="utf-8") != content:
-        with replacing(path) as unfinished:
-            unfinished.write_text(content, encoding="utf-8")
+        write_text_atomically(path, content)
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    with replacing(path) as unfinished:
+    with atomic_file(path) as unfinished:
         Image.fromarray(pixels).save(unfinished)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.data.cases import SPLIT_NAMES, Draw, Splits, shorten
 from monai_tunevlseg.json_files import read_json
 
@@ -227,8 +227,7 @@ def write_splits(path: Path, splits: Splits, dataset_dir: Path | None = None) ->
         dataset_dir: the dataset that they are of, for `find_run_splits`.
     """
     content = splits if dataset_dir is None else {**splits, DATASET: str(dataset_dir)}
-    with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 def find_run_splits(path: Path, dataset_dir: Path, stems: Iterable[str]) -> Splits | None:

@@ -6,7 +6,6 @@ A further model is one function that returns a `Trainee`, and one line that regi
 from __future__ import annotations
 
 import math
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer, ViTImageProcessorPil
 
+from monai_tunevlseg.atomic_files import unfinished_folder
 from monai_tunevlseg.demo.scenes import SIZE
 from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH, build_tokenizer
 from monai_tunevlseg.networks import CRIS, CRISConfig, save_cris
@@ -162,8 +162,8 @@ class CRISTrainee(Trainee):
     def save(self, folder: Path) -> None:
         """Write the folder that `load_cris` takes, over an older one."""
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as unfinished:  # save_cris writes over nothing
-            for file in save_cris(self.model, self.tokenizer, Path(unfinished) / "cris").iterdir():
+        with unfinished_folder(folder / "cris") as unfinished:  # save_cris overwrites nothing
+            for file in save_cris(self.model, self.tokenizer, unfinished).iterdir():
                 file.replace(folder / file.name)
 
 

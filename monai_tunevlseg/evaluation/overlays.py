@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.masks import IGNORED
 from monai_tunevlseg.data.overlays import class_color, draw_overlay, eroded
@@ -100,7 +100,7 @@ def write_overlays(
             image, label = (np.asarray(torch.as_tensor(sample[key])) for key in ("image", "label"))
             picture = _draw(np.moveaxis(image, 0, -1), label[0], prediction)
             caption = f"{rank} {place}: Dice {dice:.1f} %, {pair['class_name']}"
-            with replacing(folder / f"{rank}_{place:02}_dice_{dice:05.1f}_{_title(pair)}.png") as unfinished:
+            with atomic_file(folder / f"{rank}_{place:02}_dice_{dice:05.1f}_{_title(pair)}.png") as unfinished:
                 _captioned(picture, caption).save(unfinished, format="PNG")
 
 

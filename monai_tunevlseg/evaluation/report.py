@@ -21,9 +21,8 @@ import torch
 from ignite.engine import Events
 from monai.engines import Evaluator
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.data.cases import Sample
-from monai_tunevlseg.data.digests import file_digest
 from monai_tunevlseg.evaluation.cases import Case, write_cases
 from monai_tunevlseg.evaluation.intervals import Bootstrap
 from monai_tunevlseg.evaluation.overlays import mask_name, remove_earlier, write_mask, write_overlays
@@ -31,7 +30,7 @@ from monai_tunevlseg.evaluation.scores import SCORES
 from monai_tunevlseg.evaluation.summary import summarize
 from monai_tunevlseg.evaluation.volumes import is_empty_slice, summarize_empty_slices, summarize_volumes, volumes_of
 
-__all__ = ["FORMAT_VERSION", "CaseReport", "describe_network", "file_digest"]
+__all__ = ["FORMAT_VERSION", "CaseReport", "describe_network"]
 
 logger = logging.getLogger(__name__)
 
@@ -152,8 +151,9 @@ class CaseReport:
         (self.output_dir / EMPTY_SLICES).unlink(missing_ok=True)
         if empty:
             write_cases(self.output_dir / EMPTY_SLICES, empty)
-        with replacing(self.output_dir / "metrics.json") as unfinished:
-            unfinished.write_text(json.dumps(metrics, indent=2, allow_nan=False, default=str) + "\n", encoding="utf-8")
+        write_text_atomically(
+            self.output_dir / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False, default=str) + "\n"
+        )
         pairs = [self._pairs[order[place]] for place in places]
         files = {place: self._masks_dir / mask_name(pair) for place, pair in enumerate(pairs)}
         with self._temporary:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import atomic_file
 
 __all__ = ["DiskStore", "Entry", "FeatureStore", "MemoryStore", "size_of"]
 
@@ -125,7 +125,7 @@ class DiskStore:
             return False
         plain = {name: value.contiguous().cpu() for name, value in entry.items()}
         sums = {name: _checksum(value) for name, value in plain.items()}
-        with replacing(path) as unfinished:
+        with atomic_file(path) as unfinished:
             save_file(plain, unfinished, {CHECKSUMS: json.dumps(sums)})
         self._allowance -= path.stat().st_size
         self._used.add(path.name)

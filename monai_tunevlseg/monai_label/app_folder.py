@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import write_text_atomically
 
 __all__ = ["write_app_folder"]
 
@@ -30,6 +30,5 @@ def write_app_folder(folder: str | Path | None = None) -> Path:
     app = Path(folder) if folder is not None else cache / "monai_tunevlseg" / "label_app"
     main = app.expanduser() / "main.py"
     if not main.is_file() or main.read_text(encoding="utf-8") != MAIN:
-        with replacing(main) as unfinished:
-            unfinished.write_text(MAIN, encoding="utf-8")
+        write_text_atomically(main, MAIN)
     return main.parent

@@ -15,8 +15,8 @@ from monai.bundle import ConfigParser
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 
+from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
 from monai_tunevlseg.config_values import refuse_expressions
-from monai_tunevlseg.data.atomic import replacing
 from monai_tunevlseg.data.reading import stem_of
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.monai_label.bundle_model import BundleModel
@@ -106,10 +106,9 @@ class BundleTraining(TrainTask):
         )
         if better:
             for name in (HYPERPARAMETERS, CHECKPOINT.name):
-                with replacing(self.model.checkpoint.with_name(name)) as unfinished:
+                with atomic_file(self.model.checkpoint.with_name(name)) as unfinished:
                     unfinished.write_bytes(new.with_name(name).read_bytes())
-        with replacing(self.model.checkpoint.parent / STATS) as unfinished:
-            unfinished.write_text(json.dumps(result), encoding="utf-8")
+        write_text_atomically(self.model.checkpoint.parent / STATS, json.dumps(result))
         return result
 
 

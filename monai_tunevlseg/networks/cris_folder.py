@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.base_folder import load_tokenizer, reading
 from monai_tunevlseg.networks.cris_config import CRISConfig
@@ -27,26 +25,20 @@ NAMES_SHOWN = 10
 
 
 def save_cris(model: CRIS, tokenizer: CLIPTokenizer, folder: Path) -> Path:
-    """Save a CRIS with its tokenizer, so that ``load_cris`` takes the folder; it is there whole or not at all.
+    """Save a CRIS with its tokenizer, so that ``load_cris`` takes the folder; atomic.
 
     Raises:
         FileExistsError: when there is something in ``folder`` already.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} exists and is not an empty folder; choose another one, or remove it.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{os.getpid()}-{uuid.uuid4().hex}-{folder.name}")
-    try:
-        unfinished.mkdir()
+    with atomic_folder(folder) as unfinished:
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
         save_file(weights, unfinished / WEIGHTS_FILE, metadata={"format": "pt"})
         (unfinished / CONFIG_FILE).write_text(json.dumps(model.config.to_dict(), indent=2) + "\n")
         # safetensors lets nobody else read its files, whatever the umask says
         (unfinished / WEIGHTS_FILE).chmod((unfinished / CONFIG_FILE).stat().st_mode)
         tokenizer.save_pretrained(unfinished)
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 

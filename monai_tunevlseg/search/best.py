@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from optuna.trial import FrozenTrial
 
+from monai_tunevlseg.atomic_files import unfinished_folder, write_text_atomically
 from monai_tunevlseg.bundles import with_values
-from monai_tunevlseg.data.atomic import replacing, unfinished_path
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search.folders import find_trial
 from monai_tunevlseg.search.interruption import Interruption
@@ -76,8 +76,7 @@ def write_overlay(path: Path, pair: Pair, values: Mapping[str, Any]) -> None:
         f"# python -m monai.bundle run --bundle_root {pair.bundle.as_posix()} --dataset_dir DIR\n"
         f"#   --config_file \"[{train},{config},'{path.as_posix()}']\"\n"
     )
-    with replacing(path) as unfinished:
-        unfinished.write_text(head + yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")
+    write_text_atomically(path, head + yaml.safe_dump(dict(values), sort_keys=False))
 
 
 def write_bundle(folder: Path, pair: Pair, values: Mapping[str, Any], checkpoint: Path) -> None:
@@ -88,16 +87,12 @@ def write_bundle(folder: Path, pair: Pair, values: Mapping[str, Any], checkpoint
     """
     if _same(folder / CHECKPOINT, checkpoint):
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = unfinished_path(folder)
-    try:
+    with unfinished_folder(folder) as made:
         _make_bundle(made, pair, values, checkpoint)
         files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: path == Path(CHECKPOINT)):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).replace(folder / path)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _same(copy: Path, original: Path) -> bool:

@@ -10,7 +10,7 @@ from filelock import FileLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from monai_tunevlseg.data.atomic import remove_unfinished, replacing
+from monai_tunevlseg.atomic_files import remove_unfinished, write_text_atomically
 from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["discard_checkpoints", "find_trial", "make_trial", "reserve", "tidy", "trial_folder"]
@@ -30,8 +30,7 @@ def reserve(output: Path, study_name: str) -> None:
     output.mkdir(parents=True, exist_ok=True)
     with FileLock(output / ".study.lock"):
         if not (output / OWNER).is_file():
-            with replacing(output / OWNER) as unfinished:
-                unfinished.write_text(study_name + "\n", encoding="utf-8")
+            write_text_atomically(output / OWNER, study_name + "\n")
         owner = (output / OWNER).read_text(encoding="utf-8", errors="replace").rstrip("\n")
     if owner != study_name:
         raise ValueError(

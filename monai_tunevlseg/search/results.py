@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.json_schemas import departure
 from monai_tunevlseg.search.claims import CAUSE, CRASHED, REASON, SLOT
@@ -124,8 +124,7 @@ def trial_results(study: optuna.Study, output: Path) -> list[TrialResult]:
 def write_sweep(folder: Path, result: SearchResult) -> None:
     """Write ``sweep.json``, whole or not at all."""
     content = {"format_version": SWEEP_VERSION, **asdict(result)}
-    with replacing(folder / SWEEP_FILE) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text_atomically(folder / SWEEP_FILE, json.dumps(content, indent=2) + "\n")
 
 
 def read_sweep(folder: str | Path) -> SearchResult:

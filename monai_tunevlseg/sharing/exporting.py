@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from monai.utils import optional_import
 from torch import Tensor
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.errors import without_wrappers
 from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.segmenter import open_bundle
@@ -92,7 +92,7 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
     difference = _difference(network, runtime.InferenceSession(content), torch.rand(2, 3, size, size))
     if not difference <= TOLERANCE:
         raise ValueError(f"onnxruntime's logits differ from the network's by {difference:.2g}; nothing was written.")
-    with replacing(path) as unfinished:
+    with atomic_file(path) as unfinished:
         unfinished.write_bytes(content)
     return OnnxFile(path, difference)
 

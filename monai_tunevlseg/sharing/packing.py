@@ -6,7 +6,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.json_files import read_json_object
 
@@ -51,7 +51,7 @@ def pack_bundle(folder: str | Path) -> Path:
     target = zip_path(folder, _version(folder / "configs" / "metadata.json"))
     if target.exists():
         raise FileExistsError(f"{target} exists already; remove it, or pass another --version.")
-    with replacing(target) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_file(target) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
         for path in files:
             member = zipfile.ZipInfo((Path(folder.name) / path.relative_to(folder)).as_posix(), _MOMENT)
             member.external_attr = _MODE

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from monai_tunevlseg.config_values import refuse_expressions
-from monai_tunevlseg.evaluation import file_digest
+from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.state import decode_identity
 from monai_tunevlseg.sharing.forms import IDENTITY, METRICS, SAME, check_form

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import yaml
 from monai.bundle import ConfigParser
 from torch import Tensor
 
+from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.bundles import render_bundle, with_values
 from monai_tunevlseg.networks.state import decode_identity, encode_identity
 from monai_tunevlseg.sharing.documents import data_license, metadata, model_card
@@ -57,7 +57,7 @@ def write_bundle(
 
 
 def write_subject(subject: Subject, output_dir: str | Path, configs_dir: str | Path, release: Release) -> Path:
-    """Write what :func:`~monai_tunevlseg.sharing.describe` has put together, whole or not at all.
+    """Write what :func:`~monai_tunevlseg.sharing.describe` has put together; atomic.
 
     Returns:
         the bundle's folder.
@@ -69,16 +69,12 @@ def write_subject(subject: Subject, output_dir: str | Path, configs_dir: str | P
     folder = Path(output_dir) / name
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; remove it, or choose another --output or --name.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as temporary:
-        made = Path(temporary) / name
-        _fill(made, subject, configs_dir, release)
-        made.rename(folder)
+    with atomic_folder(folder) as unfinished:
+        _fill(unfinished, name, subject, configs_dir, release)
     return folder
 
 
-def _fill(made: Path, subject: Subject, configs_dir: str | Path, release: Release) -> None:
-    name = made.name
+def _fill(made: Path, name: str, subject: Subject, configs_dir: str | Path, release: Release) -> None:
     written = {"bundle": name, "written": "Written by `tunevlseg bundle`."}
     texts = render_bundle(configs_dir, subject.facts["bundle"], written)
     del texts[CARD]

@@ -12,8 +12,8 @@ import torch
 from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 
-from monai_tunevlseg.data.atomic import remove_unfinished, replacing
-from monai_tunevlseg.data.digests import file_digest
+from monai_tunevlseg.atomic_files import atomic_file, remove_unfinished
+from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.training.loading import naming, read_checkpoint, read_weights
 from monai_tunevlseg.training.record import (
     HYPERPARAMETERS,
@@ -156,7 +156,7 @@ class Checkpoints:
         if self.last_saved is None:
             self.last_path.unlink(missing_ok=True)  # of an earlier run, which would resume with this run's best network
             self._publish_splits()
-        with replacing(self.best_path) as unfinished:
+        with atomic_file(self.best_path) as unfinished:
             _write(unfinished, self.network.state_dict(), self.best_path)
             if self.hyperparameters:
                 write_hyperparameters(self.best_path, self.hyperparameters, file_digest(unfinished))
@@ -228,7 +228,7 @@ class Checkpoints:
 
 
 def _replace(path: Path, state: Mapping[str, Any]) -> None:
-    with replacing(path) as unfinished:
+    with atomic_file(path) as unfinished:
         _write(unfinished, state, path)
 
 

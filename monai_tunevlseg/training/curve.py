@@ -13,7 +13,7 @@ import torch
 from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 
-from monai_tunevlseg.data.atomic import remove_unfinished, replacing
+from monai_tunevlseg.atomic_files import remove_unfinished, write_text_atomically
 from monai_tunevlseg.json_files import parse_json
 
 __all__ = ["ValidationCurve", "read_curve"]
@@ -59,8 +59,7 @@ class ValidationCurve:
         if not self.lines:
             self.path.unlink(missing_ok=True)
             return
-        with replacing(self.path) as unfinished:
-            unfinished.write_text("".join(f"{json.dumps(line)}\n" for line in self.lines), encoding="utf-8")
+        write_text_atomically(self.path, "".join(f"{json.dumps(line)}\n" for line in self.lines))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the lines so far."""

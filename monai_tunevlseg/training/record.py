@@ -11,7 +11,7 @@ from typing import Any
 
 from monai.bundle.utils import ID_SEP_KEY
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.data.masks import mask_paths
 
 __all__ = [
@@ -65,8 +65,7 @@ def write_hyperparameters(checkpoint: Path, values: Mapping[str, Any], digest: s
         digest: of the checkpoint.
     """
     content = {**values, CHECKPOINT_DIGEST: digest}
-    with replacing(checkpoint.with_name(HYPERPARAMETERS)) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text_atomically(checkpoint.with_name(HYPERPARAMETERS), json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def data_digest(samples: Iterable[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Events
 from small_runs import raises_inside, run, workflow, write_pictures
 
-from monai_tunevlseg.evaluation import file_digest
+from monai_tunevlseg.digests import file_digest
 
 NAME = "clipseg_vpt"
 

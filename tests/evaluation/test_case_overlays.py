@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from monai_tunevlseg.data.atomic import replacing
+from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.evaluation import Case
 from monai_tunevlseg.evaluation.overlays import choose_cases, mask_name, write_mask, write_overlays
 
@@ -165,6 +165,6 @@ def test_names_of_pictures_fit_a_file_system_in_any_script(letter, tmp_path):
     pair = {"number": 123_456, "image": f"images/{letter * 100}.png", "slice": 7, "class_name": letter * 100}
     name = mask_name(pair)
     assert name.startswith(f"123456_{letter * 20}") and name.endswith(".png")
-    with replacing(tmp_path / f"median_05_dice_099.9_{name}") as unfinished:
+    with atomic_file(tmp_path / f"median_05_dice_099.9_{name}") as unfinished:
         write_mask(unfinished, np.ones((2, 2), dtype=bool))
     assert len(list(tmp_path.iterdir())) == 1

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from monai_tunevlseg.data.atomic import unfinished_path
+from monai_tunevlseg.atomic_files import unfinished_path
 from monai_tunevlseg.feature_cache import DiskStore, MemoryStore
 from monai_tunevlseg.feature_cache.stores import HEADER, size_of
 

@@ -12,7 +12,7 @@ import pytest
 from label_fixtures import circle_mask, draw_picture, write_bundle, write_volume
 from PIL import Image
 
-from monai_tunevlseg.evaluation import file_digest
+from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.monai_label import write_app_folder
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")

@@ -16,7 +16,7 @@ from monai.bundle import ConfigWorkflow
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.data.atomic import unfinished_path
+from monai_tunevlseg.atomic_files import unfinished_path
 from monai_tunevlseg.search import ElsewhereError, SearchSettings, read_sweep, run_search
 from monai_tunevlseg.search.best import choose_best
 from monai_tunevlseg.search.claims import finished_trials

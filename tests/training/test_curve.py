@@ -9,7 +9,7 @@ from monai.metrics import MSEMetric
 from torch import nn
 from torch.utils.data import DataLoader
 
-from monai_tunevlseg.data.atomic import unfinished_path
+from monai_tunevlseg.atomic_files import unfinished_path
 from monai_tunevlseg.training import ValidationCurve, read_curve
 
 

@@ -1,4 +1,4 @@
-"""Digests by which a report or a record recognizes a file."""
+"""Digests by which reports and records recognize a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["file_digest"]
 
 
 def file_digest(path: str | Path) -> str:
-    """Digest a file's bytes: 16 hexadecimal digits, by which a report names its checkpoint."""
+    """Return the first 16 hexadecimal digits of the SHA-256 digest of a file's bytes."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
