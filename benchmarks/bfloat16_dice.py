@@ -1,10 +1,10 @@
-"""Dice on the demo's datasets after training in float32 and in bfloat16, with the embedded tiny base models.
+"""Dice on the demo datasets after training in float32 and in bfloat16, with the embedded tiny base models.
 
 python benchmarks/bfloat16_dice.py [--datasets ultrasound,endoscopy,echo] [--bundle clipseg_vpt] [--emulate]
 
-A processor without instructions for bfloat16 takes minutes an epoch. With --emulate, matrix products, convolutions and
-attention take their bfloat16 arguments to float32, compute there and round the result: what such instructions do,
-which multiply bfloat16 and add up in float32.
+On a processor without bfloat16 instructions an epoch takes minutes. With --emulate, matrix products, convolutions and
+attention convert their bfloat16 arguments to float32, compute in float32 and round the result, like bfloat16
+instructions, which multiply in bfloat16 and accumulate in float32.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ATTENTION = "scaled_dot_product_flash_attention_for_cpu"
 
 
 class ProductsInFloat32(TorchDispatchMode):
-    """Compute products of bfloat16 in float32, and round what they return."""
+    """Compute products of bfloat16 tensors in float32, and round the results."""
 
     def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         """Run one operation."""
@@ -40,25 +40,25 @@ class ProductsInFloat32(TorchDispatchMode):
         rounded = any(isinstance(value, Tensor) and value.dtype == torch.bfloat16 for value in arguments)
         if not rounded or not name.startswith(PRODUCTS):
             return operation(*arguments, **keywords)
-        arguments, keywords = tree_map_only(Tensor, widened, (arguments, keywords))
+        arguments, keywords = tree_map_only(Tensor, to_float32, (arguments, keywords))
         result = operation(*arguments, **keywords)
-        if name == ATTENTION:  # the sums of its exponentials stay in float32 on a processor that has bfloat16, too
-            return narrowed(result[0]), *result[1:]
-        return tree_map_only(Tensor, narrowed, result)
+        if name == ATTENTION:  # with bfloat16 instructions, the sums of its exponentials stay in float32, too
+            return to_bfloat16(result[0]), *result[1:]
+        return tree_map_only(Tensor, to_bfloat16, result)
 
 
-def widened(value: Tensor) -> Tensor:
-    """Give bfloat16 as float32."""
+def to_float32(value: Tensor) -> Tensor:
+    """Convert bfloat16 to float32."""
     return value.float() if value.dtype == torch.bfloat16 else value
 
 
-def narrowed(value: Tensor) -> Tensor:
+def to_bfloat16(value: Tensor) -> Tensor:
     """Round float32 to bfloat16."""
     return value.bfloat16() if value.dtype == torch.float32 else value
 
 
 def dice_after_training(bundle: str, dataset: str, data: Path, precision: str, output: Path) -> float:
-    """Train and test in a precision; return the Dice of the test part in percent."""
+    """Train and test in a precision; return Dice on the test split in percent."""
     pair = ROOT / "configs" / dataset / f"{bundle}.yaml"
     settings = {"precision": precision, "bundle_root": str(output), "dataset_dir": str(data), "show_progress": False}
     for config in ("train", "evaluate"):
@@ -68,7 +68,7 @@ def dice_after_training(bundle: str, dataset: str, data: Path, precision: str, o
 
 
 def main() -> None:
-    """Train everything and print a table."""
+    """Train on every dataset in both precisions, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--datasets", type=lambda names: names.split(","), default=["ultrasound", "endoscopy", "echo"])
     parser.add_argument("--bundle", default="clipseg_vpt")

@@ -1,4 +1,4 @@
-"""Emulated bfloat16 computes as the instructions do: arguments and results are rounded, sums are not."""
+"""Emulated bfloat16 rounds arguments and results, but not sums, like the instructions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_products_are_rounded_once(operands):
     assert torch.equal(gradient, (torch.ones(6, 6) @ weight.float()).bfloat16())
 
 
-def test_attention_and_its_gradient_are_those_of_float32_to_rounding():
+def test_attention_and_its_gradient_equal_float32_up_to_rounding():
     query = torch.randn(1, 2, 40, 16, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
     wide = query.detach().float().requires_grad_()
     with ProductsInFloat32():
@@ -37,7 +37,7 @@ def test_attention_and_its_gradient_are_those_of_float32_to_rounding():
     torch.testing.assert_close(query.grad.float(), wide.grad, rtol=0, atol=0.05)
 
 
-def test_what_is_in_float32_is_left_alone():
+def test_float32_is_unchanged():
     rows = torch.randn(3, 5)
     with ProductsInFloat32():
         assert torch.equal(rows @ rows.T, torch.mm(rows, rows.T))

@@ -1,4 +1,4 @@
-"""CLIPSeg at its published size (ViT-B/16, 352x352) with random weights, as a local folder: no network is needed."""
+"""CLIPSeg at its published size (ViT-B/16, 352x352) with random weights, as a local folder that needs no download."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ IMAGE_SIZE = 352
 
 
 def save_full_size(folder: Path) -> Path:
-    """Save the model in the form in which it is published, 600 MB, unless it is there.
+    """Save the model in its published form (600 MB), unless the folder exists.
 
-    Its configuration says 224 pixels and its image processor 352. Its tokenizer is the demo's, whose few hundred tokens
-    are the first of the 49408.
+    Like the published checkpoints, its configuration says 224 pixels and its image processor 352. The tokenizer is the
+    demo's, with the first few hundred of the 49408 tokens.
     """
     if (folder / "tokenizer.json").is_file():
         return folder
@@ -30,7 +30,7 @@ def save_full_size(folder: Path) -> Path:
     model = CLIPSegForImageSegmentation(config)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.02)  # transformers leaves biases and norms at 0 and 1
+            parameter.add_(torch.randn_like(parameter) * 0.02)  # transformers initializes biases and norms with 0 and 1
     model.save_pretrained(folder)
     ViTImageProcessorPil(
         size=IMAGE_SIZE, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD

@@ -1,4 +1,4 @@
-"""How long a bundle's run takes until its first step begins."""
+"""Time from the start of a training run to its first step."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ STOP_AT_FIRST_STEP = (
     "$@train#trainer.add_event_handler(monai.engines.workflow.Events.ITERATION_STARTED, lambda _: logging.os._exit(0))",
     "$@train#trainer.run()",
 )
-"""In place of the config's own ``run``: leave as soon as the first batch is there."""
+"""Replaces ``run`` of the config: exit at the start of the first iteration."""
 
 
 def seconds_to_first_step(base: Path, starts: int = 2, prompt_depth: int = 9) -> float:
-    """Start the same training run so often, and return the seconds that the last start took.
+    """Start the same training run ``starts`` times, and return the seconds of the last start.
 
     Args:
         base: folder of the base model.
-        starts: how often; the first one finds the files of libraries and model on the disk, the next in memory.
-        prompt_depth: of VPT.
+        starts: number of starts; the first reads libraries and model from disk, the next ones from the page cache.
+        prompt_depth: prompt depth of VPT.
 
     Raises:
-        RuntimeError: when the run ends before its first step.
+        RuntimeError: If the run ends before its first step.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -46,7 +46,7 @@ def seconds_to_first_step(base: Path, starts: int = 2, prompt_depth: int = 9) ->
 
 
 def seconds_until_exit(command: list[str], log: Path) -> float:
-    """Measure a process, and end the loader processes that it leaves behind."""
+    """Measure a process until it exits, and kill the data loader workers that it leaves."""
     start = time.perf_counter()
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
@@ -55,5 +55,5 @@ def seconds_until_exit(command: list[str], log: Path) -> float:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     if code:
-        raise RuntimeError(f"the run ended with {code} before its first step: {log.read_text()[-2000:]}")
+        raise RuntimeError(f"the run exited with {code} before its first step: {log.read_text()[-2000:]}")
     return seconds

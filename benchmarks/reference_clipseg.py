@@ -1,9 +1,9 @@
-"""CLIPSeg with prompts in the obvious way: what the project's speed and memory are measured against.
+"""CLIPSeg with prompts in the obvious way, the reference for the project's speed and memory.
 
 Transformers' modules in their own order and precision, contexts inserted with ``torch.cat``, every layer run, the text
-of every image encoded on its own, one pass per (image, class), the upsampler as TuneVLSeg's section 5 writes it. The
-frozen model has no gradients of its weights, and attention is what transformers chooses by default: anything less would
-be a straw man. The few operations of a method are the project's.
+of every image encoded separately, one pass per (image, class), the upsampler as in section 5 of TuneVLSeg. So that the
+reference is not a straw man, the weights of the frozen model have no gradients and attention is the default of
+transformers. The few operations of a method are the project's.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from transformers import PreTrainedTokenizerBase
 
 from monai_tunevlseg.methods import PromptLearner
 
-__all__ = ["PlainCLIPSeg"]
+__all__ = ["ReferenceCLIPSeg"]
 
 
-class PlainCLIPSeg(nn.Module):
-    """Plain prompt tuning of CLIPSeg.
+class ReferenceCLIPSeg(nn.Module):
+    """Prompt tuning of CLIPSeg without optimizations.
 
     Args:
-        model: transformers' ``CLIPSegForImageSegmentation`` with the plain transposed convolution, frozen.
-        tokenizer: the model's.
-        method: returns contexts; shared with a network of the project, or a copy of that network's.
-        upsampler: has the weights ``convolution`` and ``residual_factor``, likewise.
+        model: transformers' ``CLIPSegForImageSegmentation`` with torch's transposed convolution, frozen.
+        tokenizer: tokenizer of the model.
+        method: returns the contexts; shared with a network of the project, or a copy of its method.
+        upsampler: holds the weights ``convolution`` and ``residual_factor``; shared or a copy, too.
     """
 
     def __init__(
@@ -41,17 +41,17 @@ class PlainCLIPSeg(nn.Module):
         self.upsampler: Any = upsampler
 
     def forward(self, image: Tensor, text: Sequence[str]) -> Tensor:
-        """Segment images (B, 3, H, W) by one text each: logits (B, 1, H, W)."""
+        """Segment images (B, 3, H, W) with one text each: logits (B, 1, H, W)."""
         taps, image_embedding = self.encode_image(image)
         text_embedding = self.encode_text(text, image_embedding)
         return self.decode(taps, text_embedding, image.shape[-2:])
 
     def segment(self, image: Tensor, class_names: Sequence[str]) -> Tensor:
-        """Segment images by every class, one pass each: logits (B, K, H, W)."""
+        """Segment images with every class, one pass per class: logits (B, K, H, W)."""
         return torch.cat([self(image, [name] * len(image)) for name in class_names], dim=1)
 
     def encode_image(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Run the vision transformer: the decoder's hidden states, and the image-level embedding (B, 512)."""
+        """Run the vision transformer; return the hidden states for the decoder and the image embedding (B, 512)."""
         vision, method = self.model.clip.vision_model, self.method
         depth = method.prompt_depth if method.prompts_vision else 0
         hidden = vision.embeddings(image)
@@ -70,7 +70,7 @@ class PlainCLIPSeg(nn.Module):
         return [states[index] for index in self.model.extract_layers], self.model.clip.visual_projection(pooled)
 
     def encode_text(self, text: Sequence[str], image_embedding: Tensor) -> Tensor:
-        """Run the text transformer on every image's text: (B, 512)."""
+        """Run the text transformer on the text of every image; return embeddings (B, 512)."""
         model, method = self.model.clip.text_model, self.method
         depth = method.prompt_depth if method.prompts_text else 0
         count = method.num_context if depth else 0
@@ -91,7 +91,7 @@ class PlainCLIPSeg(nn.Module):
         return self.model.clip.text_projection(pooled)
 
     def decode(self, taps: list[Tensor], text_embedding: Tensor, size: Sequence[int]) -> Tensor:
-        """Decode taps and texts (B, 512) to logits (B, 1, H, W) with the upsampler mixed in."""
+        """Decode hidden states and text embeddings (B, 512) to logits (B, 1, H, W), including the upsampler."""
         decoder = self.model.decoder
         output: Any = 0
         for index, (tap, layer, reduce) in enumerate(zip(reversed(taps), decoder.layers, decoder.reduces, strict=True)):

@@ -1,4 +1,4 @@
-"""The pieces of work that the table compares: the same on the plain reference and on the project."""
+"""The workloads that the table compares: training steps and inference, of the reference and of the project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
-from plain_clipseg import PlainCLIPSeg
+from reference_clipseg import ReferenceCLIPSeg
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 from transformers import CLIPSegForImageSegmentation
@@ -18,13 +18,13 @@ from monai_tunevlseg.feature_cache import MemoryStore
 from monai_tunevlseg.networks import BaseModel, ImageFeatures, PromptTunedCLIPSeg
 from monai_tunevlseg.training import PromptLoss, parameter_groups
 
-__all__ = ["CLASSES", "Contest", "TrainingStep"]
+__all__ = ["CLASSES", "Workloads", "TrainingStep"]
 
 CLASSES = (
     *("polyp", "lesion", "tumor", "ulcer", "wound", "nodule", "mass", "cell", "skin", "foot", "breast", "chest"),
     *("left ventricle", "right ventricle", "left atrium", "myocardium", "lung", "optic cup", "optic disc"),
 )
-"""Nineteen, as many as Cityscapes has."""
+"""Nineteen, the number of classes of Cityscapes."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class TrainingStep:
         forward: returns logits (B, 1, H, W).
         label: (B, 1, H, W) in {0, 1}.
         loss: of logits and label.
-        optimizer: of what trains.
+        optimizer: of the trainable parameters.
     """
 
     forward: Callable[[], Tensor]
@@ -44,33 +44,33 @@ class TrainingStep:
     optimizer: torch.optim.Optimizer
 
     def __call__(self) -> None:
-        """Make one step."""
+        """Run one step."""
         self.optimizer.zero_grad()
         self.loss(self.forward(), self.label).backward()
         self.optimizer.step()
 
 
-def published(model: Any) -> CLIPSegForImageSegmentation:
-    """Return transformers' own modules around the weights of a loaded base, whose activations are the project's."""
+def original_modules(model: Any) -> CLIPSegForImageSegmentation:
+    """Return transformers' own modules with the weights of a loaded base model; its activations differ."""
     with torch.device("meta"):
-        plain = CLIPSegForImageSegmentation(model.config)
-    plain.load_state_dict(model.state_dict(), assign=True)
-    for name, buffer in model.named_buffers():  # some are in no state
+        original = CLIPSegForImageSegmentation(model.config)
+    original.load_state_dict(model.state_dict(), assign=True)
+    for name, buffer in model.named_buffers():  # some are not in the state dict
         owner, _, attribute = name.rpartition(".")
-        setattr(plain.get_submodule(owner), attribute, buffer)
-    return plain.requires_grad_(False).eval()
+        setattr(original.get_submodule(owner), attribute, buffer)
+    return original.requires_grad_(False).eval()
 
 
-class Contest:
-    """A method's network and its plain counterpart, with equal weights of their own.
+class Workloads:
+    """A method's network and its reference, with equal but separate weights.
 
     Args:
-        base_model: loaded base model.
+        base_model: the loaded base model.
         method: name of the method.
         depth: its prompt depth.
-        batch: images at a time.
-        size: side of the images in pixels.
-        device: where both run.
+        batch: number of images.
+        size: height and width of the images in pixels.
+        device: device of both.
     """
 
     def __init__(
@@ -86,23 +86,23 @@ class Contest:
         self.network = PromptTunedCLIPSeg(base_model, CLASSES, method, {"prompt_depth": depth})
         learned = copy.deepcopy((self.network.method, self.network.upsampler))
         self.network = self.network.to(device)
-        self.plain = PlainCLIPSeg(published(base_model.model), base_model.tokenizer, *learned).to(device)
+        self.reference = ReferenceCLIPSeg(original_modules(base_model.model), base_model.tokenizer, *learned).to(device)
         self.mixed = False
         self.image = torch.randn(batch, 3, size, size, device=device)
         self.label = (torch.rand(batch, 1, size, size, device=device) < 0.3).float()
         self.text = [CLASSES[0]] * batch
 
-    def compute_in(self, precision: str) -> Contest:
-        """Let the project compute in a precision: fp32, bf16 or fp16-amp."""
+    def compute_in(self, precision: str) -> Workloads:
+        """Set the precision of the project's network: fp32, bf16 or fp16-amp."""
         self.network.compute_in(precision)
         self.mixed = precision == "fp16-amp"
         return self
 
     def difference(self) -> float:
-        """Return the norm of the difference between both sides' logits, relative to the norm of the reference's."""
-        self.plain.eval(), self.network.eval()
+        """Return the norm of the difference between both logits, relative to the norm of the reference's."""
+        self.reference.eval(), self.network.eval()
         with torch.inference_mode():
-            expected, actual = self.plain(self.image, self.text), self.segment(self.image, self.text)
+            expected, actual = self.reference(self.image, self.text), self.segment(self.image, self.text)
         return ((expected - actual).norm() / expected.norm()).item()
 
     def segment(self, image: Tensor | ImageFeatures, text: Any) -> Tensor:
@@ -111,20 +111,20 @@ class Contest:
             return self.network(image, text)
 
     def training_steps(self, cached: bool = False) -> tuple[TrainingStep, TrainingStep]:
-        """Return a step of the plain reference and one of the project.
+        """Return a step of the reference and one of the project.
 
         Args:
-            cached: the project's from the second epoch on, with each image's features in memory.
+            cached: whether the project's step is one after the first epoch, with the features of each image in memory.
         """
-        plain, network = self.plain.train(), self.network.train()
-        plain.model.eval()
-        trained = [parameter for parameter in plain.parameters() if parameter.requires_grad]
+        reference, network = self.reference.train(), self.network.train()
+        reference.model.eval()
+        trainable = [parameter for parameter in reference.parameters() if parameter.requires_grad]
         return (
             TrainingStep(
-                lambda: plain(self.image, self.text),
+                lambda: reference(self.image, self.text),
                 self.label,
                 DiceCELoss(sigmoid=True, lambda_ce=0.2),
-                torch.optim.AdamW(trained, 1e-3),
+                torch.optim.AdamW(trainable, 1e-3),
             ),
             TrainingStep(
                 self._from_features() if cached else lambda: self.segment(self.image, self.text),
@@ -135,7 +135,7 @@ class Contest:
         )
 
     def _from_features(self) -> Callable[[], Tensor]:
-        """Encode the images now; return what a later epoch does: read their features, collate them, and segment."""
+        """Encode the images; return the forward pass of a later epoch: read and collate features, and segment."""
         with torch.no_grad():
             encoded = self.network.encode_image(self.image).to("cpu")
         store, rows = MemoryStore(2**30), range(len(self.image))
@@ -149,14 +149,14 @@ class Contest:
         return forward
 
     def inferences(self, class_names: Sequence[str]) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
-        """Return inference of each image with these classes, plain and the project's."""
+        """Return inference on every image with these classes, of the reference and of the project."""
         self.network.eval()
-        plain = self.plain.eval()
+        self.reference.eval()
         names = [list(class_names)] * len(self.image)
 
         def reference() -> Tensor:
             with torch.no_grad():
-                return plain.segment(self.image, class_names)
+                return self.reference.segment(self.image, class_names)
 
         def project() -> Tensor:
             with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Clocks, counts and memory for the benchmarks."""
+"""Time, operation counts and memory for the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["Clock", "Side", "alternate", "count_operations", "matrix_rate", "peak_memory"]
+__all__ = ["Clock", "Measurement", "measure_alternately", "count_operations", "matmul_rate", "peak_memory"]
 
-Work = Callable[[], object]
+Workload = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Side:
-    """What one side of a comparison took.
+class Measurement:
+    """Time and operations of one workload.
 
     Attributes:
-        seconds: of every run.
-        operations: floating-point operations of one run, counted.
+        seconds: wall or CPU time of every run.
+        operations: number of floating-point operations of one run.
     """
 
     seconds: list[float]
@@ -31,59 +31,60 @@ class Side:
 
     @property
     def median(self) -> float:
-        """Median of the runs in seconds."""
+        """Median time of the runs in seconds."""
         return statistics.median(self.seconds)
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Measures works on a device.
+    """Measures the time of workloads on a device.
 
     Attributes:
-        device: is waited for.
-        cpu_time: count the processors' time that this process used, which other processes hardly change, instead of the
-            time that passed.
+        device: device to synchronize with.
+        cpu_time: whether to measure CPU time of this process instead of wall time; other processes hardly change it.
     """
 
     device: torch.device
     cpu_time: bool = False
 
-    def seconds(self, work: Work) -> float:
+    def seconds(self, workload: Workload) -> float:
         """Measure one run."""
         clock = time.process_time if self.cpu_time else time.perf_counter
         synchronize(self.device)
         start = clock()
-        work()
+        workload()
         synchronize(self.device)
         return clock() - start
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the device."""
+    """Wait for all work on the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def alternate(first: Work, second: Work, repeats: int, clock: Clock) -> tuple[Side, Side]:
-    """Measure two works in turns, so that whatever else the machine does falls on both; counting warms up."""
+def measure_alternately(
+    first: Workload, second: Workload, repeats: int, clock: Clock
+) -> tuple[Measurement, Measurement]:
+    """Measure two workloads in turn, so that other load on the machine affects both; counting is the warm-up."""
     operations = count_operations(first), count_operations(second)
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
-        for spent, work in zip(seconds, (first, second), strict=True):
-            spent.append(clock.seconds(work))
-    return Side(seconds[0], operations[0]), Side(seconds[1], operations[1])
+        for times, workload in zip(seconds, (first, second), strict=True):
+            times.append(clock.seconds(workload))
+    return Measurement(seconds[0], operations[0]), Measurement(seconds[1], operations[1])
 
 
-def count_operations(work: Work) -> int:
+def count_operations(workload: Workload) -> int:
     """Count the floating-point operations of matrix products, convolutions and attention; forward and backward."""
-    # attention written out as matrix products, for the counter does not know its fused forms on every device
+    # attention as matrix products, because the counter does not know its fused kernels on every device
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        work()
+        workload()
     return counter.get_total_flops()
 
 
-def matrix_rate(clock: Clock, dtype: torch.dtype) -> float:
-    """Measure the roof: operations per second of a matrix product of the network's own size, the best of many."""
+def matmul_rate(clock: Clock, dtype: torch.dtype) -> float:
+    """Measure the operations per second of a matrix product of the network's own size, the best of 50."""
     tokens, width, hidden = 1956, 768, 3072  # four images, ViT-B's feed-forward layer
     rows = torch.randn(tokens, width, device=clock.device, dtype=dtype)
     weight = torch.randn(hidden, width, device=clock.device, dtype=dtype)
@@ -92,19 +93,19 @@ def matrix_rate(clock: Clock, dtype: torch.dtype) -> float:
     return 2 * tokens * width * hidden / best
 
 
-def peak_memory(work: Work, device: torch.device) -> tuple[int, int]:
+def peak_memory(workload: Workload, device: torch.device) -> tuple[int, int]:
     """Return the peak memory during a run and the memory before it, in bytes.
 
-    On a CPU that of the whole process: weights, libraries and all. Linux only.
+    On a CPU, the memory of the whole process, weights and libraries included. Linux only.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        work()
+        workload()
         return torch.cuda.max_memory_allocated(device), before
-    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is in use
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current use
     before = _process_memory("VmRSS")
-    work()
+    workload()
     return _process_memory("VmHWM"), before
 
 
@@ -112,4 +113,4 @@ def _process_memory(entry: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{entry}:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status has no {entry}.")
+    raise RuntimeError(f"No {entry} in /proc/self/status.")
