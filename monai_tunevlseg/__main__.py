@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 
 from monai_tunevlseg.commands.benchmark import benchmark
-from monai_tunevlseg.commands.bundle import bundle
 from monai_tunevlseg.commands.compare import compare
 from monai_tunevlseg.commands.datasets import app as datasets_app
 from monai_tunevlseg.commands.endings import ending_in_a_sentence
-from monai_tunevlseg.commands.export import export
+from monai_tunevlseg.commands.export_onnx import export_onnx
 from monai_tunevlseg.commands.folders import BundlesDir, ConfigsDir
 from monai_tunevlseg.commands.init import init
 from monai_tunevlseg.commands.label_app import label_app
 from monai_tunevlseg.commands.report import report
 from monai_tunevlseg.commands.search import search
+from monai_tunevlseg.commands.share import share
 
 __all__ = ["app"]
 
@@ -34,8 +34,8 @@ app.command()(compare)
 app.command()(search)
 app.command()(report)
 app.command()(benchmark)
-app.command()(bundle)
-app.command()(export)
+app.command()(share)
+app.command()(export_onnx)
 app.command()(label_app)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from monai.bundle import ReferenceResolver
 from monai.bundle.utils import EXPR_KEY, ID_SEP_KEY, MACRO_KEY
 
-__all__ = ["LONGEST_TEXT", "refuse_expressions"]
+__all__ = ["MAX_TEXT_LENGTH", "refuse_expressions"]
 
-LONGEST_TEXT = 4096
+MAX_TEXT_LENGTH = 4096
 """Characters of one value: longer than any path or list of words, short enough to be shown."""
 
 
@@ -26,8 +26,8 @@ def refuse_expressions(value: Any, where: str) -> None:
     keys that begin with ``+``, and turns every ``#`` into ``::``.
 
     Args:
-        value: None, a boolean, a finite number, a text of at most ``LONGEST_TEXT`` characters, or lists and mappings of
-            these.
+        value: None, a boolean, a finite number, a text of at most ``MAX_TEXT_LENGTH`` characters, or lists and mappings
+            of these.
         where: the place that it comes from, for the message.
 
     Raises:
@@ -57,8 +57,8 @@ def _refuse_key(key: Any, where: str) -> None:
 
 
 def _refuse_text(text: str, where: str) -> None:
-    if len(text) > LONGEST_TEXT:
-        raise ValueError(f"{where} holds a text of {len(text)} characters where at most {LONGEST_TEXT} are taken.")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise ValueError(f"{where} holds a text of {len(text)} characters where at most {MAX_TEXT_LENGTH} are taken.")
     reason = None
     if text.startswith((EXPR_KEY, MACRO_KEY)):
         reason = f"begins with {text[0]!r}"

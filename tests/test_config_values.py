@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.bundle import ConfigParser
 
-from monai_tunevlseg.config_values import LONGEST_TEXT, refuse_expressions
+from monai_tunevlseg.config_values import MAX_TEXT_LENGTH, refuse_expressions
 
 PLANTED = "$__import__('pathlib').Path('planted').touch()"
 REFUSED = {
@@ -26,7 +26,7 @@ REFUSED = {
     "bytes": b"polyp",
     "not a number": math.nan,
     "infinite": [math.inf],
-    "long": "x" * (LONGEST_TEXT + 1),
+    "long": "x" * (MAX_TEXT_LENGTH + 1),
 }
 
 

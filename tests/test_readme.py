@@ -23,7 +23,7 @@ from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo import write_demo_dataset
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import CRIS, Upsampler
-from monai_tunevlseg.sharing import Release, Sources, write_bundle
+from monai_tunevlseg.sharing import Release, Sources, share_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "monai_tunevlseg/demo/clipseg"
@@ -142,7 +142,7 @@ def _start(line: str) -> subprocess.CompletedProcess[str]:
 def test_python_snippet_runs(tmp_path, monkeypatch):
     """With a bundle of that name that has an embedded base model."""
     release, sources = Release(name="kvasir_polyp_clipseg_vpt"), Sources(configs_dir=ROOT / "configs")
-    write_bundle("ultrasound/clipseg_vpt", tmp_path / "shared", sources=sources, release=release)
+    share_bundle("ultrasound/clipseg_vpt", tmp_path / "shared", sources=sources, release=release)
     Image.new("RGB", (50, 40), (215, 30, 35)).save(tmp_path / "image.png")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from monai.data import MetaTensor
 from PIL import Image, ImageDraw
 
 from monai_tunevlseg import Segmenter
-from monai_tunevlseg.sharing import Sources, write_bundle
+from monai_tunevlseg.sharing import Sources, share_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["red circle", "blue square"]
@@ -25,7 +25,7 @@ TEXTS = ["red circle", "blue square"]
 def bundle(tmp_path_factory) -> Path:
     """An untrained bundle of an embedded base model."""
     sources = Sources(configs_dir=ROOT / "configs")
-    return write_bundle("ultrasound/clipseg_vpt", tmp_path_factory.mktemp("shared"), sources=sources)
+    return share_bundle("ultrasound/clipseg_vpt", tmp_path_factory.mktemp("shared"), sources=sources)
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,6 @@ def test_a_search_and_its_bundle_need_no_repository(site, tmp_path):
     assert (tmp_path / "found" / "best" / "models" / "model.pt").is_file()
     schema = tmp_path / "schema.json"
     schema.write_text('{"type": "object"}')
-    bundle = ["bundle", "ultrasound/clipseg_vpt", "--run-dir", "found/best", "--output", "shared", "--schema", schema]
-    run(site, tmp_path, "monai_tunevlseg", *bundle)
+    share = ["share", "ultrasound/clipseg_vpt", "--run-dir", "found/best", "--output", "shared", "--schema", schema]
+    run(site, tmp_path, "monai_tunevlseg", *share)
     assert list((tmp_path / "shared").iterdir())

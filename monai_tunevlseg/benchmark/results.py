@@ -16,7 +16,7 @@ from monai_tunevlseg.benchmark.entries import Entry
 from monai_tunevlseg.data.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.report import FORMAT_VERSION as METRICS_VERSION
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.json_schemas import departure
+from monai_tunevlseg.json_schemas import schema_violation
 
 __all__ = [
     "FORMAT_VERSION",
@@ -205,7 +205,7 @@ def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
     name = f"{folder.parent.name}/{folder.name}"
     facts = read_json_object(folder / "result.json")
     _check_version(facts, FORMAT_VERSION, "result.json")
-    if wrong := departure(facts, _schema()):
+    if wrong := schema_violation(facts, _schema()):
         raise ValueError(f"result.json is damaged: {wrong}.")
     if not _is_finite(facts):
         raise ValueError("result.json is damaged: it holds a number that is not finite or too large.")

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.json_schemas import departure
+from monai_tunevlseg.json_schemas import schema_violation
 from monai_tunevlseg.search.claims import CAUSE, CRASHED, REASON, SLOT
 from monai_tunevlseg.search.folders import FOLDER, find_trial
 
@@ -141,7 +141,7 @@ def read_sweep(folder: str | Path) -> SearchResult:
     version = content.pop("format_version", None)
     if version != SWEEP_VERSION:
         raise ValueError(f"{path} has format version {version!r}, this package reads {SWEEP_VERSION}; search again.")
-    if wrong := departure(content, _SWEEP):
+    if wrong := schema_violation(content, _SWEEP):
         raise ValueError(f"{path} is damaged: {wrong}; remove it, and run the search again.")
     best, trials = TrialResult(**content.pop("best")), [TrialResult(**entry) for entry in content.pop("trials")]
     return SearchResult(**content, best=best, trials=trials)

@@ -1,23 +1,23 @@
 """Sharing: a trained pair as a bundle in the form of MONAI's Model Zoo, checked, packed and exported."""
 
-from monai_tunevlseg.sharing.checking import Check, check_bundle
-from monai_tunevlseg.sharing.exporting import OnnxFile, export_onnx, load_bundle
+from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
+from monai_tunevlseg.sharing.bundle_writer import share_bundle, write_shared_bundle
+from monai_tunevlseg.sharing.onnx_export import OnnxFile, export_onnx, load_bundle
 from monai_tunevlseg.sharing.packing import pack_bundle, zip_path
-from monai_tunevlseg.sharing.subject import Release, Sources, Subject, describe
-from monai_tunevlseg.sharing.writing import write_bundle, write_subject
+from monai_tunevlseg.sharing.verification import CheckResult, verify_bundle
 
 __all__ = [
-    "Check",
+    "CheckResult",
     "OnnxFile",
     "Release",
     "Sources",
-    "Subject",
-    "check_bundle",
-    "describe",
+    "BundleSpec",
+    "verify_bundle",
+    "build_bundle_spec",
     "export_onnx",
     "load_bundle",
     "pack_bundle",
-    "write_bundle",
-    "write_subject",
+    "share_bundle",
+    "write_shared_bundle",
     "zip_path",
 ]

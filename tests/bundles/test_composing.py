@@ -84,7 +84,7 @@ def test_files_of_others_are_left_alone(copies):
     vpt = bundles / "clipseg_vpt"
     others = {
         bundles / "mine" / "configs" / "train.yaml": (vpt / "configs" / "train.yaml").read_text(),  # a copy of a bundle
-        bundles / "shared" / "configs" / "train.yaml": "# shared: training. Written by `tunevlseg bundle`.\n",
+        bundles / "shared" / "configs" / "train.yaml": "# shared: training. Written by `tunevlseg share`.\n",
         vpt / "configs" / "mine.yaml": "epochs: 3\n",
         configs / "mydata" / "clipseg_vpt.yaml": "class_names: [scar]\n",
         configs / "kvasir" / "mine.yaml": (configs / "kvasir" / "clipseg_vpt.yaml").read_text(),

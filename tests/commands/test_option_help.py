@@ -47,7 +47,7 @@ def test_every_command_is_read():
     }
     assert {"--n-trials", "--heartbeat-interval", "--grace-period", "--override"} <= read["tunevlseg search"]
     assert {"--n-trials", "--n-jobs", "--override"} <= read["tunevlseg benchmark"]
-    assert {"--run-dir", "--base-model-id", "--changelog", "--override"} <= read["tunevlseg bundle"]
+    assert {"--run-dir", "--base-model-id", "--changelog", "--override"} <= read["tunevlseg share"]
     assert "--max-distance" in read["tunevlseg datasets check"]
 
 

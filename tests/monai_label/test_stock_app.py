@@ -13,7 +13,7 @@ import pytest
 from label_fixtures import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, readme_block, write_volume
 from PIL import Image
 
-from monai_tunevlseg.sharing import Sources, write_bundle
+from monai_tunevlseg.sharing import Sources, share_bundle
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
@@ -28,7 +28,7 @@ README_NAME = "kvasir_polyp_clipseg_vpt"
 def server(tmp_path_factory):
     """The server, started by README's commands, and the folder of its model."""
     folder = tmp_path_factory.mktemp("stock")
-    shared = write_bundle("ultrasound/clipseg_vpt", folder, sources=Sources(configs_dir=REPOSITORY / "configs"))
+    shared = share_bundle("ultrasound/clipseg_vpt", folder, sources=Sources(configs_dir=REPOSITORY / "configs"))
     commands = readme_block("sh", "<!-- stock app -->").replace(README_NAME, shared.name).splitlines()
     (launcher, *download), *copy, start = map(shlex.split, commands)
     assert launcher == "monailabel"

@@ -49,7 +49,7 @@ def shared(tmp_path_factory, run_dir, schema):
     output = tmp_path_factory.mktemp("shared")
     said = CliRunner().invoke(
         app,
-        ["bundle", PAIR, "--output", str(output), "--run-dir", str(run_dir), "--zip", "--schema", str(schema)]
+        ["share", PAIR, "--output", str(output), "--run-dir", str(run_dir), "--zip", "--schema", str(schema)]
         + ["--configs-dir", str(ROOT / "configs")],
     )
     assert said.exit_code == 0, said.output

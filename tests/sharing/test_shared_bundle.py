@@ -1,4 +1,4 @@
-"""What `tunevlseg bundle` writes, and what it refuses."""
+"""What `tunevlseg share` writes, and what it refuses."""
 
 import json
 import os
@@ -18,14 +18,14 @@ from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.networks import load_clipseg
 from monai_tunevlseg.networks.state import decode_identity
-from monai_tunevlseg.sharing import Release, Sources, check_bundle, load_bundle, pack_bundle, write_bundle
-from monai_tunevlseg.sharing.runs import read_run
+from monai_tunevlseg.sharing import Release, Sources, load_bundle, pack_bundle, share_bundle, verify_bundle
+from monai_tunevlseg.sharing.trained_run import read_trained_run
 
 HERE = Sources(configs_dir=ROOT / "configs")
 
 
 def refused(*arguments):
-    said = CliRunner().invoke(app, ["bundle", *map(str, arguments), "--configs-dir", str(ROOT / "configs")])
+    said = CliRunner().invoke(app, ["share", *map(str, arguments), "--configs-dir", str(ROOT / "configs")])
     assert said.exit_code == 1 and said.output.count("error: ") == 1 and "Traceback" not in said.output
     return said.output
 
@@ -89,7 +89,7 @@ def test_the_weights_are_those_of_the_run(shared, run_dir):
 
 
 def test_without_a_run_nothing_is_claimed(tmp_path):
-    folder = write_bundle("echo/clipseg_vpt", tmp_path, sources=HERE, release=Release(version="1.2.3"))
+    folder = share_bundle("echo/clipseg_vpt", tmp_path, sources=HERE, release=Release(version="1.2.3"))
     metadata = json.loads((folder / "configs" / "metadata.json").read_text())
     assert folder.name == "echo_clipseg_vpt" and "eval_metrics" not in metadata
     assert metadata["network_data_format"]["outputs"]["pred"]["num_channels"] == 3
@@ -102,7 +102,7 @@ def test_without_a_run_nothing_is_claimed(tmp_path):
 
 def test_a_pair_of_public_data_names_owner_and_licenses(tmp_path, tiny_clipseg_dir):
     sources = Sources(pretrained=tiny_clipseg_dir, values={"prompt_depth": 2}, configs_dir=ROOT / "configs")
-    folder = write_bundle("kvasir/clipseg_vpt", tmp_path, sources=sources)
+    folder = share_bundle("kvasir/clipseg_vpt", tmp_path, sources=sources)
     assert folder.name == "kvasir_polyp_clipseg_vpt"
     train = config(folder)
     assert (train["pretrained"], train["layout"], train["prompt_depth"]) == ("CIDAS/clipseg-rd64", "kvasir", 2)
@@ -124,7 +124,7 @@ def test_a_changed_base_model_is_refused_with_both_fingerprints(shared, tmp_path
 
 
 def test_the_same_input_gives_the_same_bytes(run_dir, shared, tmp_path):
-    again = write_bundle(PAIR, tmp_path, run_dir, HERE)
+    again = share_bundle(PAIR, tmp_path, run_dir, HERE)
     for path in again.rglob("*"):
         os.utime(path, (0, 0))
     (again / "LICENSE").chmod(0o600)
@@ -136,14 +136,14 @@ def test_a_failed_check_is_a_sentence_and_removes_nothing(shared, schema, tmp_pa
     metadata = folder / "configs" / "metadata.json"
     metadata.write_text(metadata.read_text().replace('"num_channels": 1', '"num_channels": 2'))
     before = sorted(folder.rglob("*"))
-    first, second = islice(check_bundle(folder, schema=schema), 2)
+    first, second = islice(verify_bundle(folder, schema=schema), 2)
     assert first.problem is None and "channel number" in second.problem
     assert sorted(folder.rglob("*")) == before
 
 
 def test_a_bundle_that_fails_its_checks_stays_and_is_not_packed(schema, tmp_path):
     arguments = [
-        "bundle",
+        "share",
         PAIR,
         "--output",
         str(tmp_path),
@@ -165,7 +165,7 @@ def test_a_schema_that_cannot_be_fetched_is_not_called_checked(shared, tmp_path,
     metadata = json.loads((folder / "configs" / "metadata.json").read_text())
     metadata["schema"] = "http://127.0.0.1:9/schema.json"
     (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
-    check = next(iter(check_bundle(folder)))
+    check = next(iter(verify_bundle(folder)))
     assert check.problem is None and "--schema" in check.skipped
 
 
@@ -187,10 +187,10 @@ def test_a_damaged_or_foreign_checkpoint_is_named(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "model.pt").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"model\.pt is damaged"):
-        read_run(tmp_path)
+        read_trained_run(tmp_path)
     torch.save({"weight": torch.zeros(1)}, tmp_path / "models" / "model.pt")
     with pytest.raises(ValueError, match="not a checkpoint of a prompt-tuned network"):
-        read_run(tmp_path)
+        read_trained_run(tmp_path)
 
 
 def test_a_record_of_another_checkpoint_is_refused(run_dir, tmp_path):
@@ -200,9 +200,9 @@ def test_a_record_of_another_checkpoint_is_refused(run_dir, tmp_path):
     state["method.context"] += 1
     torch.save(state, folder / "models" / "model.pt")
     with pytest.raises(ValueError, match=r"hyperparameters\.json was not written with .*model\.pt"):
-        read_run(folder)
+        read_trained_run(folder)
     (folder / "models" / "hyperparameters.json").unlink()
-    assert read_run(folder).hyperparameters == {}
+    assert read_trained_run(folder).hyperparameters == {}
 
 
 def test_metrics_of_other_weights_are_refused(run_dir, tmp_path):
@@ -211,19 +211,19 @@ def test_metrics_of_other_weights_are_refused(run_dir, tmp_path):
     state["method.context"] += 1
     torch.save(state, folder / "models" / "model.pt")
     with pytest.raises(ValueError, match="not measured of.*written anew"):
-        read_run(folder)
+        read_trained_run(folder)
     metrics = json.loads((folder / "eval" / "metrics.json").read_text())
     metrics["network"]["method"] = None
     (folder / "eval" / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(ValueError, match="another method"):
-        read_run(folder)
+        read_trained_run(folder)
 
 
 def test_a_searchs_best_bundle_is_a_run_and_its_test_the_metrics(run_dir, tmp_path):
     best = tmp_path / "best"
     shutil.copytree(run_dir / "models", best / "models")
     shutil.copytree(run_dir / "eval", tmp_path / "test")
-    run = read_run(best)
+    run = read_trained_run(best)
     assert run.metrics["split"] == "test" and run.hyperparameters["learning_rate"] == 0.004
 
 

@@ -1,7 +1,7 @@
 """Train a tiny base model from scratch on the synthetic scenes.
 
-`python -m monai_tunevlseg.demo.train_base --model clipseg --output DIR` writes a folder that `pretrained:` takes.
-`trainees.py` holds what can be trained.
+`python -m monai_tunevlseg.demo.train_base_model --model clipseg --output DIR` writes a folder that `pretrained:` takes.
+`trainable_vlsms.py` holds what can be trained.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from torch.nn import functional
 
 from monai_tunevlseg.demo.scenes import Phrase, Scene, draw_phrases, render_scene
 from monai_tunevlseg.demo.tokenizer import NOUNS
-from monai_tunevlseg.demo.trainees import TRAINEES, Outputs, Trainee
+from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS, Outputs, TrainableVLSM
 
-__all__ = ["HELD_OUT_SEED", "Schedule", "evaluate", "train"]
+__all__ = ["HELD_OUT_SEED", "TrainingConfig", "evaluate", "train"]
 
 HELD_OUT_SEED = 20241
 """Seed of the scenes that `evaluate` scores on; `train` refuses it."""
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TrainingConfig:
     """How long and how fast to train.
 
     Args:
@@ -78,17 +78,17 @@ class Batch(NamedTuple):
     present: Tensor  # (B, U) in {0, 1}: whether the image holds what the text names
 
 
-def draw_batch(trainee: Trainee, schedule: Schedule, step: int, seed: int) -> Batch:
+def draw_batch(vlsm: TrainableVLSM, config: TrainingConfig, step: int, seed: int) -> Batch:
     """Render the scenes of one step, none of which any other step has."""
-    first = step * schedule.batch_size
+    first = step * config.batch_size
     rng = np.random.default_rng((seed, 1, step))
-    scenes = [render_scene(first + i, seed) for i in range(schedule.batch_size)]
-    phrases = [[_or_noun(phrase, rng) for phrase in draw_phrases(scene, schedule.phrases, rng)] for scene in scenes]
+    scenes = [render_scene(first + i, seed) for i in range(config.batch_size)]
+    phrases = [[_or_noun(phrase, rng) for phrase in draw_phrases(scene, config.phrases, rng)] for scene in scenes]
     templates = {phrase: TEMPLATES[rng.integers(len(TEMPLATES))] for row in phrases for phrase in row}
     number = {phrase: i for i, phrase in enumerate(templates)}
     return Batch(
-        trainee.normalize(np.stack([scene.image for scene in scenes])),
-        trainee.tokenize([template.format(phrase) for phrase, template in templates.items()]),
+        vlsm.normalize(np.stack([scene.image for scene in scenes])),
+        vlsm.tokenize([template.format(phrase) for phrase, template in templates.items()]),
         torch.tensor([[number[phrase] for phrase in row] for row in phrases]),
         _masks(scenes, phrases),
         torch.tensor([[scene.has(phrase) for phrase in number] for scene in scenes], dtype=torch.float32),
@@ -135,18 +135,18 @@ def total_loss(outputs: Outputs, batch: Batch) -> Tensor:
     return loss
 
 
-def make_optimizer(trainee: Trainee, schedule: Schedule) -> torch.optim.Optimizer:
+def make_optimizer(vlsm: TrainableVLSM, config: TrainingConfig) -> torch.optim.Optimizer:
     """Make AdamW over all parameters; only matrices outside the embeddings decay."""
-    decay = {id(m.weight) for m in trainee.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)}
-    parameters = [p for p in trainee.parameters() if p.requires_grad]
+    decay = {id(m.weight) for m in vlsm.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)}
+    parameters = [p for p in vlsm.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in parameters if id(p) in decay], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in parameters if id(p) in decay], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if id(p) not in decay], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
 
 
-def train(trainee: Trainee, schedule: Schedule, seed: int, output: Path) -> None:
+def train(vlsm: TrainableVLSM, config: TrainingConfig, seed: int, output: Path) -> None:
     """Train on scenes that never repeat; the folder `output` is brought up to date on the way and at the end.
 
     Raises:
@@ -155,26 +155,26 @@ def train(trainee: Trainee, schedule: Schedule, seed: int, output: Path) -> None
     """
     if seed == HELD_OUT_SEED:
         raise ValueError(f"seed {seed} renders the held-out scenes that the Dice is measured on; choose another one.")
-    optimizer = make_optimizer(trainee, schedule)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)
-    trainee.train()
+    optimizer = make_optimizer(vlsm, config)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, config.rate)
+    vlsm.train()
     mean, start = 0.0, time.monotonic()
-    for step in range(schedule.steps):
-        batch = draw_batch(trainee, schedule, step, seed)
-        loss = total_loss(trainee(batch.images, batch.tokens, batch.which), batch)
+    for step in range(config.steps):
+        batch = draw_batch(vlsm, config, step, seed)
+        loss = total_loss(vlsm(batch.images, batch.tokens, batch.which), batch)
         if not loss.isfinite():
             raise FloatingPointError(f"the loss is {loss.item()} at step {step}; lower --learning-rate.")
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(vlsm.parameters(), 1.0)
         optimizer.step()
         scheduler.step()
         mean += (loss.item() - mean) / (step % _LOG_EVERY + 1)
         if (step + 1) % _LOG_EVERY == 0:
             logger.info("step %d: loss %.4f, %.0f s", step + 1, mean, time.monotonic() - start)
             mean = 0.0
-            trainee.save(output)
-    trainee.save(output)
+            vlsm.save(output)
+    vlsm.save(output)
 
 
 def held_out(count: int, phrases: int = 4) -> Iterator[tuple[Scene, list[Phrase]]]:
@@ -185,20 +185,20 @@ def held_out(count: int, phrases: int = 4) -> Iterator[tuple[Scene, list[Phrase]
 
 
 @torch.no_grad()
-def evaluate(trainee: Trainee, count: int = 500, batch_size: int = 25) -> float:
+def evaluate(vlsm: TrainableVLSM, count: int = 500, batch_size: int = 25) -> float:
     """Return the mean Dice in [0, 1] over the (scene, phrase) pairs of the first `count` held-out scenes.
 
     Four phrases for each scene, all naming something in it, put without a template; threshold 0.5, 96 x 96 pixels.
     """
-    trainee.eval()
+    vlsm.eval()
     pairs = list(held_out(count))
     dice: list[Tensor] = []
     for first in range(0, count, batch_size):
         scenes, phrases = zip(*pairs[first : first + batch_size], strict=True)
         texts = list(dict.fromkeys(phrase for row in phrases for phrase in row))
         which = torch.tensor([[texts.index(phrase) for phrase in row] for row in phrases])
-        images = trainee.normalize(np.stack([scene.image for scene in scenes]))
-        found = trainee(images, trainee.tokenize([str(text) for text in texts]), which).logits > 0
+        images = vlsm.normalize(np.stack([scene.image for scene in scenes]))
+        found = vlsm(images, vlsm.tokenize([str(text) for text in texts]), which).logits > 0
         masks = _masks(list(scenes), list(phrases)).bool()
         dice.append(2 * (found & masks).sum((2, 3)) / (found.sum((2, 3)) + masks.sum((2, 3))))
     return float(torch.cat(dice).mean())
@@ -207,22 +207,24 @@ def evaluate(trainee: Trainee, count: int = 500, batch_size: int = 25) -> float:
 def main(
     output: Annotated[Path, typer.Option(help="Folder to write; made where missing.")],
     model: Annotated[str, typer.Option(help="Which base model to train.")] = "clipseg",
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = Schedule.steps,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = TrainingConfig.steps,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights and of the scenes.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Scenes per step.")] = Schedule.batch_size,
-    phrases: Annotated[int, typer.Option(min=1, help="Phrases per scene.")] = Schedule.phrases,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="Learning rate at the peak.")] = Schedule.learning_rate,
+    batch_size: Annotated[int, typer.Option(min=1, help="Scenes per step.")] = TrainingConfig.batch_size,
+    phrases: Annotated[int, typer.Option(min=1, help="Phrases per scene.")] = TrainingConfig.phrases,
+    learning_rate: Annotated[
+        float, typer.Option(min=0.0, help="Learning rate at the peak.")
+    ] = TrainingConfig.learning_rate,
     held_out_scenes: Annotated[int, typer.Option(min=1, help="Scenes that the Dice is measured on.")] = 500,
 ) -> None:
     """Train a tiny base model on synthetic scenes, measure its Dice on held-out scenes and save it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.manual_seed(seed)
-    trainee = TRAINEES[model]()
-    logger.info("%s: %d parameters", model, sum(p.numel() for p in trainee.parameters()))
-    schedule = Schedule(steps, batch_size, phrases, learning_rate, warmup=min(Schedule.warmup, steps))
-    train(trainee, schedule, seed, output)
+    vlsm = TRAINABLE_VLSMS[model]()
+    logger.info("%s: %d parameters", model, sum(p.numel() for p in vlsm.parameters()))
+    config = TrainingConfig(steps, batch_size, phrases, learning_rate, warmup=min(TrainingConfig.warmup, steps))
+    train(vlsm, config, seed, output)
     logger.info(
-        "held-out Dice %.4f on %d scenes; saved in %s", evaluate(trainee, held_out_scenes), held_out_scenes, output
+        "held-out Dice %.4f on %d scenes; saved in %s", evaluate(vlsm, held_out_scenes), held_out_scenes, output
     )
 
 

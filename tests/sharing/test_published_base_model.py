@@ -69,7 +69,7 @@ def test_training_evaluation_and_inference_run_at_352(run_dir):
 
 def test_what_is_shared_and_exported_says_352_and_takes_it(run_dir, published_clipseg_dir, schema, tmp_path):
     arguments = [
-        "bundle",
+        "share",
         PAIR,
         "--run-dir",
         run_dir,
@@ -86,7 +86,7 @@ def test_what_is_shared_and_exported_says_352_and_takes_it(run_dir, published_cl
     assert formats["inputs"]["image"]["spatial_shape"] == formats["outputs"]["pred"]["spatial_shape"] == [352, 352]
 
     target = tmp_path / "model.onnx"
-    arguments = ["export", tmp_path / NAME, "--onnx", target, "--pretrained", published_clipseg_dir]
+    arguments = ["export-onnx", tmp_path / NAME, target, "--pretrained", published_clipseg_dir]
     said = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert said.exit_code == 0, said.output
     (image,) = onnx.load(target).graph.input

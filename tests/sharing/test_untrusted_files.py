@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.bundles.baking import with_values
 from monai_tunevlseg.networks.state import decode_identity, encode_identity
-from monai_tunevlseg.sharing import Release, Sources, describe, pack_bundle, write_bundle
-from monai_tunevlseg.sharing.runs import read_run
+from monai_tunevlseg.sharing import Release, Sources, build_bundle_spec, pack_bundle, share_bundle
+from monai_tunevlseg.sharing.trained_run import read_trained_run
 
 HERE = Sources(configs_dir=ROOT / "configs")
 DAMAGED = {"deep": b"[" * 100_000, "list": b"[]", "bytes": b"\xff\xfe", "half": b'{"a": '}
@@ -43,7 +43,7 @@ def change_json(path, **values):
 
 
 def refused(run, output):
-    arguments = ["bundle", PAIR, "--run-dir", str(run), "--output", str(output), "--configs-dir", str(ROOT / "configs")]
+    arguments = ["share", PAIR, "--run-dir", str(run), "--output", str(output), "--configs-dir", str(ROOT / "configs")]
     said = CliRunner().invoke(app, arguments)
     assert said.exit_code == 1 and said.output.startswith("error: ") and not list(output.glob("*"))
     return said.output.replace("\n", "")
@@ -74,18 +74,18 @@ def test_a_record_of_what_cannot_be_trained_is_refused(run, tmp_path, values):
 
 
 def test_only_hyperparameters_are_taken_from_the_record(run):
-    before = describe(PAIR, run, HERE).baked
+    before = build_bundle_spec(PAIR, run, HERE).baked
     structure = {"imports": [], "initialize": [], "run": ["x"], "ckpt_dir": "/elsewhere", "_own": "note #1"}
     change_json(run / "models" / "hyperparameters.json", **structure)
-    assert describe(PAIR, run, HERE).baked == before
+    assert build_bundle_spec(PAIR, run, HERE).baked == before
 
 
 def test_folders_and_what_suits_one_machine_stay_there(run):
-    before = describe(PAIR, run, HERE).baked
+    before = build_bundle_spec(PAIR, run, HERE).baked
     folders = dict.fromkeys(("dataset_dir", "splits_file", "trained_splits", "feature_cache_dir"), "/elsewhere")
     machine = {"num_workers": 9, "num_processes": 2, "cache_rate": 1.0, "feature_cache_size": 99.0, "compile": True}
     change_json(run / "models" / "hyperparameters.json", **folders, **machine)
-    assert describe(PAIR, run, HERE).baked == before
+    assert build_bundle_spec(PAIR, run, HERE).baked == before
 
 
 def test_the_published_attack_is_refused(run, shared_dir, tmp_path):
@@ -111,7 +111,7 @@ def test_the_published_attack_is_refused(run, shared_dir, tmp_path):
 def test_a_checkpoint_of_another_form_is_named(run, values):
     change_identity(run, **values)
     with pytest.raises(ValueError, match=rf"model\.pt.*{next(iter(values))}"):
-        read_run(run)
+        read_trained_run(run)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_checkpoint_of_another_form_is_named(run, values):
 def test_metrics_of_another_form_are_named(run, values):
     change_json(run / "eval" / "metrics.json", **values)
     with pytest.raises(ValueError, match=rf"metrics\.json.*{next(iter(values))}"):
-        read_run(run)
+        read_trained_run(run)
 
 
 def test_metrics_without_a_digest_are_refused(run):
@@ -140,7 +140,7 @@ def test_metrics_without_a_digest_are_refused(run):
     del metrics["checkpoint_digest"]
     path.write_text(json.dumps(metrics | {"dice": 99.9}))
     with pytest.raises(ValueError, match=r"metrics\.json.*checkpoint_digest"):
-        read_run(run)
+        read_trained_run(run)
 
 
 @pytest.mark.parametrize("file", ["models/hyperparameters.json", "eval/metrics.json"])
@@ -150,13 +150,13 @@ def test_metrics_without_a_digest_are_refused(run):
 def test_damaged_json_names_the_file(run, file, content):
     (run / file).write_bytes(content)
     with pytest.raises(ValueError, match=file.rpartition("/")[2]):
-        read_run(run)
+        read_trained_run(run)
 
 
 def test_the_card_holds_no_html_and_no_broken_table(tmp_path):
     name = "<script>alert(1)</script> a|b ![](http://x/y.png)"
     sources = Sources(configs_dir=ROOT / "configs", values={"class_names": [name]})
-    folder = write_bundle(
+    folder = share_bundle(
         PAIR, tmp_path, sources=sources, release=Release(authors="<b>somebody</b>", changelog="<i>new</i>")
     )
     card = (folder / "docs" / "README.md").read_text()
@@ -167,7 +167,7 @@ def test_the_card_holds_no_html_and_no_broken_table(tmp_path):
 
 @pytest.mark.parametrize("text", ["![x](http://e.org/x.png)", "[x](http://e.org)", "\\[x](http://e.org)", "a\\|b"])
 def test_the_card_holds_no_links_of_others(tmp_path, text):
-    folder = write_bundle(PAIR, tmp_path, sources=HERE, release=Release(changelog=text))
+    folder = share_bundle(PAIR, tmp_path, sources=HERE, release=Release(changelog=text))
     change = (folder / "docs" / "README.md").read_text().split("Version 0.1.0: ")[1].split(".\n")[0]
     assert not re.search(r"(?<!\\)(\\\\)*[\[\]|]", change) and re.sub(r"\\(.)", r"\1", change) == text
 
@@ -180,9 +180,9 @@ def test_texts_of_a_release_are_data(option):
 
 def test_an_expression_as_an_option_is_refused():
     with pytest.raises(ValueError, match="--override"):
-        describe(PAIR, sources=Sources(configs_dir=ROOT / "configs", values={"learning_rate": "$0.1"}))
+        build_bundle_spec(PAIR, sources=Sources(configs_dir=ROOT / "configs", values={"learning_rate": "$0.1"}))
     with pytest.raises(ValueError, match="--base-model-id"):
-        describe(PAIR, sources=Sources(configs_dir=ROOT / "configs", base_model_id="$print(1)"))
+        build_bundle_spec(PAIR, sources=Sources(configs_dir=ROOT / "configs", base_model_id="$print(1)"))
 
 
 @pytest.mark.parametrize("value", [*BAKED, *(f"a{sign}b" for sign in "\x7f\x85\xa0\u2028\u2029\ufeff\uffff\t\n")])

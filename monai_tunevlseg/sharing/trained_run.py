@@ -13,14 +13,14 @@ from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.state import decode_identity
-from monai_tunevlseg.sharing.forms import IDENTITY, METRICS, SAME, check_form
+from monai_tunevlseg.sharing.schemas import IDENTITY_SCHEMA, METRICS_SCHEMA, NETWORK_KEYS, check_schema
 from monai_tunevlseg.training import CHECKPOINT, CHECKPOINT_DIGEST, HYPERPARAMETERS, read_weights
 
-__all__ = ["Run", "read_run"]
+__all__ = ["TrainedRun", "read_trained_run"]
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainedRun:
     """A trained network on disk.
 
     Attributes:
@@ -36,7 +36,7 @@ class Run:
     metrics: dict[str, Any] | None
 
 
-def read_run(folder: str | Path, metrics_file: str | Path | None = None) -> Run:
+def read_trained_run(folder: str | Path, metrics_file: str | Path | None = None) -> TrainedRun:
     """Read what a run has written into a folder, or a search into its folder ``best``.
 
     Args:
@@ -56,11 +56,11 @@ def read_run(folder: str | Path, metrics_file: str | Path | None = None) -> Run:
         )
     state = _read_network(checkpoint)
     identity = decode_identity(state["_extra_state"])
-    check_form(identity, IDENTITY, checkpoint)
+    check_schema(identity, IDENTITY_SCHEMA, checkpoint)
     refuse_expressions(identity, f"the checkpoint {checkpoint}")
     found = _metrics_file(Path(folder), metrics_file)
     metrics = None if found is None else _checked_metrics(found, checkpoint, identity)
-    return Run(state, identity, _read_record(checkpoint), metrics)
+    return TrainedRun(state, identity, _read_record(checkpoint), metrics)
 
 
 def _read_network(path: Path) -> dict[str, Tensor]:
@@ -100,9 +100,9 @@ def _metrics_file(folder: Path, given: str | Path | None) -> Path | None:
 def _checked_metrics(path: Path, checkpoint: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return an evaluation's numbers; those of another network would be invented here."""
     metrics = read_json_object(path)
-    check_form(metrics, METRICS, path)
+    check_schema(metrics, METRICS_SCHEMA, path)
     refuse_expressions(metrics["classes"], str(path))
-    differing = [name for name in SAME if metrics["network"].get(name) != identity.get(name)]
+    differing = [name for name in NETWORK_KEYS if metrics["network"].get(name) != identity.get(name)]
     digest = metrics.get("checkpoint_digest")
     if differing or digest != file_digest(checkpoint):
         what = f"it has another {differing[0]}" if differing else _difference(digest)

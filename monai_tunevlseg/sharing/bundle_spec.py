@@ -13,14 +13,14 @@ import yaml
 from monai_tunevlseg.bundles import HYPERPARAMETERS, pair_facts, prompt_learner, render_bundle, render_pair, typed
 from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.resources import configs_dir
-from monai_tunevlseg.sharing.bases import BaseReference, find_base
+from monai_tunevlseg.sharing.base_reference import BaseReference, find_base_reference
 from monai_tunevlseg.sharing.packing import VERSION
-from monai_tunevlseg.sharing.runs import Run, read_run
+from monai_tunevlseg.sharing.trained_run import TrainedRun, read_trained_run
 from monai_tunevlseg.training.record import OF_THE_MACHINE
 
-__all__ = ["Release", "Sources", "Subject", "describe"]
+__all__ = ["Release", "Sources", "BundleSpec", "build_bundle_spec"]
 
-STAYS = OF_THE_MACHINE | {"trained_splits", "num_processes"}
+NOT_SHARED = OF_THE_MACHINE | {"trained_splits", "num_processes"}
 """Values of a run that do not travel: folders, and what suits one machine."""
 
 
@@ -74,7 +74,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Subject:
+class BundleSpec:
     """A pair with what was learned.
 
     Attributes:
@@ -91,7 +91,7 @@ class Subject:
     base: BaseReference
     baked: Mapping[str, Any]
     values: Mapping[str, Any]
-    run: Run | None
+    run: TrainedRun | None
 
     @property
     def class_names(self) -> list[str]:
@@ -106,7 +106,7 @@ class Subject:
         return "_".join(part for part in parts if part)
 
 
-def describe(pair: str, run_dir: str | Path | None = None, sources: Sources | None = None) -> Subject:
+def build_bundle_spec(pair: str, run_dir: str | Path | None = None, sources: Sources | None = None) -> BundleSpec:
     """Put together what is known of a pair and of a run of it.
 
     Raises:
@@ -122,11 +122,11 @@ def describe(pair: str, run_dir: str | Path | None = None, sources: Sources | No
         raise ValueError(f"the pair {pair} has no hyperparameter {', '.join(unknown)}; see its train.yaml.")
     refuse_expressions(sources.values, "an option --override")
     refuse_expressions(sources.base_model_id, "the option --base-model-id")
-    run = None if run_dir is None else read_run(run_dir, sources.metrics)
+    run = None if run_dir is None else read_trained_run(run_dir, sources.metrics)
     if run is not None:
         _refuse_another(pair, run_dir, run, own, template)
     identity = None if run is None else run.identity
-    base = find_base(
+    base = find_base_reference(
         facts["model"]["name"], str(own["pretrained"]), identity, sources.base_model_id, sources.pretrained
     )
     try:
@@ -134,10 +134,12 @@ def describe(pair: str, run_dir: str | Path | None = None, sources: Sources | No
     except ValueError as error:
         raise ValueError(f"the run {run_dir} was not one of this package: {error}") from error
     baked = overlay | trained | dict(sources.values) | base.values
-    return Subject(pair, facts, base, baked, own | baked, run)
+    return BundleSpec(pair, facts, base, baked, own | baked, run)
 
 
-def _refuse_another(pair: str, run_dir: str | Path | None, run: Run, own: Mapping[str, Any], template: str) -> None:
+def _refuse_another(
+    pair: str, run_dir: str | Path | None, run: TrainedRun, own: Mapping[str, Any], template: str
+) -> None:
     """Refuse the checkpoint of another model or method.
 
     Raises:
@@ -153,12 +155,12 @@ def _refuse_another(pair: str, run_dir: str | Path | None, run: Run, own: Mappin
         )
 
 
-def _trained_values(run: Run, own: Mapping[str, Any], base: BaseReference) -> dict[str, Any]:
+def _trained_values(run: TrainedRun, own: Mapping[str, Any], base: BaseReference) -> dict[str, Any]:
     """Return the hyperparameters in which the run departed from the pair; the checkpoint's own word counts most."""
     values = {
         name: value
         for name, value in run.hyperparameters.items()
-        if name in HYPERPARAMETERS and name not in STAYS and not str(own.get(name)).startswith("$")
+        if name in HYPERPARAMETERS and name not in NOT_SHARED and not str(own.get(name)).startswith("$")
     }
     values |= run.identity["method_kwargs"]
     values |= {name: run.identity[name] for name in ("upsampler", "unfreeze", "class_names")}

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS
-from monai_tunevlseg.sharing.exporting import _converted
+from monai_tunevlseg.sharing.onnx_export import _converted
 
 COMBINATIONS = [("clipseg", method) for method in METHODS] + [
     ("cris", method) for method in METHODS if not METHODS[method].prompts_vision
@@ -42,7 +42,7 @@ def has_token_embeddings(content, vocabulary_size):
 
 def test_the_command_writes_a_file_and_compares_it(shared, tmp_path):
     target = tmp_path / "model.onnx"
-    arguments = ["export", str(shared[0] / NAME), "--onnx", str(target)]
+    arguments = ["export-onnx", str(shared[0] / NAME), str(target)]
     said = CliRunner().invoke(app, arguments)
     assert said.exit_code == 0 and "differ by" in said.output
     properties = {item.key: item.value for item in onnx.load(target).metadata_props}
@@ -52,5 +52,5 @@ def test_the_command_writes_a_file_and_compares_it(shared, tmp_path):
 
 
 def test_a_folder_that_is_no_bundle_is_named(tmp_path):
-    said = CliRunner().invoke(app, ["export", str(ROOT), "--onnx", str(tmp_path / "model.onnx")])
+    said = CliRunner().invoke(app, ["export-onnx", str(ROOT), str(tmp_path / "model.onnx")])
     assert said.exit_code == 1 and "inference.yaml" in said.output

@@ -8,11 +8,11 @@ from typing import Any
 
 from monai_tunevlseg.bundles import METHODS_OWN
 from monai_tunevlseg.evaluation import SCORES
-from monai_tunevlseg.json_schemas import departure
+from monai_tunevlseg.json_schemas import schema_violation
 
-__all__ = ["IDENTITY", "METRICS", "SAME", "check_form"]
+__all__ = ["IDENTITY_SCHEMA", "METRICS_SCHEMA", "NETWORK_KEYS", "check_schema"]
 
-SAME = ("network", "base_fingerprint", "method", "method_kwargs", "upsampler", "unfreeze")
+NETWORK_KEYS = ("network", "base_fingerprint", "method", "method_kwargs", "upsampler", "unfreeze")
 """What of an evaluation's network must be that of the checkpoint."""
 
 _TEXT = {"type": "string"}
@@ -36,7 +36,7 @@ _PART: dict[str, Any] = {
     "patternProperties": {"^pairs_with_": _COUNT},
     "required": ["pairs", "intervals"],
 }
-METRICS: dict[str, Any] = {
+METRICS_SCHEMA: dict[str, Any] = {
     **_PART,
     "properties": {
         **_PART["properties"],
@@ -55,7 +55,7 @@ METRICS: dict[str, Any] = {
     "required": [*_PART["required"], "split", "images", "units", "network", "classes", "bootstrap"],
 }
 """What the model card and the metadata take from ``metrics.json``, as a JSON Schema."""
-IDENTITY: dict[str, Any] = {
+IDENTITY_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         **dict.fromkeys(("network", "base_model", "base_fingerprint"), _TEXT),
@@ -69,16 +69,16 @@ IDENTITY: dict[str, Any] = {
         "unfreeze": {"enum": [None, "decoder", "all"]},
         "class_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
     },
-    "required": [*SAME, "base_model", "class_names"],
+    "required": [*NETWORK_KEYS, "base_model", "class_names"],
 }
 """What a checkpoint says of its network, as a JSON Schema."""
 
 
-def check_form(content: Mapping[str, Any], schema: Mapping[str, Any], path: Path) -> None:
-    """Check what was read from a file.
+def check_schema(content: Mapping[str, Any], schema: Mapping[str, Any], path: Path) -> None:
+    """Check the content of a file against a schema.
 
     Raises:
         ValueError: when it has another form; names the file and the place in it.
     """
-    if wrong := departure(content, schema):
+    if wrong := schema_violation(content, schema):
         raise ValueError(f"{path}, {wrong}; pass a file that this package has written.")

@@ -15,7 +15,7 @@ from monai_tunevlseg.data.cases import Facts
 from monai_tunevlseg.data.demo import DEMO_DATASETS
 from monai_tunevlseg.evaluation import SCORES
 from monai_tunevlseg.markdown import escape_markdown
-from monai_tunevlseg.sharing.subject import Release, Subject
+from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release
 
 __all__ = ["data_license", "metadata", "model_card"]
 
@@ -41,24 +41,24 @@ class _Row:
     pairs: int
 
 
-def metadata(template: str, subject: Subject, release: Release, name: str) -> str:
+def metadata(template: str, spec: BundleSpec, release: Release, name: str) -> str:
     """Return ``metadata.json``.
 
     Args:
         template: that of the pair's bundle.
-        subject: what the bundle is about.
+        spec: what the bundle is about.
         release: what a person says of it.
         name: the bundle's.
     """
     content = json.loads(template)
-    facts, classes = subject.facts, subject.class_names
+    facts, classes = spec.facts, spec.class_names
     channels = {str(index): text for index, text in enumerate(classes)}
     content["network_data_format"]["outputs"]["pred"] |= {"num_channels": len(classes), "channel_def": channels}
     for tensor in (
         *content["network_data_format"]["inputs"].values(),
         content["network_data_format"]["outputs"]["pred"],
     ):
-        tensor["spatial_shape"] = [_image_size(subject)] * 2
+        tensor["spatial_shape"] = [_image_size(spec)] * 2
     content |= {
         "version": release.version,
         "changelog": {release.version: release.changelog},
@@ -66,52 +66,52 @@ def metadata(template: str, subject: Subject, release: Release, name: str) -> st
         "required_packages_version": {package: _version(package) for package in content["required_packages_version"]},
         "name": name,
         "task": f"Segmentation of {', '.join(classes)} by text",
-        "description": _description(subject),
+        "description": _description(spec),
         "authors": release.authors,
         "copyright": f"Copyright (c) {release.authors}",
-        "data_source": _data_source(subject),
+        "data_source": _data_source(spec),
         "label_classes": f"binary masks of {', '.join(classes)}",
         "pred_classes": "one logit channel per class: " + ", ".join(f"{k} = {text}" for k, text in channels.items()),
-        "base_model": {"id": subject.base.id, "fingerprint": subject.base.fingerprint},
+        "base_model": {"id": spec.base.id, "fingerprint": spec.base.fingerprint},
     }
-    content["references"] += [] if (known := _public(subject)) is None else [known.reference]
-    if (metrics := _metrics(subject)) is not None:
+    content["references"] += [] if (known := _public(spec)) is None else [known.reference]
+    if (metrics := _metrics(spec)) is not None:
         content["eval_metrics"] = _measured(metrics)
     content["title"] = f"{facts['model']['title']} with {facts['method']['title']} on {facts['dataset']['title']}"
     return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
 
 
-def model_card(subject: Subject, release: Release, name: str, identity: Mapping[str, Any], weights: int) -> str:
+def model_card(spec: BundleSpec, release: Release, name: str, identity: Mapping[str, Any], weights: int) -> str:
     """Return ``docs/README.md``.
 
     Args:
-        subject: what the bundle is about.
+        spec: what the bundle is about.
         release: what a person says of it.
         name: the bundle's.
         identity: what the checkpoint says of its network.
         weights: how many numbers the checkpoint holds.
     """
-    metrics = _metrics(subject)
+    metrics = _metrics(spec)
     return _render(
         "README.md",
         _markdown,
-        subject=subject,
-        facts=subject.facts,
+        spec=spec,
+        facts=spec.facts,
         release=release,
         name=name,
         identity=identity,
         weights=weights,
         metrics=metrics,
         rows=[] if metrics is None else list(_rows(metrics)),
-        public=_public(subject),
-        image_size=_image_size(subject),
-        description=_description(subject),
+        public=_public(spec),
+        image_size=_image_size(spec),
+        description=_description(spec),
     )
 
 
-def data_license(subject: Subject) -> str:
+def data_license(spec: BundleSpec) -> str:
     """Return ``docs/data_license.txt``."""
-    values = {"subject": subject, "title": subject.facts["dataset"]["title"], "public": _public(subject)}
+    values = {"spec": spec, "title": spec.facts["dataset"]["title"], "public": _public(spec)}
     return _render("data_license.txt", None, **values)
 
 
@@ -133,38 +133,38 @@ def _markdown(value: Any) -> Any:
     return escape_markdown(value) if isinstance(value, str) else value
 
 
-def _metrics(subject: Subject) -> dict[str, Any] | None:
-    return None if subject.run is None else subject.run.metrics
+def _metrics(spec: BundleSpec) -> dict[str, Any] | None:
+    return None if spec.run is None else spec.run.metrics
 
 
-def _image_size(subject: Subject) -> int:
-    size = subject.values["image_size"]
-    return size if isinstance(size, int) else subject.base.images.size
+def _image_size(spec: BundleSpec) -> int:
+    size = spec.values["image_size"]
+    return size if isinstance(size, int) else spec.base.images.size
 
 
 def _version(package: str) -> str:
     return version(package).partition("+")[0]  # without the mark of a CPU or CUDA build
 
 
-def _public(subject: Subject) -> Facts | None:
+def _public(spec: BundleSpec) -> Facts | None:
     """Return what is known of the dataset; None for the demo sets, which this package draws."""
-    dataset = subject.facts["dataset"]["name"]
+    dataset = spec.facts["dataset"]["name"]
     return None if dataset in DEMO_DATASETS else LAYOUTS[dataset].facts
 
 
-def _description(subject: Subject) -> str:
-    facts = subject.facts
+def _description(spec: BundleSpec) -> str:
+    facts = spec.facts
     text = (
         f"{facts['model']['title']} adapted to {facts['dataset']['title']}: {facts['method']['title']} "
         f"{facts['method']['summary']}."
     )
-    return text if subject.run else f"{text} Not trained yet: the weights are those that training starts from."
+    return text if spec.run else f"{text} Not trained yet: the weights are those that training starts from."
 
 
-def _data_source(subject: Subject) -> str:
-    known = _public(subject)
+def _data_source(spec: BundleSpec) -> str:
+    known = _public(spec)
     return (
-        f"{subject.facts['dataset']['title']}, drawn by this package"
+        f"{spec.facts['dataset']['title']}, drawn by this package"
         if known is None
         else f"{known.title}, {known.source}"
     )

@@ -1,4 +1,4 @@
-"""``tunevlseg bundle``: a pair, trained or not, as a bundle to share."""
+"""``tunevlseg share``: an experiment, trained or not, as a bundle in the form of the Model Zoo."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from monai_tunevlseg.commands.endings import ending_in_a_sentence, hide_loading_
 from monai_tunevlseg.commands.folders import ConfigsDir
 
 if TYPE_CHECKING:
-    from monai_tunevlseg.sharing import Check
+    from monai_tunevlseg.sharing import CheckResult
 
-__all__ = ["bundle"]
+__all__ = ["share"]
 
 
-def bundle(
+def share(
     pair: Annotated[
         str, typer.Argument(metavar="PAIR", help="Name of the pair, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt.")
     ],
@@ -53,10 +53,10 @@ def bundle(
     from monai_tunevlseg.sharing import (
         Release,
         Sources,
-        check_bundle,
-        describe,
+        build_bundle_spec,
         pack_bundle,
-        write_subject,
+        verify_bundle,
+        write_shared_bundle,
         zip_path,
     )
 
@@ -64,24 +64,24 @@ def bundle(
     with ending_in_a_sentence(RuntimeError):
         sources = Sources(metrics, pretrained, base_model_id, named_values(override or []), configs_dir)
         release = Release(name, version, changelog, authors, weights_license)
-        subject = describe(pair, run_dir, sources)
-        if zipped and (target := zip_path(output / (name or subject.name), version)).exists():
+        spec = build_bundle_spec(pair, run_dir, sources)
+        if zipped and (target := zip_path(output / (name or spec.name), version)).exists():
             raise FileExistsError(f"{target} exists already; remove it, or pass another --version.")
-        folder = write_subject(subject, output, configs_dir, release)
+        folder = write_shared_bundle(spec, output, configs_dir, release)
         typer.echo(f"written: {folder}" + ("" if run_dir else " (untrained: pass --run-dir to share what was learned)"))
-        if subject.base.folder is not None:
+        if spec.base.folder is not None:
             typer.echo(
-                f"the base model is called {subject.base.id}, fingerprint {subject.base.fingerprint}, and was read "
-                f"from {subject.base.folder}; pass --base-model-id when others know it by another name"
+                f"the base model is called {spec.base.id}, fingerprint {spec.base.fingerprint}, and was read "
+                f"from {spec.base.folder}; pass --base-model-id when others know it by another name"
             )
-        failed = [check for check in check_bundle(folder, subject.base.folder, schema) if _say(check)]
+        failed = [check for check in verify_bundle(folder, spec.base.folder, schema) if _say(check)]
         if zipped and not failed:
             typer.echo(f"packed: {pack_bundle(folder)}")
     if failed:
         raise typer.Exit(1)
 
 
-def _say(check: Check) -> bool:
+def _say(check: CheckResult) -> bool:
     """Print a finding; return whether it is a failure."""
     if check.problem is not None:
         typer.echo(f"error: {check.name}: {check.problem}", err=True)

@@ -18,10 +18,10 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metad
 from PIL import Image
 
 from monai_tunevlseg.errors import without_wrappers
-from monai_tunevlseg.sharing.exporting import load_bundle
+from monai_tunevlseg.sharing.onnx_export import load_bundle
 from monai_tunevlseg.training import CHECKPOINT
 
-__all__ = ["Check", "check_bundle"]
+__all__ = ["CheckResult", "verify_bundle"]
 
 SIDE = 40  # of the smoke test's pictures, in pixels
 PICTURES = 3  # one for each split
@@ -37,7 +37,7 @@ PLAIN_FOLDER = {
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """What one check has found.
 
     Attributes:
@@ -55,9 +55,9 @@ class SkippedError(Exception):
     """A check that cannot be made here."""
 
 
-def check_bundle(
+def verify_bundle(
     folder: str | Path, pretrained: str | Path | None = None, schema: str | Path | None = None
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     """Check a bundle and yield each finding as it comes.
 
     Args:
@@ -80,11 +80,11 @@ def check_bundle(
                 with without_wrappers():
                     check()
             except SkippedError as reason:
-                yield Check(name, skipped=str(reason))
+                yield CheckResult(name, skipped=str(reason))
             except Exception as error:  # whatever breaks is what is to be reported
-                yield Check(name, problem=f"{type(error).__name__}: {str(error).strip() or 'no reason given'}")
+                yield CheckResult(name, problem=f"{type(error).__name__}: {str(error).strip() or 'no reason given'}")
             else:
-                yield Check(name)
+                yield CheckResult(name)
 
 
 class _Bundle:

@@ -12,8 +12,8 @@ import torch
 import monai_tunevlseg.demo
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.demo.scenes import SIZE
-from monai_tunevlseg.demo.train_base import Schedule, draw_batch, evaluate
-from monai_tunevlseg.demo.trainees import TRAINEES
+from monai_tunevlseg.demo.train_base_model import TrainingConfig, draw_batch, evaluate
+from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS
 from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS, load_clipseg, load_cris
 
 EMBEDDED = sorted(config.parent.name for config in Path(monai_tunevlseg.demo.__file__).parent.glob("*/config.json"))
@@ -27,36 +27,36 @@ LEAST_DICE = {"clipseg": 0.65, "cris": 0.55}
 
 @dataclass(frozen=True)
 class Embedded:
-    """An embedded model: its name, as the package loads it, and as `train_base` trains it."""
+    """An embedded model: its name, as the package loads it, and as `train_base_model` trains it."""
 
     name: str
     base: Any
-    trainee: Any
+    vlsm: Any
 
 
 @pytest.fixture(scope="module", params=EMBEDDED)
 def embedded(request):
     base = LOADERS[request.param][0](str(demo_model(request.param)))
-    trainee = TRAINEES[request.param]()
-    trainee.model.load_state_dict(base.model.state_dict())  # strict: the sizes are those that are trained today
-    trainee.tokenizer = base.tokenizer
-    return Embedded(request.param, base, trainee.eval())
+    vlsm = TRAINABLE_VLSMS[request.param]()
+    vlsm.model.load_state_dict(base.model.state_dict())  # strict: the sizes are those that are trained today
+    vlsm.tokenizer = base.tokenizer
+    return Embedded(request.param, base, vlsm.eval())
 
 
 def test_every_model_that_can_be_trained_is_embedded():
-    assert set(EMBEDDED) == set(TRAINEES)
+    assert set(EMBEDDED) == set(TRAINABLE_VLSMS)
 
 
 def test_weights_follow_text_on_held_out_scenes(embedded):
-    assert evaluate(embedded.trainee, count=40) >= LEAST_DICE[embedded.name]
+    assert evaluate(embedded.vlsm, count=40) >= LEAST_DICE[embedded.name]
 
 
 @torch.no_grad()
 def test_trainee_gives_the_logits_of_the_base_model_and_of_its_network(embedded):
-    trainee, base = embedded.trainee, embedded.base
-    batch = draw_batch(trainee, Schedule(batch_size=2, phrases=1), step=0, seed=5)
+    vlsm, base = embedded.vlsm, embedded.base
+    batch = draw_batch(vlsm, TrainingConfig(batch_size=2, phrases=1), step=0, seed=5)
     tokens = {key: value[batch.which[:, 0]] for key, value in batch.tokens.items()}
-    got = trainee(batch.images, batch.tokens, batch.which).logits[:, 0]
+    got = vlsm(batch.images, batch.tokens, batch.which).logits[:, 0]
     expected = FORWARD[embedded.name](base.model.eval(), batch.images, tokens)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-4)
     texts = base.tokenizer.batch_decode(tokens["input_ids"], skip_special_tokens=True)

@@ -7,72 +7,72 @@ import torch
 
 from monai_tunevlseg.demo.scenes import SIZE
 from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH
-from monai_tunevlseg.demo.train_base import Schedule, draw_batch
-from monai_tunevlseg.demo.trainees import TRAINEES
+from monai_tunevlseg.demo.train_base_model import TrainingConfig, draw_batch
+from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS
 from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS, load_clipseg, load_cris
 
 LOADERS = {"clipseg": (load_clipseg, PromptTunedCLIPSeg), "cris": (load_cris, PromptTunedCRIS)}
-SMALL = Schedule(steps=2, batch_size=2, phrases=2, warmup=1)
+SMALL = TrainingConfig(steps=2, batch_size=2, phrases=2, warmup=1)
 
-every_trainee = pytest.mark.parametrize("name", list(TRAINEES))
+every_vlsm = pytest.mark.parametrize("name", list(TRAINABLE_VLSMS))
 
 
 @pytest.fixture
-def trainee(name):
+def vlsm(name):
     torch.manual_seed(0)
-    return TRAINEES[name]().eval()
+    return TRAINABLE_VLSMS[name]().eval()
 
 
-@every_trainee
+@every_vlsm
 @torch.no_grad()
-def test_outputs_are_one_mask_for_each_pair_and_scores_for_each_image_and_text(trainee, name):
-    batch = draw_batch(trainee, SMALL, step=0, seed=5)
-    logits, patch_scores, image_scores = trainee(batch.images, batch.tokens, batch.which)
+def test_outputs_are_one_mask_for_each_pair_and_scores_for_each_image_and_text(vlsm, name):
+    batch = draw_batch(vlsm, SMALL, step=0, seed=5)
+    logits, patch_scores, image_scores = vlsm(batch.images, batch.tokens, batch.which)
     texts = len(batch.tokens["input_ids"])
     assert logits.shape == (2, 2, SIZE, SIZE)
     assert patch_scores.shape[:2] == image_scores.shape == (2, texts)
     assert len({score.item() for score in image_scores.flatten()}) == 2 * texts
 
 
-@every_trainee
+@every_vlsm
 @torch.no_grad()
-def test_saved_folder_loads_and_its_network_gives_the_same_logits(trainee, name, tmp_path):
+def test_saved_folder_loads_and_its_network_gives_the_same_logits(vlsm, name, tmp_path):
     load, network = LOADERS[name]
     (tmp_path / "config.json").write_text("{}")  # an older folder is written over
-    trainee.save(tmp_path)
-    trainee.save(tmp_path)
+    vlsm.save(tmp_path)
+    vlsm.save(tmp_path)
     written = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     written |= {"preprocessor_config.json"} if name == "clipseg" else set()  # CRIS is published without one
     assert {path.name for path in tmp_path.iterdir()} == written
     texts = ["red circle", "a photo of a very long polyp"]
     images = torch.randn(2, 3, SIZE, SIZE)
-    got = trainee(images, trainee.tokenize(texts), torch.tensor([[0, 1], [0, 1]])).logits
+    got = vlsm(images, vlsm.tokenize(texts), torch.tensor([[0, 1], [0, 1]])).logits
     expected = network(load(str(tmp_path)), texts, None, {}, upsampler=False).eval()(images)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-4)
 
 
-@every_trainee
+@every_vlsm
 @torch.no_grad()
-def test_an_image_has_the_mask_of_the_text_that_is_asked_for(trainee, name):
-    tokens = trainee.tokenize(["ring", "a photo of a blue object"])
+def test_an_image_has_the_mask_of_the_text_that_is_asked_for(vlsm, name):
+    tokens = vlsm.tokenize(["ring", "a photo of a blue object"])
     images = torch.randn(2, 3, SIZE, SIZE)
-    both = trainee(images, tokens, torch.tensor([[0, 1], [0, 1]])).logits
-    swapped = trainee(images, tokens, torch.tensor([[1], [0]])).logits
+    both = vlsm(images, tokens, torch.tensor([[0, 1], [0, 1]])).logits
+    swapped = vlsm(images, tokens, torch.tensor([[1], [0]])).logits
     torch.testing.assert_close(swapped[:, 0], torch.stack([both[0, 1], both[1, 0]]), rtol=1e-4, atol=1e-4)
     assert (both[:, 0] - both[:, 1]).abs().max() > 1e-3
 
 
-@every_trainee
-def test_every_weight_is_trained(trainee, name):
-    batch = draw_batch(trainee.train(), Schedule(batch_size=4), step=0, seed=5)
-    outputs = trainee(batch.images, batch.tokens, batch.which)
+@every_vlsm
+def test_every_weight_is_trained(vlsm, name):
+    batch = draw_batch(vlsm.train(), TrainingConfig(batch_size=4), step=0, seed=5)
+    outputs = vlsm(batch.images, batch.tokens, batch.which)
     (outputs.logits.square().mean() + outputs.patch_scores.mean() + outputs.image_scores.square().mean()).backward()
-    assert not [key for key, value in trainee.named_parameters() if value.grad is None or not value.grad.any()]
+    assert not [key for key, value in vlsm.named_parameters() if value.grad is None or not value.grad.any()]
 
 
-@every_trainee
-def test_sizes_suit_the_scenes_the_tokenizer_and_the_same_prompt_depths(trainee, name, tmp_path):
-    trainee.save(tmp_path)
+@every_vlsm
+def test_sizes_suit_the_scenes_the_tokenizer_and_the_same_prompt_depths(vlsm, name, tmp_path):
+    vlsm.save(tmp_path)
     load, network = LOADERS[name]
     base = load(str(tmp_path))
     assert base.image_size == SIZE
@@ -81,8 +81,8 @@ def test_sizes_suit_the_scenes_the_tokenizer_and_the_same_prompt_depths(trainee,
 
 
 def test_batch_norms_of_cris_gather_statistics_while_it_trains():
-    trainee = TRAINEES["cris"]().train()
-    batch = draw_batch(trainee, SMALL, step=0, seed=5)
-    trainee(batch.images, batch.tokens, batch.which)
-    norms = [module for module in trainee.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    vlsm = TRAINABLE_VLSMS["cris"]().train()
+    batch = draw_batch(vlsm, SMALL, step=0, seed=5)
+    vlsm(batch.images, batch.tokens, batch.which)
+    norms = [module for module in vlsm.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     assert norms and all(norm.num_batches_tracked == 1 and norm.running_mean.any() for norm in norms)

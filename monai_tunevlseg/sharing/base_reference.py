@@ -10,7 +10,7 @@ from typing import Any
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.networks import BaseModel, ImageSettings, load_clipseg, load_cris
 
-__all__ = ["BaseReference", "find_base"]
+__all__ = ["BaseReference", "find_base_reference"]
 
 LOADERS = {"clipseg": load_clipseg, "cris": load_cris}
 
@@ -39,7 +39,7 @@ class BaseReference:
         return "demo_import" in self.values
 
 
-def find_base(
+def find_base_reference(
     model: str,
     own: str,
     identity: Mapping[str, Any] | None = None,

@@ -1,6 +1,6 @@
-"""The base models that `train_base` can train, each while it is trained.
+"""The base models that `train_base_model` can train, each while it is trained.
 
-A further model is one function that returns a `Trainee`, and one line that registers it in `TRAINEES`.
+A further model is one function that returns a `TrainableVLSM`, and one line that registers it in `TRAINABLE_VLSMS`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from monai_tunevlseg.networks.cris_clip import end_of_text
 from monai_tunevlseg.networks.cris_model import behind
 from monai_tunevlseg.registry import Registry
 
-__all__ = ["TRAINEES", "CLIPSegTrainee", "CRISTrainee", "Outputs", "Trainee"]
+__all__ = ["TRAINABLE_VLSMS", "TrainableCLIPSeg", "TrainableCRIS", "Outputs", "TrainableVLSM"]
 
 
 class Outputs(NamedTuple):
-    """What a trainee gives for B images, U distinct texts and k texts for each image.
+    """What a vlsm gives for B images, U distinct texts and k texts for each image.
 
     `patch_scores` and `image_scores` train the encoders directly, like CLIP's contrast; they are None where a model
     has nothing of the kind.
@@ -40,7 +40,7 @@ class Outputs(NamedTuple):
     image_scores: Tensor | None  # (B, U): how well each image agrees with each text
 
 
-class Trainee(nn.Module, ABC):
+class TrainableVLSM(nn.Module, ABC):
     """A base model while it is trained."""
 
     mean: tuple[float, float, float]
@@ -65,7 +65,7 @@ class Trainee(nn.Module, ABC):
         return dict(self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
 
 
-class CLIPSegTrainee(Trainee):
+class TrainableCLIPSeg(TrainableVLSM):
     """transformers' own CLIPSeg, encoders included in what trains."""
 
     mean = (0.485, 0.456, 0.406)
@@ -98,7 +98,7 @@ class CLIPSegTrainee(Trainee):
         ViTImageProcessorPil(size=SIZE, image_mean=self.mean, image_std=self.std).save_pretrained(folder)
 
 
-def build_clipseg() -> Trainee:
+def build_clipseg() -> TrainableVLSM:
     """Build the untrained tiny CLIPSeg: as many text layers as vision layers, so that any prompt depth suits both."""
     tokenizer = build_tokenizer()
     text = {
@@ -131,10 +131,10 @@ def build_clipseg() -> Trainee:
         decoder_intermediate_size=256,
         extract_layers=[1, 3, 5],
     )
-    return CLIPSegTrainee(config, tokenizer)
+    return TrainableCLIPSeg(config, tokenizer)
 
 
-class CRISTrainee(Trainee):
+class TrainableCRIS(TrainableVLSM):
     """The package's own CRIS, encoders included in what trains."""
 
     mean = (0.48145466, 0.4578275, 0.40821073)
@@ -167,7 +167,7 @@ class CRISTrainee(Trainee):
                 file.replace(folder / file.name)
 
 
-def build_cris() -> Trainee:
+def build_cris() -> TrainableVLSM:
     """Build the untrained tiny CRIS: as many text layers as the tiny CLIPSeg, so that the same prompt depths suit."""
     tokenizer = build_tokenizer()
     config = CRISConfig(
@@ -187,9 +187,9 @@ def build_cris() -> Trainee:
         decoder_ffn_dim=56,
         dropout=0.0,
     )
-    return CRISTrainee(config, tokenizer)
+    return TrainableCRIS(config, tokenizer)
 
 
-TRAINEES: Registry[Callable[[], Trainee]] = Registry("model")
-TRAINEES.register("clipseg", build_clipseg)
-TRAINEES.register("cris", build_cris)
+TRAINABLE_VLSMS: Registry[Callable[[], TrainableVLSM]] = Registry("model")
+TRAINABLE_VLSMS.register("clipseg", build_clipseg)
+TRAINABLE_VLSMS.register("cris", build_cris)

@@ -15,11 +15,11 @@ from torch import Tensor
 from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.bundles import render_bundle, with_values
 from monai_tunevlseg.networks.state import decode_identity, encode_identity
-from monai_tunevlseg.sharing.documents import data_license, metadata, model_card
-from monai_tunevlseg.sharing.subject import Release, Sources, Subject, describe
+from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
+from monai_tunevlseg.sharing.model_card import data_license, metadata, model_card
 from monai_tunevlseg.training import CHECKPOINT
 
-__all__ = ["write_bundle", "write_subject"]
+__all__ = ["share_bundle", "write_shared_bundle"]
 
 START = "$@bundle_root + '/models/model.pt'"
 METADATA, CARD = Path("configs", "metadata.json"), Path("docs", "README.md")
@@ -27,7 +27,7 @@ JSON_COPIES = ("train", "inference")
 """Configs that are there as JSON too, for ``monai.bundle.load`` reads nothing else."""
 
 
-def write_bundle(
+def share_bundle(
     pair: str,
     output_dir: str | Path,
     run_dir: str | Path | None = None,
@@ -53,11 +53,13 @@ def write_bundle(
         ValueError: when there is no such pair, or the checkpoint is not one of it.
     """
     sources = sources or Sources()
-    return write_subject(describe(pair, run_dir, sources), output_dir, sources.configs_dir, release or Release())
+    return write_shared_bundle(
+        build_bundle_spec(pair, run_dir, sources), output_dir, sources.configs_dir, release or Release()
+    )
 
 
-def write_subject(subject: Subject, output_dir: str | Path, configs_dir: str | Path, release: Release) -> Path:
-    """Write what :func:`~monai_tunevlseg.sharing.describe` has put together; atomic.
+def write_shared_bundle(spec: BundleSpec, output_dir: str | Path, configs_dir: str | Path, release: Release) -> Path:
+    """Write what :func:`~monai_tunevlseg.sharing.build_bundle_spec` has put together; atomic.
 
     Returns:
         the bundle's folder.
@@ -65,53 +67,53 @@ def write_subject(subject: Subject, output_dir: str | Path, configs_dir: str | P
     Raises:
         FileExistsError: when the bundle is there already.
     """
-    name = release.name or subject.name
+    name = release.name or spec.name
     folder = Path(output_dir) / name
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; remove it, or choose another --output or --name.")
     with atomic_folder(folder) as unfinished:
-        _fill(unfinished, name, subject, configs_dir, release)
+        _fill(unfinished, name, spec, configs_dir, release)
     return folder
 
 
-def _fill(made: Path, name: str, subject: Subject, configs_dir: str | Path, release: Release) -> None:
-    written = {"bundle": name, "written": "Written by `tunevlseg bundle`."}
-    texts = render_bundle(configs_dir, subject.facts["bundle"], written)
+def _fill(made: Path, name: str, spec: BundleSpec, configs_dir: str | Path, release: Release) -> None:
+    written = {"bundle": name, "written": "Written by `tunevlseg share`."}
+    texts = render_bundle(configs_dir, spec.facts["bundle"], written)
     del texts[CARD]
-    texts[METADATA] = metadata(texts[METADATA], subject, release, name)
-    _write(made, _baked(texts, subject))
-    state = _start_state(made, subject) if subject.run is None else subject.run.state
-    identity = decode_identity(state["_extra_state"]) | {"base_model": subject.base.id}
+    texts[METADATA] = metadata(texts[METADATA], spec, release, name)
+    _write(made, _baked(texts, spec))
+    state = _start_state(made, spec) if spec.run is None else spec.run.state
+    identity = decode_identity(state["_extra_state"]) | {"base_model": spec.base.id}
     state["_extra_state"] = encode_identity(identity)  # without the folder where the base model was
     (made / CHECKPOINT).parent.mkdir()
     torch.save(state, made / CHECKPOINT)
     weights = sum(tensor.numel() for key, tensor in state.items() if key != "_extra_state")
-    card = model_card(subject, release, name, identity, weights)
-    _write(made, {CARD: card, Path("docs", "data_license.txt"): data_license(subject)})
+    card = model_card(spec, release, name, identity, weights)
+    _write(made, {CARD: card, Path("docs", "data_license.txt"): data_license(spec)})
 
 
-def _baked(texts: Mapping[Path, str], subject: Subject) -> dict[Path, str]:
+def _baked(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str]:
     """Put the pair's values into the configs, and add those that are to be there as JSON."""
     files = dict(texts)
     for path, text in texts.items():
         if path.suffix != ".yaml":
             continue
-        start = {"start_from": START} if path.stem == "train" and subject.run is not None else {}
-        files[path] = with_values(text, dict(subject.baked) | start)
+        start = {"start_from": START} if path.stem == "train" and spec.run is not None else {}
+        files[path] = with_values(text, dict(spec.baked) | start)
         if path.stem in JSON_COPIES:
             content = yaml.safe_load(files[path])
             files[path.with_suffix(".json")] = json.dumps(content, indent=4, ensure_ascii=False) + "\n"
     return files
 
 
-def _start_state(made: Path, subject: Subject) -> dict[str, Any]:
+def _start_state(made: Path, spec: BundleSpec) -> dict[str, Any]:
     """Return what training would start from."""
     parser = ConfigParser()
     parser.read_config(str(made / "configs" / "train.yaml"))
-    if subject.base.folder is not None:
-        parser["pretrained"] = subject.base.folder
+    if spec.base.folder is not None:
+        parser["pretrained"] = spec.base.folder
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(subject.values["seed"]))
+        torch.manual_seed(int(spec.values["seed"]))
         state: dict[str, Tensor] = dict(parser.get_parsed_content("network_def").state_dict())
     return state
 

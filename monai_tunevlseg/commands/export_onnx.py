@@ -1,0 +1,30 @@
+"""``tunevlseg export-onnx``: the network of a bundle as an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_tunevlseg.commands.endings import ending_in_a_sentence, hide_loading_bars
+
+__all__ = ["export_onnx"]
+
+
+def export_onnx(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle that has models/model.pt.")],
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="Path of the ONNX file to write.")],
+    pretrained: Annotated[Path | None, typer.Option(help="Folder of the base model on this machine.")] = None,
+) -> None:
+    """Export the network of a bundle to ONNX, with its texts folded in, and compare the logits of both.
+
+    For TorchScript use MONAI's own command: python -m monai.bundle ckpt_export --use_trace True.
+    """
+    from monai_tunevlseg import sharing
+
+    hide_loading_bars()
+    with ending_in_a_sentence(ImportError, RuntimeError):
+        written = sharing.export_onnx(bundle, output, pretrained)
+        size = written.path.stat().st_size / 1e6
+        typer.echo(f"{written.path}: {size:.1f} MB; onnxruntime's logits differ by {written.difference:.1g} at most")
