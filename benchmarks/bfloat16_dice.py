@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from monai_tunevlseg.data.demo import write_demo_dataset
+from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "scaled_dot_product", "linear")

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from monai_tunevlseg.data.demo import write_demo_dataset
+from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 
 __all__ = ["seconds_to_first_step"]
 

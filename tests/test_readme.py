@@ -20,7 +20,7 @@ from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
 from monai_tunevlseg.benchmark.presets import PRESETS
 from monai_tunevlseg.bundles import bundle_names
-from monai_tunevlseg.data.demo import write_demo_dataset
+from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import CRIS, Upsampler
 from monai_tunevlseg.sharing import Release, Sources, share_bundle

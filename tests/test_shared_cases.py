@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.data import LoadSampled, build_datalists
-from monai_tunevlseg.data.layouts.description import read_description
+from monai_tunevlseg.data.layouts._dataset_json import read_dataset_json
 from monai_tunevlseg.data.splits import read_splits
 from monai_tunevlseg.networks import PromptTunedCLIPSeg
 from monai_tunevlseg.training import PromptLoss
@@ -101,4 +101,4 @@ def test_a_deep_description_is_refused_by_name(shared_dir, tmp_path):
     content = (shared_dir / "cases" / "faults" / "json" / "dataset.json_deep").read_bytes()
     (tmp_path / "dataset.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"dataset\.json"):
-        read_description(tmp_path)
+        read_dataset_json(tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_tunevlseg.data.demo import write_demo_dataset
+from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = ["--epochs", "1", "--batch_size", "8", "--cache_rate", "0.0", "--prompt_depth", "2", "--device", "cpu"]

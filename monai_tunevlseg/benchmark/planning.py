@@ -96,7 +96,7 @@ def titles_of(configs_dir: str | Path, entry: Entry) -> tuple[dict[str, str], li
     method = {"title": "zero-shot", "prompts": []}
     if entry.method != ZERO_SHOT:
         method = read_facts(configs / "methods" / f"{entry.method}.yaml")
-    facts = LAYOUTS[entry.dataset].facts if entry.dataset in set(LAYOUTS) else None
+    facts = LAYOUTS[entry.dataset].info if entry.dataset in set(LAYOUTS) else None
     dataset = entry.dataset.replace("_", " ").capitalize() if facts is None else facts.title
     titles = {"dataset": dataset, "model": model["title"], "method": method["title"]}
     return titles, list(method["prompts"])

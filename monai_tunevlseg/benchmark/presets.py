@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
+from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 
 __all__ = ["PRESETS", "Preset", "write_demo_data"]
 

@@ -15,7 +15,7 @@ from PIL import Image
 from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.entries import Entry
-from monai_tunevlseg.data.cases import Sample
+from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms import LoadSampled
 from monai_tunevlseg.evaluation import Case
 from monai_tunevlseg.methods import METHODS

@@ -12,7 +12,7 @@ from typing import Any
 
 from monai_tunevlseg.bundles.fragments import compose, read_facts
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.data.demo import DEMO_DATASETS
+from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 
 __all__ = ["bundle_names", "pair_facts", "pair_names", "render_bundle", "render_pair", "stale_files", "write_bundles"]
 
@@ -193,7 +193,7 @@ def _dataset_facts(name: str) -> dict[str, str]:
     if name in DEMO_DATASETS:
         title, texts = f"the demo set {name}", DEMO_DATASETS[name].class_names
     else:
-        facts = LAYOUTS[name].facts
+        facts = LAYOUTS[name].info
         if facts is None:
             raise ValueError(f"the layout {name!r} is no dataset: it says nothing of its classes; give it facts.")
         title, texts = facts.title, facts.class_names

@@ -49,7 +49,7 @@ def compare(
 
 
 def _warn(comparison: Comparison) -> None:
-    from monai_tunevlseg.data.cases import shorten
+    from monai_tunevlseg.messages import shorten
 
     reasons = {
         "are only in A": comparison.only_in_a,

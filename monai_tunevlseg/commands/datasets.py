@@ -15,8 +15,8 @@ from monai_tunevlseg.commands.endings import ending_in_a_sentence
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from monai_tunevlseg.data.checking import Report
-    from monai_tunevlseg.data.problems import Problem
+    from monai_tunevlseg.data.dataset_check import DatasetReport
+    from monai_tunevlseg.data.issues import DatasetIssue
 
 __all__ = ["app"]
 
@@ -69,7 +69,7 @@ def list_datasets(context: typer.Context) -> None:
     table.add_column("name", no_wrap=True)
     for column in ("dataset", "classes", "images", "organ", "train/val/test", "terms, and where to ask"):
         table.add_column(column, overflow="fold")
-    public = {name: LAYOUTS[name].facts for name in LAYOUTS}
+    public = {name: LAYOUTS[name].info for name in LAYOUTS}
     for name, facts in public.items():
         if facts is not None:
             sizes = "/".join(str(size) if size else "-" for size in facts.sizes)
@@ -106,11 +106,11 @@ def check(
 
     The exit code is 1 when something is wrong; warnings are things to know.
     """
-    from monai_tunevlseg.data.checking import check_dataset
-    from monai_tunevlseg.data.request import Request
+    from monai_tunevlseg.data.dataset_check import check_dataset
+    from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
     with ending_in_a_sentence(), _progress("opening") as (started, advanced):
-        request = Request(
+        spec = DatasetSpec(
             layout=name,
             dataset_dir=dataset_dir,
             class_names=class_name,
@@ -124,7 +124,7 @@ def check(
             neutral_text=neutral_text,
             text_source=text_source,
         )
-        report = check_dataset(request, max_distance, started, advanced)
+        report = check_dataset(spec, max_distance, started, advanced)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
@@ -147,11 +147,11 @@ def export(
     group_pattern: GroupPattern = None,
 ) -> None:
     """Write a dataset as images/, masks/ and splits.json, which the layout folder reads to the same samples."""
-    from monai_tunevlseg.data.exporting import export_dataset
-    from monai_tunevlseg.data.request import Request
+    from monai_tunevlseg.data.dataset_export import export_dataset
+    from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
     with ending_in_a_sentence(), _progress("writing") as (started, advanced):
-        request = Request(
+        spec = DatasetSpec(
             layout=name,
             dataset_dir=dataset_dir,
             class_names=class_name,
@@ -162,7 +162,7 @@ def export(
             mask_ending=mask_ending,
             group_pattern=group_pattern,
         )
-        written = export_dataset(request, output_dir, started, advanced)
+        written = export_dataset(spec, output_dir, started, advanced)
     typer.echo(f"{written.images} images, {written.pairs} pairs, {written.form}: {written.folder}")
     typer.echo(f"layout: folder\nclass_names: {json.dumps(list(written.class_names))}")
 
@@ -195,7 +195,7 @@ def _parse_values(pairs: list[str] | None) -> dict[str, int] | None:
     return values
 
 
-def _print(report: Report) -> None:
+def _print(report: DatasetReport) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -213,19 +213,19 @@ def _print(report: Report) -> None:
         row = [split, str(content.images), str(content.pairs), str(content.empty), escape(classes)]
         table.add_row(*row, *([str(published) if published else "-"] if report.table_1 else []))
     console.print(table)
-    for title, problems in (("wrong", report.errors), ("warning", report.warnings)):
-        _print_problems(title, problems, console)
+    for title, issues in (("wrong", report.errors), ("warning", report.warnings)):
+        _print_problems(title, issues, console)
     found = f"wrong: {len(report.errors)}, warnings: {len(report.warnings)}"
     console.print(f"{report.files} files opened; {found}.")
 
 
-def _print_problems(title: str, problems: Sequence[Problem], console: Console) -> None:
+def _print_problems(title: str, issues: Sequence[DatasetIssue], console: Console) -> None:
     """Print up to `MOST` of each kind; --json has all."""
-    kinds: dict[str, list[Problem]] = {}
-    for problem in problems:
-        kinds.setdefault(problem.kind, []).append(problem)
+    kinds: dict[str, list[DatasetIssue]] = {}
+    for issue in issues:
+        kinds.setdefault(issue.kind, []).append(issue)
     for kind, found in kinds.items():
-        for problem in found[:MOST]:
-            console.print(f"{title} ({kind}): {problem.message}", markup=False, soft_wrap=True)
+        for issue in found[:MOST]:
+            console.print(f"{title} ({kind}): {issue.message}", markup=False, soft_wrap=True)
         if len(found) > MOST:
             console.print(f"{title} ({kind}): ... and {len(found) - MOST} more; --json lists all", markup=False)

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-# imported for its lines in the registry
-from monai_tunevlseg.data import layouts as _layouts  # noqa: F401
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Layout, MaskCoding, Sample, Splits, shorten
 from monai_tunevlseg.data.dim_pictures import warn_of_dim_pictures
-from monai_tunevlseg.data.layouts.files import is_image, list_images, subfolders, visible
+from monai_tunevlseg.data.layouts import LAYOUTS
+from monai_tunevlseg.data.layouts._base import Layout
+from monai_tunevlseg.data.layouts._files import is_image, list_images, subfolders, visible
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.occurrence import require_classes
 from monai_tunevlseg.data.reading import SUFFIXES, is_nifti, suffix_of
+from monai_tunevlseg.data.samples import Case, Sample, Splits
 from monai_tunevlseg.data.splits import (
     complete_splits,
     draw_splits,
@@ -27,6 +28,7 @@ from monai_tunevlseg.data.splits import (
     write_splits,
 )
 from monai_tunevlseg.data.windows import window_entry
+from monai_tunevlseg.messages import shorten
 
 __all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits", "read_cases"]
 
@@ -95,9 +97,9 @@ def build_datalists(
         raise FileNotFoundError(f"dataset_dir {folder} is not a folder; set it to the dataset's.")
     _check_text_source(text_source)
     chosen = LAYOUTS[layout]
-    coding = MaskCoding(class_names, label_values, mask_threshold, mask_ending, every_slice)
-    cases = read_cases(folder, layout, coding, slice_axis)
-    require_classes(coding, cases)
+    encoding = MaskEncoding(class_names, label_values, mask_threshold, mask_ending, every_slice)
+    cases = read_cases(folder, layout, encoding, slice_axis)
+    require_classes(encoding, cases)
     pattern = group_pattern or chosen.group_pattern
     group_of = group_by(pattern) if pattern else None
     splits = _splits_beside(folder, cases, chosen, splits_file, group_of, trained_splits)
@@ -145,14 +147,14 @@ def _to_segment(images: Sequence[Path], intensity_window: Sequence[float] | None
     return [{"image": str(image)} for image in images]
 
 
-def read_cases(folder: Path, layout: str, coding: MaskCoding, slice_axis: int) -> list[Case]:
+def read_cases(folder: Path, layout: str, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """List a dataset's cases, one or more.
 
     Raises:
         FileNotFoundError: when the layout finds no images in the folder, or misses a part of it.
         ValueError: as the layout describes.
     """
-    cases = LAYOUTS[layout].read(folder, coding, slice_axis)
+    cases = LAYOUTS[layout].read(folder, encoding, slice_axis)
     if not cases:
         raise FileNotFoundError(
             f"{folder} holds no images where the layout {layout!r} looks; unpack the dataset there."

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.data.pictures import reached_share
+from monai_tunevlseg.messages import shorten
 
 __all__ = ["dimness", "warn_of_dim_pictures"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-__all__ = ["alike", "same_bytes"]
+__all__ = ["group_near_duplicates", "group_identical_files"]
 
 BEGINNING = 8192  # bytes
 ROWS = 256  # of a table of distances, so that 10,000 pictures take some ten megabytes
@@ -20,21 +20,21 @@ CORRELATION = 0.9
 them, kept 0.85 and more of it, and nine tenths of them 0.96; different ones of one dataset reached 0.81."""
 
 
-def same_bytes(paths: Iterable[Path]) -> list[list[Path]]:
+def group_identical_files(paths: Iterable[Path]) -> list[list[Path]]:
     """Find files with the same bytes. Only those of the same size and beginning are read to the end.
 
     Returns:
         the groups of two or more, in the order of the paths.
     """
-    alike = _grouped((path.stat().st_size, path) for path in dict.fromkeys(paths))
+    group_near_duplicates = _grouped((path.stat().st_size, path) for path in dict.fromkeys(paths))
     with ThreadPoolExecutor() as pool:
         for digest in (_digest_beginning, _digest):
-            paths = [path for group in alike for path in group]
-            alike = _grouped(zip(pool.map(digest, paths), paths, strict=True))
-    return alike
+            paths = [path for group in group_near_duplicates for path in group]
+            group_near_duplicates = _grouped(zip(pool.map(digest, paths), paths, strict=True))
+    return group_near_duplicates
 
 
-def alike(bits: np.ndarray, details: np.ndarray, distance: int) -> list[list[int]]:
+def group_near_duplicates(bits: np.ndarray, details: np.ndarray, distance: int) -> list[list[int]]:
     """Find groups of pictures that look nearly the same; whoever looks like one of a group is in it.
 
     Two pictures look nearly the same when their hashes differ in few bits, and their details correlate too: hashes of

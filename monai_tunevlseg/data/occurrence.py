@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 
-from monai_tunevlseg.data.cases import Case, MaskCoding, Sample, shorten
+from monai_tunevlseg.data.issues import DatasetIssue
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.masks import read_label, whole
-from monai_tunevlseg.data.problems import Problem
+from monai_tunevlseg.data.samples import Case, Sample
+from monai_tunevlseg.messages import shorten
 
 __all__ = ["absence", "absent_classes", "find_ids_from_zero", "require_classes", "warn_of_classes_without_pairs"]
 
@@ -35,42 +37,42 @@ def absent_classes(class_names: Sequence[str], samples: Iterable[Sample]) -> lis
     return list(missing)
 
 
-def require_classes(coding: MaskCoding, cases: Sequence[Case]) -> None:
+def require_classes(encoding: MaskEncoding, cases: Sequence[Case]) -> None:
     """Refuse label values and thresholds that the user gave and no mask holds.
 
     Raises:
         ValueError: when a class with a value or threshold is in no mask.
     """
     samples = [sample for case in cases for sample in case.samples]
-    if coding.label_values is None and coding.mask_threshold is None:
+    if encoding.label_values is None and encoding.mask_threshold is None:
         return
-    if cases and (message := absence(coding, absent_classes(coding.class_names, samples))):
+    if cases and (message := absence(encoding, absent_classes(encoding.class_names, samples))):
         raise ValueError(message)
 
 
-def absence(coding: MaskCoding, absent: Sequence[str]) -> str:
+def absence(encoding: MaskEncoding, absent: Sequence[str]) -> str:
     """Say in one sentence that no mask shows classes to which the user has given values or a threshold.
 
     Of classes with binary masks, some may be missing: the threshold is right when one is there.
     """
-    if coding.label_values is None and len(absent) < len(coding.class_names) or not absent:
+    if encoding.label_values is None and len(absent) < len(encoding.class_names) or not absent:
         return ""
-    if coding.label_values is None:
-        return f"mask_threshold {coding.mask_threshold:g} is above every value in the masks: all are empty; lower it."
-    values = ", ".join(f"{name} = {coding.values[name]}" for name in absent)
+    if encoding.label_values is None:
+        return f"mask_threshold {encoding.mask_threshold:g} is above every value in the masks: all are empty; lower it."
+    values = ", ".join(f"{name} = {encoding.values[name]}" for name in absent)
     return f"label_values has {values}, which no mask holds; correct the value, or leave the class out of class_names."
 
 
-def warn_of_classes_without_pairs(coding: MaskCoding, cases: Sequence[Case], place: str) -> None:
+def warn_of_classes_without_pairs(encoding: MaskEncoding, cases: Sequence[Case], place: str) -> None:
     """Warn of classes of which a dataset has no pair, where nothing says which values are theirs.
 
     Args:
-        coding: the classes.
+        encoding: the classes.
         cases: with the classes that each mask shows.
         place: the dataset's folder, for the message.
     """
     shown = {sample["class_name"] for case in cases for sample in case.samples}
-    missing = [name for name in coding.class_names if name not in shown]
+    missing = [name for name in encoding.class_names if name not in shown]
     if cases and missing:
         warnings.warn(
             f"no mask of {place} shows {shorten(map(repr, missing))}: nothing is learned or measured of that; where "
@@ -79,7 +81,7 @@ def warn_of_classes_without_pairs(coding: MaskCoding, cases: Sequence[Case], pla
         )
 
 
-def find_ids_from_zero(class_names: Sequence[str], cases: Sequence[Case], place: str) -> list[Problem]:
+def find_ids_from_zero(class_names: Sequence[str], cases: Sequence[Case], place: str) -> list[DatasetIssue]:
     """Find label maps whose ids seem to begin with 0 for a class: only the last of three or more classes is missing.
 
     Args:
@@ -95,4 +97,4 @@ def find_ids_from_zero(class_names: Sequence[str], cases: Sequence[Case], place:
         f"no mask of {place} holds {len(class_names)}, the value of {last!r}, but they hold the values of all other "
         f"classes; where the ids begin with 0, give label_values {from_zero}, else leave {last!r} out of class_names."
     )
-    return [Problem("coding", message, (place,))]
+    return [DatasetIssue("encoding", message, (place,))]

@@ -10,9 +10,10 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from monai_tunevlseg.data.cases import MaskCoding, Sample
 from monai_tunevlseg.data.layouts.folder import samples_of
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.reading import is_nifti
+from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.saving import SERVED
 from monai_tunevlseg.data.volumes import nifti_affine, stored_order
 from monai_tunevlseg.data.windows import window_entry, with_windows
@@ -47,7 +48,7 @@ class CompletePairs:
         intensity_window: Sequence[float] | None = None,
         every_slice: bool = False,
     ) -> None:
-        self.coding = MaskCoding(class_names, label_values, mask_threshold, every_slice=every_slice)
+        self.encoding = MaskEncoding(class_names, label_values, mask_threshold, every_slice=every_slice)
         self.slice_axis = slice_axis
         self.window = window_entry(intensity_window)
 
@@ -63,7 +64,7 @@ class CompletePairs:
     def _pairs(self, sample: Sample) -> list[Sample]:
         if "text" in sample:
             return [sample]
-        pairs = samples_of(Path(sample["image"]), Path(sample["label"]), self.coding, self.slice_axis)
+        pairs = samples_of(Path(sample["image"]), Path(sample["label"]), self.encoding, self.slice_axis)
         return [pair | self.window for pair in pairs]
 
 

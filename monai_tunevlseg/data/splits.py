@@ -11,12 +11,15 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from monai_tunevlseg.atomic_files import write_text_atomically
-from monai_tunevlseg.data.cases import SPLIT_NAMES, Draw, Splits, shorten
+from monai_tunevlseg.data.samples import SPLIT_NAMES, Splits
 from monai_tunevlseg.json_files import read_json
+from monai_tunevlseg.messages import shorten
 
 __all__ = [
+    "DrawSplits",
     "OverlapWarning",
     "complete_splits",
     "draw_splits",
@@ -27,6 +30,24 @@ __all__ = [
     "warn_of_overlap",
     "write_splits",
 ]
+
+
+class DrawSplits(Protocol):
+    """Draws splits of stems by the hash of their names; groups, such as patients, are never divided."""
+
+    def __call__(
+        self,
+        stems: Iterable[str],
+        *,
+        sizes: tuple[int, int, int] | None = None,
+        shares: tuple[int, int, int] | None = None,
+        weights: Mapping[str, int] | None = None,
+    ) -> Splits:
+        """Draw so many groups, with a warning where there are not that many, or shares of them; default 8:1:1.
+
+        `weights` says what each stem counts, where that is not the number of groups.
+        """
+
 
 DEFAULT_SHARES = (8, 1, 1)
 DATASET = "dataset_dir"
@@ -159,7 +180,7 @@ def _ratio(counts: Iterable[int]) -> str:
     return "/".join(map(str, counts))
 
 
-def complete_splits(splits: Mapping[str, Sequence[str]], draw: Draw, where: str) -> Splits:
+def complete_splits(splits: Mapping[str, Sequence[str]], draw: DrawSplits, where: str) -> Splits:
     """Draw val and test from train where they are not given, with a warning.
 
     Args:

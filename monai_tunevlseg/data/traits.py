@@ -8,13 +8,13 @@ from pathlib import Path
 
 import nibabel as nib
 
-from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.data.dim_pictures import dimness
+from monai_tunevlseg.data.issues import DatasetIssue
 from monai_tunevlseg.data.pictures import StoredMask, picture_orientation, reached_share
-from monai_tunevlseg.data.problems import Problem
 from monai_tunevlseg.data.reading import is_nifti
 from monai_tunevlseg.data.volumes import intensity_range, nifti_affine
 from monai_tunevlseg.data.windows import LOOKS_LIKE_CT, looks_like_ct
+from monai_tunevlseg.messages import shorten
 
 __all__ = ["Traits", "image_traits", "mask_traits", "summarize"]
 
@@ -69,22 +69,22 @@ def mask_traits(path: Path, mask: StoredMask) -> Traits:
     return Traits(path, tuple(name for name, is_so in found.items() if is_so))
 
 
-def summarize(traits: Sequence[Traits]) -> list[Problem]:
+def summarize(traits: Sequence[Traits]) -> list[DatasetIssue]:
     """Say in a sentence each what is peculiar to the files of a dataset."""
-    problems = []
+    issues = []
     for name, message in MESSAGES.items():
         files = list(dict.fromkeys(trait.path for trait in traits if name in trait.names))
         if files:
             text = message.format(count=len(files), names=shorten(path.name for path in files))
-            problems.append(Problem(name, text, tuple(map(str, files))))
+            issues.append(DatasetIssue(name, text, tuple(map(str, files))))
     deep = {trait.path: trait.share for trait in traits if trait.share is not None}
     if deep and (message := dimness(deep)):
-        problems.append(Problem("range", message, tuple(map(str, deep))))
+        issues.append(DatasetIssue("range", message, tuple(map(str, deep))))
     axes = {trait.path: trait.orientation for trait in traits if trait.orientation is not None}
     if len(set(axes.values())) > 1:
         message = (
             f"the volumes are stored in several orientations ({shorten(sorted(set(axes.values())))}); their slices are "
             "turned upright by their affines, so that affines must be right."
         )
-        problems.append(Problem("orientation", message, tuple(map(str, axes))))
-    return problems
+        issues.append(DatasetIssue("orientation", message, tuple(map(str, axes))))
+    return issues

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.cases import Sample, shorten
 from monai_tunevlseg.data.dim_pictures import warn_of_dim_pictures
-from monai_tunevlseg.data.problems import DatasetError, map_files
+from monai_tunevlseg.data.issues import DatasetError, map_files
 from monai_tunevlseg.data.reading import is_nifti
+from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.volumes import intensity_range
+from monai_tunevlseg.messages import shorten
 
 __all__ = ["LOOKS_LIKE_CT", "check_window", "looks_like_ct", "window_entry", "with_windows"]
 
@@ -69,9 +70,9 @@ def with_windows(samples: Sequence[Sample]) -> list[Sample]:
     def measure(path: str) -> tuple[str, tuple[float, float]]:
         return path, intensity_range(Path(path))
 
-    measured, problems = map_files(measure, paths, lambda path: [Path(path)])
-    if problems:
-        raise DatasetError(problems, [])
+    measured, issues = map_files(measure, paths, lambda path: [Path(path)])
+    if issues:
+        raise DatasetError(issues, [])
     ranges = dict(measured)
     ct = [Path(path).name for path, ends in measured if looks_like_ct(ends)]
     if ct:

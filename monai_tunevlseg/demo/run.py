@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
+from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview import draw_overview
 from monai_tunevlseg.search.processes import ChildProcess
 from monai_tunevlseg.training import read_weights

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.data.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.scores import SCORES
+from monai_tunevlseg.messages import shorten
 
 __all__ = ["Case", "read_cases", "write_cases"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.evaluation.cases import Case
 from monai_tunevlseg.evaluation.intervals import Bootstrap, Interval, is_rounding, totals
 from monai_tunevlseg.evaluation.scores import SCORES
+from monai_tunevlseg.messages import shorten
 
 __all__ = ["Comparison", "compare"]
 

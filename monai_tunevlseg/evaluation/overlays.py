@@ -12,10 +12,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.masks import IGNORED
 from monai_tunevlseg.data.overlays import class_color, draw_overlay, eroded
 from monai_tunevlseg.data.reading import stem_of
+from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms import LoadSampled
 from monai_tunevlseg.evaluation.cases import Case
 

@@ -22,7 +22,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator
 
 from monai_tunevlseg.atomic_files import write_text_atomically
-from monai_tunevlseg.data.cases import Sample
+from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.evaluation.cases import Case, write_cases
 from monai_tunevlseg.evaluation.intervals import Bootstrap
 from monai_tunevlseg.evaluation.overlays import mask_name, remove_earlier, write_mask, write_overlays

@@ -9,7 +9,7 @@ from ignite.engine import Events
 from monai.data import Dataset
 from monai.engines import Evaluator, SupervisedEvaluator
 
-from monai_tunevlseg.data.unreadable import UNREADABLE, unreadable_in
+from monai_tunevlseg.data.skipping_dataset import UNREADABLE, unreadable_in
 
 __all__ = ["SkippingEvaluator", "run_or_name_unreadable"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_tunevlseg.data.grouping import Group
+from monai_tunevlseg.data.image_groups import ImageGroup
 from monai_tunevlseg.data.masks import mask_paths
 from monai_tunevlseg.data.volumes import source_files
 
@@ -28,7 +28,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def content_of(group: Group, digest_file: Callable[[Path], Any]) -> dict[str, Any]:
+def content_of(group: ImageGroup, digest_file: Callable[[Path], Any]) -> dict[str, Any]:
     """Say which image a group shows and where its masks are: by what the files hold, and not by their paths.
 
     Args:
@@ -47,7 +47,7 @@ def content_of(group: Group, digest_file: Callable[[Path], Any]) -> dict[str, An
     return position | {"image": digest_file(Path(group["image"])), "pairs": pairs}
 
 
-def times_of(group: Group) -> list[int]:
+def times_of(group: ImageGroup) -> list[int]:
     """Return when a group's files were changed last, in nanoseconds."""
     paths = [Path(group["image"]), *(path for pair in group["pairs"] for path in mask_paths(pair))]
     return [source.stat().st_mtime_ns for path in paths for source in source_files(path)]

@@ -13,7 +13,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from monai_tunevlseg.data import LoadSampled, group_by_image
-from monai_tunevlseg.data.cases import Sample
+from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.feature_cache.keys import content_of, describe, digest, source_digests, times_of
 from monai_tunevlseg.training.seeding import derive_seed
 

@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.data.cases import Facts
-from monai_tunevlseg.data.demo import DEMO_DATASETS
+from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
+from monai_tunevlseg.data.layouts._base import Facts
 from monai_tunevlseg.evaluation import SCORES
 from monai_tunevlseg.markdown import escape_markdown
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release
@@ -149,7 +149,7 @@ def _version(package: str) -> str:
 def _public(spec: BundleSpec) -> Facts | None:
     """Return what is known of the dataset; None for the demo sets, which this package draws."""
     dataset = spec.facts["dataset"]["name"]
-    return None if dataset in DEMO_DATASETS else LAYOUTS[dataset].facts
+    return None if dataset in DEMO_DATASETS else LAYOUTS[dataset].info
 
 
 def _description(spec: BundleSpec) -> str:

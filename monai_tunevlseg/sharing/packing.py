@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.data.cases import shorten
 from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.messages import shorten
 
 __all__ = ["LIMIT", "pack_bundle", "zip_path"]
 

@@ -10,7 +10,7 @@ from small_runs import BUNDLES, CONFIGS, workflow
 
 from monai_tunevlseg.bundles import bundle_names, pair_names, render_pair
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
+from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 
 PAIRS = pair_names(CONFIGS)
 TINY_ONLY = {"demo_import"}  # what the embedded models need to be found
@@ -47,7 +47,7 @@ def content(pair):
 
 
 def test_there_is_a_pair_for_every_dataset_and_bundle():
-    datasets = [*DEMO_DATASETS, *(name for name in LAYOUTS if LAYOUTS[name].facts is not None)]
+    datasets = [*DEMO_DATASETS, *(name for name in LAYOUTS if LAYOUTS[name].info is not None)]
     assert set(PAIRS) == {f"{dataset}/{bundle}" for dataset in datasets for bundle in bundle_names(CONFIGS)}
 
 
@@ -63,7 +63,7 @@ def test_a_pair_overrides_what_its_bundle_has_and_says_something_else(pair):
 @every_pair
 def test_a_pair_has_its_datasets_texts(pair):
     dataset = pair.split("/")[0]
-    known = DEMO_DATASETS[dataset] if dataset in DEMO_DATASETS else LAYOUTS[dataset].facts
+    known = DEMO_DATASETS[dataset] if dataset in DEMO_DATASETS else LAYOUTS[dataset].info
     assert content(pair)["class_names"] == list(known.class_names)
 
 

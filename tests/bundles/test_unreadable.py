@@ -11,7 +11,7 @@ from PIL import Image
 from small_runs import raises_inside, run, workflow
 
 from monai_tunevlseg.data import SkippingDataset
-from monai_tunevlseg.data.unreadable import UNREADABLE
+from monai_tunevlseg.data.skipping_dataset import UNREADABLE
 from monai_tunevlseg.evaluation import run_or_name_unreadable
 
 

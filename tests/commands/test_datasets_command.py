@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.commands import datasets
 from monai_tunevlseg.data import LAYOUTS, build_datalists
-from monai_tunevlseg.data.checking import MAX_DISTANCE
+from monai_tunevlseg.data.dataset_check import MAX_DISTANCE
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_list_has_every_public_dataset_with_all_that_one_needs_to_ask_for_it
     assert result.exit_code == 0
     lines = words(result.stdout)
     for name in LAYOUTS:
-        facts = LAYOUTS[name].facts
+        facts = LAYOUTS[name].info
         assert name in lines
         if facts is not None:
             assert facts.title in lines

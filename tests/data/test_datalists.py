@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -145,25 +146,29 @@ def test_wrong_arguments_are_named(binary_folder, arguments, error, reason):
         build_datalists(**{"dataset_dir": binary_folder, "class_names": ["polyp"]} | arguments)
 
 
-def test_a_new_layout_is_one_function_and_one_line(binary_folder, monkeypatch):
-    monkeypatch.setattr(LAYOUTS, "_variants", dict(LAYOUTS._variants))
-    LAYOUTS.register("half", Layout(lambda folder, coding, axis: LAYOUTS["folder"].read(folder, coding, axis)[:5]))
+@pytest.fixture
+def register():
+    """Return a function that registers a layout for the duration of a test; it reads as `folder` does."""
+    with ExitStack() as stack:
+
+        def add(name, **arguments):
+            stack.enter_context(LAYOUTS.temporarily(name, Layout(**{"read": LAYOUTS["folder"].read} | arguments)))
+
+        yield add
+
+
+def test_a_new_layout_is_one_function_and_one_line(binary_folder, register):
+    register("half", read=lambda folder, encoding, axis: LAYOUTS["folder"].read(folder, encoding, axis)[:5])
     found = build_datalists(binary_folder, ["polyp"], layout="half")
     assert sum(map(len, found.values())) == 5
-
-
-def register(monkeypatch, name, **more):
-    """Register a layout that reads as `folder` does."""
-    monkeypatch.setattr(LAYOUTS, "_variants", dict(LAYOUTS._variants))
-    LAYOUTS.register(name, Layout(**{"read": LAYOUTS["folder"].read} | more))
 
 
 def by_hand(folder, cases, draw):
     return {"train": ["case1", "case2"], "val": ["case3"], "test": [case.stem for case in cases[4:6]]}
 
 
-def test_a_layouts_own_splits_go_behind_given_ones(binary_folder, tmp_path, monkeypatch):
-    register(monkeypatch, "own", split=by_hand)
+def test_a_layouts_own_splits_go_behind_given_ones(binary_folder, tmp_path, register):
+    register("own", split=by_hand)
     found = build_datalists(binary_folder, ["polyp"], layout="own", write_splits_to=tmp_path / "used.json")
     assert [stems(samples) for samples in found.values()] == [["case1", "case2"], ["case3"], ["case4", "case5"]]
     assert json.loads((tmp_path / "used.json").read_text())["test"] == ["case4", "case5"]
@@ -175,11 +180,11 @@ def test_a_layouts_own_splits_go_behind_given_ones(binary_folder, tmp_path, monk
         assert stems(build_datalists(binary_folder, ["polyp"], layout="own", splits_file=given)["train"]) == ["case8"]
 
 
-def test_a_layouts_group_holds_unless_another_is_given(tmp_path, save, monkeypatch):
+def test_a_layouts_group_holds_unless_another_is_given(tmp_path, save, register):
     for number in range(9):
         for folder in ("images", "masks"):
             save(tmp_path / folder / f"p{number // 3}_{'xyz'[number % 3]}.png", np.zeros((2, 2), np.uint8))
-    register(monkeypatch, "own", group_pattern="^(p[0-9])", split=lambda folder, cases, draw: draw(stems_of(cases)))
+    register("own", group_pattern="^(p[0-9])", split=lambda folder, cases, draw: draw(stems_of(cases)))
     found = build_datalists(tmp_path, ["polyp"], layout="own")
     assert [len({sample["group"] for sample in samples}) for samples in found.values()] == [1, 1, 1]
     assert {sample["group"] for samples in found.values() for sample in samples} == {"p0", "p1", "p2"}
@@ -192,11 +197,11 @@ def stems_of(cases):
     return [case.stem for case in cases]
 
 
-def test_a_layouts_splits_that_overlap_are_warned_of_and_two_cases_of_one_stem_refused(binary_folder, monkeypatch):
-    register(monkeypatch, "own", split=lambda folder, cases, draw: dict.fromkeys(("train", "val", "test"), ["case1"]))
+def test_a_layouts_splits_that_overlap_are_warned_of_and_two_cases_of_one_stem_refused(binary_folder, register):
+    register("own", split=lambda folder, cases, draw: dict.fromkeys(("train", "val", "test"), ["case1"]))
     with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: case1"):
         build_datalists(binary_folder, ["polyp"], layout="own")
-    register(monkeypatch, "twice", read=lambda *arguments: LAYOUTS["folder"].read(*arguments) * 2)
+    register("twice", read=lambda *arguments: LAYOUTS["folder"].read(*arguments) * 2)
     with pytest.raises(ValueError, match="has several images with the stem case0, .*keep one of each"):
         build_datalists(binary_folder, ["polyp"], layout="twice")
 
@@ -209,15 +214,15 @@ def test_neutral_text_replaces_texts_and_leaves_classes(volume_folder):
     assert {sample["text"] for sample in build_datalists(volume_folder, ["a", "b"], neutral_text="")["val"]} == {""}
 
 
-def with_texts(folder, coding, axis):
-    cases = LAYOUTS["folder"].read(folder, coding, axis)
+def with_texts(folder, encoding, axis):
+    cases = LAYOUTS["folder"].read(folder, encoding, axis)
     for number, case in enumerate(cases):
         case.samples[0]["texts"] = {"p0": "", "p1": f"text {number}", "p2": ["one", "two", "three"]}
     return cases
 
 
-def test_text_source_chooses_among_published_texts(binary_folder, monkeypatch):
-    register(monkeypatch, "published", read=with_texts)
+def test_text_source_chooses_among_published_texts(binary_folder, register):
+    register("published", read=with_texts)
 
     def texts(**arguments):
         found = build_datalists(binary_folder, ["polyp"], layout="published", **arguments)
@@ -235,9 +240,9 @@ def test_text_source_chooses_among_published_texts(binary_folder, monkeypatch):
         texts(text_source="p3")
 
 
-def test_splits_that_share_an_image_both_get_its_text(binary_folder, monkeypatch):
+def test_splits_that_share_an_image_both_get_its_text(binary_folder, register):
     overlap = {"train": ["case1"], "val": ["case1", "case2"], "test": ["case2"]}
-    register(monkeypatch, "published", read=with_texts, split=lambda folder, cases, draw: overlap)
+    register("published", read=with_texts, split=lambda folder, cases, draw: overlap)
     with pytest.warns(UserWarning, match="share 1"):
         found = build_datalists(binary_folder, ["polyp"], layout="published", text_source="p1")
     assert found["train"][0] == found["val"][0] and found["train"][0]["text"] == "text 1"

@@ -1,4 +1,4 @@
-"""Pictures that look alike, in groups."""
+"""Pictures that look group_near_duplicates, in groups."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from monai_tunevlseg.data.checking import MAX_DISTANCE
-from monai_tunevlseg.data.duplicates import alike
-from monai_tunevlseg.data.inspection import details, perceptual_hash
+from monai_tunevlseg.data.dataset_check import MAX_DISTANCE
+from monai_tunevlseg.data.duplicates import group_near_duplicates
+from monai_tunevlseg.data.image_check import details, perceptual_hash
 
 PHOTOS = 24
 
@@ -53,7 +53,9 @@ CHANGES = {
 
 
 def groups(images, distance=MAX_DISTANCE):
-    return alike(np.stack(list(map(perceptual_hash, images))), np.stack(list(map(details, images))), distance)
+    return group_near_duplicates(
+        np.stack(list(map(perceptual_hash, images))), np.stack(list(map(details, images))), distance
+    )
 
 
 @pytest.mark.parametrize("change", CHANGES)

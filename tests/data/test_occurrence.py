@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.data import build_datalists, masks
-from monai_tunevlseg.data.checking import check_dataset
+from monai_tunevlseg.data.dataset_check import check_dataset
+from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.masks import read_label
-from monai_tunevlseg.data.request import Request
 
 TEN = range(10)
 
@@ -75,14 +75,14 @@ def test_a_class_of_two_or_in_the_middle_may_be_missing(tmp_path, save):
 
 def test_the_check_says_which_values_are_taken_for_which_classes(tmp_path, save):
     label_maps(tmp_path, save, [0, 1, 2])
-    (problem,) = [
-        problem
-        for problem in check_dataset(Request("folder", tmp_path, ["sky", "road"])).warnings
-        if problem.kind == "label values"
+    (issue,) = [
+        issue
+        for issue in check_dataset(DatasetSpec("folder", tmp_path, ["sky", "road"])).warnings
+        if issue.kind == "label values"
     ]
-    assert "0 = background, 1 = sky, 2 = road" in problem.message
-    given = Request("folder", tmp_path, ["sky", "road"], label_values={"sky": 0, "road": 1})
-    assert not [problem for problem in check_dataset(given).warnings if problem.kind == "label values"]
+    assert "0 = background, 1 = sky, 2 = road" in issue.message
+    given = DatasetSpec("folder", tmp_path, ["sky", "road"], label_values={"sky": 0, "road": 1})
+    assert not [issue for issue in check_dataset(given).warnings if issue.kind == "label values"]
 
 
 def test_a_class_that_no_mask_shows_is_warned_of_in_training_and_checking(tmp_path, save):
@@ -90,8 +90,8 @@ def test_a_class_that_no_mask_shows_is_warned_of_in_training_and_checking(tmp_pa
     with pytest.warns(UserWarning, match=r"no mask of .* shows 'b': .* give label_values, else leave it out"):
         found = build_datalists(tmp_path, ["a", "b"])
     assert {sample["class_name"] for samples in found.values() for sample in samples} == {"a"}
-    report = check_dataset(Request("folder", tmp_path, class_names=["a", "b"]))
-    assert {problem.kind for problem in report.errors} == {"duplicate"}  # the images are black
-    messages = {problem.kind: problem.message for problem in report.warnings}
+    report = check_dataset(DatasetSpec("folder", tmp_path, class_names=["a", "b"]))
+    assert {issue.kind for issue in report.errors} == {"duplicate"}  # the images are black
+    messages = {issue.kind: issue.message for issue in report.warnings}
     assert "shows 'b'" in messages["notice"]
     assert "0 = background, 1 = a, 2 = b;" in messages["label values"]

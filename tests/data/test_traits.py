@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_tunevlseg.data.checking import check_dataset
-from monai_tunevlseg.data.request import Request
+from monai_tunevlseg.data.dataset_check import check_dataset
+from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
 SIZE = (20, 28)
 
@@ -25,8 +25,8 @@ def pair(folder, number, image=None, mask=None):
 
 
 def found(folder):
-    report = check_dataset(Request("folder", folder, ["polyp"]))
-    return report.errors, {problem.kind: problem for problem in report.warnings}
+    report = check_dataset(DatasetSpec("folder", folder, ["polyp"]))
+    return report.errors, {issue.kind: issue for issue in report.warnings}
 
 
 def turned(pixels, path):
@@ -100,7 +100,7 @@ def test_masks_that_cannot_be_meant_are_wrong(tmp_path):
     stray[3:9, 3:9], stray[0, 0] = 255, 32
     Image.fromarray(stray).save(tmp_path / "masks" / "case2.png")
     errors, _ = found(tmp_path)
-    assert {name for problem in errors for name in ("case1.jpg", "case2.png") if name in problem.message} == {
+    assert {name for issue in errors for name in ("case1.jpg", "case2.png") if name in issue.message} == {
         "case1.jpg",
         "case2.png",
     }

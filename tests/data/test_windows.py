@@ -8,9 +8,9 @@ import pytest
 from monai.data import DataLoader, Dataset
 
 from monai_tunevlseg.data import CompletePairs, LoadSampled, build_datalists, volumes, windows, with_windows
-from monai_tunevlseg.data.checking import check_dataset
-from monai_tunevlseg.data.problems import DatasetError
-from monai_tunevlseg.data.request import Request
+from monai_tunevlseg.data.dataset_check import check_dataset
+from monai_tunevlseg.data.dataset_spec import DatasetSpec
+from monai_tunevlseg.data.issues import DatasetError
 from monai_tunevlseg.data.windows import check_window
 
 
@@ -31,7 +31,7 @@ def test_what_is_not_a_window_is_refused(wrong, binary_folder):
         lambda: LoadSampled(intensity_window=wrong),
         lambda: CompletePairs(["polyp"], intensity_window=wrong),
         lambda: build_datalists(binary_folder, ["polyp"], intensity_window=wrong),
-        lambda: Request("folder", binary_folder, intensity_window=wrong),
+        lambda: DatasetSpec("folder", binary_folder, intensity_window=wrong),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="intensity_window is "):
@@ -95,15 +95,13 @@ def test_ct_without_a_window_is_warned_of(ct_folder, volume_folder):
     samples = build_datalists(ct_folder, ["a", "b"])["train"]
     with pytest.warns(UserWarning, match=r"1 volumes look like CT .* intensity_window"):
         with_windows(samples)
-    report = check_dataset(Request("folder", ct_folder, ["a", "b"]))
-    assert [(problem.kind, len(problem.files)) for problem in report.warnings if problem.kind == "range"] == [
-        ("range", 3)
-    ]
+    report = check_dataset(DatasetSpec("folder", ct_folder, ["a", "b"]))
+    assert [(issue.kind, len(issue.files)) for issue in report.warnings if issue.kind == "range"] == [("range", 3)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with_windows(build_datalists(ct_folder, ["a", "b"], intensity_window=[-160, 240])["train"])
-    report = check_dataset(Request("folder", ct_folder, ["a", "b"], intensity_window=[-160, 240]))
-    assert not [problem for problem in report.warnings if problem.kind == "range"]
+    report = check_dataset(DatasetSpec("folder", ct_folder, ["a", "b"], intensity_window=[-160, 240]))
+    assert not [issue for issue in report.warnings if issue.kind == "range"]
 
 
 def test_a_picture_and_a_slice_are_in_one_batch(tmp_path, save):

@@ -11,7 +11,7 @@ from shared_names import PAIR, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.data.demo import write_demo_dataset
+from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 
 
 @pytest.fixture(scope="session")

@@ -26,20 +26,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, Draw, Layout, MaskCoding, Splits, shorten
-from monai_tunevlseg.data.layouts.files import inside, match, visible
-from monai_tunevlseg.data.problems import finish
+from monai_tunevlseg.data.issues import sorted_or_raise
+from monai_tunevlseg.data.layouts._base import Layout
+from monai_tunevlseg.data.layouts._files import inside, match, visible
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.reading import stem_of
-from monai_tunevlseg.data.splits import OverlapWarning
+from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Splits
+from monai_tunevlseg.data.splits import DrawSplits, OverlapWarning
 from monai_tunevlseg.json_files import read_json
+from monai_tunevlseg.messages import shorten
 
-__all__ = ["read_annotations"]
+__all__ = ["LAYOUT", "read_annotations"]
 
 MASK_FOLDER = re.compile(r"^mask_(\d+)/")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedPair:
     """One (image, class) pair of a split, as its file lists it."""
 
     split: str
@@ -59,12 +62,12 @@ class Entry:
         return stem_of(Path(self.image)).rsplit("_", 1)[-1].lower()
 
 
-def read_annotations(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+def read_annotations(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """List the cases of the published layout: one sample for each pair of a listed class.
 
     Args:
         dataset_dir: the folder with `images/`, `masks/` and `anns/`.
-        coding: the classes, and the threshold of their masks.
+        encoding: the classes, and the threshold of their masks.
         slice_axis: not used.
 
     Returns:
@@ -78,19 +81,21 @@ def read_annotations(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> 
     """
     entries = _read_entries(dataset_dir)
     listed = _stems(entries)
-    of_stem: dict[str, list[tuple[Entry, str]]] = {stem: [] for stem in listed}
-    for entry, stem, class_name in zip(entries, listed, _class_names(dataset_dir, entries, coding), strict=True):
+    of_stem: dict[str, list[tuple[ListedPair, str]]] = {stem: [] for stem in listed}
+    for entry, stem, class_name in zip(entries, listed, _class_names(dataset_dir, entries, encoding), strict=True):
         if class_name is not None:
             of_stem[stem].append((entry, class_name))
     images = {stem: dataset_dir / "images" / entry.image for entry, stem in zip(entries, listed, strict=True)}
     masks = {stem: [dataset_dir / "masks" / entry.mask for entry, _ in pairs] for stem, pairs in of_stem.items()}
-    stems, problems = match(dataset_dir, images, masks)
+    stems, issues = match(dataset_dir, images, masks)
     _warn_of_others(dataset_dir, entries)
-    cases = [Case(stem, [_sample(dataset_dir, entry, name, coding) for entry, name in of_stem[stem]]) for stem in stems]
-    return finish(cases, problems)
+    cases = [
+        Case(stem, [_sample(dataset_dir, entry, name, encoding) for entry, name in of_stem[stem]]) for stem in stems
+    ]
+    return sorted_or_raise(cases, issues)
 
 
-def _split(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+def _split(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     entries = _read_entries(dataset_dir)
     known = {case.stem for case in cases}
     splits: dict[str, dict[str, None]] = {name: {} for name in SPLIT_NAMES}
@@ -100,14 +105,14 @@ def _split(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
     return {name: list(stems) for name, stems in splits.items()}
 
 
-LAYOUTS.register("annotations", Layout(read_annotations, split=_split))
+LAYOUT = Layout(read_annotations, split=_split)
 
 
-def _read_entries(dataset_dir: Path) -> list[Entry]:
+def _read_entries(dataset_dir: Path) -> list[ListedPair]:
     return [entry for split in SPLIT_NAMES for entry in _read_list(dataset_dir / "anns" / f"{split}.json", split)]
 
 
-def _read_list(path: Path, split: str) -> list[Entry]:
+def _read_list(path: Path, split: str) -> list[ListedPair]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}: anns/ must list the pairs of {', '.join(SPLIT_NAMES)}; add it.")
     content = read_json(path)
@@ -120,7 +125,7 @@ def _read_list(path: Path, split: str) -> list[Entry]:
     return entries
 
 
-def _entry(path: Path, split: str, number: int, pair: Any) -> Entry:
+def _entry(path: Path, split: str, number: int, pair: Any) -> ListedPair:
     image, mask = (pair.get(key) if isinstance(pair, dict) else None for key in ("img_name", "mask_name"))
     if not isinstance(image, str) or not isinstance(mask, str) or not image or not mask:
         raise ValueError(f"{path}: pair {number} must have img_name and mask_name, the names of files; it is {pair!r}.")
@@ -129,7 +134,7 @@ def _entry(path: Path, split: str, number: int, pair: Any) -> Entry:
     texts = pair.get("prompts", {})
     if not isinstance(texts, dict) or not all(map(_is_text, texts.values())):
         raise ValueError(f"{path}: prompts of pair {number} must be texts or lists of texts, not {texts!r}.")
-    return Entry(split, image, mask, texts)
+    return ListedPair(split, image, mask, texts)
 
 
 def _is_text(value: Any) -> bool:
@@ -138,7 +143,7 @@ def _is_text(value: Any) -> bool:
     )
 
 
-def _stems(entries: Sequence[Entry]) -> list[str]:
+def _stems(entries: Sequence[ListedPair]) -> list[str]:
     splits: dict[str, set[str]] = {}
     for entry in entries:
         splits.setdefault(entry.image, set()).add(entry.split)
@@ -149,46 +154,46 @@ def _stems(entries: Sequence[Entry]) -> list[str]:
     ]
 
 
-def _class_names(dataset_dir: Path, entries: Sequence[Entry], coding: MaskCoding) -> list[str | None]:
+def _class_names(dataset_dir: Path, entries: Sequence[ListedPair], encoding: MaskEncoding) -> list[str | None]:
     """Tell which class each entry shows; None = one that is left out."""
     numbers = sorted({entry.folder for entry in entries if entry.folder is not None})
     if numbers and any(entry.folder is None for entry in entries):
         raise ValueError(f"{dataset_dir}: some masks are in folders mask_{shorten(numbers)} and some are not.")
-    if coding.label_values is not None and not numbers:
+    if encoding.label_values is not None and not numbers:
         raise ValueError(
-            f"label_values {dict(coding.label_values)} choose among folders masks/mask_1/, mask_2/ and so on, but the "
-            f"lists of {dataset_dir} have none; set label_values to null."
+            f"label_values {dict(encoding.label_values)} choose among folders masks/mask_1/, mask_2/ and so on, but "
+            f"the lists of {dataset_dir} have none; set label_values to null."
         )
     if numbers:
-        found = _by_folder(dataset_dir, entries, coding, numbers)
-    elif len(coding.class_names) == 1:
-        return [coding.class_names[0]] * len(entries)
+        found = _by_folder(dataset_dir, entries, encoding, numbers)
+    elif len(encoding.class_names) == 1:
+        return [encoding.class_names[0]] * len(entries)
     else:
-        found = [_by_last_word(dataset_dir, entry, coding.class_names) for entry in entries]
-    _check_texts(dataset_dir, entries, found, coding.class_names)
-    unseen = [name for name in coding.class_names if name not in found]
+        found = [_by_last_word(dataset_dir, entry, encoding.class_names) for entry in entries]
+    _check_texts(dataset_dir, entries, found, encoding.class_names)
+    unseen = [name for name in encoding.class_names if name not in found]
     if unseen:
         raise ValueError(f"the lists of {dataset_dir} have no pair of the class {shorten(unseen)}; leave it out.")
     return found
 
 
 def _by_folder(
-    dataset_dir: Path, entries: Sequence[Entry], coding: MaskCoding, numbers: Sequence[int]
+    dataset_dir: Path, entries: Sequence[ListedPair], encoding: MaskEncoding, numbers: Sequence[int]
 ) -> list[str | None]:
-    if len(coding.class_names) == 1 and len(numbers) == 1 and coding.label_values is None:
-        return [coding.class_names[0]] * len(entries)
-    class_of = {value: name for name, value in coding.values.items()}
+    if len(encoding.class_names) == 1 and len(numbers) == 1 and encoding.label_values is None:
+        return [encoding.class_names[0]] * len(entries)
+    class_of = {value: name for name, value in encoding.values.items()}
     unknown = [number for number in numbers if number not in class_of]
-    if unknown and coding.label_values is None:
+    if unknown and encoding.label_values is None:
         raise ValueError(
             f"{dataset_dir} has masks in the folders mask_{', mask_'.join(map(str, numbers))}, of which class_names "
-            f"{list(coding.class_names)} do not tell what is in mask_{unknown[0]}: name all classes in the order of "
+            f"{list(encoding.class_names)} do not tell what is in mask_{unknown[0]}: name all classes in the order of "
             "their numbers, or give label_values, such as {'left atrium cavity': 3}, for those that are wanted."
         )
     return [class_of.get(entry.folder) for entry in entries]
 
 
-def _by_last_word(dataset_dir: Path, entry: Entry, class_names: Sequence[str]) -> str:
+def _by_last_word(dataset_dir: Path, entry: ListedPair, class_names: Sequence[str]) -> str:
     found = [name for name in class_names if entry.last_word in re.findall(r"\w+", name.lower())]
     if len(found) != 1:
         raise ValueError(
@@ -200,7 +205,7 @@ def _by_last_word(dataset_dir: Path, entry: Entry, class_names: Sequence[str]) -
 
 
 def _check_texts(
-    dataset_dir: Path, entries: Sequence[Entry], found: Sequence[str | None], class_names: Sequence[str]
+    dataset_dir: Path, entries: Sequence[ListedPair], found: Sequence[str | None], class_names: Sequence[str]
 ) -> None:
     """Refuse classes in the wrong order: the texts of a pair that name a class must name that of the pair."""
     for entry, own in zip(entries, found, strict=True):
@@ -214,13 +219,13 @@ def _check_texts(
             )
 
 
-def _sample(dataset_dir: Path, entry: Entry, class_name: str, coding: MaskCoding) -> dict[str, Any]:
-    binary = MaskCoding([class_name], mask_threshold=coding.mask_threshold)
+def _sample(dataset_dir: Path, entry: ListedPair, class_name: str, encoding: MaskEncoding) -> dict[str, Any]:
+    binary = MaskEncoding([class_name], mask_threshold=encoding.mask_threshold)
     image, mask = dataset_dir / "images" / entry.image, dataset_dir / "masks" / entry.mask
     return binary.sample(image, mask, class_name, texts=entry.texts)
 
 
-def _warn_of_others(dataset_dir: Path, entries: Sequence[Entry]) -> None:
+def _warn_of_others(dataset_dir: Path, entries: Sequence[ListedPair]) -> None:
     splits: dict[str, dict[str, None]] = {}
     for entry in entries:
         splits.setdefault(entry.image, {})[entry.split] = None

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding
-from monai_tunevlseg.data.layouts.coding import binary_coding
-from monai_tunevlseg.data.layouts.files import find_root
-from monai_tunevlseg.data.layouts.paired import draw_sizes, innermost, read_pairs
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
+from monai_tunevlseg.data.layouts._binary_masks import nested_folder, read_binary_masks
+from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.data.samples import Case
 
-__all__ = ["read_bkai"]
+__all__ = ["LAYOUT", "read_bkai"]
 
-FACTS = Facts(
+INFO = DatasetInfo(
     title="BKAI-IGH NeoPolyp",
     class_names=("polyp",),
     modality="endoscopy",
@@ -32,16 +34,16 @@ FACTS = Facts(
 HALF_RANGE = 128
 
 
-def read_bkai(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
-    """List the cases; `layouts.paired.read_pairs` tells what is raised."""
+def read_bkai(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
+    """List the cases; `read_binary_masks` tells what is raised."""
     root = find_root(
         dataset_dir,
         lambda folder: (folder / "train").is_dir() and (folder / "train_gt").is_dir(),
         "train/ and train_gt/ (dataset bkai)",
     )
-    return read_pairs(
-        {innermost(root / "train"): innermost(root / "train_gt")}, binary_coding(coding, FACTS, HALF_RANGE)
+    return read_binary_masks(
+        {nested_folder(root / "train"): nested_folder(root / "train_gt")}, binary_encoding(encoding, INFO, HALF_RANGE)
     )
 
 
-LAYOUTS.register("bkai", Layout(read_bkai, FACTS, split=draw_sizes(*FACTS.sizes)))
+LAYOUT = Layout(read_bkai, INFO, split=draw_published_sizes(*INFO.sizes))

@@ -10,16 +10,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding, Sample
-from monai_tunevlseg.data.layouts.coding import check_classes
-from monai_tunevlseg.data.layouts.discovery import IMAGE_NAMES, MASK_NAMES, folder_of
-from monai_tunevlseg.data.layouts.files import by_stem, find_root, match
-from monai_tunevlseg.data.layouts.paired import draw_sizes
-from monai_tunevlseg.data.problems import Problem, finish
+from monai_tunevlseg.data.issues import DatasetIssue, sorted_or_raise
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
+from monai_tunevlseg.data.layouts._discovery import IMAGE_NAMES, MASK_NAMES, folder_of
+from monai_tunevlseg.data.layouts._files import by_stem, find_root, match
+from monai_tunevlseg.data.layouts._mask_encodings import check_classes
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.data.samples import Case, Sample
 
-__all__ = ["read_busi"]
+__all__ = ["LAYOUT", "read_busi"]
 
-FACTS = Facts(
+INFO = DatasetInfo(
     title="BUSI",
     class_names=("benign tumor", "malignant tumor"),
     modality="ultrasound",
@@ -34,12 +35,12 @@ CLASSES = {"benign": "benign tumor", "malignant": "malignant tumor", "normal": A
 MASK = re.compile(r"(?P<image>.+)_mask(_\d+)?")
 
 
-def read_busi(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+def read_busi(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """List the cases of the three folders.
 
     Args:
         dataset_dir: the folder with `benign/` and `malignant/`, or the one that this is in; `normal/` may be missing.
-        coding: its classes may be those of `FACTS`, and "breast tumor" for a tumor of either kind. Normal images are
+        encoding: its classes may be those of `INFO`, and "breast tumor" for a tumor of either kind. Normal images are
             samples whatever the classes.
         slice_axis: of no meaning here.
 
@@ -51,8 +52,8 @@ def read_busi(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Ca
         DatasetError: when images and masks do not belong together or a file cannot be read; it names them.
         ValueError: when a class is unknown or label values are given.
     """
-    check_classes(coding, FACTS, (*FACTS.class_names, ANY_TUMOR))
-    if coding.label_values is not None:
+    check_classes(encoding, INFO, (*INFO.class_names, ANY_TUMOR))
+    if encoding.label_values is not None:
         raise ValueError(
             "the masks of BUSI are binary, so that label_values have no meaning; set label_values to null."
         )
@@ -62,23 +63,23 @@ def read_busi(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Ca
         "benign/ and malignant/ (dataset busi)",
     )
     cases: list[Case] = []
-    problems: list[Problem] = []
+    issues: list[DatasetIssue] = []
     for kind in CLASSES:
         if (root / kind).is_dir():
-            found, complaints = _read_kind(root / kind, coding)
+            found, complaints = _read_kind(root / kind, encoding)
             cases += found
-            problems += complaints
-    return finish(cases, problems)
+            issues += complaints
+    return sorted_or_raise(cases, issues)
 
 
-def _read_kind(folder: Path, coding: MaskCoding) -> tuple[list[Case], list[Problem]]:
+def _read_kind(folder: Path, encoding: MaskEncoding) -> tuple[list[Case], list[DatasetIssue]]:
     inner, of_masks = (folder_of(folder, names) for names in (IMAGE_NAMES, MASK_NAMES))
     images: dict[str, Path] = {}
     masks: dict[str, list[Path]] = {}
-    problems: list[Problem] = []
+    issues: list[DatasetIssue] = []
     for part in [inner, of_masks] if inner and of_masks else [folder]:
         files, strange = by_stem(part)
-        problems += strange
+        issues += strange
         for stem, path in files.items():
             mask = MASK.fullmatch(stem)
             if mask or part == of_masks:
@@ -86,19 +87,19 @@ def _read_kind(folder: Path, coding: MaskCoding) -> tuple[list[Case], list[Probl
             else:
                 images[stem] = path
     stems, unmatched = match(folder, images, masks)
-    if not images and not problems + unmatched:
+    if not images and not issues + unmatched:
         message = f"{folder} holds no images; put NAME (N).png and NAME (N)_mask.png there."
-        unmatched = [Problem("missing", message, (str(folder),))]
-    cases = [Case(stem, _samples(CLASSES[folder.name], images[stem], masks[stem], coding)) for stem in stems]
-    return cases, problems + unmatched
+        unmatched = [DatasetIssue("missing", message, (str(folder),))]
+    cases = [Case(stem, _samples(CLASSES[folder.name], images[stem], masks[stem], encoding)) for stem in stems]
+    return cases, issues + unmatched
 
 
-def _samples(shown: str, image: Path, masks: list[Path], coding: MaskCoding) -> list[Sample]:
-    chosen = [name for name in coding.class_names if name in (shown, ANY_TUMOR)]
+def _samples(shown: str, image: Path, masks: list[Path], encoding: MaskEncoding) -> list[Sample]:
+    chosen = [name for name in encoding.class_names if name in (shown, ANY_TUMOR)]
     if shown == ANY_TUMOR:
         chosen = [ANY_TUMOR]
     label = masks[0] if len(masks) == 1 else masks
-    return [MaskCoding([name], mask_threshold=coding.mask_threshold).sample(image, label, name) for name in chosen]
+    return [MaskEncoding([name], mask_threshold=encoding.mask_threshold).sample(image, label, name) for name in chosen]
 
 
-LAYOUTS.register("busi", Layout(read_busi, FACTS, split=draw_sizes(*FACTS.sizes)))
+LAYOUT = Layout(read_busi, INFO, split=draw_published_sizes(*INFO.sizes))

@@ -12,16 +12,20 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, Draw, Facts, Layout, MaskCoding, Splits, shorten
-from monai_tunevlseg.data.layouts.coding import valued_coding
-from monai_tunevlseg.data.layouts.files import by_stem, find_root, pair, read_names, subfolders
-from monai_tunevlseg.data.problems import Problem, finish, map_files, other_size
+from monai_tunevlseg.data.issues import DatasetIssue, map_files, size_issue, sorted_or_raise
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
+from monai_tunevlseg.data.layouts._files import by_stem, find_root, pair, read_names, subfolders
+from monai_tunevlseg.data.layouts._mask_encodings import label_map_encoding
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.reading import distinct_values, labels, read_shape, read_stored_mask
+from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Splits
+from monai_tunevlseg.data.splits import DrawSplits
+from monai_tunevlseg.messages import shorten
 
-__all__ = ["read_camus", "split_camus"]
+__all__ = ["LAYOUT", "read_camus", "split_camus"]
 
 LABEL_VALUES = {"left ventricular cavity": 1, "myocardium": 2, "left atrium cavity": 3}
-FACTS = Facts(
+INFO = DatasetInfo(
     title="CAMUS",
     class_names=("myocardium", "left ventricular cavity", "left atrium cavity"),
     modality="ultrasound",
@@ -40,12 +44,12 @@ FRAME = re.compile(r"(?P<image>(?P<patient>patient\d+)_[24]CH_E[DS])(?P<mask>_gt
 IGNORED = re.compile(r"Info_[24]CH\.cfg|patient\d+_[24]CH_(half_)?sequence(_gt)?\..*")
 
 
-def read_camus(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+def read_camus(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """List the cases: one for each view of each patient at each time; every mask is read once.
 
     Args:
         dataset_dir: the folder with the patients' folders, or the one that this is in.
-        coding: which classes; label values that are given go before those of the dataset.
+        encoding: which classes; label values that are given go before those of the dataset.
         slice_axis: of no meaning here; a last axis of one is not counted.
 
     Returns:
@@ -56,24 +60,24 @@ def read_camus(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[C
         DatasetError: when images and masks do not belong together or a file cannot be read; it names them.
         ValueError: when an argument is not for this dataset.
     """
-    chosen = valued_coding(coding, FACTS, LABEL_VALUES)
-    known = set(LABEL_VALUES.values()) if coding.label_values is None else None
+    chosen = label_map_encoding(encoding, INFO, LABEL_VALUES)
+    known = set(LABEL_VALUES.values()) if encoding.label_values is None else None
     images: dict[str, Path] = {}
     masks: dict[str, list[Path]] = {}
-    problems: list[Problem] = []
+    issues: list[DatasetIssue] = []
     root = _find_root(dataset_dir)
     for patient in _patients(root):
-        problems += _sort_files(patient, images, masks)
+        issues += _sort_files(patient, images, masks)
     stems, unmatched = pair(root, images, masks)
 
-    def read(stem: str) -> Case | Problem:
+    def read(stem: str) -> Case | DatasetIssue:
         return _read_frame(stem, images[stem], masks[stem][0], chosen, known)
 
     cases, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem][0]])
-    return finish(cases, problems + unmatched + unreadable)
+    return sorted_or_raise(cases, issues + unmatched + unreadable)
 
 
-def split_camus(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+def split_camus(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     """Take the owner's lists of patients, or draw 400/50/50 patients where there are none.
 
     Raises:
@@ -129,9 +133,9 @@ def _read_list(path: Path) -> list[str]:
     return read_names(path)
 
 
-def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Path]]) -> list[Problem]:
+def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Path]]) -> list[DatasetIssue]:
     """Put the files of a patient's folder where they belong, and tell which belong nowhere."""
-    files, problems = by_stem(patient, ignored=IGNORED)
+    files, issues = by_stem(patient, ignored=IGNORED)
     strange = []
     for stem, path in files.items():
         frame = FRAME.fullmatch(stem)
@@ -145,27 +149,29 @@ def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Pa
         message = (
             f"{patient} holds files that are none of CAMUS: {shorten(path.name for path in strange)}; remove them."
         )
-        problems.append(Problem("extra", message, tuple(map(str, strange))))
-    return problems
+        issues.append(DatasetIssue("extra", message, tuple(map(str, strange))))
+    return issues
 
 
-def _read_frame(stem: str, image: Path, mask: Path, coding: MaskCoding, known: set[int] | None) -> Case | Problem:
+def _read_frame(
+    stem: str, image: Path, mask: Path, encoding: MaskEncoding, known: set[int] | None
+) -> Case | DatasetIssue:
     """Read a mask; `known` are the values that it may have beside 0, None = any."""
     values = labels(read_stored_mask(mask), mask)
     shape = values.shape
     if (size := read_shape(image)) != shape:
-        return other_size(image, size, mask, shape)
+        return size_issue(image, size, mask, shape)
     if shape[2:] not in ((), (1,)):
         message = f"{mask} has the size {' x '.join(map(str, shape))} where one picture is expected; replace the file."
-        return Problem("size", message, (str(image), str(mask)))
+        return DatasetIssue("size", message, (str(image), str(mask)))
     present = set(distinct_values(values).tolist())
     strange = sorted(present - {0, *known}) if known is not None else []
     if strange:
         message = f"{mask} holds the label values {shorten(strange)}, which mean no class of CAMUS; replace the file."
-        return Problem("coding", message, (str(mask),))
+        return DatasetIssue("encoding", message, (str(mask),))
     position = {"slice": 0, "slice_axis": 2} if len(shape) == 3 else {}
-    shown = [name for name, value in coding.values.items() if value in present]
-    return Case(stem, [coding.sample(image, mask, name, **position) for name in shown])
+    shown = [name for name, value in encoding.values.items() if value in present]
+    return Case(stem, [encoding.sample(image, mask, name, **position) for name in shown])
 
 
-LAYOUTS.register("camus", Layout(read_camus, FACTS, r"^(patient\d+)_", split_camus))
+LAYOUT = Layout(read_camus, INFO, r"^(patient\d+)_", split_camus)

@@ -17,17 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits, shorten
-from monai_tunevlseg.data.layouts.coding import check_classes
-from monai_tunevlseg.data.layouts.files import find_root, inside
+from monai_tunevlseg.data.issues import DatasetIssue, map_files, size_issue, sorted_or_raise
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
+from monai_tunevlseg.data.layouts._files import find_root, inside
+from monai_tunevlseg.data.layouts._mask_encodings import check_classes
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.masks import run_lengths
-from monai_tunevlseg.data.problems import Problem, finish, map_files, other_size
 from monai_tunevlseg.data.reading import read_shape
+from monai_tunevlseg.data.samples import Case, Splits
+from monai_tunevlseg.data.splits import DrawSplits
 from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.messages import shorten
 
-__all__ = ["read_chexlocalize"]
+__all__ = ["LAYOUT", "read_chexlocalize"]
 
-FACTS = Facts(
+INFO = DatasetInfo(
     title="CheXlocalize",
     class_names=(
         "atelectasis",
@@ -66,12 +70,12 @@ class Radiograph:
     codes: Mapping[str, Any]
 
 
-def read_chexlocalize(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+def read_chexlocalize(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """List the cases of both parts: one sample for each finding that is present.
 
     Args:
         dataset_dir: the folder with the files, or with `CheXlocalize/` and `CheXpert/`, or the folder around it.
-        coding: which of the findings.
+        encoding: which of the findings.
         slice_axis: not used.
 
     Returns:
@@ -83,28 +87,28 @@ def read_chexlocalize(dataset_dir: Path, coding: MaskCoding, slice_axis: int) ->
         ValueError: when a JSON file is no such file, or label values or a threshold are given.
         DatasetError: when radiographs are missing or wrong; it names all of them.
     """
-    check_classes(coding, FACTS)
-    if coding.label_values is not None or coding.mask_threshold is not None:
+    check_classes(encoding, INFO)
+    if encoding.label_values is not None or encoding.mask_threshold is not None:
         raise ValueError(
-            f"the masks of {FACTS.title} are run-length codes, so that label_values {coding.label_values} and "
-            f"mask_threshold {coding.mask_threshold} have no meaning; set both to null."
+            f"the masks of {INFO.title} are run-length codes, so that label_values {encoding.label_values} and "
+            f"mask_threshold {encoding.mask_threshold} have no meaning; set both to null."
         )
     radiographs = _read_radiographs(find_root(dataset_dir, _has_codes, "gt_segmentations_*.json (chexlocalize)"))
 
-    def read(radiograph: Radiograph) -> Case | Problem:
-        return _read_case(radiograph, coding)
+    def read(radiograph: Radiograph) -> Case | DatasetIssue:
+        return _read_case(radiograph, encoding)
 
-    cases, problems = map_files(read, radiographs, lambda radiograph: (radiograph.image, radiograph.source))
-    return finish(cases, problems)
+    cases, issues = map_files(read, radiographs, lambda radiograph: (radiograph.image, radiograph.source))
+    return sorted_or_raise(cases, issues)
 
 
-def _split(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+def _split(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     return draw(
-        (case.stem for case in cases), sizes=FACTS.sizes, weights={case.stem: len(case.samples) for case in cases}
+        (case.stem for case in cases), sizes=INFO.sizes, weights={case.stem: len(case.samples) for case in cases}
     )
 
 
-LAYOUTS.register("chexlocalize", Layout(read_chexlocalize, FACTS, PATIENT, _split))
+LAYOUT = Layout(read_chexlocalize, INFO, PATIENT, _split)
 
 
 def _read_radiographs(root: Path) -> list[Radiograph]:
@@ -149,19 +153,19 @@ def _radiograph(stem: str, codes: Mapping[str, Any], folder: Path, source: Path)
     return Radiograph(stem, inside(folder, "/".join(f"{stem}.jpg".split("_", 2)), source), source, renamed)
 
 
-def _read_case(radiograph: Radiograph, coding: MaskCoding) -> Case | Problem:
-    unknown = sorted(radiograph.codes.keys() - set(FACTS.class_names))
+def _read_case(radiograph: Radiograph, encoding: MaskEncoding) -> Case | DatasetIssue:
+    unknown = sorted(radiograph.codes.keys() - set(INFO.class_names))
     if unknown:
         message = f"{radiograph.source} has the unknown findings {shorten(unknown)} for {radiograph.stem}; remove them."
-        return Problem("coding", message, (str(radiograph.source),))
+        return DatasetIssue("encoding", message, (str(radiograph.source),))
     size = read_shape(radiograph.image)
     samples = []
-    for name in coding.class_names:
+    for name in encoding.class_names:
         code = radiograph.codes.get(name)
         if code is None or not any(run_lengths(code, radiograph.source)[1::2]):
             continue
         if tuple(code["size"]) != size:
-            return other_size(radiograph.image, size, radiograph.source, code["size"])
+            return size_issue(radiograph.image, size, radiograph.source, code["size"])
         paths = {"image": str(radiograph.image), "label": str(radiograph.source)}
         samples.append(
             paths | {"text": name, "class_name": name, "rle": {key: code[key] for key in ("size", "counts")}}

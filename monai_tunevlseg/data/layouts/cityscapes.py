@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits
-from monai_tunevlseg.data.layouts.coding import valued_coding
-from monai_tunevlseg.data.layouts.files import find_root, subfolders, visible
-from monai_tunevlseg.data.layouts.label_maps import read_label_maps
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
+from monai_tunevlseg.data.layouts._files import find_root, subfolders, visible
+from monai_tunevlseg.data.layouts._label_maps import read_label_maps
+from monai_tunevlseg.data.layouts._mask_encodings import label_map_encoding
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.data.samples import Case, Splits
+from monai_tunevlseg.data.splits import DrawSplits
 
-__all__ = ["read_cityscapes"]
+__all__ = ["LAYOUT", "read_cityscapes"]
 
 VALUES = {
     "bicycle": 33,
@@ -41,7 +44,7 @@ VALUES = {
 }
 """The label ids of the owner's `labels.py`, in the order of the paper's Table 1."""
 
-FACTS = Facts(
+INFO = DatasetInfo(
     title="Cityscapes",
     class_names=tuple(VALUES),
     modality="photography",
@@ -57,12 +60,12 @@ PARTS = ("train", "val")
 TRAIN_TO_VAL = (9, 1, 0)
 
 
-def read_cityscapes(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+def read_cityscapes(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """List the cases of the owner's train and val folders: one sample for each class that is present.
 
     Args:
         dataset_dir: the folder with `leftImg8bit` and `gtFine`, or the one around it.
-        coding: which of the classes; `label_values` may name other ids.
+        encoding: which of the classes; `label_values` may name other ids.
         slice_axis: not used.
 
     Returns:
@@ -72,7 +75,7 @@ def read_cityscapes(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> l
         FileNotFoundError: when there is no such folder.
         DatasetError: when files are missing or wrong; it names all of them.
     """
-    chosen = valued_coding(coding, FACTS, VALUES)
+    chosen = label_map_encoding(encoding, INFO, VALUES)
     root = _find_root(dataset_dir)
     images: dict[str, Path] = {}
     masks: dict[str, Path] = {}
@@ -82,13 +85,13 @@ def read_cityscapes(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> l
     return read_label_maps(root, images, masks, chosen)
 
 
-def _split(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+def _split(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     held_out = _by_stem(_find_root(dataset_dir) / "leftImg8bit" / "val", IMAGE_ENDING)
     splits = draw((case.stem for case in cases if case.stem not in held_out), shares=TRAIN_TO_VAL)
     return splits | {"test": [case.stem for case in cases if case.stem in held_out]}
 
 
-LAYOUTS.register("cityscapes", Layout(read_cityscapes, FACTS, split=_split))
+LAYOUT = Layout(read_cityscapes, INFO, split=_split)
 
 
 def _find_root(dataset_dir: Path) -> Path:

@@ -12,14 +12,16 @@ from __future__ import annotations
 import bisect
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding
-from monai_tunevlseg.data.layouts.coding import binary_coding
-from monai_tunevlseg.data.layouts.files import find_root
-from monai_tunevlseg.data.layouts.paired import draw_sizes, read_pairs
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
+from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
+from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.data.samples import Case
 
-__all__ = ["read_clinicdb", "sequence_of"]
+__all__ = ["LAYOUT", "read_clinicdb", "sequence_of"]
 
-FACTS = Facts(
+INFO = DatasetInfo(
     title="CVC-ClinicDB",
     class_names=("polyp",),
     modality="endoscopy",
@@ -41,11 +43,11 @@ LAST_FRAMES = (
 """Of each sequence, by the table in the owner's README."""
 
 
-def read_clinicdb(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
-    """List the cases; `layouts.paired.read_pairs` tells what is raised."""
+def read_clinicdb(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
+    """List the cases; `read_binary_masks` tells what is raised."""
     root = find_root(dataset_dir, lambda folder: bool(_forms(folder)), "Original/ and Ground Truth/ (dataset clinicdb)")
     form = _forms(root)[0]
-    return read_pairs({form / "Original": form / "Ground Truth"}, binary_coding(coding, FACTS, GREY_EDGE))
+    return read_binary_masks({form / "Original": form / "Ground Truth"}, binary_encoding(encoding, INFO, GREY_EDGE))
 
 
 def _forms(folder: Path) -> list[Path]:
@@ -60,4 +62,4 @@ def sequence_of(stem: str) -> str:
     return str(bisect.bisect_left(LAST_FRAMES, int(stem)) + 1)
 
 
-LAYOUTS.register("clinicdb", Layout(read_clinicdb, FACTS, split=draw_sizes(*FACTS.sizes), sequence_of=sequence_of))
+LAYOUT = Layout(read_clinicdb, INFO, split=draw_published_sizes(*INFO.sizes), sequence_of=sequence_of)

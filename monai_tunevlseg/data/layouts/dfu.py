@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding
-from monai_tunevlseg.data.layouts.coding import binary_coding
-from monai_tunevlseg.data.layouts.files import find_root
-from monai_tunevlseg.data.layouts.paired import draw_sizes, read_pairs
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
+from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
+from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.data.samples import Case
 
-__all__ = ["read_dfu"]
+__all__ = ["LAYOUT", "read_dfu"]
 
-FACTS = Facts(
+INFO = DatasetInfo(
     title="DFUC2022",
     class_names=("foot ulcer",),
     modality="photography",
@@ -31,11 +33,11 @@ FACTS = Facts(
 FORMS = (("images", "masks"), ("images", "labels"), ("DFUC2022_train_images", "DFUC2022_train_masks"))
 
 
-def read_dfu(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
-    """List the cases; `layouts.paired.read_pairs` tells what is raised."""
+def read_dfu(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
+    """List the cases; `read_binary_masks` tells what is raised."""
     wanted = " or ".join(f"{images}/ and {masks}/" for images, masks in FORMS)
     root = find_root(dataset_dir, lambda folder: bool(_forms(folder)), f"{wanted} (dataset dfu)")
-    return read_pairs(dict(_forms(root)[:1]), binary_coding(coding, FACTS))
+    return read_binary_masks(dict(_forms(root)[:1]), binary_encoding(encoding, INFO))
 
 
 def _forms(folder: Path) -> list[tuple[Path, Path]]:
@@ -43,4 +45,4 @@ def _forms(folder: Path) -> list[tuple[Path, Path]]:
     return [(images, masks) for images, masks in forms if images.is_dir() and masks.is_dir()]
 
 
-LAYOUTS.register("dfu", Layout(read_dfu, FACTS, split=draw_sizes(*FACTS.sizes)))
+LAYOUT = Layout(read_dfu, INFO, split=draw_published_sizes(*INFO.sizes))

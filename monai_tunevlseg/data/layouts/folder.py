@@ -1,8 +1,8 @@
 """The layout `folder`: `images/` and `masks/` with the same stems, in any mixture of supported forms.
 
 The folders may have other usual names and be there for each of the owner's splits, and the names of all masks may end
-in the same beyond those of their images (see `layouts.discovery`). Masks of classes that overlap lie in a folder for
-each class instead, `masks/CLASS/`. A `dataset.json` may say what label maps mean (see `layouts.description`).
+in the same beyond those of their images (see `_discovery`). Masks of classes that overlap lie in a folder for
+each class instead, `masks/CLASS/`. A `dataset.json` may say what label maps mean (see `_dataset_json`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Layout, MaskCoding, Sample, Splits, shorten
 from monai_tunevlseg.data.frames import array_axis
-from monai_tunevlseg.data.layouts.class_folders import class_folders, read_class_folders
-from monai_tunevlseg.data.layouts.description import Description, read_description
-from monai_tunevlseg.data.layouts.discovery import Place, find_masks, find_places
-from monai_tunevlseg.data.layouts.files import by_stem, match
+from monai_tunevlseg.data.issues import DatasetIssue, map_files, sorted_or_raise
+from monai_tunevlseg.data.layouts._base import Layout
+from monai_tunevlseg.data.layouts._class_folders import class_folders, read_class_folders
+from monai_tunevlseg.data.layouts._dataset_json import DatasetJson, read_dataset_json
+from monai_tunevlseg.data.layouts._discovery import Place, find_masks, find_places
+from monai_tunevlseg.data.layouts._files import by_stem, match
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.occurrence import find_ids_from_zero, warn_of_classes_without_pairs
-from monai_tunevlseg.data.problems import Problem, finish, map_files
 from monai_tunevlseg.data.reading import (
     SUFFIXES,
     distinct_values,
@@ -30,22 +31,24 @@ from monai_tunevlseg.data.reading import (
     read_shape,
     read_stored_mask,
 )
-from monai_tunevlseg.data.splits import complete_splits
+from monai_tunevlseg.data.samples import Case, Sample, Splits
+from monai_tunevlseg.data.splits import DrawSplits, complete_splits
+from monai_tunevlseg.messages import shorten
 
-__all__ = ["read_folder", "samples_of", "split_folder"]
+__all__ = ["LAYOUT", "read_folder", "samples_of", "split_folder"]
 
 
-def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
-    """List the cases of a folder with images and masks, as `layouts.discovery` finds them.
+def read_folder(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
+    """List the cases of a folder with images and masks, as `_discovery` finds them.
 
     A picture with one class gives one sample, also where its mask is empty; with several classes, or a `dataset.json`,
-    one for each that is present. A volume gives one for each class and slice in which the class is present, and one
-    for each other slice only where `coding.every_slice` asks for it. Masks of one class are only measured here and read
-    when they are loaded; label maps and volumes are read once.
+    one for each that is present. A volume gives one for each class and slice in which the class is present, and with
+    `encoding.every_slice` one for each other slice too. Masks of one class are only measured here and read when they
+    are loaded; label maps and volumes are read once.
 
     Args:
         dataset_dir: the folder.
-        coding: the classes and how masks code them.
+        encoding: the classes and how masks code them.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes.
 
     Returns:
@@ -56,30 +59,34 @@ def read_folder(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[
         FileNotFoundError: when a folder is missing.
         ValueError: when images and masks do not belong together or a file cannot be read; the message names them.
     """
-    images, problems = _find_images(find_places(dataset_dir))
-    description = read_description(dataset_dir)
+    images, issues = _find_images(find_places(dataset_dir))
+    description = read_dataset_json(dataset_dir)
     cases: list[Case] = []
     for place, of_stem in images.items():
         if class_folders(place.masks):
             read = partial(samples_of, slice_axis=slice_axis)
-            found, complaints = read_class_folders(place, of_stem, coding, read)
+            found, complaints = read_class_folders(place, of_stem, encoding, read)
         else:
-            found, complaints = _read_place(place, of_stem, coding, slice_axis, description)
+            found, complaints = _read_place(place, of_stem, encoding, slice_axis, description)
         cases += found
-        problems += complaints
-    if description is None and coding.label_values is None and not any(class_folders(place.masks) for place in images):
-        problems += find_ids_from_zero(coding.class_names, cases, str(dataset_dir))
-        if not problems:
-            warn_of_classes_without_pairs(coding, cases, str(dataset_dir))
-    if not cases and not problems:
+        issues += complaints
+    if (
+        description is None
+        and encoding.label_values is None
+        and not any(class_folders(place.masks) for place in images)
+    ):
+        issues += find_ids_from_zero(encoding.class_names, cases, str(dataset_dir))
+        if not issues:
+            warn_of_classes_without_pairs(encoding, cases, str(dataset_dir))
+    if not cases and not issues:
         raise ValueError(
             f"{dataset_dir} is empty: put files ({', '.join(SUFFIXES)}) into its "
             f"{' and '.join(f'{folder.name}/' for folder in (place.images, place.masks))}."
         )
-    return finish(cases, problems)
+    return sorted_or_raise(cases, issues)
 
 
-def split_folder(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+def split_folder(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     """Take the owner's splits where folders name them, and draw what they leave out; else draw 80/10/10."""
     images, _ = _find_images(find_places(dataset_dir))
     known = {case.stem for case in cases}
@@ -89,45 +96,45 @@ def split_folder(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits
     return complete_splits(splits, draw, str(dataset_dir))
 
 
-LAYOUTS.register("folder", Layout(read_folder, split=split_folder))
+LAYOUT = Layout(read_folder, split=split_folder)
 
 
-def _find_images(places: Sequence[Place]) -> tuple[dict[Place, dict[str, Path]], list[Problem]]:
+def _find_images(places: Sequence[Place]) -> tuple[dict[Place, dict[str, Path]], list[DatasetIssue]]:
     """List the images of each place by stem, and what is wrong with its folder of images."""
-    images, problems = {}, []
+    images, issues = {}, []
     for place in places:
         images[place], strange = by_stem(place.images)
-        problems += strange
+        issues += strange
     if len(set().union(*images.values())) < sum(map(len, images.values())):
         images = {
             place: {f"{place.split}/{stem}": path for stem, path in of_stem.items()}
             for place, of_stem in images.items()
         }
-    return images, problems
+    return images, issues
 
 
 def _read_place(
-    place: Place, images: dict[str, Path], coding: MaskCoding, slice_axis: int, description: Description | None
-) -> tuple[list[Case], list[Problem]]:
-    masks, problems = find_masks(place.masks, images, coding.mask_ending)
+    place: Place, images: dict[str, Path], encoding: MaskEncoding, slice_axis: int, description: DatasetJson | None
+) -> tuple[list[Case], list[DatasetIssue]]:
+    masks, issues = find_masks(place.masks, images, encoding.mask_ending)
     stems, unmatched = match(place.images.parent, images, {stem: [mask] for stem, mask in masks.items()})
     ignored = (
         {} if description is None or description.ignore_value is None else {"ignore_value": description.ignore_value}
     )
-    if coding.label_values is not None:
+    if encoding.label_values is not None:
         description = None  # what the user says goes first
-    chosen = coding if description is None else description.coding_of(coding)
+    chosen = encoding if description is None else description.coding_of(encoding)
 
     def read(stem: str) -> Case:
         samples = samples_of(images[stem], masks[stem], chosen, slice_axis, description)
         return Case(stem, [sample | ignored for sample in samples])
 
     cases, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem]])
-    return cases, problems + unmatched + unreadable
+    return cases, issues + unmatched + unreadable
 
 
 def samples_of(
-    image: Path, mask: Path, coding: MaskCoding, slice_axis: int, description: Description | None = None
+    image: Path, mask: Path, encoding: MaskEncoding, slice_axis: int, description: DatasetJson | None = None
 ) -> list[Sample]:
     """List the pairs of one image, as :func:`read_folder` describes.
 
@@ -136,40 +143,42 @@ def samples_of(
         ValueError: when the mask cannot be read or holds values without a class.
     """
     if is_nifti(image) and len(read_shape(image)) == 3:
-        return _slice_samples(image, mask, coding, slice_axis, description)
-    if len(coding.class_names) == 1 and description is None:
-        return [coding.sample(image, mask, coding.class_names[0])]
+        return _slice_samples(image, mask, encoding, slice_axis, description)
+    if len(encoding.class_names) == 1 and description is None:
+        return [encoding.sample(image, mask, encoding.class_names[0])]
     present = set(distinct_values(labels(read_stored_mask(mask), mask)).tolist())
-    _check_label_values(mask, present, coding, description)
-    return [coding.sample(image, mask, name) for name, value in coding.values.items() if value in present]
+    _check_label_values(mask, present, encoding, description)
+    return [encoding.sample(image, mask, name) for name, value in encoding.values.items() if value in present]
 
 
 def _slice_samples(
-    image: Path, mask: Path, coding: MaskCoding, slice_axis: int, description: Description | None
+    image: Path, mask: Path, encoding: MaskEncoding, slice_axis: int, description: DatasetJson | None
 ) -> list[Sample]:
-    areas = _class_areas(image, mask, coding, description)
+    areas = _class_areas(image, mask, encoding, description)
     cut = array_axis(slice_axis)
     others = tuple(axis for axis in range(3) if axis != cut)
     shown = {name: np.any(area, axis=others).tolist() for name, area in areas.items()}
     return [
-        coding.sample(image, mask, name, slice=index, slice_axis=slice_axis)
+        encoding.sample(image, mask, name, slice=index, slice_axis=slice_axis)
         for index in range(read_shape(image)[cut])
-        for name in coding.class_names
-        if coding.every_slice or shown[name][index]
+        for name in encoding.class_names
+        if encoding.every_slice or shown[name][index]
     ]
 
 
-def _class_areas(image: Path, mask: Path, coding: MaskCoding, description: Description | None) -> dict[str, np.ndarray]:
+def _class_areas(
+    image: Path, mask: Path, encoding: MaskEncoding, description: DatasetJson | None
+) -> dict[str, np.ndarray]:
     """Read a mask once, and return where each class is."""
     stored = read_stored_mask(mask, like=image)
-    if coding.binary:
-        return {coding.class_names[0]: foreground(stored, mask, mask_threshold=coding.mask_threshold)}
+    if encoding.binary:
+        return {encoding.class_names[0]: foreground(stored, mask, mask_threshold=encoding.mask_threshold)}
     values = labels(stored, mask)
-    _check_label_values(mask, set(distinct_values(values).tolist()), coding, description)
-    return {name: values == value for name, value in coding.values.items()}
+    _check_label_values(mask, set(distinct_values(values).tolist()), encoding, description)
+    return {name: values == value for name, value in encoding.values.items()}
 
 
-def _check_label_values(mask: Path, present: set[int], coding: MaskCoding, description: Description | None) -> None:
+def _check_label_values(mask: Path, present: set[int], encoding: MaskEncoding, description: DatasetJson | None) -> None:
     """Refuse values without a class, unless `label_values` chose some of them on purpose."""
     if description is not None:
         unknown = sorted(present - {0, description.ignore_value, *range(1, len(description.class_names) + 1)})
@@ -178,9 +187,9 @@ def _check_label_values(mask: Path, present: set[int], coding: MaskCoding, descr
                 f"{mask} holds the label values {shorten(unknown)}, of which {description.path} knows none."
             )
         return
-    unknown = sorted(present - {0, *filter(None, coding.values.values())})
-    if unknown and coding.label_values is None:
+    unknown = sorted(present - {0, *filter(None, encoding.values.values())})
+    if unknown and encoding.label_values is None:
         raise ValueError(
-            f"{mask} holds the label values {shorten(unknown)} beyond those of the {len(coding.class_names)} classes "
-            f"({shorten(coding.class_names)} = 1..{len(coding.class_names)}); add the classes, or set label_values."
+            f"{mask} holds the label values {shorten(unknown)} beyond those of the {len(encoding.class_names)} classes "
+            f"({shorten(encoding.class_names)} = 1..{len(encoding.class_names)}); add the classes, or set label_values."
         )

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits
-from monai_tunevlseg.data.layouts.coding import binary_coding
-from monai_tunevlseg.data.layouts.files import find_root
-from monai_tunevlseg.data.layouts.paired import innermost, read_pairs
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
+from monai_tunevlseg.data.layouts._binary_masks import nested_folder, read_binary_masks
+from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.data.samples import Case, Splits
+from monai_tunevlseg.data.splits import DrawSplits
 
-__all__ = ["read_isic", "split_isic"]
+__all__ = ["LAYOUT", "read_isic", "split_isic"]
 
-FACTS = Facts(
+INFO = DatasetInfo(
     title="ISIC 2016",
     class_names=("skin lesion",),
     modality="photography",
@@ -33,23 +36,23 @@ IMAGES, MASKS = "ISBI2016_ISIC_Part1_{}_Data", "ISBI2016_ISIC_Part1_{}_GroundTru
 PARTS = ("Training", "Test")
 
 
-def read_isic(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
-    """List the cases of both parts; `layouts.paired.read_pairs` tells what is raised."""
+def read_isic(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
+    """List the cases of both parts; `read_binary_masks` tells what is raised."""
     root = find_root(
         dataset_dir,
         lambda folder: (folder / IMAGES.format("Training")).is_dir(),
         f"{IMAGES.format('Training')}/ (dataset isic)",
     )
-    folders = {innermost(root / IMAGES.format(part)): innermost(root / MASKS.format(part)) for part in PARTS}
-    return read_pairs(folders, binary_coding(coding, FACTS), ending="_Segmentation")
+    folders = {nested_folder(root / IMAGES.format(part)): nested_folder(root / MASKS.format(part)) for part in PARTS}
+    return read_binary_masks(folders, binary_encoding(encoding, INFO), ending="_Segmentation")
 
 
-def split_isic(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+def split_isic(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     """Draw train and val from the owner's training part; test is the owner's."""
     test = [case.stem for case in cases if Path(case.samples[0]["image"]).parent.name == IMAGES.format("Test")]
-    train, val, _ = FACTS.sizes
+    train, val, _ = INFO.sizes
     drawn = draw([case.stem for case in cases if case.stem not in set(test)], sizes=(train, val, 0))
     return drawn | {"test": test}
 
 
-LAYOUTS.register("isic", Layout(read_isic, FACTS, split=split_isic))
+LAYOUT = Layout(read_isic, INFO, split=split_isic)

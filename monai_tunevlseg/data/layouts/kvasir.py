@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Facts, Layout, MaskCoding
-from monai_tunevlseg.data.layouts.coding import binary_coding
-from monai_tunevlseg.data.layouts.files import find_root
-from monai_tunevlseg.data.layouts.paired import draw_sizes, read_pairs
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
+from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
+from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.data.samples import Case
 
-__all__ = ["read_kvasir"]
+__all__ = ["LAYOUT", "read_kvasir"]
 
-FACTS = Facts(
+INFO = DatasetInfo(
     title="Kvasir-SEG",
     class_names=("polyp",),
     modality="endoscopy",
@@ -26,14 +28,14 @@ FACTS = Facts(
 )
 
 
-def read_kvasir(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
-    """List the cases; `layouts.paired.read_pairs` tells what is raised."""
+def read_kvasir(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
+    """List the cases; `read_binary_masks` tells what is raised."""
     root = find_root(
         dataset_dir,
         lambda folder: (folder / "images").is_dir() and (folder / "masks").is_dir(),
         "images/ and masks/ (dataset kvasir)",
     )
-    return read_pairs({root / "images": root / "masks"}, binary_coding(coding, FACTS))
+    return read_binary_masks({root / "images": root / "masks"}, binary_encoding(encoding, INFO))
 
 
-LAYOUTS.register("kvasir", Layout(read_kvasir, FACTS, split=draw_sizes(*FACTS.sizes)))
+LAYOUT = Layout(read_kvasir, INFO, split=draw_published_sizes(*INFO.sizes))

@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Draw, Facts, Layout, MaskCoding, Splits
-from monai_tunevlseg.data.layouts.coding import valued_coding
-from monai_tunevlseg.data.layouts.files import find_root, inside, read_names
-from monai_tunevlseg.data.layouts.label_maps import read_label_maps
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
+from monai_tunevlseg.data.layouts._files import find_root, inside, read_names
+from monai_tunevlseg.data.layouts._label_maps import read_label_maps
+from monai_tunevlseg.data.layouts._mask_encodings import label_map_encoding
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.data.samples import Case, Splits
+from monai_tunevlseg.data.splits import DrawSplits
 
-__all__ = ["read_pascal_voc"]
+__all__ = ["LAYOUT", "read_pascal_voc"]
 
-FACTS = Facts(
+INFO = DatasetInfo(
     title="PASCAL VOC 2012",
     class_names=(
         "aeroplane",
@@ -49,18 +52,18 @@ FACTS = Facts(
     source="https://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
     reference="Everingham et al., The PASCAL Visual Object Classes (VOC) Challenge, IJCV 2010",
 )
-VALUES = {name: value for value, name in enumerate(FACTS.class_names, start=1)}
+VALUES = {name: value for value, name in enumerate(INFO.class_names, start=1)}
 CONTOUR = 255
 FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 TRAIN_TO_VAL = (9, 1, 0)
 
 
-def read_pascal_voc(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> list[Case]:
+def read_pascal_voc(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """List the cases of the pictures in the owner's lists: one sample for each class that is present.
 
     Args:
         dataset_dir: `VOC2012`, `VOCdevkit`, or the folder around that.
-        coding: which of the classes.
+        encoding: which of the classes.
         slice_axis: not used.
 
     Returns:
@@ -75,17 +78,17 @@ def read_pascal_voc(dataset_dir: Path, coding: MaskCoding, slice_axis: int) -> l
     lists = root / "ImageSets" / "Segmentation"
     images = {stem: inside(root / "JPEGImages", f"{stem}.jpg", lists) for stem in stems}
     masks = {stem: inside(root / "SegmentationClass", f"{stem}.png", lists) for stem in stems}
-    chosen = valued_coding(coding, FACTS, VALUES)
+    chosen = label_map_encoding(encoding, INFO, VALUES)
     return read_label_maps(root, images, masks, chosen, (), VALUES.values(), CONTOUR)
 
 
-def _split(dataset_dir: Path, cases: Sequence[Case], draw: Draw) -> Splits:
+def _split(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     held_out = set(_read_list(_find_root(dataset_dir), "val"))
     splits = draw((case.stem for case in cases if case.stem not in held_out), shares=TRAIN_TO_VAL)
     return splits | {"test": [case.stem for case in cases if case.stem in held_out]}
 
 
-LAYOUTS.register("pascal_voc", Layout(read_pascal_voc, FACTS, split=_split))
+LAYOUT = Layout(read_pascal_voc, INFO, split=_split)
 
 
 def _find_root(dataset_dir: Path) -> Path:

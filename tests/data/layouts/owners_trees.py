@@ -17,7 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, MaskCoding, build_datalists
+from monai_tunevlseg.data import LAYOUTS, MaskEncoding, build_datalists
 from monai_tunevlseg.data.reading import read_shape
 
 HEIGHT, WIDTH = 32, 48
@@ -312,8 +312,8 @@ FULL_SIZE = {
 }
 
 
-def read(name, folder, names=None, **coding):
-    return LAYOUTS[name].read(folder, MaskCoding(names or LAYOUTS[name].facts.class_names, **coding), 2)
+def read(name, folder, names=None, **encoding):
+    return LAYOUTS[name].read(folder, MaskEncoding(names or LAYOUTS[name].info.class_names, **encoding), 2)
 
 
 def datalists(name, folder, **arguments):
@@ -321,7 +321,7 @@ def datalists(name, folder, **arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message="there are .* to draw splits from")
-        return build_datalists(folder, LAYOUTS[name].facts.class_names, layout=name, **arguments)
+        return build_datalists(folder, LAYOUTS[name].info.class_names, layout=name, **arguments)
 
 
 def pixel_file(path):

@@ -12,14 +12,14 @@ import pytest
 from labelled_trees import write_annotations
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskCoding, build_datalists
+from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskEncoding, build_datalists
 
 CAMUS = ["left ventricular cavity", "myocardium", "left atrium cavity"]
 BUSI = ["benign tumor", "malignant tumor"]
 
 
-def read(folder, names, **coding):
-    return LAYOUTS["annotations"].read(folder, MaskCoding(names, **coding), 2)
+def read(folder, names, **encoding):
+    return LAYOUTS["annotations"].read(folder, MaskEncoding(names, **encoding), 2)
 
 
 def write_lists(folder: Path, lists: dict[str, list[dict]]) -> Path:
@@ -47,19 +47,19 @@ def published(shared_dir, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "facts", "names"),
+    ("name", "info", "names"),
     [
         ("kvasir_polyp", (800, 100, 100), ["polyp"]),
         ("clinicdb_polyp", (490, 61, 61), ["polyp"]),
         ("busi", (624, 78, 78), ["breast tumor"]),
     ],
 )
-def test_the_published_lists_have_the_sizes_of_table_1(shared_dir, tmp_path, name, facts, names):
+def test_the_published_lists_have_the_sizes_of_table_1(shared_dir, tmp_path, name, info, names):
     folder = write_lists(tmp_path, published(shared_dir, name))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = build_datalists(folder, names, layout="annotations")
-    assert tuple(len(found[split]) for split in ("train", "val", "test")) == facts
+    assert tuple(len(found[split]) for split in ("train", "val", "test")) == info
     assert {sample["class_name"] for samples in found.values() for sample in samples} == set(names)
 
 
@@ -155,7 +155,7 @@ def test_masks_are_binary_also_with_several_classes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("entries", "names", "coding", "reason"),
+    ("entries", "names", "encoding", "reason"),
     [
         ({}, ["a"], {}, "must be a list of pairs"),
         ([7], ["a"], {}, "pair 0 must have img_name and mask_name, the names of files; it is 7"),
@@ -187,13 +187,13 @@ def test_masks_are_binary_also_with_several_classes(tmp_path):
         ([pair("x_a.png")], ["a b", "a c"], {}, "'a' is a word of 2 of them where one is needed"),
     ],
 )
-def test_lists_that_are_wrong_or_ambiguous_are_refused(tmp_path, entries, names, coding, reason):
+def test_lists_that_are_wrong_or_ambiguous_are_refused(tmp_path, entries, names, encoding, reason):
     (tmp_path / "anns").mkdir()
     (tmp_path / "images").mkdir()
     for split in ("train", "val", "test"):
         (tmp_path / "anns" / f"{split}.json").write_text(json.dumps(entries if split == "train" else []))
     with pytest.raises(ValueError, match=reason):
-        read(tmp_path, names, **coding)
+        read(tmp_path, names, **encoding)
 
 
 def test_a_missing_or_damaged_list_is_named(tmp_path):

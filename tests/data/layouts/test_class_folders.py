@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskCoding
-from monai_tunevlseg.data.problems import DatasetError
+from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskEncoding
+from monai_tunevlseg.data.issues import DatasetError
 
 
-def read(folder, names, **coding):
-    return LAYOUTS["folder"].read(folder, MaskCoding(names, **coding), 2)
+def read(folder, names, **encoding):
+    return LAYOUTS["folder"].read(folder, MaskEncoding(names, **encoding), 2)
 
 
 def save(path, values):
@@ -57,9 +57,9 @@ def test_all_that_is_wrong_in_class_folders_is_named(overlapping):
     save(overlapping / "masks" / "edema" / "ghost.png", np.zeros((3, 4)))
     save(overlapping / "masks" / "edema" / "b.png", np.zeros((3, 5)))
     (overlapping / "masks" / "lung lesion" / "notes.txt").write_text("x")
-    with pytest.raises(DatasetError, match="3 problems") as caught:
+    with pytest.raises(DatasetError, match="3 issues") as caught:
         read(overlapping, ["lung lesion", "edema"])
-    assert {problem.kind for problem in caught.value.problems} == {"missing", "size", "extra"}
+    assert {issue.kind for issue in caught.value.issues} == {"missing", "size", "extra"}
     assert [len(case.samples) for case in caught.value.cases] == [2, 0, 0]
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from monai_tunevlseg.data import build_datalists
 from monai_tunevlseg.data.datalists import build_inference_datalist
-from monai_tunevlseg.data.layouts.discovery import common_ending, find_places
+from monai_tunevlseg.data.layouts._discovery import common_ending, find_places
 
 FORMS = [
     ("images", "masks"),
@@ -188,7 +188,7 @@ def test_files_that_cannot_be_used_are_named_with_the_way_out(tmp_path):
     Path(os.fsdecode(os.fsencode(tmp_path / "images") + b"/M\xfcller.png")).write_bytes(b"")
     with pytest.raises(ValueError) as caught:
         build_datalists(tmp_path, ["polyp"])
-    messages = {problem.message for problem in caught.value.problems}
+    messages = {issue.message for issue in caught.value.issues}
     for expected in (r"CT.1.2.3; convert", "lost.png; restore", r"udcfcller.png'; rename"):
         assert any(expected in message for message in messages), expected
     str(caught.value).encode()

@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from monai_tunevlseg.data import MaskCoding
-from monai_tunevlseg.data.cases import Facts
-from monai_tunevlseg.data.layouts.coding import binary_coding, valued_coding
-from monai_tunevlseg.data.layouts.files import by_stem, find_root, match, pair
+from monai_tunevlseg.data import MaskEncoding
+from monai_tunevlseg.data.layouts._base import DatasetInfo
+from monai_tunevlseg.data.layouts._files import by_stem, find_root, match, pair
+from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding, label_map_encoding
 
-FACTS = Facts("Set", ("a", "b"), "x", "y", (1, 1, 1), "L.", "https://s", "r")
+INFO = DatasetInfo("Set", ("a", "b"), "x", "y", (1, 1, 1), "L.", "https://s", "r")
 
 
 def has_images(folder):
@@ -38,9 +38,9 @@ def test_no_folder_and_several_are_refused(tmp_path):
 def test_endings_are_taken_off_and_chosen_files_passed_over(tmp_path, save):
     for name in ("a_mask.png", "b_mask.png", "c.png", "d.cfg"):
         save(tmp_path / name, np.zeros((2, 3), np.uint8)) if name.endswith("png") else (tmp_path / name).touch()
-    found, problems = by_stem(tmp_path, "_mask", re.compile(r"\w\.cfg"))
+    found, issues = by_stem(tmp_path, "_mask", re.compile(r"\w\.cfg"))
     assert found == {"a": tmp_path / "a_mask.png", "b": tmp_path / "b_mask.png"}
-    assert [(problem.kind, problem.files) for problem in problems] == [("extra", (str(tmp_path / "c.png"),))]
+    assert [(issue.kind, issue.files) for issue in issues] == [("extra", (str(tmp_path / "c.png"),))]
 
 
 def test_images_are_matched_with_all_their_masks(tmp_path, save):
@@ -49,9 +49,9 @@ def test_images_are_matched_with_all_their_masks(tmp_path, save):
 
     images = {name: put(name, 2, 3) for name in "abc"}
     masks = {"a": [put("a1", 2, 3), put("a2", 2, 3)], "b": [put("b1", 2, 3), put("b2", 3, 2)], "d": [put("d1", 2, 3)]}
-    stems, problems = match(tmp_path, images, masks)
+    stems, issues = match(tmp_path, images, masks)
     assert stems == ["a"]
-    missing, size = problems
+    missing, size = issues
     assert missing.kind == "missing" and set(missing.files) == {str(images["c"]), str(masks["d"][0])}
     assert "1 images without a mask: c; and 1 masks without an image: d1; files belong" in missing.message
     assert size.kind == "size" and "1 masks of another size than their image: b2.png is 3 x 2" in size.message
@@ -59,14 +59,14 @@ def test_images_are_matched_with_all_their_masks(tmp_path, save):
 
 
 def test_what_the_user_says_of_masks_goes_before_what_is_known():
-    assert binary_coding(MaskCoding(["a"]), FACTS).mask_threshold is None
-    assert binary_coding(MaskCoding(["a"]), FACTS, 128).mask_threshold == 128
-    assert binary_coding(MaskCoding(["a"], mask_threshold=0.5), FACTS, 128).mask_threshold == 0.5
-    assert valued_coding(MaskCoding(["b"]), FACTS, {"a": 1, "b": 7}).values == {"b": 7}
-    assert valued_coding(MaskCoding(["b"], {"b": 9}), FACTS, {"a": 1, "b": 7}).values == {"b": 9}
+    assert binary_encoding(MaskEncoding(["a"]), INFO).mask_threshold is None
+    assert binary_encoding(MaskEncoding(["a"]), INFO, 128).mask_threshold == 128
+    assert binary_encoding(MaskEncoding(["a"], mask_threshold=0.5), INFO, 128).mask_threshold == 0.5
+    assert label_map_encoding(MaskEncoding(["b"]), INFO, {"a": 1, "b": 7}).values == {"b": 7}
+    assert label_map_encoding(MaskEncoding(["b"], {"b": 9}), INFO, {"a": 1, "b": 7}).values == {"b": 9}
 
 
 def test_classes_that_the_dataset_has_not_are_refused():
-    for compose in (binary_coding, lambda coding, facts: valued_coding(coding, facts, {"a": 1, "b": 2})):
+    for compose in (binary_encoding, lambda encoding, info: label_map_encoding(encoding, info, {"a": 1, "b": 2})):
         with pytest.raises(ValueError, match="Set has no class 'c', 'd': class_names may be a, b; .* set neutral_text"):
-            compose(MaskCoding(["a", "c", "d"]), FACTS)
+            compose(MaskEncoding(["a", "c", "d"]), INFO)

@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.data import LoadSampled, volumes
-from monai_tunevlseg.data.cases import LAYOUTS, MaskCoding
 from monai_tunevlseg.data.deferred import read_stream
-from monai_tunevlseg.data.layouts.files import list_images
+from monai_tunevlseg.data.layouts import LAYOUTS
+from monai_tunevlseg.data.layouts._files import list_images
 from monai_tunevlseg.data.layouts.folder import read_folder
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.reading import read_image, read_mask, read_stored_mask
 
-POLYP = MaskCoding(["polyp"])
+POLYP = MaskEncoding(["polyp"])
 
 
 def test_registered():
     assert LAYOUTS["folder"].read is read_folder
-    assert LAYOUTS["folder"].facts is None
+    assert LAYOUTS["folder"].info is None
 
 
 def test_one_class_gives_one_sample_per_picture_also_where_the_mask_is_empty(binary_folder):
@@ -42,7 +43,7 @@ def test_several_classes_give_a_sample_for_each_that_is_present(tmp_path, save):
     for name, values in {"both": [0, 1, 2], "second": [0, 0, 2], "none": [0, 0, 0]}.items():
         save(tmp_path / "images" / f"{name}.png", np.zeros((1, 3), np.uint8))
         save(tmp_path / "masks" / f"{name}.png", np.array([values], np.uint8))
-    cases = read_folder(tmp_path, MaskCoding(["a", "b"]), 2)
+    cases = read_folder(tmp_path, MaskEncoding(["a", "b"]), 2)
     found = {case.stem: [(sample["text"], sample["label_value"]) for sample in case.samples] for case in cases}
     assert found == {"both": [("a", 1), ("b", 2)], "second": [("b", 2)], "none": []}
 
@@ -53,8 +54,8 @@ def test_values_without_a_class_are_refused_unless_label_values_choose(tmp_path,
     with pytest.raises(
         ValueError, match=r"x\.png holds the label values 9 beyond those of the 2 classes \(a, b = 1\.\.2\)"
     ):
-        read_folder(tmp_path, MaskCoding(["a", "b"]), 2)
-    (case,) = read_folder(tmp_path, MaskCoding(["a", "b"], {"a": 9, "b": 5}), 2)
+        read_folder(tmp_path, MaskEncoding(["a", "b"]), 2)
+    (case,) = read_folder(tmp_path, MaskEncoding(["a", "b"], {"a": 9, "b": 5}), 2)
     assert [sample["text"] for sample in case.samples] == ["a"]
 
 
@@ -62,7 +63,7 @@ def test_values_without_a_class_are_refused_unless_label_values_choose(tmp_path,
 def test_volume_gives_a_sample_for_each_class_and_slice_that_shows_it(volume_folder, as_read, slice_axis):
     labels = as_read(np.asarray(nib.load(volume_folder / "masks" / "a.nii.gz").dataobj))
     axis = 2 - slice_axis
-    case = read_folder(volume_folder, MaskCoding(["a", "b"]), slice_axis)[0]
+    case = read_folder(volume_folder, MaskEncoding(["a", "b"]), slice_axis)[0]
     found = [(sample["slice"], sample["label_value"]) for sample in case.samples]
     assert found == [
         (index, value)
@@ -71,7 +72,7 @@ def test_volume_gives_a_sample_for_each_class_and_slice_that_shows_it(volume_fol
         if (labels.take(index, axis) == value).any()
     ]
     assert {sample["slice_axis"] for sample in case.samples} == {slice_axis}
-    every = read_folder(volume_folder, MaskCoding(["a", "b"], every_slice=True), slice_axis)[0]
+    every = read_folder(volume_folder, MaskEncoding(["a", "b"], every_slice=True), slice_axis)[0]
     assert [(sample["slice"], sample["label_value"]) for sample in every.samples] == [
         (index, value) for index in range(labels.shape[axis]) for value in (1, 2)
     ]
@@ -80,7 +81,7 @@ def test_volume_gives_a_sample_for_each_class_and_slice_that_shows_it(volume_fol
 def test_volume_with_a_threshold_unites_its_labels(volume_folder):
     with pytest.raises(ValueError, match=r"a\.nii\.gz is expected to be binary .* values 0, 1, 2; set mask_threshold"):
         read_folder(volume_folder, POLYP, 2)
-    case = read_folder(volume_folder, MaskCoding(["tumour"], mask_threshold=1), 0)[0]
+    case = read_folder(volume_folder, MaskEncoding(["tumour"], mask_threshold=1), 0)[0]
     assert [sample["slice"] for sample in case.samples] == [1, 2, 4]
     sample = case.samples[2]
     assert read_mask(volume_folder / "masks" / "a.nii.gz", None, sample["mask_threshold"], 4, 0).sum() == 3
@@ -89,7 +90,7 @@ def test_volume_with_a_threshold_unites_its_labels(volume_folder):
 def test_volumes_are_read_once(volume_folder, monkeypatch):
     read = []
     monkeypatch.setattr(volumes, "read_stream", lambda *args: read.append(args) or read_stream(*args))
-    read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
+    read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
     assert len(read) == 3
 
 
@@ -98,7 +99,7 @@ def test_value_without_a_class_in_a_volume_is_refused(volume_folder, save):
     labels[0, 0, 0] = 3
     save(volume_folder / "masks" / "b.nii.gz", labels)
     with pytest.raises(ValueError, match=r"b\.nii\.gz holds the label values 3 beyond those of the 2 classes"):
-        read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
+        read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
 
 
 @pytest.mark.parametrize("missing", ["images", "masks"])
@@ -142,7 +143,7 @@ def test_mask_of_another_size_is_named_with_both_sizes(binary_folder, save):
 def test_volume_with_a_flat_mask_is_named(volume_folder, save):
     save(volume_folder / "masks" / "b.nii.gz", np.zeros((6, 7), np.uint8))
     with pytest.raises(ValueError, match=r"b\.nii\.gz is 7 x 6 and b\.nii\.gz 5 x 7 x 6"):
-        read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
+        read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
 
 
 @pytest.mark.parametrize("folder", ["images", "masks"])
@@ -179,11 +180,11 @@ def test_system_files_are_passed_over_and_others_refused(binary_folder):
 def test_other_affine_is_warned_of(volume_folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
+        read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
     labels = nib.load(volume_folder / "masks" / "b.nii.gz")
     nib.save(nib.Nifti1Image(np.asarray(labels.dataobj), np.eye(4)), volume_folder / "masks" / "b.nii.gz")
     with pytest.warns(UserWarning, match="1 NIfTI masks have another affine than their image: b;"):
-        read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
+        read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
 
 
 def test_other_orders_of_one_grid_are_turned_without_a_warning(volume_folder):
@@ -192,7 +193,7 @@ def test_other_orders_of_one_grid_are_turned_without_a_warning(volume_folder):
     nib.save(nib.as_closest_canonical(nib.load(path)), path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        cases = read_folder(volume_folder, MaskCoding(["a", "b"]), 2)
+        cases = read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
     assert [(s["slice"], s["label_value"]) for s in cases[0].samples] == [
         (s["slice"], s["label_value"]) for s in cases[1].samples
     ]

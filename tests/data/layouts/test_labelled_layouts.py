@@ -11,18 +11,18 @@ import pytest
 from labelled_trees import FINDINGS, FULL_SIZE, WRITERS, decode_run_lengths, encode_run_lengths
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskCoding, build_datalists
+from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskEncoding, build_datalists
+from monai_tunevlseg.data.issues import DatasetError
 from monai_tunevlseg.data.masks import decode_run_lengths as package_decoder
-from monai_tunevlseg.data.problems import DatasetError
 
 
 def class_names(name):
-    facts = LAYOUTS[name].facts
-    return list(facts.class_names) if facts else ["polyp"]
+    info = LAYOUTS[name].info
+    return list(info.class_names) if info else ["polyp"]
 
 
-def read(name, folder, names=None, **coding):
-    return LAYOUTS[name].read(folder, MaskCoding(names or class_names(name), **coding), 2)
+def read(name, folder, names=None, **encoding):
+    return LAYOUTS[name].read(folder, MaskEncoding(names or class_names(name), **encoding), 2)
 
 
 def datalists(name, folder, **arguments):
@@ -95,9 +95,9 @@ def test_everything_that_is_wrong_is_reported_at_once_and_the_rest_is_read(tree)
     gone.unlink()
     damaged.write_bytes(b"no picture")
     _enlarge(other)
-    with pytest.raises(DatasetError, match="3 problems") as caught:
+    with pytest.raises(DatasetError, match="3 issues") as caught:
         read(name, folder)
-    found = {problem.kind: problem for problem in caught.value.problems}
+    found = {issue.kind: issue for issue in caught.value.issues}
     assert set(found) == {"missing", "unreadable", "size"}
     assert found["unreadable"].files == (str(damaged),)
     assert str(other) in found["size"].files
@@ -122,7 +122,7 @@ def test_full_size_gives_the_sizes_of_table_1(tmp_path, name):
         images = [len({sample["image"] for sample in found[split]}) for split in ("train", "val")]
         assert images[1] == round(sum(images) / 10)
         sizes = (sizes[0] + sizes[1], 0, sizes[2])
-    assert sizes == LAYOUTS[name].facts.sizes
+    assert sizes == LAYOUTS[name].info.sizes
 
 
 def test_a_folder_without_the_dataset_is_refused(tmp_path):
@@ -259,4 +259,4 @@ def test_pascal_voc_lists_that_lead_out_of_the_dataset_or_are_not_utf8_are_refus
 
 def test_chexlocalize_classes_are_those_of_the_files():
     names = {name.lower().replace("airspace", "lung") for name in FINDINGS}
-    assert names == set(LAYOUTS["chexlocalize"].facts.class_names)
+    assert names == set(LAYOUTS["chexlocalize"].info.class_names)

@@ -10,10 +10,10 @@ import pytest
 from owners_trees import WRITERS, datalists, enlarge, read, write_camus, write_clinicdb, write_frame
 
 from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
+from monai_tunevlseg.data.issues import DatasetError
 from monai_tunevlseg.data.masks import mask_paths
-from monai_tunevlseg.data.overlap import find_shared_sequences
-from monai_tunevlseg.data.problems import DatasetError
 from monai_tunevlseg.data.reading import read_image
+from monai_tunevlseg.data.split_leakage import find_shared_sequences
 
 
 def test_isic_the_owners_test_part_is_the_test_split(tmp_path):
@@ -53,9 +53,9 @@ def test_clinicdb_sequences_are_the_owners_and_shared_ones_are_named():
     assert len({sequence_of(frame) for frame in frames}) == 29
     assert [sequence_of(str(number)) for number in (1, 25, 26, 205, 206, 612)] == ["1", "1", "2", "10", "11", "29"]
     assert [sequence_of(stem) for stem in ("0", "613", "a1", "²")] == ["0", "613", "a1", "²"]
-    (problem,) = find_shared_sequences({"train": ["1", "60"], "val": ["300"], "test": ["2", "70", "299"]}, sequence_of)
-    assert "2 of the 3 test frames" in problem.message and "1, 15" in problem.message
-    assert problem.files == ("2", "299")
+    (issue,) = find_shared_sequences({"train": ["1", "60"], "val": ["300"], "test": ["2", "70", "299"]}, sequence_of)
+    assert "2 of the 3 test frames" in issue.message and "1, 15" in issue.message
+    assert issue.files == ("2", "299")
     assert find_shared_sequences({"train": ["1"], "val": [], "test": ["26"]}, sequence_of) == []
 
 
@@ -112,7 +112,7 @@ def test_busi_copy_with_folders_of_images_and_masks_reads_as_the_owners(tmp_path
     found, expected = (
         {
             Path(sample["image"]).name: (sample["class_name"], [Path(mask).name for mask in mask_paths(sample)])
-            for samples in build_datalists(tmp_path / name, LAYOUTS["busi"].facts.class_names, layout="busi").values()
+            for samples in build_datalists(tmp_path / name, LAYOUTS["busi"].info.class_names, layout="busi").values()
             for sample in samples
         }
         for name in ("copy", "owner")
@@ -124,7 +124,7 @@ def test_busi_folders_without_images_are_named(tmp_path):
     for kind in ("benign", "malignant"):
         (tmp_path / kind / "other").mkdir(parents=True)
     with pytest.raises(ValueError, match="benign holds no images"):
-        build_datalists(tmp_path, LAYOUTS["busi"].facts.class_names, layout="busi")
+        build_datalists(tmp_path, LAYOUTS["busi"].info.class_names, layout="busi")
 
 
 def test_busi_second_mask_of_another_size_is_named(tmp_path):
@@ -161,7 +161,7 @@ def test_camus_takes_the_owners_lists_and_warns_of_what_they_leave_out(tmp_path)
     lists = tmp_path / "CAMUS_public" / "database_split"
     (lists / "subgroup_testing.txt").write_text("patient0999\n")
     with pytest.warns(UserWarning) as caught, pytest.raises(ValueError, match="the split 'test' is empty"):
-        build_datalists(tmp_path, LAYOUTS["camus"].facts.class_names, layout="camus")
+        build_datalists(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus")
     told = " ".join(str(warning.message) for warning in caught)
     assert "does not list 1 patients: patient0200" in told
     assert "lists, though they are not there, 1 patients: patient0999" in told
@@ -175,13 +175,13 @@ def test_camus_lists_that_share_a_patient_are_warned_of(tmp_path):
     lists = tmp_path / "CAMUS_public" / "database_split"
     (lists / "subgroup_validation.txt").write_text("patient0001\npatient0047\n")
     with pytest.warns(UserWarning, match="the splits 'train' and 'val' share 1: patient0001"):
-        build_datalists(tmp_path, LAYOUTS["camus"].facts.class_names, layout="camus")
+        build_datalists(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus")
 
 
 def test_camus_without_lists_draws_patients(tmp_path):
     write_camus(tmp_path, lists=False)
     with pytest.warns(UserWarning, match="there are 5 groups to draw splits from .* 400/50/50 take 500.*: 3/1/1"):
-        found = build_datalists(tmp_path, LAYOUTS["camus"].facts.class_names, layout="camus")
+        found = build_datalists(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus")
     assert {split: len({sample["group"] for sample in samples}) for split, samples in found.items()} == {
         "train": 3,
         "val": 1,
@@ -205,7 +205,7 @@ def test_camus_values_of_no_class_and_masks_of_several_slices_are_named(tmp_path
         write_frame(root / name, np.zeros((48, 32, 2), np.uint8), "nii.gz", False)
     with pytest.raises(DatasetError) as caught:
         read("camus", tmp_path)
-    told = sorted(problem.message for problem in caught.value.problems)
+    told = sorted(issue.message for issue in caught.value.issues)
     assert "patient0002_2CH_ED_gt.nii.gz holds the label values 4, which mean no class of CAMUS" in told[0]
     assert "patient0002_4CH_ED_gt.nii.gz has the size 2 x 32 x 48 where one picture is expected" in told[1]
 

@@ -12,9 +12,9 @@ import pytest
 from owners_trees import FORMS, FULL_SIZE, WRITERS, datalists, enlarge, pixel_file, read
 
 from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
-from monai_tunevlseg.data.problems import DatasetError
+from monai_tunevlseg.data.issues import DatasetError
 
-PUBLIC = sorted(name for name in LAYOUTS if LAYOUTS[name].facts)
+PUBLIC = sorted(name for name in LAYOUTS if LAYOUTS[name].info)
 ALL_WRITERS = WRITERS | labelled_trees.WRITERS
 
 
@@ -38,18 +38,18 @@ def tree(request, tmp_path):
 # ---------------------------------------------------------------- every public dataset
 
 
-def test_facts_are_complete():
+def test_dataset_info_is_complete():
     for name in PUBLIC:
-        facts = LAYOUTS[name].facts
-        assert all(facts.__dict__.values()), f"{name} leaves something empty"
-        assert facts.source.startswith("https://")
-        assert facts.license.endswith(".") and not facts.reference.endswith(".")
-        assert len(facts.sizes) == 3 and all(isinstance(size, int) for size in facts.sizes)
-        assert all(known == known.strip() for known in facts.class_names)
+        info = LAYOUTS[name].info
+        assert all(info.__dict__.values()), f"{name} leaves something empty"
+        assert info.source.startswith("https://")
+        assert info.license.endswith(".") and not info.reference.endswith(".")
+        assert len(info.sizes) == 3 and all(isinstance(size, int) for size in info.sizes)
+        assert all(known == known.strip() for known in info.class_names)
 
 
-def test_the_facts_are_those_of_table_1():
-    sizes = {name: LAYOUTS[name].facts.sizes for name in PUBLIC}
+def test_sizes_are_those_of_table_1():
+    sizes = {name: LAYOUTS[name].info.sizes for name in PUBLIC}
     assert sizes == {
         "bkai": (800, 100, 100),
         "busi": (624, 78, 78),
@@ -167,13 +167,13 @@ def test_everything_that_is_wrong_is_reported_at_once_and_the_rest_is_read(tree)
     stray.write_text("")
     with pytest.raises(DatasetError) as caught:
         read(name, folder)
-    told = {problem.kind: problem for problem in caught.value.problems}
+    told = {issue.kind: issue for issue in caught.value.issues}
     assert set(told) == {"missing", "unreadable", "size", "extra"}
     assert told["unreadable"].files == (damaged["image"],)
     assert str(other_mask) in told["size"].files and other_mask.name in told["size"].message
     assert told["extra"].files == (str(stray),) and "notes.txt" in told["extra"].message
-    missing = [problem for problem in caught.value.problems if problem.kind == "missing"]
-    named = " ".join(problem.message for problem in missing)
+    missing = [issue for issue in caught.value.issues if issue.kind == "missing"]
+    named = " ".join(issue.message for issue in missing)
     assert good[0].stem in named and good[1].stem in named
     assert not lonely_mask.exists()
     assert caught.value.cases == good[4:]
@@ -201,7 +201,7 @@ def test_a_mask_that_ends_early_is_named_when_it_is_read(tree):
 
 def test_label_values_and_thresholds_that_do_not_fit_are_refused(tree):
     name, folder, _ = tree
-    chosen = LAYOUTS[name].facts.class_names[0]
+    chosen = LAYOUTS[name].info.class_names[0]
     wrong = {"mask_threshold": 9} if name == "camus" else {"label_values": {chosen: 1}}
     with pytest.raises(ValueError, match=rf"{next(iter(wrong))}.* no meaning; set .*{next(iter(wrong))} to null"):
         read(name, folder, [chosen], **wrong)
@@ -210,7 +210,7 @@ def test_label_values_and_thresholds_that_do_not_fit_are_refused(tree):
 @pytest.mark.parametrize("name", sorted(WRITERS.keys() - {"camus"}))
 def test_a_threshold_of_the_user_goes_first(tmp_path, name):
     WRITERS[name](tmp_path)
-    cases = read(name, tmp_path, LAYOUTS[name].facts.class_names[:1], mask_threshold=17)
+    cases = read(name, tmp_path, LAYOUTS[name].info.class_names[:1], mask_threshold=17)
     assert {sample["mask_threshold"] for case in cases for sample in case.samples} == {17}
 
 
@@ -219,15 +219,15 @@ def test_full_size_gives_the_sizes_of_table_1(tmp_path, name):
     FULL_SIZE[name](tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = build_datalists(tmp_path / "data", LAYOUTS[name].facts.class_names, layout=name)
-    assert tuple(len(samples) for samples in found.values()) == LAYOUTS[name].facts.sizes
+        found = build_datalists(tmp_path / "data", LAYOUTS[name].info.class_names, layout=name)
+    assert tuple(len(samples) for samples in found.values()) == LAYOUTS[name].info.sizes
 
 
 @pytest.mark.parametrize("name", sorted(WRITERS.keys() - {"camus"}))
 def test_a_subset_is_split_in_the_same_shares_with_a_warning(tmp_path, name):
     WRITERS[name](tmp_path)
     with pytest.warns(UserWarning, match="images to draw splits from where the published sizes .* take"):
-        found = build_datalists(tmp_path, LAYOUTS[name].facts.class_names, layout=name)
+        found = build_datalists(tmp_path, LAYOUTS[name].info.class_names, layout=name)
     sizes = [len(samples) for samples in found.values()]
     assert sizes == {"isic": [8, 1, 3], "busi": [11, 2, 2]}.get(name, [10, 1, 1])
 

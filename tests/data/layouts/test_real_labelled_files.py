@@ -10,7 +10,7 @@ import pytest
 from labelled_trees import decode_run_lengths
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskCoding
+from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskEncoding
 from monai_tunevlseg.data.masks import read_label
 
 
@@ -21,7 +21,7 @@ def realdata(shared_dir):
 
 def read(name, folder):
     layout = LAYOUTS[name]
-    return layout.read(folder, MaskCoding(layout.facts.class_names), 2)
+    return layout.read(folder, MaskEncoding(layout.info.class_names), 2)
 
 
 def test_chexlocalize_masks_are_those_of_another_decoder_and_of_the_polygons(realdata):
@@ -81,8 +81,8 @@ def test_cityscapes_masks_are_those_of_the_owners_other_codings(realdata, tmp_pa
     (case,) = read("cityscapes", tmp_path)
     assert case.stem == "frankfurt_000000_000294"
     instances, train_ids = (
-        cv2.imread(str(source / "gtFine" / f"{case.stem}_gtFine_{coding}.png"), cv2.IMREAD_UNCHANGED)
-        for coding in ("instanceIds", "labelTrainIds")
+        cv2.imread(str(source / "gtFine" / f"{case.stem}_gtFine_{encoding}.png"), cv2.IMREAD_UNCHANGED)
+        for encoding in ("instanceIds", "labelTrainIds")
     )
     found = np.full(train_ids.shape, 255)
     for sample in case.samples:

@@ -4,30 +4,31 @@ from pathlib import Path
 
 import pytest
 
-from monai_tunevlseg.data.cases import MaskCoding, shorten
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.messages import shorten
 
 
 def test_one_class_is_binary_and_several_count_from_1():
-    assert MaskCoding(["polyp"]).values == {"polyp": None}
-    assert MaskCoding(["polyp"]).binary
-    assert MaskCoding(["a", "b"]).values == {"a": 1, "b": 2}
-    assert not MaskCoding(["a", "b"]).binary
+    assert MaskEncoding(["polyp"]).values == {"polyp": None}
+    assert MaskEncoding(["polyp"]).binary
+    assert MaskEncoding(["a", "b"]).values == {"a": 1, "b": 2}
+    assert not MaskEncoding(["a", "b"]).binary
 
 
 def test_label_values_follow_the_order_of_the_names():
-    coding = MaskCoding(["a", "b"], {"b": 5, "a": 7})
-    assert list(coding.values.items()) == [("a", 7), ("b", 5)]
-    assert not MaskCoding(["a"], {"a": 2}).binary
+    encoding = MaskEncoding(["a", "b"], {"b": 5, "a": 7})
+    assert list(encoding.values.items()) == [("a", 7), ("b", 5)]
+    assert not MaskEncoding(["a"], {"a": 2}).binary
 
 
 def test_sample_holds_what_applies_and_no_more():
     image, mask = Path("/d/a.png"), Path("/d/m.png")
     paths = {"image": "/d/a.png", "label": "/d/m.png"}
-    assert MaskCoding(["polyp"]).sample(image, mask, "polyp") == paths | {"text": "polyp", "class_name": "polyp"}
-    several = MaskCoding(["polyp"]).sample(image, [mask, image], "polyp", ignore_value=255)
+    assert MaskEncoding(["polyp"]).sample(image, mask, "polyp") == paths | {"text": "polyp", "class_name": "polyp"}
+    several = MaskEncoding(["polyp"]).sample(image, [mask, image], "polyp", ignore_value=255)
     assert several["label"] == ["/d/m.png", "/d/a.png"] and several["ignore_value"] == 255
-    assert MaskCoding(["polyp"], mask_threshold=9).sample(image, mask, "polyp")["mask_threshold"] == 9
-    assert MaskCoding(["a", "b"]).sample(image, mask, "b", slice=3, slice_axis=1) == paths | {
+    assert MaskEncoding(["polyp"], mask_threshold=9).sample(image, mask, "polyp")["mask_threshold"] == 9
+    assert MaskEncoding(["a", "b"]).sample(image, mask, "b", slice=3, slice_axis=1) == paths | {
         "text": "b",
         "class_name": "b",
         "label_value": 2,
@@ -39,7 +40,7 @@ def test_sample_holds_what_applies_and_no_more():
 @pytest.mark.parametrize("names", ["polyp", [], ["a", "a"], ["a", " "], [1], None])
 def test_names_that_are_no_list_of_distinct_texts_are_refused(names):
     with pytest.raises(ValueError, match="class_names must be"):
-        MaskCoding(names)
+        MaskEncoding(names)
 
 
 @pytest.mark.parametrize(
@@ -54,13 +55,13 @@ def test_names_that_are_no_list_of_distinct_texts_are_refused(names):
 )
 def test_wrong_label_values_are_refused(values, reason):
     with pytest.raises(ValueError, match=reason):
-        MaskCoding(["a", "b"], values)
+        MaskEncoding(["a", "b"], values)
 
 
-@pytest.mark.parametrize("coding", [(["a", "b"], None), (["a"], {"a": 1})])
-def test_threshold_with_label_values_is_refused(coding):
+@pytest.mark.parametrize("encoding", [(["a", "b"], None), (["a"], {"a": 1})])
+def test_threshold_with_label_values_is_refused(encoding):
     with pytest.raises(ValueError, match="mask_threshold 1 is for binary masks"):
-        MaskCoding(*coding, mask_threshold=1)
+        MaskEncoding(*encoding, mask_threshold=1)
 
 
 def test_shorten():
@@ -69,13 +70,13 @@ def test_shorten():
 
 
 def test_a_class_may_have_the_value_0_beside_others_but_not_alone():
-    assert MaskCoding(["sky", "road"], {"sky": 0, "road": 1}).values == {"sky": 0, "road": 1}
+    assert MaskEncoding(["sky", "road"], {"sky": 0, "road": 1}).values == {"sky": 0, "road": 1}
     with pytest.raises(ValueError, match="gives the only class the value 0"):
-        MaskCoding(["polyp"], {"polyp": 0})
+        MaskEncoding(["polyp"], {"polyp": 0})
 
 
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -1, 0, 256, True, "128"])
 def test_threshold_that_no_brightness_reaches_or_misses_is_refused(threshold):
     with pytest.raises(ValueError, match=f"mask_threshold .* not {threshold!r}"):
-        MaskCoding(["polyp"], mask_threshold=threshold)
-    assert MaskCoding(["polyp"], mask_threshold=255).mask_threshold == 255
+        MaskEncoding(["polyp"], mask_threshold=threshold)
+    assert MaskEncoding(["polyp"], mask_threshold=255).mask_threshold == 255

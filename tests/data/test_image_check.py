@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from monai_tunevlseg.data.duplicates import CORRELATION, alike, same_bytes
-from monai_tunevlseg.data.inspection import details, inspect_image, perceptual_hash
+from monai_tunevlseg.data.duplicates import CORRELATION, group_identical_files, group_near_duplicates
+from monai_tunevlseg.data.image_check import check_image, details, perceptual_hash
 from monai_tunevlseg.data.pictures import read_grey_picture, read_picture
 from monai_tunevlseg.data.reading import foreground, read_occurring, read_stored_mask
 
@@ -180,21 +180,19 @@ def test_an_image_and_its_masks_are_inspected_without_raising(tmp_path):
         sample(tmp_path, tmp_path / "small.png"),
         sample(tmp_path, "codes.json", rle={"size": [24, 32], "counts": "PH"}),
     ]
-    inspection = inspect_image(tmp_path / "image.png", samples)
-    assert inspection.empty == [False, True, False, False, True, None, False, None, True, None]
-    assert [problem.kind for problem in inspection.problems] == ["coding", "missing", "size", "unreadable"]
-    assert inspection.bits.shape == (256,)
+    check = check_image(tmp_path / "image.png", samples)
+    assert check.empty == [False, True, False, False, True, None, False, None, True, None]
+    assert [issue.kind for issue in check.issues] == ["encoding", "missing", "size", "unreadable"]
+    assert check.bits.shape == (256,)
 
 
 def test_an_image_that_cannot_be_read_does_not_hide_its_masks(tmp_path):
     (tmp_path / "image.png").write_bytes(b"no")
     (tmp_path / "mask.png").write_bytes(b"no")
-    inspection = inspect_image(tmp_path / "image.png", [sample(tmp_path, tmp_path / "mask.png")] * 3)
-    assert [problem.files for problem in inspection.problems] == [
-        (str(tmp_path / name),) for name in ("image.png", "mask.png")
-    ]
-    assert inspection.bits is None
-    assert inspection.empty == [None] * 3
+    check = check_image(tmp_path / "image.png", [sample(tmp_path, tmp_path / "mask.png")] * 3)
+    assert [issue.files for issue in check.issues] == [(str(tmp_path / name),) for name in ("image.png", "mask.png")]
+    assert check.bits is None
+    assert check.empty == [None] * 3
 
 
 def test_the_slices_of_a_volume_are_told_apart(tmp_path):
@@ -206,8 +204,8 @@ def test_the_slices_of_a_volume_are_told_apart(tmp_path):
     nib.save(nib.Nifti1Image(rng.random(labels.shape, np.float32), np.eye(4)), tmp_path / "image.nii.gz")
     nib.save(nib.Nifti1Image(labels, np.eye(4)), tmp_path / "mask.nii.gz")
     samples = [sample(tmp_path, tmp_path / "mask.nii.gz", label_value=7, slice=n, slice_axis=2) for n in range(4)]
-    inspection = inspect_image(tmp_path / "image.nii.gz", samples)
-    assert (inspection.empty, inspection.problems) == ([True, True, False, True], [])
+    check = check_image(tmp_path / "image.nii.gz", samples)
+    assert (check.empty, check.issues) == ([True, True, False, True], [])
 
 
 # ---------------------------------------------------------------- duplicates
@@ -225,7 +223,7 @@ def test_same_bytes(tmp_path):
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    groups = same_bytes(tmp_path / name for name in "gfedcbaab")
+    groups = group_identical_files(tmp_path / name for name in "gfedcbaab")
     assert [[path.name for path in group] for group in groups] == [["g", "f"], ["b", "a"]]
 
 
@@ -235,9 +233,9 @@ def test_groups_are_those_of_the_hamming_distance_and_the_correlation():
     twins = np.stack([bits[n] ^ (np.arange(256) < n) for n in range(0, 30, 3)])
     fine = rng.normal(size=(1500, 64)).astype(np.float32)
     fine /= np.linalg.norm(fine, axis=1, keepdims=True)
-    found = alike(np.concatenate([bits, twins]), np.concatenate([fine, fine[:30:3]]), 12)
+    found = group_near_duplicates(np.concatenate([bits, twins]), np.concatenate([fine, fine[:30:3]]), 12)
     assert found == [[n, 1500 + n // 3] for n in (0, 3, 6, 9, 12)]
-    assert alike(np.concatenate([bits, twins]), np.concatenate([fine, fine[100:110]]), 12) == []
+    assert group_near_duplicates(np.concatenate([bits, twins]), np.concatenate([fine, fine[100:110]]), 12) == []
 
 
 def test_hashes_of_different_real_images_differ_in_many_bits(shared_dir):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from monai_tunevlseg.data.cases import shorten
-from monai_tunevlseg.data.problems import Problem
+from monai_tunevlseg.data.issues import DatasetIssue
+from monai_tunevlseg.messages import shorten
 
-__all__ = ["find_telltales"]
+__all__ = ["find_text_leakage"]
 
 ABSENCE = re.compile(
     r"\b(no|not|none|nothing|without|absent|absence of|free of|lacks?|negative|normal|healthy)\b", re.I
@@ -16,7 +16,7 @@ ABSENCE = re.compile(
 WAY_OUT = "with neutral_text, or another text_source, the text cannot say what the mask should show."
 
 
-def find_telltales(texts: Sequence[str], empty: Sequence[bool | None], images: Sequence[str]) -> list[Problem]:
+def find_text_leakage(texts: Sequence[str], empty: Sequence[bool | None], images: Sequence[str]) -> list[DatasetIssue]:
     """Find texts that say that there is nothing, and texts that only pairs with an empty mask have.
 
     A text that all pairs have tells nothing.
@@ -28,12 +28,12 @@ def find_telltales(texts: Sequence[str], empty: Sequence[bool | None], images: S
     """
     if len(set(texts)) < 2:
         return []
-    problems = []
+    issues = []
     absent = [number for number, text in enumerate(texts) if ABSENCE.search(text)]
     if absent:
         named = shorten((repr(text) for text in dict.fromkeys(texts[number] for number in absent)), most=3)
         message = f"the texts of {len(absent)} pairs say that there is nothing to find: {named}; {WAY_OUT}"
-        problems.append(Problem("text", message, tuple(images[number] for number in absent)))
+        issues.append(DatasetIssue("text", message, tuple(images[number] for number in absent)))
     with_foreground = {text for text, is_empty in zip(texts, empty, strict=True) if is_empty is False}
     told = [number for number, text in enumerate(texts) if empty[number] and text not in with_foreground]
     if told and with_foreground:
@@ -42,5 +42,5 @@ def find_telltales(texts: Sequence[str], empty: Sequence[bool | None], images: S
             f"{len(told)} of {sum(map(bool, empty))} pairs with an empty mask have texts that no pair with foreground "
             f"has: {named}; {WAY_OUT}"
         )
-        problems.append(Problem("text", message, tuple(images[number] for number in told)))
-    return problems
+        issues.append(DatasetIssue("text", message, tuple(images[number] for number in told)))
+    return issues

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_tunevlseg.data.demo import DEMO_DATASETS, write_demo_dataset
+from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 
 
 def read(path):

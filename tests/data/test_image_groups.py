@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset
 
 from monai_tunevlseg.data import (
-    GroupBatchSampler,
-    LoadGroup,
+    ImageGroupBatchSampler,
+    LoadImageGroup,
     LoadSampled,
     build_datalists,
-    collate_groups,
+    collate_image_groups,
     group_by_image,
     transforms,
 )
@@ -56,7 +56,7 @@ def test_an_image_or_slice_has_one_group(datalist):
 @given(st.lists(st.integers(1, 7), max_size=30), st.integers(1, 9))
 def test_batches_hold_every_group_once_and_are_of_one_size(sizes, batch_size):
     groups = [{"image": str(number), "pairs": [{}] * size} for number, size in enumerate(sizes)]
-    sampler = GroupBatchSampler(groups, batch_size)
+    sampler = ImageGroupBatchSampler(groups, batch_size)
     batches = list(sampler)
     assert len(batches) == len(sampler)
     assert sorted(index for batch in batches for index in batch) == list(range(len(groups)))
@@ -71,7 +71,7 @@ def test_batches_hold_every_group_once_and_are_of_one_size(sizes, batch_size):
 
 def test_a_batch_size_below_one_is_refused():
     with pytest.raises(ValueError, match="batch_size is 0"):
-        GroupBatchSampler([], 0)
+        ImageGroupBatchSampler([], 0)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def groups(tmp_path, save):
 def test_a_loaded_group_has_the_image_and_masks_of_each_of_its_samples(groups):
     load = LoadSampled()
     for group in groups:
-        loaded = LoadGroup(load)(group)
+        loaded = LoadImageGroup(load)(group)
         assert loaded["text"] == [pair["text"] for pair in group["pairs"]]
         assert loaded["label"].dtype == torch.uint8
         for index, pair in enumerate(flat([group])):
@@ -104,7 +104,7 @@ def test_a_loaded_group_has_the_image_and_masks_of_each_of_its_samples(groups):
 
 def test_the_image_of_a_group_is_read_once(groups):
     with patch.object(transforms, "read_image", wraps=transforms.read_image) as reader:
-        LoadGroup(LoadSampled())(groups[0])
+        LoadImageGroup(LoadSampled())(groups[0])
     assert len(groups[0]["pairs"]) == 2
     assert reader.call_count == 1
 
@@ -113,16 +113,19 @@ def test_a_mask_of_another_size_is_named(groups, save, tmp_path):
     save(tmp_path / "masks" / "other.png", np.ones((3, 3), np.uint8))
     groups[0]["pairs"][1]["label"] = str(tmp_path / "masks" / "other.png")
     with pytest.raises(ValueError, match="other.png is .3, 3. but its image .*a.png .6, 5."):
-        LoadGroup(LoadSampled())(groups[0])
+        LoadImageGroup(LoadSampled())(groups[0])
 
 
 def test_pictures_of_any_size_and_number_of_texts_come_in_batches(groups):
     def load(group):
-        loaded = LoadGroup(LoadSampled())(group)
+        loaded = LoadImageGroup(LoadSampled())(group)
         return loaded | {key: torch.as_tensor(loaded[key])[:, :4, :4].float() for key in ("image", "label")}
 
     loader = DataLoader(
-        Dataset(groups, load), batch_sampler=GroupBatchSampler(groups, 4), collate_fn=collate_groups, num_workers=2
+        Dataset(groups, load),
+        batch_sampler=ImageGroupBatchSampler(groups, 4),
+        collate_fn=collate_image_groups,
+        num_workers=2,
     )
     first, second = loader
     assert first["image"].shape == (2, 3, 4, 4)

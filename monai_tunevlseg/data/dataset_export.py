@@ -21,24 +21,26 @@ import numpy as np
 from PIL import Image
 
 from monai_tunevlseg.atomic_files import atomic_folder
-from monai_tunevlseg.data.cases import LAYOUTS, Case, Sample, Splits, shorten
 from monai_tunevlseg.data.datalists import find_splits, read_cases
-from monai_tunevlseg.data.layouts.description import write_description
+from monai_tunevlseg.data.dataset_spec import DatasetSpec
+from monai_tunevlseg.data.issues import DatasetError, map_files
+from monai_tunevlseg.data.layouts import LAYOUTS
+from monai_tunevlseg.data.layouts._dataset_json import write_dataset_json
 from monai_tunevlseg.data.masks import IGNORED, read_label, whole
-from monai_tunevlseg.data.problems import DatasetError, map_files
 from monai_tunevlseg.data.reading import is_nifti, suffix_of
-from monai_tunevlseg.data.request import Request
+from monai_tunevlseg.data.samples import Case, Sample, Splits
 from monai_tunevlseg.data.saving import write_nifti_labels
 from monai_tunevlseg.data.splits import group_by, write_splits
 from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti, stored_order
+from monai_tunevlseg.messages import shorten
 
-__all__ = ["Export", "export_dataset"]
+__all__ = ["ExportedDataset", "export_dataset"]
 
 BINARY, LABELS, FOLDERS = "binary masks", "label maps", "a folder of binary masks for each class"
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportedDataset:
     """What was written.
 
     Args:
@@ -57,15 +59,15 @@ class Export:
 
 
 def export_dataset(
-    request: Request,
+    spec: DatasetSpec,
     output_dir: Path,
     started: Callable[[int], None] = lambda images: None,
     advanced: Callable[[], None] = lambda: None,
-) -> Export:
+) -> ExportedDataset:
     """Write a dataset in the uniform form; images that show none of the classes are left out.
 
     Args:
-        request: which dataset, read how; texts are not written, since in the uniform form they are the class names.
+        spec: which dataset, read how; texts are not written, since in the uniform form they are the class names.
         output_dir: the folder to write, which must not exist or be empty; atomic.
         started: is told the number of images before they are written.
         advanced: is called after each of them.
@@ -79,27 +81,27 @@ def export_dataset(
     output = output_dir.expanduser().absolute()
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise FileExistsError(f"{output} exists; nothing is ever overwritten, choose another folder.")
-    cases, splits = _read(request)
-    form, class_names = _choose_form(cases, request.coding().class_names)
+    cases, splits = _read(spec)
+    form, class_names = _choose_form(cases, spec.encoding().class_names)
     names = _file_names(cases)
     started(len(cases))
     with atomic_folder(output) as unfinished:
         _write_cases(cases, names, form, class_names, unfinished, advanced)
         if form == LABELS:
             ignored = any("ignore_value" in sample for case in cases for sample in case.samples)
-            write_description(unfinished, class_names, IGNORED if ignored else None)
+            write_dataset_json(unfinished, class_names, IGNORED if ignored else None)
         kept = {name: [names[stem] for stem in stems if stem in names] for name, stems in splits.items()}
         write_splits(unfinished / "splits.json", kept)
-    return Export(output, form, class_names, len(cases), sum(len(case.samples) for case in cases))
+    return ExportedDataset(output, form, class_names, len(cases), sum(len(case.samples) for case in cases))
 
 
-def _read(request: Request) -> tuple[list[Case], Splits]:
-    layout = LAYOUTS[request.layout]
-    if not request.folder.is_dir():
-        raise FileNotFoundError(f"dataset_dir {request.folder} is not a folder; give the dataset's.")
-    cases = read_cases(request.folder, request.layout, request.coding(), request.slice_axis)
-    pattern = request.group_pattern or layout.group_pattern
-    splits = find_splits(request.folder, cases, layout, request.splits_file, group_by(pattern) if pattern else None)
+def _read(spec: DatasetSpec) -> tuple[list[Case], Splits]:
+    layout = LAYOUTS[spec.layout]
+    if not spec.folder.is_dir():
+        raise FileNotFoundError(f"dataset_dir {spec.folder} is not a folder; give the dataset's.")
+    cases = read_cases(spec.folder, spec.layout, spec.encoding(), spec.slice_axis)
+    pattern = spec.group_pattern or layout.group_pattern
+    splits = find_splits(spec.folder, cases, layout, spec.splits_file, group_by(pattern) if pattern else None)
     return [case for case in cases if case.samples], splits
 
 
@@ -154,9 +156,9 @@ def _write_cases(
             _write_mask(mask, image, folder / "masks" / part, names[case.stem])
         advanced()
 
-    _, problems = map_files(write, cases, lambda case: [Path(case.samples[0]["image"])])
-    if problems:
-        raise DatasetError(problems, [])
+    _, issues = map_files(write, cases, lambda case: [Path(case.samples[0]["image"])])
+    if issues:
+        raise DatasetError(issues, [])
 
 
 def _masks(case: Case, form: str, class_names: Sequence[str]) -> dict[str, np.ndarray]:

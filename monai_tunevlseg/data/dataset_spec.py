@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import LAYOUTS, MaskCoding
+from monai_tunevlseg.data.layouts import LAYOUTS
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.windows import check_window
 
-__all__ = ["Request"]
+__all__ = ["DatasetSpec"]
 
 
 @dataclass(frozen=True)
-class Request:
+class DatasetSpec:
     """Which dataset, read how.
 
     Args:
@@ -49,14 +50,14 @@ class Request:
         """The folder's absolute path."""
         return self.dataset_dir.expanduser().absolute()
 
-    def coding(self) -> MaskCoding:
-        """Return the classes that are asked for, and their coding.
+    def encoding(self) -> MaskEncoding:
+        """Return the classes that are asked for, and their encoding.
 
         Raises:
             ValueError: when the layout is unknown, or for any dataset and no classes are given.
         """
-        facts = LAYOUTS[self.layout].facts
-        names = self.class_names or (facts.class_names if facts else None)
+        info = LAYOUTS[self.layout].info
+        names = self.class_names or (info.class_names if info else None)
         if names is None:
             raise ValueError(f"the layout {self.layout!r} is for any dataset; give class_names, such as polyp.")
-        return MaskCoding(tuple(names), self.label_values, self.mask_threshold, self.mask_ending)
+        return MaskEncoding(tuple(names), self.label_values, self.mask_threshold, self.mask_ending)

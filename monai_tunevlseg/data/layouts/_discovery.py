@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import SPLIT_NAMES, shorten
-from monai_tunevlseg.data.layouts.files import by_stem, is_image, subfolders, visible
-from monai_tunevlseg.data.problems import Problem
+from monai_tunevlseg.data.issues import DatasetIssue
+from monai_tunevlseg.data.layouts._files import by_stem, is_image, subfolders, visible
+from monai_tunevlseg.data.samples import SPLIT_NAMES
+from monai_tunevlseg.messages import shorten
 
 __all__ = ["IMAGE_NAMES", "MASK_NAMES", "Place", "common_ending", "find_masks", "find_places", "folder_of"]
 
@@ -96,7 +97,7 @@ def folder_of(folder: Path, names: Sequence[str], split: str | None = None) -> P
 
 def find_masks(
     folder: Path, images: Collection[str], ending: str | None = None
-) -> tuple[dict[str, Path], list[Problem]]:
+) -> tuple[dict[str, Path], list[DatasetIssue]]:
     """List the masks in a folder by the stems of their images.
 
     Args:
@@ -110,7 +111,7 @@ def find_masks(
     """
     prefix = next((stem[: stem.rindex("/") + 1] for stem in images if "/" in stem), "")
     plain = {stem.removeprefix(prefix) for stem in images}
-    masks, problems = by_stem(folder, ending or "")
+    masks, issues = by_stem(folder, ending or "")
     if ending is None and (found := common_ending(plain, masks)):
         warnings.warn(
             f"the names of the masks in {folder} end in {found!r} beyond those of their images, which is taken off; "
@@ -118,7 +119,7 @@ def find_masks(
             stacklevel=2,
         )
         masks = {stem.removesuffix(found): path for stem, path in masks.items()}
-    return {f"{prefix}{stem}": path for stem, path in masks.items()}, problems
+    return {f"{prefix}{stem}": path for stem, path in masks.items()}, issues
 
 
 def common_ending(images: Collection[str], masks: Collection[str]) -> str:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.data.checking import MAX_DISTANCE, Report, check_dataset
-from monai_tunevlseg.data.request import Request
+from monai_tunevlseg.data.dataset_check import MAX_DISTANCE, DatasetReport, check_dataset
+from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
 WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
 FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_trees.FORMS
@@ -48,25 +48,25 @@ def folder(tmp_path):
     return tmp_path
 
 
-def check(folder: Path, layout: str = "folder", max_distance: int = MAX_DISTANCE, **arguments) -> Report:
-    arguments.setdefault("class_names", ["polyp"] if LAYOUTS[layout].facts is None else None)
+def check(folder: Path, layout: str = "folder", max_distance: int = MAX_DISTANCE, **arguments) -> DatasetReport:
+    arguments.setdefault("class_names", ["polyp"] if LAYOUTS[layout].info is None else None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # what the report has is not also given as a warning
-        report = check_dataset(Request(layout, folder, **arguments), max_distance)
+        report = check_dataset(DatasetSpec(layout, folder, **arguments), max_distance)
     json.dumps(report.to_json())
     return report
 
 
-def kinds(problems):
+def kinds(issues):
     found: dict[str, int] = {}
-    for problem in problems:
-        found[problem.kind] = found.get(problem.kind, 0) + 1
+    for issue in issues:
+        found[issue.kind] = found.get(issue.kind, 0) + 1
     return found
 
 
-def only(problems, kind):
-    (problem,) = [problem for problem in problems if problem.kind == kind]
-    return problem
+def only(issues, kind):
+    (issue,) = [issue for issue in issues if issue.kind == kind]
+    return issue
 
 
 def test_a_folder_in_order(folder):
@@ -96,7 +96,7 @@ def test_the_tree_of_every_layout_is_in_order(tmp_path, form):
     expected = {"count", "notice"} | ({"empty mask"} if empty else set()) | ({"text"} if name == "busi" else set())
     expected |= {"sequence"} if name == "clinicdb" else set()
     assert set(kinds(report.warnings)) <= expected
-    assert LAYOUTS[name].facts is None or set(kinds(report.warnings)) >= expected - {"notice"}
+    assert LAYOUTS[name].info is None or set(kinds(report.warnings)) >= expected - {"notice"}
 
 
 def test_everything_that_is_wrong_is_found_at_once(folder):
@@ -115,24 +115,22 @@ def test_everything_that_is_wrong_is_found_at_once(folder):
     picture(10).resize((96, 80)).resize((192, 160)).save(images / "case14.png")
     (images / "notes.txt").write_text("x")
     report = check(folder)
-    wrong = {"missing": 1, "unreadable": 3, "size": 1, "coding": 1, "duplicate": 1, "extra": 1}
+    wrong = {"missing": 1, "unreadable": 3, "size": 1, "encoding": 1, "duplicate": 1, "extra": 1}
     assert kinds(report.errors) == wrong
     assert kinds(report.warnings) == {"empty mask": 1, "near-duplicate": 2}
     missing = only(report.errors, "missing")
     assert set(missing.files) == {str(images / "case00.png"), str(masks / "case01.png")}
-    unreadable = {file for problem in report.errors if problem.kind == "unreadable" for file in problem.files}
+    unreadable = {file for issue in report.errors if issue.kind == "unreadable" for file in issue.files}
     assert unreadable == {str(images / "case02.png"), str(masks / "case03.png"), str(images / "case04.png")}
     assert set(only(report.errors, "size").files) == {str(folder / part / "case05.png") for part in ("images", "masks")}
-    assert only(report.errors, "coding").files == (str(masks / "case06.png"),)
+    assert only(report.errors, "encoding").files == (str(masks / "case06.png"),)
     assert only(report.errors, "extra").files == (str(images / "notes.txt"),)
     assert only(report.warnings, "empty mask").files == (str(masks / "case07.png"),)
     assert set(only(report.errors, "duplicate").files) == {str(images / f"case{n}.png") for n in ("08", "17")}
     assert (
         "(train)" in only(report.errors, "duplicate").message and "(test)" in only(report.errors, "duplicate").message
     )
-    near = {
-        frozenset(Path(file).name for file in problem.files) for problem in report.warnings if len(problem.files) == 2
-    }
+    near = {frozenset(Path(file).name for file in issue.files) for issue in report.warnings if len(issue.files) == 2}
     assert near == {frozenset({"case09.png", "case18.jpg"}), frozenset({"case10.png", "case14.png"})}
     assert not report.to_json()["ok"]
     assert report.splits["test"].pairs == 3
@@ -168,8 +166,8 @@ def test_copies_with_other_classes_are_named(folder):
     for number, path in enumerate(sorted((folder / "masks").glob("*.png"))):
         path.rename(path.parent / "ab"[number % 2] / path.name)
     (folder / "images" / "case01.png").write_bytes((folder / "images" / "case00.png").read_bytes())
-    problem = only(check(folder, class_names=["a", "b"]).warnings, "contradiction")
-    assert "different classes (a, b)" in problem.message
+    issue = only(check(folder, class_names=["a", "b"]).warnings, "contradiction")
+    assert "different classes (a, b)" in issue.message
 
 
 def test_frames_that_look_alike_are_one_group_however_many(folder):
@@ -180,16 +178,16 @@ def test_frames_that_look_alike_are_one_group_however_many(folder):
         Image.fromarray(disc(0)).save(folder / "masks" / f"frame{number}.png")
     (folder / "splits.json").unlink()
     report = check(folder)
-    problem = only(report.warnings, "near-duplicate")
-    assert len(problem.files) == 61 and len(problem.message) < 1000
-    assert "61 images look nearly the same" in problem.message
+    issue = only(report.warnings, "near-duplicate")
+    assert len(issue.files) == 61 and len(issue.message) < 1000
+    assert "61 images look nearly the same" in issue.message
 
 
 @pytest.mark.parametrize("arguments", [{"label_values": {"polyp": 1}}, {"mask_threshold": 200}])
 def test_values_and_thresholds_that_no_mask_holds_are_wrong(folder, arguments):
     for path in (folder / "masks").iterdir():
         Image.fromarray(np.asarray(Image.open(path)) // 2).save(path)
-    message = only(check(folder, **arguments).errors, "coding").message
+    message = only(check(folder, **arguments).errors, "encoding").message
     assert "polyp = 1, which no mask holds" in message or "200 is above every value" in message
 
 
@@ -215,9 +213,9 @@ def test_near_duplicates_are_found_up_to_the_distance_that_is_asked_for(folder, 
     changed = change(picture(0))
     changed.save(folder / "images" / "case19.jpg", quality=50)
     Image.fromarray(disc(19)).resize(changed.size, 0).save(folder / "masks" / "case19.png")
-    problem = only(check(folder).warnings, "near-duplicate")
-    assert [Path(file).name for file in problem.files] == ["case00.png", "case19.jpg"]
-    assert "(train)" in problem.message and "(test)" in problem.message
+    issue = only(check(folder).warnings, "near-duplicate")
+    assert [Path(file).name for file in issue.files] == ["case00.png", "case19.jpg"]
+    assert "(train)" in issue.message and "(test)" in issue.message
     assert check(folder, max_distance=0).warnings == []
     with pytest.raises(ValueError, match=r"max_distance must be in 0\.\.256 bits, not 257"):
         check(folder, max_distance=257)
@@ -228,7 +226,7 @@ def test_splits_that_share_images_or_patients(folder):
     report = check(folder, group_pattern=r"^case(\d)")
     assert kinds(report.errors) == {"overlap": 1, "patient": 3}
     assert only(report.errors, "overlap").files == (str(folder / "images" / "case00.png"),)
-    assert {problem.message.split(";")[0] for problem in report.errors if problem.kind == "patient"} == {
+    assert {issue.message.split(";")[0] for issue in report.errors if issue.kind == "patient"} == {
         "the splits train and val share 2 patients (groups): 0, 1",
         "the splits train and test share 1 patients (groups): 1",
         "the splits val and test share 1 patients (groups): 1",
@@ -283,11 +281,11 @@ def test_a_folder_that_is_not_there_or_empty(tmp_path):
 
 def test_wrong_arguments_are_refused(folder):
     with pytest.raises(ValueError, match="unknown dataset layout 'kvasirr': .*did you mean 'kvasir'"):
-        check_dataset(Request("kvasirr", folder))
+        check_dataset(DatasetSpec("kvasirr", folder))
     with pytest.raises(ValueError, match="the layout 'folder' is for any dataset; give class_names"):
-        check_dataset(Request("folder", folder))
+        check_dataset(DatasetSpec("folder", folder))
     with pytest.raises(ValueError, match="slice_axis must be 0, 1 or 2, not 3"):
-        Request("folder", folder, ["polyp"], slice_axis=3)
+        DatasetSpec("folder", folder, ["polyp"], slice_axis=3)
     assert "needs published texts" in only(check(folder, text_source="p1").errors, "text").message
 
 
@@ -315,7 +313,7 @@ def test_texts_that_give_the_answer_away(folder):
     write_lists(folder, lambda stem: nothing.get(stem, "Tumor in the image."))
     report = check(folder, "annotations", text_source="p1")
     assert report.errors == []
-    absent, told = [problem for problem in report.warnings if problem.kind == "text"]
+    absent, told = [issue for issue in report.warnings if issue.kind == "text"]
     assert absent.message.startswith("the texts of 1 pairs say that there is nothing to find: 'No tumor in the image.'")
     assert [Path(file).stem for file in absent.files] == ["case03"]
     assert "2 of 2 pairs with an empty mask have texts that no pair with foreground has" in told.message
@@ -335,11 +333,11 @@ def test_texts_that_empty_masks_share_with_others_tell_nothing(folder):
 
 
 @pytest.fixture
-def kvasir(folder, monkeypatch):
+def kvasir(folder):
     """A dataset of twenty pairs that the paper gives as 14/3/3."""
-    facts = replace(LAYOUTS["kvasir"].facts, sizes=(14, 3, 3))
-    monkeypatch.setitem(LAYOUTS._variants, "kvasir", replace(LAYOUTS["kvasir"], facts=facts, split=None))
-    return folder
+    info = replace(LAYOUTS["kvasir"].info, sizes=(14, 3, 3))
+    with LAYOUTS.temporarily("twenty", replace(LAYOUTS["kvasir"], info=info, split=None)):
+        yield folder
 
 
 def lose(folder: Path, *stems: str) -> None:
@@ -349,37 +347,37 @@ def lose(folder: Path, *stems: str) -> None:
 
 
 def test_the_sizes_of_table_1(kvasir):
-    report = check(kvasir, "kvasir")
+    report = check(kvasir, "twenty")
     assert (report.errors, report.warnings, report.table_1) == ([], [], (14, 3, 3))
 
 
 def test_a_set_that_looks_complete_and_is_not_is_wrong(kvasir):
     lose(kvasir, "case00")
     (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[1:14]}))
-    assert "these are 19 pairs where Kvasir-SEG has 20" in only(check(kvasir, "kvasir").errors, "count").message
+    assert "these are 19 pairs where Kvasir-SEG has 20" in only(check(kvasir, "twenty").errors, "count").message
 
 
 def test_a_part_of_a_set_is_a_warning(kvasir):
     lose(kvasir, *STEMS[:3])
     (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[3:14]}))
-    report = check(kvasir, "kvasir")
+    report = check(kvasir, "twenty")
     assert report.errors == []
     assert "these are 17 of the 20 pairs of Kvasir-SEG" in only(report.warnings, "count").message
 
 
 def test_other_splits_are_a_warning_when_they_are_the_users_and_wrong_when_they_are_the_layouts(kvasir):
     (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[:13], "val": STEMS[13:17]}))
-    report = check(kvasir, "kvasir")
+    report = check(kvasir, "twenty")
     assert report.errors == []
     assert "the splits hold 13/4/3 pairs where the paper's Table 1 has 14/3/3" in only(report.warnings, "count").message
     (kvasir / "splits.json").unlink()  # 80/10/10 are drawn
-    assert "the splits hold 16/2/2 pairs" in only(check(kvasir, "kvasir").errors, "count").message
+    assert "the splits hold 16/2/2 pairs" in only(check(kvasir, "twenty").errors, "count").message
 
 
-def test_train_and_val_count_as_train_where_the_paper_has_no_val(kvasir, monkeypatch):
-    facts = replace(LAYOUTS["kvasir"].facts, sizes=(17, 0, 3))
-    monkeypatch.setitem(LAYOUTS._variants, "kvasir", replace(LAYOUTS["kvasir"], facts=facts))
-    report = check(kvasir, "kvasir")
+def test_train_and_val_count_as_train_where_the_paper_has_no_val(folder):
+    info = replace(LAYOUTS["kvasir"].info, sizes=(17, 0, 3))
+    with LAYOUTS.temporarily("seventeen", replace(LAYOUTS["kvasir"], info=info)):
+        report = check(folder, "seventeen")
     assert (report.errors, report.warnings) == ([], [])
 
 

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import Case, MaskCoding, Sample
-from monai_tunevlseg.data.layouts.discovery import Place, find_masks
-from monai_tunevlseg.data.layouts.files import match, visible
-from monai_tunevlseg.data.problems import Problem, map_files
+from monai_tunevlseg.data.issues import DatasetIssue, map_files
+from monai_tunevlseg.data.layouts._discovery import Place, find_masks
+from monai_tunevlseg.data.layouts._files import match, visible
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+from monai_tunevlseg.data.samples import Case, Sample
 
 __all__ = ["class_folders", "read_class_folders"]
 
-ReadSamples = Callable[[Path, Path, MaskCoding], list[Sample]]
+ReadSamples = Callable[[Path, Path, MaskEncoding], list[Sample]]
 
 
 def class_folders(masks: Path) -> dict[str, Path]:
@@ -27,14 +28,14 @@ def class_folders(masks: Path) -> dict[str, Path]:
 
 
 def read_class_folders(
-    place: Place, images: Mapping[str, Path], coding: MaskCoding, read_samples: ReadSamples
-) -> tuple[list[Case], list[Problem]]:
+    place: Place, images: Mapping[str, Path], encoding: MaskEncoding, read_samples: ReadSamples
+) -> tuple[list[Case], list[DatasetIssue]]:
     """List the cases: an image is a sample of the classes in whose folders it has a mask.
 
     Args:
         place: the folder of images and that of the folders of masks.
         images: the image of each stem.
-        coding: which of the classes.
+        encoding: which of the classes.
         read_samples: reads the samples of an image and a mask of one class.
 
     Returns:
@@ -45,42 +46,42 @@ def read_class_folders(
         ValueError: when a class has no folder, or label values are given.
     """
     folders = class_folders(place.masks)
-    unknown = [name for name in coding.class_names if name not in folders]
-    if unknown or coding.label_values is not None:
+    unknown = [name for name in encoding.class_names if name not in folders]
+    if unknown or encoding.label_values is not None:
         raise ValueError(
             f"{place.masks} has a folder of binary masks for each class: class_names may be "
             f"{', '.join(folders)}, not {', '.join(unknown) or 'those of label_values, which have no meaning here'}."
         )
-    problems: list[Problem] = []
+    issues: list[DatasetIssue] = []
     cases = {stem: Case(stem, []) for stem in images}
-    for name in coding.class_names:
-        one = replace(coding, class_names=[name])
-        for stem, samples in _read_class(place, images, folders[name], one, read_samples, problems).items():
+    for name in encoding.class_names:
+        one = replace(encoding, class_names=[name])
+        for stem, samples in _read_class(place, images, folders[name], one, read_samples, issues).items():
             cases[stem].samples.extend(samples)
-    if images and not problems and not any(case.samples for case in cases.values()):
+    if images and not issues and not any(case.samples for case in cases.values()):
         message = (
-            f"the folders {', '.join(coding.class_names)} of {place.masks} hold no masks; put the masks of each class "
-            "there, under the names of their images."
+            f"the folders {', '.join(encoding.class_names)} of {place.masks} hold no masks; put the masks of each "
+            "class there, under the names of their images."
         )
-        problems.append(Problem("missing", message, (str(place.masks),)))
-    return list(cases.values()), problems
+        issues.append(DatasetIssue("missing", message, (str(place.masks),)))
+    return list(cases.values()), issues
 
 
 def _read_class(
     place: Place,
     images: Mapping[str, Path],
     folder: Path,
-    coding: MaskCoding,
+    encoding: MaskEncoding,
     read_samples: ReadSamples,
-    problems: list[Problem],
+    issues: list[DatasetIssue],
 ) -> dict[str, list[Sample]]:
-    masks, strange = find_masks(folder, images, coding.mask_ending)
+    masks, strange = find_masks(folder, images, encoding.mask_ending)
     shown = {stem: images[stem] for stem in masks if stem in images}
     stems, unmatched = match(place.images.parent, shown, {stem: [mask] for stem, mask in masks.items()})
 
     def read(stem: str) -> tuple[str, list[Sample]]:
-        return stem, read_samples(images[stem], masks[stem], coding)
+        return stem, read_samples(images[stem], masks[stem], encoding)
 
     found, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem]])
-    problems += strange + unmatched + unreadable
+    issues += strange + unmatched + unreadable
     return dict(found)

@@ -9,18 +9,18 @@ import torch
 from monai.transforms import Transform
 from torch.utils.data import Sampler
 
-from monai_tunevlseg.data.cases import Sample
+from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms import LoadSampled
 
-__all__ = ["Group", "GroupBatchSampler", "LoadGroup", "collate_groups", "group_by_image"]
+__all__ = ["ImageGroup", "ImageGroupBatchSampler", "LoadImageGroup", "collate_image_groups", "group_by_image"]
 
-Group: TypeAlias = dict[str, Any]
+ImageGroup: TypeAlias = dict[str, Any]
 """`image`, where it is a slice `slice` and `slice_axis`, and `pairs`: what else each sample of it has, in order."""
 
 POSITION = ("image", "slice", "slice_axis")
 
 
-def group_by_image(datalist: Sequence[Sample]) -> list[Group]:
+def group_by_image(datalist: Sequence[Sample]) -> list[ImageGroup]:
     """Gather the samples of each image, or of each slice of a volume.
 
     Args:
@@ -30,7 +30,7 @@ def group_by_image(datalist: Sequence[Sample]) -> list[Group]:
         groups in the order in which their images first appear. Each of a group's `pairs` also has `number`, the place
         of its sample in `datalist`, from 0.
     """
-    groups: dict[tuple[Any, ...], Group] = {}
+    groups: dict[tuple[Any, ...], ImageGroup] = {}
     for number, sample in enumerate(datalist):
         shared = {key: sample[key] for key in POSITION if key in sample}
         group = groups.setdefault(tuple(sample.get(key) for key in POSITION), shared | {"pairs": []})
@@ -38,7 +38,7 @@ def group_by_image(datalist: Sequence[Sample]) -> list[Group]:
     return list(groups.values())
 
 
-class LoadGroup(Transform):
+class LoadImageGroup(Transform):
     """Loads the image of a group once, and the mask of each of its pairs.
 
     Args:
@@ -78,7 +78,7 @@ class LoadGroup(Transform):
         }
 
 
-class GroupBatchSampler(Sampler[list[int]]):
+class ImageGroupBatchSampler(Sampler[list[int]]):
     """Batches groups with the same number of pairs, so that every image of a batch has as many texts.
 
     A batch holds at most `batch_size` pairs, for they are what takes memory, or one image where that alone has more.
@@ -92,7 +92,7 @@ class GroupBatchSampler(Sampler[list[int]]):
         ValueError: when `batch_size` is less.
     """
 
-    def __init__(self, groups: Sequence[Group], batch_size: int) -> None:
+    def __init__(self, groups: Sequence[ImageGroup], batch_size: int) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
         sizes: dict[int, list[int]] = {}
@@ -113,8 +113,8 @@ class GroupBatchSampler(Sampler[list[int]]):
         return len(self.batches)
 
 
-def collate_groups(groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Collate B loaded groups of k pairs each, which `LoadGroup` and a resizing transform have made.
+def collate_image_groups(groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Collate B loaded groups of k pairs each, which `LoadImageGroup` and a resizing transform have made.
 
     Returns:
         `image` (B, 3, h, w) and `label` (B, k, h, w); lists of B entries for everything else, whose sizes may differ.

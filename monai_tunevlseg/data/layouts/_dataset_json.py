@@ -10,16 +10,17 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from monai_tunevlseg.data.cases import MaskCoding, shorten
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.json_files import read_json
+from monai_tunevlseg.messages import shorten
 
-__all__ = ["DESCRIPTION", "Description", "read_description", "write_description"]
+__all__ = ["DATASET_JSON", "DatasetJson", "read_dataset_json", "write_dataset_json"]
 
-DESCRIPTION = "dataset.json"
+DATASET_JSON = "dataset.json"
 
 
 @dataclass(frozen=True)
-class Description:
+class DatasetJson:
     """What label maps mean.
 
     Args:
@@ -32,34 +33,34 @@ class Description:
     class_names: tuple[str, ...]
     ignore_value: int | None
 
-    def coding_of(self, coding: MaskCoding) -> MaskCoding:
+    def coding_of(self, encoding: MaskEncoding) -> MaskEncoding:
         """Give the chosen classes their values.
 
         Raises:
             ValueError: when a class is unknown, or a threshold is given.
         """
-        unknown = [name for name in coding.class_names if name not in self.class_names]
+        unknown = [name for name in encoding.class_names if name not in self.class_names]
         if unknown:
             raise ValueError(
                 f"{self.path} has no class {shorten(map(repr, unknown))}: class_names may be "
                 f"{', '.join(self.class_names)}; to name a class otherwise for the network, set neutral_text."
             )
-        if coding.mask_threshold is not None:
+        if encoding.mask_threshold is not None:
             raise ValueError(
-                f"by {self.path} masks are label maps, so that mask_threshold {coding.mask_threshold} has no meaning; "
-                "set mask_threshold to null."
+                f"by {self.path} masks are label maps, so that mask_threshold {encoding.mask_threshold} has no "
+                "meaning; set mask_threshold to null."
             )
-        values = {name: self.class_names.index(name) + 1 for name in coding.class_names}
-        return replace(coding, label_values=values)
+        values = {name: self.class_names.index(name) + 1 for name in encoding.class_names}
+        return replace(encoding, label_values=values)
 
 
-def read_description(dataset_dir: Path) -> Description | None:
+def read_dataset_json(dataset_dir: Path) -> DatasetJson | None:
     """Read the file, if there is one.
 
     Raises:
         ValueError: when it is no such file.
     """
-    path = dataset_dir / DESCRIPTION
+    path = dataset_dir / DATASET_JSON
     if not path.is_file():
         return None
     content = read_json(path)
@@ -68,16 +69,16 @@ def read_description(dataset_dir: Path) -> Description | None:
     )
     if not isinstance(names, list) or not (ignored is None or type(ignored) is int):
         raise ValueError(f"{path} must have class_names, a list of names, and ignore_value, an integer or null.")
-    MaskCoding(names)  # refuses names that are empty or twice
+    MaskEncoding(names)  # refuses names that are empty or twice
     if ignored is not None and 0 <= ignored <= len(names):
         meaning = "background" if ignored == 0 else f"the class {names[ignored - 1]!r}"
         raise ValueError(
             f"{path} gives ignore_value {ignored}, the value of {meaning}; give a value of its own, or null."
         )
-    return Description(path, tuple(names), ignored)
+    return DatasetJson(path, tuple(names), ignored)
 
 
-def write_description(dataset_dir: Path, class_names: tuple[str, ...], ignore_value: int | None) -> None:
+def write_dataset_json(dataset_dir: Path, class_names: tuple[str, ...], ignore_value: int | None) -> None:
     """Write the file."""
     content = {"class_names": list(class_names), "ignore_value": ignore_value}
-    (dataset_dir / DESCRIPTION).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (dataset_dir / DATASET_JSON).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

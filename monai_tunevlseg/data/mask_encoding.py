@@ -1,66 +1,20 @@
-"""What every dataset layout takes and returns."""
+"""How mask files encode classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
-from monai_tunevlseg.registry import Registry
+from monai_tunevlseg.data.samples import Sample
+from monai_tunevlseg.messages import shorten
 
-__all__ = [
-    "LAYOUTS",
-    "SPLIT_NAMES",
-    "Case",
-    "Draw",
-    "Facts",
-    "Layout",
-    "MaskCoding",
-    "Read",
-    "Sample",
-    "Split",
-    "Splits",
-    "shorten",
-]
-
-SPLIT_NAMES = ("train", "val", "test")
-Splits: TypeAlias = dict[str, list[str]]
-"""The stems of `train`, `val` and `test`."""
-Sample: TypeAlias = dict[str, Any]
-"""One (image, class) pair as plain JSON.
-
-- `image`: absolute path.
-- `label`: absolute path of the mask, a list of paths of masks that are united, or of the JSON file that has the `rle`.
-- `class_name`: which class the mask shows.
-- `text`: what the network is told to look for; the class name unless `neutral_text` or `text_source` say otherwise.
-- `label_value`: the value of the class in the mask; without it, the mask is binary.
-- `mask_threshold`: brightness, 0..255, from which on a binary mask is foreground (see `reading.foreground`).
-- `ignore_value`: pixels of this value in the mask are neither foreground nor background.
-- `rle`: {"size": [H, W], "counts": text}, COCO's compressed run-length code of the mask.
-- `slice`, `slice_axis`: which slice of an upright volume: sagittal (0) ones are counted from the patient's right,
-  coronal (1) ones from the front, axial (2) ones from the top.
-- `intensity_window`: the values of the image file that become 0 and 1.
-- `group`: the patient, or what else `group_pattern` finds; `build_datalists` adds it.
-- `texts`: {"p0": text or list of texts, ...}, from which `text_source` chooses; `build_datalists` takes it out.
-"""
+__all__ = ["MaskEncoding"]
 
 
 @dataclass(frozen=True)
-class Case:
-    """One image file, which a split holds or leaves out as a whole.
-
-    Args:
-        stem: the name that splits call it by: the file name without suffix.
-        samples: its (image, class) pairs, or (slice, class) pairs; none where it shows no class.
-    """
-
-    stem: str
-    samples: list[Sample]
-
-
-@dataclass(frozen=True)
-class MaskCoding:
+class MaskEncoding:
     """How mask files code classes.
 
     Args:
@@ -125,84 +79,6 @@ class MaskCoding:
         if self.mask_threshold is not None:
             sample["mask_threshold"] = self.mask_threshold
         return sample | more
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a public dataset.
-
-    Args:
-        title: its name, as its owner writes it.
-        class_names: the texts.
-        modality: how its images are made.
-        organ: what they show; "none" for open domain.
-        sizes: (image, class) pairs of train, val and test in the TuneVLSeg paper's Table 1; 0 where it has none.
-        license: the terms of use, in one sentence.
-        source: where to ask for it.
-        reference: its paper.
-    """
-
-    title: str
-    class_names: tuple[str, ...]
-    modality: str
-    organ: str
-    sizes: tuple[int, int, int]
-    license: str
-    source: str
-    reference: str
-
-
-class Draw(Protocol):
-    """Draws splits of stems by the hash of their names; groups, such as patients, are never divided."""
-
-    def __call__(
-        self,
-        stems: Iterable[str],
-        *,
-        sizes: tuple[int, int, int] | None = None,
-        shares: tuple[int, int, int] | None = None,
-        weights: Mapping[str, int] | None = None,
-    ) -> Splits:
-        """Draw so many groups, with a warning where there are not that many, or shares of them; default 8:1:1.
-
-        `weights` says what each stem counts, where that is not the number of groups.
-        """
-
-
-Read: TypeAlias = Callable[[Path, MaskCoding, int], list[Case]]
-"""Lists the cases of (dataset_dir, coding, slice_axis), or raises an error that names what is wrong in the folder."""
-
-Split: TypeAlias = Callable[[Path, Sequence[Case], Draw], Splits]
-"""Splits the cases of a dataset_dir, by its owner's lists or folders and by drawing what these leave open."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a dataset's folder is laid out.
-
-    Args:
-        read: lists its cases.
-        facts: of the public dataset; None = a layout for any dataset.
-        group_pattern: finds the group of a stem, such as its patient, as `build_datalists` describes.
-        split: the dataset's own splits; None = 80/10/10 of the groups.
-        sequence_of: gives the sequence of a frame by its stem, where splits divide sequences as the paper's do.
-    """
-
-    read: Read
-    facts: Facts | None = None
-    group_pattern: str | None = None
-    split: Split | None = None
-    sequence_of: Callable[[str], str] | None = None
-
-
-LAYOUTS: Registry[Layout] = Registry("dataset layout")
-
-
-def shorten(names: Iterable[object], most: int = 10) -> str:
-    """List names for a message: at most `most`, then how many more."""
-    listed = [str(name) for name in names]
-    shown = ", ".join(listed[:most])
-    return shown if len(listed) <= most else f"{shown}, ... and {len(listed) - most} more"
 
 
 def _check_names(class_names: Sequence[str]) -> None:

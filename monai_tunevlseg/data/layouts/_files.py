@@ -9,12 +9,12 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from monai_tunevlseg.data.cases import shorten
+from monai_tunevlseg.data.issues import DatasetError, DatasetIssue, map_files
 from monai_tunevlseg.data.metaimages import META_SUFFIX, PIXEL_SUFFIXES
 from monai_tunevlseg.data.pictures import turned_by_exif
-from monai_tunevlseg.data.problems import DatasetError, Problem, map_files
 from monai_tunevlseg.data.reading import SUFFIXES, is_nifti, read_shape, stem_of, suffix_of
 from monai_tunevlseg.data.volumes import same_grid
+from monai_tunevlseg.messages import shorten
 
 __all__ = [
     "by_stem",
@@ -65,9 +65,9 @@ def list_images(folder: Path) -> list[Path]:
         FileNotFoundError: when the folder is missing.
         ValueError: when a file has no supported suffix or two have the same stem.
     """
-    images, problems = by_stem(folder)
-    if problems:
-        raise DatasetError(problems, [])
+    images, issues = by_stem(folder)
+    if issues:
+        raise DatasetError(issues, [])
     return sorted(images.values())
 
 
@@ -83,7 +83,7 @@ def normalized(name: str) -> str:
 
 def by_stem(
     folder: Path, ending: str = "", ignored: re.Pattern[str] | None = None
-) -> tuple[dict[str, Path], list[Problem]]:
+) -> tuple[dict[str, Path], list[DatasetIssue]]:
     """List the image files directly in a folder by stem; hidden files and subfolders are passed over.
 
     A warning names subfolders with images beside the images of the folder itself.
@@ -111,17 +111,17 @@ def by_stem(
             of_stem.setdefault(stem.removesuffix(ending), []).append(path)
     repeated = [path for paths in of_stem.values() if len(paths) > 1 for path in paths]
     named_otherwise = [path for path in images if not normalized(stem_of(path)).endswith(ending)]
-    problems = [
+    issues = [
         *_unusable(folder, entries, [path for path in files if not is_image(path)]),
         _extra(named_otherwise, f"{folder} holds files whose names do not end in {ending}: {{}}; remove them."),
         _extra(repeated, f"{folder} holds several files with the same stem: {{}}; keep one of each."),
     ]
     if images:
         _warn_of_subfolders(folder, entries)
-    return {stem: paths[0] for stem, paths in of_stem.items()}, [problem for problem in problems if problem]
+    return {stem: paths[0] for stem, paths in of_stem.items()}, [issue for issue in issues if issue]
 
 
-def _unusable(folder: Path, entries: Sequence[Path], strange: Sequence[Path]) -> list[Problem | None]:
+def _unusable(folder: Path, entries: Sequence[Path], strange: Sequence[Path]) -> list[DatasetIssue | None]:
     """Name the files that are not images, or cannot be: links to nothing, and names that JSON cannot hold."""
     dicom = [path for path in strange if _is_dicom(path)]
     others = [path for path in strange if path not in dicom]
@@ -175,11 +175,11 @@ def _holds_pixels(path: Path) -> bool:
     return path.suffix.lower() in PIXEL_SUFFIXES and path.with_suffix(META_SUFFIX).is_file()
 
 
-def _extra(paths: Sequence[Path], message: str) -> Problem | None:
+def _extra(paths: Sequence[Path], message: str) -> DatasetIssue | None:
     if not paths:
         return None
     names = shorten(path.name if _is_utf8(path) else ascii(path.name) for path in paths)
-    return Problem("extra", message.replace("{}", names), tuple(map(str, paths)))
+    return DatasetIssue("extra", message.replace("{}", names), tuple(map(str, paths)))
 
 
 def inside(folder: Path, name: str, source: Path) -> Path:
@@ -241,7 +241,7 @@ def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -
 
 def pair(
     dataset_dir: Path, images: Mapping[str, Path], masks: Mapping[str, Sequence[Path]]
-) -> tuple[list[str], list[Problem]]:
+) -> tuple[list[str], list[DatasetIssue]]:
     """Find the images that have masks, as `match` does, but without a look into the files."""
     lonely = [images[stem] for stem in sorted(images.keys() - masks.keys())]
     orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
@@ -251,8 +251,8 @@ def pair(
         _rename_alike(lonely, orphans) if orphans else "save an empty mask (all 0) for an image that shows nothing"
     )
     message = f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names: {way_out}."
-    problems = [Problem("missing", message, tuple(map(str, [*lonely, *orphans])))] if complaints else []
-    return sorted(images.keys() & masks.keys()), problems
+    issues = [DatasetIssue("missing", message, tuple(map(str, [*lonely, *orphans])))] if complaints else []
+    return sorted(images.keys() & masks.keys()), issues
 
 
 def _rename_alike(images: Sequence[Path], masks: Sequence[Path]) -> str:
@@ -274,7 +274,7 @@ def _without_ending(paths: Sequence[Path]) -> dict[str, Path]:
 
 def match(
     dataset_dir: Path, images: Mapping[str, Path], masks: Mapping[str, Sequence[Path]]
-) -> tuple[list[str], list[Problem]]:
+) -> tuple[list[str], list[DatasetIssue]]:
     """Find the images that have masks of their size.
 
     Args:
@@ -286,7 +286,7 @@ def match(
         their stems, sorted, and what is wrong with the others: partners that are missing, other sizes, headers that
         cannot be read. A warning names those with masks that lie elsewhere by their affines.
     """
-    both, problems = pair(dataset_dir, images, masks)
+    both, issues = pair(dataset_dir, images, masks)
 
     def measure(stem: str) -> tuple[str, list[str]]:
         return stem, _of_another_size(images[stem], masks[stem])
@@ -299,10 +299,10 @@ def match(
             "masks of a crop back to their place, and resize others to their image."
         )
         files = [str(path) for stem, found in measured if found for path in (images[stem], *masks[stem])]
-        problems.append(Problem("size", message, tuple(files)))
+        issues.append(DatasetIssue("size", message, tuple(files)))
     fitting = [stem for stem, complaints in measured if not complaints]
     _warn_of_geometry({stem: [(images[stem], mask) for mask in masks[stem]] for stem in fitting})
-    return fitting, problems + unreadable
+    return fitting, issues + unreadable
 
 
 def _of_another_size(image: Path, masks: Iterable[Path]) -> list[str]:

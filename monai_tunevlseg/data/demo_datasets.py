@@ -22,7 +22,7 @@ __all__ = ["DEMO_DATASETS", "DemoDataset", "write_demo_dataset"]
 
 Floats = NDArray[np.floating]
 Labels = NDArray[np.uint8]
-Draw = Callable[[np.random.Generator], tuple[Floats, Labels]]
+DrawScene = Callable[[np.random.Generator], tuple[Floats, Labels]]
 
 _SHARES = (0.75, 0.125)
 """Shares of the images in the train and the val split; the rest is test."""
@@ -41,7 +41,7 @@ class DemoDataset:
         suffix: of the files; with one class, a PNG mask is 0/255; a NIfTI mask holds the label values.
     """
 
-    draw: Draw
+    draw: DrawScene
     class_names: tuple[str, ...]
     suffix: str = ".png"
 

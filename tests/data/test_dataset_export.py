@@ -14,18 +14,18 @@ import pytest
 from PIL import Image
 
 from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
-from monai_tunevlseg.data.exporting import export_dataset
-from monai_tunevlseg.data.request import Request
+from monai_tunevlseg.data.dataset_export import export_dataset
+from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
 WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
 FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_trees.FORMS
 
 
 def export(name, folder, output, **arguments):
-    arguments.setdefault("class_names", None if LAYOUTS[name].facts else ["polyp"])
+    arguments.setdefault("class_names", None if LAYOUTS[name].info else ["polyp"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="there are .* to draw splits from")
-        return export_dataset(Request(name, folder, **arguments), output)
+        return export_dataset(DatasetSpec(name, folder, **arguments), output)
 
 
 def loaded(datalists):
@@ -52,7 +52,7 @@ def test_the_folder_gives_the_same_samples(tmp_path, form):
         found = build_datalists(tmp_path / "out", written.class_names)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="there are .* to draw splits from")
-        class_names = LAYOUTS[name].facts.class_names if LAYOUTS[name].facts else ["polyp"]
+        class_names = LAYOUTS[name].info.class_names if LAYOUTS[name].info else ["polyp"]
         given = build_datalists(tmp_path / "data", class_names, layout=name)
     one, other = loaded(given), loaded(found)
     assert one.keys() == other.keys()
@@ -81,7 +81,7 @@ def test_forms(tmp_path, name, form, entries):
     assert [path.name for path in written.folder.parent.iterdir()] == ["out"], "nothing is left over"
     if name == "pascal_voc":
         description = json.loads((written.folder / "dataset.json").read_text())
-        assert description == {"class_names": list(LAYOUTS[name].facts.class_names), "ignore_value": 255}
+        assert description == {"class_names": list(LAYOUTS[name].info.class_names), "ignore_value": 255}
         mask = np.asarray(Image.open(next((written.folder / "masks").iterdir())))
         assert mask.dtype == np.uint8 and mask.max() == 255
     if name == "busi":

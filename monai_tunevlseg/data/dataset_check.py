@@ -1,6 +1,6 @@
 """Checking a dataset's folder: everything that is wrong with it, and everything that a reader of results must know.
 
-What is wrong: files that are missing, unreadable, unknown or of the wrong size or coding; splits that are empty or
+What is wrong: files that are missing, unreadable, unknown or of the wrong size or encoding; splits that are empty or
 share an image, the bytes of an image or a patient; label values and thresholds that no mask holds; sizes other than
 those of the paper's Table 1, unless the folder holds less than nine tenths of it, which is a part of the dataset on
 purpose. Only warned of, since some datasets are meant so or eyes must decide: pictures that nearly look the same,
@@ -19,32 +19,35 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.data.cases import LAYOUTS, SPLIT_NAMES, Case, MaskCoding, Sample, Splits, shorten
 from monai_tunevlseg.data.datalists import choose_text, find_splits, read_cases
-from monai_tunevlseg.data.inspection import HASH_BITS, Inspection, inspect_image
-from monai_tunevlseg.data.layouts.description import DESCRIPTION
+from monai_tunevlseg.data.dataset_spec import DatasetSpec
+from monai_tunevlseg.data.image_check import HASH_BITS, ImageCheck, check_image
+from monai_tunevlseg.data.issues import DatasetError, DatasetIssue
+from monai_tunevlseg.data.layouts import LAYOUTS
+from monai_tunevlseg.data.layouts._dataset_json import DATASET_JSON
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.masks import mask_paths
 from monai_tunevlseg.data.occurrence import absence
-from monai_tunevlseg.data.overlap import (
+from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Sample, Splits
+from monai_tunevlseg.data.split_leakage import (
     find_copies,
     find_near_duplicates,
-    find_overlap,
     find_repetitions,
+    find_shared_samples,
     find_shared_sequences,
 )
-from monai_tunevlseg.data.problems import DatasetError, Problem
-from monai_tunevlseg.data.request import Request
 from monai_tunevlseg.data.splits import OverlapWarning, group_by
-from monai_tunevlseg.data.telltales import find_telltales
+from monai_tunevlseg.data.text_leakage import find_text_leakage
 from monai_tunevlseg.data.traits import summarize
 from monai_tunevlseg.data.windows import window_entry
+from monai_tunevlseg.messages import shorten
 
-__all__ = ["MAX_DISTANCE", "Report", "SplitReport", "check_dataset"]
+__all__ = ["MAX_DISTANCE", "DatasetReport", "SplitReport", "check_dataset"]
 
 MAX_DISTANCE = 48
 """Of `HASH_BITS` bits, with `duplicates.CORRELATION` as a second look: the same pictures with marks drawn on them or at
 another contrast differ in up to 50, different ones in 46 or more, which the second look tells apart."""
-PART = 0.9
+PARTIAL_COPY = 0.9
 """With a smaller share of Table 1's pairs, a folder is a part of the dataset."""
 LEFT_OUT = "left out"
 """What a report calls the images that are in no split."""
@@ -62,7 +65,7 @@ class SplitReport:
 
 
 @dataclass
-class Report:
+class DatasetReport:
     """What was found.
 
     Args:
@@ -82,8 +85,8 @@ class Report:
     splits: dict[str, SplitReport] = field(default_factory=dict)
     table_1: tuple[int, int, int] | None = None
     files: int = 0
-    errors: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
+    errors: list[DatasetIssue] = field(default_factory=list)
+    warnings: list[DatasetIssue] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON, with `ok` for whether nothing is wrong."""
@@ -91,18 +94,18 @@ class Report:
 
 
 def check_dataset(
-    request: Request,
+    spec: DatasetSpec,
     max_distance: int = MAX_DISTANCE,
     started: Callable[[int], None] = lambda images: None,
     advanced: Callable[[], None] = lambda: None,
-) -> Report:
+) -> DatasetReport:
     """Read a dataset as training does, open every file on all cores, and report all that is wrong.
 
     Images that show none of the classes are not opened.
 
     Args:
-        request: which dataset, read how.
-        max_distance: images that look alike are reported when their perceptual hashes differ in at most
+        spec: which dataset, read how.
+        max_distance: images that look group_near_duplicates are reported when their perceptual hashes differ in at most
             this many of 256 bits.
         started: is told the number of images before they are opened.
         advanced: is called after each of them.
@@ -112,80 +115,82 @@ def check_dataset(
     """
     if not 0 <= max_distance <= HASH_BITS:
         raise ValueError(f"max_distance must be in 0..{HASH_BITS} bits, not {max_distance}.")
-    coding = request.coding()
-    report = Report(request.layout, str(request.folder), tuple(coding.class_names))
-    cases, splits = _read(request, coding, report)
+    encoding = spec.encoding()
+    report = DatasetReport(spec.layout, str(spec.folder), tuple(encoding.class_names))
+    cases, splits = _read(spec, encoding, report)
     samples, numbers = _number(cases, splits)
-    _choose_texts(samples, request, report)
+    _choose_texts(samples, spec, report)
     for sample in samples:
-        sample.update(window_entry(request.intensity_window))
+        sample.update(window_entry(spec.intensity_window))
     images: dict[str, list[int]] = {}
     for number, sample in enumerate(samples):
         images.setdefault(sample["image"], []).append(number)
     started(len(images))
-    inspections = _inspect(samples, images, advanced)
-    empty = _gather(inspections, images, len(samples), report)
+    checks = _inspect(samples, images, advanced)
+    empty = _gather(checks, images, len(samples), report)
     _count(samples, numbers, empty, report)
-    _find_absent(coding, samples, empty, report)
-    _tell_values(request, coding, samples, report)
-    _compare_with_table(request, sum(len(case.samples) for case in cases), report)
+    _find_absent(encoding, samples, empty, report)
+    _tell_values(spec, encoding, samples, report)
+    _compare_with_table(spec, sum(len(case.samples) for case in cases), report)
     datalists = {name: [samples[number] for number in numbers[name]] for name in splits}
     looks = {
-        inspection.image: (inspection.bits, inspection.details)
-        for inspection in inspections
-        if inspection.bits is not None and inspection.details is not None
+        check.image: (check.bits, check.details)
+        for check in checks
+        if check.bits is not None and check.details is not None
     }
-    report.warnings += summarize([trait for inspection in inspections for trait in inspection.traits])
+    report.warnings += summarize([trait for check in checks for trait in check.traits])
     copies = find_copies(datalists)
-    report.errors += find_overlap(datalists, copies)
+    report.errors += find_shared_samples(datalists, copies)
     report.warnings += find_repetitions(datalists, copies)
     report.warnings += find_near_duplicates(datalists, copies, looks, max_distance)
-    report.warnings += find_telltales([sample["text"] for sample in samples], empty, [s["image"] for s in samples])
+    report.warnings += find_text_leakage([sample["text"] for sample in samples], empty, [s["image"] for s in samples])
     return report
 
 
-def _read(request: Request, coding: MaskCoding, report: Report) -> tuple[list[Case], Splits]:
+def _read(spec: DatasetSpec, encoding: MaskEncoding, report: DatasetReport) -> tuple[list[Case], Splits]:
     """Read the cases and splits that can be read; what cannot goes to the report, and so do warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        cases = _read_cases(request, coding, report)
-        splits = _read_splits(request, cases, report) if cases else {}
+        cases = _read_cases(spec, encoding, report)
+        splits = _read_splits(spec, cases, report) if cases else {}
     # overlap is found again, and is an error here
     notices = [warning for warning in caught if not issubclass(warning.category, OverlapWarning)]
-    report.warnings += [Problem("notice", message) for message in dict.fromkeys(str(one.message) for one in notices)]
+    report.warnings += [
+        DatasetIssue("notice", message) for message in dict.fromkeys(str(one.message) for one in notices)
+    ]
     return cases, splits
 
 
-def _read_cases(request: Request, coding: MaskCoding, report: Report) -> list[Case]:
-    if not request.folder.is_dir():
-        message = f"dataset_dir {request.folder} is not a folder; give the dataset's."
-        report.errors.append(Problem("missing", message, (str(request.folder),)))
+def _read_cases(spec: DatasetSpec, encoding: MaskEncoding, report: DatasetReport) -> list[Case]:
+    if not spec.folder.is_dir():
+        message = f"dataset_dir {spec.folder} is not a folder; give the dataset's."
+        report.errors.append(DatasetIssue("missing", message, (str(spec.folder),)))
         return []
     try:
-        return read_cases(request.folder, request.layout, coding, request.slice_axis)
+        return read_cases(spec.folder, spec.layout, encoding, spec.slice_axis)
     except DatasetError as error:
-        report.errors += error.problems
+        report.errors += error.issues
         return error.cases
     except (OSError, ValueError) as error:
         kind = "missing" if isinstance(error, FileNotFoundError) else "layout"
-        report.errors.append(Problem(kind, str(error), (str(request.folder),)))
+        report.errors.append(DatasetIssue(kind, str(error), (str(spec.folder),)))
         return []
 
 
-def _read_splits(request: Request, cases: Sequence[Case], report: Report) -> Splits:
+def _read_splits(spec: DatasetSpec, cases: Sequence[Case], report: DatasetReport) -> Splits:
     """Find the splits, and note the group of each sample."""
-    layout = LAYOUTS[request.layout]
-    pattern = request.group_pattern or layout.group_pattern
+    layout = LAYOUTS[spec.layout]
+    pattern = spec.group_pattern or layout.group_pattern
     try:
         group_of = group_by(pattern) if pattern else None
         tolerant = bool(report.errors)
-        splits = find_splits(request.folder, cases, layout, request.splits_file, group_of, tolerant)
+        splits = find_splits(spec.folder, cases, layout, spec.splits_file, group_of, tolerant)
         if group_of is not None:
             for case in cases:
                 for sample in case.samples:
                     sample["group"] = group_of(case.stem)
     except (OSError, ValueError) as error:
-        report.errors.append(Problem("splits", str(error), (str(request.splits_file or request.folder),)))
+        report.errors.append(DatasetIssue("splits", str(error), (str(spec.splits_file or spec.folder),)))
         return {}
     if layout.sequence_of is not None:
         report.warnings += find_shared_sequences(splits, layout.sequence_of)
@@ -208,40 +213,40 @@ def _number(cases: Sequence[Case], splits: Splits) -> tuple[list[Sample], Number
     return samples, numbers
 
 
-def _choose_texts(samples: Sequence[Sample], request: Request, report: Report) -> None:
+def _choose_texts(samples: Sequence[Sample], spec: DatasetSpec, report: DatasetReport) -> None:
     for sample in samples:
         try:
-            sample["text"] = choose_text(sample, request.neutral_text, request.text_source, request.layout)
+            sample["text"] = choose_text(sample, spec.neutral_text, spec.text_source, spec.layout)
         except ValueError as error:
-            report.errors.append(Problem("text", str(error), (sample["image"],)))
+            report.errors.append(DatasetIssue("text", str(error), (sample["image"],)))
             return
 
 
 def _inspect(
     samples: Sequence[Sample], images: Mapping[str, Sequence[int]], advanced: Callable[[], None]
-) -> list[Inspection]:
-    def inspect(image: str) -> Inspection:
-        inspection = inspect_image(Path(image), [samples[number] for number in images[image]])
+) -> list[ImageCheck]:
+    def inspect(image: str) -> ImageCheck:
+        check = check_image(Path(image), [samples[number] for number in images[image]])
         advanced()
-        return inspection
+        return check
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(inspect, images))
 
 
 def _gather(
-    inspections: Sequence[Inspection], images: Mapping[str, Sequence[int]], total: int, report: Report
+    checks: Sequence[ImageCheck], images: Mapping[str, Sequence[int]], total: int, report: DatasetReport
 ) -> list[bool | None]:
     """Report what was wrong with the files, and return for each sample whether its mask is empty."""
     empty: list[bool | None] = [None] * total
-    for inspection in inspections:
-        report.errors += inspection.problems
-        for number, is_empty in zip(images[inspection.image], inspection.empty, strict=True):
+    for check in checks:
+        report.errors += check.issues
+        for number, is_empty in zip(images[check.image], check.empty, strict=True):
             empty[number] = is_empty
     return empty
 
 
-def _count(samples: Sequence[Sample], numbers: Numbers, empty: Sequence[bool | None], report: Report) -> None:
+def _count(samples: Sequence[Sample], numbers: Numbers, empty: Sequence[bool | None], report: DatasetReport) -> None:
     """Count what each split holds, and note empty splits and masks."""
     for split, members in numbers.items():
         counts = Counter(samples[number]["class_name"] for number in members)
@@ -253,7 +258,7 @@ def _count(samples: Sequence[Sample], numbers: Numbers, empty: Sequence[bool | N
         )
         if not members and split in SPLIT_NAMES:
             message = f"the split {split!r} has no pairs: it lists no image, or none of its images shows a class."
-            report.errors.append(Problem("splits", message))
+            report.errors.append(DatasetIssue("splits", message))
     masks = {str(path) for sample in samples for path in mask_paths(sample)}
     report.files = len(masks | {sample["image"] for sample in samples})
     nothing = [sample for sample, is_empty in zip(samples, empty, strict=True) if is_empty]
@@ -263,49 +268,51 @@ def _count(samples: Sequence[Sample], numbers: Numbers, empty: Sequence[bool | N
             f"{len(nothing)} of {len(samples)} pairs have an empty mask: {shorten(Path(file).name for file in files)}; "
             "an empty prediction scores 100 on them, so read the results of pairs with foreground beside those of all."
         )
-        report.warnings.append(Problem("empty mask", message, tuple(files)))
+        report.warnings.append(DatasetIssue("empty mask", message, tuple(files)))
 
 
-def _find_absent(coding: MaskCoding, samples: Sequence[Sample], empty: Sequence[bool | None], report: Report) -> None:
+def _find_absent(
+    encoding: MaskEncoding, samples: Sequence[Sample], empty: Sequence[bool | None], report: DatasetReport
+) -> None:
     """Report classes whose value or threshold the user gave and no mask holds."""
-    if coding.label_values is None and coding.mask_threshold is None:
+    if encoding.label_values is None and encoding.mask_threshold is None:
         return
     shown = {sample["class_name"] for sample, is_empty in zip(samples, empty, strict=True) if not is_empty}
-    message = absence(coding, [name for name in coding.class_names if name not in shown])
+    message = absence(encoding, [name for name in encoding.class_names if name not in shown])
     if message and report.files:
-        report.errors.append(Problem("coding", message))
+        report.errors.append(DatasetIssue("encoding", message))
 
 
-def _tell_values(request: Request, coding: MaskCoding, samples: Sequence[Sample], report: Report) -> None:
+def _tell_values(spec: DatasetSpec, encoding: MaskEncoding, samples: Sequence[Sample], report: DatasetReport) -> None:
     """Say which label values are taken for which classes where neither the user nor the dataset does."""
-    known = LAYOUTS[request.layout].facts is not None or (request.folder / DESCRIPTION).is_file()
-    if any("label_value" in sample for sample in samples) and request.label_values is None and not known:
-        taken = ", ".join(f"{value} = {name}" for name, value in coding.values.items())
+    known = LAYOUTS[spec.layout].info is not None or (spec.folder / DATASET_JSON).is_file()
+    if any("label_value" in sample for sample in samples) and spec.label_values is None and not known:
+        taken = ", ".join(f"{value} = {name}" for name, value in encoding.values.items())
         message = (
             f"the values of the label maps are taken for 0 = background, {taken}; where ids begin with 0 for a class, "
             "or their order is another, give label_values."
         )
-        report.warnings.append(Problem("label values", message))
+        report.warnings.append(DatasetIssue("label values", message))
 
 
-def _compare_with_table(request: Request, total: int, report: Report) -> None:
+def _compare_with_table(spec: DatasetSpec, total: int, report: DatasetReport) -> None:
     """Compare with Table 1; `total` counts the pairs, also those in no split."""
-    facts = LAYOUTS[request.layout].facts
-    if facts is None or set(report.class_names) != set(facts.class_names):
+    info = LAYOUTS[spec.layout].info
+    if info is None or set(report.class_names) != set(info.class_names):
         return
-    report.table_1 = facts.sizes
-    whole = sum(facts.sizes)
-    if total < PART * whole:
-        message = f"these are {total} of the {whole} pairs of {facts.title} in the paper's Table 1: a part of it."
-        report.warnings.append(Problem("count", message))
+    report.table_1 = info.sizes
+    whole = sum(info.sizes)
+    if total < PARTIAL_COPY * whole:
+        message = f"these are {total} of the {whole} pairs of {info.title} in the paper's Table 1: a part of it."
+        report.warnings.append(DatasetIssue("count", message))
     elif total != whole:
-        message = f"these are {total} pairs where {facts.title} has {whole} in the paper's Table 1; unpack it again."
-        report.errors.append(Problem("count", message))
+        message = f"these are {total} pairs where {info.title} has {whole} in the paper's Table 1; unpack it again."
+        report.errors.append(DatasetIssue("count", message))
     else:
-        _compare_splits(request, facts.sizes, report)
+        _compare_splits(spec, info.sizes, report)
 
 
-def _compare_splits(request: Request, sizes: tuple[int, int, int], report: Report) -> None:
+def _compare_splits(spec: DatasetSpec, sizes: tuple[int, int, int], report: DatasetReport) -> None:
     found = {name: split.pairs for name, split in report.splits.items()}
     if not set(SPLIT_NAMES) <= found.keys():
         return
@@ -317,7 +324,7 @@ def _compare_splits(request: Request, sizes: tuple[int, int, int], report: Repor
         f"the splits hold {'/'.join(str(found[name]) for name in SPLIT_NAMES)} pairs where the paper's Table 1 has "
         f"{'/'.join(map(str, sizes))}"
     )
-    if request.splits_file is not None or (request.folder / "splits.json").exists():
-        report.warnings.append(Problem("count", f"{message}: results on them are not those of its splits."))
+    if spec.splits_file is not None or (spec.folder / "splits.json").exists():
+        report.warnings.append(DatasetIssue("count", f"{message}: results on them are not those of its splits."))
     else:
-        report.errors.append(Problem("count", f"{message}; unpack the dataset again."))
+        report.errors.append(DatasetIssue("count", f"{message}; unpack the dataset again."))

@@ -1,4 +1,4 @@
-"""Finding what is there more than once, in two splits or in one: images, bytes, pictures that look alike, patients."""
+"""Finding what is there more than once, in two splits or in one: images, bytes, look-alikes, patients."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.cases import Sample, Splits, shorten
-from monai_tunevlseg.data.duplicates import alike, same_bytes
+from monai_tunevlseg.data.duplicates import group_identical_files, group_near_duplicates
+from monai_tunevlseg.data.issues import DatasetIssue
 from monai_tunevlseg.data.masks import read_label, whole
-from monai_tunevlseg.data.problems import Problem
+from monai_tunevlseg.data.samples import Sample, Splits
+from monai_tunevlseg.messages import shorten
 
-__all__ = ["find_copies", "find_near_duplicates", "find_overlap", "find_repetitions", "find_shared_sequences"]
+__all__ = ["find_copies", "find_near_duplicates", "find_shared_samples", "find_repetitions", "find_shared_sequences"]
 
-TOO_GOOD = "results on such splits are too good"
+BIASED = "results on such splits are too good"
 
 
 def find_copies(datalists: Mapping[str, Sequence[Sample]]) -> list[list[str]]:
     """Find the groups of images that have the same bytes."""
     images = dict.fromkeys(Path(image) for samples in datalists.values() for image in _images(samples))
-    return [[str(path) for path in group] for group in same_bytes(path for path in images if path.is_file())]
+    return [[str(path) for path in group] for group in group_identical_files(path for path in images if path.is_file())]
 
 
-def find_overlap(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> list[Problem]:
+def find_shared_samples(
+    datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]
+) -> list[DatasetIssue]:
     """Find images, copies and groups such as patients that are in more than one split."""
     return [*_shared_images(datalists), *_shared_copies(datalists, copies), *_shared_groups(datalists)]
 
 
-def find_shared_sequences(splits: Splits, sequence_of: Callable[[str], str]) -> list[Problem]:
+def find_shared_sequences(splits: Splits, sequence_of: Callable[[str], str]) -> list[DatasetIssue]:
     """Name the sequences of frames that are in the test split and in another one."""
     seen = {sequence_of(stem) for name in splits if name != "test" for stem in splits[name]}
     shared = [stem for stem in splits.get("test", []) if sequence_of(stem) in seen]
@@ -41,7 +44,7 @@ def find_shared_sequences(splits: Splits, sequence_of: Callable[[str], str]) -> 
         f"{shorten(sequences)}; the paper draws frame by frame, but results on new sequences are lower: to measure "
         "those, give whole sequences to each split in a splits_file."
     )
-    return [Problem("sequence", message, tuple(shared))]
+    return [DatasetIssue("sequence", message, tuple(shared))]
 
 
 def find_near_duplicates(
@@ -49,7 +52,7 @@ def find_near_duplicates(
     copies: Sequence[Sequence[str]],
     looks: Mapping[str, tuple[np.ndarray, np.ndarray]],
     distance: int,
-) -> list[Problem]:
+) -> list[DatasetIssue]:
     """Find groups of pictures that nearly look the same, other than copies.
 
     Args:
@@ -64,8 +67,8 @@ def find_near_duplicates(
     if not names:
         return []
     bits, fine = (np.stack([looks[image][part] for image in names]) for part in (0, 1))
-    found = alike(bits, fine, distance)
-    problems = []
+    found = group_near_duplicates(bits, fine, distance)
+    issues = []
     for group in ([names[number] for number in numbers] for numbers in found):
         if len({copy_of.get(image, image) for image in group}) == 1:
             continue
@@ -73,26 +76,26 @@ def find_near_duplicates(
         classes = sorted(set().union(*(classes_of[image] for image in group)))
         if any(classes_of[image] != set(classes) for image in group):
             what += f", though their classes differ ({', '.join(classes)})"
-        problems.append(_repetition(group, splits_of, what, "near-duplicate"))
-    return problems
+        issues.append(_repetition(group, splits_of, what, "near-duplicate"))
+    return issues
 
 
-def find_repetitions(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> list[Problem]:
+def find_repetitions(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> list[DatasetIssue]:
     """Find copies within one split, and copies that have different classes or masks."""
     splits_of = _splits_of(datalists)
     samples_of: dict[str, list[Sample]] = {}
     for sample in itertools.chain(*datalists.values()):
         samples_of.setdefault(sample["image"], []).append(sample)
-    problems = []
+    issues = []
     for group in copies:
         named = _named(group, splits_of)
         if len(set().union(*(splits_of[image] for image in group))) == 1:
-            problems.append(_repetition(group, splits_of, f"{len(group)} images are the same bytes: {named}", "copies"))
+            issues.append(_repetition(group, splits_of, f"{len(group)} images are the same bytes: {named}", "copies"))
         difference = _difference([samples_of[image] for image in group])
         if difference:
             message = f"{len(group)} images are the same bytes but {difference}: {named}; keep the right one."
-            problems.append(Problem("contradiction", message, tuple(group)))
-    return problems
+            issues.append(DatasetIssue("contradiction", message, tuple(group)))
+    return issues
 
 
 def _difference(copies: Sequence[Sequence[Sample]]) -> str:
@@ -122,11 +125,11 @@ def _dice(one: np.ndarray, other: np.ndarray) -> float:
     return 2 * int((one & other).sum()) / area if area else 1.0
 
 
-def _repetition(group: Sequence[str], splits_of: Mapping[str, set[str]], what: str, kind: str) -> Problem:
+def _repetition(group: Sequence[str], splits_of: Mapping[str, set[str]], what: str, kind: str) -> DatasetIssue:
     if len(set().union(*(splits_of[image] for image in group))) > 1:
         message = f"{what}; look at them, and keep them in one split by group_pattern or a splits_file."
-        return Problem(kind, message, tuple(group))
-    return Problem(f"{kind} in one split", f"{what}; they count as often as they are there.", tuple(group))
+        return DatasetIssue(kind, message, tuple(group))
+    return DatasetIssue(f"{kind} in one split", f"{what}; they count as often as they are there.", tuple(group))
 
 
 def _named(group: Sequence[str], splits_of: Mapping[str, set[str]]) -> str:
@@ -152,31 +155,33 @@ def _images(samples: Sequence[Sample]) -> dict[str, None]:
     return dict.fromkeys(sample["image"] for sample in samples)
 
 
-def _shared_images(datalists: Mapping[str, Sequence[Sample]]) -> Iterator[Problem]:
+def _shared_images(datalists: Mapping[str, Sequence[Sample]]) -> Iterator[DatasetIssue]:
     for one, other in itertools.combinations(datalists, 2):
         shared = sorted(_images(datalists[one]).keys() & _images(datalists[other]).keys())
         if shared:
             names = shorten(Path(image).name for image in shared)
-            message = f"the splits {one} and {other} share {len(shared)} images: {names}; {TOO_GOOD}; list each in one."
-            yield Problem("overlap", message, tuple(shared))
+            message = f"the splits {one} and {other} share {len(shared)} images: {names}; {BIASED}; list each in one."
+            yield DatasetIssue("overlap", message, tuple(shared))
 
 
-def _shared_copies(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> Iterator[Problem]:
+def _shared_copies(
+    datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]
+) -> Iterator[DatasetIssue]:
     splits_of = _splits_of(datalists)
     for group in copies:
         if len(set().union(*(splits_of[image] for image in group))) > 1:
             named = _named(group, splits_of)
-            message = f"the same bytes are in more than one split: {named}; {TOO_GOOD}; keep one of them."
-            yield Problem("duplicate", message, tuple(group))
+            message = f"the same bytes are in more than one split: {named}; {BIASED}; keep one of them."
+            yield DatasetIssue("duplicate", message, tuple(group))
 
 
-def _shared_groups(datalists: Mapping[str, Sequence[Sample]]) -> Iterator[Problem]:
+def _shared_groups(datalists: Mapping[str, Sequence[Sample]]) -> Iterator[DatasetIssue]:
     groups = {name: {sample["group"] for sample in samples if "group" in sample} for name, samples in datalists.items()}
     for one, other in itertools.combinations(datalists, 2):
         shared = sorted(groups[one] & groups[other])
         if shared:
             message = (
-                f"the splits {one} and {other} share {len(shared)} patients (groups): {shorten(shared)}; {TOO_GOOD}; "
+                f"the splits {one} and {other} share {len(shared)} patients (groups): {shorten(shared)}; {BIASED}; "
                 "list whole groups."
             )
-            yield Problem("patient", message, tuple(shared))
+            yield DatasetIssue("patient", message, tuple(shared))

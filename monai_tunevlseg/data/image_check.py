@@ -11,16 +11,16 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from monai_tunevlseg.data.cases import Sample
 from monai_tunevlseg.data.frames import array_axis
+from monai_tunevlseg.data.issues import DatasetIssue, issue_from_error, size_issue
 from monai_tunevlseg.data.masks import mask_paths, run_lengths
 from monai_tunevlseg.data.pictures import StoredMask, read_grey_picture
-from monai_tunevlseg.data.problems import Problem, other_size, problem_of
 from monai_tunevlseg.data.reading import foreground, is_nifti, read_occurring, read_stored_mask
+from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.traits import Traits, image_traits, mask_traits
 from monai_tunevlseg.data.volumes import read_nifti
 
-__all__ = ["HASH_BITS", "Inspection", "details", "inspect_image", "perceptual_hash"]
+__all__ = ["HASH_BITS", "ImageCheck", "details", "check_image", "perceptual_hash"]
 
 HASH_SIZE = 16
 HASH_BITS = HASH_SIZE**2
@@ -34,14 +34,14 @@ Coding: TypeAlias = tuple[Path, bool, int | None, float | None]
 
 
 @dataclass
-class Inspection:
+class ImageCheck:
     """What decoding showed.
 
     Args:
         image: the image's path.
         bits: its perceptual hash, bool of shape (HASH_BITS,); None where it cannot be read.
         details: as `details` gives them; None where it cannot be read.
-        problems: what is wrong with it or its masks.
+        issues: what is wrong with it or its masks.
         empty: for each of its samples, whether the mask shows nothing; None where it cannot be read.
         traits: what is peculiar to it and its masks.
     """
@@ -49,12 +49,12 @@ class Inspection:
     image: str
     bits: np.ndarray | None = None
     details: np.ndarray | None = None
-    problems: list[Problem] = field(default_factory=list)
+    issues: list[DatasetIssue] = field(default_factory=list)
     empty: list[bool | None] = field(default_factory=list)
     traits: list[Traits] = field(default_factory=list)
 
 
-def inspect_image(image: Path, samples: Sequence[Sample]) -> Inspection:
+def check_image(image: Path, samples: Sequence[Sample]) -> ImageCheck:
     """Decode an image and every mask of its samples once.
 
     Args:
@@ -64,19 +64,19 @@ def inspect_image(image: Path, samples: Sequence[Sample]) -> Inspection:
     Returns:
         what is wrong, none of it raised.
     """
-    inspection = Inspection(str(image))
+    check = ImageCheck(str(image))
     shape: tuple[int, ...] | None = None
     try:
         window = samples[0].get("intensity_window") if samples else None
         shape, grey = _decode(image, window)
-        inspection.bits, inspection.details = perceptual_hash(grey), details(grey)
-        inspection.traits.append(image_traits(image, window is not None))
+        check.bits, check.details = perceptual_hash(grey), details(grey)
+        check.traits.append(image_traits(image, window is not None))
     except (OSError, ValueError, MemoryError) as error:
-        inspection.problems.append(problem_of(error, [image]))
-    masks = _Masks(image, shape, inspection.problems)
-    inspection.empty = [masks.is_empty(sample) for sample in samples]
-    inspection.traits += [mask_traits(path, mask) for path, mask in masks.read()]
-    return inspection
+        check.issues.append(issue_from_error(error, [image]))
+    masks = _Masks(image, shape, check.issues)
+    check.empty = [masks.is_empty(sample) for sample in samples]
+    check.traits += [mask_traits(path, mask) for path, mask in masks.read()]
+    return check
 
 
 def perceptual_hash(grey: Image.Image) -> np.ndarray:
@@ -120,12 +120,12 @@ def _decode(image: Path, window: Sequence[float] | None) -> tuple[tuple[int, ...
 
 
 class _Masks:
-    """The masks of one image, each file decoded and interpreted once; problems go to a list."""
+    """The masks of one image, each file decoded and interpreted once; issues go to a list."""
 
-    def __init__(self, image: Path, shape: tuple[int, ...] | None, problems: list[Problem]) -> None:
+    def __init__(self, image: Path, shape: tuple[int, ...] | None, issues: list[DatasetIssue]) -> None:
         self.image = image
         self.shape = shape
-        self.problems = problems
+        self.issues = issues
         self._stored: dict[tuple[Path, bool], StoredMask | None] = {}
         self._shown: dict[Coding, np.ndarray | None] = {}
 
@@ -150,23 +150,23 @@ class _Masks:
         try:
             runs = run_lengths(sample["rle"], path)
         except ValueError as error:
-            self.problems.append(problem_of(error, [path]))
+            self.issues.append(issue_from_error(error, [path]))
             return None
         self._compare(path, sample["rle"]["size"])
         return not any(runs[1::2])
 
     def _show(self, path: Path, sample: Sample) -> np.ndarray | None:
         """Return where the class is in a whole volume, or which values of a picture mean it."""
-        coding = (path, "slice" in sample, sample.get("label_value"), sample.get("mask_threshold"))
-        if coding not in self._shown:
-            self._shown[coding] = None
-            stored = self._read(*coding[:2])
+        encoding = (path, "slice" in sample, sample.get("label_value"), sample.get("mask_threshold"))
+        if encoding not in self._shown:
+            self._shown[encoding] = None
+            stored = self._read(*encoding[:2])
             try:
                 if stored is not None:
-                    self._shown[coding] = foreground(stored, path, *coding[2:])
+                    self._shown[encoding] = foreground(stored, path, *encoding[2:])
             except ValueError as error:
-                self.problems.append(Problem("coding", str(error), (str(path),)))
-        return self._shown[coding]
+                self.issues.append(DatasetIssue("encoding", str(error), (str(path),)))
+        return self._shown[encoding]
 
     def _read(self, path: Path, whole: bool) -> StoredMask | None:
         if (path, whole) not in self._stored:
@@ -176,12 +176,12 @@ class _Masks:
                 self._compare(path, shape)
                 self._stored[path, whole] = mask
             except (OSError, ValueError, MemoryError) as error:
-                self.problems.append(problem_of(error, [path]))
+                self.issues.append(issue_from_error(error, [path]))
         return self._stored[path, whole]
 
     def _compare(self, path: Path, shape: Sequence[int]) -> None:
         if self.shape is not None and tuple(shape) != tuple(self.shape):
-            self.problems.append(other_size(self.image, self.shape, path, shape))
+            self.issues.append(size_issue(self.image, self.shape, path, shape))
 
 
 def _read_whole(path: Path, image: Path) -> tuple[tuple[int, ...], StoredMask]:

@@ -1,0 +1,78 @@
+"""What the user asks of a dataset, against what is known of its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from monai_tunevlseg.data.layouts._base import DatasetInfo
+from monai_tunevlseg.data.mask_encoding import MaskEncoding
+
+__all__ = ["binary_encoding", "check_classes", "label_map_encoding"]
+
+
+def check_classes(encoding: MaskEncoding, info: DatasetInfo, known: Sequence[str] = ()) -> None:
+    """Refuse classes that a dataset has not.
+
+    Args:
+        encoding: what the user asks for.
+        info: of the dataset.
+        known: its classes, where they are not those of `info`.
+
+    Raises:
+        ValueError: when a class is unknown, or mask_ending is given; the message lists all classes.
+    """
+    known = known or info.class_names
+    unknown = [name for name in encoding.class_names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"{info.title} has no class {', '.join(map(repr, unknown))}: class_names may be {', '.join(known)}; "
+            "to name a class otherwise for the network, set neutral_text."
+        )
+    if encoding.mask_ending is not None:
+        raise ValueError(
+            f"mask_ending {encoding.mask_ending!r} is for the layout folder; the masks of {info.title} have known "
+            "names: set it to null."
+        )
+
+
+def binary_encoding(encoding: MaskEncoding, info: DatasetInfo, mask_threshold: float | None = None) -> MaskEncoding:
+    """Compose the encoding of a dataset with one class and binary masks.
+
+    Args:
+        encoding: what the user asks for.
+        info: of the dataset.
+        mask_threshold: from which value on its masks mean foreground, where the user says nothing.
+
+    Raises:
+        ValueError: when a class is unknown or label values are given.
+    """
+    check_classes(encoding, info)
+    if encoding.label_values is not None:
+        raise ValueError(
+            f"the masks of {info.title} are binary, so that label_values {dict(encoding.label_values)} have no "
+            "meaning; set label_values to null."
+        )
+    threshold = mask_threshold if encoding.mask_threshold is None else encoding.mask_threshold
+    return MaskEncoding(encoding.class_names, mask_threshold=threshold)
+
+
+def label_map_encoding(encoding: MaskEncoding, info: DatasetInfo, label_values: Mapping[str, int]) -> MaskEncoding:
+    """Compose the encoding of a dataset whose masks are label maps.
+
+    Args:
+        encoding: what the user asks for.
+        info: of the dataset.
+        label_values: of all its classes, where the user gives no other.
+
+    Raises:
+        ValueError: when a class is unknown or a threshold is given.
+    """
+    check_classes(encoding, info)
+    if encoding.mask_threshold is not None:
+        raise ValueError(
+            f"the masks of {info.title} are label maps, so that mask_threshold {encoding.mask_threshold} has no "
+            "meaning; set mask_threshold to null."
+        )
+    return MaskEncoding(
+        encoding.class_names, encoding.label_values or {name: label_values[name] for name in encoding.class_names}
+    )
