@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
-from monai_tunevlseg.data.layouts._base import Facts
+from monai_tunevlseg.data.layouts import DatasetInfo
 from monai_tunevlseg.evaluation import SCORES
 from monai_tunevlseg.markdown import escape_markdown
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release
@@ -146,7 +146,7 @@ def _version(package: str) -> str:
     return version(package).partition("+")[0]  # without the mark of a CPU or CUDA build
 
 
-def _public(spec: BundleSpec) -> Facts | None:
+def _public(spec: BundleSpec) -> DatasetInfo | None:
     """Return what is known of the dataset; None for the demo sets, which this package draws."""
     dataset = spec.facts["dataset"]["name"]
     return None if dataset in DEMO_DATASETS else LAYOUTS[dataset].info
