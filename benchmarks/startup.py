@@ -32,7 +32,7 @@ def seconds_to_first_step(base: Path, starts: int = 2, prompt_depth: int = 9) ->
         prompt_depth: prompt depth of VPT.
 
     Raises:
-        RuntimeError: If the run ends before its first step.
+        RuntimeError: when the run ends before its first step.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

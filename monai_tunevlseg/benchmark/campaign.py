@@ -11,7 +11,7 @@ from typing import Any
 from filelock import Timeout
 
 from monai_tunevlseg.benchmark.entries import VARIANTS, Entry
-from monai_tunevlseg.benchmark.plain import seconds_text
+from monai_tunevlseg.benchmark.formatting import seconds_text
 from monai_tunevlseg.benchmark.planning import all_entries, estimate_seconds
 from monai_tunevlseg.benchmark.results import FORMAT_VERSION, write_json
 from monai_tunevlseg.benchmark.running import BenchmarkSettings, EntryRunner, entry_lock

@@ -1,4 +1,4 @@
-"""Embeddings of a dataset's texts and images by the frozen base model, for Figure 4."""
+"""Embeddings of texts and images of a dataset by the frozen base model, for Figure 4."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.benchmark.results import Problem
+from monai_tunevlseg.benchmark.results import ReportProblem
 from monai_tunevlseg.json_files import parse_json
 
 __all__ = ["Embeddings", "read_all_embeddings", "read_embeddings", "write_embeddings"]
@@ -21,15 +21,15 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What a base model makes of a dataset, in the space that texts and images share.
+    """Embeddings of one dataset by one base model, in the common space of texts and images.
 
     Attributes:
         dataset: name of the dataset.
         model: name of the VLSM.
-        title: of the model.
+        title: title of the model.
         text: float32 (T, D), one row for each text.
-        image: float32 (N, D), one row for each image that was looked at.
-        texts: the T texts.
+        image: float32 (N, D), one row for each sampled image.
+        texts: T texts.
     """
 
     dataset: str
@@ -41,7 +41,7 @@ class Embeddings:
 
 
 def write_embeddings(path: Path, embeddings: Embeddings) -> None:
-    """Write ``embeddings/MODEL/DATASET.npz``: arrays ``text`` and ``image``, and a text of JSON, ``about``."""
+    """Write ``embeddings/MODEL/DATASET.npz``: arrays ``text`` and ``image``, and JSON in ``about``."""
     about = {
         "format_version": FORMAT_VERSION,
         "dataset": embeddings.dataset,
@@ -54,10 +54,10 @@ def write_embeddings(path: Path, embeddings: Embeddings) -> None:
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """Read what :func:`write_embeddings` has written.
+    """Read embeddings.
 
     Raises:
-        ValueError: when the file is damaged, or of another format version.
+        ValueError: when the file is damaged or has another format version.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -67,16 +67,16 @@ def read_embeddings(path: Path) -> Embeddings:
     except (KeyError, ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(f"cannot be read: {error!r}.") from error
     if version != FORMAT_VERSION:
-        raise ValueError(f"has format version {version!r}, this package reads {FORMAT_VERSION}; run the entry again.")
+        raise ValueError(f"has format version {version!r}, not {FORMAT_VERSION}; run the experiment again.")
     if text.ndim != 2 or image.ndim != 2 or len(text) != len(made.texts) or text.shape[1] != image.shape[1]:
         raise ValueError(f"is damaged: shapes {text.shape} and {image.shape} for {len(made.texts)} texts.")
     if not (np.isfinite(text).all() and np.isfinite(image).all()):
-        raise ValueError("is damaged: it holds values that are no numbers.")
+        raise ValueError("is damaged: not all values are finite.")
     return made
 
 
-def read_all_embeddings(results_dir: Path, problems: list[Problem]) -> dict[str, list[Embeddings]]:
-    """Return all stored embeddings by model; files that cannot be read become problems."""
+def read_all_embeddings(results_dir: Path, problems: list[ReportProblem]) -> dict[str, list[Embeddings]]:
+    """Return all stored embeddings by model; unreadable files become problems."""
     found: dict[str, list[Embeddings]] = {}
     for path in sorted((results_dir / "embeddings").glob("*/*.npz")):
         if path.name.startswith("."):
@@ -85,13 +85,17 @@ def read_all_embeddings(results_dir: Path, problems: list[Problem]) -> dict[str,
         try:
             embeddings = read_embeddings(path)
             if (embeddings.model, embeddings.dataset) != (path.parent.name, path.stem):
-                raise ValueError(f"is that of {embeddings.model!r} and {embeddings.dataset!r}, and not of its place.")
+                raise ValueError(f"belongs to model {embeddings.model!r} and dataset {embeddings.dataset!r}.")
         except ValueError as error:
-            problems.append(Problem(place, str(error)))
+            problems.append(ReportProblem(place, str(error)))
             continue
         others = found.setdefault(embeddings.model, [])
         if others and others[0].image.shape[1] != embeddings.image.shape[1]:
-            problems.append(Problem(place, "has another width than those of the model's other datasets: another base?"))
+            problems.append(
+                ReportProblem(
+                    place, "has another width than other datasets of the model; was the base model another one?"
+                )
+            )
         else:
             others.append(embeddings)
     return found

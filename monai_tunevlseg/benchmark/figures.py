@@ -20,7 +20,7 @@ from monai_tunevlseg.benchmark.embeddings import Embeddings
 from monai_tunevlseg.benchmark.results import RATES
 from monai_tunevlseg.benchmark.tables import ordered_datasets
 
-__all__ = ["Line", "Point", "depth_figures", "embedding_figure", "fit_line", "rates_figure"]
+__all__ = ["LineFit", "TrialPoint", "depth_figures", "embedding_figure", "fit_line", "rates_figure"]
 
 STYLE: Any = {
     "font.size": 9,
@@ -36,45 +36,45 @@ STYLE: Any = {
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "svg.hashsalt": "tunevlseg",  # so that the same results give the same file
+    "svg.hashsalt": "tunevlseg",  # makes files reproducible
 }
-PANEL = 2.7  # inches
-LEAST_POINTS = 5  # for a t-SNE
+PANEL_SIZE = 2.7  # inches
+MIN_TSNE_POINTS = 5
 SEED = 0
 
 
 @dataclass(frozen=True)
-class Point:
-    """A trial in a figure.
+class TrialPoint:
+    """A tested trial in a figure.
 
     Attributes:
-        dataset: name of its dataset.
-        title: of its model and method.
-        textual: whether only the text encoder has prompts.
-        dice: on the test split, in percent.
-        hyperparameters: of the trial.
+        dataset: name of the dataset.
+        title: titles of model and method.
+        text_only: whether only the text encoder has prompts.
+        dice: Dice on the test split, in percent.
+        hyperparameters: hyperparameters of the trial.
     """
 
     dataset: str
     title: str
-    textual: bool
+    text_only: bool
     dice: float
     hyperparameters: Mapping[str, float | str]
 
     def number(self, name: str) -> float | None:
-        """Return a hyperparameter, or None where the trial has no number of that name."""
+        """Return a numeric hyperparameter; None if it is missing or not a number."""
         value = self.hyperparameters.get(name)
         return value if isinstance(value, float) else None
 
 
 @dataclass(frozen=True)
-class Line:
-    """A least-squares line and how much of the variance it explains.
+class LineFit:
+    """A least-squares line.
 
     Attributes:
-        slope: per unit of x.
-        intercept: at x = 0.
-        r2: coefficient of determination; 0 where all y are the same.
+        slope: change of y per unit of x.
+        intercept: y at x = 0.
+        r2: coefficient of determination; 0 if all y are equal.
     """
 
     slope: float
@@ -82,58 +82,58 @@ class Line:
     r2: float
 
 
-def fit_line(x: Sequence[float], y: Sequence[float]) -> Line | None:
-    """Fit y = slope * x + intercept; None where all x are the same, or there are fewer than three points."""
+def fit_line(x: Sequence[float], y: Sequence[float]) -> LineFit | None:
+    """Fit y = slope * x + intercept; None if all x are equal or there are fewer than three points."""
     if len(x) < 3 or np.ptp(x) == 0:
         return None
     slope, intercept = np.polyfit(x, y, 1)
     residual = np.asarray(y) - (slope * np.asarray(x) + intercept)
     total = float(((np.asarray(y) - np.mean(y)) ** 2).sum())
-    return Line(float(slope), float(intercept), 1 - float((residual**2).sum()) / total if total else 0.0)
+    return LineFit(float(slope), float(intercept), 1 - float((residual**2).sum()) / total if total else 0.0)
 
 
-def depth_figures(points: Sequence[Point], titles: Mapping[str, str]) -> dict[int, str]:
-    """Draw Figure 5, the methods of text alone in one plot, and Figure 6, a plot for each method.
+def depth_figures(points: Sequence[TrialPoint], titles: Mapping[str, str]) -> dict[int, str]:
+    """Draw Figure 5, one plot of the methods with text prompts only, and Figure 6, a plot for each method.
 
     Args:
-        points: the trials.
-        titles: of the datasets, by name.
+        points: tested trials.
+        titles: titles of the datasets by name.
 
     Returns:
-        SVG by the figure's number; a figure without points is missing.
+        SVG by number of the figure, without figures that have no points.
     """
     deep = [point for point in points if point.number("prompt_depth") is not None]
-    textual = [point for point in deep if point.textual]
+    text_only = [point for point in deep if point.text_only]
     figures = {}
     with rc_context(STYLE):
-        if textual:
-            figures[5] = _svg(_depth_overlay(textual))
+        if text_only:
+            figures[5] = _svg(_depth_overlay(text_only))
         if deep:
             figures[6] = _svg(_depth_panels(deep, titles))
     return figures
 
 
-def _depth_overlay(points: Sequence[Point]) -> Figure:
+def _depth_overlay(points: Sequence[TrialPoint]) -> Figure:
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axis = figure.subplots()
     for index, title in enumerate(_titles(points)):
         chosen = [point for point in points if point.title == title]
         color = colormaps["tab10"](index)
         depths, dice = _depths(chosen), [point.dice for point in chosen]
-        shift = 0.08 * (index - len(_titles(points)) / 2)  # so that the methods do not hide one another
+        shift = 0.08 * (index - len(_titles(points)) / 2)  # keeps the points of different methods apart
         line = _draw_line(axis, depths, dice, color)
         axis.scatter([x + shift for x in depths], dice, s=14, color=color, alpha=0.7, linewidths=0)
-        axis.plot([], [], color=color, marker="o", markersize=4, label=_plain(f"{title}  {_explained(line)}"))
+        axis.plot([], [], color=color, marker="o", markersize=4, label=_escape_math(f"{title}  {_explained(line)}"))
     _label_depth(axis)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
-def _depth_panels(points: Sequence[Point], dataset_titles: Mapping[str, str]) -> Figure:
+def _depth_panels(points: Sequence[TrialPoint], dataset_titles: Mapping[str, str]) -> Figure:
     titles = _titles(points)
     columns = min(4, len(titles))
     rows = math.ceil(len(titles) / columns)
-    figure = Figure(figsize=(PANEL * columns + 1.2, PANEL * rows * 0.9), layout="constrained")
+    figure = Figure(figsize=(PANEL_SIZE * columns + 1.2, PANEL_SIZE * rows * 0.9), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     colors = _dataset_colors(points)
     for axis in axes.flat[len(titles) :]:
@@ -144,18 +144,18 @@ def _depth_panels(points: Sequence[Point], dataset_titles: Mapping[str, str]) ->
         axis.scatter(
             _depths(chosen), [p.dice for p in chosen], s=12, c=[colors[p.dataset] for p in chosen], linewidths=0
         )
-        axis.set_title(_plain(f"{title}  {_explained(line)}"))
+        axis.set_title(_escape_math(f"{title}  {_explained(line)}"))
         _label_depth(axis)
         axis.label_outer()
     _dataset_legend(figure, colors, dataset_titles)
     return figure
 
 
-def _depths(points: Sequence[Point]) -> list[float]:
+def _depths(points: Sequence[TrialPoint]) -> list[float]:
     return [depth for point in points if (depth := point.number("prompt_depth")) is not None]
 
 
-def _draw_line(axis: Axes, x: Sequence[float], y: Sequence[float], color: Any) -> Line | None:
+def _draw_line(axis: Axes, x: Sequence[float], y: Sequence[float], color: Any) -> LineFit | None:
     line = fit_line(x, y)
     if line is not None:
         ends = np.array([min(x), max(x)])
@@ -163,7 +163,7 @@ def _draw_line(axis: Axes, x: Sequence[float], y: Sequence[float], color: Any) -
     return line
 
 
-def _explained(line: Line | None) -> str:
+def _explained(line: LineFit | None) -> str:
     return "R² –" if line is None else f"R² {line.r2:.2f}"
 
 
@@ -173,15 +173,15 @@ def _label_depth(axis: Axes) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def rates_figure(points: Sequence[Point], titles: Mapping[str, str]) -> str | None:
-    """Draw Figure 7: test Dice against learning rate and weight decay, and against each of them alone.
+def rates_figure(points: Sequence[TrialPoint], titles: Mapping[str, str]) -> str | None:
+    """Draw Figure 7: test Dice against learning rate and weight decay, together and separately.
 
     Args:
-        points: the trials.
-        titles: of the datasets, by name.
+        points: tested trials.
+        titles: titles of the datasets by name.
 
     Returns:
-        SVG, or None when no trial has both above 0, as the logarithmic axes need.
+        SVG, or None if no trial has positive values of both, which the logarithmic axes require.
     """
     chosen = [p for p in points if all((p.number(name) or 0) > 0 for name in RATES)]
     if not chosen:
@@ -190,7 +190,7 @@ def rates_figure(points: Sequence[Point], titles: Mapping[str, str]) -> str | No
     dice = [point.dice for point in chosen]
     colors = _dataset_colors(chosen)
     with rc_context(STYLE):
-        figure = Figure(figsize=(PANEL * 4 + 1.4, PANEL * 1.15), layout="constrained")
+        figure = Figure(figsize=(PANEL_SIZE * 4 + 1.4, PANEL_SIZE * 1.15), layout="constrained")
         first, second, third = figure.subplots(1, 3)
         shown = first.scatter(rates, decays, c=dice, s=16, cmap="viridis", linewidths=0)
         figure.colorbar(shown, ax=first, label="test Dice (%)")
@@ -207,7 +207,7 @@ def rates_figure(points: Sequence[Point], titles: Mapping[str, str]) -> str | No
 
 
 def _decades(values: Sequence[float]) -> tuple[float, float]:
-    """Return the powers of ten around values, with a little room."""
+    """Return the limits of a logarithmic axis: the powers of ten around values, with a margin."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     return 10.0 ** (low - 0.1), 10.0 ** (max(high, low + 1) + 0.1)
 
@@ -216,16 +216,16 @@ def embedding_figure(embeddings: Sequence[Embeddings], titles: Mapping[str, str]
     """Draw Figure 4 for one base model: t-SNE of its text and image embeddings, colored by dataset.
 
     Args:
-        embeddings: of one model, one for each dataset.
-        titles: of the datasets, by name.
-        title: of the model.
+        embeddings: embeddings of one model, one item per dataset.
+        titles: titles of the datasets by name.
+        title: title of the model.
     """
     colors = _colors(ordered_datasets(item.dataset for item in embeddings))
     with rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(PANEL * 3.4, PANEL * 1.35), layout="constrained")
+        figure = Figure(figsize=(PANEL_SIZE * 3.4, PANEL_SIZE * 1.35), layout="constrained")
         for axis, kind in zip(figure.subplots(1, 2), ("text", "image"), strict=True):
             _scatter_embedded(axis, [(item.dataset, getattr(item, kind)) for item in embeddings], colors)
-            axis.set_title(_plain(f"{title}: {kind} embeddings"))
+            axis.set_title(_escape_math(f"{title}: {kind} embeddings"))
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=True, color="#dfe2e6")
         _dataset_legend(figure, colors, titles)
@@ -237,8 +237,8 @@ def _scatter_embedded(axis: Axes, parts: Sequence[tuple[str, np.ndarray]], color
     vectors = np.concatenate([part for _, part in parts]).astype(np.float64)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     distinct, inverse = np.unique(vectors.round(6), axis=0, return_inverse=True)
-    if len(distinct) < LEAST_POINTS:
-        message = f"too few for a t-SNE\n(different vectors: {len(distinct)})"
+    if len(distinct) < MIN_TSNE_POINTS:
+        message = f"too few for a t-SNE\n(distinct vectors: {len(distinct)})"
         axis.text(0.5, 0.5, message, ha="center", va="center", transform=axis.transAxes, color="#5a6069")
         return
     places = _tsne(distinct)[inverse]
@@ -246,27 +246,27 @@ def _scatter_embedded(axis: Axes, parts: Sequence[tuple[str, np.ndarray]], color
 
 
 def _tsne(vectors: np.ndarray) -> np.ndarray:
-    """Place vectors, (N, D), in the plane: (N, 2)."""
+    """Return the 2D coordinates (N, 2) of vectors (N, D)."""
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(vectors) - 1) / 3)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=UserWarning)  # of thread pools, which differ between machines
+        warnings.simplefilter("ignore", category=UserWarning)  # from thread pools of some machines
         tsne = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", metric="cosine", random_state=SEED)
         placed: np.ndarray = tsne.fit_transform(vectors)
     return placed
 
 
-def _plain(text: str) -> str:
-    """Return a text that matplotlib draws letter by letter, and not as a formula between two dollar signs."""
+def _escape_math(text: str) -> str:
+    """Escape dollar signs, which matplotlib would read as math."""
     return text.replace("$", r"\$")
 
 
-def _titles(points: Sequence[Point]) -> list[str]:
+def _titles(points: Sequence[TrialPoint]) -> list[str]:
     return list(dict.fromkeys(point.title for point in points))
 
 
-def _dataset_colors(points: Sequence[Point]) -> dict[str, Any]:
+def _dataset_colors(points: Sequence[TrialPoint]) -> dict[str, Any]:
     return _colors(ordered_datasets(point.dataset for point in points))
 
 
@@ -277,7 +277,7 @@ def _colors(names: Sequence[str]) -> dict[str, Any]:
 
 def _dataset_legend(figure: Figure, colors: Mapping[str, Any], titles: Mapping[str, str]) -> None:
     handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=_plain(titles.get(name, name)))
+        Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=_escape_math(titles.get(name, name)))
         for name, color in colors.items()
     ]
     figure.legend(handles=handles, loc="outside right center")

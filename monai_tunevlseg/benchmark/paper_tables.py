@@ -1,4 +1,4 @@
-"""The paper's Tables 3, 4 and 5, from ``paper/`` beside this file."""
+"""Tables 3, 4 and 5 as printed in the paper, from ``paper/`` in this package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["PAPER_TABLES", "PaperRow", "paper_datasets", "paper_methods", "paper_rows"]
 
 PAPER_TABLES = {3: None, 4: "gaussian", 5: "no_upsampler"}
-"""Numbers of the tables, and the variant that each of them is about."""
+"""Numbers of the tables, and the variant of each."""
 
 _INITIALIZATIONS = {"gaussian": "gaussian", "a photo of a": None}
 
@@ -22,8 +22,8 @@ class PaperRow:
 
     Attributes:
         cells: Dice in percent by dataset.
-        mean: as printed; None where the paper prints none.
-        std: as printed.
+        mean: mean as printed; None if the paper prints none.
+        std: standard deviation as printed; None if the paper prints none.
     """
 
     cells: Mapping[str, float]
@@ -36,10 +36,10 @@ def paper_rows(table: int) -> Mapping[tuple[str, str, str | None], PaperRow]:
     """Return the rows of a table by model, method and variant.
 
     Raises:
-        ValueError: when it is none of the tables with results.
+        ValueError: when the table has no results or does not exist.
     """
     if table not in PAPER_TABLES:
-        raise ValueError(f"there is no table {table} of the paper here; there are {', '.join(map(str, PAPER_TABLES))}.")
+        raise ValueError(f"unknown table {table} of the paper; known tables: {', '.join(map(str, PAPER_TABLES))}.")
     path = Path(__file__).parent / "paper" / f"table{table}.csv"
     rows = {}
     with path.open(newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The folder of results: ``benchmark`` writes it, ``report`` reads it, ``README.md`` beside this file describes it."""
+"""The results folder, which ``benchmark`` writes and ``report`` reads; ``README.md`` in this package describes it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from monai_tunevlseg.json_schemas import schema_violation
 __all__ = [
     "FORMAT_VERSION",
     "METRICS",
+    "BenchmarkResults",
+    "ExperimentResult",
     "Metric",
-    "Problem",
-    "Result",
-    "Results",
-    "Trial",
+    "ReportProblem",
+    "StoredTrial",
     "read_result",
     "read_results",
     "write_json",
@@ -43,10 +43,10 @@ class Metric:
     """One way to average Dice.
 
     Attributes:
-        name: in ``metrics.json``.
-        title: in the report.
-        score: the column of ``cases.csv`` that it averages.
-        foreground_only: whether pairs with an empty mask are left out.
+        name: key in ``metrics.json``.
+        title: title in the report.
+        score: column of ``cases.csv`` that it averages.
+        foreground_only: whether pairs with an empty mask are excluded.
     """
 
     name: str
@@ -69,16 +69,16 @@ METRICS: Mapping[str, Metric] = {
         ),
     )
 }
-"""The metrics that a report can be about. An empty prediction on an empty mask counts 100."""
+"""The metrics of a report. An empty prediction on an empty mask scores 100."""
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Something that a report could not use.
+class ReportProblem:
+    """A missing or unusable part of the results.
 
     Attributes:
-        place: the entry or file, relative to the results.
-        message: what is wrong with it.
+        place: experiment or file, relative to the results folder.
+        message: the problem.
     """
 
     place: str
@@ -86,16 +86,16 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One trial of a sweep.
+class StoredTrial:
+    """One trial of a search.
 
     Attributes:
-        number: of the trial in its study.
-        state: Optuna's word for how it ended, such as ``COMPLETE``.
-        validation: what trials were chosen by; None when it did not get so far.
+        number: number of the trial in its study.
+        state: Optuna's state, such as ``COMPLETE``.
+        validation: value of the objective on validation data; None if the trial ended before.
         seconds: wall time.
-        test: scores on the test split by the names of ``METRICS``, measured after the choice; empty when not measured.
-        hyperparameters: what the trial was given; numbers are floats.
+        test: scores on the test split by name in ``METRICS``, measured after the selection; empty if not tested.
+        hyperparameters: hyperparameters of the trial; numbers are floats.
     """
 
     number: int
@@ -107,22 +107,22 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What is stored of one entry.
+class ExperimentResult:
+    """The stored results of one experiment.
 
     Attributes:
-        entry: what was measured.
-        folder: where it is stored; ``cases.csv`` and ``predictions/`` are read when they are needed.
-        facts: ``result.json``.
-        metrics: ``metrics.json``.
-        trials: ``trials.csv``.
+        entry: the experiment.
+        folder: its folder; ``cases.csv`` and ``predictions/`` are read on demand.
+        facts: content of ``result.json``.
+        metrics: content of ``metrics.json``.
+        trials: content of ``trials.csv``.
     """
 
     entry: Entry
     folder: Path
     facts: Mapping[str, Any]
     metrics: Mapping[str, Any]
-    trials: Sequence[Trial] = ()
+    trials: Sequence[StoredTrial] = ()
 
     def score(self, metric: str) -> float | None:
         """Return one of ``METRICS`` on the test split, in percent."""
@@ -131,75 +131,77 @@ class Result:
 
 
 @dataclass
-class Results:
-    """All that is stored in a folder of results.
+class BenchmarkResults:
+    """The content of a results folder.
 
     Attributes:
-        folder: of the results.
-        entries: what could be read, ordered by entry.
-        problems: what could not.
+        folder: the folder.
+        entries: results of the readable experiments.
+        problems: everything else.
     """
 
     folder: Path
-    entries: list[Result] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    entries: list[ExperimentResult] = field(default_factory=list)
+    problems: list[ReportProblem] = field(default_factory=list)
 
 
-def read_results(folder: str | Path) -> Results:
-    """Read all entries; what is damaged, unfinished or of another format version becomes a problem.
+def read_results(folder: str | Path) -> BenchmarkResults:
+    """Read all experiments; damaged, unfinished and those of another format version become problems.
 
     Raises:
-        FileNotFoundError: when there is no such folder, or nothing in it was written by ``benchmark``.
+        FileNotFoundError: when the folder does not exist or holds no results.
     """
     folder = Path(folder)
     places = sorted({path.parent for name in ("result.json", "failure.json") for path in folder.glob(f"*/*/{name}")})
     plan = _read_plan(folder)
     if not places and not plan:
         raise FileNotFoundError(
-            f"there are no results in {folder}: no DATASET/MODEL_METHOD/result.json; `tunevlseg benchmark` writes one."
+            f"no results in {folder}: `tunevlseg benchmark` writes DATASET/MODEL_METHOD/result.json."
         )
-    results = Results(folder)
+    results = BenchmarkResults(folder)
     for place in places:
         _read_place(results, place)
     known = {place.relative_to(folder).as_posix() for place in places}
-    results.problems += [Problem(name, "planned, but not finished.") for name in plan if name not in known]
+    results.problems += [ReportProblem(name, "not finished.") for name in plan if name not in known]
     return results
 
 
-def _read_place(results: Results, place: Path) -> None:
+def _read_place(results: BenchmarkResults, place: Path) -> None:
     name = place.relative_to(results.folder).as_posix()
     failure = place / "failure.json"
     try:
         if (place / "result.json").is_file():
             results.entries.append(read_result(place, results.problems))
         elif failure.is_file():
-            results.problems.append(Problem(name, f"failed: {read_json_object(failure).get('message', 'no message')}"))
+            results.problems.append(
+                ReportProblem(name, f"failed: {read_json_object(failure).get('message', 'no message')}")
+            )
     except (OSError, ValueError) as error:
-        results.problems.append(Problem(name, str(error).replace(f"{place}/", "")))
+        results.problems.append(ReportProblem(name, str(error).replace(f"{place}/", "")))
 
 
 def _read_plan(folder: Path) -> list[str]:
-    """Return the names of the planned entries; none where no plan was kept."""
+    """Return the names of the planned experiments; none without a readable plan."""
     path = folder / "benchmark.json"
     if not path.is_file():
         return []
     try:
         entries = read_json_object(path).get("entries")
     except (OSError, ValueError):
-        return []  # only a hint at what is missing
+        return []  # only used to name missing results
     return [] if not isinstance(entries, list) else [name for name in entries if isinstance(name, str)]
 
 
-def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
-    """Read one entry.
+def read_result(folder: Path, problems: list[ReportProblem] | None = None) -> ExperimentResult:
+    """Read one experiment.
 
     Args:
         folder: ``RESULTS/DATASET/MODEL_METHOD``.
-        problems: gets what is wrong with the trials, and what the benchmark itself has noted.
+        problems: receives damaged trials and the problems that ``result.json`` lists.
 
     Raises:
         FileNotFoundError: when ``result.json`` or ``metrics.json`` is missing.
-        ValueError: when a file is damaged, of another format version, or not of the entry that the folder is named for.
+        ValueError: when a file is damaged, has another format version or belongs to another experiment.
     """
     problems = [] if problems is None else problems
     name = f"{folder.parent.name}/{folder.name}"
@@ -208,19 +210,19 @@ def read_result(folder: Path, problems: list[Problem] | None = None) -> Result:
     if wrong := schema_violation(facts, _schema()):
         raise ValueError(f"result.json is damaged: {wrong}.")
     if not _is_finite(facts):
-        raise ValueError("result.json is damaged: it holds a number that is not finite or too large.")
+        raise ValueError("result.json is damaged: it holds a number that is infinite, NaN or too large.")
     entry = Entry(*(facts[key] for key in ("dataset", "model", "method", "variant")))
     if entry.name != name:
-        raise ValueError(f"result.json is that of {entry.name}, and not of the folder it is in.")
+        raise ValueError(f"result.json belongs to {entry.name}.")
     metrics = read_json_object(folder / "metrics.json")
     _check_version(metrics, METRICS_VERSION, "metrics.json")
     _check_scores(metrics)
-    problems += [Problem(name, message) for message in facts["problems"]]
-    return Result(entry, folder, facts, metrics, _read_trials(folder / "trials.csv", name, problems))
+    problems += [ReportProblem(name, message) for message in facts["problems"]]
+    return ExperimentResult(entry, folder, facts, metrics, _read_trials(folder / "trials.csv", name, problems))
 
 
 def _is_finite(value: Any) -> bool:
-    """Return whether all numbers in JSON are finite and fit a float, which Python's reader does not see to."""
+    """Return whether all numbers in JSON are finite and fit a float, which Python's parser does not check."""
     if isinstance(value, dict):
         return all(map(_is_finite, value.values()))
     if isinstance(value, list):
@@ -236,7 +238,7 @@ def _schema() -> dict[str, Any]:
 def _check_version(content: Mapping[str, Any], expected: int, file: str) -> None:
     version = content.get("format_version")
     if version != expected:
-        raise ValueError(f"{file} has format version {version!r}, this package reads {expected}; run the entry again.")
+        raise ValueError(f"{file} has format version {version!r}, not {expected}; run the experiment again.")
 
 
 def _check_scores(metrics: Mapping[str, Any]) -> None:
@@ -246,41 +248,47 @@ def _check_scores(metrics: Mapping[str, Any]) -> None:
         if value is not None and not number:
             raise ValueError(f"metrics.json is damaged: {name!r} is {value!r}, not a number from 0 to 100.")
     if metrics.get("dice") is None:
-        raise ValueError("metrics.json is damaged: it has no 'dice'.")
+        raise ValueError("metrics.json is damaged: no 'dice'.")
 
 
-def _read_trials(path: Path, name: str, problems: list[Problem]) -> list[Trial]:
-    """Read the rows that can be read; zero-shot has no trials."""
+def _read_trials(path: Path, name: str, problems: list[ReportProblem]) -> list[StoredTrial]:
+    """Read the rows that are not damaged; zero-shot has no trials."""
     if not path.is_file():
         if not path.parent.name.endswith("_zero_shot"):
-            problems.append(Problem(f"{name}/trials.csv", "is missing; the figures are without this entry's trials."))
+            problems.append(
+                ReportProblem(
+                    f"{name}/trials.csv", "is missing; the figures are without the trials of this experiment."
+                )
+            )
         return []
     trials = []
     try:
         _, rows = read_csv(path)
     except (OSError, ValueError) as error:
-        problems.append(Problem(f"{name}/trials.csv", str(error).replace(f"{path.parent}/", "")))
+        problems.append(ReportProblem(f"{name}/trials.csv", str(error).replace(f"{path.parent}/", "")))
         return []
     for line, row in enumerate(rows, start=1):
         try:
             trials.append(_parse_trial(row))
         except (KeyError, TypeError, ValueError) as error:
-            problems.append(Problem(f"{name}/trials.csv", f"row {line} is damaged: {error}; it is left out."))
+            problems.append(
+                ReportProblem(f"{name}/trials.csv", f"row {line} is damaged: {error}; the report leaves it out.")
+            )
     return trials
 
 
-def _parse_trial(row: Mapping[Any, Any]) -> Trial:
+def _parse_trial(row: Mapping[Any, Any]) -> StoredTrial:
     if None in row or None in row.values():
-        raise ValueError("it has another number of cells than the head of the table")
+        raise ValueError("its number of cells is not that of the header")
     if negative := [name for name in RATES if row.get(name) and _number(row[name]) < 0]:
-        raise ValueError(f"its {negative[0]} is {row[negative[0]]}")
+        raise ValueError(f"{negative[0]} is {row[negative[0]]}")
     test = {
         column.removeprefix(TEST_PREFIX): _number(cell)
         for column, cell in row.items()
         if column.startswith(TEST_PREFIX) and cell
     }
     others = {column: cell for column, cell in row.items() if column not in FIXED_COLUMNS and cell}
-    return Trial(
+    return StoredTrial(
         number=int(row["number"]),
         state=row["state"],
         validation=_number(row["validation"]) if row["validation"] else None,
@@ -293,7 +301,7 @@ def _parse_trial(row: Mapping[Any, Any]) -> Trial:
 def _number(cell: str) -> float:
     value = float(cell)
     if not math.isfinite(value):
-        raise ValueError(f"{cell!r} is not a number")
+        raise ValueError(f"{cell!r} is not finite")
     return value
 
 
@@ -305,18 +313,18 @@ def _number_or_text(cell: str) -> float | str:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON atomically."""
     write_text_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def write_trials(path: Path, trials: Sequence[Trial]) -> None:
+def write_trials(path: Path, trials: Sequence[StoredTrial]) -> None:
     """Write ``trials.csv``: one row per trial, hyperparameters and test scores as columns."""
     hyperparameters = list(dict.fromkeys(name for trial in trials for name in trial.hyperparameters))
     columns = [*FIXED_COLUMNS, *(f"{TEST_PREFIX}{name}" for name in METRICS), *hyperparameters]
     write_csv(path, columns, (_trial_row(trial) for trial in trials))
 
 
-def _trial_row(trial: Trial) -> dict[str, Any]:
+def _trial_row(trial: StoredTrial) -> dict[str, Any]:
     fixed = {column: getattr(trial, column) for column in FIXED_COLUMNS}
     test = {f"{TEST_PREFIX}{name}": value for name, value in trial.test.items()}
     return {**fixed, **test, **trial.hyperparameters}

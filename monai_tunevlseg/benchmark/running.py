@@ -19,7 +19,7 @@ from monai_tunevlseg.benchmark.planning import titles_of
 from monai_tunevlseg.benchmark.results import (
     FORMAT_VERSION,
     METRICS,
-    Trial,
+    StoredTrial,
     read_result,
     write_json,
     write_trials,
@@ -179,7 +179,7 @@ class EntryRunner:
         fixed = pair.known("train", self.settings.fixed)  # fine-tuning has no prompt depth
         return {**fixed, **changed, "dataset_dir": str(self._dataset(entry))}
 
-    def _tested_trials(self, entry: Entry, pair: Pair, search: SearchResult) -> tuple[list[Trial], list[str]]:
+    def _tested_trials(self, entry: Entry, pair: Pair, search: SearchResult) -> tuple[list[StoredTrial], list[str]]:
         """Test the trials that were not chosen, for the figures: the choice is made and stays."""
         trials, problems = [], list(search.problems)
         for trial in search.trials:
@@ -217,7 +217,7 @@ class EntryRunner:
         entry: Entry,
         pair: Pair,
         search: SearchResult | None,
-        trials: list[Trial],
+        trials: list[StoredTrial],
         problems: list[str],
         seconds: float,
     ) -> None:
@@ -245,10 +245,10 @@ class EntryRunner:
         (folder / "failure.json").unlink(missing_ok=True)
 
 
-def _stored_trial(trial: TrialResult, test: Mapping[str, Any]) -> Trial:
+def _stored_trial(trial: TrialResult, test: Mapping[str, Any]) -> StoredTrial:
     """Return a trial as it is stored, by its slot, which interruptions do not change."""
     measured = {name: float(test[name]) for name in METRICS if test.get(name) is not None}
-    return Trial(trial.slot, trial.state, trial.value, trial.seconds, measured, trial.params)
+    return StoredTrial(trial.slot, trial.state, trial.value, trial.seconds, measured, trial.params)
 
 
 def _facts(

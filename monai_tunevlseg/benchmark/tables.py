@@ -1,4 +1,4 @@
-"""Tables 3, 4 and 5 of the paper from stored results, beside the paper's own figures."""
+"""Tables 3, 4 and 5 of the paper from stored results, with the paper's own numbers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from statistics import fmean, pstdev
 
 from monai_tunevlseg.benchmark.entries import BASELINES
 from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_methods, paper_rows
-from monai_tunevlseg.benchmark.results import Result
+from monai_tunevlseg.benchmark.results import ExperimentResult
 
 __all__ = ["Cell", "Row", "Table", "build_tables", "ordered_datasets", "row_order"]
 
 TITLES = {
-    3: "Every combination of model and method",
-    4: "The first context's start",
+    3: "Models and methods",
+    4: "Initialization of the first context",
     5: "Without the upsampler",
 }
-WITH_WORDS = "“a photo of a”"
+WORDS = "“a photo of a”"
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Cell:
     """One number of a table.
 
     Attributes:
-        value: in percent.
-        paper: the paper's; None where it has none.
-        best: no other row of the column shows more, to two decimals.
-        best_method: the same among the prompt learners.
+        value: Dice in percent.
+        paper: the paper's value; None if it has none.
+        best: whether it is the highest of its column, rounded to two decimals.
+        best_method: whether it is the highest of the prompt learners.
     """
 
     value: float
@@ -38,32 +38,32 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """How much more than the paper's it is."""
+        """Difference from the paper's value."""
         return None if self.paper is None else self.value - self.paper
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model and method, perhaps in a variant.
+    """One model with a method, and possibly a variant.
 
     Attributes:
         model: name of the VLSM.
         method: name of the method.
-        variant: of the paper's ablations, or None.
-        title: of model and method.
-        start: what the first context starts from, in Table 4.
-        cells: by dataset; datasets without a result are missing.
-        mean: over the row's datasets; beside it the paper's mean over the same, where it has them all.
-        std: the population's standard deviation over the row's datasets, as in the paper; None for one dataset.
-        paper_std: the paper's over the same datasets.
-        change: mean difference to the same row of Table 3, over the datasets of both; None in Table 3 itself.
+        variant: variant of an ablation, or None.
+        title: titles of model and method.
+        initialization: initialization of the first context; only in Table 4.
+        cells: cells by dataset, without the datasets that have no result.
+        mean: mean over the row's datasets, with the paper's mean over the same datasets if it has all of them.
+        std: population standard deviation over the row's datasets, as in the paper; None for one dataset.
+        paper_std: the paper's standard deviation over the same datasets.
+        change: mean difference from the same row of Table 3, over the datasets of both; None in Table 3.
     """
 
     model: str
     method: str
     variant: str | None
     title: tuple[str, str]
-    start: str | None
+    initialization: str | None
     cells: Mapping[str, Cell]
     mean: Cell
     std: float | None
@@ -81,10 +81,10 @@ class Table:
     """A table of the paper.
 
     Attributes:
-        number: in the paper.
-        title: what it shows.
-        datasets: names of the columns, the paper's first and in its order.
-        rows: in the paper's order.
+        number: number in the paper.
+        title: title without the number.
+        datasets: names of the columns, the paper's datasets first and in its order.
+        rows: rows in the paper's order.
     """
 
     number: int
@@ -93,15 +93,15 @@ class Table:
     rows: Sequence[Row]
 
 
-def build_tables(results: Sequence[Result], metric: str) -> list[Table]:
-    """Return Tables 3, 4 and 5; one without results has no rows.
+def build_tables(results: Sequence[ExperimentResult], metric: str) -> list[Table]:
+    """Return Tables 3, 4 and 5; a table without results has no rows.
 
     Args:
-        results: of one benchmark, no entry twice.
+        results: results of one benchmark, each experiment once.
         metric: one of ``METRICS``.
     """
     starts = {(result.entry.model, result.entry.method) for result in results if result.entry.variant == "gaussian"}
-    chosen: dict[int, Callable[[Result], bool]] = {
+    chosen: dict[int, Callable[[ExperimentResult], bool]] = {
         3: lambda result: result.entry.variant is None,
         4: lambda result: (
             result.entry.variant == "gaussian"
@@ -112,8 +112,10 @@ def build_tables(results: Sequence[Result], metric: str) -> list[Table]:
     return [_table(number, filter(accept, results), results, metric) for number, accept in chosen.items()]
 
 
-def _table(number: int, chosen: Iterable[Result], everything: Sequence[Result], metric: str) -> Table:
-    grouped: dict[tuple[str, str, str | None], list[Result]] = {}
+def _table(
+    number: int, chosen: Iterable[ExperimentResult], everything: Sequence[ExperimentResult], metric: str
+) -> Table:
+    grouped: dict[tuple[str, str, str | None], list[ExperimentResult]] = {}
     for result in chosen:
         if result.score(metric) is not None:
             entry = result.entry
@@ -141,7 +143,11 @@ def row_order(model: str, method: str) -> tuple[int, str, str]:
 
 
 def _row(
-    number: int, key: tuple[str, str, str | None], results: Sequence[Result], metric: str, datasets: Sequence[str]
+    number: int,
+    key: tuple[str, str, str | None],
+    results: Sequence[ExperimentResult],
+    metric: str,
+    datasets: Sequence[str],
 ) -> Row:
     model, method, variant = key
     paper = paper_rows(number).get(key, PaperRow({}, None, None))
@@ -150,15 +156,15 @@ def _row(
     theirs = [cell.paper for cell in cells.values() if cell.paper is not None]
     complete = len(theirs) == len(cells)
     titles = results[0].facts["titles"]
-    start = None
+    initialization = None
     if number == 4:
-        start = "Gaussian" if variant == "gaussian" else WITH_WORDS
+        initialization = "Gaussian" if variant == "gaussian" else WORDS
     return Row(
         model,
         method,
         variant,
         (titles["model"], titles["method"]),
-        start,
+        initialization,
         cells,
         mean=Cell(fmean(values.values()), fmean(theirs) if complete else None),
         std=pstdev(values.values()) if len(values) > 1 else None,
@@ -166,7 +172,7 @@ def _row(
     )
 
 
-def _with_change(row: Row, everything: Sequence[Result], metric: str) -> Row:
+def _with_change(row: Row, everything: Sequence[ExperimentResult], metric: str) -> Row:
     full = {
         result.entry.dataset: result.score(metric)
         for result in everything
@@ -177,7 +183,7 @@ def _with_change(row: Row, everything: Sequence[Result], metric: str) -> Row:
 
 
 def _marked(rows: Sequence[Row], datasets: Sequence[str]) -> list[Row]:
-    """Mark the best of each column; a mean counts only where the row has a result for every column."""
+    """Mark the best cells of each column; only rows with all datasets compete for the best mean."""
     cells = {(index, name): cell for index, row in enumerate(rows) for name, cell in row.cells.items()}
     for name in datasets:
         column = {index: cells[index, name] for index in range(len(rows)) if (index, name) in cells}
@@ -191,7 +197,7 @@ def _marked(rows: Sequence[Row], datasets: Sequence[str]) -> list[Row]:
 
 
 def _best(column: Mapping[int, Cell], rows: Sequence[Row]) -> dict[int, Cell]:
-    """Mark the cells of a column that nothing exceeds; a column of one row has no best."""
+    """Mark the highest cells of a column; a column of one row has no best cell."""
     shown = {index: round(cell.value, 2) for index, cell in column.items()}
     methods = [value for index, value in shown.items() if not rows[index].is_baseline]
     if len(shown) < 2:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.entries import BASELINES, Entry
-from monai_tunevlseg.benchmark.results import Trial, write_json, write_trials
+from monai_tunevlseg.benchmark.results import StoredTrial, write_json, write_trials
 from monai_tunevlseg.evaluation import Bootstrap, Case, summarize, write_cases
 
 TITLES = {
@@ -38,7 +38,7 @@ def write_entry(
     results: Path,
     name: str,
     dices: Sequence[float],
-    trials: Sequence[Trial] = (),
+    trials: Sequence[StoredTrial] = (),
     areas: Sequence[int] | None = None,
     facts: Mapping[str, object] | None = None,
 ) -> Path:
@@ -100,10 +100,10 @@ def write_entry(
     return folder
 
 
-def trial(number: int, dice: float, depth: float, rate: float = 1e-3, decay: float = 1e-4) -> Trial:
+def trial(number: int, dice: float, depth: float, rate: float = 1e-3, decay: float = 1e-4) -> StoredTrial:
     test = dict.fromkeys(("dice", "dice_foreground", "dice_original", "dice_original_foreground"), dice)
     hyperparameters = {"learning_rate": rate, "weight_decay": decay, "prompt_depth": depth}
-    return Trial(number, "COMPLETE", dice - 1, 60.0, test, hyperparameters)
+    return StoredTrial(number, "COMPLETE", dice - 1, 60.0, test, hyperparameters)
 
 
 def write_pictures(results: Path, dataset: str, names: Sequence[str], entries: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the figures fit and draw."""
+"""Fits and labels of the figures."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings
-from monai_tunevlseg.benchmark.figures import Point, depth_figures, embedding_figure, fit_line, rates_figure
+from monai_tunevlseg.benchmark.figures import TrialPoint, depth_figures, embedding_figure, fit_line, rates_figure
 
 
 def texts(svg):
-    """Matplotlib writes what it draws as comments in front of the glyphs."""
+    """Return the texts of a figure, which Matplotlib writes as comments before the glyphs."""
     ElementTree.fromstring(svg)
     return [text.strip() for text in re.findall(r"<!--(.*?)-->", svg)]
 
 
-def point(dice, title="CLIPSeg CoOp", textual=True, dataset="kvasir", **hyperparameters):
-    return Point(dataset, title, textual, dice, hyperparameters)
+def point(dice, title="CLIPSeg CoOp", text_only=True, dataset="kvasir", **hyperparameters):
+    return TrialPoint(dataset, title, text_only, dice, hyperparameters)
 
 
 def test_line_by_hand():
@@ -29,7 +29,7 @@ def test_line_by_hand():
 
 
 @pytest.mark.parametrize(("x", "y"), [([2, 2, 2], [1, 2, 3]), ([1, 2], [1, 2]), ([], [])])
-def test_no_line_where_there_is_none(x, y):
+def test_no_line(x, y):
     assert fit_line(x, y) is None
 
 
@@ -39,7 +39,7 @@ def test_a_level_line_explains_nothing():
 
 def test_depth_figures_have_a_line_with_r2_for_each_method():
     points = [point(dice, prompt_depth=float(depth)) for depth, dice in zip([1, 2, 3, 4], [1, 3, 2, 4], strict=True)]
-    points += [point(50, "CLIPSeg VPT", textual=False, prompt_depth=2.0)]
+    points += [point(50, "CLIPSeg VPT", text_only=False, prompt_depth=2.0)]
     figures = depth_figures(points, {"kvasir": "Kvasir-SEG"})
     assert set(figures) == {5, 6}
     assert "CLIPSeg CoOp  R² 0.64" in texts(figures[5])
@@ -53,7 +53,7 @@ def test_figures_without_points_are_left_out():
     assert rates_figure([point(50, prompt_depth=2.0)], {}) is None
 
 
-def test_rates_figure_shows_both():
+def test_rates_figure():
     svg = rates_figure([point(50, learning_rate=1e-3, weight_decay=1e-4)], {"kvasir": "Kvasir-SEG"})
     assert {"learning rate", "weight decay", "test Dice (%)", "Kvasir-SEG"} <= set(texts(svg))
 
@@ -64,13 +64,13 @@ def embeddings(dataset, center, count=10, texts_of=3):
     return Embeddings(dataset, "clipseg", "CLIPSeg", rng.normal(size=(texts_of, 8)), images, ["a"] * texts_of)
 
 
-def test_embedding_figure_is_the_same_each_time_and_names_datasets():
+def test_embedding_figure_is_reproducible_and_names_datasets():
     items = [embeddings("kvasir", 0), embeddings("busi", 1)]
     svg = embedding_figure(items, {"busi": "BUSI"}, "CLIPSeg")
     assert svg == embedding_figure(items, {"busi": "BUSI"}, "CLIPSeg")
     assert {"CLIPSeg: text embeddings", "CLIPSeg: image embeddings", "BUSI", "kvasir"} <= set(texts(svg))
 
 
-def test_few_texts_are_said_to_be_too_few():
+def test_too_few_texts_for_a_t_sne():
     items = [embeddings("kvasir", 0, texts_of=1), embeddings("busi", 1, texts_of=1)]
     assert "too few for a t-SNE" in texts(embedding_figure(items, {}, "CLIPSeg"))

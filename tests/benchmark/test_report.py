@@ -1,4 +1,4 @@
-"""The report as files: what they say, and what becomes of damaged results."""
+"""The report's files, and reports of damaged results."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.benchmark import build_report, write_report
 from monai_tunevlseg.benchmark.embeddings import read_embeddings, write_embeddings
-from monai_tunevlseg.benchmark.plain import bytes_text, render_markdown, seconds_text, signed_text
-from monai_tunevlseg.benchmark.report import Report
+from monai_tunevlseg.benchmark.formatting import bytes_text, seconds_text, signed_text
+from monai_tunevlseg.benchmark.report_content import BenchmarkReport
+from monai_tunevlseg.benchmark.report_markdown import render_markdown
 from monai_tunevlseg.benchmark.results import METRICS, read_result, write_json
 from monai_tunevlseg.benchmark.tables import build_tables
 
 
 class Page(HTMLParser):
-    """Collects the text of table rows and headings, and every address that the page asks for."""
+    """Collects the text of table rows and headings, and the address of every request."""
 
     VOID = ("meta", "link", "img", "br")
 
@@ -72,11 +73,11 @@ def page(study, tmp_path_factory):
     return output
 
 
-def test_html_asks_for_nothing(page):
+def test_html_makes_no_requests(page):
     parsed = Page((page / "report.html").read_text())
     assert parsed.open == []
     assert parsed.requests and all(request.startswith("data:image/") for request in parsed.requests)
-    assert {"Table 3. Every combination of model and method", "Cost", "Pictures"} <= set(parsed.headings)
+    assert {"Table 3. Models and methods", "Cost", "Test images"} <= set(parsed.headings)
     assert "Problems" not in parsed.headings
 
 
@@ -109,7 +110,7 @@ def trimmed(row):
     return [row[0].removeprefix("CLIPSeg "), *row[1:]] if row else row
 
 
-def test_markdown_and_csv_say_the_same(tmp_path):
+def test_markdown_and_csv(tmp_path):
     write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 100])
     write_entry(tmp_path, "kvasir/clipseg_coop", [70, 76])
     write_entry(tmp_path, "kvasir/clipseg_finetune", [95, 97])
@@ -150,7 +151,7 @@ def test_names_are_escaped(tmp_path):
 HOSTILE = '<script>alert(1)</script> [x](javascript:y) | `a` $x_{$ "b"\n# <img src=x onerror=z>'
 
 
-def test_nobodys_text_becomes_markup_in_the_markdown(tmp_path):
+def test_untrusted_text_is_escaped_in_markdown(tmp_path):
     titles = {"dataset": HOSTILE, "model": HOSTILE, "method": "VPT"}
     swept = [trial(number, 50.0 + number, 1.0 + number) for number in range(3)]
     write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 70, 60], swept, facts={"titles": titles, "problems": [HOSTILE]})
@@ -167,38 +168,40 @@ def test_nobodys_text_becomes_markup_in_the_markdown(tmp_path):
 
 
 @pytest.mark.parametrize("rates", [(-0.001, 1e-4), (0.0, 1e-4), (1e-3, -1.0), (1e-3, 0.0)])
-def test_rates_that_have_no_logarithm_do_not_end_the_report(rates, tmp_path):
+def test_rates_without_a_logarithm_are_left_out(rates, tmp_path):
     swept = [trial(0, 50.0, 1.0), trial(1, 60.0, 2.0, *rates), trial(2, 70.0, 3.0)]
     write_entry(tmp_path, "kvasir/clipseg_vpt", [80], swept)
     write_pictures(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
     report = build_report(tmp_path)
-    assert {drawing.number for drawing in report.drawings} >= {6, 7}
+    assert {figure.number for figure in report.figures} >= {6, 7}
     damaged = [problem.message for problem in report.problems]
-    assert len(damaged) == (min(rates) < 0) and all("row 2 is damaged: its" in message for message in damaged)
+    assert len(damaged) == (min(rates) < 0) and all(
+        re.search(r"\b2\b.*(learning_rate|weight_decay)", message) for message in damaged
+    )
 
 
 @pytest.mark.parametrize("name", ["../../secret", "/etc/x", "a/b", "..", "", None, 3, "x" * 101, ["a"]])
-def test_names_of_test_cases_do_not_leave_their_folder(name, tmp_path):
+def test_names_of_test_cases_stay_in_their_folder(name, tmp_path):
     results = tmp_path / "results"
     write_entry(results, "kvasir/clipseg_vpt", [80])
     write_pictures(results, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
-    for end in ("image", "truth"):  # what would be shown
+    for end in ("image", "truth"):  # files that must not be shown
         shutil.copy(results / "pictures" / "kvasir" / f"00000_{end}.png", tmp_path / f"secret_{end}.png")
     path = results / "pictures" / "kvasir" / "cases.json"
     path.write_text(json.dumps([{**json.loads(path.read_text())[0], "name": name}]))
     report = build_report(results)
     assert not report.galleries
-    assert ["cases.json has the name" in problem.message for problem in report.problems].count(True) == 1
+    assert ["cases.json" in p.message and repr(name) in p.message for p in report.problems].count(True) == 1
 
 
 @pytest.mark.parametrize(("model", "dataset"), [("../../../x", "kvasir"), ("cris", "kvasir"), ("clipseg", "busi")])
-def test_embeddings_are_those_of_their_place(model, dataset, study, tmp_path):
+def test_embeddings_of_another_model_or_dataset_are_refused(model, dataset, study, tmp_path):
     shutil.copytree(study / "kvasir" / "clipseg_vpt", tmp_path / "kvasir" / "clipseg_vpt")
     found = read_embeddings(study / "embeddings" / "clipseg" / "kvasir.npz")
     path = tmp_path / "embeddings" / "clipseg" / "kvasir.npz"
     write_embeddings(path, replace(found, model=model, dataset=dataset))
     report = build_report(tmp_path)
-    assert not [drawing for drawing in report.drawings if drawing.number == 4]
+    assert not [figure for figure in report.figures if figure.number == 4]
     assert "embeddings/clipseg/kvasir.npz" in [problem.place for problem in report.problems]
 
 
@@ -206,12 +209,12 @@ WRONG = [None, [], {}, "text", -1, 1.5, True, [[]], {"": None}, float("inf"), fl
 
 
 @pytest.mark.parametrize("file", ["result.json", "metrics.json"])
-def test_whatever_is_wrong_in_a_result_is_named_or_can_be_shown(file, tmp_path):
+def test_every_wrong_value_is_named_or_can_be_shown(file, tmp_path):
     folder = write_entry(tmp_path, "kvasir/clipseg_vpt", [80])
     whole = json.loads((folder / file).read_text())
     paths = [(key,) for key in whole]
     paths += [(key, inner) for key, value in whole.items() if isinstance(value, dict) for inner in value]
-    if file == "metrics.json":  # of which only these are read
+    if file == "metrics.json":  # other values are not read
         paths = [("format_version",), *((name,) for name in METRICS)]
     refused = 0
     for path in paths:
@@ -226,67 +229,71 @@ def test_whatever_is_wrong_in_a_result_is_named_or_can_be_shown(file, tmp_path):
                 assert file in str(error), (path, value)
                 refused += 1
             else:
-                report = Report(METRICS["dice"], [result], build_tables([result], "dice"))
+                report = BenchmarkReport(METRICS["dice"], [result], build_tables([result], "dice"))
                 assert render_markdown(report), (path, value)
     assert refused >= len(paths)
 
 
-def test_trials_that_were_not_tested_are_not_drawn(tmp_path):
+def test_untested_trials_are_not_drawn(tmp_path):
     untested = [trial(number, 50.0, float(number)) for number in range(3)]
     untested = [type(t)(t.number, "FAIL", None, None, {}, t.hyperparameters) for t in untested]
     write_entry(tmp_path, "kvasir/clipseg_vpt", [80], untested)
     write_pictures(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
     report = build_report(tmp_path)
-    assert not report.drawings and not report.problems
+    assert not report.figures and not report.problems
 
 
 @pytest.mark.parametrize(
     ("damage", "place", "message"),
     [
-        (lambda f: (f / "result.json").write_text("{"), "kvasir/clipseg_coop", "result.json is not JSON"),
-        (lambda f: (f / "result.json").write_text("[]"), "kvasir/clipseg_coop", "result.json holds a list"),
-        (lambda f: (f / "result.json").write_bytes(b"\xff\xfe\x00"), "kvasir/clipseg_coop", "is not JSON"),
-        (lambda f: edit(f, format_version=2), "kvasir/clipseg_coop", "format version 2, this package reads 1"),
-        (lambda f: edit(f, seed=None), "kvasir/clipseg_coop", r"damaged: \$.seed: None is not of type 'integer'"),
-        (lambda f: edit(f, dataset="busi"), "kvasir/clipseg_coop", "is that of busi/clipseg_coop"),
-        (lambda f: (f / "metrics.json").unlink(), "kvasir/clipseg_coop", "there is no file metrics.json"),
-        (lambda f: (f / "metrics.json").write_text('{"format_version": 1}'), "kvasir/clipseg_coop", "no 'dice'"),
+        (lambda f: (f / "result.json").write_text("{"), "kvasir/clipseg_coop", r"result\.json"),
+        (lambda f: (f / "result.json").write_text("[]"), "kvasir/clipseg_coop", r"result\.json.* list"),
+        (lambda f: (f / "result.json").write_bytes(b"\xff\xfe\x00"), "kvasir/clipseg_coop", r"result\.json"),
+        (lambda f: edit(f, format_version=2), "kvasir/clipseg_coop", r"result\.json.* 2\b.* 1\b"),
+        (lambda f: edit(f, seed=None), "kvasir/clipseg_coop", r"result\.json.*seed.*None.*'integer'"),
+        (lambda f: edit(f, dataset="busi"), "kvasir/clipseg_coop", r"result\.json.* busi/clipseg_coop"),
+        (lambda f: (f / "metrics.json").unlink(), "kvasir/clipseg_coop", r"metrics\.json"),
+        (
+            lambda f: (f / "metrics.json").write_text('{"format_version": 1}'),
+            "kvasir/clipseg_coop",
+            r"metrics\.json.*'dice'",
+        ),
         (
             lambda f: (f / "metrics.json").write_text('{"format_version": 1, "dice": "much"}'),
             "kvasir/clipseg_coop",
-            "'dice' is 'much', not a number from 0 to 100",
+            r"metrics\.json.*'dice'.*'much'.* 0 .* 100\b",
         ),
-        (lambda f: (f / "cases.csv").unlink(), "kvasir/clipseg_coop/cases.csv", "there is no file cases.csv"),
-        (lambda f: (f / "cases.csv").write_text("a,b\n1,2\n"), "kvasir/clipseg_coop/cases.csv", "has no column"),
-        (lambda f: (f / "trials.csv").unlink(), "kvasir/clipseg_coop/trials.csv", "is missing"),
+        (lambda f: (f / "cases.csv").unlink(), "kvasir/clipseg_coop/cases.csv", r"cases\.csv"),
+        (lambda f: (f / "cases.csv").write_text("a,b\n1,2\n"), "kvasir/clipseg_coop/cases.csv", "column"),
+        (lambda f: (f / "trials.csv").unlink(), "kvasir/clipseg_coop/trials.csv", "missing"),
         (
             lambda f: (f / "trials.csv").write_text("number,state,validation,seconds\nx,FAIL,,\n"),
             "kvasir/clipseg_coop/trials.csv",
-            "row 1 is damaged",
+            r"\b1\b",
         ),
         (
             lambda f: (f / "trials.csv").write_text("number,state\n1,COMPLETE,7\n"),
             "kvasir/clipseg_coop/trials.csv",
-            "another number of cells",
+            r"\b1\b.*cells",
         ),
         (
             lambda f: (f / "predictions" / "00001.png").write_bytes(b"no picture"),
             "kvasir/clipseg_coop/predictions/00001.png",
-            "cannot be shown",
+            "shown",
         ),
         (
             lambda f: (f.parents[1] / "pictures" / "kvasir" / "cases.json").write_text("{"),
             "pictures/kvasir",
-            "cannot be shown",
+            "shown",
         ),
         (
             lambda f: (f.parents[1] / "embeddings" / "clipseg" / "kvasir.npz").write_bytes(b"PK"),
             "embeddings/clipseg/kvasir.npz",
-            "cannot be read",
+            "read",
         ),
     ],
 )
-def test_what_is_damaged_is_named_and_the_rest_goes_on(tmp_path, study, damage, place, message):
+def test_damaged_files_are_named_and_left_out(tmp_path, study, damage, place, message):
     for name in ("kvasir/clipseg_vpt", "kvasir/clipseg_coop", "pictures/kvasir", "embeddings/clipseg"):
         shutil.copytree(study / name, tmp_path / name)
     damage(tmp_path / "kvasir" / "clipseg_coop")
@@ -313,14 +320,14 @@ def test_failed_and_unfinished_entries_are_named(tmp_path):
     named = {problem.place: problem.message for problem in build_report(tmp_path).problems}
     assert named == {
         "kvasir/clipseg_coop": "failed: no trial was finished.",
-        "kvasir/cris_coop": "planned, but not finished.",
+        "kvasir/cris_coop": "not finished.",
         "pictures/kvasir": named["pictures/kvasir"],
     }
 
 
-def test_nothing_there(tmp_path):
+def test_folder_without_results(tmp_path):
     written = CliRunner().invoke(app, ["report", str(tmp_path)])
-    assert written.exit_code == 1 and "there are no results in" in written.stderr
+    assert written.exit_code == 1 and str(tmp_path) in written.stderr
 
 
 def test_metric_and_output_of_the_command(tmp_path):
@@ -334,7 +341,7 @@ def test_metric_and_output_of_the_command(tmp_path):
     assert CliRunner().invoke(app, ["report", str(tmp_path / "results"), "--metric", "f1"]).exit_code == 1
 
 
-def test_how_numbers_are_written():
+def test_formatting():
     assert [bytes_text(value) for value in (None, 12, 1500, 119_000, 88e6, 2.5e9)] == [
         "–",
         "12 B",

@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens from disk: no script, no request to anywhere."""
+"""The report as one HTML file that opens from disk, without scripts and without requests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from importlib.metadata import version
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monai_tunevlseg.benchmark.plain import bytes_text, number_text, seconds_text, signed_text, versions_of
-from monai_tunevlseg.benchmark.report import Report
+from monai_tunevlseg.benchmark.formatting import bytes_text, number_text, seconds_text, signed_text
+from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 
 __all__ = ["render_html"]
 
 
-def render_html(report: Report) -> str:
+def render_html(report: BenchmarkReport) -> str:
     """Return the report as HTML."""
     environment = Environment(
         loader=PackageLoader("monai_tunevlseg.benchmark"),
@@ -30,8 +30,5 @@ def render_html(report: Report) -> str:
         data_uri=lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii"),
     )
     return environment.get_template("report.html").render(
-        report=report,
-        titles=report.dataset_titles,
-        version=version("monai_tunevlseg"),
-        versions=versions_of(report.results),
+        report=report, titles=report.dataset_titles, version=version("monai_tunevlseg")
     )

@@ -1,4 +1,4 @@
-"""The report in a real browser; skipped where Debian's chromium is not installed (``.ci/run`` installs it)."""
+"""The report in a real browser; skipped without Debian's chromium, which ``.ci/run`` installs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 1360, 4200
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_the_page_opens_without_console_messages(study, tmp_path):
-    """The screenshot goes to TUNEVLSEG_ARTIFACTS, or beside the report."""
+    """The screenshot is saved in TUNEVLSEG_ARTIFACTS if set."""
     write_report(study, tmp_path / "report")
     artifacts = Path(os.environ.get("TUNEVLSEG_ARTIFACTS", tmp_path))
     artifacts.mkdir(parents=True, exist_ok=True)
@@ -30,17 +30,17 @@ def test_the_page_opens_without_console_messages(study, tmp_path):
     pixels = np.asarray(Image.open(picture).convert("L"))
     assert pixels.shape == (HEIGHT, WIDTH)
     bands = np.array_split(pixels, 6)
-    assert all(band.std() > 5 for band in bands)  # something is drawn all the way down
+    assert all(band.std() > 5 for band in bands)  # no part of the page is blank
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_console_messages_would_be_seen(tmp_path):
+def test_console_messages_are_detected(tmp_path):
     (tmp_path / "broken.html").write_text("<!DOCTYPE html><script>undefinedFunction()</script>")
     assert "CONSOLE" in browse(tmp_path / "broken.html", tmp_path / "broken.png", tmp_path)
 
 
 def browse(page: Path, picture: Path, folder: Path) -> str:
-    """Open a page, take a picture of it, and return the browser's log with the console's messages."""
+    """Take a screenshot of a page, and return the browser's log with the messages of the console."""
     command = [
         str(CHROMIUM),
         "--headless=new",

@@ -1,0 +1,39 @@
+"""Numbers, sizes and durations as the report and the progress lines show them."""
+
+from __future__ import annotations
+
+__all__ = ["MISSING", "bytes_text", "number_text", "seconds_text", "signed_text"]
+
+MISSING = "–"
+
+
+def number_text(value: float | None, decimals: int = 2) -> str:
+    """Return a number, or a dash for None."""
+    return MISSING if value is None else f"{value:.{decimals}f}"
+
+
+def signed_text(value: float | None, decimals: int = 2) -> str:
+    """Return a difference with its sign, or a dash for None."""
+    return MISSING if value is None else f"{value:+.{decimals}f}".replace("-", "−")
+
+
+def bytes_text(value: float | None) -> str:
+    """Return a size in decimal units, or a dash for None."""
+    if value is None:
+        return MISSING
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"
+
+
+def seconds_text(value: float | None) -> str:
+    """Return a duration in its two largest units, or a dash for None."""
+    if value is None:
+        return MISSING
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"

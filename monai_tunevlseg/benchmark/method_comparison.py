@@ -1,0 +1,125 @@
+"""Every method compared with the best prompt learner of the dataset, matched by (image, text) pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monai_tunevlseg.benchmark.entries import BASELINES
+from monai_tunevlseg.benchmark.results import METRICS, ExperimentResult, ReportProblem
+from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
+from monai_tunevlseg.evaluation import Bootstrap, Case, Comparison, compare, read_cases
+
+__all__ = ["DatasetComparison", "MethodComparison", "compare_with_best", "holm_adjusted"]
+
+RESAMPLES = 1999  # sufficient for two decimals; a report makes up to a hundred comparisons
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """One method compared with the best.
+
+    Attributes:
+        title: titles of model and method.
+        comparison: A is the best method, B is this one.
+        adjusted_p: p-value with Holm's correction for the comparisons of the dataset; None if it has no p-value.
+    """
+
+    title: tuple[str, str]
+    comparison: Comparison
+    adjusted_p: float | None
+
+
+@dataclass(frozen=True)
+class DatasetComparison:
+    """The methods of one dataset compared with its best prompt learner.
+
+    Attributes:
+        dataset: name of the dataset.
+        best: titles of model and method of the prompt learner with the highest mean.
+        score: that mean, in percent.
+        methods: the other methods, without those that cannot be compared.
+    """
+
+    dataset: str
+    best: tuple[str, str]
+    score: float
+    methods: Sequence[MethodComparison]
+
+
+def compare_with_best(
+    results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
+) -> list[DatasetComparison]:
+    """Compare all experiments of each dataset, without variants, with its best prompt learner.
+
+    Args:
+        results: results of one benchmark.
+        metric: one of ``METRICS``.
+        problems: receives the experiments that cannot be compared.
+    """
+    comparisons = []
+    for dataset in ordered_datasets(result.entry.dataset for result in results):
+        chosen = [
+            result
+            for result in results
+            if result.entry.dataset == dataset and result.entry.variant is None and result.score(metric) is not None
+        ]
+        chosen.sort(key=lambda result: row_order(result.entry.model, result.entry.method))
+        comparison = _dataset_comparison(dataset, chosen, metric, problems)
+        if comparison is not None:
+            comparisons.append(comparison)
+    return comparisons
+
+
+def _dataset_comparison(
+    dataset: str, results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
+) -> DatasetComparison | None:
+    cases = {result: read for result in results if (read := _cases(result, metric, problems))}
+    learners = [result for result in cases if result.entry.method not in BASELINES]
+    if not learners or len(cases) < 2:
+        return None
+    best = max(learners, key=lambda result: result.score(metric) or 0.0)
+    comparisons = {}
+    for result in cases:
+        if result is not best:
+            try:
+                comparisons[result] = _compare(cases[best], cases[result], metric)
+            except ValueError as error:
+                problems.append(ReportProblem(result.entry.name, f"cannot be compared with {best.entry.name}: {error}"))
+    p_values = holm_adjusted([comparison.p_value for comparison in comparisons.values()])
+    methods = [
+        MethodComparison(_title(result), comparison, p)
+        for (result, comparison), p in zip(comparisons.items(), p_values, strict=True)
+    ]
+    return DatasetComparison(dataset, _title(best), best.score(metric) or 0.0, methods)
+
+
+def _cases(result: ExperimentResult, metric: str, problems: list[ReportProblem]) -> list[Case]:
+    try:
+        return read_cases(result.folder, required=[METRICS[metric].score])
+    except (OSError, ValueError) as error:
+        name = result.entry.name
+        message = str(error).replace(f"{result.folder}/", "")
+        problems.append(ReportProblem(f"{name}/cases.csv", f"{message} The experiment is not compared."))
+        return []
+
+
+def _compare(best: Sequence[Case], other: Sequence[Case], metric: str) -> Comparison:
+    chosen = METRICS[metric]
+    return compare(best, other, chosen.score, chosen.foreground_only, Bootstrap(resamples=RESAMPLES))
+
+
+def holm_adjusted(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values with the correction of Holm (1979) for multiple tests; None stays None and does not count."""
+    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, index) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - rank) * p))
+        corrected[index] = highest
+    return corrected
+
+
+def _title(result: ExperimentResult) -> tuple[str, str]:
+    titles = result.facts["titles"]
+    return titles["model"], titles["method"]

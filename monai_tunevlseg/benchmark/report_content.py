@@ -1,0 +1,159 @@
+"""The content of a report, from stored results only: tables, figures, costs, comparisons and test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_tunevlseg.benchmark.embeddings import Embeddings, read_all_embeddings
+from monai_tunevlseg.benchmark.figures import TrialPoint, depth_figures, embedding_figure, rates_figure
+from monai_tunevlseg.benchmark.gallery import Gallery, build_galleries
+from monai_tunevlseg.benchmark.method_comparison import DatasetComparison, compare_with_best
+from monai_tunevlseg.benchmark.results import METRICS, ExperimentResult, Metric, ReportProblem, read_results
+from monai_tunevlseg.benchmark.tables import Table, build_tables, row_order
+
+__all__ = ["BenchmarkReport", "ReportFigure", "build_report"]
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of the paper, drawn from these results.
+
+    Attributes:
+        number: number in the paper.
+        name: file name without suffix.
+        caption: plain text.
+        svg: the drawing as SVG.
+    """
+
+    number: int
+    name: str
+    caption: str
+    svg: str
+
+
+@dataclass
+class BenchmarkReport:
+    """The content of a report, independent of the file format.
+
+    Attributes:
+        metric: the metric of tables and comparisons.
+        results: all experiments that could be read.
+        tables: Tables 3, 4 and 5.
+        figures: Figures 4 to 7, without those that have no data.
+        comparisons: for each dataset, every method compared with the best prompt learner.
+        galleries: test images with predictions.
+        problems: missing and unusable results.
+    """
+
+    metric: Metric
+    results: Sequence[ExperimentResult]
+    tables: Sequence[Table]
+    figures: Sequence[ReportFigure] = ()
+    comparisons: Sequence[DatasetComparison] = ()
+    galleries: Sequence[Gallery] = ()
+    problems: list[ReportProblem] = field(default_factory=list)
+
+    @property
+    def dataset_titles(self) -> dict[str, str]:
+        """Titles of the datasets by name."""
+        return {result.entry.dataset: result.facts["titles"]["dataset"] for result in self.results}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that the experiments ran with; comma-separated where they differ."""
+        found: dict[str, set[str]] = {}
+        for result in self.results:
+            for package, version in result.facts["versions"].items():
+                found.setdefault(package, set()).add(version)
+        return {package: ", ".join(sorted(versions)) for package, versions in sorted(found.items())}
+
+    @property
+    def costs(self) -> list[dict[str, Any]]:
+        """Parameters, bytes and seconds of each experiment."""
+        return [
+            {
+                "dataset": result.entry.dataset,
+                "model": result.entry.model,
+                "method": result.entry.method,
+                "variant": result.entry.variant or "",
+                "trained_parameters": result.facts["trained_parameters"],
+                "checkpoint_bytes": result.facts["checkpoint_bytes"],
+                "seconds_trial": result.facts["seconds"]["trial"],
+                "seconds_total": result.facts["seconds"]["total"],
+                "peak_memory_bytes": result.facts["peak_memory_bytes"],
+                "device": result.facts["device"],
+            }
+            for result in self.results
+        ]
+
+
+def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkReport:
+    """Read results and compute the content of a report.
+
+    Raises:
+        FileNotFoundError: when the folder has no results.
+        ValueError: when the metric is unknown.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; known metrics: {', '.join(METRICS)}.")
+    folder = Path(results_dir)
+    stored = read_results(folder)
+    results, problems = stored.entries, stored.problems
+    results.sort(key=lambda result: (row_order(result.entry.model, result.entry.method), result.entry.dataset))
+    problems += [
+        ReportProblem(result.entry.name, f"no {metric!r} in metrics.json; not in the tables.")
+        for result in results
+        if result.score(metric) is None
+    ]
+    report = BenchmarkReport(METRICS[metric], results, build_tables(results, metric), problems=problems)
+    report.figures = _figures(report, read_all_embeddings(folder, problems))
+    report.comparisons = compare_with_best(results, metric, problems)
+    report.galleries = build_galleries(folder, results, problems)
+    return report
+
+
+def _figures(report: BenchmarkReport, embeddings: dict[str, list[Embeddings]]) -> list[ReportFigure]:
+    titles = report.dataset_titles
+    figures = [
+        ReportFigure(
+            4,
+            f"figure4_{model}",
+            f"t-SNE of text and image embeddings of the frozen {items[0].title}; a point is a text or a test image.",
+            embedding_figure(items, titles, items[0].title),
+        )
+        for model, items in embeddings.items()
+    ]
+    points = _points(report.results, report.metric.name)
+    captions = {
+        5: "Test Dice against prompt depth for the methods with text prompts only, with a linear fit for each.",
+        6: "Test Dice against prompt depth for every method over all datasets, with a linear fit.",
+    }
+    figures += [
+        ReportFigure(number, f"figure{number}", captions[number], svg)
+        for number, svg in depth_figures(points, titles).items()
+    ]
+    rates = rates_figure(points, titles)
+    if rates is not None:
+        caption = "Test Dice against learning rate and weight decay; a point is a trial."
+        figures.append(ReportFigure(7, "figure7", caption, rates))
+    return figures
+
+
+def _points(results: Sequence[ExperimentResult], metric: str) -> list[TrialPoint]:
+    """Return the tested trials of the prompt learners, without variants."""
+    return [
+        TrialPoint(
+            result.entry.dataset,
+            f"{result.facts['titles']['model']} {result.facts['titles']['method']}",
+            result.facts["prompts"] == ["text"],
+            trial.test[metric],
+            trial.hyperparameters,
+        )
+        for result in results
+        if result.entry.variant is None and result.facts["prompts"]
+        for trial in result.trials
+        if metric in trial.test
+    ]

@@ -1,0 +1,83 @@
+"""The report as CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
+from monai_tunevlseg.benchmark.report_content import BenchmarkReport
+from monai_tunevlseg.benchmark.tables import Row, Table
+from monai_tunevlseg.data.csv_files import write_csv
+
+__all__ = ["write_csv_files"]
+
+
+def write_csv_files(report: BenchmarkReport, output: Path) -> None:
+    """Write the tables in the paper's form, their cells next to the paper's, the costs and the comparisons."""
+    for table in report.tables:
+        _write(output / f"table{table.number}.csv", [_wide_row(row, table) for row in table.rows])
+    cells = [cell for table in report.tables for row in table.rows for cell in _cell_rows(row, table)]
+    _write(output / "cells.csv", cells)
+    _write(output / "cost.csv", report.costs)
+    _write(output / "comparisons.csv", [row for item in report.comparisons for row in _comparison_rows(item)])
+
+
+def _wide_row(row: Row, table: Table) -> dict[str, Any]:
+    initialization = {} if row.initialization is None else {"initialization": row.initialization}
+    cells = {name: _rounded(row.cells[name].value) if name in row.cells else "" for name in table.datasets}
+    own = {"model": row.model, "method": row.method, **initialization, **cells}
+    return {**own, "mean": _rounded(row.mean.value), "std": _rounded(row.std)}
+
+
+def _cell_rows(row: Row, table: Table) -> list[dict[str, Any]]:
+    cells = {**row.cells, "mean": row.mean}
+    return [
+        {
+            "table": table.number,
+            "model": row.model,
+            "method": row.method,
+            "variant": row.variant or "",
+            "dataset": name,
+            "value": _rounded(cell.value),
+            "paper": _rounded(cell.paper),
+            "difference": _rounded(cell.difference),
+            "best": int(cell.best),
+            "best_method": int(cell.best_method),
+        }
+        for name, cell in cells.items()
+    ]
+
+
+def _comparison_rows(dataset: DatasetComparison) -> list[dict[str, Any]]:
+    rows = []
+    for method in dataset.methods:
+        comparison = method.comparison
+        low, high = comparison.interval or (None, None)
+        rows.append(
+            {
+                "dataset": dataset.dataset,
+                "best": " ".join(dataset.best),
+                "method": " ".join(method.title),
+                "pairs": comparison.pairs,
+                "units": comparison.units,
+                "mean_best": _rounded(comparison.mean_a),
+                "mean": _rounded(comparison.mean_b),
+                "difference": _rounded(comparison.difference),
+                "low": _rounded(low),
+                "high": _rounded(high),
+                "p": comparison.p_value,
+                "p_holm": method.adjusted_p,
+            }
+        )
+    return rows
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows; without rows an empty file, which replaces that of an earlier report."""
+    write_csv(path, list(rows[0]) if rows else [], rows)

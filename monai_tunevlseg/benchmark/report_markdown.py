@@ -1,0 +1,105 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from monai_tunevlseg.benchmark.formatting import MISSING, bytes_text, number_text, seconds_text, signed_text
+from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
+from monai_tunevlseg.benchmark.report_content import BenchmarkReport
+from monai_tunevlseg.benchmark.tables import Cell, Row, Table
+from monai_tunevlseg.markdown import escape_markdown
+
+__all__ = ["render_markdown"]
+
+
+def render_markdown(report: BenchmarkReport) -> str:
+    """Return the report as Markdown; it links to the figures' files and has no test images."""
+    parts = [f"# Prompt tuning benchmark\n\n{report.metric.title}, in percent, on the test split."]
+    if report.problems:
+        listed = [f"- {_code(problem.place)}: {escape_markdown(problem.message)}" for problem in report.problems]
+        parts.append(f"## Problems ({len(report.problems)})\n\n" + "\n".join(listed))
+    parts += [_table_markdown(table, report) for table in report.tables]
+    for figure in report.figures:
+        caption = escape_markdown(figure.caption)
+        parts.append(f"## Figure {figure.number}\n\n{caption}\n\n![](figures/{figure.name}.svg)")
+    parts.append("## Cost\n\n" + _grid((report.costs or [{}])[0], map(_cost_cells, report.costs)))
+    parts += [_comparison_markdown(comparison, report) for comparison in report.comparisons]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table_markdown(table: Table, report: BenchmarkReport) -> str:
+    head = f"## Table {table.number}: {table.title}"
+    if not table.rows:
+        return f"{head}\n\nNo results."
+    columns = ["model", "method", *(["initialization"] if table.number == 4 else [])]
+    columns += [escape_markdown(report.dataset_titles[name]) for name in table.datasets]
+    columns += ["mean", "± std", *(["change from Table 3"] if table.number == 5 else [])]
+    legend = "**Bold**: best of the column; *italic*: best prompt learner, where a baseline is better. "
+    legend += "In parentheses: difference from the paper."
+    return f"{head}\n\n{_grid(columns, [_row_cells(row, table) for row in table.rows])}\n\n{legend}"
+
+
+def _row_cells(row: Row, table: Table) -> list[str]:
+    cells = [_cell_markdown(row.cells.get(name)) for name in table.datasets]
+    mean = _cell_markdown(row.mean)
+    if len(row.cells) < len(table.datasets):
+        mean += f" ({len(row.cells)} of {len(table.datasets)})"
+    initialization = [] if row.initialization is None else [escape_markdown(row.initialization)]
+    change = [signed_text(row.change)] if table.number == 5 else []
+    return [*map(escape_markdown, row.title), *initialization, *cells, mean, number_text(row.std), *change]
+
+
+def _cell_markdown(cell: Cell | None) -> str:
+    if cell is None:
+        return MISSING
+    text = number_text(cell.value)
+    text = f"**{text}**" if cell.best else f"*{text}*" if cell.best_method else text
+    return text if cell.difference is None else f"{text} ({signed_text(cell.difference)})"
+
+
+def _comparison_markdown(dataset: DatasetComparison, report: BenchmarkReport) -> str:
+    title, best = escape_markdown(report.dataset_titles[dataset.dataset]), escape_markdown(" ".join(dataset.best))
+    head = f"## {title}: comparison with {best} ({dataset.score:.2f})"
+    rows = []
+    for method in dataset.methods:
+        comparison = method.comparison
+        low, high = comparison.interval or (None, None)
+        rows.append(
+            [
+                escape_markdown(" ".join(method.title)),
+                number_text(comparison.mean_b),
+                signed_text(comparison.difference),
+                f"{signed_text(low)} to {signed_text(high)}",
+                MISSING if comparison.p_value is None else f"{comparison.p_value:.2g}",
+                MISSING if method.adjusted_p is None else f"{method.adjusted_p:.2g}",
+            ]
+        )
+    columns = ["method", "mean", "difference", "95 % interval", "p (Wilcoxon)", "p (Holm)"]
+    return f"{head}\n\n{_grid(columns, rows)}"
+
+
+def _grid(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(columns)]
+    lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _code(text: str) -> str:
+    """Return untrusted text as code in Markdown, which only a backtick could end."""
+    line = " ".join(text.split()).replace("`", "'")
+    return f"`{line}`"
+
+
+def _cost_cells(cost: Mapping[str, Any]) -> list[str]:
+    texts = {
+        "trained_parameters": lambda value: f"{value:,}",
+        "checkpoint_bytes": bytes_text,
+        "peak_memory_bytes": bytes_text,
+        "seconds_trial": seconds_text,
+        "seconds_total": seconds_text,
+    }
+    return [
+        texts.get(name, lambda value: escape_markdown(str(value or MISSING)))(value) for name, value in cost.items()
+    ]
