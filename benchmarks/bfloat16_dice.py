@@ -59,11 +59,11 @@ def to_bfloat16(value: Tensor) -> Tensor:
 
 def dice_after_training(bundle: str, dataset: str, data: Path, precision: str, output: Path) -> float:
     """Train and test in a precision; return Dice on the test split in percent."""
-    pair = ROOT / "configs" / dataset / f"{bundle}.yaml"
+    experiment = ROOT / "configs" / dataset / f"{bundle}.yaml"
     settings = {"precision": precision, "bundle_root": str(output), "dataset_dir": str(data), "show_progress": False}
     for config in ("train", "evaluate"):
         file = ROOT / "bundles" / bundle / "configs" / f"{config}.yaml"
-        run(config_file=[str(file), str(pair)], **settings)
+        run(config_file=[str(file), str(experiment)], **settings)
     return json.loads((output / "eval" / "metrics.json").read_text())["dice"]
 
 

@@ -25,7 +25,7 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Prompt tuning of frozen vision-language segmentation models.", no_args_is_help=True)
 bundles_app = typer.Typer(
-    help="Write and check the bundles and pair configs that configs/ describes.", no_args_is_help=True
+    help="Write and check the bundles and experiment configs that configs/ describes.", no_args_is_help=True
 )
 app.add_typer(bundles_app, name="bundles")
 app.add_typer(datasets_app, name="datasets")
@@ -54,9 +54,9 @@ def demo(
     from monai_tunevlseg.demo.run import run_demo
 
     bundle = f"{model}_{method}"
-    pair_config = configs_dir / dataset / f"{bundle}.yaml"
+    experiment_config = configs_dir / dataset / f"{bundle}.yaml"
     with ending_in_a_sentence(RuntimeError):
-        run_demo(dataset, bundles_dir / bundle, pair_config, output_dir / f"{dataset}_{bundle}")
+        run_demo(dataset, bundles_dir / bundle, experiment_config, output_dir / f"{dataset}_{bundle}")
 
 
 @app.command()
@@ -85,7 +85,7 @@ def _wrong_folder_is_misuse() -> Iterator[None]:
 
 @bundles_app.command()
 def write(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
-    """Write all bundles and pair configs from their fragments."""
+    """Write all bundles and experiment configs from their fragments."""
     from monai_tunevlseg.bundles import write_bundles
 
     with _wrong_folder_is_misuse():
@@ -95,7 +95,7 @@ def write(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
 
 @bundles_app.command()
 def check(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
-    """Exit with 1 and the names when bundles or pair configs differ from what their fragments give."""
+    """Exit with 1 and the names when bundles or experiment configs differ from what their fragments give."""
     from monai_tunevlseg.bundles import bundle_names, stale_files
 
     with _wrong_folder_is_misuse():
@@ -103,7 +103,9 @@ def check(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
     if stale:
         typer.echo("stale, run 'make bundles': " + ", ".join(str(path) for path in stale), err=True)
         raise typer.Exit(1)
-    typer.echo(f"{len(bundle_names(configs_dir))} bundles and their pairs are current in {bundles_dir}, {configs_dir}")
+    typer.echo(
+        f"{len(bundle_names(configs_dir))} bundles and their experiments are current in {bundles_dir}, {configs_dir}"
+    )
 
 
 if __name__ == "__main__":

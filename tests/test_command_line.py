@@ -31,15 +31,15 @@ def test_committed_bundles_are_current(tmp_path):
     assert CliRunner().invoke(app, ["bundles", "check", *options]).exit_code == 0
 
 
-def test_init_lays_bundles_down_with_their_pairs(tmp_path):
+def test_init_lays_bundles_down_with_their_experiments(tmp_path):
     said = CliRunner().invoke(app, ["init", str(tmp_path), "--bundle", "clipseg_vpt", "--bundle", "cris_coop"])
     assert said.exit_code == 0 and "clipseg_vpt" in said.output
     assert sorted(path.name for path in (tmp_path / "bundles").iterdir()) == ["clipseg_vpt", "cris_coop"]
     for path in (tmp_path / "bundles" / "clipseg_vpt").rglob("*"):
         ours = ROOT / path.relative_to(tmp_path)
         assert path.is_dir() or path.read_bytes() == ours.read_bytes()
-    pair = Path("configs", "kvasir", "cris_coop.yaml")
-    assert (tmp_path / pair).read_bytes() == (ROOT / pair).read_bytes()
+    experiment = Path("configs", "kvasir", "cris_coop.yaml")
+    assert (tmp_path / experiment).read_bytes() == (ROOT / experiment).read_bytes()
 
 
 def test_init_refuses_what_is_there_and_unknown_bundles(tmp_path):

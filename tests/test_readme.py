@@ -61,11 +61,11 @@ def test_own_data_commands_run(tmp_path):
     assert len(list((bundle / "output" / "masks").iterdir())) == 10
 
 
-def test_commands_of_a_pair_run_and_their_runs_are_compared(tmp_path):
+def test_commands_of_an_experiment_run_and_their_runs_are_compared(tmp_path):
     """Of a dataset as its owner distributes it, with another base model and fewer epochs."""
     write_kvasir(tmp_path / "data")
     quick = f"--pretrained {TINY} --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"
-    lines = _block("sh", "<!-- pair -->").replace("DIR", str(tmp_path / "data")).splitlines()
+    lines = _block("sh", "<!-- experiment -->").replace("DIR", str(tmp_path / "data")).splitlines()
     assert [line.split()[0] for line in lines] == ["tunevlseg", "tunevlseg", "python", "python"]
     for line in lines:
         run = f"{quick} --bundle_root {tmp_path}" if line.startswith("python") else ""
@@ -78,7 +78,7 @@ def test_commands_of_a_pair_run_and_their_runs_are_compared(tmp_path):
 
 
 def test_commands_of_the_study_run(tmp_path):
-    """One trial of one epoch, of one pair."""
+    """One trial of one epoch, of one experiment."""
     write_kvasir(tmp_path / "data" / "kvasir")
     fixed = {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0}
     quick = "--n-trials 1 " + " ".join(f"--override {name}={value}" for name, value in fixed.items())

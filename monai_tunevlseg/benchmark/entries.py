@@ -1,4 +1,4 @@
-"""What a benchmark measures: a pair, as it is or in a variant of the paper's ablations, and the baselines."""
+"""What a benchmark measures: an experiment, as it is or in a variant of the paper's ablations, and the baselines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BASELINES = (FINE_TUNING, ZERO_SHOT)
 
 @dataclass(frozen=True)
 class Variant:
-    """A change that an ablation makes to a pair.
+    """A change that an ablation makes to an experiment.
 
     Attributes:
         title: what the tables say.
@@ -51,7 +51,7 @@ class Entry:
         dataset: name of the dataset.
         model: name of the VLSM.
         method: name of the prompt learner, ``finetune`` or ``zero_shot``.
-        variant: one of ``VARIANTS``, or None for the pair as it is.
+        variant: one of ``VARIANTS``, or None for the experiment as it is.
     """
 
     dataset: str
@@ -65,8 +65,8 @@ class Entry:
         return f"{self.model}_{'coop' if self.method == ZERO_SHOT else self.method}"
 
     @property
-    def pair(self) -> str:
-        """Name of the pair whose config is laid over the bundle's."""
+    def experiment(self) -> str:
+        """Name of the experiment whose config is laid over the bundle's."""
         return f"{self.dataset}/{self.bundle}"
 
     @property

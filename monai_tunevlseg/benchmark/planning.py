@@ -9,22 +9,22 @@ from pathlib import Path
 from statistics import fmean
 
 from monai_tunevlseg.benchmark.entries import BASELINES, FINE_TUNING, VARIANTS, ZERO_SHOT, Entry
-from monai_tunevlseg.bundles import pair_names, read_facts
+from monai_tunevlseg.bundles import experiment_names, read_facts
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.search import find_pair
+from monai_tunevlseg.search import find_experiment
 
 __all__ = ["all_entries", "check_fixed", "estimate_seconds", "plan_entries", "titles_of"]
 
 
 def all_entries(configs_dir: str | Path) -> list[Entry]:
-    """Return every entry without variants: all pairs, and zero-shot for each dataset and model.
+    """Return every entry without variants: all experiments, and zero-shot for each dataset and model.
 
     Within a dataset what is quick comes first, so that a dataset that cannot be read is found soon.
     """
     configs = Path(configs_dir)
     models = [path.stem for path in sorted((configs / "models").glob("*.yaml"))]
     entries = set()
-    for name in pair_names(configs):
+    for name in experiment_names(configs):
         dataset, _, bundle = name.partition("/")
         (model,) = (model for model in models if bundle.startswith(f"{model}_"))
         entries.add(Entry(dataset, model, bundle.removeprefix(f"{model}_")))
@@ -48,12 +48,12 @@ def plan_entries(
         bundles_dir: the folder of the bundles; only read for variants.
 
     Raises:
-        FileNotFoundError: when ``configs_dir`` has no pairs.
+        FileNotFoundError: when ``configs_dir`` has no experiments.
         ValueError: when a pattern matches nothing, or a variant is unknown; names what is near.
     """
     known = all_entries(configs_dir)
     if not known:
-        raise FileNotFoundError(f"{configs_dir} has no pairs; leave --configs-dir out for the package's own.")
+        raise FileNotFoundError(f"{configs_dir} has no experiments; leave --configs-dir out for the package's own.")
     for variant in variants:
         if variant not in VARIANTS:
             raise ValueError(f"there is no variant {variant!r}; known are {', '.join(VARIANTS)}.")
@@ -61,14 +61,15 @@ def plan_entries(
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             near = difflib.get_close_matches(pattern, names) or [f"{name.partition('/')[0]}/*" for name in names]
-            raise ValueError(f"no pair matches {pattern!r}; near to it are {', '.join(dict.fromkeys(near))}.")
+            raise ValueError(f"no experiment matches {pattern!r}; near to it are {', '.join(dict.fromkeys(near))}.")
     chosen = [entry for entry in known if any(fnmatchcase(entry.name, pattern) for pattern in patterns)]
     changed = [
         Entry(entry.dataset, entry.model, entry.method, variant)
         for variant in variants
         for entry in chosen
         if entry.method not in BASELINES
-        and VARIANTS[variant].override in find_pair(entry.pair, configs_dir, bundles_dir).flat_values("train")
+        and VARIANTS[variant].override
+        in find_experiment(entry.experiment, configs_dir, bundles_dir).flat_values("train")
     ]
     return chosen + changed
 
@@ -81,8 +82,8 @@ def check_fixed(
     Raises:
         ValueError: when no bundle has it; names what is near.
     """
-    pairs = {entry.bundle: find_pair(entry.pair, configs_dir, bundles_dir) for entry in entries}
-    known = {name for pair in pairs.values() for name in pair.flat_values("train")}
+    experiments = {entry.bundle: find_experiment(entry.experiment, configs_dir, bundles_dir) for entry in entries}
+    known = {name for experiment in experiments.values() for name in experiment.flat_values("train")}
     for name in fixed:
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known)) or sorted(known)

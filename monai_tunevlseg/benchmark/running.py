@@ -28,13 +28,13 @@ from monai_tunevlseg.benchmark.samples import choose_cases, store_embeddings, st
 from monai_tunevlseg.evaluation import read_cases, write_cases
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search import (
+    Experiment,
     Limits,
-    Pair,
     SearchResult,
     SearchSettings,
     TrialResult,
     evaluate,
-    find_pair,
+    find_experiment,
     run_search,
 )
 from monai_tunevlseg.training import CHECKPOINT
@@ -144,16 +144,16 @@ class EntryRunner:
         """Run an entry to its end, and store it; continues what was interrupted."""
         folder = self.results_dir / entry.name
         started = time.monotonic()
-        pair = find_pair(entry.pair, self.configs_dir, self.bundles_dir)
+        experiment = find_experiment(entry.experiment, self.configs_dir, self.bundles_dir)
         if entry.method == ZERO_SHOT:
             report = folder / "sweep" / "test"
-            self._evaluate(entry, pair, report, None, self._overrides(entry))
-            self._store(entry, pair, None, [], [], time.monotonic() - started)
+            self._evaluate(entry, experiment, report, None, self._overrides(entry))
+            self._store(entry, experiment, None, [], [], time.monotonic() - started)
             return
         search = self._search(entry)
         started = time.monotonic()  # the trials have their own times
-        trials, problems = self._tested_trials(entry, pair, search)
-        self._store(entry, pair, search, trials, problems, time.monotonic() - started)
+        trials, problems = self._tested_trials(entry, experiment, search)
+        self._store(entry, experiment, search, trials, problems, time.monotonic() - started)
 
     def _search(self, entry: Entry) -> SearchResult:
         fixed = {name: value for name, value in self._overrides(entry).items() if name != "dataset_dir"}
@@ -167,7 +167,7 @@ class EntryRunner:
             study_name=entry.name,
         )
         folder = self.results_dir / entry.name / "sweep"
-        return run_search(entry.pair, self._dataset(entry), folder, settings, self.configs_dir, self.bundles_dir)
+        return run_search(entry.experiment, self._dataset(entry), folder, settings, self.configs_dir, self.bundles_dir)
 
     def _dataset(self, entry: Entry) -> Path:
         return (self.data_root / entry.dataset).expanduser().absolute()
@@ -175,11 +175,13 @@ class EntryRunner:
     def _overrides(self, entry: Entry) -> dict[str, Any]:
         variant = VARIANTS[entry.variant] if entry.variant else None
         changed = {} if variant is None else {variant.override: variant.value}
-        pair = find_pair(entry.pair, self.configs_dir, self.bundles_dir)
-        fixed = pair.known("train", self.settings.fixed)  # fine-tuning has no prompt depth
+        experiment = find_experiment(entry.experiment, self.configs_dir, self.bundles_dir)
+        fixed = experiment.known("train", self.settings.fixed)  # fine-tuning has no prompt depth
         return {**fixed, **changed, "dataset_dir": str(self._dataset(entry))}
 
-    def _tested_trials(self, entry: Entry, pair: Pair, search: SearchResult) -> tuple[list[StoredTrial], list[str]]:
+    def _tested_trials(
+        self, entry: Entry, experiment: Experiment, search: SearchResult
+    ) -> tuple[list[StoredTrial], list[str]]:
         """Test the trials that were not chosen, for the figures: the choice is made and stays."""
         trials, problems = [], list(search.problems)
         for trial in search.trials:
@@ -188,7 +190,7 @@ class EntryRunner:
                 test = search.metrics
             elif trial.state == "COMPLETE" and not self.settings.best_only:
                 try:
-                    test = self._tested(entry, pair, trial)
+                    test = self._tested(entry, experiment, trial)
                 except (OSError, RuntimeError, ValueError) as error:
                     problems.append(f"trial {trial.slot} could not be tested: {error}")
             elif trial.state == "FAIL":
@@ -196,7 +198,7 @@ class EntryRunner:
             trials.append(_stored_trial(trial, test))
         return trials, problems
 
-    def _tested(self, entry: Entry, pair: Pair, trial: TrialResult) -> dict[str, Any]:
+    def _tested(self, entry: Entry, experiment: Experiment, trial: TrialResult) -> dict[str, Any]:
         checkpoint = Path(str(trial.folder)) / CHECKPOINT
         if not checkpoint.is_file():
             raise FileNotFoundError(f"{checkpoint} is missing.")
@@ -205,17 +207,17 @@ class EntryRunner:
         if done.is_file() and done.stat().st_mtime >= checkpoint.stat().st_mtime:
             return read_json_object(done)
         overrides = {**self._overrides(entry), **trial.params, **SPARE}
-        return self._evaluate(entry, pair, output, checkpoint, overrides)
+        return self._evaluate(entry, experiment, output, checkpoint, overrides)
 
     def _evaluate(
-        self, entry: Entry, pair: Pair, output: Path, checkpoint: Path | None, overrides: Mapping[str, Any]
+        self, entry: Entry, experiment: Experiment, output: Path, checkpoint: Path | None, overrides: Mapping[str, Any]
     ) -> dict[str, Any]:
-        return evaluate(pair, self._dataset(entry), output, checkpoint, overrides, limits=self.settings.limits)
+        return evaluate(experiment, self._dataset(entry), output, checkpoint, overrides, limits=self.settings.limits)
 
     def _store(
         self,
         entry: Entry,
-        pair: Pair,
+        experiment: Experiment,
         search: SearchResult | None,
         trials: list[StoredTrial],
         problems: list[str],
@@ -230,10 +232,10 @@ class EntryRunner:
         cases = read_cases(report)
         chosen = choose_cases(cases)
         store_predictions(folder / "predictions", report, chosen)
-        store_pictures(self.results_dir / "pictures" / entry.dataset, pair, overrides, chosen)
+        store_pictures(self.results_dir / "pictures" / entry.dataset, experiment, overrides, chosen)
         embeddings = self.results_dir / "embeddings" / entry.model / f"{entry.dataset}.npz"
         if not embeddings.is_file():
-            store_embeddings(embeddings, entry, titles["model"], pair, overrides)
+            store_embeddings(embeddings, entry, titles["model"], experiment, overrides)
         write_cases(folder / "cases.csv", [replace(case, mask=None) for case in cases])
         metrics = read_json_object(report / "metrics.json")
         write_json(folder / "metrics.json", metrics)

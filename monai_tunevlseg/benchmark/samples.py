@@ -19,7 +19,7 @@ from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms import LoadSampled
 from monai_tunevlseg.evaluation import Case
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.search.pairs import Pair, pair_parser
+from monai_tunevlseg.search.experiments import Experiment, experiment_parser
 
 __all__ = ["choose_cases", "spread", "store_embeddings", "store_pictures", "store_predictions"]
 
@@ -46,11 +46,13 @@ def choose_cases(cases: Sequence[Case]) -> dict[str, Case]:
     return {f"{shown[index]:05}": cases[shown[index]] for index in spread(len(shown), NUM_CASES)}
 
 
-def store_pictures(folder: Path, pair: Pair, overrides: Mapping[str, Any], chosen: Mapping[str, Case]) -> None:
+def store_pictures(
+    folder: Path, experiment: Experiment, overrides: Mapping[str, Any], chosen: Mapping[str, Case]
+) -> None:
     """Write the chosen cases' images and masks, and ``cases.json``, unless it is there."""
     if (folder / "cases.json").is_file():
         return
-    samples = _samples(pair, overrides)
+    samples = _samples(experiment, overrides)
     load: Any = LoadSampled()  # a map-style transform, which is typed for any key
     listed = []
     for name, case in chosen.items():
@@ -78,9 +80,11 @@ def store_predictions(folder: Path, report: Path, chosen: Mapping[str, Case]) ->
             _write_picture(folder / f"{name}.png", np.asarray(file))
 
 
-def store_embeddings(path: Path, entry: Entry, title: str, pair: Pair, overrides: Mapping[str, Any]) -> None:
-    """Embed the test split's texts, and an even choice of its images, with the pair's frozen base model."""
-    parser = pair_parser(pair, "evaluate", {**overrides, "method": "null", "upsampler": False})
+def store_embeddings(
+    path: Path, entry: Entry, title: str, experiment: Experiment, overrides: Mapping[str, Any]
+) -> None:
+    """Embed the test split's texts, and an even choice of its images, with the experiment's frozen base model."""
+    parser = experiment_parser(experiment, "evaluate", {**overrides, "method": "null", "upsampler": False})
     plain = parser.get_parsed_content("network_def")
     # a method that is conditioned on the image asks for the image-level embedding, and leaves the vision encoder alone
     conditioned = type(plain)(
@@ -90,7 +94,7 @@ def store_embeddings(path: Path, entry: Entry, title: str, pair: Pair, overrides
         method_kwargs={"prompt_depth": 1},
         upsampler=False,
     )
-    samples = list(_samples(pair, overrides).values())
+    samples = list(_samples(experiment, overrides).values())
     images = list({(str(sample["image"]), sample.get("slice")): sample for sample in samples}.values())
     images = [images[index] for index in spread(len(images), NUM_EMBEDDED)]
     prepare = Compose([parser.get_parsed_content(name) for name in ("load", "resize", "normalize", "to_tensor")])
@@ -107,11 +111,11 @@ def store_embeddings(path: Path, entry: Entry, title: str, pair: Pair, overrides
     write_embeddings(path, Embeddings(entry.dataset, entry.model, title, text, image, texts))
 
 
-def _samples(pair: Pair, overrides: Mapping[str, Any]) -> dict[Key, Sample]:
+def _samples(experiment: Experiment, overrides: Mapping[str, Any]) -> dict[Key, Sample]:
     """Return the test split by what ``cases.csv`` calls its cases."""
     folder = Path(overrides["dataset_dir"]).absolute()
     samples = {}
-    for sample in pair_parser(pair, "evaluate", overrides).get_parsed_content("datalists")["test"]:
+    for sample in experiment_parser(experiment, "evaluate", overrides).get_parsed_content("datalists")["test"]:
         image = Path(sample["image"])
         image = image.relative_to(folder) if image.is_relative_to(folder) else image
         samples[image.as_posix(), sample.get("slice"), sample["class_name"]] = sample

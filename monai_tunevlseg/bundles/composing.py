@@ -1,6 +1,6 @@
-"""Writing the bundles and the pairs' configs from ``configs/``, each of them from the same few fragments.
+"""Writing the bundles and the experiments' configs from ``configs/``, each of them from the same few fragments.
 
-There is a bundle for each model and method that fit, and a pair config for each dataset with each bundle.
+There is a bundle for each model and method that fit, and an experiment config for each dataset with each bundle.
 """
 
 from __future__ import annotations
@@ -14,10 +14,18 @@ from monai_tunevlseg.bundles.fragments import compose, read_facts
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 
-__all__ = ["bundle_names", "pair_facts", "pair_names", "render_bundle", "render_pair", "stale_files", "write_bundles"]
+__all__ = [
+    "bundle_names",
+    "experiment_facts",
+    "experiment_names",
+    "render_bundle",
+    "render_experiment",
+    "stale_files",
+    "write_bundles",
+]
 
 _MARK = "Written by `make bundles`"
-_PAIR_HEADER = """\
+_EXPERIMENT_HEADER = """\
 # {dataset}/{bundle}: what differs from bundles/{bundle}.
 # {written} from the other folders of configs/; change it there.
 # python -m monai.bundle run --bundle_root bundles/{bundle} --dataset_dir DIR
@@ -55,45 +63,47 @@ def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, Any] |
     return files | {Path("LICENSE"): (configs.parent / "LICENSE").read_text(encoding="utf-8")}
 
 
-def pair_names(configs_dir: str | Path) -> list[str]:
-    """Return the names of all pairs, DATASET/MODEL_METHOD."""
+def experiment_names(configs_dir: str | Path) -> list[str]:
+    """Return the names of all experiments, DATASET/MODEL_METHOD."""
     bundles = bundle_names(configs_dir)
     return [f"{path.stem}/{bundle}" for path in _datasets(Path(configs_dir)) for bundle in bundles]
 
 
-def render_pair(configs_dir: str | Path, name: str) -> str:
-    """Return the config of a pair: what its dataset changes in its bundle, to be laid over the bundle's configs.
+def render_experiment(configs_dir: str | Path, name: str) -> str:
+    """Return the config of an experiment: what its dataset changes in its bundle, to be laid over the bundle's configs.
 
     Raises:
-        ValueError: when there is no such pair.
+        ValueError: when there is no such experiment.
     """
     configs = Path(configs_dir).resolve()
-    facts = pair_facts(configs, name)
+    facts = experiment_facts(configs, name)
     dataset = facts["dataset"]["name"]
-    header = _PAIR_HEADER.format(dataset=dataset, bundle=facts["bundle"], written=_MARK)
+    header = _EXPERIMENT_HEADER.format(dataset=dataset, bundle=facts["bundle"], written=_MARK)
     return header + compose(configs / "datasets" / f"{dataset}.yaml", configs, facts)
 
 
-def pair_facts(configs_dir: str | Path, name: str) -> dict[str, Any]:
-    """Return what the fragments and the package know of a pair, by the names of the placeholders.
+def experiment_facts(configs_dir: str | Path, name: str) -> dict[str, Any]:
+    """Return what the fragments and the package know of an experiment, by the names of the placeholders.
 
     Raises:
         FileNotFoundError: when ``configs_dir`` holds no fragments.
-        ValueError: when there is no such pair; names the nearest.
+        ValueError: when there is no such experiment; names the nearest.
     """
     configs = Path(configs_dir).resolve()
     combinations = _require_fragments(configs)
     dataset, _, bundle = name.partition("/")
     if dataset in {path.stem for path in _datasets(configs)} and bundle in combinations:
         return _facts(bundle, *combinations[bundle]) | {"dataset": _dataset_facts(dataset)}
-    nearest = difflib.get_close_matches(name, pair_names(configs))
-    raise ValueError(f"there is no pair {name!r}; near to it are {', '.join(nearest or pair_names(configs))}.")
+    nearest = difflib.get_close_matches(name, experiment_names(configs))
+    raise ValueError(
+        f"there is no experiment {name!r}; near to it are {', '.join(nearest or experiment_names(configs))}."
+    )
 
 
 def write_bundles(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
-    """Write the generated files of bundles and pairs, and remove those of bundles and pairs that ``configs/`` dropped.
+    """Write the generated files of bundles and experiments, and remove those that ``configs/`` dropped.
 
-    Whatever else there is stays: what a run has put into a bundle, bundles and pairs of others, copies.
+    Whatever else there is stays: what a run has put into a bundle, bundles and experiments of others, copies.
 
     Returns:
         the files that changed.
@@ -122,9 +132,9 @@ def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
     _require_fragments(configs)
     wanted = _wanted(configs, bundles)
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
-    pairs = {path: f"{path.parent.name}/{path.stem}" for path in configs.glob("*/*.yaml")}
+    experiments = {path: f"{path.parent.name}/{path.stem}" for path in configs.glob("*/*.yaml")}
     made = {path: path.parts[-3] for path in bundles.glob("*/configs/*.yaml")}
-    surplus = [path for path, name in (pairs | made).items() if path not in wanted and _is_generated(path, name)]
+    surplus = [path for path, name in (experiments | made).items() if path not in wanted and _is_generated(path, name)]
     return sorted([*stale, *surplus])
 
 
@@ -143,7 +153,7 @@ def _require_fragments(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
 
 
 def _is_generated(path: Path, name: str) -> bool:
-    """Return whether a config says that it was written here, for the bundle or pair in whose place it is."""
+    """Return whether a config says that it was written here, for the bundle or experiment in whose place it is."""
     head = path.read_text(encoding="utf-8", errors="replace").splitlines()[:2] if path.is_file() else []
     return bool(head) and head[0].startswith(f"# {name}:") and any(_MARK in line for line in head)
 
@@ -154,7 +164,7 @@ def _wanted(configs: Path, bundles: Path) -> dict[Path, str]:
         for name in bundle_names(configs)
         for path, text in render_bundle(configs, name).items()
     }
-    return files | {configs / f"{name}.yaml": render_pair(configs, name) for name in pair_names(configs)}
+    return files | {configs / f"{name}.yaml": render_experiment(configs, name) for name in experiment_names(configs)}
 
 
 def _datasets(configs: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_tunevlseg.bundles.composing import bundle_names, pair_names, render_bundle, render_pair
+from monai_tunevlseg.bundles.composing import bundle_names, experiment_names, render_bundle, render_experiment
 
 __all__ = ["lay_down"]
 
@@ -32,9 +32,9 @@ def lay_down(target: str | Path, configs_dir: str | Path, bundles: Sequence[str]
     for folder, files in rendered.items():
         for path, text in files.items():
             _write(folder / path, text)
-    for name in pair_names(configs_dir):
+    for name in experiment_names(configs_dir):
         if name.partition("/")[2] in chosen:
-            _write(target / "configs" / f"{name}.yaml", render_pair(configs_dir, name))
+            _write(target / "configs" / f"{name}.yaml", render_experiment(configs_dir, name))
     return list(rendered)
 
 

@@ -1,4 +1,4 @@
-"""``tunevlseg benchmark``: pairs after pairs, and the report."""
+"""``tunevlseg benchmark``: experiments after experiments, and the report."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def benchmark(
         Path | None,
         typer.Option(help="Folder with a subfolder for each dataset, named like it; RESULTS/data by default."),
     ] = None,
-    pairs: Annotated[
-        str | None, typer.Option(help="Names of pairs with * and ?, such as 'kvasir/*,busi/clipseg_*'.")
+    experiments: Annotated[
+        str | None, typer.Option(help="Names of experiments with * and ?, such as 'kvasir/*,busi/clipseg_*'.")
     ] = None,
     n_trials: Annotated[int | None, typer.Option(help="Number of trials of each search; 20 by default.")] = None,
     results: Annotated[
-        Path, typer.Option(help="Folder of the results; rerun with the same one to resume or add pairs.")
+        Path, typer.Option(help="Folder of the results; rerun with the same one to resume or add experiments.")
     ] = Path("results"),
     variant: Annotated[
         list[str] | None,
@@ -70,9 +70,9 @@ def benchmark(
     trial_timeout: Timeout = None,
     trial_silence: Silence = DEFAULT_SILENCE,
 ) -> None:
-    """Search and test every pair that matches, skip what is finished, continue after failures, and write the report.
+    """Search and test every matching experiment, skip finished ones, continue after failures, and write the report.
 
-    Pairs' names are DATASET/MODEL_METHOD; the method may be finetune or zero_shot, too.
+    Experiments' names are DATASET/MODEL_METHOD; the method may be finetune or zero_shot, too.
     """
     from monai_tunevlseg.benchmark.presets import PRESETS
     from monai_tunevlseg.benchmark.running import BenchmarkSettings
@@ -93,7 +93,7 @@ def benchmark(
         count = 1 if worker else (chosen.n_jobs if chosen else 1) if n_jobs is None else n_jobs
         if count < 1:
             raise ValueError(f"n_jobs is {count}; it must be 1 or more.")
-        patterns = pairs.split(",") if pairs else list(chosen.patterns) if chosen else []
+        patterns = experiments.split(",") if experiments else list(chosen.patterns) if chosen else []
         data = data_root or results / "data"
         folders = (results, data, configs_dir, bundles_dir)
         campaign = _campaign(patterns, settings, variant or [], worker, folders)
@@ -124,7 +124,7 @@ def _campaign(
         entries, settings = join_plan(results, settings.storage, configs, settings.limits)
     else:
         if not patterns:
-            raise ValueError("say which pairs: --pairs 'kvasir/*,busi/clipseg_*', or --preset demo.")
+            raise ValueError("say which experiments: --experiments 'kvasir/*,busi/clipseg_*', or --preset demo.")
         entries = plan_entries(configs, patterns, variants, bundles)
         check_fixed(entries, settings.fixed, configs, bundles)
     if settings.storage:

@@ -1,4 +1,4 @@
-"""``tunevlseg search``: the hyperparameters of a pair."""
+"""``tunevlseg search``: the hyperparameters of an experiment."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ __all__ = ["search"]
 
 
 def search(
-    pair: Annotated[
-        str, typer.Argument(metavar="PAIR", help="Name of the pair, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt.")
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT", help="Name of the experiment, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt."
+        ),
     ],
     dataset_dir: Annotated[Path, typer.Option(help="Folder of the dataset.")],
     configs_dir: ConfigsDir,
@@ -30,7 +33,7 @@ def search(
     storage: Storage = None,
     output_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder of the trials, the best one and its test; runs/search/PAIR by default."),
+        typer.Option(help="Folder of the trials, the best one and its test; runs/search/EXPERIMENT by default."),
     ] = None,
     metric: Annotated[str, typer.Option(help="Metric that selects the best trial: val_dice or val_loss.")] = "val_dice",
     seed: Annotated[int, typer.Option(help="Random seed of the sampler.")] = 0,
@@ -43,7 +46,7 @@ def search(
         typer.Option(help="Image features shared by all trials, in the output folder; for CoOp and CoCoOp."),
     ] = False,
     pruner: Annotated[str | None, typer.Option(help="Pruner: median, halving or hyperband; none by default.")] = None,
-    study_name: Annotated[str | None, typer.Option(help="Name of the study; PAIR by default.")] = None,
+    study_name: Annotated[str | None, typer.Option(help="Name of the study; EXPERIMENT by default.")] = None,
     heartbeat_interval: Annotated[
         float, typer.Option(help="Seconds between two heartbeats of a running trial.")
     ] = 30.0,
@@ -59,13 +62,13 @@ def search(
         str, typer.Option(help="Trials that keep their model.pt when the search has finished: all or best.")
     ] = "all",
 ) -> None:
-    """Search the hyperparameters of a pair with TPE, and test the best trial once.
+    """Search the hyperparameters of an experiment with TPE, and test the best trial once.
 
     Any number of workers join one study by running the same command. Ctrl-C ends a worker; the same command continues.
     """
     from monai_tunevlseg.search import ElsewhereError, SearchSettings, run_search
 
-    output = output_dir or Path("runs", "search", pair)
+    output = output_dir or Path("runs", "search", experiment)
     shared = {"feature_cache": "disk", "feature_cache_dir": str(output.absolute() / "features")}
     with long_run():
         settings = SearchSettings(
@@ -83,7 +86,7 @@ def search(
             keep=keep,
         )
         try:
-            result = run_search(pair, dataset_dir, output, settings, configs_dir, bundles_dir)
+            result = run_search(experiment, dataset_dir, output, settings, configs_dir, bundles_dir)
         except ElsewhereError as error:  # this worker has done its part
             typer.echo(f"all trials have finished; {error}")
             return
@@ -96,7 +99,7 @@ def _text(result: SearchResult, output: Path) -> str:
     done = sum(trial.state != "FAIL" for trial in result.trials)
     return "\n".join(
         (
-            f"{result.pair}: {done} trials have finished",
+            f"{result.experiment}: {done} trials have finished",
             f"best trial {best.number}: {result.plan['objective']} {best.value:.4f}, {params}",
             f"test Dice {result.metrics['dice']:.2f} %",
             f"hyperparameters {output / 'best.yaml'}, trained bundle {output / 'best'}, report {output / 'test'}",

@@ -17,8 +17,11 @@ __all__ = ["share"]
 
 
 def share(
-    pair: Annotated[
-        str, typer.Argument(metavar="PAIR", help="Name of the pair, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt.")
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT", help="Name of the experiment, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt."
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Parent folder of the bundle's own folder.")],
     configs_dir: ConfigsDir,
@@ -46,7 +49,7 @@ def share(
         Path | None, typer.Option(help="File with MONAI's metadata schema, for machines without network.")
     ] = None,
 ) -> None:
-    """Write a self-contained bundle of a pair and its run, check it, and pack it.
+    """Write a self-contained bundle of an experiment and its run, check it, and pack it.
 
     What fails a check stays on disk, and the exit code is 1.
     """
@@ -64,7 +67,7 @@ def share(
     with ending_in_a_sentence(RuntimeError):
         sources = Sources(metrics, pretrained, base_model_id, named_values(override or []), configs_dir)
         release = Release(name, version, changelog, authors, weights_license)
-        spec = build_bundle_spec(pair, run_dir, sources)
+        spec = build_bundle_spec(experiment, run_dir, sources)
         if zipped and (target := zip_path(output / (name or spec.name), version)).exists():
             raise FileExistsError(f"{target} exists already; remove it, or pass another --version.")
         folder = write_shared_bundle(spec, output, configs_dir, release)

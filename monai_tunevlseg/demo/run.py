@@ -47,22 +47,22 @@ class DemoResult:
     seconds: float
 
 
-def run_demo(dataset: str, bundle_root: Path, pair_config: Path, output_dir: Path) -> DemoResult:
+def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_dir: Path) -> DemoResult:
     """Run the whole main job through a bundle, the way a user would, and print a table.
 
     Args:
         dataset: name of a demo dataset: ``ultrasound``, ``endoscopy`` or ``echo``.
         bundle_root: a bundle, such as ``bundles/clipseg_vpt``.
-        pair_config: the config of the dataset with this bundle, such as ``configs/ultrasound/clipseg_vpt.yaml``.
+        experiment_config: the config of the dataset with this bundle, such as ``configs/ultrasound/clipseg_vpt.yaml``.
         output_dir: replaced; gets the data, the checkpoint, predictions, logs and ``overview.png``.
 
     Raises:
-        FileNotFoundError: when there is no such bundle or pair.
+        FileNotFoundError: when there is no such bundle or experiment.
         ValueError: when there is no such dataset.
         RuntimeError: when a run of the bundle fails; names its log.
     """
     class_names = DEMO_DATASETS[dataset].class_names
-    for needed in (bundle_root / "configs" / "train.yaml", pair_config):
+    for needed in (bundle_root / "configs" / "train.yaml", experiment_config):
         if not needed.is_file():
             known = sorted(path.name for path in bundle_root.parent.glob("*_*"))
             raise FileNotFoundError(f"there is no {needed}; the bundles are {', '.join(known)}.")
@@ -73,7 +73,7 @@ def run_demo(dataset: str, bundle_root: Path, pair_config: Path, output_dir: Pat
     checkpoint = output_dir / "models" / "model.pt"
 
     def run(config: str, name: str, **overrides: object) -> _Run:
-        configs = [bundle_root / "configs" / f"{config}.yaml", pair_config]
+        configs = [bundle_root / "configs" / f"{config}.yaml", experiment_config]
         own = {"bundle_root": bundle_root, "ckpt_path": checkpoint, "output_dir": output_dir / name}
         return _Run(configs, own | overrides, output_dir / f"{name}.log", console)
 

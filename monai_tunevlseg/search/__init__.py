@@ -1,8 +1,8 @@
-"""Sweeps: Optuna around the bundle runs of a pair, over as many workers as there are."""
+"""Sweeps: Optuna around the bundle runs of an experiment, over as many workers as there are."""
 
 from monai_tunevlseg.search.best import ElsewhereError, evaluate
+from monai_tunevlseg.search.experiments import Experiment, bundle_command, find_experiment
 from monai_tunevlseg.search.limits import Limits
-from monai_tunevlseg.search.pairs import Pair, bundle_command, find_pair
 from monai_tunevlseg.search.results import SearchResult, TrialResult, read_sweep
 from monai_tunevlseg.search.spaces import BaseSizes, read_space
 from monai_tunevlseg.search.storages import open_storage
@@ -12,13 +12,13 @@ __all__ = [
     "BaseSizes",
     "ElsewhereError",
     "Limits",
-    "Pair",
+    "Experiment",
     "SearchResult",
     "SearchSettings",
     "TrialResult",
     "bundle_command",
     "evaluate",
-    "find_pair",
+    "find_experiment",
     "open_storage",
     "read_space",
     "read_sweep",

@@ -1,4 +1,4 @@
-"""The best trial: written back as a pair overlay and as a bundle, and tested, once."""
+"""The best trial: written back as an experiment overlay and as a bundle, and tested, once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from optuna.trial import FrozenTrial
 from monai_tunevlseg.atomic_files import unfinished_folder, write_text_atomically
 from monai_tunevlseg.bundles import with_values
 from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.search.experiments import Experiment, bundle_command
 from monai_tunevlseg.search.folders import find_trial
 from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.limits import Limits, Patience
-from monai_tunevlseg.search.pairs import Pair, bundle_command
 from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.trials import OBJECTIVES, trial_problem
 from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
@@ -68,19 +68,19 @@ def choose_best(trials: Sequence[FrozenTrial], objective: str, output: Path) -> 
     )
 
 
-def write_overlay(path: Path, pair: Pair, values: Mapping[str, Any]) -> None:
-    """Write hyperparameters as a config to be laid over the pair's."""
-    train, config = (f"'{file.as_posix()}'" for file in pair.configs("train"))
+def write_overlay(path: Path, experiment: Experiment, values: Mapping[str, Any]) -> None:
+    """Write hyperparameters as a config to be laid over the experiment's."""
+    train, config = (f"'{file.as_posix()}'" for file in experiment.configs("train"))
     head = (
-        f"# {pair.name}: the best trial of a search; written by `tunevlseg search`\n"
-        f"# python -m monai.bundle run --bundle_root {pair.bundle.as_posix()} --dataset_dir DIR\n"
+        f"# {experiment.name}: the best trial of a search; written by `tunevlseg search`\n"
+        f"# python -m monai.bundle run --bundle_root {experiment.bundle.as_posix()} --dataset_dir DIR\n"
         f"#   --config_file \"[{train},{config},'{path.as_posix()}']\"\n"
     )
     write_text_atomically(path, head + yaml.safe_dump(dict(values), sort_keys=False))
 
 
-def write_bundle(folder: Path, pair: Pair, values: Mapping[str, Any], checkpoint: Path) -> None:
-    """Write a trained bundle: a copy of the pair's, with the pair's values and the best ones in its configs.
+def write_bundle(folder: Path, experiment: Experiment, values: Mapping[str, Any], checkpoint: Path) -> None:
+    """Write a trained bundle: a copy of the experiment's, with its values and the best ones in the configs.
 
     Nothing is written where it has this checkpoint already; else its own files are replaced, the checkpoint last, and
     others, such as an evaluation's, stay.
@@ -88,7 +88,7 @@ def write_bundle(folder: Path, pair: Pair, values: Mapping[str, Any], checkpoint
     if _same(folder / CHECKPOINT, checkpoint):
         return
     with unfinished_folder(folder) as made:
-        _make_bundle(made, pair, values, checkpoint)
+        _make_bundle(made, experiment, values, checkpoint)
         files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: path == Path(CHECKPOINT)):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -99,12 +99,12 @@ def _same(copy: Path, original: Path) -> bool:
     return copy.is_file() and filecmp.cmp(copy, original, shallow=False)
 
 
-def _make_bundle(made: Path, pair: Pair, values: Mapping[str, Any], checkpoint: Path) -> None:
+def _make_bundle(made: Path, experiment: Experiment, values: Mapping[str, Any], checkpoint: Path) -> None:
     for part in ("configs", "docs"):
-        shutil.copytree(pair.bundle / part, made / part)
-    if (pair.bundle / "LICENSE").is_file():
-        shutil.copy(pair.bundle / "LICENSE", made)
-    overlay = read_yaml_mapping(pair.config) | dict(values)
+        shutil.copytree(experiment.bundle / part, made / part)
+    if (experiment.bundle / "LICENSE").is_file():
+        shutil.copy(experiment.bundle / "LICENSE", made)
+    overlay = read_yaml_mapping(experiment.config) | dict(values)
     for config in sorted((made / "configs").glob("*.yaml")):
         config.write_text(with_values(config.read_text(encoding="utf-8"), overlay), encoding="utf-8")
     (made / CHECKPOINT).parent.mkdir()
@@ -114,7 +114,7 @@ def _make_bundle(made: Path, pair: Pair, values: Mapping[str, Any], checkpoint: 
 
 
 def evaluate(
-    pair: Pair,
+    experiment: Experiment,
     dataset_dir: str | Path,
     output_dir: Path,
     checkpoint: Path | None,
@@ -122,10 +122,10 @@ def evaluate(
     interruption: Interruption | None = None,
     limits: Limits | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a checkpoint on the pair's test split, in a process of its own.
+    """Evaluate a checkpoint on the experiment's test split, in a process of its own.
 
     Args:
-        pair: whose ``evaluate.yaml`` is run.
+        experiment: whose ``evaluate.yaml`` is run.
         dataset_dir: the dataset.
         output_dir: gets ``metrics.json``, ``cases.csv`` and the rest of the report, and the log, beside it.
         checkpoint: a ``model.pt``; None = zero-shot.
@@ -139,8 +139,8 @@ def evaluate(
     Raises:
         RuntimeError: when the run fails, or hangs; names its log.
     """
-    values = pair.known("evaluate", overrides or {}) | {
-        "bundle_root": pair.bundle,
+    values = experiment.known("evaluate", overrides or {}) | {
+        "bundle_root": experiment.bundle,
         "dataset_dir": dataset_dir,
         "output_dir": output_dir,
         **({"method": None} if checkpoint is None else {"ckpt_path": checkpoint}),
@@ -148,11 +148,11 @@ def evaluate(
     output_dir.mkdir(parents=True, exist_ok=True)
     log = output_dir / "log.txt"
     log.unlink(missing_ok=True)
-    child = ChildProcess(bundle_command(pair.configs("evaluate"), values), log)
+    child = ChildProcess(bundle_command(experiment.configs("evaluate"), values), log)
     end = _wait(child, interruption, Patience(limits or Limits(), [log]))
     if end:
         reason = end if isinstance(end, str) else failure_reason(end, log)
-        raise RuntimeError(f"the evaluation of {pair.name} failed, {reason}; its log is {log}.")
+        raise RuntimeError(f"the evaluation of {experiment.name} failed, {reason}; its log is {log}.")
     return read_json_object(output_dir / "metrics.json")
 
 

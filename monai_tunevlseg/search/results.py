@@ -36,10 +36,10 @@ _TRIAL = {
 }
 _SWEEP = {
     "type": "object",
-    "required": ["pair", "study", "plan", "best", "trials", "metrics", "problems"],
+    "required": ["experiment", "study", "plan", "best", "trials", "metrics", "problems"],
     "additionalProperties": False,
     "properties": {
-        **dict.fromkeys(("pair", "study"), _TEXT),
+        **dict.fromkeys(("experiment", "study"), _TEXT),
         "plan": {"type": "object"},
         "best": _TRIAL,
         "trials": {"type": "array", "items": _TRIAL},
@@ -90,7 +90,7 @@ class SearchResult:
     """A finished sweep.
 
     Attributes:
-        pair: its name.
+        experiment: its name.
         study: the study's name.
         plan: what all workers agreed on: objective, seed, search space, fixed hyperparameters, base model, data.
         best: the trial that was chosen, on validation data alone.
@@ -99,7 +99,7 @@ class SearchResult:
         problems: what went wrong without ending the sweep.
     """
 
-    pair: str
+    experiment: str
     study: str
     plan: dict[str, Any]
     best: TrialResult

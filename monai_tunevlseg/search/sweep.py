@@ -1,4 +1,4 @@
-"""A pair's sweep from its name to the tested best trial."""
+"""An experiment's sweep from its name to the tested best trial."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from monai_tunevlseg.bundles import HYPERPARAMETERS, optional, prompt_learner, t
 from monai_tunevlseg.feature_cache import check_constant, is_off
 from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
 from monai_tunevlseg.search.claims import Claims, finished_trials
-from monai_tunevlseg.search.folders import TRIALS, find_trial, reserve, tidy
-from monai_tunevlseg.search.interruption import Interruption
-from monai_tunevlseg.search.limits import Limits
-from monai_tunevlseg.search.pairs import (
+from monai_tunevlseg.search.experiments import (
     Base,
-    Pair,
+    Experiment,
     bundle_command,
     describe_base,
     digest_of_data,
-    find_pair,
-    pair_parser,
+    experiment_parser,
+    find_experiment,
 )
+from monai_tunevlseg.search.folders import TRIALS, find_trial, reserve, tidy
+from monai_tunevlseg.search.interruption import Interruption
+from monai_tunevlseg.search.limits import Limits
 from monai_tunevlseg.search.results import SWEEP_FILE, SearchResult, read_sweep, trial_results, write_sweep
 from monai_tunevlseg.search.spaces import Space, read_space
 from monai_tunevlseg.search.storages import open_storage
@@ -58,7 +58,7 @@ class SearchSettings:
         fixed: hyperparameters that every trial gets; they are not searched.
         pruner: "median", "halving" or "hyperband"; None = every trial runs to its end, as in the paper.
         storage: address of the storage, see `open_storage`; None = ``study.db`` (SQLite) in the output folder.
-        study_name: None = the pair's name.
+        study_name: None = the experiment's name.
         heartbeat_interval: seconds between two signs of life of a running trial; a matter of the worker.
         grace_period: seconds without one until a trial is given up for dead; a matter of the worker.
         max_failures: give up when so many trials in a row have failed; a matter of the worker.
@@ -99,20 +99,20 @@ class SearchSettings:
 
 
 def run_search(
-    pair_name: str,
+    experiment_name: str,
     dataset_dir: str | Path,
     output_dir: str | Path,
     settings: SearchSettings | None,
     configs_dir: str | Path,
     bundles_dir: str | Path,
 ) -> SearchResult:
-    """Search a pair's hyperparameters, alone or with other workers, and test the best trial.
+    """Search an experiment's hyperparameters, alone or with other workers, and test the best trial.
 
     The same call continues what was interrupted, and joins what other workers have begun. Call it in the main
     thread: trials end with the thread that runs them.
 
     Args:
-        pair_name: DATASET/MODEL_METHOD.
+        experiment_name: DATASET/MODEL_METHOD.
         dataset_dir: the dataset.
         output_dir: gets ``trials/``, ``best.yaml``, ``best/`` (a trained bundle), ``test/`` and ``sweep.json``.
         settings: None = the paper's.
@@ -122,28 +122,28 @@ def run_search(
     Raises:
         FileNotFoundError: when the dataset, a config or every trial's folder is missing.
         ElsewhereError: when all trials have finished, and the best one's folder is on another machine.
-        ValueError: when there is no such pair, a hyperparameter is unknown, the dataset is wrong, the study of this
+        ValueError: when the experiment or a hyperparameter is unknown, the dataset is wrong, the study of this
             name has another plan, or the output folder is another study's.
         ConnectionError: when the storage cannot be used.
         RuntimeError: when too many trials in a row, or the evaluation, fail.
         KeyboardInterrupt: when it is interrupted; the running trial has been ended and given back.
     """
     settings = settings or SearchSettings()
-    pair, output = find_pair(pair_name, configs_dir, bundles_dir), Path(output_dir).absolute()
-    _check_fixed(pair, settings.fixed)
+    experiment, output = find_experiment(experiment_name, configs_dir, bundles_dir), Path(output_dir).absolute()
+    _check_fixed(experiment, settings.fixed)
     output.mkdir(parents=True, exist_ok=True)
     storage = open_storage(settings.storage or f"sqlite:///{output / 'study.db'}")
     data = Path(dataset_dir).expanduser().absolute()
-    overrides = {**settings.fixed, "bundle_root": str(pair.bundle), "dataset_dir": str(data)}
-    base, space = _base_and_space(pair, overrides, settings, configs_dir)
-    plan = _plan(pair, settings, space, base, digest_of_data(pair, overrides))
-    name = settings.study_name or pair.name
+    overrides = {**settings.fixed, "bundle_root": str(experiment.bundle), "dataset_dir": str(data)}
+    base, space = _base_and_space(experiment, overrides, settings, configs_dir)
+    plan = _plan(experiment, settings, space, base, digest_of_data(experiment, overrides))
+    name = settings.study_name or experiment.name
     reserve(output, name)  # when nothing is wrong with the command
     study = join_study(storage, name, plan, settings.pruner)
     with Interruption() as interruption:
-        _run_trials(study, settings, space, _TrialCommand(pair, overrides), output / TRIALS, interruption)
+        _run_trials(study, settings, space, _TrialCommand(experiment, overrides), output / TRIALS, interruption)
         with interruption.holding(FileLock(output / ".finish.lock")):  # several workers may end at once
-            result = _finish(study, pair, plan, overrides, output, settings, interruption)
+            result = _finish(study, experiment, plan, overrides, output, settings, interruption)
             tidy(output, study, [result.best.number] if settings.keep == "best" else None)
             return result
 
@@ -163,16 +163,16 @@ def _run_trials(
 
 
 def _base_and_space(
-    pair: Pair, overrides: Mapping[str, Any], settings: SearchSettings, configs_dir: str | Path
+    experiment: Experiment, overrides: Mapping[str, Any], settings: SearchSettings, configs_dir: str | Path
 ) -> tuple[Base, Space]:
     """Return the base model, and what is searched with it: all of the space that is not fixed."""
-    base = describe_base(pair, overrides)
-    space = read_space(configs_dir, pair.method, pair.flat_values("train").keys(), base.sizes)
+    base = describe_base(experiment, overrides)
+    space = read_space(configs_dir, experiment.method, experiment.flat_values("train").keys(), base.sizes)
     space = {name: dimension for name, dimension in space.items() if name not in settings.fixed}
     if not space:
-        raise ValueError(f"nothing of {pair.name} is left to search; fix fewer hyperparameters.")
+        raise ValueError(f"nothing of {experiment.name} is left to search; fix fewer hyperparameters.")
     for name, dimension in space.items():
-        logger.info(f"{pair.name} searches {name}: {dimension.describe()}")
+        logger.info(f"{experiment.name} searches {name}: {dimension.describe()}")
     return base, space
 
 
@@ -180,30 +180,32 @@ class _TrialCommand:
     """Gives the command of a trial, and writes its config down.
 
     Args:
-        pair: what is run.
+        experiment: what is run.
         overrides: of every trial.
     """
 
-    def __init__(self, pair: Pair, overrides: Mapping[str, Any]) -> None:
-        self.pair = pair
+    def __init__(self, experiment: Experiment, overrides: Mapping[str, Any]) -> None:
+        self.experiment = experiment
         self.overrides = overrides
 
     def __call__(self, folder: Path, params: Mapping[str, Any]) -> list[str]:
         """Return the command for a trial's folder and hyperparameters."""
         own = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval"), "show_progress": False}
         values = {**self.overrides, **params, **own}
-        parser = pair_parser(self.pair, "train", values)
+        parser = experiment_parser(self.experiment, "train", values)
         parser.export_config_file(parser.get(), str(folder / "config.yaml"), fmt="yaml", sort_keys=False)
-        return bundle_command(self.pair.configs("train"), values)
+        return bundle_command(self.experiment.configs("train"), values)
 
 
-def _check_fixed(pair: Pair, fixed: Mapping[str, Any]) -> None:
-    known = pair.flat_values("train")
+def _check_fixed(experiment: Experiment, fixed: Mapping[str, Any]) -> None:
+    known = experiment.flat_values("train")
     for name, value in fixed.items():
         if name in OWN:
             raise ValueError(f"{name} cannot be fixed, because every trial has its own.")
         if name not in known:
-            raise ValueError(f"the bundle of {pair.name} has no hyperparameter {name!r}; it has {', '.join(known)}.")
+            raise ValueError(
+                f"the bundle of {experiment.name} has no hyperparameter {name!r}; it has {', '.join(known)}."
+            )
         if name in HYPERPARAMETERS:
             typed(name, value)
     if not is_off(fixed.get("feature_cache")):
@@ -211,11 +213,11 @@ def _check_fixed(pair: Pair, fixed: Mapping[str, Any]) -> None:
         check_constant(prompt_learner(values["method"], values["unfreeze"]), optional(values["unfreeze"]))
 
 
-def _plan(pair: Pair, settings: SearchSettings, space: Space, base: Base, data: str) -> dict[str, Any]:
+def _plan(experiment: Experiment, settings: SearchSettings, space: Space, base: Base, data: str) -> dict[str, Any]:
     """Return what all workers of the study must agree on."""
     return {
         "version": PLAN_VERSION,
-        "pair": pair.name,
+        "experiment": experiment.name,
         "objective": settings.objective,
         "seed": settings.seed,
         "startup_trials": STARTUP_TRIALS,
@@ -230,7 +232,7 @@ def _plan(pair: Pair, settings: SearchSettings, space: Space, base: Base, data: 
 
 def _finish(
     study: optuna.Study,
-    pair: Pair,
+    experiment: Experiment,
     plan: dict[str, Any],
     overrides: Mapping[str, Any],
     output: Path,
@@ -252,10 +254,10 @@ def _finish(
         shutil.rmtree(output / "test", ignore_errors=True)
         tested = {**overrides, **best.params}
         data = overrides["dataset_dir"]
-        metrics = evaluate(pair, data, output / "test", checkpoint, tested, interruption, settings.limits)
-    write_overlay(output / "best.yaml", pair, values)
-    write_bundle(output / "best", pair, values, checkpoint)
-    result = SearchResult(pair.name, study.study_name, plan, chosen, trials, metrics, problems)
+        metrics = evaluate(experiment, data, output / "test", checkpoint, tested, interruption, settings.limits)
+    write_overlay(output / "best.yaml", experiment, values)
+    write_bundle(output / "best", experiment, values, checkpoint)
+    result = SearchResult(experiment.name, study.study_name, plan, chosen, trials, metrics, problems)
     write_sweep(output, result)
     return result
 

@@ -1,4 +1,4 @@
-"""Sharing: a trained pair as a bundle in the form of MONAI's Model Zoo, checked, packed and exported."""
+"""Sharing: a trained experiment as a bundle in the form of MONAI's Model Zoo, checked, packed and exported."""
 
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
 from monai_tunevlseg.sharing.bundle_writer import share_bundle, write_shared_bundle

@@ -49,11 +49,11 @@ def find_base_reference(
     """Load a base model and find a reference to it that travels.
 
     A folder of this machine does not travel: an embedded model is known by its fingerprint, and for any other folder
-    stands ``base_model_id``, or what the pair names.
+    stands ``base_model_id``, or what the experiment names.
 
     Args:
         model: name of the model's fragment.
-        own: what the pair's configs say under ``pretrained``.
+        own: what the experiment's configs say under ``pretrained``.
         identity: that of a checkpoint; None = nothing is trained yet.
         base_model_id: the reference to write; None = found out.
         folder: where this machine has the model; None = where the checkpoint's training had it.
@@ -72,7 +72,8 @@ def find_base_reference(
     name = base_model_id or (trained_with if _travels(trained_with) else None) or (None if of_demo else own)
     if name is None:
         raise ValueError(
-            f"the base model {trained_with} ({wanted}) is not the pair's own, embedded one ({embedded.fingerprint}); "
+            f"the base model {trained_with} ({wanted}) is not the experiment's own, embedded one "
+            f"({embedded.fingerprint}); "
             "pass --base-model-id with the hub id or folder name that others know it by."
         )
     loaded = LOADERS[model](str(folder or name), wanted)

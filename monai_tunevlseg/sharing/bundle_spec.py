@@ -10,7 +10,14 @@ from typing import Any
 
 import yaml
 
-from monai_tunevlseg.bundles import HYPERPARAMETERS, pair_facts, prompt_learner, render_bundle, render_pair, typed
+from monai_tunevlseg.bundles import (
+    HYPERPARAMETERS,
+    experiment_facts,
+    prompt_learner,
+    render_bundle,
+    render_experiment,
+    typed,
+)
 from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.resources import configs_dir
 from monai_tunevlseg.sharing.base_reference import BaseReference, find_base_reference
@@ -26,13 +33,13 @@ NOT_SHARED = OF_THE_MACHINE | {"trained_splits", "num_processes"}
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a bundle's parts come from, beyond the pair and its run.
+    """Where a bundle's parts come from, beyond the experiment and its run.
 
     Attributes:
         metrics: a ``metrics.json`` outside the run's folder.
-        pretrained: where this machine has the base model, when neither the run nor the pair leads there.
+        pretrained: where this machine has the base model, when neither the run nor the experiment leads there.
         base_model_id: how others know the base model; None = found out.
-        values: hyperparameters that neither the run nor the pair has.
+        values: hyperparameters that neither the run nor the experiment has.
         configs_dir: the folder of the fragments.
     """
 
@@ -75,10 +82,10 @@ class Release:
 
 @dataclass(frozen=True)
 class BundleSpec:
-    """A pair with what was learned.
+    """An experiment with what was learned.
 
     Attributes:
-        pair: DATASET/MODEL_METHOD.
+        experiment: DATASET/MODEL_METHOD.
         facts: what fragments and package know of it, by the names of placeholders.
         base: its base model.
         baked: the values that the bundle's configs get in place of the templates'.
@@ -86,7 +93,7 @@ class BundleSpec:
         run: what was learned; None = nothing yet.
     """
 
-    pair: str
+    experiment: str
     facts: Mapping[str, Any]
     base: BaseReference
     baked: Mapping[str, Any]
@@ -106,25 +113,25 @@ class BundleSpec:
         return "_".join(part for part in parts if part)
 
 
-def build_bundle_spec(pair: str, run_dir: str | Path | None = None, sources: Sources | None = None) -> BundleSpec:
-    """Put together what is known of a pair and of a run of it.
+def build_bundle_spec(experiment: str, run_dir: str | Path | None = None, sources: Sources | None = None) -> BundleSpec:
+    """Put together what is known of an experiment and of a run of it.
 
     Raises:
         FileNotFoundError: when the run has no checkpoint, or the base model is nowhere.
-        ValueError: when there is no such pair, the checkpoint is not one of it, or a value is unknown.
+        ValueError: when there is no such experiment, the checkpoint is not one of it, or a value is unknown.
     """
     sources = sources or Sources()
-    facts = pair_facts(sources.configs_dir, pair)
-    overlay = yaml.safe_load(render_pair(sources.configs_dir, pair))
+    facts = experiment_facts(sources.configs_dir, experiment)
+    overlay = yaml.safe_load(render_experiment(sources.configs_dir, experiment))
     template = render_bundle(sources.configs_dir, facts["bundle"])[Path("configs/train.yaml")]
     own = {name: value for name, value in yaml.safe_load(template).items() if not isinstance(value, dict)} | overlay
     if unknown := sorted(set(sources.values) - set(own)):
-        raise ValueError(f"the pair {pair} has no hyperparameter {', '.join(unknown)}; see its train.yaml.")
+        raise ValueError(f"the experiment {experiment} has no hyperparameter {', '.join(unknown)}; see its train.yaml.")
     refuse_expressions(sources.values, "an option --override")
     refuse_expressions(sources.base_model_id, "the option --base-model-id")
     run = None if run_dir is None else read_trained_run(run_dir, sources.metrics)
     if run is not None:
-        _refuse_another(pair, run_dir, run, own, template)
+        _refuse_another(experiment, run_dir, run, own, template)
     identity = None if run is None else run.identity
     base = find_base_reference(
         facts["model"]["name"], str(own["pretrained"]), identity, sources.base_model_id, sources.pretrained
@@ -134,11 +141,11 @@ def build_bundle_spec(pair: str, run_dir: str | Path | None = None, sources: Sou
     except ValueError as error:
         raise ValueError(f"the run {run_dir} was not one of this package: {error}") from error
     baked = overlay | trained | dict(sources.values) | base.values
-    return BundleSpec(pair, facts, base, baked, own | baked, run)
+    return BundleSpec(experiment, facts, base, baked, own | baked, run)
 
 
 def _refuse_another(
-    pair: str, run_dir: str | Path | None, run: TrainedRun, own: Mapping[str, Any], template: str
+    experiment: str, run_dir: str | Path | None, run: TrainedRun, own: Mapping[str, Any], template: str
 ) -> None:
     """Refuse the checkpoint of another model or method.
 
@@ -150,13 +157,13 @@ def _refuse_another(
     theirs = (run.identity["network"], run.identity["method"])
     if theirs != (network, method):
         raise ValueError(
-            f"the checkpoint in {run_dir} is one of {theirs[0]} with the method {theirs[1]!r}, but the pair {pair} is "
-            f"{network} with {method!r}; pass the pair that was trained."
+            f"the checkpoint in {run_dir} is one of {theirs[0]} with the method {theirs[1]!r}, but the experiment "
+            f"{experiment} is {network} with {method!r}; pass the experiment that was trained."
         )
 
 
 def _trained_values(run: TrainedRun, own: Mapping[str, Any], base: BaseReference) -> dict[str, Any]:
-    """Return the hyperparameters in which the run departed from the pair; the checkpoint's own word counts most."""
+    """Return the hyperparameters in which the run departed from the experiment; the checkpoint's come first."""
     values = {
         name: value
         for name, value in run.hyperparameters.items()

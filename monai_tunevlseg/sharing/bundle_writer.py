@@ -1,4 +1,4 @@
-"""Writing a bundle that needs nothing but the installed package: a pair's configs in one piece, weights, documents."""
+"""Writing a bundle that needs nothing but the installed package: its configs in one piece, weights, documents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JSON_COPIES = ("train", "inference")
 
 
 def share_bundle(
-    pair: str,
+    experiment: str,
     output_dir: str | Path,
     run_dir: str | Path | None = None,
     sources: Sources | None = None,
@@ -37,10 +37,10 @@ def share_bundle(
     """Write a self-contained bundle.
 
     Args:
-        pair: DATASET/MODEL_METHOD.
+        experiment: DATASET/MODEL_METHOD.
         output_dir: gets a folder with the bundle's name.
-        run_dir: where a run of the pair wrote ``models/model.pt``, or a search's folder ``best``; None = the weights
-            that training starts from, untrained.
+        run_dir: where a run of the experiment wrote ``models/model.pt``, or a search's folder ``best``; None = the
+            weights that training starts from, untrained.
         sources: where else parts come from.
         release: name, version and people.
 
@@ -50,11 +50,11 @@ def share_bundle(
     Raises:
         FileExistsError: when the bundle is there already.
         FileNotFoundError: when the run has no checkpoint, or the base model is nowhere.
-        ValueError: when there is no such pair, or the checkpoint is not one of it.
+        ValueError: when there is no such experiment, or the checkpoint is not one of it.
     """
     sources = sources or Sources()
     return write_shared_bundle(
-        build_bundle_spec(pair, run_dir, sources), output_dir, sources.configs_dir, release or Release()
+        build_bundle_spec(experiment, run_dir, sources), output_dir, sources.configs_dir, release or Release()
     )
 
 
@@ -93,7 +93,7 @@ def _fill(made: Path, name: str, spec: BundleSpec, configs_dir: str | Path, rele
 
 
 def _baked(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str]:
-    """Put the pair's values into the configs, and add those that are to be there as JSON."""
+    """Put the experiment's values into the configs, and add those that are to be there as JSON."""
     files = dict(texts)
     for path, text in texts.items():
         if path.suffix != ".yaml":

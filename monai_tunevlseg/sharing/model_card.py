@@ -45,7 +45,7 @@ def metadata(template: str, spec: BundleSpec, release: Release, name: str) -> st
     """Return ``metadata.json``.
 
     Args:
-        template: that of the pair's bundle.
+        template: that of the experiment's bundle.
         spec: what the bundle is about.
         release: what a person says of it.
         name: the bundle's.

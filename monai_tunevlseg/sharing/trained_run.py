@@ -81,7 +81,7 @@ def _read_record(checkpoint: Path) -> dict[str, Any]:
     if record.pop(CHECKPOINT_DIGEST, None) not in (None, file_digest(checkpoint)):
         raise ValueError(
             f"{path} was not written with {checkpoint}, so that it may say what was not trained; resume or repeat the "
-            "training, or remove the file to share with the pair's own values."
+            "training, or remove the file to share with the experiment's own values."
         )
     return record
 

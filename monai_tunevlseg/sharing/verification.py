@@ -33,7 +33,7 @@ PLAIN_FOLDER = {
     "text_source": "class_name",
     "num_workers": 0,
 }
-"""What makes any pair read an ordinary folder."""
+"""What makes any experiment read an ordinary folder."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def arguments_of(root: Path, results: str, base_model: str) -> list[str]:
     fixed = {"pretrained": base_model, "epochs": 1, "batch_size": 4, "num_workers": 0, "device": "cpu"}
     return [
         "benchmark",
-        *("--pairs", "ultrasound/clipseg_zero_shot,ultrasound/clipseg_vpt", "--n-trials", "1"),
+        *("--experiments", "ultrasound/clipseg_zero_shot,ultrasound/clipseg_vpt", "--n-trials", "1"),
         *("--data-root", str(root / "data"), "--results", str(root / results)),
         *("--configs-dir", str(REPOSITORY / "configs"), "--bundles-dir", str(REPOSITORY / "bundles")),
         *(part for name, value in fixed.items() for part in ("--override", f"{name}={value}")),

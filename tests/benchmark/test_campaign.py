@@ -172,22 +172,22 @@ def test_plan_of_another_version_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pairs", "kvasir/clipseg_vtp"], "near to it are kvasir/clipseg_vpt"),
-        ([], "say which pairs"),
+        (["--experiments", "kvasir/clipseg_vtp"], "near to it are kvasir/clipseg_vpt"),
+        ([], "say which experiments"),
         (["--preset", "domo"], "no preset 'domo'; known are demo"),
         (["--worker"], "a worker joins a benchmark that was begun there"),
-        (["--pairs", "kvasir/*", "--storage", "nowhere"], "the storage 'nowhere' is not an address"),
-        (["--pairs", "kvasir/*", "--override", "epochs"], "write NAME=VALUE"),
-        (["--pairs", "kvasir/*", "--n-trials", "0"], "n_trials is 0; it must be 1 or more"),
-        (["--pairs", "kvasir/*", "--n-trials", "-3"], "n_trials is -3"),
-        (["--pairs", "kvasir/*", "--n-jobs", "0"], "n_jobs is 0"),
-        (["--pairs", "kvasir/*", "--metric", "dice"], "the objective 'dice' is not known"),
-        (["--pairs", "kvasir/*", "--override", "epochs=[1"], "'epochs=[1' is not YAML"),
-        (["--pairs", "kvasir/*", "--override", "epochs=$1"], "--override, epochs holds '$1'"),
-        (["--pairs", "kvasir/*", "--trial-silence", "-1"], "trial_silence is -1"),
+        (["--experiments", "kvasir/*", "--storage", "nowhere"], "the storage 'nowhere' is not an address"),
+        (["--experiments", "kvasir/*", "--override", "epochs"], "write NAME=VALUE"),
+        (["--experiments", "kvasir/*", "--n-trials", "0"], "n_trials is 0; it must be 1 or more"),
+        (["--experiments", "kvasir/*", "--n-trials", "-3"], "n_trials is -3"),
+        (["--experiments", "kvasir/*", "--n-jobs", "0"], "n_jobs is 0"),
+        (["--experiments", "kvasir/*", "--metric", "dice"], "the objective 'dice' is not known"),
+        (["--experiments", "kvasir/*", "--override", "epochs=[1"], "'epochs=[1' is not YAML"),
+        (["--experiments", "kvasir/*", "--override", "epochs=$1"], "--override, epochs holds '$1'"),
+        (["--experiments", "kvasir/*", "--trial-silence", "-1"], "trial_silence is -1"),
         (["--preset", "demo", "--override", "epoch=3"], "no bundle has a hyperparameter 'epoch'"),
         (
-            ["--pairs", "kvasir/*", "--override", "epoch=3"],
+            ["--experiments", "kvasir/*", "--override", "epoch=3"],
             "no bundle has a hyperparameter 'epoch'; near to it are epochs",
         ),
     ],
@@ -237,9 +237,9 @@ def test_its_own_workers_get_the_storage_out_of_sight(tmp_path, monkeypatch):
 def test_a_dataset_that_is_not_there_fails_its_entries_alone(tmp_path):
     folders = ["--configs-dir", str(CONFIGS), "--bundles-dir", str(REPOSITORY / "bundles")]
     places = ["--results", str(tmp_path / "results"), "--data-root", str(tmp_path / "data")]
-    pairs = ["--pairs", "ultrasound/clipseg_vpt"]
+    experiments = ["--experiments", "ultrasound/clipseg_vpt"]
     write_entry(tmp_path / "results", "kvasir/clipseg_vpt", [80, 90])
-    run = CliRunner().invoke(app, ["benchmark", *pairs, *places, *folders])
+    run = CliRunner().invoke(app, ["benchmark", *experiments, *places, *folders])
     assert run.exit_code == 1, run.output
     assert "failed: ultrasound/clipseg_vpt: " in run.stderr
     text = (tmp_path / "results" / "report" / "report.md").read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from monai_tunevlseg.benchmark import VARIANTS, Entry
 from monai_tunevlseg.benchmark.planning import all_entries, estimate_seconds, plan_entries, titles_of
-from monai_tunevlseg.bundles import pair_names
+from monai_tunevlseg.bundles import experiment_names
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
@@ -18,11 +18,11 @@ def names(patterns, variants=()):
     return [entry.name for entry in plan_entries(CONFIGS, patterns, variants, BUNDLES)]
 
 
-def test_all_pairs_and_zero_shot_are_entries():
+def test_all_experiments_and_zero_shot_are_entries():
     entries = all_entries(CONFIGS)
     assert len(set(entries)) == len(entries)
-    assert {entry.name for entry in entries if entry.method != "zero_shot"} == set(pair_names(CONFIGS))
-    assert {entry.pair for entry in entries} == set(pair_names(CONFIGS))
+    assert {entry.name for entry in entries if entry.method != "zero_shot"} == set(experiment_names(CONFIGS))
+    assert {entry.experiment for entry in entries} == set(experiment_names(CONFIGS))
     datasets = {entry.dataset for entry in entries}
     assert sum(entry.method == "zero_shot" for entry in entries) == 2 * len(datasets)
 
@@ -50,8 +50,8 @@ def test_variants_are_added_where_they_change_something():
 @pytest.mark.parametrize(
     ("patterns", "variants", "message"),
     [
-        (["kvasir/clipseg_vtp"], [], "no pair matches 'kvasir/clipseg_vtp'; near to it are kvasir/clipseg_vpt"),
-        (["kvasir/*", "kwasir/*"], [], r"no pair matches 'kwasir/\*'; near to it are .*kvasir/"),
+        (["kvasir/clipseg_vtp"], [], "no experiment matches 'kvasir/clipseg_vtp'; near to it are kvasir/clipseg_vpt"),
+        (["kvasir/*", "kwasir/*"], [], r"no experiment matches 'kwasir/\*'; near to it are .*kvasir/"),
         (["kvasir/*"], ["gausian"], "no variant 'gausian'; known are gaussian, no_upsampler"),
     ],
 )
@@ -61,7 +61,7 @@ def test_what_does_not_exist_is_named(patterns, variants, message):
 
 
 def test_another_folder_is_no_repository(tmp_path):
-    with pytest.raises(FileNotFoundError, match="has no pairs"):
+    with pytest.raises(FileNotFoundError, match="has no experiments"):
         plan_entries(tmp_path, ["*"], [], BUNDLES)
 
 

@@ -47,7 +47,7 @@ def write_split_pictures(folder: Path) -> Path:
 def workflow(
     name: str, config: str, workflow_type: str = "infer", dataset: str | None = None, **overrides
 ) -> ConfigWorkflow:
-    """Build a bundle's workflow, or that of a pair, as ``python -m monai.bundle run`` does; logging stays pytest's."""
+    """Build a bundle's or an experiment's workflow as ``python -m monai.bundle run`` does; logging stays pytest's."""
     files = [str(BUNDLES / name / "configs" / f"{config}.yaml")]
     files += [str(CONFIGS / dataset / f"{name}.yaml")] if dataset else []
     made = ConfigWorkflow(files, workflow_type=workflow_type, logging_file=False, **overrides)

@@ -6,7 +6,14 @@ import pytest
 import yaml
 from small_runs import BUNDLES, CONFIGS
 
-from monai_tunevlseg.bundles import bundle_names, read_facts, render_bundle, render_pair, stale_files, write_bundles
+from monai_tunevlseg.bundles import (
+    bundle_names,
+    read_facts,
+    render_bundle,
+    render_experiment,
+    stale_files,
+    write_bundles,
+)
 from monai_tunevlseg.bundles.fragments import compose
 from monai_tunevlseg.methods import METHODS
 
@@ -96,7 +103,7 @@ def test_files_of_others_are_left_alone(copies):
     assert {path: path.read_text() for path in others} == others
 
 
-def test_a_dropped_dataset_takes_its_pairs_along_and_nothing_else(copies):
+def test_a_dropped_dataset_takes_its_experiments_along_and_nothing_else(copies):
     configs, bundles = copies
     (configs / "datasets" / "isic.yaml").unlink()
     (configs / "isic" / "notes.yaml").write_text("mine: 1\n")
@@ -113,7 +120,7 @@ def test_a_folder_without_fragments_is_refused_and_nothing_is_removed(copies, tm
             with pytest.raises(FileNotFoundError, match=f"{wrong}.*--configs-dir"):
                 call(wrong, bundles)
         with pytest.raises(FileNotFoundError, match="--configs-dir"):
-            render_pair(wrong, "kvasir/clipseg_vpt")
+            render_experiment(wrong, "kvasir/clipseg_vpt")
     assert sorted(bundles.rglob("*")) == before
 
 

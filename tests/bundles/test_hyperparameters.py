@@ -9,7 +9,14 @@ import yaml
 from monai.bundle import ConfigParser
 from small_runs import BUNDLES, CONFIGS, raises_inside, workflow
 
-from monai_tunevlseg.bundles import HYPERPARAMETERS, bundle_names, pair_names, prepare_run, render_pair, typed
+from monai_tunevlseg.bundles import (
+    HYPERPARAMETERS,
+    bundle_names,
+    experiment_names,
+    prepare_run,
+    render_experiment,
+    typed,
+)
 from monai_tunevlseg.bundles.hyperparameters import METHODS_OWN
 
 RUNS = ("train", "evaluate", "inference")
@@ -163,8 +170,8 @@ def all_configs():
     for bundle in bundle_names(CONFIGS):
         for run in RUNS:
             yield yaml.safe_load((BUNDLES / bundle / "configs" / f"{run}.yaml").read_text())
-    for pair in pair_names(CONFIGS):
-        yield yaml.safe_load(render_pair(CONFIGS, pair))
+    for experiment in experiment_names(CONFIGS):
+        yield yaml.safe_load(render_experiment(CONFIGS, experiment))
 
 
 def test_every_flat_value_of_a_config_is_declared_and_every_declaration_is_in_a_config():

@@ -82,5 +82,5 @@ def test_bad_choices_are_named_before_anything_is_replaced(tmp_path, bundle, dat
     (tmp_path / "bundles" / "clipseg_coop").mkdir(parents=True)
     (tmp_path / "bundles" / "clipseg_vpt").mkdir()
     with pytest.raises(error, match=message):
-        run_demo(dataset, tmp_path / "bundles" / bundle, tmp_path / "pair.yaml", tmp_path / "out")
+        run_demo(dataset, tmp_path / "bundles" / bundle, tmp_path / "experiment.yaml", tmp_path / "out")
     assert kept.exists()

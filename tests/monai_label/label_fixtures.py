@@ -80,15 +80,15 @@ def write_bundle(
     bundle: str = "clipseg_vpt",
     **changes: object,
 ) -> Path:
-    """Write a bundle of an embedded tiny model: the configs of a bundle and a pair in one piece, with changes."""
+    """Write a bundle of an embedded tiny model: a bundle's and an experiment's configs in one piece, with changes."""
     configs = folder / "configs"
     configs.mkdir(parents=True)
-    pair = (REPOSITORY / "configs" / dataset / f"{bundle}.yaml").read_text()
+    experiment = (REPOSITORY / "configs" / dataset / f"{bundle}.yaml").read_text()
     for source in (REPOSITORY / "bundles" / bundle / "configs").iterdir():
         text = source.read_text()
         if source.suffix == ".yaml":
             own = {"class_names": list(class_names), "pretrained": str(demo_model(bundle.split("_")[0]))}
-            text = yaml.safe_dump(yaml.safe_load(text) | yaml.safe_load(pair) | own | changes, sort_keys=False)
+            text = yaml.safe_dump(yaml.safe_load(text) | yaml.safe_load(experiment) | own | changes, sort_keys=False)
         (configs / source.name).write_text(text)
     return folder
 

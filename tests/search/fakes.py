@@ -19,7 +19,7 @@ from monai_tunevlseg.search.storages import open_storage
 from monai_tunevlseg.search.study import join_study, work
 from monai_tunevlseg.search.trials import TrialRunner
 
-PLAN = {"version": 1, "pair": "fake", "objective": "val_dice", "seed": 0}
+PLAN = {"version": 1, "experiment": "fake", "objective": "val_dice", "seed": 0}
 SPACE = {
     name: Dimension(distribution, distribution)
     for name, distribution in {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monai_tunevlseg.search.pairs import bundle_command
+from monai_tunevlseg.search.experiments import bundle_command
 
 TEXTS = ["polyp", "['$print(1)']", "{'_target_': 'os.system'}", "'$print(1)'", "grade #2", "--config_file=evil.yaml"]
 TEXTS += ["-", "--", "1", "1.50", "True", "(1, 2)", 'it\'s "it"', "a\nb", "\\", "äöü 😀", ""]

@@ -49,7 +49,8 @@ def test_a_half_line_that_another_was_added_to_is_repaired_in_place(journal, tmp
 
 def test_a_real_journal_of_a_full_disk_continues(shared_dir, tmp_path):
     path = tmp_path / "study"
-    path.write_bytes((shared_dir / "cases" / "faults" / "journal_half_line").read_bytes())
+    recorded = (shared_dir / "cases" / "faults" / "journal_half_line").read_bytes()
+    path.write_bytes(recorded.replace(b'"pair":', b'"experiment":'))  # the key of PLAN
     study = run_worker(f"journal:///{path}", tmp_path / "trials", 2)
     assert_whole(study, 2)
 

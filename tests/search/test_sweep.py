@@ -25,7 +25,7 @@ from monai_tunevlseg.search.storages import open_storage
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"configs_dir": ROOT / "configs", "bundles_dir": ROOT / "bundles"}
-PAIR = "ultrasound/clipseg_maple"
+EXPERIMENT = "ultrasound/clipseg_maple"
 TRIALS = 2
 
 
@@ -39,7 +39,7 @@ def settings(tiny_clipseg_dir):
 def sweep(settings, pictures, tmp_path_factory):
     """A finished sweep, and its folder."""
     folder = tmp_path_factory.mktemp("sweep")
-    return run_search(PAIR, pictures, folder, settings, **FOLDERS), folder
+    return run_search(EXPERIMENT, pictures, folder, settings, **FOLDERS), folder
 
 
 def test_every_trial_leaves_config_log_curve_and_checkpoint(sweep):
@@ -64,7 +64,7 @@ def test_the_space_is_scaled_to_the_base_model_and_the_study_says_so(sweep):
         "intermediate_dim": "2, 4, 6, 8 (published: 32, 64, 96, 128; scaled to the base model)",
     }
     studies = open_storage(f"sqlite:///{folder / 'study.db'}").get_all_studies()
-    assert [(study.study_name, study.user_attrs["plan"]) for study in studies] == [(PAIR, result.plan)]
+    assert [(study.study_name, study.user_attrs["plan"]) for study in studies] == [(EXPERIMENT, result.plan)]
 
 
 def test_the_best_trial_is_chosen_on_validation_and_tested_alone(sweep):
@@ -107,7 +107,7 @@ def test_the_best_bundle_runs_by_itself(sweep, settings, pictures, tmp_path):
 def test_the_same_call_on_a_finished_sweep_runs_nothing(sweep, settings, pictures):
     result, folder = sweep
     times = {path: path.stat().st_mtime_ns for path in [*(folder / "test").iterdir(), *(folder / "trials").iterdir()]}
-    assert run_search(PAIR, pictures, folder, settings, **FOLDERS) == result
+    assert run_search(EXPERIMENT, pictures, folder, settings, **FOLDERS) == result
     assert times == {path: path.stat().st_mtime_ns for path in times}
 
 
@@ -122,7 +122,7 @@ def test_the_same_call_on_a_finished_sweep_runs_nothing(sweep, settings, picture
 def test_another_plan_is_refused(change, message, sweep, settings, pictures):
     fixed = {"fixed": {**settings.fixed, **change["fixed"]}} if "fixed" in change else {}
     with pytest.raises(ValueError, match=message):
-        run_search(PAIR, pictures, sweep[1], replace(settings, **change | fixed), **FOLDERS)
+        run_search(EXPERIMENT, pictures, sweep[1], replace(settings, **change | fixed), **FOLDERS)
 
 
 def test_another_dataset_is_refused(sweep, settings, pictures, tmp_path):
@@ -131,7 +131,7 @@ def test_another_dataset_is_refused(sweep, settings, pictures, tmp_path):
     splits["val"], splits["test"] = splits["test"], splits["val"]
     (other / "splits.json").write_text(json.dumps(splits))
     with pytest.raises(ValueError, match="has data = "):
-        run_search(PAIR, other, sweep[1], settings, **FOLDERS)
+        run_search(EXPERIMENT, other, sweep[1], settings, **FOLDERS)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def trials(sweep, tmp_path):
     import optuna
 
     storage = open_storage(f"sqlite:///{copied / 'study.db'}")
-    found = finished_trials(optuna.load_study(study_name=PAIR, storage=storage))
+    found = finished_trials(optuna.load_study(study_name=EXPERIMENT, storage=storage))
     found.sort(key=lambda trial: (-trial.value, trial.user_attrs["slot"]))
     return found, [find_trial(trial, copied) for trial in found], copied
 
@@ -185,13 +185,20 @@ def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(sweep
     shutil.copytree(other.folder, here / "trials" / f"{other.number:04d}")
     fixed = [f"--override={name}={json.dumps(value)}" for name, value in settings.fixed.items()]
     run = search(
-        PAIR, "--dataset-dir", pictures, "--output-dir", here, f"--storage=sqlite:///{storage}", "--n-trials=2", *fixed
+        EXPERIMENT,
+        "--dataset-dir",
+        pictures,
+        "--output-dir",
+        here,
+        f"--storage=sqlite:///{storage}",
+        "--n-trials=2",
+        *fixed,
     )
     assert run.exit_code == 0, run.output
     assert f"the best trial, {result.best.number}, " in run.stdout and "not on this machine" in run.stdout
     assert not any((here / name).exists() for name in ("test", "best", "best.yaml", "sweep.json"))
     shutil.copytree(result.best.folder, here / "trials" / f"{result.best.number:04d}")  # the folder has been brought
-    again = run_search(PAIR, pictures, here, replace(settings, storage=f"sqlite:///{storage}"), **FOLDERS)
+    again = run_search(EXPERIMENT, pictures, here, replace(settings, storage=f"sqlite:///{storage}"), **FOLDERS)
     assert again.best.number == result.best.number and again.metrics["dice"] == result.metrics["dice"]
     assert again.best.folder == str(here / "trials" / f"{result.best.number:04d}")
 
@@ -208,15 +215,17 @@ def test_a_trial_that_somebody_else_has_changed_runs_nothing(sweep, settings, pi
             (json.dumps(planted), other.number),
         )
     with pytest.raises(ValueError, match=f"trial {other.number} .* neutral_text"):
-        run_search(PAIR, pictures, copied, settings, **FOLDERS)
+        run_search(EXPERIMENT, pictures, copied, settings, **FOLDERS)
     assert not (tmp_path / "x").exists()
 
 
 def test_another_study_in_the_same_folder_is_refused_and_touches_nothing(sweep, settings, pictures):
     _, folder = sweep
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    with pytest.raises(ValueError, match=f"holds the study '{PAIR}', and this command runs 'another'.*--output-dir"):
-        run_search(PAIR, pictures, folder, replace(settings, study_name="another"), **FOLDERS)
+    with pytest.raises(
+        ValueError, match=f"holds the study '{EXPERIMENT}', and this command runs 'another'.*--output-dir"
+    ):
+        run_search(EXPERIMENT, pictures, folder, replace(settings, study_name="another"), **FOLDERS)
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".study.lock"}
     assert after == {path: changed for path, changed in before.items() if path.name != ".study.lock"}
 
@@ -229,11 +238,11 @@ def test_what_the_user_made_in_the_best_bundle_stays(sweep, settings, pictures, 
     config = copied / "best" / "configs" / "train.yaml"
     config.write_text(config.read_text() + "# mine\n")
     unfinished_path(copied / "best").mkdir()  # of a worker that was killed
-    run_search(PAIR, pictures, copied, settings, **FOLDERS)
+    run_search(EXPERIMENT, pictures, copied, settings, **FOLDERS)
     assert made.read_text() == "mine" and config.read_text().endswith("# mine\n")
     assert not list(copied.glob(".unfinished*"))
     (copied / "best" / "models" / "model.pt").write_bytes(b"of an earlier best trial")
-    run_search(PAIR, pictures, copied, settings, **FOLDERS)
+    run_search(EXPERIMENT, pictures, copied, settings, **FOLDERS)
     assert made.read_text() == "mine" and not config.read_text().endswith("# mine\n")
     model = (Path(sweep[0].best.folder) / "models" / "model.pt").read_bytes()
     assert (copied / "best" / "models" / "model.pt").read_bytes() == model
@@ -242,14 +251,14 @@ def test_what_the_user_made_in_the_best_bundle_stays(sweep, settings, pictures, 
 def test_keep_best_leaves_one_checkpoint_and_the_search_can_be_repeated(sweep, settings, pictures, tmp_path):
     copied = shutil.copytree(sweep[1], tmp_path / "copied")
     for _ in range(2):
-        result = run_search(PAIR, pictures, copied, replace(settings, keep="best"), **FOLDERS)
+        result = run_search(EXPERIMENT, pictures, copied, replace(settings, keep="best"), **FOLDERS)
         left = [path.parts[-3] for path in (copied / "trials").rglob("*.pt")]
         assert left == [f"{result.best.number:04d}"]
 
 
 def test_the_storage_may_come_from_the_environment(sweep, settings, pictures, tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEVLSEG_STORAGE", "postgresql://me:secret@127.0.0.1:1/x")
-    run = search(PAIR, "--dataset-dir", pictures, "--output-dir", tmp_path / "out")
+    run = search(EXPERIMENT, "--dataset-dir", pictures, "--output-dir", tmp_path / "out")
     assert run.exit_code == 1 and "postgresql://me:***@127.0.0.1:1/x cannot" in run.stderr, run.output
 
 
@@ -304,27 +313,27 @@ def search(*arguments):
     [
         (
             ["ultrasound/clipseg_vtp"],
-            "no pair 'ultrasound/clipseg_vtp'; near to it are ultrasound/clipseg_vpt",
+            "no experiment 'ultrasound/clipseg_vtp'; near to it are ultrasound/clipseg_vpt",
         ),
-        ([PAIR, "--override", "lerning_rate=1"], "has no hyperparameter 'lerning_rate'"),
-        ([PAIR, "--override", "epochs=0"], "epochs is 0; it must be a whole number from 1"),
-        ([PAIR, "--override", "output_dir=x"], "output_dir cannot be fixed"),
-        ([PAIR, "--override", "epochs"], "--override 'epochs' is not understood"),
-        ([PAIR, "--metric", "test_dice"], "the objective 'test_dice' is not known; it is val_dice or val_loss"),
-        ([PAIR, "--pruner", "secateurs"], "the pruner 'secateurs' is not known"),
-        ([PAIR, "--n-trials", "0"], "n_trials is 0"),
-        ([PAIR, "--grace-period", "1"], "must be above 0 and below grace_period"),
+        ([EXPERIMENT, "--override", "lerning_rate=1"], "has no hyperparameter 'lerning_rate'"),
+        ([EXPERIMENT, "--override", "epochs=0"], "epochs is 0; it must be a whole number from 1"),
+        ([EXPERIMENT, "--override", "output_dir=x"], "output_dir cannot be fixed"),
+        ([EXPERIMENT, "--override", "epochs"], "--override 'epochs' is not understood"),
+        ([EXPERIMENT, "--metric", "test_dice"], "the objective 'test_dice' is not known; it is val_dice or val_loss"),
+        ([EXPERIMENT, "--pruner", "secateurs"], "the pruner 'secateurs' is not known"),
+        ([EXPERIMENT, "--n-trials", "0"], "n_trials is 0"),
+        ([EXPERIMENT, "--grace-period", "1"], "must be above 0 and below grace_period"),
         (
-            [PAIR, "--storage", "postgresql://me:secret@127.0.0.1:1/x"],
+            [EXPERIMENT, "--storage", "postgresql://me:secret@127.0.0.1:1/x"],
             "postgresql://me:***@127.0.0.1:1/x cannot",
         ),
-        ([PAIR, "--storage", "nowhere"], "'nowhere' is not an address"),
-        ([PAIR, "--override", "epochs=[1"], "--override 'epochs=[1' is not YAML"),
-        ([PAIR, "--n-trials", "-3"], "n_trials is -3"),
-        ([PAIR, "--trial-timeout", "0"], "trial_timeout is 0.0"),
-        ([PAIR, "--trial-silence", "-1"], "trial_silence is -1.0"),
-        ([PAIR, "--keep", "none"], "keep is 'none'; it is all or best"),
-        ([PAIR, "--share-features"], "the method maple prompts the vision encoder"),
+        ([EXPERIMENT, "--storage", "nowhere"], "'nowhere' is not an address"),
+        ([EXPERIMENT, "--override", "epochs=[1"], "--override 'epochs=[1' is not YAML"),
+        ([EXPERIMENT, "--n-trials", "-3"], "n_trials is -3"),
+        ([EXPERIMENT, "--trial-timeout", "0"], "trial_timeout is 0.0"),
+        ([EXPERIMENT, "--trial-silence", "-1"], "trial_silence is -1.0"),
+        ([EXPERIMENT, "--keep", "none"], "keep is 'none'; it is all or best"),
+        ([EXPERIMENT, "--share-features"], "the method maple prompts the vision encoder"),
     ],
 )
 def test_what_is_wrong_with_a_command_is_said_in_a_sentence(arguments, message, pictures, tmp_path):
@@ -336,5 +345,5 @@ def test_what_is_wrong_with_a_command_is_said_in_a_sentence(arguments, message, 
 
 def test_a_missing_dataset_is_named_before_any_trial(tmp_path, settings):
     with pytest.raises(FileNotFoundError, match=r"dataset_dir .*nowhere is not a folder"):
-        run_search(PAIR, tmp_path / "nowhere", tmp_path / "out", settings, **FOLDERS)
+        run_search(EXPERIMENT, tmp_path / "nowhere", tmp_path / "out", settings, **FOLDERS)
     assert not (tmp_path / "out" / "trials").exists() and not (tmp_path / "out" / "study.txt").exists()

@@ -1,4 +1,4 @@
-"""A small run of a pair, and the bundle that the command makes of it."""
+"""A small run of an experiment, and the bundle that the command makes of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from monai.bundle import ConfigWorkflow
-from shared_names import PAIR, ROOT
+from shared_names import EXPERIMENT, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
@@ -21,13 +21,16 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_dir(tmp_path_factory, data) -> Path:
-    """One epoch of a pair with other hyperparameters than its own, and its evaluation."""
+    """One epoch of an experiment with other hyperparameters than its own, and its evaluation."""
     folder = tmp_path_factory.mktemp("run")
     more = {"bundle_root": str(folder), "dataset_dir": str(data), "prompt_depth": 3, "device": "cpu"}
     more["intensity_window"] = [0, 200]
     training = {"epochs": 1, "learning_rate": 0.004, "batch_size": 4, "show_progress": False}
     for config, kind, extra in (("train", "train", training), ("evaluate", "infer", {"save_masks": False})):
-        files = [ROOT / "bundles" / "clipseg_vpt" / "configs" / f"{config}.yaml", ROOT / "configs" / f"{PAIR}.yaml"]
+        files = [
+            ROOT / "bundles" / "clipseg_vpt" / "configs" / f"{config}.yaml",
+            ROOT / "configs" / f"{EXPERIMENT}.yaml",
+        ]
         made = ConfigWorkflow([str(file) for file in files], workflow_type=kind, logging_file=False, **more, **extra)
         made.initialize()
         made.run()
@@ -49,7 +52,7 @@ def shared(tmp_path_factory, run_dir, schema):
     output = tmp_path_factory.mktemp("shared")
     said = CliRunner().invoke(
         app,
-        ["share", PAIR, "--output", str(output), "--run-dir", str(run_dir), "--zip", "--schema", str(schema)]
+        ["share", EXPERIMENT, "--output", str(output), "--run-dir", str(run_dir), "--zip", "--schema", str(schema)]
         + ["--configs-dir", str(ROOT / "configs")],
     )
     assert said.exit_code == 0, said.output

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.networks import PromptTunedCLIPSeg, load_clipseg
 
-PAIR, NAME = "kvasir/clipseg_maple", "kvasir_polyp_clipseg_maple"
+EXPERIMENT, NAME = "kvasir/clipseg_maple", "kvasir_polyp_clipseg_maple"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,10 @@ def run_dir(tmp_path_factory, published_clipseg_dir, dataset_dir) -> Path:
         ("evaluate", "infer", {"dataset_dir": str(dataset_dir), "save_masks": False, "bootstrap_resamples": 20}),
         ("inference", "infer", {"dataset_dir": str(dataset_dir / "images")}),
     ):
-        files = [ROOT / "bundles" / "clipseg_maple" / "configs" / f"{config}.yaml", ROOT / "configs" / f"{PAIR}.yaml"]
+        files = [
+            ROOT / "bundles" / "clipseg_maple" / "configs" / f"{config}.yaml",
+            ROOT / "configs" / f"{EXPERIMENT}.yaml",
+        ]
         made = ConfigWorkflow([str(file) for file in files], workflow_type=kind, logging_file=False, **common, **more)
         made.initialize()
         sizes = set()
@@ -70,7 +73,7 @@ def test_training_evaluation_and_inference_run_at_352(run_dir):
 def test_what_is_shared_and_exported_says_352_and_takes_it(run_dir, published_clipseg_dir, schema, tmp_path):
     arguments = [
         "share",
-        PAIR,
+        EXPERIMENT,
         "--run-dir",
         run_dir,
         "--output",

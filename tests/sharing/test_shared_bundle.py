@@ -11,7 +11,7 @@ import torch
 import yaml
 from monai.bundle import verify_metadata
 from safetensors.torch import load_file, save_file
-from shared_names import NAME, PAIR, ROOT
+from shared_names import EXPERIMENT, NAME, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
@@ -100,7 +100,7 @@ def test_without_a_run_nothing_is_claimed(tmp_path):
     assert network(torch.rand(1, 3, 96, 96)).shape == (1, 3, 96, 96)
 
 
-def test_a_pair_of_public_data_names_owner_and_licenses(tmp_path, tiny_clipseg_dir):
+def test_an_experiment_of_public_data_names_owner_and_licenses(tmp_path, tiny_clipseg_dir):
     sources = Sources(pretrained=tiny_clipseg_dir, values={"prompt_depth": 2}, configs_dir=ROOT / "configs")
     folder = share_bundle("kvasir/clipseg_vpt", tmp_path, sources=sources)
     assert folder.name == "kvasir_polyp_clipseg_vpt"
@@ -124,7 +124,7 @@ def test_a_changed_base_model_is_refused_with_both_fingerprints(shared, tmp_path
 
 
 def test_the_same_input_gives_the_same_bytes(run_dir, shared, tmp_path):
-    again = share_bundle(PAIR, tmp_path, run_dir, HERE)
+    again = share_bundle(EXPERIMENT, tmp_path, run_dir, HERE)
     for path in again.rglob("*"):
         os.utime(path, (0, 0))
     (again / "LICENSE").chmod(0o600)
@@ -144,7 +144,7 @@ def test_a_failed_check_is_a_sentence_and_removes_nothing(shared, schema, tmp_pa
 def test_a_bundle_that_fails_its_checks_stays_and_is_not_packed(schema, tmp_path):
     arguments = [
         "share",
-        PAIR,
+        EXPERIMENT,
         "--output",
         str(tmp_path),
         "--zip",
@@ -170,15 +170,15 @@ def test_a_schema_that_cannot_be_fetched_is_not_called_checked(shared, tmp_path,
 
 
 def test_bad_input_is_named(run_dir, shared, tmp_path):
-    assert PAIR in refused("ultrasound/clipseg_vptt", "--output", tmp_path)
-    assert "models/model.pt" in refused(PAIR, "--output", tmp_path, "--run-dir", tmp_path)
+    assert EXPERIMENT in refused("ultrasound/clipseg_vptt", "--output", tmp_path)
+    assert "models/model.pt" in refused(EXPERIMENT, "--output", tmp_path, "--run-dir", tmp_path)
     other = refused("ultrasound/clipseg_coop", "--output", tmp_path, "--run-dir", run_dir)
     assert "'vpt'" in other and "'coop'" in other
-    assert "exists already" in refused(PAIR, "--output", shared[0], "--run-dir", run_dir)
-    assert "exists already" in refused(PAIR, "--output", shared[0], "--run-dir", run_dir, "--zip")
-    assert "X.Y.Z" in refused(PAIR, "--output", tmp_path, "--version", "one")
-    assert "learning_rat" in refused(PAIR, "--output", tmp_path, "--override", "learning_rat=1")
-    missing = refused(PAIR, "--output", tmp_path, "--run-dir", run_dir, "--metrics", tmp_path / "none.json")
+    assert "exists already" in refused(EXPERIMENT, "--output", shared[0], "--run-dir", run_dir)
+    assert "exists already" in refused(EXPERIMENT, "--output", shared[0], "--run-dir", run_dir, "--zip")
+    assert "X.Y.Z" in refused(EXPERIMENT, "--output", tmp_path, "--version", "one")
+    assert "learning_rat" in refused(EXPERIMENT, "--output", tmp_path, "--override", "learning_rat=1")
+    missing = refused(EXPERIMENT, "--output", tmp_path, "--run-dir", run_dir, "--metrics", tmp_path / "none.json")
     assert "none.json" in missing.replace("\n", "")
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 import yaml
-from shared_names import NAME, PAIR, ROOT
+from shared_names import EXPERIMENT, NAME, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
@@ -43,7 +43,16 @@ def change_json(path, **values):
 
 
 def refused(run, output):
-    arguments = ["share", PAIR, "--run-dir", str(run), "--output", str(output), "--configs-dir", str(ROOT / "configs")]
+    arguments = [
+        "share",
+        EXPERIMENT,
+        "--run-dir",
+        str(run),
+        "--output",
+        str(output),
+        "--configs-dir",
+        str(ROOT / "configs"),
+    ]
     said = CliRunner().invoke(app, arguments)
     assert said.exit_code == 1 and said.output.startswith("error: ") and not list(output.glob("*"))
     return said.output.replace("\n", "")
@@ -74,18 +83,18 @@ def test_a_record_of_what_cannot_be_trained_is_refused(run, tmp_path, values):
 
 
 def test_only_hyperparameters_are_taken_from_the_record(run):
-    before = build_bundle_spec(PAIR, run, HERE).baked
+    before = build_bundle_spec(EXPERIMENT, run, HERE).baked
     structure = {"imports": [], "initialize": [], "run": ["x"], "ckpt_dir": "/elsewhere", "_own": "note #1"}
     change_json(run / "models" / "hyperparameters.json", **structure)
-    assert build_bundle_spec(PAIR, run, HERE).baked == before
+    assert build_bundle_spec(EXPERIMENT, run, HERE).baked == before
 
 
 def test_folders_and_what_suits_one_machine_stay_there(run):
-    before = build_bundle_spec(PAIR, run, HERE).baked
+    before = build_bundle_spec(EXPERIMENT, run, HERE).baked
     folders = dict.fromkeys(("dataset_dir", "splits_file", "trained_splits", "feature_cache_dir"), "/elsewhere")
     machine = {"num_workers": 9, "num_processes": 2, "cache_rate": 1.0, "feature_cache_size": 99.0, "compile": True}
     change_json(run / "models" / "hyperparameters.json", **folders, **machine)
-    assert build_bundle_spec(PAIR, run, HERE).baked == before
+    assert build_bundle_spec(EXPERIMENT, run, HERE).baked == before
 
 
 def test_the_published_attack_is_refused(run, shared_dir, tmp_path):
@@ -157,7 +166,7 @@ def test_the_card_holds_no_html_and_no_broken_table(tmp_path):
     name = "<script>alert(1)</script> a|b ![](http://x/y.png)"
     sources = Sources(configs_dir=ROOT / "configs", values={"class_names": [name]})
     folder = share_bundle(
-        PAIR, tmp_path, sources=sources, release=Release(authors="<b>somebody</b>", changelog="<i>new</i>")
+        EXPERIMENT, tmp_path, sources=sources, release=Release(authors="<b>somebody</b>", changelog="<i>new</i>")
     )
     card = (folder / "docs" / "README.md").read_text()
     assert "<script" not in card and "<i>" not in card
@@ -167,7 +176,7 @@ def test_the_card_holds_no_html_and_no_broken_table(tmp_path):
 
 @pytest.mark.parametrize("text", ["![x](http://e.org/x.png)", "[x](http://e.org)", "\\[x](http://e.org)", "a\\|b"])
 def test_the_card_holds_no_links_of_others(tmp_path, text):
-    folder = share_bundle(PAIR, tmp_path, sources=HERE, release=Release(changelog=text))
+    folder = share_bundle(EXPERIMENT, tmp_path, sources=HERE, release=Release(changelog=text))
     change = (folder / "docs" / "README.md").read_text().split("Version 0.1.0: ")[1].split(".\n")[0]
     assert not re.search(r"(?<!\\)(\\\\)*[\[\]|]", change) and re.sub(r"\\(.)", r"\1", change) == text
 
@@ -180,9 +189,9 @@ def test_texts_of_a_release_are_data(option):
 
 def test_an_expression_as_an_option_is_refused():
     with pytest.raises(ValueError, match="--override"):
-        build_bundle_spec(PAIR, sources=Sources(configs_dir=ROOT / "configs", values={"learning_rate": "$0.1"}))
+        build_bundle_spec(EXPERIMENT, sources=Sources(configs_dir=ROOT / "configs", values={"learning_rate": "$0.1"}))
     with pytest.raises(ValueError, match="--base-model-id"):
-        build_bundle_spec(PAIR, sources=Sources(configs_dir=ROOT / "configs", base_model_id="$print(1)"))
+        build_bundle_spec(EXPERIMENT, sources=Sources(configs_dir=ROOT / "configs", base_model_id="$print(1)"))
 
 
 @pytest.mark.parametrize("value", [*BAKED, *(f"a{sign}b" for sign in "\x7f\x85\xa0\u2028\u2029\ufeff\uffff\t\n")])

@@ -1,4 +1,4 @@
-"""Every pair: a dataset with a bundle."""
+"""Every experiment: a dataset with a bundle."""
 
 import labelled_trees
 import owners_trees
@@ -8,11 +8,11 @@ import yaml
 from monai.bundle import ConfigParser
 from small_runs import BUNDLES, CONFIGS, workflow
 
-from monai_tunevlseg.bundles import bundle_names, pair_names, render_pair
+from monai_tunevlseg.bundles import bundle_names, experiment_names, render_experiment
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 
-PAIRS = pair_names(CONFIGS)
+EXPERIMENTS = experiment_names(CONFIGS)
 TINY_ONLY = {"demo_import"}  # what the embedded models need to be found
 
 WRITERS = {
@@ -22,7 +22,7 @@ WRITERS = {
     if name.startswith("write_")
 }
 
-every_pair = pytest.mark.parametrize("pair", PAIRS)
+every_experiment = pytest.mark.parametrize("experiment", EXPERIMENTS)
 
 
 @pytest.fixture(scope="session")
@@ -42,42 +42,42 @@ def small_dataset(tmp_path_factory):
     return get
 
 
-def content(pair):
-    return yaml.safe_load(render_pair(CONFIGS, pair))
+def content(experiment):
+    return yaml.safe_load(render_experiment(CONFIGS, experiment))
 
 
-def test_there_is_a_pair_for_every_dataset_and_bundle():
+def test_there_is_an_experiment_for_every_dataset_and_bundle():
     datasets = [*DEMO_DATASETS, *(name for name in LAYOUTS if LAYOUTS[name].info is not None)]
-    assert set(PAIRS) == {f"{dataset}/{bundle}" for dataset in datasets for bundle in bundle_names(CONFIGS)}
+    assert set(EXPERIMENTS) == {f"{dataset}/{bundle}" for dataset in datasets for bundle in bundle_names(CONFIGS)}
 
 
-@every_pair
-def test_a_pair_overrides_what_its_bundle_has_and_says_something_else(pair):
-    bundle = yaml.safe_load((BUNDLES / pair.split("/")[1] / "configs" / "train.yaml").read_text())
-    overrides = content(pair)
+@every_experiment
+def test_an_experiment_overrides_what_its_bundle_has_and_says_something_else(experiment):
+    bundle = yaml.safe_load((BUNDLES / experiment.split("/")[1] / "configs" / "train.yaml").read_text())
+    overrides = content(experiment)
     assert overrides.keys() - TINY_ONLY <= bundle.keys()
     same = {name for name, value in overrides.items() if bundle.get(name) == value}
     assert same <= {"class_names"}, "the bundle says it already"
 
 
-@every_pair
-def test_a_pair_has_its_datasets_texts(pair):
-    dataset = pair.split("/")[0]
+@every_experiment
+def test_an_experiment_has_its_datasets_texts(experiment):
+    dataset = experiment.split("/")[0]
     known = DEMO_DATASETS[dataset] if dataset in DEMO_DATASETS else LAYOUTS[dataset].info
-    assert content(pair)["class_names"] == list(known.class_names)
+    assert content(experiment)["class_names"] == list(known.class_names)
 
 
-def test_an_unknown_pair_is_refused_and_the_nearest_are_named():
+def test_an_unknown_experiment_is_refused_and_the_nearest_are_named():
     with pytest.raises(ValueError, match="'ultrasound/clipseg_vptt'.*ultrasound/clipseg_vpt"):
-        render_pair(CONFIGS, "ultrasound/clipseg_vptt")
+        render_experiment(CONFIGS, "ultrasound/clipseg_vptt")
     with pytest.raises(ValueError, match="'nowhere/clipseg_vpt'"):
-        render_pair(CONFIGS, "nowhere/clipseg_vpt")
+        render_experiment(CONFIGS, "nowhere/clipseg_vpt")
 
 
-@every_pair
+@every_experiment
 @pytest.mark.filterwarnings("ignore:there are .* to draw splits from", "ignore:.*lists")
-def test_a_pair_trains_a_step_on_its_dataset(pair, small_dataset, request, tmp_path):
-    dataset, name = pair.split("/")
+def test_an_experiment_trains_a_step_on_its_dataset(experiment, small_dataset, request, tmp_path):
+    dataset, name = experiment.split("/")
     tiny = request.getfixturevalue(f"tiny_{name.split('_')[0]}_dir")
     depth = {} if name.endswith("finetune") else {"prompt_depth": 2}
     made = workflow(

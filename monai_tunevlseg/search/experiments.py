@@ -1,4 +1,4 @@
-"""A pair on disk: its bundle, its config, and what a study must know of both before the first trial."""
+"""An experiment on disk: its bundle, its config, and what a study must know of both before the first trial."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.bundles import pair_names, render_pair
+from monai_tunevlseg.bundles import experiment_names, render_experiment
 from monai_tunevlseg.errors import without_wrappers
 from monai_tunevlseg.search.spaces import BaseSizes
 from monai_tunevlseg.yaml_files import read_yaml_mapping
 
-__all__ = ["Base", "Pair", "bundle_command", "describe_base", "digest_of_data", "find_pair", "pair_parser"]
+__all__ = [
+    "Base",
+    "Experiment",
+    "bundle_command",
+    "describe_base",
+    "digest_of_data",
+    "find_experiment",
+    "experiment_parser",
+]
 
 
 @dataclass(frozen=True)
-class Pair:
+class Experiment:
     """A dataset with a bundle.
 
     Attributes:
         name: DATASET/MODEL_METHOD.
         bundle: the bundle's folder.
-        config: the pair's config, which is laid over the bundle's.
+        config: the experiment's config, which is laid over the bundle's.
     """
 
     name: str
@@ -38,7 +46,7 @@ class Pair:
         return str(self.flat_values("train")["method"])
 
     def configs(self, kind: str) -> list[Path]:
-        """Return the config files of a run: the bundle's ``train``, ``evaluate`` or ``inference`` and the pair's."""
+        """Return a run's config files: the bundle's ``train``, ``evaluate`` or ``inference`` and the experiment's."""
         return [self.bundle / "configs" / f"{kind}.yaml", self.config]
 
     def flat_values(self, kind: str) -> dict[str, Any]:
@@ -54,7 +62,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Base:
-    """The base model of a pair.
+    """The base model of an experiment.
 
     Attributes:
         fingerprint: of its weights.
@@ -65,22 +73,22 @@ class Base:
     sizes: BaseSizes
 
 
-def find_pair(name: str, configs_dir: str | Path, bundles_dir: str | Path) -> Pair:
-    """Find a pair by its name.
+def find_experiment(name: str, configs_dir: str | Path, bundles_dir: str | Path) -> Experiment:
+    """Find an experiment by its name.
 
     Raises:
-        FileNotFoundError: when ``configs_dir`` has no pairs, or a config is missing.
-        ValueError: when there is no such pair; names the nearest.
+        FileNotFoundError: when ``configs_dir`` has no experiments, or a config is missing.
+        ValueError: when there is no such experiment; names the nearest.
     """
-    if not pair_names(configs_dir):
-        raise FileNotFoundError(f"{configs_dir} has no pairs; leave --configs-dir out for the package's own.")
-    render_pair(configs_dir, name)  # says which names are near, when there is no such pair
+    if not experiment_names(configs_dir):
+        raise FileNotFoundError(f"{configs_dir} has no experiments; leave --configs-dir out for the package's own.")
+    render_experiment(configs_dir, name)  # says which names are near, when there is no such experiment
     bundle = name.partition("/")[2]
-    pair = Pair(name, Path(bundles_dir) / bundle, Path(configs_dir) / f"{name}.yaml")
-    for path in pair.configs("train"):
+    experiment = Experiment(name, Path(bundles_dir) / bundle, Path(configs_dir) / f"{name}.yaml")
+    for path in experiment.configs("train"):
         if not path.is_file():
-            raise FileNotFoundError(f"the pair {name} has no {path}; write it with 'tunevlseg bundles write'.")
-    return pair
+            raise FileNotFoundError(f"the experiment {name} has no {path}; write it with 'tunevlseg bundles write'.")
+    return experiment
 
 
 def bundle_command(configs: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
@@ -98,26 +106,26 @@ def _argument(value: Any) -> str:
     return repr(str(value)) if isinstance(value, str | Path) else str(value)
 
 
-def pair_parser(pair: Pair, kind: str, overrides: Mapping[str, Any]) -> Any:
-    """Return MONAI's ``ConfigParser`` of what a run of the pair would read."""
+def experiment_parser(experiment: Experiment, kind: str, overrides: Mapping[str, Any]) -> Any:
+    """Return MONAI's ``ConfigParser`` of what a run of the experiment would read."""
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
-    parser.read_config([str(path) for path in pair.configs(kind)])
+    parser.read_config([str(path) for path in experiment.configs(kind)])
     parser.update(dict(overrides))
     return parser
 
 
-def describe_base(pair: Pair, overrides: Mapping[str, Any]) -> Base:
-    """Load the pair's base model and return what the study must know of it."""
+def describe_base(experiment: Experiment, overrides: Mapping[str, Any]) -> Base:
+    """Load the experiment's base model and return what the study must know of it."""
     from monai_tunevlseg.methods import METHODS
 
     # zero-shot, for the default depth may be more than this base model takes
-    parser = pair_parser(pair, "train", {**overrides, "method": "null", "upsampler": False})
+    parser = experiment_parser(experiment, "train", {**overrides, "method": "null", "upsampler": False})
     with without_wrappers():
         network = parser.get_parsed_content("network_def")
     sizes = network.encoder_sizes()
-    kind = METHODS[pair.method] if pair.method in set(METHODS) else None
+    kind = METHODS[experiment.method] if experiment.method in set(METHODS) else None
     prompted = [sizes.text_layers] if kind is None or kind.prompts_text else []
     if sizes.vision_layers is not None and kind is not None and kind.prompts_vision:
         prompted.append(sizes.vision_layers)
@@ -131,13 +139,13 @@ def describe_base(pair: Pair, overrides: Mapping[str, Any]) -> Base:
     )
 
 
-def digest_of_data(pair: Pair, overrides: Mapping[str, Any]) -> str:
+def digest_of_data(experiment: Experiment, overrides: Mapping[str, Any]) -> str:
     """Read the dataset as a run does, and return a digest of which image is in which split with which text.
 
     Paths do not count, so that it is the same on every machine. What is wrong with the dataset is an error here, before
     any trial starts.
     """
-    parser = pair_parser(pair, "train", {**overrides, "write_splits_to": None})
+    parser = experiment_parser(experiment, "train", {**overrides, "write_splits_to": None})
     with without_wrappers():
         datalists = parser.get_parsed_content("datalists")
     content = {
