@@ -110,7 +110,7 @@ def test_commands_of_the_feature_cache_run(tmp_path):
     finished = _start(f"{train} --pretrained {TINY} --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0")
     assert finished.returncode == 0, finished.stderr
     assert "views of 8 images for the feature cache" in finished.stderr + finished.stdout
-    fixed = {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0, "views": 1}
+    fixed = {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0, "num_views": 1}
     quick = "--n-trials 1 " + " ".join(f"--override {name}={value}" for name, value in fixed.items())
     search = search.replace("DIR", f"{tmp_path}/data")
     finished = _start(f"{search} {quick} --output-dir {tmp_path}/search")

@@ -95,7 +95,7 @@ _TRAINING = {
     "seed": whole_number(0, 2**32 - 1, "0"),
     "augmentation_probability": number(0, 1, "0.2"),
     "cache_rate": number(0, 1, "1.0"),
-    "views": whole_number(0, _COUNT, "8"),
+    "num_views": whole_number(0, _COUNT, "8"),
     "show_progress": SWITCH,
     "num_processes": whole_number(1, _COUNT, "1"),
     "rank": whole_number(0, _COUNT, "0"),
@@ -117,7 +117,7 @@ _RESULTS = {
     "bootstrap_seed": whole_number(0, 2**32 - 1, "0"),
     "num_overlays": whole_number(0, _COUNT, "3"),
     "save_masks": SWITCH,
-    "slices_at_once": whole_number(1, _COUNT, "8"),
+    "sw_batch_size": whole_number(1, _COUNT, "8"),
 }
 METHODS_OWN: Mapping[str, Kind] = {
     "num_context": whole_number(1, _WIDTH, "4"),

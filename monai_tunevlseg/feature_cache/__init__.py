@@ -1,7 +1,7 @@
 """Image features of frozen networks, computed once and kept."""
 
 from monai_tunevlseg.feature_cache.cache import FeatureCache, check_constant, is_off, open_cache
-from monai_tunevlseg.feature_cache.dataset import FeatureDataset, shown
+from monai_tunevlseg.feature_cache.dataset import FeatureDataset, image_for_tensorboard
 from monai_tunevlseg.feature_cache.inferer import FeatureInferer
 from monai_tunevlseg.feature_cache.stores import DiskStore, FeatureStore, MemoryStore
 from monai_tunevlseg.feature_cache.views import Views
@@ -15,7 +15,7 @@ __all__ = [
     "MemoryStore",
     "Views",
     "check_constant",
+    "image_for_tensorboard",
     "is_off",
     "open_cache",
-    "shown",
 ]

@@ -110,7 +110,7 @@ class FeatureCache:
         self.store = store
         self.amp = amp
         self.num_workers = num_workers
-        self._told = False
+        self._warned = False
 
     @property
     def encoder(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class FeatureCache:
             self._put(key, entry)
         return entry
 
-    def of_images(self, images: Tensor) -> ImageFeatures:
+    def encode(self, images: Tensor) -> ImageFeatures:
         """Return the features of images (B, 3, H, W), each known by its numbers, wherever they come from."""
         encoder = self.encoder
         contents = [image.cpu().contiguous() for image in images]
@@ -185,11 +185,11 @@ class FeatureCache:
 
     def _put(self, key: str, entry: Entry) -> bool:
         kept = self.store.put(key, entry)
-        if not kept and not self._told:
-            self._told = True
+        if not kept and not self._warned:
+            self._warned = True
             logger.warning(
                 "the feature cache is full: views that do not fit are encoded anew in each epoch; raise "
-                "feature_cache_size, lower views, or set feature_cache to disk."
+                "feature_cache_size, lower num_views, or set feature_cache to disk."
             )
         return kept
 

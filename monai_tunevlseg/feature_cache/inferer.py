@@ -1,4 +1,4 @@
-"""Inference that encodes an image once, however often it is segmented."""
+"""Inference on cached image features."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ __all__ = ["FeatureInferer"]
 
 
 class FeatureInferer(SimpleInferer):
-    """MONAI's ``SimpleInferer``, whose network gets features that other runs with the same base may have left.
+    """MONAI's ``SimpleInferer`` on image features, which other runs with the same base model may have cached.
 
     Args:
-        features: the cache; None = a ``SimpleInferer`` and nothing else.
+        cache: the features.
     """
 
-    def __init__(self, features: FeatureCache | None = None) -> None:
+    def __init__(self, cache: FeatureCache) -> None:
         super().__init__()
-        self.features = features
+        self.cache = cache
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
         """Run a network on images (B, 3, H, W)."""
-        given = inputs if self.features is None else self.features.of_images(inputs)
-        return network(given, *args, **kwargs)
+        return network(self.cache.encode(inputs), *args, **kwargs)

@@ -43,7 +43,7 @@ class Views:
         self, data: Sequence[Sample], transform: Compose, seed: int, count: int, encoder: Mapping[str, Any]
     ) -> None:
         if count < 0:
-            raise ValueError(f"views is {count}; it must be 0 or more.")
+            raise ValueError(f"num_views is {count}; it must be 0 or more.")
         self.transform = transform if count else _without_randomness(transform)
         self.groups = group_by_image(data)
         self.count = max(1, count)

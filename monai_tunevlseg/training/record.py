@@ -30,9 +30,9 @@ CHECKPOINT_DIGEST = "checkpoint_digest"
 
 OF_THE_MACHINE = {
     *("bundle_root", "dataset_dir", "splits_file", "ckpt_dir", "output_dir", "write_splits_to", "splits_draft"),
-    *("pretrained", "base_fingerprint", "resume", "start_from", "starts_from_weights", "image_features"),
-    *("num_workers", "loader_workers", "cache_rate", "feature_cache_dir", "feature_cache_size", "show_progress"),
-    *("rank", "is_main_process", "compile", "zero_shot"),
+    *("pretrained", "base_fingerprint", "resume", "start_from", "starts_from_weights", "opened_cache"),
+    *("num_workers", "loader_workers", "cache_rate", "image_cache_rate", "feature_cache_dir", "feature_cache_size"),
+    *("show_progress", "rank", "is_main_process", "compile", "zero_shot"),
 }
 """Paths, whose content is compared instead, and what changes no result."""
 

@@ -31,16 +31,24 @@ class SeededDataset(CacheDataset):
         transform: deterministic transforms first, so that they can be cached.
         seed: of the run, 0 or more.
         cache_rate: share of the samples kept in memory after their deterministic transforms, in [0, 1].
+        complete: makes samples with texts of ``data`` that has none; not called otherwise.
 
     Raises:
         ValueError: when ``cache_rate`` is out of range.
     """
 
     def __init__(
-        self, data: Sequence, transform: Sequence[Callable] | Callable, seed: int = 0, cache_rate: float = 0.0
+        self,
+        data: Sequence,
+        transform: Sequence[Callable] | Callable,
+        seed: int = 0,
+        cache_rate: float = 0.0,
+        complete: Callable[[Sequence], Sequence] | None = None,
     ) -> None:
         if not 0 <= cache_rate <= 1:
             raise ValueError(f"cache_rate is {cache_rate}; it must be a share in 0..1.")
+        if complete is not None and any("text" not in sample for sample in data):
+            data = complete(data)
         super().__init__(data=data, transform=transform, cache_rate=cache_rate, progress=False)
         self.seed = seed
         self.epoch = 0

@@ -11,7 +11,7 @@ from small_runs import BUNDLES, run
 
 # of the last layer of a vision encoder, context is not needed by the decoder, so it gets no gradient
 EVERY_LAYER = ("clipseg_vpt", {"prompt_depth": 5})
-CACHED = ("clipseg_coop", {"feature_cache": "disk", "views": 2, "learning_rate": 0.02})
+CACHED = ("clipseg_coop", {"feature_cache": "disk", "num_views": 2, "learning_rate": 0.02})
 
 
 def run_in_two_processes(overrides, config_dir):

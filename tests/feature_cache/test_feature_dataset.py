@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 from feature_samples import transform_of, write_pairs
-from monai.data import CacheDataset, DataLoader
+from monai.data import DataLoader
 
 from monai_tunevlseg.feature_cache import DiskStore, FeatureCache, FeatureDataset, MemoryStore, open_cache
 from monai_tunevlseg.networks import ImageFeatures
@@ -16,29 +16,13 @@ def store(request, tmp_path):
     return MemoryStore(2**26) if request.param == "memory" else DiskStore(tmp_path / "store", 2**26)
 
 
-def dataset_of(data, network, store, views=2, **settings):
-    return FeatureDataset(data, transform_of(), features=FeatureCache(network, store, **settings), views=views)
+def dataset_of(data, network, store, num_views=2, **settings):
+    return FeatureDataset(SeededDataset(data, transform_of()), FeatureCache(network, store, **settings), num_views)
 
 
 def epoch(dataset, number=1):
-    dataset.set_epoch(number)
+    dataset.dataset.set_epoch(number)
     return list(DataLoader(dataset, batch_size=2, num_workers=0))
-
-
-def test_without_a_cache_it_is_the_dataset_that_it_was(tmp_path):
-    data = write_pairs(tmp_path)
-    random = (SeededDataset(data, transform_of(), seed=3), FeatureDataset(data, transform_of(), seed=3))
-    plain = transform_of().transforms[:2]
-    fixed = (CacheDataset(data, plain, cache_rate=0.5, progress=False), FeatureDataset(data, plain, cache_rate=0.5))
-    for number in (1, 2):
-        for before, now in (random, fixed):
-            for dataset in (before, now):
-                if hasattr(dataset, "set_epoch"):
-                    dataset.set_epoch(number)
-            for left, right in zip(before, now, strict=True):
-                assert left.keys() == right.keys()
-                assert torch.equal(left["image"], right["image"])
-                assert torch.equal(left["label"], right["label"])
 
 
 def test_the_first_epoch_fills_the_cache_and_no_other_reads_or_encodes(tmp_path, build_network, store, counter):
@@ -74,11 +58,11 @@ def test_features_and_label_are_those_of_the_view(tmp_path, build_network, store
 
 def test_an_image_of_many_classes_is_encoded_once(tmp_path, build_network, store, counter):
     data = write_pairs(tmp_path, count=2, classes=3)
-    dataset = dataset_of(data, build_network(), store, views=0)
+    dataset = dataset_of(data, build_network(), store, num_views=0)
     batches = epoch(dataset)
     assert counter.take() == (2, 2)
     assert [text for batch in batches for text in batch["text"]] == [sample["text"] for sample in data]
-    plain = FeatureDataset(data, transform_of(probability=0.0))
+    plain = SeededDataset(data, transform_of(probability=0.0))
     labels = torch.cat([batch["label"] for batch in batches])
     assert torch.equal(labels, torch.stack([sample["label"] for sample in plain]))
 
@@ -106,7 +90,7 @@ def test_a_full_memory_serves_the_same_and_says_so_once(tmp_path, build_network,
     data, network = write_pairs(tmp_path), build_network()
     whole = dataset_of(data, network, MemoryStore(2**26))
     expected = [epoch(whole, number) for number in (1, 2)]
-    size = whole.features.store.bytes // 6
+    size = whole.cache.store.bytes // 6
     store = MemoryStore(2 * size + 10)
     counter.take()
     with caplog.at_level(logging.WARNING):

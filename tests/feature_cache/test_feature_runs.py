@@ -11,9 +11,11 @@ import torch
 from monai.bundle import ConfigWorkflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from monai_tunevlseg.training import SeededDataset
+
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 PLAIN = {"augmentation_probability": 0.0}
-"""Without augmentation, an uncached run sees in every epoch what a cached one sees with views 0."""
+"""Without augmentation, an uncached run sees in every epoch what a cached one sees with num_views 0."""
 
 
 @pytest.fixture
@@ -71,26 +73,26 @@ def test_cached_and_uncached_training_agree_without_augmentation(name, train, tm
     descent = {"optimizer#_target_": "torch.optim.SGD"}
     train(name, "plain", **PLAIN, **descent)
     assert counter.take() == (3 * 7, 3 * 7)
-    train(name, "cached", feature_cache="memory", views=0, **descent)
+    train(name, "cached", feature_cache="memory", num_views=0, **descent)
     assert counter.take() == (7, 7)
     assert_same_training(tmp_path / "plain", tmp_path / "cached")
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_after_the_first_epoch_nothing_is_read_or_encoded(kind, train, counter):
-    made = train(feature_cache=kind, epochs=4, views=3, num_workers=2)
+    made = train(feature_cache=kind, epochs=4, num_views=3, num_workers=2)
     read, encoded = counter.take()
     assert encoded == 3 * 5 + 2
     assert read == 0  # in this process: the loader's workers have read them
     assert made.trainer.state.epoch == 4
-    train(feature_cache=kind, epochs=4, views=3, folder="other")
+    train(feature_cache=kind, epochs=4, num_views=3, folder="other")
     assert counter.take() == (5 + 2, 3 * 5 + 2)
 
 
 def test_no_more_views_are_made_than_there_are_epochs(train, counter):
-    train(feature_cache="memory", epochs=2, views=8)
+    train(feature_cache="memory", epochs=2, num_views=8)
     assert counter.take() == (7, 2 * 5 + 2)
-    train(feature_cache="memory", epochs=2, views=8, **PLAIN)
+    train(feature_cache="memory", epochs=2, num_views=8, **PLAIN)
     assert counter.take() == (7, 7)
 
 
@@ -104,9 +106,9 @@ def test_runs_share_a_folder_whatever_their_hyperparameters(train, counter, tmp_
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_a_resumed_run_ends_where_the_uninterrupted_one_ends(kind, train, tmp_path):
-    train(feature_cache=kind, epochs=3, views=2, folder="whole")
-    train(feature_cache=kind, epochs=2, views=2, folder="parts")
-    train(feature_cache=kind, epochs=3, views=2, folder="parts", resume=True)
+    train(feature_cache=kind, epochs=3, num_views=2, folder="whole")
+    train(feature_cache=kind, epochs=2, num_views=2, folder="parts")
+    train(feature_cache=kind, epochs=3, num_views=2, folder="parts", resume=True)
     whole, parts = state(tmp_path / "whole")["model"], state(tmp_path / "parts")["model"]
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
 
@@ -114,7 +116,13 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_ends(kind, train, tmp_pa
 def test_decoded_images_are_not_kept_beside_their_features(train):
     made = train(feature_cache="memory", cache_rate=1.0)
     assert made.parser.get_parsed_content("train#dataset").cache_num == 0
-    assert train().parser.get_parsed_content("train#dataset").features is None
+    assert made.parser.get_parsed_content("train#dataloader").dataset.cache is not None
+
+
+def test_without_a_cache_a_run_takes_the_ordinary_dataset(train):
+    parser = train(epochs=1).parser
+    for part in ("train", "validate"):
+        assert type(parser.get_parsed_content(f"{part}#dataloader").dataset) is SeededDataset
 
 
 def test_tensorboard_shows_mask_and_prediction_without_the_picture(train, tmp_path):

@@ -95,3 +95,12 @@ def test_a_cached_sample_is_not_augmented_twice():
 def test_a_cache_rate_out_of_range_is_named(rate):
     with pytest.raises(ValueError, match=rf"cache_rate is {rate}"):
         noisy_dataset(cache_rate=rate)
+
+
+def test_only_samples_without_texts_are_completed():
+    def complete(samples):
+        return [sample | {"text": text} for sample in samples for text in ("a", "b")]
+
+    with_text, without = [{"image": 1, "text": "c"}], [{"image": 1}]
+    assert SeededDataset(with_text, [], complete=complete).data == with_text
+    assert [sample["text"] for sample in SeededDataset(without, [], complete=complete).data] == ["a", "b"]
