@@ -1,7 +1,6 @@
-"""Values from outside (a request, a checkpoint, a JSON file, a label's name) on their way into a MONAI config.
+"""Check untrusted values (of requests, checkpoints, JSON files) before they enter a MONAI config.
 
-MONAI evaluates some of the strings in a config and rewrites others, so that such a value may enter a config only where
-MONAI takes it literally.
+MONAI evaluates some strings of a config and rewrites others, so only values that MONAI takes literally may enter.
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ from monai.bundle.utils import EXPR_KEY, ID_SEP_KEY, MACRO_KEY
 __all__ = ["MAX_TEXT_LENGTH", "refuse_expressions"]
 
 MAX_TEXT_LENGTH = 4096
-"""Characters of one value: longer than any path or list of words, short enough to be shown."""
+"""Maximum number of characters of a text: longer than any path or list of words, short enough to display."""
 
 
 def refuse_expressions(value: Any, where: str) -> None:
-    """Refuse a value that is not plain data or that MONAI's config parser would not take literally.
+    """Refuse a value that is not plain data, or that MONAI's config parser would not take literally.
 
-    The parser evaluates ``$...``, replaces ``@name`` and ``%macro``, builds what a mapping calls ``_target_``, merges
-    keys that begin with ``+``, and turns every ``#`` into ``::``.
+    The parser evaluates ``$...``, replaces ``@name`` and ``%macro``, instantiates mappings with a ``_target_``, merges
+    keys that begin with ``+``, and replaces each ``#`` with ``::``.
 
     Args:
         value: None, a boolean, a finite number, a text of at most ``MAX_TEXT_LENGTH`` characters, or lists and mappings
             of these.
-        where: the place that it comes from, for the message.
+        where: origin of the value, for error messages.
 
     Raises:
-        ValueError: when it is anything else; names the value and the place.
+        ValueError: when the value is anything else; names the value and its origin.
     """
     if isinstance(value, str):
         _refuse_text(value, where)
@@ -43,7 +42,9 @@ def refuse_expressions(value: Any, where: str) -> None:
         for content in value:
             refuse_expressions(content, where)
     elif value is not None and not isinstance(value, (bool, int, float)):
-        raise ValueError(f"{where} holds a {type(value).__name__} where texts, numbers and lists are expected.")
+        raise ValueError(
+            f"{where} holds a {type(value).__name__}; only texts, numbers, lists and mappings are accepted."
+        )
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where} holds {value}, which is not a finite number.")
 
@@ -52,13 +53,13 @@ def _refuse_key(key: Any, where: str) -> None:
     if not isinstance(key, str):
         raise ValueError(f"{where} has the key {key!r}, which is not a text.")
     if key.startswith(("_", "+")):
-        raise ValueError(f"{where} has the key {key!r}, which has a meaning of its own in a MONAI config; rename it.")
+        raise ValueError(f"{where} has the key {key!r}, which has a special meaning in MONAI configs; rename it.")
     _refuse_text(key, where)
 
 
 def _refuse_text(text: str, where: str) -> None:
     if len(text) > MAX_TEXT_LENGTH:
-        raise ValueError(f"{where} holds a text of {len(text)} characters where at most {MAX_TEXT_LENGTH} are taken.")
+        raise ValueError(f"{where} holds a text of {len(text)} characters; the maximum is {MAX_TEXT_LENGTH}.")
     reason = None
     if text.startswith((EXPR_KEY, MACRO_KEY)):
         reason = f"begins with {text[0]!r}"
@@ -70,4 +71,4 @@ def _refuse_text(text: str, where: str) -> None:
         reason = "is a reference (@...)"
     if reason is not None:
         shown = text if len(text) <= 80 else text[:77] + "..."
-        raise ValueError(f"{where} holds {shown!r}, which {reason}: MONAI would not take it literally; change it.")
+        raise ValueError(f"{where} holds {shown!r}, which {reason}; MONAI would not take it literally.")

@@ -1,4 +1,4 @@
-"""Reading JSON files that people and other programs have written, with errors that name the file."""
+"""Read JSON of any origin, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file in UTF-8, with or without a byte order mark.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it cannot be read as JSON, or is nested too deeply; names the file.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file cannot be read, is not JSON, or is nested too deeply; names the file.
     """
     path = Path(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"there is no file {path}.") from error
+        raise FileNotFoundError(f"no file {path}.") from error
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}.") from error
     return parse_json(content, str(path))
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object at its outermost level.
+    """Read a JSON file whose top level is an object.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it cannot be read as JSON or holds something else; names the file.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file cannot be read as JSON, or its top level is not an object; names the file.
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -43,11 +43,11 @@ def parse_json(content: bytes, where: str) -> Any:
     """Parse JSON as :func:`read_json` does.
 
     Args:
-        content: the bytes.
-        where: the place that they come from, for the message.
+        content: JSON in UTF-8.
+        where: origin of the content, for error messages.
 
     Raises:
-        ValueError: when it is not JSON, or nested too deeply; names the place.
+        ValueError: when the content is not JSON, or is nested too deeply; names the origin.
     """
     try:
         return json.loads(content.decode("utf-8-sig"))

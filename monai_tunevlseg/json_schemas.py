@@ -1,4 +1,4 @@
-"""Checking JSON against a schema."""
+"""Validate JSON against a schema."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ __all__ = ["schema_violation"]
 
 
 def schema_violation(content: Any, schema: Mapping[str, Any]) -> str | None:
-    """Return where JSON departs from a schema of draft 7, and how; None when it does not."""
+    """Return the place and message of the most relevant violation of a draft-7 schema; None if the JSON is valid."""
     error = best_match(Draft7Validator(schema).iter_errors(content))
     return None if error is None else f"{'.'.join(map(str, ['$', *error.absolute_path]))}: {error.message:.200}"

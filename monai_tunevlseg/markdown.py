@@ -1,4 +1,4 @@
-"""Texts of others in Markdown."""
+"""Escape untrusted texts for Markdown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["escape_markdown"]
 
 
 def escape_markdown(text: str) -> str:
-    """Return a text in one line that Markdown shows letter by letter: with no markup, link or HTML of its own."""
+    """Return a text as one line of Markdown that shows it literally, without markup, links or HTML."""
     escaped = re.sub(r"([\\`*\[\]|~$])", r"\\\1", re.sub(r"\s+", " ", text))
     return html.escape(escaped, quote=False)

@@ -1,4 +1,4 @@
-"""The version of the package, which the feature cache and MONAI Label's app tell."""
+"""Version of the package."""
 
 __all__ = ["__version__"]
 

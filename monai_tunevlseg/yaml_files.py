@@ -1,4 +1,4 @@
-"""Reading YAML that people may have edited, with errors that name the file."""
+"""Read YAML that people may have edited, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["parse_yaml", "parse_yaml_mapping", "read_yaml_mapping"]
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping at its outermost level.
+    """Read a YAML file whose top level is a mapping.
 
     Raises:
-        ValueError: when it is not YAML in UTF-8, or holds something else; names the file.
+        ValueError: when the file is not YAML in UTF-8, or its top level is not a mapping; names the file.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -28,10 +28,10 @@ def parse_yaml_mapping(text: str, where: str) -> dict[str, Any]:
 
     Args:
         text: the YAML.
-        where: the place that it comes from, for the message.
+        where: origin of the text, for error messages.
 
     Raises:
-        ValueError: when it is not YAML, or not a mapping; names the place.
+        ValueError: when the text is not YAML, or its top level is not a mapping; names the origin.
     """
     content = parse_yaml(text, where)
     if not isinstance(content, dict):
@@ -40,14 +40,14 @@ def parse_yaml_mapping(text: str, where: str) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Parse YAML of any kind.
+    """Parse YAML with any value at its top level.
 
     Args:
         text: the YAML.
-        where: the place that it comes from, for the message.
+        where: origin of the text, for error messages.
 
     Raises:
-        ValueError: when it is not YAML; names the place.
+        ValueError: when the text is not YAML; names the origin.
     """
     try:
         return yaml.safe_load(text)
@@ -55,4 +55,4 @@ def parse_yaml(text: str, where: str) -> Any:
         reason = getattr(error, "problem", None) or type(error).__name__
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
-        raise ValueError(f"{where} is not YAML ({reason}{line}); texts with : [ or {{ in them need quotes.") from error
+        raise ValueError(f"{where} is not YAML ({reason}{line}); quote texts that contain : [ or {{.") from error

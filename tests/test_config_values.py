@@ -36,7 +36,7 @@ def test_refused(value):
         refuse_expressions(value, "the request")
 
 
-def test_message_names_the_value_and_its_place():
+def test_message_names_the_value_and_its_origin():
     with pytest.raises(ValueError, match=r"labels\.json, tumor.*grade #2"):
         refuse_expressions({"tumor": "grade #2"}, "labels.json")
 
@@ -44,7 +44,7 @@ def test_message_names_the_value_and_its_place():
 @pytest.mark.parametrize(
     "text", ["me@hospital.org", "50 % contrast", "US$ 5", "a:b", "@ home", "", "étude", "'quoted'"]
 )
-def test_texts_that_monai_takes_literally_pass(text):
+def test_texts_that_monai_takes_literally_are_accepted(text):
     refuse_expressions(text, "here")
     assert _parsed(text) == text
 
@@ -61,7 +61,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_what_passes_comes_out_of_a_config_unchanged(value):
+def test_accepted_values_are_unchanged_by_a_config(value):
     try:
         refuse_expressions(value, "here")
     except ValueError:

@@ -14,13 +14,13 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_damage_names_the_file(tmp_path, content):
+def test_errors_of_damaged_files_name_the_file(tmp_path, content):
     (tmp_path / "odd.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"odd\.json"):
         read_json(tmp_path / "odd.json")
 
 
-def test_byte_order_mark_is_passed_over(tmp_path):
+def test_byte_order_mark_is_ignored(tmp_path):
     (tmp_path / "windows.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert read_json_object(tmp_path / "windows.json") == {"a": 1}
 

@@ -1,4 +1,4 @@
-"""Texts of others stay texts in Markdown."""
+"""Untrusted texts have no effect in Markdown."""
 
 import pytest
 
@@ -16,5 +16,5 @@ from monai_tunevlseg.markdown import escape_markdown
         (r"*bold* `code` ~~gone~~ $x$ \|", r"\*bold\* \`code\` \~\~gone\~\~ \$x\$ \\\|"),
     ],
 )
-def test_a_text_is_shown_letter_by_letter(text, escaped):
+def test_texts_are_shown_literally(text, escaped):
     assert escape_markdown(text) == escaped

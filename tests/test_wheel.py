@@ -1,4 +1,4 @@
-"""The wheel, used in an empty folder: nothing of the repository is needed."""
+"""The wheel works in an empty folder, without the repository."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRAINING = ["--epochs", "1", "--batch_size", "8", "--cache_rate", "0.0", "--prom
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """What an installation of the wheel unpacks; its dependencies are those of the tests."""
+    """The unpacked wheel; its dependencies are those of the tests."""
     source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     for name in tracked_files("monai_tunevlseg", "configs", "bundles", "setup.*", "*.toml", "*.in", "*.md", "LICENSE"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -34,13 +34,13 @@ def site(tmp_path_factory) -> Path:
 
 
 def tracked_files(*places):
-    """List committed files, because a checkout may hold what runs wrote."""
+    """List committed files, because a checkout may also hold results of runs."""
     listed = subprocess.run(["git", "ls-files", "-z", "--", *places], cwd=ROOT, capture_output=True, check=True).stdout
     return [name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
 def run(site, folder, *command):
-    """Run a module in a folder that holds nothing of the repository."""
+    """Run a module in a folder without files of the repository."""
     arguments = [sys.executable, "-m", *map(str, command)]
     environment = os.environ | {"PYTHONPATH": str(site)}
     finished = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, env=environment, check=False)
@@ -48,13 +48,13 @@ def run(site, folder, *command):
     return finished.stdout
 
 
-def test_it_holds_all_configs_and_bundles(site):
+def test_wheel_holds_all_configs_and_bundles(site):
     inside = site / "monai_tunevlseg" / "resources"
     files = {path.relative_to(inside).as_posix() for path in inside.rglob("*") if path.is_file()}
     assert set(tracked_files("configs", "bundles")) | {"__init__.py", "LICENSE"} == files
 
 
-def test_a_bundle_of_it_runs_in_an_empty_folder(site, tmp_path):
+def test_a_bundle_of_the_wheel_runs_in_an_empty_folder(site, tmp_path):
     data = write_demo_dataset("ultrasound", tmp_path / "data", num_images=10)
     work = tmp_path / "work"
     work.mkdir()
@@ -65,7 +65,7 @@ def test_a_bundle_of_it_runs_in_an_empty_folder(site, tmp_path):
     assert len(list((work / "bundles" / "clipseg_vpt" / "output" / "masks").iterdir())) == 10
 
 
-def test_a_search_and_its_bundle_need_no_repository(site, tmp_path):
+def test_search_and_share_need_no_repository(site, tmp_path):
     data = write_demo_dataset("ultrasound", tmp_path / "data", num_images=24)
     search = ["search", "ultrasound/clipseg_vpt", "--dataset-dir", data, "--n-trials", "1", "--output-dir", "found"]
     run(site, tmp_path, "monai_tunevlseg", *search, "--override", "epochs=1", "--override", "batch_size=8")

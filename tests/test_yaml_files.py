@@ -1,4 +1,4 @@
-"""YAML that people have edited."""
+"""YAML files, well-formed and not."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def test_a_mapping_is_read_with_or_without_a_byte_order_mark(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"epochs: [1\nseed: 2\n", r"is not YAML \(.* in line 2\)"),
-        (b"[" * 10_000, "is not YAML"),
-        (b"epochs: !!python/object:os.system x", "is not YAML"),
-        (b"\xff\xfe", "is not YAML in UTF-8"),
-        (b"- 1\n", "holds a list"),
-        (b"", "holds a NoneType"),
+        (b"epochs: [1\nseed: 2\n", "line 2"),
+        (b"[" * 10_000, "YAML"),
+        (b"epochs: !!python/object:os.system x", "python/object:os.system"),
+        (b"\xff\xfe", "UTF-8.*byte 0"),
+        (b"- 1\n", "list"),
+        (b"", "NoneType"),
     ],
 )
-def test_what_is_not_a_mapping_is_named(content, message, tmp_path):
+def test_errors_name_the_file(content, message, tmp_path):
     (tmp_path / "a.yaml").write_bytes(content)
-    with pytest.raises(ValueError, match=rf"a\.yaml {message}"):
+    with pytest.raises(ValueError, match=rf"a\.yaml.*{message}"):
         read_yaml_mapping(tmp_path / "a.yaml")

@@ -1,4 +1,4 @@
-"""The embedded tiny base models, and the scenes and the script that trained them."""
+"""The embedded tiny base models, the code that trained them, and the demo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["demo_model"]
 
 
 def demo_model(name: str = "clipseg") -> Path:
-    """Return the folder of an embedded base model, as `pretrained:` takes it.
+    """Return the folder of an embedded base model, for `pretrained:`.
 
     Raises:
         ValueError: when no such model is embedded.
@@ -16,5 +16,5 @@ def demo_model(name: str = "clipseg") -> Path:
     here = Path(__file__).parent
     known = sorted(config.parent.name for config in here.glob("*/config.json"))
     if name not in known:
-        raise ValueError(f"no base model {name!r} is embedded; there are: {', '.join(known)}.")
+        raise ValueError(f"no embedded base model {name!r}; known are {', '.join(known)}.")
     return here / name

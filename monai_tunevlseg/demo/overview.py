@@ -1,4 +1,4 @@
-"""One picture of what the demo did: image, truth, zero-shot and tuned prediction."""
+"""The overview figure of a demo run: image, ground truth, zero-shot and tuned predictions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ NUM_ROWS = 4
 
 
 def draw_overview(output_dir: Path, num_classes: int) -> Path:
-    """Draw the first test images of a demo run.
+    """Draw the first test images of a demo run with their masks.
 
     Args:
-        output_dir: of a demo run; has ``new_images``, ``data``, ``predictions_zero_shot`` and ``predictions``.
-        num_classes: how many classes the masks code.
+        output_dir: output folder of the demo, with ``new_images``, ``data``, ``predictions_zero_shot`` and
+            ``predictions``.
+        num_classes: number of classes in the masks.
 
     Returns:
-        the picture, ``overview.png``.
+        path of the figure, ``overview.png`` in ``output_dir``.
     """
     folders = {
         "truth": output_dir / "data" / "masks",

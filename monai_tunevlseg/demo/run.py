@@ -1,4 +1,4 @@
-"""The main job on embedded data: train, evaluate with and without prompts, infer, and show what came out."""
+"""The demo: train a bundle on synthetic data, evaluate it before and after tuning, and segment new images."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from monai_tunevlseg.training import read_weights
 __all__ = ["DemoResult", "run_demo"]
 
 NUM_IMAGES = 200
-NUM_NEW_IMAGES = 8  # of the test part, handed to inference as a folder of images without masks
+NUM_NEW_IMAGES = 8  # images of the test split that inference gets, without masks
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo measured.
+    """Results of a demo run.
 
     Attributes:
-        zero_shot: Dice of the base model on the test part, all pairs, in percent.
-        tuned: the same with trained prompts.
-        trained_parameters: how many numbers were trained.
-        checkpoint_bytes: size of the checkpoint.
-        seconds: wall time of training, validation included.
+        zero_shot: Dice of the base model on the test split, over all (image, text) pairs, in percent.
+        tuned: Dice of the tuned model, likewise.
+        trained_parameters: number of trained parameters.
+        checkpoint_bytes: size of the checkpoint in bytes.
+        seconds: wall time of training, including validation.
     """
 
     zero_shot: float
@@ -48,24 +48,24 @@ class DemoResult:
 
 
 def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_dir: Path) -> DemoResult:
-    """Run the whole main job through a bundle, the way a user would, and print a table.
+    """Train, evaluate and infer with a bundle, in processes as a user would run them, and print a table.
 
     Args:
         dataset: name of a demo dataset: ``ultrasound``, ``endoscopy`` or ``echo``.
-        bundle_root: a bundle, such as ``bundles/clipseg_vpt``.
+        bundle_root: folder of a bundle, such as ``bundles/clipseg_vpt``.
         experiment_config: the config of the dataset with this bundle, such as ``configs/ultrasound/clipseg_vpt.yaml``.
-        output_dir: replaced; gets the data, the checkpoint, predictions, logs and ``overview.png``.
+        output_dir: folder for the data, the checkpoint, predictions, logs and ``overview.png``; replaced if it exists.
 
     Raises:
         FileNotFoundError: when there is no such bundle or experiment.
-        ValueError: when there is no such dataset.
+        ValueError: when the dataset is unknown.
         RuntimeError: when a run of the bundle fails; names its log.
     """
     class_names = DEMO_DATASETS[dataset].class_names
     for needed in (bundle_root / "configs" / "train.yaml", experiment_config):
         if not needed.is_file():
             known = sorted(path.name for path in bundle_root.parent.glob("*_*"))
-            raise FileNotFoundError(f"there is no {needed}; the bundles are {', '.join(known)}.")
+            raise FileNotFoundError(f"no file {needed}; known bundles are {', '.join(known)}.")
     shutil.rmtree(output_dir, ignore_errors=True)
     console = Console(soft_wrap=True)
     data = write_demo_dataset(dataset, output_dir / "data", num_images=NUM_IMAGES)
@@ -95,7 +95,7 @@ def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_di
 
 
 def _side_by_side(*runs: Callable[[], _Run]) -> list[float]:
-    """Start runs that do not depend on each other, and return their wall times; none outlives the call."""
+    """Start independent runs and return their wall times in seconds; an error in one of them stops all."""
     with ExitStack() as running:
         started = []
         for start in runs:
@@ -149,7 +149,7 @@ def _dice(folder: Path) -> float:
 
 
 def _checkpoint_size(path: Path) -> tuple[int, int]:
-    """Return how many numbers a checkpoint holds, and its size in bytes."""
+    """Return the number of parameters in a checkpoint and its size in bytes."""
     state = read_weights(path)
     return sum(value.numel() for name, value in state.items() if name != "_extra_state"), path.stat().st_size
 

@@ -1,7 +1,7 @@
-"""Synthetic scenes of colored shapes with phrases and their masks: what the tiny base models learn language from.
+"""Synthetic scenes of colored shapes with phrases and masks: the training data of the tiny base models.
 
-A scene holds 1-4 colored shapes that may hide one another, neutral (grey, black, white) shapes that no phrase names,
-and a background that is mostly of low saturation. Scene number `index` of a seed is always the same.
+A scene holds 1-4 colored shapes that may occlude one another, neutral (gray, black, white) shapes that no phrase names,
+and a background, mostly of low saturation. The same index and seed give the same scene.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ SIZE = 96
 """Height and width of a scene in pixels."""
 
 COLORS: dict[str, float] = {"red": 0.0, "yellow": 55.0, "green": 120.0, "cyan": 180.0, "blue": 232.0, "purple": 290.0}
-"""The center of each named color's hues in degrees; a shape's hue differs by at most 12 degrees."""
+"""Central hue of each color in degrees; the hue of a shape differs by at most 12 degrees."""
 
 SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "cross", "ring")
 
 _MIN_VISIBLE = 60
-"""A shape with fewer visible pixels is taken as hidden: no phrase asks for it and its pixels are background."""
+"""A shape with fewer visible pixels counts as hidden: no phrase names it, and its pixels are background."""
 
 Floats = NDArray[np.floating]
 Booleans = NDArray[np.bool_]
@@ -31,7 +31,7 @@ Booleans = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Phrase:
-    """What a text asks for: a color, a shape, both, or every colored shape, by any noun that names no shape."""
+    """A phrase that names a color, a shape, both, or, by a noun for no shape in particular, every colored shape."""
 
     color: str | None = None
     shape: str | None = None
@@ -42,18 +42,18 @@ class Phrase:
         return " ".join(word for word in words if word)
 
     def names(self, color: str, shape: str) -> bool:
-        """Return whether the phrase names a shape of that color."""
+        """Return whether the phrase names this shape in this color."""
         return self.color in (None, color) and self.shape in (None, shape)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture with its colored shapes.
+    """An image with its colored shapes.
 
     Args:
         image: (3, 96, 96) float32, RGB in [0, 1].
-        kinds: color and shape of each visible colored shape, from the back to the front.
-        masks: (n, 96, 96) bool, the visible pixels of each of them.
+        kinds: color and shape of each visible colored shape, from back to front.
+        masks: (n, 96, 96) bool, the visible pixels of each of these shapes.
     """
 
     image: Floats
@@ -61,27 +61,27 @@ class Scene:
     masks: Booleans
 
     def mask(self, phrase: Phrase) -> Booleans:
-        """Return the (96, 96) union of the visible pixels that the phrase names; empty when it names none."""
+        """Return the (96, 96) union of the masks of the named shapes; empty if the phrase names none."""
         named = [phrase.names(*kind) for kind in self.kinds]
         return np.logical_or.reduce(self.masks[named], axis=0)
 
     def has(self, phrase: Phrase) -> bool:
-        """Tell whether a visible shape is named by the phrase."""
+        """Return whether the phrase names a visible shape."""
         return any(phrase.names(*kind) for kind in self.kinds)
 
 
 def render_scene(index: int, seed: int = 0) -> Scene:
-    """Render one scene; the same index and seed give the same scene.
+    """Render a scene; the same index and seed give the same scene.
 
     Args:
-        index: number of the scene, 0 or more.
-        seed: 0 or more.
+        index: index of the scene, nonnegative.
+        seed: random seed, nonnegative.
 
     Raises:
         ValueError: when the index or the seed is negative.
     """
     if index < 0 or seed < 0:
-        raise ValueError(f"render_scene got index {index} and seed {seed}; give numbers of 0 or more.")
+        raise ValueError(f"render_scene got index {index} and seed {seed}; both must be nonnegative.")
     rng = np.random.default_rng((seed, index))
     image = _background(rng)
     surroundings = image.mean(axis=(1, 2))
@@ -103,13 +103,13 @@ def render_scene(index: int, seed: int = 0) -> Scene:
 
 
 def draw_phrases(scene: Scene, count: int, rng: np.random.Generator, absent: float = 0.1) -> list[Phrase]:
-    """Draw phrases that ask for something in the scene, and now and then for something that is not there.
+    """Draw phrases for the shapes in a scene, and some for shapes that are absent.
 
     Args:
-        scene: the scene they are about.
-        count: how many; the same phrase may come twice.
-        rng: where the chance comes from.
-        absent: share of the phrases, in [0, 1], that name nothing visible (an empty mask).
+        scene: the scene.
+        count: number of phrases; they may repeat.
+        rng: random number generator.
+        absent: probability in [0, 1] that a phrase names no visible shape (an empty mask).
     """
     return [_absent_phrase(scene, rng) if rng.random() < absent else _present_phrase(scene, rng) for _ in range(count)]
 
@@ -125,7 +125,7 @@ def _present_phrase(scene: Scene, rng: np.random.Generator) -> Phrase:
 
 
 def _absent_phrase(scene: Scene, rng: np.random.Generator) -> Phrase:
-    """Draw a phrase that names nothing visible; there is always one, because six colors exceed four shapes."""
+    """Draw a phrase that names no visible shape; one always exists, because six colors exceed four shapes."""
     while True:
         color = list(COLORS)[rng.integers(len(COLORS))]
         phrase = Phrase(color, SHAPES[rng.integers(len(SHAPES))] if rng.random() < 0.7 else None)
@@ -134,7 +134,7 @@ def _absent_phrase(scene: Scene, rng: np.random.Generator) -> Phrase:
 
 
 def _painting_order(rng: np.random.Generator) -> list[bool]:
-    """Draw what is painted, from the back to the front: True for a neutral shape, False for a colored one."""
+    """Draw the order of painting, from back to front: True for a neutral shape, False for a colored one."""
     neutral = rng.integers(1, 3) if rng.random() < 0.4 else 0
     order = np.array([False] * int(rng.integers(1, 5)) + [True] * int(neutral))
     rng.shuffle(order)
@@ -142,7 +142,7 @@ def _painting_order(rng: np.random.Generator) -> list[bool]:
 
 
 def _fill(color: str | None, surroundings: Floats, rng: np.random.Generator) -> Floats:
-    """Draw the RGB fill of a shape that can be told from its surroundings; None draws a neutral one."""
+    """Draw an RGB fill that stands out from the surroundings; `color` None gives a neutral fill."""
     while True:
         if color is None:
             fill = _rgb(rng.random(), rng.uniform(0.0, 0.1), rng.uniform(0.05, 0.95))
@@ -158,10 +158,10 @@ def _rgb(hue: float, saturation: float, value: float) -> Floats:
 
 
 def _paint(image: Floats, shape: str, fill: Floats, rng: np.random.Generator) -> tuple[Booleans, ...]:
-    """Blend one shape into the image, in place, and return where it covers at least half of a pixel.
+    """Blend a shape into the image in place.
 
     Returns:
-        An index of the image's pixels: (rows, columns), integers.
+        row and column indices of the pixels that it covers by at least half.
     """
     radius = rng.uniform(11, 30)
     center = rng.uniform(0.5 * radius, SIZE - 0.5 * radius, 2)
@@ -182,7 +182,7 @@ def _paint(image: Floats, shape: str, fill: Floats, rng: np.random.Generator) ->
 
 
 def _distance(shape: str, x: Floats, y: Floats, radius: np.float32) -> Floats:
-    """Return about the signed distance in pixels to the outline of a shape; negative inside."""
+    """Return the approximate signed distance in pixels to the outline of a shape; negative inside."""
     if shape == "circle":
         return np.hypot(x, y) - 0.95 * radius
     if shape == "ring":
@@ -198,7 +198,7 @@ def _distance(shape: str, x: Floats, y: Floats, radius: np.float32) -> Floats:
 
 
 def _background(rng: np.random.Generator) -> Floats:
-    """Draw a (3, 96, 96) background: plain, a gradient, or smooth noise of one of several grains."""
+    """Draw a (3, 96, 96) background: uniform, a gradient, or smooth noise of random grain."""
     hue, saturation = rng.random(), 0.9 if rng.random() < 0.35 else 0.3
     hues = (hue, (hue + rng.uniform(-0.1, 0.1)) % 1.0) if saturation > 0.5 else rng.random(2)
     first, second = (_rgb(h, rng.uniform(0, saturation), rng.uniform(0.05, 0.95)) for h in hues)
@@ -216,14 +216,14 @@ def _background(rng: np.random.Generator) -> Floats:
 
 
 def _smooth_noise(grain: int, rng: np.random.Generator) -> Floats:
-    """Return (96, 96) noise in [0, 1]: a grid of `grain` x `grain` random values, linearly interpolated."""
+    """Return (96, 96) noise in [0, 1]: `grain` x `grain` random values, bilinearly interpolated."""
     position = np.linspace(0, grain - 1, SIZE, dtype=np.float32)
     weights = np.clip(1 - np.abs(position[:, None] - np.arange(grain, dtype=np.float32)[None]), 0, 1)
     return weights @ rng.random((grain, grain), dtype=np.float32) @ weights.T
 
 
 def _degrade(image: Floats, rng: np.random.Generator) -> Floats:
-    """Blur, darken or brighten, and add grain, each now and then; the result lies in [0, 1]."""
+    """Blur, darken or brighten, and add noise, each at random; the result lies in [0, 1]."""
     if rng.random() < 0.3:
         kernel = _blur_matrix(rng.uniform(0.5, 1.2))
         image = kernel @ image @ kernel.T
@@ -238,7 +238,7 @@ def _degrade(image: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _blur_matrix(sigma: float) -> Floats:
-    """Return the (96, 96) matrix that blurs one axis with a Gaussian of that sigma in pixels."""
+    """Return the (96, 96) matrix that blurs one axis with a Gaussian; `sigma` is in pixels."""
     offsets = np.arange(SIZE, dtype=np.float32)
     kernel = np.exp(-0.5 * ((offsets[:, None] - offsets[None]) / np.float32(sigma)) ** 2)
     return kernel / kernel.sum(axis=1, keepdims=True)

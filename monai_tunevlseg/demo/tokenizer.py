@@ -1,4 +1,4 @@
-"""The tokenizer of the tiny base models: CLIP's own kind, with a vocabulary of a few hundred tokens."""
+"""The tokenizer of the tiny base models: CLIP's tokenizer with a vocabulary of a few hundred tokens."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from monai_tunevlseg.demo.scenes import COLORS, SHAPES
 __all__ = ["CONTEXT_LENGTH", "NOUNS", "WORDS", "build_tokenizer"]
 
 CONTEXT_LENGTH = 77
-"""Most tokens in a text, with those of start and end."""
+"""Maximum number of tokens in a text, including the start and end tokens."""
 
 NOUNS: tuple[str, ...] = (
     *("lesion", "polyp", "tumor", "ulcer", "wound", "nodule", "mass", "cell", "skin", "foot", "breast", "chest"),
     *("left", "right", "ventricle", "ventricular", "atrium", "cavity", "myocardium", "lung", "optic", "cup", "disc"),
 )
-"""Words of class names; the base models learn no more of them than that they mean some object."""
+"""Words of class names; the base models learn only that they mean some object."""
 
 WORDS: tuple[str, ...] = (
     *("a", "an", "the", "photo", "image", "of", "in", "and", "with", "object", *COLORS, *SHAPES, *NOUNS),
 )
-"""Words that are one token each; every other text is cut into shorter pieces, single bytes in the end."""
+"""Words of one token each; other texts are split into shorter pieces, down to single bytes."""
 
 _WORD_END = "</w>"
 Merge = tuple[str, str]
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """Build the tokenizer: every byte with and without the word end, the merges that make `WORDS`, start and end.
+    """Build the tokenizer: all bytes with and without the end-of-word mark, merges for `WORDS`, start and end tokens.
 
     Like CLIP's, it pads with the end token.
     """
@@ -41,15 +41,15 @@ def build_tokenizer() -> CLIPTokenizer:
     ]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    # Annotated as strings there, but handed on to `tokenizers`, which takes pairs.
+    # The annotation says strings, but the merges go to `tokenizers`, which takes pairs.
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT_LENGTH)  # type: ignore[arg-type]
 
 
 def _merges(words: tuple[str, ...]) -> list[Merge]:
-    """List merges, first ones first, after which each of the words is one token.
+    """Return merges in order of rank, after which each word is one token.
 
-    A word's merges start from the pieces that the merges before it leave, and rank behind them: so they cannot
-    break an earlier word.
+    The merges of a word start from the pieces that earlier merges leave, and rank after them, so that no earlier word
+    changes.
     """
     merges: list[Merge] = []
     for word in words:
@@ -61,7 +61,7 @@ def _merges(words: tuple[str, ...]) -> list[Merge]:
 
 
 def _split(word: str, merges: list[Merge]) -> list[str]:
-    """Split an ASCII word as byte-pair encoding does: the first applicable merge of the list, until none applies."""
+    """Split an ASCII word by byte-pair encoding: apply the first applicable merge until none applies."""
     pieces = [*word[:-1], word[-1] + _WORD_END]
     while True:
         pairs = list(zip(pieces, pieces[1:], strict=False))

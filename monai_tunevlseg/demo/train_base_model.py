@@ -1,7 +1,7 @@
-"""Train a tiny base model from scratch on the synthetic scenes.
+"""Train a tiny base model from scratch on synthetic scenes.
 
-`python -m monai_tunevlseg.demo.train_base_model --model clipseg --output DIR` writes a folder that `pretrained:` takes.
-`trainable_vlsms.py` holds what can be trained.
+`python -m monai_tunevlseg.demo.train_base_model --model clipseg --output DIR` writes a folder for `pretrained:`. The
+VLSMs to choose from are in `trainable_vlsms.py`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS, Outputs, Train
 __all__ = ["HELD_OUT_SEED", "TrainingConfig", "evaluate", "train"]
 
 HELD_OUT_SEED = 20241
-"""Seed of the scenes that `evaluate` scores on; `train` refuses it."""
+"""Seed of the held-out scenes, which `evaluate` scores; `train` refuses it."""
 
 TEMPLATES = ("{}", "a photo of a {}")
-"""The two ways in which a phrase is put to the model while it trains."""
+"""Text templates of training; each phrase of a batch gets one at random."""
 
 _NOUN_SHARE = 0.12
-"""Share of the phrases that are put as an unknown noun, which means every colored shape, as "object" does: so that the
-class names of other data start from "some object" and not from "nothing"."""
+"""Fraction of phrases that become an unknown noun, which names every colored shape, as "object" does: class names of
+other datasets then start from "some object" instead of "nothing"."""
 
 _LOG_EVERY = 100
 
@@ -43,15 +43,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long and how fast to train.
+    """Hyperparameters of the training.
 
     Args:
-        steps: optimizer steps.
+        steps: number of optimizer steps.
         batch_size: scenes per step.
         phrases: phrases per scene; the image is encoded once for all of them.
-        learning_rate: at the peak, after the warm-up; a cosine takes it down to 0.
-        warmup: steps of the linear warm-up. The decoder normalizes after each residual sum and diverges without.
-        weight_decay: of weight matrices; vectors and embeddings have none.
+        learning_rate: peak learning rate, after the warm-up; it falls to 0 along a cosine.
+        warmup: steps of the linear warm-up; without it the decoder, which normalizes after each residual sum, diverges.
+        weight_decay: weight decay of weight matrices; vectors and embeddings have none.
     """
 
     steps: int = 1300
@@ -62,24 +62,24 @@ class TrainingConfig:
     weight_decay: float = 0.01
 
     def rate(self, step: int) -> float:
-        """Return the share of the peak learning rate at a step."""
+        """Return the learning rate at a step as a fraction of its peak."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         return 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(self.steps - self.warmup, 1)))
 
 
 class Batch(NamedTuple):
-    """B scenes with k phrases each, and U distinct texts."""
+    """A batch of B scenes with k phrases each and U distinct texts."""
 
     images: Tensor  # (B, 3, 96, 96) normalized
-    tokens: dict[str, Tensor]  # each (U, longest)
-    which: Tensor  # (B, k) numbers of texts
+    tokens: dict[str, Tensor]  # each (U, length)
+    text_indices: Tensor  # (B, k) in [0, U)
     masks: Tensor  # (B, k, 96, 96) in {0, 1}
-    present: Tensor  # (B, U) in {0, 1}: whether the image holds what the text names
+    present: Tensor  # (B, U) in {0, 1}: whether the image shows a shape that the text names
 
 
 def draw_batch(vlsm: TrainableVLSM, config: TrainingConfig, step: int, seed: int) -> Batch:
-    """Render the scenes of one step, none of which any other step has."""
+    """Render the scenes of one step; no two steps share a scene."""
     first = step * config.batch_size
     rng = np.random.default_rng((seed, 1, step))
     scenes = [render_scene(first + i, seed) for i in range(config.batch_size)]
@@ -96,7 +96,7 @@ def draw_batch(vlsm: TrainableVLSM, config: TrainingConfig, step: int, seed: int
 
 
 def _or_noun(phrase: Phrase, rng: np.random.Generator) -> Phrase:
-    """Return the phrase or, now and then, one that asks for every colored shape by a noun: a word or mere letters."""
+    """Return the phrase or, at random, a noun for every colored shape: a known word or a string of random letters."""
     if rng.random() >= _NOUN_SHARE:
         return phrase
     if rng.random() < 0.5:
@@ -106,13 +106,18 @@ def _or_noun(phrase: Phrase, rng: np.random.Generator) -> Phrase:
 
 
 def _masks(scenes: list[Scene], phrases: list[list[Phrase]]) -> Tensor:
-    """Stack the masks of the scenes' phrases, (B, k, 96, 96) in {0, 1}."""
+    """Stack the masks of all phrases, (B, k, 96, 96) in {0, 1}."""
     rows = [np.stack([scene.mask(phrase) for phrase in row]) for scene, row in zip(scenes, phrases, strict=True)]
     return torch.from_numpy(np.stack(rows)).float()
 
 
 def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross entropy over all pixels plus soft Dice over the masks that are not empty; logits (B, k, H, W)."""
+    """Return the binary cross entropy over all pixels plus the soft Dice loss over the nonempty masks.
+
+    Args:
+        logits: (B, k, H, W).
+        masks: (B, k, H, W) in {0, 1}.
+    """
     likely = logits.sigmoid()
     area = masks.sum((2, 3))
     dice = 1 - (2 * (likely * masks).sum((2, 3)) + 1) / (likely.sum((2, 3)) + area + 1)
@@ -122,21 +127,21 @@ def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def total_loss(outputs: Outputs, batch: Batch) -> Tensor:
-    """Sum the mask loss and, where the model has them, the two losses of agreement between image and text."""
+    """Return the mask loss plus, for VLSMs with these scores, the two losses of image-text agreement."""
     loss = mask_loss(outputs.logits, batch.masks)
     if outputs.patch_scores is not None:
         rows, columns = outputs.patch_scores.shape[2:]
-        scores = outputs.patch_scores.gather(1, batch.which[..., None, None].expand(-1, -1, rows, columns))
+        scores = outputs.patch_scores.gather(1, batch.text_indices[..., None, None].expand(-1, -1, rows, columns))
         share = functional.adaptive_avg_pool2d(batch.masks, (rows, columns))
         loss = loss + 0.5 * functional.binary_cross_entropy_with_logits(scores, share)
     if outputs.image_scores is not None:
-        target = batch.present / batch.present.sum(0).clamp(min=1)  # each text shared by the images that hold it
+        target = batch.present / batch.present.sum(0).clamp(min=1)  # per text, uniform over the images that show it
         loss = loss - 0.05 * (target * outputs.image_scores.log_softmax(0)).sum(0).mean()
     return loss
 
 
 def make_optimizer(vlsm: TrainableVLSM, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Make AdamW over all parameters; only matrices outside the embeddings decay."""
+    """Build AdamW over all parameters, with weight decay on weight matrices except embeddings."""
     decay = {id(m.weight) for m in vlsm.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)}
     parameters = [p for p in vlsm.parameters() if p.requires_grad]
     groups = [
@@ -147,21 +152,21 @@ def make_optimizer(vlsm: TrainableVLSM, config: TrainingConfig) -> torch.optim.O
 
 
 def train(vlsm: TrainableVLSM, config: TrainingConfig, seed: int, output: Path) -> None:
-    """Train on scenes that never repeat; the folder `output` is brought up to date on the way and at the end.
+    """Train on scenes that never repeat, and save to the folder `output` regularly and at the end.
 
     Raises:
-        ValueError: when the seed is that of the held-out scenes.
-        FloatingPointError: when the loss is no longer finite.
+        ValueError: when `seed` is the seed of the held-out scenes.
+        FloatingPointError: when the loss is not finite.
     """
     if seed == HELD_OUT_SEED:
-        raise ValueError(f"seed {seed} renders the held-out scenes that the Dice is measured on; choose another one.")
+        raise ValueError(f"seed {seed} is the seed of the held-out scenes for the Dice; choose another seed.")
     optimizer = make_optimizer(vlsm, config)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, config.rate)
     vlsm.train()
     mean, start = 0.0, time.monotonic()
     for step in range(config.steps):
         batch = draw_batch(vlsm, config, step, seed)
-        loss = total_loss(vlsm(batch.images, batch.tokens, batch.which), batch)
+        loss = total_loss(vlsm(batch.images, batch.tokens, batch.text_indices), batch)
         if not loss.isfinite():
             raise FloatingPointError(f"the loss is {loss.item()} at step {step}; lower --learning-rate.")
         optimizer.zero_grad()
@@ -178,7 +183,7 @@ def train(vlsm: TrainableVLSM, config: TrainingConfig, seed: int, output: Path) 
 
 
 def held_out(count: int, phrases: int = 4) -> Iterator[tuple[Scene, list[Phrase]]]:
-    """Render the first `count` held-out scenes, each with its phrases, all of which name something in it."""
+    """Render the first `count` held-out scenes, each with phrases for visible shapes only."""
     for index in range(count):
         scene = render_scene(index, HELD_OUT_SEED)
         yield scene, draw_phrases(scene, phrases, np.random.default_rng((HELD_OUT_SEED, 1, index)), absent=0.0)
@@ -188,7 +193,7 @@ def held_out(count: int, phrases: int = 4) -> Iterator[tuple[Scene, list[Phrase]
 def evaluate(vlsm: TrainableVLSM, count: int = 500, batch_size: int = 25) -> float:
     """Return the mean Dice in [0, 1] over the (scene, phrase) pairs of the first `count` held-out scenes.
 
-    Four phrases for each scene, all naming something in it, put without a template; threshold 0.5, 96 x 96 pixels.
+    Each scene has four phrases, all for visible shapes and without a template; threshold 0.5, 96 x 96 pixels.
     """
     vlsm.eval()
     pairs = list(held_out(count))
@@ -196,25 +201,23 @@ def evaluate(vlsm: TrainableVLSM, count: int = 500, batch_size: int = 25) -> flo
     for first in range(0, count, batch_size):
         scenes, phrases = zip(*pairs[first : first + batch_size], strict=True)
         texts = list(dict.fromkeys(phrase for row in phrases for phrase in row))
-        which = torch.tensor([[texts.index(phrase) for phrase in row] for row in phrases])
+        text_indices = torch.tensor([[texts.index(phrase) for phrase in row] for row in phrases])
         images = vlsm.normalize(np.stack([scene.image for scene in scenes]))
-        found = vlsm(images, vlsm.tokenize([str(text) for text in texts]), which).logits > 0
+        found = vlsm(images, vlsm.tokenize([str(text) for text in texts]), text_indices).logits > 0
         masks = _masks(list(scenes), list(phrases)).bool()
         dice.append(2 * (found & masks).sum((2, 3)) / (found.sum((2, 3)) + masks.sum((2, 3))))
     return float(torch.cat(dice).mean())
 
 
 def main(
-    output: Annotated[Path, typer.Option(help="Folder to write; made where missing.")],
-    model: Annotated[str, typer.Option(help="Which base model to train.")] = "clipseg",
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = TrainingConfig.steps,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights and of the scenes.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Scenes per step.")] = TrainingConfig.batch_size,
-    phrases: Annotated[int, typer.Option(min=1, help="Phrases per scene.")] = TrainingConfig.phrases,
-    learning_rate: Annotated[
-        float, typer.Option(min=0.0, help="Learning rate at the peak.")
-    ] = TrainingConfig.learning_rate,
-    held_out_scenes: Annotated[int, typer.Option(min=1, help="Scenes that the Dice is measured on.")] = 500,
+    output: Annotated[Path, typer.Option(help="Folder to write; created if missing.")],
+    model: Annotated[str, typer.Option(help="VLSM to train: clipseg or cris.")] = "clipseg",
+    steps: Annotated[int, typer.Option(min=1, help="Number of optimizer steps.")] = TrainingConfig.steps,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the weights and scenes.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of scenes per step.")] = TrainingConfig.batch_size,
+    phrases: Annotated[int, typer.Option(min=1, help="Number of phrases per scene.")] = TrainingConfig.phrases,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate.")] = TrainingConfig.learning_rate,
+    held_out_scenes: Annotated[int, typer.Option(min=1, help="Number of held-out scenes for the Dice.")] = 500,
 ) -> None:
     """Train a tiny base model on synthetic scenes, measure its Dice on held-out scenes and save it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

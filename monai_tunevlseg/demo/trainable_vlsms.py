@@ -1,6 +1,6 @@
-"""The base models that `train_base_model` can train, each while it is trained.
+"""The tiny VLSMs as `train_base_model` trains them from scratch.
 
-A further model is one function that returns a `TrainableVLSM`, and one line that registers it in `TRAINABLE_VLSMS`.
+To add a VLSM, write a function that returns a `TrainableVLSM` and register it in `TRAINABLE_VLSMS`.
 """
 
 from __future__ import annotations
@@ -29,44 +29,50 @@ __all__ = ["TRAINABLE_VLSMS", "TrainableCLIPSeg", "TrainableCRIS", "Outputs", "T
 
 
 class Outputs(NamedTuple):
-    """What a vlsm gives for B images, U distinct texts and k texts for each image.
+    """Outputs of a VLSM for B images, U distinct texts and k texts per image.
 
-    `patch_scores` and `image_scores` train the encoders directly, like CLIP's contrast; they are None where a model
-    has nothing of the kind.
+    `patch_scores` and `image_scores` train the encoders directly, like CLIP's contrastive loss; None for a VLSM without
+    them.
     """
 
     logits: Tensor  # (B, k, 96, 96)
-    patch_scores: Tensor | None  # (B, U, rows, columns): logits, how well each patch agrees with each text
-    image_scores: Tensor | None  # (B, U): how well each image agrees with each text
+    patch_scores: Tensor | None  # (B, U, rows, columns): logits of the agreement of each patch with each text
+    image_scores: Tensor | None  # (B, U): logits of the agreement of each image with each text
 
 
 class TrainableVLSM(nn.Module, ABC):
-    """A base model while it is trained."""
+    """A VLSM whose encoders and decoder are all trained."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     tokenizer: CLIPTokenizer
 
     @abstractmethod
-    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
-        """Segment B images, (B, 3, 96, 96) normalized; `which` (B, k) numbers the k of the U texts for each image."""
+    def forward(self, images: Tensor, tokens: dict[str, Tensor], text_indices: Tensor) -> Outputs:
+        """Segment images for texts.
+
+        Args:
+            images: (B, 3, 96, 96), normalized.
+            tokens: `input_ids` and `attention_mask` of U distinct texts, each (U, length).
+            text_indices: (B, k), indices in [0, U) of the texts of each image.
+        """
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write configuration, weights and tokenizer into a folder."""
+        """Save the config, weights and tokenizer to a folder."""
 
     def normalize(self, images: np.ndarray) -> Tensor:
-        """Turn (B, 3, 96, 96) RGB in [0, 1] into what the model takes."""
+        """Normalize RGB images, (B, 3, 96, 96) in [0, 1], with the VLSM's mean and standard deviation."""
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (torch.from_numpy(images) - mean) / std
 
     def tokenize(self, texts: list[str]) -> dict[str, Tensor]:
-        """Turn U texts into `input_ids` and `attention_mask`, each (U, longest)."""
+        """Tokenize U texts into `input_ids` and `attention_mask`, each (U, length), padded to the longest text."""
         return dict(self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
 
 
 class TrainableCLIPSeg(TrainableVLSM):
-    """transformers' own CLIPSeg, encoders included in what trains."""
+    """CLIPSeg of transformers with trainable encoders."""
 
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
@@ -75,31 +81,31 @@ class TrainableCLIPSeg(TrainableVLSM):
         super().__init__()
         self.tokenizer = tokenizer
         self.model = CLIPSegForImageSegmentation(config)
-        self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # only while training; the released model has no such thing
+        self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # for training only; not saved
 
-    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
-        """Encode each image and each text once, then decode each pair."""
+    def forward(self, images: Tensor, tokens: dict[str, Tensor], text_indices: Tensor) -> Outputs:
+        """Encode each image and each text once, then decode each (image, text) pair."""
         clip = self.model.clip
         vision = clip.vision_model(images, output_hidden_states=True)
         texts = clip.text_projection(clip.text_model(**tokens).pooler_output)
-        count = which.shape[1]
+        count = text_indices.shape[1]
         taps = [vision.hidden_states[i + 1].repeat_interleave(count, 0) for i in self.model.extract_layers]
-        logits = self.model.decoder(taps, texts[which.flatten()]).logits
+        logits = self.model.decoder(taps, texts[text_indices.flatten()]).logits
         directions = functional.normalize(texts, dim=-1)
         tokens_seen = functional.normalize(clip.visual_projection(clip.vision_model.post_layernorm(vision[0])), dim=-1)
         scores = tokens_seen @ directions.T * clip.logit_scale.exp()  # (B, 1 + patches, U)
         patches = scores[:, 1:].mT.unflatten(-1, (math.isqrt(scores.shape[1] - 1), -1)) + self.patch_bias
-        return Outputs(logits.unflatten(0, which.shape), patches, scores[:, 0])
+        return Outputs(logits.unflatten(0, text_indices.shape), patches, scores[:, 0])
 
     def save(self, folder: Path) -> None:
-        """Write the folder in transformers' form, with the image processor that a published CLIPSeg has."""
+        """Save the folder in transformers' format, with an image processor as published CLIPSeg models have."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         ViTImageProcessorPil(size=SIZE, image_mean=self.mean, image_std=self.std).save_pretrained(folder)
 
 
 def build_clipseg() -> TrainableVLSM:
-    """Build the untrained tiny CLIPSeg: as many text layers as vision layers, so that any prompt depth suits both."""
+    """Build the untrained tiny CLIPSeg, with as many text as vision layers: each prompt depth is valid for both."""
     tokenizer = build_tokenizer()
     text = {
         "vocab_size": len(tokenizer),
@@ -135,7 +141,7 @@ def build_clipseg() -> TrainableVLSM:
 
 
 class TrainableCRIS(TrainableVLSM):
-    """The package's own CRIS, encoders included in what trains."""
+    """CRIS of this package with trainable encoders."""
 
     mean = (0.48145466, 0.4578275, 0.40821073)
     std = (0.26862954, 0.26130258, 0.27577711)
@@ -144,23 +150,25 @@ class TrainableCRIS(TrainableVLSM):
         super().__init__()
         self.tokenizer = tokenizer
         self.model = CRIS(config)
-        self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # only while training; the released model has no such thing
+        self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # for training only; not saved
 
-    def forward(self, images: Tensor, tokens: dict[str, Tensor], which: Tensor) -> Outputs:
-        """Encode each image and each text once, then decode each pair."""
+    def forward(self, images: Tensor, tokens: dict[str, Tensor], text_indices: Tensor) -> Outputs:
+        """Encode each image and each text once, then decode each (image, text) pair."""
         backbone, ids = self.model.backbone, tokens["input_ids"]
         words, states = backbone.encode_text(ids)
         padding = behind(end_of_text(ids), ids.shape[1])
         maps = backbone.visual(images)
-        _, logits = self.model.decode(self.model.neck.project(maps), words[which], padding[which], states[which])
+        _, logits = self.model.decode(
+            self.model.neck.project(maps), words[text_indices], padding[text_indices], states[text_indices]
+        )
         directions = functional.normalize(states, dim=-1) * backbone.logit_scale.exp()
         patches = torch.einsum("bdyx,ud->buyx", functional.normalize(maps[-1], dim=1), directions)
         images_seen = functional.normalize(maps[-1].mean((2, 3)), dim=-1)
-        masks = logits.unflatten(0, which.shape).squeeze(2)
+        masks = logits.unflatten(0, text_indices.shape).squeeze(2)
         return Outputs(masks, patches + self.patch_bias, images_seen @ directions.T)
 
     def save(self, folder: Path) -> None:
-        """Write the folder that `load_cris` takes, over an older one."""
+        """Save the folder that `load_cris` reads; files of an earlier save are replaced."""
         folder.mkdir(parents=True, exist_ok=True)
         with unfinished_folder(folder / "cris") as unfinished:  # save_cris overwrites nothing
             for file in save_cris(self.model, self.tokenizer, unfinished).iterdir():
@@ -168,7 +176,7 @@ class TrainableCRIS(TrainableVLSM):
 
 
 def build_cris() -> TrainableVLSM:
-    """Build the untrained tiny CRIS: as many text layers as the tiny CLIPSeg, so that the same prompt depths suit."""
+    """Build the untrained tiny CRIS, with as many text layers as the tiny CLIPSeg, for the same prompt depths."""
     tokenizer = build_tokenizer()
     config = CRISConfig(
         image_size=SIZE,

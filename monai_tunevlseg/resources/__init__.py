@@ -1,4 +1,4 @@
-"""The folders ``configs/`` and ``bundles/`` that belong to this package: at the top of a checkout, inside a wheel."""
+"""Locate ``configs/`` and ``bundles/``, which are at the top level of a checkout and inside this folder in a wheel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["bundles_dir", "configs_dir"]
 
 
 def configs_dir() -> Path:
-    """Return the folder of the fragments and of the datasets' configs.
+    """Return the folder with the config fragments and the datasets' configs.
 
     Raises:
         FileNotFoundError: when the installation lacks it.
@@ -31,4 +31,4 @@ def _find(name: str) -> Path:
     for folder in (inside / name, checkout / name):
         if folder.is_dir():
             return folder
-    raise FileNotFoundError(f"this installation of monai_tunevlseg lacks {inside / name}; install its wheel.")
+    raise FileNotFoundError(f"no folder {inside / name} in this installation of monai_tunevlseg; install the wheel.")

@@ -1,4 +1,4 @@
-"""The folders of the embedded base models; a further one is looped over as soon as it is there."""
+"""The folders of all embedded base models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAST_DICE = {"clipseg": 0.65, "cris": 0.55}
 
 @dataclass(frozen=True)
 class Embedded:
-    """An embedded model: its name, as the package loads it, and as `train_base_model` trains it."""
+    """An embedded model: its name, its base model as loaded by the package, and its VLSM as trained."""
 
     name: str
     base: Any
@@ -38,12 +38,12 @@ class Embedded:
 def embedded(request):
     base = LOADERS[request.param][0](str(demo_model(request.param)))
     vlsm = TRAINABLE_VLSMS[request.param]()
-    vlsm.model.load_state_dict(base.model.state_dict())  # strict: the sizes are those that are trained today
+    vlsm.model.load_state_dict(base.model.state_dict())  # strict: the script still trains these sizes
     vlsm.tokenizer = base.tokenizer
     return Embedded(request.param, base, vlsm.eval())
 
 
-def test_every_model_that_can_be_trained_is_embedded():
+def test_every_trainable_vlsm_is_embedded():
     assert set(EMBEDDED) == set(TRAINABLE_VLSMS)
 
 
@@ -52,11 +52,11 @@ def test_weights_follow_text_on_held_out_scenes(embedded):
 
 
 @torch.no_grad()
-def test_trainee_gives_the_logits_of_the_base_model_and_of_its_network(embedded):
+def test_logits_are_those_of_the_base_model_and_of_its_network(embedded):
     vlsm, base = embedded.vlsm, embedded.base
     batch = draw_batch(vlsm, TrainingConfig(batch_size=2, phrases=1), step=0, seed=5)
-    tokens = {key: value[batch.which[:, 0]] for key, value in batch.tokens.items()}
-    got = vlsm(batch.images, batch.tokens, batch.which).logits[:, 0]
+    tokens = {key: value[batch.text_indices[:, 0]] for key, value in batch.tokens.items()}
+    got = vlsm(batch.images, batch.tokens, batch.text_indices).logits[:, 0]
     expected = FORWARD[embedded.name](base.model.eval(), batch.images, tokens)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-4)
     texts = base.tokenizer.batch_decode(tokens["input_ids"], skip_special_tokens=True)
@@ -80,6 +80,6 @@ def test_folders_hold_whole_models_and_are_small_together():
     assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 10_000_000
 
 
-def test_unknown_model_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"no base model 'clipsegg' is embedded; there are: .*clipseg"):
+def test_unknown_model_is_reported_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"'clipsegg'.*\bclipseg\b.*\bcris\b"):
         demo_model("clipsegg")

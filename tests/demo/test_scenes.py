@@ -8,7 +8,7 @@ from monai_tunevlseg.demo.scenes import COLORS, SHAPES, SIZE, Phrase, draw_phras
 scene_numbers = st.integers(0, 10**6)
 
 
-def test_same_index_and_seed_give_the_same_scene_and_others_do_not():
+def test_only_the_same_index_and_seed_give_the_same_scene():
     first, again, other, reseeded = render_scene(7, 3), render_scene(7, 3), render_scene(8, 3), render_scene(7, 4)
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.masks, again.masks)
@@ -25,13 +25,13 @@ def test_scene_is_a_picture_with_disjoint_visible_shapes(index):
     assert scene.image.dtype == np.float32
     assert scene.image.min() >= 0 and scene.image.max() <= 1
     assert 1 <= len(scene.kinds) == len(scene.masks) <= 4
-    assert scene.masks.sum(axis=0).max() == 1  # what hides a shape takes its pixels
+    assert scene.masks.sum(axis=0).max() == 1  # an occluder takes the pixels
     assert scene.masks.sum(axis=(1, 2)).min() >= 60
 
 
 @settings(max_examples=40, deadline=None)
 @given(scene_numbers)
-def test_mask_of_a_phrase_is_the_union_of_the_shapes_that_it_names(index):
+def test_mask_of_a_phrase_is_the_union_of_the_named_shapes(index):
     scene = render_scene(index)
     for (color, shape), mask in zip(scene.kinds, scene.masks, strict=True):
         for phrase in (Phrase(color, shape), Phrase(color), Phrase(None, shape), Phrase()):
@@ -42,8 +42,8 @@ def test_mask_of_a_phrase_is_the_union_of_the_shapes_that_it_names(index):
     assert np.array_equal(by_shape.any(axis=0), scene.mask(Phrase()))
 
 
-def test_colors_of_the_pixels_are_those_of_the_phrase():
-    """Red pixels have more red than blue, and the reverse; the mean holds under noise and darkening."""
+def test_colors_of_the_pixels_match_the_phrase():
+    """Red pixels have more red than blue, and vice versa; the mean holds under noise and darkening."""
     for name, high, low in (("red", 0, 2), ("blue", 2, 0), ("green", 1, 0)):
         scene = next(s for s in map(render_scene, range(200)) if s.has(Phrase(name)))
         pixels = scene.image[:, scene.mask(Phrase(name))].mean(axis=1)
@@ -52,7 +52,7 @@ def test_colors_of_the_pixels_are_those_of_the_phrase():
 
 @settings(max_examples=30, deadline=None)
 @given(scene_numbers, st.integers(0, 1000))
-def test_drawn_phrases_are_present_or_absent_as_asked(index, seed):
+def test_drawn_phrases_are_present_or_absent_on_request(index, seed):
     scene = render_scene(index)
     assert all(scene.mask(phrase).any() for phrase in draw_phrases(scene, 5, np.random.default_rng(seed), absent=0.0))
     assert not any(
@@ -69,7 +69,7 @@ def test_drawn_phrases_are_present_or_absent_as_asked(index, seed):
         (Phrase(), "object"),
     ],
 )
-def test_phrase_reads_as_text(phrase, text):
+def test_text_of_a_phrase(phrase, text):
     assert str(phrase) == text
 
 

@@ -16,7 +16,7 @@ def pieces(tokenizer, text):
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_every_word_is_one_token_of_its_own(tokenizer, word):
+def test_every_word_is_one_token(tokenizer, word):
     assert tokenizer.convert_ids_to_tokens(pieces(tokenizer, word)) == [word + "</w>"]
 
 
@@ -27,7 +27,7 @@ def test_the_paper_s_initial_context_is_four_tokens(tokenizer):
 @settings(max_examples=60, deadline=None)
 @given(st.text(min_size=1, max_size=12))
 def test_any_text_has_tokens_and_none_is_unknown(tokenizer, text):
-    """The unknown token is the end token, as in CLIP: it must not turn up inside a text and be pooled."""
+    """The unknown token is the end token, as in CLIP: within a text it would be pooled."""
     ids = pieces(tokenizer, text)
     assert tokenizer.eos_token_id not in ids
     assert ids or not text.strip()
@@ -39,10 +39,10 @@ def test_start_end_and_padding(tokenizer):
     assert batch[0][0] == batch[1][0] == start
     assert batch[0].index(end) == 3
     assert batch[1][2:] == [end, end]
-    assert tokenizer.pad_token_id == end != 2  # transformers' CLIPSeg pools the first end token unless its number is 2
+    assert tokenizer.pad_token_id == end != 2  # transformers' CLIPSeg pools the first end token unless its id is 2
 
 
-def test_long_texts_are_cut_before_the_end_token(tokenizer):
+def test_long_texts_are_truncated_before_the_end_token(tokenizer):
     ids = tokenizer("object " * 200, truncation=True)["input_ids"]
     assert len(ids) == CONTEXT_LENGTH
     assert ids[-1] == tokenizer.eos_token_id

@@ -13,7 +13,7 @@ every_vlsm = pytest.mark.parametrize("name", list(TRAINABLE_VLSMS))
 
 
 @pytest.mark.parametrize(("name", "load"), [("clipseg", load_clipseg), ("cris", load_cris)])
-def test_command_writes_a_folder_that_loads(name, load, tmp_path):
+def test_command_writes_a_folder_that_can_be_loaded(name, load, tmp_path):
     app = train_base_model.typer.Typer()
     app.command()(train_base_model.main)
     arguments = ["--model", name, "--output", str(tmp_path), "--steps", "2", "--batch-size", "2"]
@@ -23,7 +23,7 @@ def test_command_writes_a_folder_that_loads(name, load, tmp_path):
 
 
 @every_vlsm
-def test_training_repeats_itself_moves_everything_and_saves_it(name, tmp_path):
+def test_training_is_reproducible_and_saves_all_changed_weights(name, tmp_path):
     states = []
     for run in range(2):
         torch.manual_seed(0)
@@ -48,7 +48,7 @@ def test_training_lowers_the_loss(name, tmp_path):
 
     def loss():
         with torch.no_grad():
-            return total_loss(vlsm.train()(batch.images, batch.tokens, batch.which), batch)
+            return total_loss(vlsm.train()(batch.images, batch.tokens, batch.text_indices), batch)
 
     before = loss()
     train_base_model.train(vlsm, config, seed=3, output=tmp_path)
@@ -56,13 +56,13 @@ def test_training_lowers_the_loss(name, tmp_path):
 
 
 def test_held_out_seed_and_unknown_model_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"seed 20241 renders the held-out scenes"):
+    with pytest.raises(ValueError, match="seed 20241"):
         train_base_model.train(torch.nn.Module(), TrainingConfig(), train_base_model.HELD_OUT_SEED, tmp_path)
-    with pytest.raises(ValueError, match="unknown model 'clipsegg'"):
+    with pytest.raises(ValueError, match="model 'clipsegg'"):
         TRAINABLE_VLSMS["clipsegg"]
 
 
-def test_schedule_warms_up_and_falls_to_zero():
+def test_learning_rate_warms_up_and_falls_to_zero():
     config = TrainingConfig(steps=100, warmup=10)
     rates = [config.rate(step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
@@ -71,7 +71,7 @@ def test_schedule_warms_up_and_falls_to_zero():
     assert rates[100] == pytest.approx(0)
 
 
-def test_mask_loss_is_lowest_for_the_mask_and_leaves_empty_masks_out_of_dice():
+def test_mask_loss_is_lowest_for_the_mask_and_has_no_dice_for_empty_masks():
     masks = torch.zeros(1, 2, 8, 8)
     masks[0, 0, 2:5, 2:5] = 1
     right, wrong = 20 * (masks - 0.5), -20 * (masks - 0.5)

@@ -1,4 +1,4 @@
-"""The models while they are trained give what they give once they are saved and loaded by the package."""
+"""The VLSMs in training give the logits of the saved models that the package loads."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def vlsm(name):
 
 @every_vlsm
 @torch.no_grad()
-def test_outputs_are_one_mask_for_each_pair_and_scores_for_each_image_and_text(vlsm, name):
+def test_outputs_are_a_mask_per_pair_and_scores_per_image_and_text(vlsm, name):
     batch = draw_batch(vlsm, SMALL, step=0, seed=5)
-    logits, patch_scores, image_scores = vlsm(batch.images, batch.tokens, batch.which)
+    logits, patch_scores, image_scores = vlsm(batch.images, batch.tokens, batch.text_indices)
     texts = len(batch.tokens["input_ids"])
     assert logits.shape == (2, 2, SIZE, SIZE)
     assert patch_scores.shape[:2] == image_scores.shape == (2, texts)
@@ -38,7 +38,7 @@ def test_outputs_are_one_mask_for_each_pair_and_scores_for_each_image_and_text(v
 @torch.no_grad()
 def test_saved_folder_loads_and_its_network_gives_the_same_logits(vlsm, name, tmp_path):
     load, network = LOADERS[name]
-    (tmp_path / "config.json").write_text("{}")  # an older folder is written over
+    (tmp_path / "config.json").write_text("{}")  # files of an earlier save are replaced
     vlsm.save(tmp_path)
     vlsm.save(tmp_path)
     written = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
@@ -53,7 +53,7 @@ def test_saved_folder_loads_and_its_network_gives_the_same_logits(vlsm, name, tm
 
 @every_vlsm
 @torch.no_grad()
-def test_an_image_has_the_mask_of_the_text_that_is_asked_for(vlsm, name):
+def test_masks_follow_the_text_indices(vlsm, name):
     tokens = vlsm.tokenize(["ring", "a photo of a blue object"])
     images = torch.randn(2, 3, SIZE, SIZE)
     both = vlsm(images, tokens, torch.tensor([[0, 1], [0, 1]])).logits
@@ -65,13 +65,13 @@ def test_an_image_has_the_mask_of_the_text_that_is_asked_for(vlsm, name):
 @every_vlsm
 def test_every_weight_is_trained(vlsm, name):
     batch = draw_batch(vlsm.train(), TrainingConfig(batch_size=4), step=0, seed=5)
-    outputs = vlsm(batch.images, batch.tokens, batch.which)
+    outputs = vlsm(batch.images, batch.tokens, batch.text_indices)
     (outputs.logits.square().mean() + outputs.patch_scores.mean() + outputs.image_scores.square().mean()).backward()
     assert not [key for key, value in vlsm.named_parameters() if value.grad is None or not value.grad.any()]
 
 
 @every_vlsm
-def test_sizes_suit_the_scenes_the_tokenizer_and_the_same_prompt_depths(vlsm, name, tmp_path):
+def test_sizes_match_scenes_tokenizer_and_prompt_depths(vlsm, name, tmp_path):
     vlsm.save(tmp_path)
     load, network = LOADERS[name]
     base = load(str(tmp_path))
@@ -80,9 +80,9 @@ def test_sizes_suit_the_scenes_the_tokenizer_and_the_same_prompt_depths(vlsm, na
     assert network(base, ["red circle"], "coop", {"prompt_depth": 6}, upsampler=False).encoder_sizes().text_layers == 6
 
 
-def test_batch_norms_of_cris_gather_statistics_while_it_trains():
+def test_batch_norms_of_cris_update_their_statistics_in_training():
     vlsm = TRAINABLE_VLSMS["cris"]().train()
     batch = draw_batch(vlsm, SMALL, step=0, seed=5)
-    vlsm(batch.images, batch.tokens, batch.which)
+    vlsm(batch.images, batch.tokens, batch.text_indices)
     norms = [module for module in vlsm.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     assert norms and all(norm.num_batches_tracked == 1 and norm.running_mean.any() for norm in norms)
