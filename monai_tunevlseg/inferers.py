@@ -12,8 +12,8 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.utils import ensure_tuple_rep
 
-from monai_tunevlseg.data.frames import array_axis
-from monai_tunevlseg.data.resizing import resize_images
+from monai_tunevlseg.data.io.orientation import array_axis
+from monai_tunevlseg.data.transforms.resizing import resize_images
 
 __all__ = ["Reduction", "ResizedInferer", "entropy_map", "label_map"]
 
@@ -23,7 +23,7 @@ Reduction = Callable[[Iterable[torch.Tensor]], torch.Tensor]
 
 
 def label_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Return what :class:`~monai_tunevlseg.data.LabelMapd` makes of all logits, with two classes in memory at a time.
+    """Return the label map of :class:`~monai_tunevlseg.data.LogitsToLabelMapd` with two classes in memory at a time.
 
     Args:
         logits: (B, 1, H, W) of each class.
@@ -61,8 +61,8 @@ class ResizedInferer(Inferer):
     """Runs a 2-D network at its own input size and returns logits, or what a reduction makes of them, at the input's.
 
     Pictures are resized and normalized as in training, and logits are resized bilinearly. A volume, upright as
-    ``LoadSampled`` loads it, is cut into slices, each treated as a picture. With a reduction, memory does not grow with
-    the number of classes: their logits are brought to the input's size one after the other.
+    ``LoadImageMaskd`` loads it, is cut into slices, each treated as a picture. With a reduction, memory does not grow
+    with the number of classes: their logits are brought to the input's size one after the other.
 
     Args:
         image_size: of the network's input in pixels, one number or (height, width).
@@ -70,7 +70,7 @@ class ResizedInferer(Inferer):
         sw_batch_size: slices in one call of the network, 1 or more; fewer where a volume has several texts, whose
             logits are as many.
         reduction: what is returned instead of logits, such as ``label_map``; None = the logits of all classes.
-        antialias: as for :func:`~monai_tunevlseg.data.resizing.resize_images`.
+        antialias: as for :func:`~monai_tunevlseg.data.transforms.resizing.resize_images`.
         mean: of the images that the network was trained with, per channel; the input is in [0, 1] then. None = the
             input is normalized already, and resized without a limit to its values.
         std: the same images' standard deviation; None as ``mean``.

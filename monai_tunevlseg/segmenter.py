@@ -14,10 +14,11 @@ import torch
 from monai.bundle import ConfigParser
 from PIL import Image, ImageOps
 
-from monai_tunevlseg.data.pictures import as_rgb
-from monai_tunevlseg.data.reading import is_nifti, read_image
-from monai_tunevlseg.data.stored import Stored
-from monai_tunevlseg.data.volumes import stored_order
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file
+from monai_tunevlseg.data.io.pictures import as_rgb
+from monai_tunevlseg.data.io.reading import read_image
+from monai_tunevlseg.data.io.stored_picture import StoredPicture
+from monai_tunevlseg.data.io.volumes import stored_order
 from monai_tunevlseg.errors import without_wrappers
 from monai_tunevlseg.inferers import Reduction, ResizedInferer
 from monai_tunevlseg.networks import PromptTunedNetwork
@@ -145,7 +146,7 @@ class Segmenter:
         inferer.reduction = reduction
         with torch.inference_mode(), torch.autocast(device.type, enabled=self.amp):
             upright = inferer(torch.from_numpy(pixels)[None].to(device), self.network, text=[texts])[0].cpu().numpy()
-        if isinstance(image, str | os.PathLike) and is_nifti(Path(image)):
+        if isinstance(image, str | os.PathLike) and is_volume_file(Path(image)):
             return np.stack([stored_order(of_text, Path(image)) for of_text in upright])
         return upright
 
@@ -194,15 +195,17 @@ def _pixels(image: ImageLike, window: Sequence[float] | None) -> np.ndarray:
     raise TypeError(f"an image is a path, a PIL image, an array or a tensor, not a {type(image).__name__}.")
 
 
-def _stored(picture: Image.Image) -> Stored:
+def _stored(picture: Image.Image) -> StoredPicture:
     upright = ImageOps.exif_transpose(picture)
     if upright.mode == "P":
-        return Stored(np.asarray(upright), 255, palette=np.asarray(upright.getpalette("RGB"), np.uint8).reshape(-1, 3))
+        return StoredPicture(
+            np.asarray(upright), 255, palette=np.asarray(upright.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        )
     if upright.mode.startswith("I;16"):
-        return Stored(np.asarray(upright).astype(np.uint16), 65535)
+        return StoredPicture(np.asarray(upright).astype(np.uint16), 65535)
     if upright.mode in ("I", "F"):
         raise ValueError(f"a PIL image of the mode {upright.mode!r} has no known range; pass an array in 0..1.")
-    return Stored(np.asarray(upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB")), 255)
+    return StoredPicture(np.asarray(upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB")), 255)
 
 
 def _from_array(given: np.ndarray, picture: np.ndarray, window: Sequence[float] | None) -> np.ndarray:
@@ -214,7 +217,7 @@ def _from_array(given: np.ndarray, picture: np.ndarray, window: Sequence[float] 
         )
     values = picture[..., 0] if picture.shape[2:] == (1,) else picture
     if values.dtype == np.uint8:
-        return as_rgb(Stored(values, 255), window)
+        return as_rgb(StoredPicture(values, 255), window)
     if values.dtype.kind != "f":
         raise ValueError(
             f"an image of the type {values.dtype} has no known range; pass uint8 in 0..255, or floats in 0..1."
@@ -223,4 +226,4 @@ def _from_array(given: np.ndarray, picture: np.ndarray, window: Sequence[float] 
         raise ValueError(
             f"an image of floats lies in {values.min():g}..{values.max():g}, not in 0..1; divide 8-bit values by 255."
         )
-    return as_rgb(Stored(values, 1), None)
+    return as_rgb(StoredPicture(values, 1), None)

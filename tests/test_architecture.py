@@ -119,7 +119,11 @@ def test_a_circle_is_found(sources, place, line):
 @pytest.mark.parametrize("place", ["{}", "if TYPE_CHECKING:\n    {}", "def late():\n    {}"])
 @pytest.mark.parametrize(
     ("here", "there"),
-    [("networks.upsampler", "search.study"), ("methods.vpt", "data.masks"), ("registry", "monai_label.path_checks")],
+    [
+        ("networks.upsampler", "search.study"),
+        ("methods.vpt", "data.sample_masks"),
+        ("registry", "monai_label.path_checks"),
+    ],
 )
 def test_an_arrow_that_points_up_is_found(sources, place, here, there):
     here, there = f"{PACKAGE}.{here}", f"{PACKAGE}.{there}"

@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose
 
-from monai_tunevlseg.data import LoadSampled, build_inference_datalist
+from monai_tunevlseg.data import LoadImageMaskd, build_inference_datalist
 from monai_tunevlseg.errors import end_with_the_reason, reason_of, root_cause
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundles" / "clipseg_vpt" / "configs"
@@ -55,7 +55,7 @@ def test_an_error_without_wrappers_is_its_own_reason():
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_reason_of_a_loaders_process_is_found(workers, tmp_path):
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    dataset = Dataset(build_inference_datalist(str(tmp_path)), Compose([LoadSampled(with_label=False)]))
+    dataset = Dataset(build_inference_datalist(str(tmp_path)), Compose([LoadImageMaskd(with_label=False)]))
     reason = reason_of(caught(lambda: list(DataLoader(dataset, num_workers=workers))))
     assert reason.is_ours
     assert reason.sentence.startswith(f"ValueError: {tmp_path / 'cut.png'}") and "\n" not in reason.sentence

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.transforms import Compose, NormalizeIntensityd, Resize
 
-from monai_tunevlseg.data import LabelMapd, ResizeSampled
+from monai_tunevlseg.data import LogitsToLabelMapd, ResizeImageMaskd
 from monai_tunevlseg.inferers import ResizedInferer, entropy_map, label_map
 
 
@@ -30,7 +30,7 @@ def test_pictures_are_resized_and_normalized_as_in_training(antialias, size):
     assert logits.shape == (2, 1, *size)
     in_training = Compose(
         [
-            ResizeSampled((32, 48), antialias),
+            ResizeImageMaskd((32, 48), antialias),
             NormalizeIntensityd("image", subtrahend=MEAN, divisor=STD, channel_wise=True),
         ]
     )
@@ -128,7 +128,7 @@ def test_reduced_label_maps_are_those_of_all_logits(shape):
     labels = ResizedInferer(8, reduction=label_map)(image, noise)
     assert labels.dtype == torch.uint8
     for found, expected in zip(labels, logits, strict=True):
-        assert torch.equal(found, LabelMapd("pred")({"pred": expected})["pred"])
+        assert torch.equal(found, LogitsToLabelMapd("pred")({"pred": expected})["pred"])
     assert len(labels.unique()) == 5
 
 

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from monai_tunevlseg.benchmark.results import ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
-from monai_tunevlseg.data.overlays import draw_overlay
+from monai_tunevlseg.data.label_overlay import draw_overlay
 from monai_tunevlseg.evaluation import read_cases
 from monai_tunevlseg.json_files import read_json
 

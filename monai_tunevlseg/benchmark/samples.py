@@ -16,7 +16,7 @@ from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.entries import Entry
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.data.transforms import LoadSampled
+from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
 from monai_tunevlseg.evaluation import Case
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.search.experiments import Experiment, experiment_parser
@@ -53,7 +53,7 @@ def store_pictures(
     if (folder / "cases.json").is_file():
         return
     samples = _samples(experiment, overrides)
-    load: Any = LoadSampled()  # a map-style transform, which is typed for any key
+    load: Any = LoadImageMaskd()  # a map-style transform, which is typed for any key
     listed = []
     for name, case in chosen.items():
         sample = load(samples[case.key])

@@ -7,32 +7,34 @@ from monai_tunevlseg.data.image_groups import (
     collate_image_groups,
     group_by_image,
 )
+from monai_tunevlseg.data.intensity_windows import with_intensity_windows
 from monai_tunevlseg.data.layouts import LAYOUTS, DatasetInfo, Layout
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.masks import IGNORED
-from monai_tunevlseg.data.resizing import ResizeSampled
+from monai_tunevlseg.data.monai_label_stock_app import CompletePairs, ToMONAILabelFormatd
+from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Case, Sample
-from monai_tunevlseg.data.saving import SavePredictiond
-from monai_tunevlseg.data.serving import CompletePairs, ForMONAILabeld
 from monai_tunevlseg.data.skipping_dataset import SkippingDataset
-from monai_tunevlseg.data.transforms import Augmentd, LabelMapd, LoadSampled
-from monai_tunevlseg.data.windows import with_windows
+from monai_tunevlseg.data.transforms.augmentation import Augmentd
+from monai_tunevlseg.data.transforms.label_maps import LogitsToLabelMapd
+from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
+from monai_tunevlseg.data.transforms.resizing import ResizeImageMaskd
+from monai_tunevlseg.data.transforms.saving import SavePredictiond
 
 __all__ = [
-    "IGNORED",
+    "IGNORE_INDEX",
     "LAYOUTS",
     "Augmentd",
     "Case",
     "CompletePairs",
     "DatasetInfo",
-    "ForMONAILabeld",
+    "ToMONAILabelFormatd",
     "ImageGroupBatchSampler",
-    "LabelMapd",
+    "LogitsToLabelMapd",
     "Layout",
     "LoadImageGroup",
-    "LoadSampled",
+    "LoadImageMaskd",
     "MaskEncoding",
-    "ResizeSampled",
+    "ResizeImageMaskd",
     "Sample",
     "SavePredictiond",
     "SkippingDataset",
@@ -40,5 +42,5 @@ __all__ = [
     "build_inference_datalist",
     "collate_image_groups",
     "group_by_image",
-    "with_windows",
+    "with_intensity_windows",
 ]

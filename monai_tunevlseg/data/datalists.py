@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from monai_tunevlseg.data.dim_pictures import warn_of_dim_pictures
+from monai_tunevlseg.data.class_presence import require_classes
+from monai_tunevlseg.data.dark_pictures import warn_of_dark_pictures
+from monai_tunevlseg.data.intensity_windows import window_entry
+from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, is_volume_file, suffix_of
 from monai_tunevlseg.data.layouts import LAYOUTS
 from monai_tunevlseg.data.layouts._base import Layout
 from monai_tunevlseg.data.layouts._files import is_image, list_images, subfolders, visible
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.occurrence import require_classes
-from monai_tunevlseg.data.reading import SUFFIXES, is_nifti, suffix_of
 from monai_tunevlseg.data.samples import Case, Sample, Splits
 from monai_tunevlseg.data.splits import (
     complete_splits,
@@ -27,7 +28,6 @@ from monai_tunevlseg.data.splits import (
     warn_of_overlap,
     write_splits,
 )
-from monai_tunevlseg.data.windows import window_entry
 from monai_tunevlseg.messages import shorten
 
 __all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits", "read_cases"]
@@ -143,7 +143,7 @@ def build_inference_datalist(dataset_dir: str | Path, intensity_window: Sequence
 
 def _to_segment(images: Sequence[Path], intensity_window: Sequence[float] | None) -> list[Sample]:
     if intensity_window is None:
-        warn_of_dim_pictures([image for image in images if not is_nifti(image)])
+        warn_of_dark_pictures([image for image in images if not is_volume_file(image)])
     return [{"image": str(image)} for image in images]
 
 

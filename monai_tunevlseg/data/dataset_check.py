@@ -19,15 +19,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.data.class_presence import absence_message
 from monai_tunevlseg.data.datalists import choose_text, find_splits, read_cases
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
+from monai_tunevlseg.data.file_traits import trait_warnings
 from monai_tunevlseg.data.image_check import HASH_BITS, ImageCheck, check_image
+from monai_tunevlseg.data.intensity_windows import window_entry
 from monai_tunevlseg.data.issues import DatasetError, DatasetIssue
 from monai_tunevlseg.data.layouts import LAYOUTS
 from monai_tunevlseg.data.layouts._dataset_json import DATASET_JSON
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.masks import mask_paths
-from monai_tunevlseg.data.occurrence import absence
+from monai_tunevlseg.data.sample_masks import mask_paths
 from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Sample, Splits
 from monai_tunevlseg.data.split_leakage import (
     find_copies,
@@ -38,8 +40,6 @@ from monai_tunevlseg.data.split_leakage import (
 )
 from monai_tunevlseg.data.splits import OverlapWarning, group_by
 from monai_tunevlseg.data.text_leakage import find_text_leakage
-from monai_tunevlseg.data.traits import summarize
-from monai_tunevlseg.data.windows import window_entry
 from monai_tunevlseg.messages import shorten
 
 __all__ = ["MAX_DISTANCE", "DatasetReport", "SplitReport", "check_dataset"]
@@ -138,7 +138,7 @@ def check_dataset(
         for check in checks
         if check.bits is not None and check.details is not None
     }
-    report.warnings += summarize([trait for check in checks for trait in check.traits])
+    report.warnings += trait_warnings([trait for check in checks for trait in check.traits])
     copies = find_copies(datalists)
     report.errors += find_shared_samples(datalists, copies)
     report.warnings += find_repetitions(datalists, copies)
@@ -278,7 +278,7 @@ def _find_absent(
     if encoding.label_values is None and encoding.mask_threshold is None:
         return
     shown = {sample["class_name"] for sample, is_empty in zip(samples, empty, strict=True) if not is_empty}
-    message = absence(encoding, [name for name in encoding.class_names if name not in shown])
+    message = absence_message(encoding, [name for name in encoding.class_names if name not in shown])
     if message and report.files:
         report.errors.append(DatasetIssue("encoding", message))
 

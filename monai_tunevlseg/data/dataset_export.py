@@ -23,15 +23,15 @@ from PIL import Image
 from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.data.datalists import find_splits, read_cases
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file, suffix_of
+from monai_tunevlseg.data.io.volumes import NIFTI_SUFFIXES, open_volume, stored_order
+from monai_tunevlseg.data.io.writing import write_nifti_labels
 from monai_tunevlseg.data.issues import DatasetError, map_files
 from monai_tunevlseg.data.layouts import LAYOUTS
 from monai_tunevlseg.data.layouts._dataset_json import write_dataset_json
-from monai_tunevlseg.data.masks import IGNORED, read_label, whole
-from monai_tunevlseg.data.reading import is_nifti, suffix_of
+from monai_tunevlseg.data.sample_masks import IGNORE_INDEX, read_sample_mask, whole_volume
 from monai_tunevlseg.data.samples import Case, Sample, Splits
-from monai_tunevlseg.data.saving import write_nifti_labels
 from monai_tunevlseg.data.splits import group_by, write_splits
-from monai_tunevlseg.data.volumes import NIFTI_SUFFIXES, open_nifti, stored_order
 from monai_tunevlseg.messages import shorten
 
 __all__ = ["ExportedDataset", "export_dataset"]
@@ -89,7 +89,7 @@ def export_dataset(
         _write_cases(cases, names, form, class_names, unfinished, advanced)
         if form == LABELS:
             ignored = any("ignore_value" in sample for case in cases for sample in case.samples)
-            write_dataset_json(unfinished, class_names, IGNORED if ignored else None)
+            write_dataset_json(unfinished, class_names, IGNORE_INDEX if ignored else None)
         kept = {name: [names[stem] for stem in stems if stem in names] for name, stems in splits.items()}
         write_splits(unfinished / "splits.json", kept)
     return ExportedDataset(output, form, class_names, len(cases), sum(len(case.samples) for case in cases))
@@ -116,7 +116,7 @@ def _choose_form(cases: Sequence[Case], chosen: Sequence[str]) -> tuple[str, tup
     ignored = any("ignore_value" in sample for sample in samples)
     if len(class_names) == 1 and not ignored:
         return BINARY, class_names
-    if all(_is_label_map(case.samples) for case in cases) and len(class_names) < IGNORED:
+    if all(_is_label_map(case.samples) for case in cases) and len(class_names) < IGNORE_INDEX:
         return LABELS, class_names
     strange = [name for name in class_names if Path(name).name != name or name.startswith(".")]
     if strange or ignored:
@@ -163,7 +163,7 @@ def _write_cases(
 
 def _masks(case: Case, form: str, class_names: Sequence[str]) -> dict[str, np.ndarray]:
     """Make the masks of an image by the folder in `masks/` that they go to, uint8 of the image's shape."""
-    of_class = {sample["class_name"]: read_label(whole(sample)) for sample in case.samples}
+    of_class = {sample["class_name"]: read_sample_mask(whole_volume(sample)) for sample in case.samples}
     if form == FOLDERS:
         return {name: mask * np.uint8(255) for name, mask in of_class.items()}
     if form == BINARY:
@@ -171,19 +171,19 @@ def _masks(case: Case, form: str, class_names: Sequence[str]) -> dict[str, np.nd
     united = np.zeros(next(iter(of_class.values())).shape, np.uint8)
     for name, mask in of_class.items():
         united[mask == 1] = class_names.index(name) + 1
-        united[mask == IGNORED] = IGNORED
+        united[mask == IGNORE_INDEX] = IGNORE_INDEX
     return {".": united}
 
 
 def _write_image(image: Path, folder: Path, stem: str) -> None:
-    if is_nifti(image) and suffix_of(image).lower() not in NIFTI_SUFFIXES:
-        nib.save(open_nifti(image), folder / f"{stem}.nii.gz")
+    if is_volume_file(image) and suffix_of(image).lower() not in NIFTI_SUFFIXES:
+        nib.save(open_volume(image), folder / f"{stem}.nii.gz")
     else:
         shutil.copyfile(image, folder / f"{stem}{suffix_of(image)}")
 
 
 def _write_mask(mask: np.ndarray, image: Path, folder: Path, stem: str) -> None:
-    if is_nifti(image):
+    if is_volume_file(image):
         write_nifti_labels(folder / f"{stem}.nii.gz", stored_order(mask, image), image)
     else:
         Image.fromarray(mask).save(folder / f"{stem}.png")

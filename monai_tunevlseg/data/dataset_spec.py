@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_tunevlseg.data.intensity_windows import check_intensity_window
 from monai_tunevlseg.data.layouts import LAYOUTS
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.windows import check_window
 
 __all__ = ["DatasetSpec"]
 
@@ -43,7 +43,7 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         if self.slice_axis not in (0, 1, 2):
             raise ValueError(f"slice_axis must be 0, 1 or 2, not {self.slice_axis!r}.")
-        check_window(self.intensity_window)
+        check_intensity_window(self.intensity_window)
 
     @property
     def folder(self) -> Path:

@@ -11,14 +11,17 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from monai_tunevlseg.data.frames import array_axis
+from monai_tunevlseg.data.file_traits import FileTraits, image_traits, mask_traits
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file
+from monai_tunevlseg.data.io.mask_values import to_binary_mask
+from monai_tunevlseg.data.io.orientation import array_axis
+from monai_tunevlseg.data.io.pictures import StoredMask, read_gray_picture
+from monai_tunevlseg.data.io.reading import read_stored_mask, read_unique_values
+from monai_tunevlseg.data.io.run_lengths import parse_run_lengths
+from monai_tunevlseg.data.io.volumes import read_volume
 from monai_tunevlseg.data.issues import DatasetIssue, issue_from_error, size_issue
-from monai_tunevlseg.data.masks import mask_paths, run_lengths
-from monai_tunevlseg.data.pictures import StoredMask, read_grey_picture
-from monai_tunevlseg.data.reading import foreground, is_nifti, read_occurring, read_stored_mask
+from monai_tunevlseg.data.sample_masks import mask_paths
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.data.traits import Traits, image_traits, mask_traits
-from monai_tunevlseg.data.volumes import read_nifti
 
 __all__ = ["HASH_BITS", "ImageCheck", "details", "check_image", "perceptual_hash"]
 
@@ -51,7 +54,7 @@ class ImageCheck:
     details: np.ndarray | None = None
     issues: list[DatasetIssue] = field(default_factory=list)
     empty: list[bool | None] = field(default_factory=list)
-    traits: list[Traits] = field(default_factory=list)
+    traits: list[FileTraits] = field(default_factory=list)
 
 
 def check_image(image: Path, samples: Sequence[Sample]) -> ImageCheck:
@@ -112,9 +115,9 @@ def details(grey: Image.Image) -> np.ndarray:
 
 def _decode(image: Path, window: Sequence[float] | None) -> tuple[tuple[int, ...], Image.Image]:
     """Decode to the stored shape and a grey picture, the middle slice of a volume."""
-    if not is_nifti(image):
-        return read_grey_picture(image, GAP * HASHED_SIZE, window)
-    values = read_nifti(image, intensity_window=window)
+    if not is_volume_file(image):
+        return read_gray_picture(image, GAP * HASHED_SIZE, window)
+    values = read_volume(image, intensity_window=window)
     middle = values if values.ndim == 3 else values[len(values) // 2]
     return values.shape[:-1], Image.fromarray((middle * 255).astype(np.uint8)).convert("L")
 
@@ -148,7 +151,7 @@ class _Masks:
 
     def _is_empty_code(self, sample: Sample, path: Path) -> bool | None:
         try:
-            runs = run_lengths(sample["rle"], path)
+            runs = parse_run_lengths(sample["rle"], path)
         except ValueError as error:
             self.issues.append(issue_from_error(error, [path]))
             return None
@@ -163,7 +166,7 @@ class _Masks:
             stored = self._read(*encoding[:2])
             try:
                 if stored is not None:
-                    self._shown[encoding] = foreground(stored, path, *encoding[2:])
+                    self._shown[encoding] = to_binary_mask(stored, path, *encoding[2:])
             except ValueError as error:
                 self.issues.append(DatasetIssue("encoding", str(error), (str(path),)))
         return self._shown[encoding]
@@ -172,7 +175,7 @@ class _Masks:
         if (path, whole) not in self._stored:
             self._stored[path, whole] = None
             try:
-                shape, mask = _read_whole(path, self.image) if whole else read_occurring(path, self.image)
+                shape, mask = _read_whole(path, self.image) if whole else read_unique_values(path, self.image)
                 self._compare(path, shape)
                 self._stored[path, whole] = mask
             except (OSError, ValueError, MemoryError) as error:

@@ -10,7 +10,7 @@ from monai.transforms import Transform
 from torch.utils.data import Sampler
 
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.data.transforms import LoadSampled
+from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
 
 __all__ = ["ImageGroup", "ImageGroupBatchSampler", "LoadImageGroup", "collate_image_groups", "group_by_image"]
 
@@ -45,15 +45,15 @@ class LoadImageGroup(Transform):
         load: loads one sample.
     """
 
-    def __init__(self, load: LoadSampled) -> None:
+    def __init__(self, load: LoadImageMaskd) -> None:
         self.load = load
 
     def __call__(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """Load one group of k pairs.
 
         Returns:
-            `image` (3, H, W) as `LoadSampled` gives it; `label`, a tensor (k, H, W), uint8 in {0, 1}, 255 where a mask
-            says that pixels do not count; `full_label`, the same as an array, which stays as it is when `label` is
+            `image` (3, H, W) as `LoadImageMaskd` gives it; `label`, a tensor (k, H, W), uint8 in {0, 1}, 255 where a
+            mask says that pixels do not count; `full_label`, the same as an array, which stays as it is when `label` is
             resized; `text`, k texts; `pairs`, k samples with `number` that name their files.
 
         Raises:

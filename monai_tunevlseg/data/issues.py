@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from monai_tunevlseg.data.pictures import turned_by_exif
+from monai_tunevlseg.data.io.pictures import exif_hint
 from monai_tunevlseg.data.samples import Case
 from monai_tunevlseg.messages import shorten
 
@@ -88,7 +88,7 @@ def issue_from_error(error: Exception, paths: Sequence[Path]) -> DatasetIssue:
 def size_issue(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> DatasetIssue:
     """Say that a mask has not the size of its image."""
     sizes = [" x ".join(map(str, size)) for size in (mask_size, image_size)]
-    turned = turned_by_exif(image, image_size, mask_size)
+    turned = exif_hint(image, image_size, mask_size)
     message = f"{mask} is {sizes[0]} but its image {image} {sizes[1]}; a mask must have the size of its image{turned}."
     return DatasetIssue("size", message, (str(image), str(mask)))
 

@@ -18,7 +18,7 @@ Sample: TypeAlias = dict[str, Any]
 - `class_name`: which class the mask shows.
 - `text`: what the network is told to look for; the class name unless `neutral_text` or `text_source` say otherwise.
 - `label_value`: the value of the class in the mask; without it, the mask is binary.
-- `mask_threshold`: brightness, 0..255, from which on a binary mask is foreground (see `reading.foreground`).
+- `mask_threshold`: brightness, 0..255, from which on a binary mask is foreground (see `mask_values.to_binary_mask`).
 - `ignore_value`: pixels of this value in the mask are neither foreground nor background.
 - `rle`: {"size": [H, W], "counts": text}, COCO's compressed run-length code of the mask.
 - `slice`, `slice_axis`: which slice of an upright volume: sagittal (0) ones are counted from the patient's right,

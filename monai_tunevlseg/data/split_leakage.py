@@ -10,7 +10,7 @@ import numpy as np
 
 from monai_tunevlseg.data.duplicates import group_identical_files, group_near_duplicates
 from monai_tunevlseg.data.issues import DatasetIssue
-from monai_tunevlseg.data.masks import read_label, whole
+from monai_tunevlseg.data.sample_masks import read_sample_mask, whole_volume
 from monai_tunevlseg.data.samples import Sample, Splits
 from monai_tunevlseg.messages import shorten
 
@@ -114,7 +114,7 @@ def _difference(copies: Sequence[Sequence[Sample]]) -> str:
 
 
 def _mask_of(samples: Sequence[Sample], class_name: str) -> np.ndarray:
-    shown = [read_label(whole(sample)) == 1 for sample in samples if sample["class_name"] == class_name]
+    shown = [read_sample_mask(whole_volume(sample)) == 1 for sample in samples if sample["class_name"] == class_name]
     return np.logical_or.reduce(shown)
 
 

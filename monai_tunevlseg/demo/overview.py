@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from monai_tunevlseg.data.overlays import draw_overlay
-from monai_tunevlseg.data.reading import read_image, read_stored_mask, stem_of
+from monai_tunevlseg.data.io.file_suffixes import stem_of
+from monai_tunevlseg.data.io.reading import read_image, read_stored_mask
+from monai_tunevlseg.data.label_overlay import draw_overlay
 
 __all__ = ["draw_overview"]
 

@@ -12,11 +12,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.data.masks import IGNORED
-from monai_tunevlseg.data.overlays import class_color, draw_overlay, eroded
-from monai_tunevlseg.data.reading import stem_of
+from monai_tunevlseg.data.io.file_suffixes import stem_of
+from monai_tunevlseg.data.label_overlay import class_color, draw_overlay, eroded
+from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.data.transforms import LoadSampled
+from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
 from monai_tunevlseg.evaluation.cases import Case
 
 __all__ = ["choose_cases", "mask_name", "remove_earlier", "write_mask", "write_overlays"]
@@ -90,7 +90,7 @@ def write_overlays(
         masks: the file of each case's predicted mask, by its index.
         count: how many of each rank.
     """
-    load = LoadSampled()
+    load = LoadImageMaskd()
     for rank, indices in choose_cases(cases, count).items():
         for place, index in enumerate(indices, start=1):
             pair: Any = pairs[index]
@@ -114,8 +114,8 @@ def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.nd
     pixels = Image.fromarray(np.rint(image * 255).astype(np.uint8))
     resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
     shown = np.asarray(pixels.resize((width, height), resample), dtype=np.float32) / 255
-    shown[label == IGNORED] *= SHADE
-    picture = draw_overlay(shown, prediction & (label != IGNORED), num_classes=1)
+    shown[label == IGNORE_INDEX] *= SHADE
+    picture = draw_overlay(shown, prediction & (label != IGNORE_INDEX), num_classes=1)
     truth = label == 1
     outline = truth & ~eroded(truth, max(1, round(min(label.shape) / 200)))
     picture[outline] = np.rint(TRUTH_COLOR * 255)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from monai.transforms import Transform
 
-from monai_tunevlseg.data.masks import IGNORED
+from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 
 __all__ = ["PairMasks"]
 
@@ -57,5 +57,5 @@ def _resized(logits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 def _masks(logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return prediction and mask, (1, H, W) each in {0, 1}, without what is ignored."""
-    counted = label != IGNORED
+    counted = label != IGNORE_INDEX
     return ((logits > 0) & counted).to(torch.uint8), ((label > 0) & counted).to(torch.uint8)

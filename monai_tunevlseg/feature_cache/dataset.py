@@ -9,7 +9,7 @@ from monai.transforms import ScaleIntensity
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from monai_tunevlseg.data.transforms import PLACE_KEYS
+from monai_tunevlseg.data.transforms.loading import LOADING_KEYS
 from monai_tunevlseg.feature_cache.cache import LABEL, FeatureCache
 from monai_tunevlseg.feature_cache.views import Views
 from monai_tunevlseg.networks import ImageFeatures
@@ -59,7 +59,7 @@ class FeatureDataset(Dataset):
         view = (derive_seed(self.dataset.seed, index) + self.dataset.epoch) % self.views.count
         entry = dict(self.cache.get(self.views, group, view))
         label = entry.pop(LABEL)[number]
-        kept = {key: value for key, value in self.dataset.data[index].items() if key not in PLACE_KEYS}
+        kept = {key: value for key, value in self.dataset.data[index].items() if key not in LOADING_KEYS}
         return {**kept, "image": ImageFeatures(entry), "label": label[None].float()}
 
 

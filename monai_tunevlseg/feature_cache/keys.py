@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from monai_tunevlseg.data.image_groups import ImageGroup
-from monai_tunevlseg.data.masks import mask_paths
-from monai_tunevlseg.data.volumes import source_files
+from monai_tunevlseg.data.io.volumes import source_files
+from monai_tunevlseg.data.sample_masks import mask_paths
 
 __all__ = ["content_of", "describe", "digest", "source_digests", "times_of"]
 

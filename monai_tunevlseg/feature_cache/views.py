@@ -12,7 +12,7 @@ from monai.transforms import Compose, RandomizableTrait
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from monai_tunevlseg.data import LoadSampled, group_by_image
+from monai_tunevlseg.data import LoadImageMaskd, group_by_image
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.feature_cache.keys import content_of, describe, digest, source_digests, times_of
 from monai_tunevlseg.training.seeding import derive_seed
@@ -89,7 +89,7 @@ class Views:
         """Return an image's samples, the image read once where the first transform would read it for each."""
         samples: list[dict[Hashable, Any]] = [{**position, **pair} for pair in pairs]
         load = self.transform.transforms[0]
-        if len(samples) > 1 and isinstance(load, LoadSampled):
+        if len(samples) > 1 and isinstance(load, LoadImageMaskd):
             image = load(samples[0])["image"]  # which stays as it is when it is loaded again
             samples = [sample | {"image": image} for sample in samples]
         return samples

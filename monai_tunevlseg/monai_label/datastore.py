@@ -19,7 +19,8 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.utils.sessions import SessionInfo, Sessions
 from requests import RequestException
 
-from monai_tunevlseg.data.reading import SUFFIXES, read_shape, suffix_of
+from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, suffix_of
+from monai_tunevlseg.data.io.reading import read_shape
 from monai_tunevlseg.monai_label.path_checks import check_path_component
 from monai_tunevlseg.monai_label.training_dataset import check_label
 

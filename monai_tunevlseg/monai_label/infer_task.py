@@ -8,8 +8,9 @@ from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from monai_tunevlseg.data.reading import is_nifti, read_shape
-from monai_tunevlseg.data.volumes import stored_order, stored_shape
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file
+from monai_tunevlseg.data.io.reading import read_shape
+from monai_tunevlseg.data.io.volumes import stored_order, stored_shape
 from monai_tunevlseg.monai_label.bundle_model import BundleModel
 from monai_tunevlseg.monai_label.click_corrections import filter_components
 from monai_tunevlseg.monai_label.infer_request import InferRequest
@@ -49,7 +50,7 @@ class TextSegmentation(InferTask):
         """
         started = time.perf_counter()
         image = Path(request["image"])
-        picture = not is_nifti(image)  # whose rows come first, while positions count columns first
+        picture = not is_volume_file(image)  # whose rows come first, while positions count columns first
         shape = read_shape(image) if picture else stored_shape(image)
         asked = InferRequest.of(request, self.model.class_names, shape[::-1] if picture else shape)
         labels = self.model.segment(image, asked.texts)

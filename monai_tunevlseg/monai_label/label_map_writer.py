@@ -9,9 +9,9 @@ import numpy as np
 from monailabel.transform.writer import write_itk
 from PIL import Image
 
-from monai_tunevlseg.data.reading import is_nifti
-from monai_tunevlseg.data.saving import write_nifti_labels
-from monai_tunevlseg.data.volumes import nifti_affine
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file
+from monai_tunevlseg.data.io.volumes import stored_affine
+from monai_tunevlseg.data.io.writing import write_nifti_labels
 
 __all__ = ["write_label_map"]
 
@@ -29,7 +29,7 @@ def write_label_map(labels: np.ndarray, source: Path, extension: str | None = No
     Raises:
         ValueError: when the label map cannot be written so.
     """
-    volume = is_nifti(source)
+    volume = is_volume_file(source)
     extension = extension or (".nii.gz" if volume else ".png")
     if extension not in EXTENSIONS or (extension == ".png" and labels.ndim == 3):
         raise ValueError(
@@ -42,6 +42,6 @@ def write_label_map(labels: np.ndarray, source: Path, extension: str | None = No
     elif volume and extension != ".nrrd":
         write_nifti_labels(path, labels, source)
     else:
-        affine = nifti_affine(source) if labels.ndim == 3 else None
+        affine = stored_affine(source) if labels.ndim == 3 else None
         write_itk(labels if volume else labels.T, str(path), affine, np.uint8, compress=False)
     return path

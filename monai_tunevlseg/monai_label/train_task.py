@@ -17,7 +17,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
 from monai_tunevlseg.config_values import refuse_expressions
-from monai_tunevlseg.data.reading import stem_of
+from monai_tunevlseg.data.io.file_suffixes import stem_of
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.monai_label.bundle_model import BundleModel
 from monai_tunevlseg.monai_label.datastore import FolderDatastore

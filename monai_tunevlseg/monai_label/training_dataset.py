@@ -14,10 +14,12 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from monai_tunevlseg.data.metaimages import META_SUFFIX
-from monai_tunevlseg.data.reading import is_nifti, labels, read_shape, read_stored_mask, suffix_of
-from monai_tunevlseg.data.saving import write_nifti_labels
-from monai_tunevlseg.data.volumes import open_nifti, stored_order
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file, suffix_of
+from monai_tunevlseg.data.io.mask_values import to_label_map
+from monai_tunevlseg.data.io.metaimage import METAIMAGE_SUFFIX
+from monai_tunevlseg.data.io.reading import read_shape, read_stored_mask
+from monai_tunevlseg.data.io.volumes import open_volume, stored_order
+from monai_tunevlseg.data.io.writing import write_nifti_labels
 
 __all__ = ["SubmittedLabel", "check_label", "label_values", "write_training_dataset"]
 
@@ -134,11 +136,11 @@ def write_training_dataset(
 def _write(item: SubmittedLabel, class_names: Sequence[str], folder: Path, stem: str) -> None:
     mask = _mask(item, class_names)
     suffix = suffix_of(item.image)
-    if suffix.lower() == META_SUFFIX:  # whose voxels are in a second file
-        nib.save(open_nifti(item.image), folder / "images" / f"{stem}.nii.gz")
+    if suffix.lower() == METAIMAGE_SUFFIX:  # whose voxels are in a second file
+        nib.save(open_volume(item.image), folder / "images" / f"{stem}.nii.gz")
     else:
         (folder / "images" / f"{stem}{suffix}").symlink_to(item.image.resolve())
-    if is_nifti(item.image):
+    if is_volume_file(item.image):
         write_nifti_labels(folder / "masks" / f"{stem}.nii.gz", stored_order(mask, item.image), item.image)
     else:
         Image.fromarray(mask).save(folder / "masks" / f"{stem}.png")
@@ -160,7 +162,7 @@ def _mask(item: SubmittedLabel, class_names: Sequence[str]) -> np.ndarray:
 
 def _read(image: Path, label: Path) -> np.ndarray:
     """Return the label's values, upright as the image is read."""
-    values = labels(read_stored_mask(label, like=image), label)
+    values = to_label_map(read_stored_mask(label, like=image), label)
     shape = read_shape(image)
     if values.shape != shape:
         raise ValueError(f"the label is {values.shape}, its image {shape}; a label must have the size of its image.")

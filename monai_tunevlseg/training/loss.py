@@ -8,7 +8,7 @@ from monai.losses import DiceLoss
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.modules.loss import _Loss
 
-from monai_tunevlseg.data import IGNORED
+from monai_tunevlseg.data import IGNORE_INDEX
 
 __all__ = ["PromptLoss"]
 
@@ -38,7 +38,7 @@ class PromptLoss(_Loss):
 
         Args:
             logits: (B, K, H, W), any floating type.
-            label: (B, K, H, W) in {0, 1}, and ``data.IGNORED`` where a pixel is to be ignored.
+            label: (B, K, H, W) in {0, 1}, and ``data.IGNORE_INDEX`` where a pixel is to be ignored.
 
         Raises:
             ValueError: when the two shapes differ.
@@ -50,7 +50,7 @@ class PromptLoss(_Loss):
             )
         with torch.autocast(device_type=logits.device.type, enabled=False):
             pairs, truth = _pairs(logits), _pairs(label)
-            ignored = truth == IGNORED
+            ignored = truth == IGNORE_INDEX
             # surely background, and right: no gradient, and the Dice term does not count it
             pairs, truth = pairs.masked_fill(ignored, SURELY_BACKGROUND), truth.masked_fill(ignored, 0)
             entropy = binary_cross_entropy_with_logits(pairs, truth, weight=_weights(~ignored))

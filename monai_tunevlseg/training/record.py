@@ -12,7 +12,7 @@ from typing import Any
 from monai.bundle.utils import ID_SEP_KEY
 
 from monai_tunevlseg.atomic_files import write_text_atomically
-from monai_tunevlseg.data.masks import mask_paths
+from monai_tunevlseg.data.sample_masks import mask_paths
 
 __all__ = [
     "CHECKPOINT_DIGEST",

@@ -13,7 +13,7 @@ import owners_trees
 import pytest
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
+from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, build_datalists
 from monai_tunevlseg.data.dataset_export import export_dataset
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
@@ -33,7 +33,7 @@ def loaded(datalists):
     seen = {}
     for split, samples in datalists.items():
         for sample in samples:
-            tensors = LoadSampled()(sample)
+            tensors = LoadImageMaskd()(sample)
             image = np.asarray(tensors["image"]).tobytes()
             key = (split, image, sample.get("slice"), sample["class_name"], sample["text"])
             assert key not in seen
@@ -115,7 +115,7 @@ def test_a_chosen_class_with_ignored_pixels_keeps_them(tmp_path):
     found = build_datalists(written.folder, ["dog"])
     assert {Path(sample["image"]).stem for samples in found.values() for sample in samples} == with_dogs
     sample = found["train"][0]
-    np.testing.assert_array_equal(LoadSampled()(sample)["label"][0], truth[Path(sample["image"]).stem]["dog"])
+    np.testing.assert_array_equal(LoadImageMaskd()(sample)["label"][0], truth[Path(sample["image"]).stem]["dog"])
 
 
 def test_splits_are_those_that_were_given(tmp_path):

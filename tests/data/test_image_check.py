@@ -12,8 +12,9 @@ from PIL import Image
 
 from monai_tunevlseg.data.duplicates import CORRELATION, group_identical_files, group_near_duplicates
 from monai_tunevlseg.data.image_check import check_image, details, perceptual_hash
-from monai_tunevlseg.data.pictures import read_grey_picture, read_picture
-from monai_tunevlseg.data.reading import foreground, read_occurring, read_stored_mask
+from monai_tunevlseg.data.io.mask_values import to_binary_mask
+from monai_tunevlseg.data.io.pictures import read_gray_picture, read_picture
+from monai_tunevlseg.data.io.reading import read_stored_mask, read_unique_values
 
 
 def picture(width=96, height=80, seed=0):
@@ -38,9 +39,9 @@ def test_grey_is_that_of_the_whole_picture(tmp_path, mode, suffix):
         whole = read_picture(path)
     except ValueError:
         with pytest.raises(ValueError, match=r"cannot be read"):
-            read_grey_picture(path, 64)
+            read_gray_picture(path, 64)
         return
-    shape, grey = read_grey_picture(path, 64)
+    shape, grey = read_gray_picture(path, 64)
     assert shape == whole.shape[:2] == (80, 96)
     assert grey.mode == "L"
     weights = np.array([0.299, 0.587, 0.114])
@@ -50,12 +51,12 @@ def test_grey_is_that_of_the_whole_picture(tmp_path, mode, suffix):
 def test_a_large_jpeg_is_scaled_down_but_not_below_what_is_wanted(tmp_path):
     path = tmp_path / "image.jpg"
     picture(640, 400).save(path, quality=90)
-    shape, grey = read_grey_picture(path, 64)
+    shape, grey = read_gray_picture(path, 64)
     assert shape == (400, 640)
     assert 64 <= grey.height <= 128
     path = tmp_path / "small.jpg"
     picture(30, 20).save(path)
-    assert read_grey_picture(path, 64)[1].size == (30, 20)
+    assert read_gray_picture(path, 64)[1].size == (30, 20)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_damage_is_found_where_reading_finds_it(tmp_path, form):
     outcomes = []
     for version in damaged:
         path.write_bytes(version)
-        outcomes.append((raises(lambda: read_picture(path)), raises(lambda: read_grey_picture(path, 64))))
+        outcomes.append((raises(lambda: read_picture(path)), raises(lambda: read_gray_picture(path, 64))))
     assert [slow for slow, _ in outcomes] == [fast for _, fast in outcomes]
     assert sum(slow for slow, _ in outcomes) >= 30
 
@@ -131,7 +132,7 @@ def masks(folder: Path) -> list[Path]:
 def test_the_occurring_values_tell_of_a_mask_what_the_whole_tells(tmp_path, label_value, mask_threshold):
     for path in masks(tmp_path):
         whole = read_stored_mask(path)
-        shape, row = read_occurring(path)
+        shape, row = read_unique_values(path)
         assert shape == whole.values.shape
         assert row.values.shape[0] == 1
         told = [outcome(mask, path, label_value, mask_threshold) for mask in (whole, row)]
@@ -140,7 +141,7 @@ def test_the_occurring_values_tell_of_a_mask_what_the_whole_tells(tmp_path, labe
 
 def outcome(mask, path, label_value, mask_threshold):
     try:
-        return bool(foreground(mask, path, label_value, mask_threshold).any())
+        return bool(to_binary_mask(mask, path, label_value, mask_threshold).any())
     except ValueError as error:
         return str(error)
 
@@ -152,7 +153,9 @@ def test_real_masks_tell_the_same(shared_dir):
     found = [path for path in paths if "mask" in str(path) or "labels" in str(path)]
     assert len(found) > 30
     for path in found:
-        assert outcome(read_occurring(path)[1], path, None, None) == outcome(read_stored_mask(path), path, None, None)
+        assert outcome(read_unique_values(path)[1], path, None, None) == outcome(
+            read_stored_mask(path), path, None, None
+        )
 
 
 # ---------------------------------------------------------------- one image with its masks
@@ -242,7 +245,7 @@ def test_hashes_of_different_real_images_differ_in_many_bits(shared_dir):
     folder = shared_dir / "realdata"
     paths = [*folder.glob("kvasir_seg/**/images/*.jpg"), *folder.glob("cvc_clinicdb/**/Original/*.tif")]
     paths += [path for path in folder.glob("busi/**/*.png") if "_mask" not in path.name]
-    pictures = [read_grey_picture(path, 64)[1] for path in paths]
+    pictures = [read_gray_picture(path, 64)[1] for path in paths]
     hashes, fine = np.stack([*map(perceptual_hash, pictures)]), np.stack([*map(details, pictures)])
     distances = (hashes[:, None] != hashes).sum(axis=-1)
     assert len(paths) >= 30

@@ -10,12 +10,12 @@ from monai.data import DataLoader, Dataset
 from monai_tunevlseg.data import (
     ImageGroupBatchSampler,
     LoadImageGroup,
-    LoadSampled,
+    LoadImageMaskd,
     build_datalists,
     collate_image_groups,
     group_by_image,
-    transforms,
 )
+from monai_tunevlseg.data.transforms import loading
 
 samples = st.lists(
     st.fixed_dictionaries(
@@ -90,7 +90,7 @@ def groups(tmp_path, save):
 
 
 def test_a_loaded_group_has_the_image_and_masks_of_each_of_its_samples(groups):
-    load = LoadSampled()
+    load = LoadImageMaskd()
     for group in groups:
         loaded = LoadImageGroup(load)(group)
         assert loaded["text"] == [pair["text"] for pair in group["pairs"]]
@@ -103,8 +103,8 @@ def test_a_loaded_group_has_the_image_and_masks_of_each_of_its_samples(groups):
 
 
 def test_the_image_of_a_group_is_read_once(groups):
-    with patch.object(transforms, "read_image", wraps=transforms.read_image) as reader:
-        LoadImageGroup(LoadSampled())(groups[0])
+    with patch.object(loading, "read_image", wraps=loading.read_image) as reader:
+        LoadImageGroup(LoadImageMaskd())(groups[0])
     assert len(groups[0]["pairs"]) == 2
     assert reader.call_count == 1
 
@@ -113,12 +113,12 @@ def test_a_mask_of_another_size_is_named(groups, save, tmp_path):
     save(tmp_path / "masks" / "other.png", np.ones((3, 3), np.uint8))
     groups[0]["pairs"][1]["label"] = str(tmp_path / "masks" / "other.png")
     with pytest.raises(ValueError, match="other.png is .3, 3. but its image .*a.png .6, 5."):
-        LoadImageGroup(LoadSampled())(groups[0])
+        LoadImageGroup(LoadImageMaskd())(groups[0])
 
 
 def test_pictures_of_any_size_and_number_of_texts_come_in_batches(groups):
     def load(group):
-        loaded = LoadImageGroup(LoadSampled())(group)
+        loaded = LoadImageGroup(LoadImageMaskd())(group)
         return loaded | {key: torch.as_tensor(loaded[key])[:, :4, :4].float() for key in ("image", "label")}
 
     loader = DataLoader(

@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pycocotools import mask as coco
 
-from monai_tunevlseg.data import LoadSampled
-from monai_tunevlseg.data.masks import IGNORED, decode_run_lengths, mask_paths, read_label, run_lengths
+from monai_tunevlseg.data import LoadImageMaskd
+from monai_tunevlseg.data.io.run_lengths import decode_run_lengths, parse_run_lengths
+from monai_tunevlseg.data.sample_masks import IGNORE_INDEX, mask_paths, read_sample_mask
 
 
 def encode(mask):
@@ -36,10 +37,10 @@ def three(tmp_path, save):
 def test_several_masks_are_united(three):
     paths, masks = three
     for count in (1, 2, 3):
-        found = read_label({"label": paths[:count]})
+        found = read_sample_mask({"label": paths[:count]})
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, np.maximum.reduce(masks[:count]))
-    np.testing.assert_array_equal(read_label({"label": paths[0]}), masks[0])
+    np.testing.assert_array_equal(read_sample_mask({"label": paths[0]}), masks[0])
     assert mask_paths({"label": paths}) == [Path(path) for path in paths]
     assert mask_paths({"label": Path(paths[1])}) == [Path(paths[1])]
 
@@ -47,19 +48,19 @@ def test_several_masks_are_united(three):
 def test_united_masks_of_two_sizes_and_no_mask_are_refused(three, tmp_path, save):
     other = str(save(tmp_path / "d.png", np.zeros((5, 4), np.uint8)))
     with pytest.raises(ValueError, match=r"d\.png is \(5, 4\) but .*a\.png \(4, 5\); masks of one image"):
-        read_label({"label": [three[0][0], other]})
+        read_sample_mask({"label": [three[0][0], other]})
     with pytest.raises(ValueError, match=r"the sample of x\.png has an empty list of masks"):
-        read_label({"image": "x.png", "label": []})
+        read_sample_mask({"image": "x.png", "label": []})
 
 
 def test_ignored_pixels_are_neither_foreground_nor_background(tmp_path, save):
     values = np.array([[0, 7, 255], [8, 255, 7]], np.uint8)
     label = str(save(tmp_path / "a.png", values))
-    found = read_label({"label": label, "label_value": 7, "ignore_value": 255})
-    np.testing.assert_array_equal(found, [[0, 1, IGNORED], [0, IGNORED, 1]])
-    np.testing.assert_array_equal(read_label({"label": label, "label_value": 7}), [[0, 1, 0], [0, 0, 1]])
+    found = read_sample_mask({"label": label, "label_value": 7, "ignore_value": 255})
+    np.testing.assert_array_equal(found, [[0, 1, IGNORE_INDEX], [0, IGNORE_INDEX, 1]])
+    np.testing.assert_array_equal(read_sample_mask({"label": label, "label_value": 7}), [[0, 1, 0], [0, 0, 1]])
     np.testing.assert_array_equal(
-        read_label({"label": label, "label_value": 7, "ignore_value": None}), [[0, 1, 0], [0, 0, 1]]
+        read_sample_mask({"label": label, "label_value": 7, "ignore_value": None}), [[0, 1, 0], [0, 0, 1]]
     )
 
 
@@ -67,7 +68,7 @@ def test_foreground_of_one_mask_goes_before_what_another_ignores(tmp_path, save)
     one = save(tmp_path / "a.png", np.array([[0, 7, 255, 255]], np.uint8))
     other = save(tmp_path / "b.png", np.array([[255, 255, 7, 255]], np.uint8))
     for paths in ([one, other], [other, one]):
-        found = read_label({"label": [str(path) for path in paths], "label_value": 7, "ignore_value": 255})
+        found = read_sample_mask({"label": [str(path) for path in paths], "label_value": 7, "ignore_value": 255})
         np.testing.assert_array_equal(found, [[255, 1, 1, 255]])
 
 
@@ -75,15 +76,17 @@ def test_slices(tmp_path, save, as_read):
     values = np.random.default_rng(0).integers(0, 3, (4, 5, 6)).astype(np.uint8)
     label = str(save(tmp_path / "a.nii.gz", values))
     sample = {"label": label, "label_value": 2, "slice": 3}
-    np.testing.assert_array_equal(read_label(sample, slice_axis=1), as_read(values)[:, 3] == 2)
-    np.testing.assert_array_equal(read_label(sample | {"slice_axis": 0}, slice_axis=1), as_read(values)[..., 3] == 2)
+    np.testing.assert_array_equal(read_sample_mask(sample, slice_axis=1), as_read(values)[:, 3] == 2)
+    np.testing.assert_array_equal(
+        read_sample_mask(sample | {"slice_axis": 0}, slice_axis=1), as_read(values)[..., 3] == 2
+    )
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 1)))
 def test_run_lengths_of_any_mask(mask):
     rle = encode(mask)
     np.testing.assert_array_equal(decode_run_lengths(rle, Path("a.json")), mask)
-    runs = run_lengths(rle, Path("a.json"))
+    runs = parse_run_lengths(rle, Path("a.json"))
     assert sum(runs) == mask.size and sum(runs[1::2]) == mask.sum()
 
 
@@ -106,11 +109,11 @@ def test_codes_of_another_form_are_named(rle):
 def test_loading_takes_every_form(tmp_path, save, three):
     paths, masks = three
     image = str(save(tmp_path / "image.png", np.zeros((4, 5, 3), np.uint8)))
-    united = LoadSampled()({"image": image, "label": paths, "text": "tumor"})["label"]
+    united = LoadImageMaskd()({"image": image, "label": paths, "text": "tumor"})["label"]
     np.testing.assert_array_equal(united[0].numpy(), np.maximum.reduce(masks))
     assert united.meta["filename_or_obj"] == paths[0]
-    coded = LoadSampled()({"image": image, "label": str(tmp_path / "gt.json"), "rle": encode(masks[1])})["label"]
+    coded = LoadImageMaskd()({"image": image, "label": str(tmp_path / "gt.json"), "rle": encode(masks[1])})["label"]
     np.testing.assert_array_equal(coded[0].numpy(), masks[1])
     assert coded.dtype == united.dtype
     with pytest.raises(ValueError, match=r"gt\.json is \(3, 5\) but its image .*image\.png \(4, 5\)"):
-        LoadSampled()({"image": image, "label": str(tmp_path / "gt.json"), "rle": encode(masks[1][:3])})
+        LoadImageMaskd()({"image": image, "label": str(tmp_path / "gt.json"), "rle": encode(masks[1][:3])})

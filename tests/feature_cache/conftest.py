@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_tunevlseg.data import LoadSampled
+from monai_tunevlseg.data import LoadImageMaskd
 from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS
 
 
@@ -50,7 +50,7 @@ class Counter:
     def __init__(self, monkeypatch):
         self.read = self.encoded = 0
         load, encodes = (
-            LoadSampled.__call__,
+            LoadImageMaskd.__call__,
             {kind: kind.encode_image for kind in (PromptTunedCLIPSeg, PromptTunedCRIS)},
         )
 
@@ -58,7 +58,7 @@ class Counter:
             self.read += not isinstance(data["image"], torch.Tensor)
             return load(transform, data)
 
-        monkeypatch.setattr(LoadSampled, "__call__", counting_load)
+        monkeypatch.setattr(LoadImageMaskd, "__call__", counting_load)
         for kind, encode in encodes.items():
 
             def counting_encode(network, image, *more, encode=encode):

@@ -8,7 +8,7 @@ import numpy as np
 from monai.transforms import Compose, EnsureTyped, NormalizeIntensityd, Resized
 from PIL import Image
 
-from monai_tunevlseg.data import Augmentd, LoadSampled
+from monai_tunevlseg.data import Augmentd, LoadImageMaskd
 
 
 def write_pairs(folder: Path, count: int = 3, classes: int = 1) -> list[dict]:
@@ -33,7 +33,7 @@ def transform_of(size: int = 32, probability: float = 1.0) -> Compose:
     """Compose what a bundle does to a sample, the augmentation strong enough to be seen in every view."""
     return Compose(
         [
-            LoadSampled(),
+            LoadImageMaskd(),
             Resized(keys=["image", "label"], spatial_size=(size, size), mode=["bilinear", "nearest-exact"]),
             Augmentd(prob=probability, rotate=40, brightness=0.4),
             NormalizeIntensityd(keys="image", subtrahend=[0.5] * 3, divisor=[0.2] * 3, channel_wise=True),

@@ -11,7 +11,7 @@ from feature_samples import transform_of, write_pairs
 from monai.transforms import Compose, Lambda, Lambdad, MapTransform, RandGaussianNoised, Resized
 from PIL import Image
 
-from monai_tunevlseg.data import LoadSampled
+from monai_tunevlseg.data import LoadImageMaskd
 from monai_tunevlseg.feature_cache import Views
 from monai_tunevlseg.feature_cache.keys import describe
 
@@ -196,7 +196,7 @@ class Settings:
         (lambda x: x.sum(), lambda x: x.sum(), lambda x: x.max()),
         (Resized("image", 8), Resized("image", 8), Resized("image", 8, anti_aliasing=True)),
         (Resized("image", 8), Resized("image", 8), Resized("image", 8, mode="bilinear")),
-        (LoadSampled(), LoadSampled(), LoadSampled(slice_axis=1)),
+        (LoadImageMaskd(), LoadImageMaskd(), LoadImageMaskd(slice_axis=1)),
     ],
 )
 def test_what_a_callable_was_made_with_is_part_of_its_description(one, same, other):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.losses import DiceCELoss
 
-from monai_tunevlseg.data import IGNORED
+from monai_tunevlseg.data import IGNORE_INDEX
 from monai_tunevlseg.training import PromptLoss
 
 
@@ -69,7 +69,7 @@ def test_shapes_that_differ_are_named():
 def test_ignored_pixels_move_nothing():
     logits = torch.randn(2, 2, 6, 5, requires_grad=True)
     label = torch.randint(0, 2, logits.shape).float()
-    label[..., 3:] = IGNORED
+    label[..., 3:] = IGNORE_INDEX
     loss = PromptLoss()(logits, label)
     loss.backward()
     assert (logits.grad[..., 3:] == 0).all() and (logits.grad[..., :3] != 0).any()
@@ -90,13 +90,13 @@ def test_each_pair_has_the_mean_of_its_own_counted_pixels(shares, seed):
     for number, ignored in enumerate(shares):
         shown = (slice(number, number + 1), ..., slice(ignored, None))
         alone.append(PromptLoss()(logits[shown], label[shown]))
-        label[number, ..., :ignored] = IGNORED
+        label[number, ..., :ignored] = IGNORE_INDEX
     torch.testing.assert_close(PromptLoss()(logits, label), torch.stack(alone).mean())
 
 
 def test_a_picture_whose_pixels_are_all_ignored_has_no_gradient():
     logits = torch.randn(1, 1, 4, 4, requires_grad=True)
-    loss = PromptLoss()(logits, torch.full((1, 1, 4, 4), float(IGNORED)))
+    loss = PromptLoss()(logits, torch.full((1, 1, 4, 4), float(IGNORE_INDEX)))
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
     assert (logits.grad == 0).all()

@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, is_volume_file, stem_of, suffix_of
+from monai_tunevlseg.data.io.metaimage import METAIMAGE_SUFFIX, PIXEL_SUFFIXES
+from monai_tunevlseg.data.io.pictures import exif_hint
+from monai_tunevlseg.data.io.reading import read_shape
+from monai_tunevlseg.data.io.volumes import same_grid
 from monai_tunevlseg.data.issues import DatasetError, DatasetIssue, map_files
-from monai_tunevlseg.data.metaimages import META_SUFFIX, PIXEL_SUFFIXES
-from monai_tunevlseg.data.pictures import turned_by_exif
-from monai_tunevlseg.data.reading import SUFFIXES, is_nifti, read_shape, stem_of, suffix_of
-from monai_tunevlseg.data.volumes import same_grid
 from monai_tunevlseg.messages import shorten
 
 __all__ = [
@@ -172,7 +173,7 @@ def _warn_of_subfolders(folder: Path, entries: Sequence[Path]) -> None:
 
 def _holds_pixels(path: Path) -> bool:
     """Return whether a file has the pixels of a MetaImage beside it."""
-    return path.suffix.lower() in PIXEL_SUFFIXES and path.with_suffix(META_SUFFIX).is_file()
+    return path.suffix.lower() in PIXEL_SUFFIXES and path.with_suffix(METAIMAGE_SUFFIX).is_file()
 
 
 def _extra(paths: Sequence[Path], message: str) -> DatasetIssue | None:
@@ -308,7 +309,7 @@ def match(
 def _of_another_size(image: Path, masks: Iterable[Path]) -> list[str]:
     shape = read_shape(image)
     return [
-        f"{mask.name} is {_size(found)} and {image.name} {_size(shape)}{turned_by_exif(image, shape, found)}"
+        f"{mask.name} is {_size(found)} and {image.name} {_size(shape)}{exif_hint(image, shape, found)}"
         for mask, found in ((mask, read_shape(mask, image)) for mask in masks)
         if found != shape
     ]
@@ -325,7 +326,7 @@ def _warn_of_geometry(pairs: Mapping[str, Sequence[tuple[Path, Path]]]) -> None:
 
 
 def _lies_elsewhere(image: Path, mask: Path) -> bool:
-    both_volumes = is_nifti(image) and is_nifti(mask) and len(read_shape(image)) == 3
+    both_volumes = is_volume_file(image) and is_volume_file(mask) and len(read_shape(image)) == 3
     return both_volumes and not same_grid(mask, image)
 
 

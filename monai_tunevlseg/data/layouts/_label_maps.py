@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from monai_tunevlseg.data.io.mask_values import distinct_values, to_label_map
+from monai_tunevlseg.data.io.reading import read_stored_mask
 from monai_tunevlseg.data.issues import DatasetIssue, map_files, sorted_or_raise
 from monai_tunevlseg.data.layouts._files import match
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.reading import distinct_values, labels, read_stored_mask
 from monai_tunevlseg.data.samples import Case
 from monai_tunevlseg.messages import shorten
 
@@ -46,7 +47,7 @@ def read_label_maps(
 
     def read(stem: str) -> Case | DatasetIssue:
         mask = masks[stem]
-        present = set(distinct_values(labels(read_stored_mask(mask), mask)).tolist())
+        present = set(distinct_values(to_label_map(read_stored_mask(mask), mask)).tolist())
         strange = sorted(present - {0, ignore_value, *allowed}) if allowed is not None else []
         if strange:
             message = f"{mask} holds the label values {shorten(strange)}, which mean no class; replace the file."

@@ -26,11 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.data.io.file_suffixes import stem_of
 from monai_tunevlseg.data.issues import sorted_or_raise
 from monai_tunevlseg.data.layouts._base import Layout
 from monai_tunevlseg.data.layouts._files import inside, match, visible
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.reading import stem_of
 from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Splits
 from monai_tunevlseg.data.splits import DrawSplits, OverlapWarning
 from monai_tunevlseg.json_files import read_json

@@ -12,12 +12,13 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_tunevlseg.data.io.mask_values import distinct_values, to_label_map
+from monai_tunevlseg.data.io.reading import read_shape, read_stored_mask
 from monai_tunevlseg.data.issues import DatasetIssue, map_files, size_issue, sorted_or_raise
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
 from monai_tunevlseg.data.layouts._files import by_stem, find_root, pair, read_names, subfolders
 from monai_tunevlseg.data.layouts._mask_encodings import label_map_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.reading import distinct_values, labels, read_shape, read_stored_mask
 from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Splits
 from monai_tunevlseg.data.splits import DrawSplits
 from monai_tunevlseg.messages import shorten
@@ -157,7 +158,7 @@ def _read_frame(
     stem: str, image: Path, mask: Path, encoding: MaskEncoding, known: set[int] | None
 ) -> Case | DatasetIssue:
     """Read a mask; `known` are the values that it may have beside 0, None = any."""
-    values = labels(read_stored_mask(mask), mask)
+    values = to_label_map(read_stored_mask(mask), mask)
     shape = values.shape
     if (size := read_shape(image)) != shape:
         return size_issue(image, size, mask, shape)

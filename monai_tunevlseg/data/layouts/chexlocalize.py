@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.data.io.reading import read_shape
+from monai_tunevlseg.data.io.run_lengths import parse_run_lengths
 from monai_tunevlseg.data.issues import DatasetIssue, map_files, size_issue, sorted_or_raise
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
 from monai_tunevlseg.data.layouts._files import find_root, inside
 from monai_tunevlseg.data.layouts._mask_encodings import check_classes
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.masks import run_lengths
-from monai_tunevlseg.data.reading import read_shape
 from monai_tunevlseg.data.samples import Case, Splits
 from monai_tunevlseg.data.splits import DrawSplits
 from monai_tunevlseg.json_files import read_json_object
@@ -162,7 +162,7 @@ def _read_case(radiograph: Radiograph, encoding: MaskEncoding) -> Case | Dataset
     samples = []
     for name in encoding.class_names:
         code = radiograph.codes.get(name)
-        if code is None or not any(run_lengths(code, radiograph.source)[1::2]):
+        if code is None or not any(parse_run_lengths(code, radiograph.source)[1::2]):
             continue
         if tuple(code["size"]) != size:
             return size_issue(radiograph.image, size, radiograph.source, code["size"])

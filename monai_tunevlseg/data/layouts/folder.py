@@ -13,7 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.frames import array_axis
+from monai_tunevlseg.data.class_presence import find_ids_from_zero, warn_of_classes_without_pairs
+from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, is_volume_file
+from monai_tunevlseg.data.io.mask_values import distinct_values, to_binary_mask, to_label_map
+from monai_tunevlseg.data.io.orientation import array_axis
+from monai_tunevlseg.data.io.reading import read_shape, read_stored_mask
 from monai_tunevlseg.data.issues import DatasetIssue, map_files, sorted_or_raise
 from monai_tunevlseg.data.layouts._base import Layout
 from monai_tunevlseg.data.layouts._class_folders import class_folders, read_class_folders
@@ -21,16 +25,6 @@ from monai_tunevlseg.data.layouts._dataset_json import DatasetJson, read_dataset
 from monai_tunevlseg.data.layouts._discovery import Place, find_masks, find_places
 from monai_tunevlseg.data.layouts._files import by_stem, match
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.occurrence import find_ids_from_zero, warn_of_classes_without_pairs
-from monai_tunevlseg.data.reading import (
-    SUFFIXES,
-    distinct_values,
-    foreground,
-    is_nifti,
-    labels,
-    read_shape,
-    read_stored_mask,
-)
 from monai_tunevlseg.data.samples import Case, Sample, Splits
 from monai_tunevlseg.data.splits import DrawSplits, complete_splits
 from monai_tunevlseg.messages import shorten
@@ -142,11 +136,11 @@ def samples_of(
         FileNotFoundError: when there is no such file.
         ValueError: when the mask cannot be read or holds values without a class.
     """
-    if is_nifti(image) and len(read_shape(image)) == 3:
+    if is_volume_file(image) and len(read_shape(image)) == 3:
         return _slice_samples(image, mask, encoding, slice_axis, description)
     if len(encoding.class_names) == 1 and description is None:
         return [encoding.sample(image, mask, encoding.class_names[0])]
-    present = set(distinct_values(labels(read_stored_mask(mask), mask)).tolist())
+    present = set(distinct_values(to_label_map(read_stored_mask(mask), mask)).tolist())
     _check_label_values(mask, present, encoding, description)
     return [encoding.sample(image, mask, name) for name, value in encoding.values.items() if value in present]
 
@@ -172,8 +166,8 @@ def _class_areas(
     """Read a mask once, and return where each class is."""
     stored = read_stored_mask(mask, like=image)
     if encoding.binary:
-        return {encoding.class_names[0]: foreground(stored, mask, mask_threshold=encoding.mask_threshold)}
-    values = labels(stored, mask)
+        return {encoding.class_names[0]: to_binary_mask(stored, mask, mask_threshold=encoding.mask_threshold)}
+    values = to_label_map(stored, mask)
     _check_label_values(mask, set(distinct_values(values).tolist()), encoding, description)
     return {name: values == value for name, value in encoding.values.items()}
 

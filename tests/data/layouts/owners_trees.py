@@ -18,7 +18,7 @@ import tifffile
 from PIL import Image
 
 from monai_tunevlseg.data import LAYOUTS, MaskEncoding, build_datalists
-from monai_tunevlseg.data.reading import read_shape
+from monai_tunevlseg.data.io.reading import read_shape
 
 HEIGHT, WIDTH = 32, 48
 Truth = dict[str, dict[str, np.ndarray]]

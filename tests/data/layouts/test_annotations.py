@@ -12,7 +12,7 @@ import pytest
 from labelled_trees import write_annotations
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskEncoding, build_datalists
+from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, MaskEncoding, build_datalists
 
 CAMUS = ["left ventricular cavity", "myocardium", "left atrium cavity"]
 BUSI = ["benign tumor", "malignant tumor"]
@@ -151,7 +151,7 @@ def test_masks_are_binary_also_with_several_classes(tmp_path):
     mask[1] = 255
     Image.fromarray(mask).save(tmp_path / "masks" / "mask_2" / "train.png")
     one, two = read(tmp_path, ["a", "b"])[1].samples
-    assert (LoadSampled()(one)["label"].sum(), LoadSampled()(two)["label"].sum()) == (0, 4)
+    assert (LoadImageMaskd()(one)["label"].sum(), LoadImageMaskd()(two)["label"].sum()) == (0, 4)
 
 
 @pytest.mark.parametrize(

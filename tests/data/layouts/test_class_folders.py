@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskEncoding
+from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, MaskEncoding
 from monai_tunevlseg.data.issues import DatasetError
 
 
@@ -41,7 +41,7 @@ def test_an_image_is_a_sample_of_the_classes_in_whose_folders_it_has_a_mask(over
         ("b", ["edema"]),
         ("c", []),
     ]
-    lesion, edema = (LoadSampled()(sample)["label"][0].numpy() for sample in cases[0].samples)
+    lesion, edema = (LoadImageMaskd()(sample)["label"][0].numpy() for sample in cases[0].samples)
     assert (lesion.sum(), edema.sum(), (lesion * edema).sum()) == (6, 9, 6)
     assert [len(case.samples) for case in read(overlapping, ["edema"])] == [1, 1, 0]
 
@@ -86,7 +86,7 @@ def describe(folder, content):
 def test_the_description_gives_every_class_its_value_and_tells_what_is_ignored(described):
     cases = read(described, ["z", "y"])
     assert [[sample["class_name"] for sample in case.samples] for case in cases] == [["z"], ["y"]]
-    np.testing.assert_array_equal(LoadSampled()(cases[0].samples[0])["label"][0], [[0, 1], [255, 0]])
+    np.testing.assert_array_equal(LoadImageMaskd()(cases[0].samples[0])["label"][0], [[0, 1], [255, 0]])
     # also of one class, only pairs with the class present
     assert [len(case.samples) for case in read(described, ["x"])] == [1, 0]
 

@@ -9,13 +9,14 @@ import nrrd
 import numpy as np
 import pytest
 
-from monai_tunevlseg.data import LoadSampled, volumes
-from monai_tunevlseg.data.deferred import read_stream
+from monai_tunevlseg.data import LoadImageMaskd
+from monai_tunevlseg.data.io import volumes
+from monai_tunevlseg.data.io.reading import read_image, read_mask, read_stored_mask
+from monai_tunevlseg.data.io.voxel_data import read_stream
 from monai_tunevlseg.data.layouts import LAYOUTS
 from monai_tunevlseg.data.layouts._files import list_images
 from monai_tunevlseg.data.layouts.folder import read_folder
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
-from monai_tunevlseg.data.reading import read_image, read_mask, read_stored_mask
 
 POLYP = MaskEncoding(["polyp"])
 
@@ -213,14 +214,14 @@ def test_mask_that_viewers_write_lies_on_its_picture(tmp_path, save, shape, suff
     else:
         nrrd.write(str(path), shown.T.reshape(shape))
     (case,) = read_folder(tmp_path, POLYP, 2)
-    np.testing.assert_array_equal(LoadSampled()(case.samples[0])["label"][0].numpy(), shown)
+    np.testing.assert_array_equal(LoadImageMaskd()(case.samples[0])["label"][0].numpy(), shown)
 
 
 def test_mask_of_a_square_picture_in_the_case_lies_on_it(shared_dir):
     folder = shared_dir / "cases" / "png_nifti_square_2d" / "data"
     for case in read_folder(folder, POLYP, 2):
         (sample,) = case.samples
-        label = LoadSampled()(sample)["label"][0].numpy()
+        label = LoadImageMaskd()(sample)["label"][0].numpy()
         drawn = np.asarray(nib.load(sample["label"]).dataobj).T
         np.testing.assert_array_equal(label, drawn > 0)
         image = read_image(Path(sample["image"]))
@@ -232,4 +233,4 @@ def test_mask_of_a_square_picture_in_the_case_lies_on_it(shared_dir):
 def test_case_of_pictures_with_a_first_axis_of_one(shared_dir):
     cases = read_folder(shared_dir / "cases" / "nifti_1_x_y" / "data", POLYP, 2)
     assert all(len(case.samples) == 1 for case in cases)
-    assert LoadSampled()(cases[0].samples[0])["image"].shape == (3, 48, 40)
+    assert LoadImageMaskd()(cases[0].samples[0])["image"].shape == (3, 48, 40)

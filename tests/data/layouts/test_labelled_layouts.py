@@ -11,9 +11,9 @@ import pytest
 from labelled_trees import FINDINGS, FULL_SIZE, WRITERS, decode_run_lengths, encode_run_lengths
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskEncoding, build_datalists
+from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, MaskEncoding, build_datalists
+from monai_tunevlseg.data.io.run_lengths import decode_run_lengths as package_decoder
 from monai_tunevlseg.data.issues import DatasetError
-from monai_tunevlseg.data.masks import decode_run_lengths as package_decoder
 
 
 def class_names(name):
@@ -48,7 +48,7 @@ def test_every_pair_is_read_as_it_was_written(tree):
             known for known in class_names(name) if known in truth[case.stem]
         ]
         for sample in case.samples:
-            loaded = LoadSampled()(sample)
+            loaded = LoadImageMaskd()(sample)
             np.testing.assert_array_equal(loaded["label"][0].numpy(), truth[case.stem][sample["class_name"]])
             assert loaded["image"].shape[1:] == loaded["label"].shape[1:]
             assert loaded["image"].max() > loaded["image"].min()

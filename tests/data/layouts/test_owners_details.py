@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from owners_trees import WRITERS, datalists, enlarge, read, write_camus, write_clinicdb, write_frame
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
+from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, build_datalists
+from monai_tunevlseg.data.io.reading import read_image
 from monai_tunevlseg.data.issues import DatasetError
-from monai_tunevlseg.data.masks import mask_paths
-from monai_tunevlseg.data.reading import read_image
+from monai_tunevlseg.data.sample_masks import mask_paths
 from monai_tunevlseg.data.split_leakage import find_shared_sequences
 
 
@@ -81,7 +81,7 @@ def test_busi_normal_images_have_an_empty_mask_and_name_no_kind(tmp_path):
     assert len(normal) == 3
     for (sample,) in normal:
         assert sample["text"] == sample["class_name"] == "breast tumor"
-        assert not LoadSampled()(sample)["label"].any()
+        assert not LoadImageMaskd()(sample)["label"].any()
     assert read("busi", tmp_path, ["benign tumor"])[-1].samples == normal[-1]
 
 
@@ -141,7 +141,7 @@ def test_camus_forms_give_the_same_pixels_in_the_same_orientation(tmp_path):
     for form, options in forms.items():
         write_camus(tmp_path / form, **options)
         samples = [sample for case in read("camus", tmp_path / form) for sample in case.samples]
-        loaded[form] = [LoadSampled()(sample) for sample in samples[::7]]
+        loaded[form] = [LoadImageMaskd()(sample) for sample in samples[::7]]
     for form in forms:
         for one, other in zip(loaded["nii.gz"], loaded[form], strict=True):
             assert one["image"].shape == (3, 32, 48), "the columns come first in the file"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from owners_trees import FORMS, FULL_SIZE, WRITERS, datalists, enlarge, pixel_file, read
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
+from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, build_datalists
 from monai_tunevlseg.data.issues import DatasetError
 
 PUBLIC = sorted(name for name in LAYOUTS if LAYOUTS[name].info)
@@ -69,7 +69,7 @@ def test_every_sample_has_its_keys_and_loads(public):
     found = datalists(name, folder)
     for sample in (sample for samples in found.values() for sample in samples):
         assert {"image", "label", "text", "class_name"} <= sample.keys()
-        loaded = LoadSampled()(sample)
+        loaded = LoadImageMaskd()(sample)
         assert loaded["image"].shape[0] == 3 and loaded["label"].shape[0] == 1
         assert set(np.unique(loaded["label"].numpy())) <= {0, 1, 255}
         assert 0 <= loaded["image"].min() < loaded["image"].max() <= 1
@@ -120,7 +120,7 @@ def test_every_mask_is_read_as_it_was_written(tree):
     for case in cases:
         assert {sample["class_name"] for sample in case.samples} == set(truth[case.stem])
         for sample in case.samples:
-            loaded = LoadSampled()(sample)
+            loaded = LoadImageMaskd()(sample)
             np.testing.assert_array_equal(loaded["label"][0].numpy(), truth[case.stem][sample["class_name"]])
             assert sample["text"] == sample["class_name"]
 
@@ -196,7 +196,7 @@ def test_a_mask_that_ends_early_is_named_when_it_is_read(tree):
     pixel_file(mask).write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=mask.name.replace("(", r"\(").replace(")", r"\)")):
         read(name, folder)
-        LoadSampled()(sample)
+        LoadImageMaskd()(sample)
 
 
 def test_label_values_and_thresholds_that_do_not_fit_are_refused(tree):

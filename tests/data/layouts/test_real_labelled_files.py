@@ -10,8 +10,8 @@ import pytest
 from labelled_trees import decode_run_lengths
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, MaskEncoding
-from monai_tunevlseg.data.masks import read_label
+from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, MaskEncoding
+from monai_tunevlseg.data.sample_masks import read_sample_mask
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def test_chexlocalize_masks_are_those_of_another_decoder_and_of_the_polygons(rea
     polygons = json.loads((folder / "gt_annotations_val.json").read_text())
     found = {}
     for case in read("chexlocalize", folder):
-        assert LoadSampled()(case.samples[0])["image"].shape == (3, *case.samples[0]["rle"]["size"])
+        assert LoadImageMaskd()(case.samples[0])["image"].shape == (3, *case.samples[0]["rle"]["size"])
         for sample in case.samples:
-            mask = read_label(sample)
+            mask = read_sample_mask(sample)
             name = {"lung opacity": "Airspace Opacity"}.get(sample["class_name"], sample["class_name"].title())
             np.testing.assert_array_equal(mask, decode_run_lengths(codes[case.stem][name]))
             drawn = np.zeros(mask.shape, np.uint8)
@@ -61,7 +61,7 @@ def test_voc_masks_are_the_palette_indices_and_contours_are_ignored(realdata, tm
         indices = np.asarray(Image.open(source / "SegmentationClass" / f"{case.stem}.png"))
         shown[case.stem] = [sample["class_name"] for sample in case.samples]
         for sample in case.samples:
-            mask = LoadSampled()(sample)["label"][0].numpy()
+            mask = LoadImageMaskd()(sample)["label"][0].numpy()
             np.testing.assert_array_equal(mask == 1, indices == sample["label_value"])
             np.testing.assert_array_equal(mask == 255, indices == 255)
     assert shown == {
@@ -86,7 +86,7 @@ def test_cityscapes_masks_are_those_of_the_owners_other_codings(realdata, tmp_pa
     )
     found = np.full(train_ids.shape, 255)
     for sample in case.samples:
-        mask = LoadSampled()(sample)["label"][0].numpy()
+        mask = LoadImageMaskd()(sample)["label"][0].numpy()
         # the owner's instance ids are the label id, times 1000 plus a number where instances are told apart
         np.testing.assert_array_equal(
             mask == 1, sample["label_value"] == np.where(instances < 1000, instances, instances // 1000)

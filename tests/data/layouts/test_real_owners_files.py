@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import tifffile
 
-from monai_tunevlseg.data import LAYOUTS, LoadSampled, build_datalists
+from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, build_datalists
 
 
 def load_all(name, folder):
@@ -24,7 +24,7 @@ def load_all(name, folder):
         warnings.filterwarnings("ignore", message="there are .* to draw splits from")
         datalists = build_datalists(folder, LAYOUTS[name].info.class_names, layout=name)
     samples = [sample for samples in datalists.values() for sample in samples]
-    return {Path(sample["image"]).stem: (sample, LoadSampled()(sample)) for sample in samples}
+    return {Path(sample["image"]).stem: (sample, LoadImageMaskd()(sample)) for sample in samples}
 
 
 def colors(loaded):

@@ -1,0 +1,89 @@
+"""The values of an image that become 0 and 1: a window that the user gives, or a volume's own range, measured once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from monai_tunevlseg.data.dark_pictures import warn_of_dark_pictures
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file
+from monai_tunevlseg.data.io.volumes import intensity_range
+from monai_tunevlseg.data.issues import DatasetError, map_files
+from monai_tunevlseg.data.samples import Sample
+from monai_tunevlseg.messages import shorten
+
+__all__ = ["LOOKS_LIKE_CT", "check_intensity_window", "looks_like_ct", "window_entry", "with_intensity_windows"]
+
+AIR = -500
+"""In Hounsfield units, between the lungs and air; the darkest voxels of no other modality are below."""
+LOOKS_LIKE_CT = (
+    "{count} volumes look like CT in Hounsfield units: {names}; each is scaled by its own 0.5 and 99.5 "
+    "percentiles, which move with what else is in view, unless intensity_window is set, such as [-160, "
+    "240] for soft tissue."
+)
+
+
+def check_intensity_window(intensity_window: Sequence[float] | None) -> None:
+    """Refuse what is not a window.
+
+    Raises:
+        ValueError: when it is not two finite numbers, the lower one first.
+    """
+    if intensity_window is None:
+        return
+    numbers = [] if isinstance(intensity_window, str) else [*intensity_window]
+    if len(numbers) != 2 or not all(isinstance(end, int | float) and abs(end) < np.inf for end in numbers):
+        raise ValueError(f"intensity_window is {intensity_window!r}; give [low, high], such as [-160, 240].")
+    if not numbers[0] < numbers[1]:
+        raise ValueError(f"intensity_window is {intensity_window!r}; its first number must be less than its second.")
+
+
+def window_entry(intensity_window: Sequence[float] | None) -> Sample:
+    """Return what a user's window adds to a sample; nothing without one.
+
+    Raises:
+        ValueError: as for `check_intensity_window`.
+    """
+    check_intensity_window(intensity_window)
+    return {} if intensity_window is None else {"intensity_window": list(intensity_window)}
+
+
+def with_intensity_windows(samples: Sequence[Sample]) -> list[Sample]:
+    """Give each sample of a volume the range of the volume, so that no loader process measures it again.
+
+    Args:
+        samples: those with an `intensity_window`, and those of pictures, stay unchanged.
+
+    Returns:
+        new samples where something is added, the others themselves.
+
+    Raises:
+        DatasetError: when a volume cannot be read.
+    """
+    asked = {str(sample["image"]) for sample in samples if "intensity_window" not in sample}
+    paths = sorted(path for path in asked if is_volume_file(Path(path)))
+    warn_of_dark_pictures([Path(path) for path in sorted(asked.difference(paths))])
+
+    def measure(path: str) -> tuple[str, tuple[float, float]]:
+        return path, intensity_range(Path(path))
+
+    measured, issues = map_files(measure, paths, lambda path: [Path(path)])
+    if issues:
+        raise DatasetError(issues, [])
+    ranges = dict(measured)
+    ct = [Path(path).name for path, ends in measured if looks_like_ct(ends)]
+    if ct:
+        warnings.warn(LOOKS_LIKE_CT.format(count=len(ct), names=shorten(ct)), stacklevel=2)
+    return [_with_range(sample, ranges.get(str(sample["image"]))) for sample in samples]
+
+
+def looks_like_ct(ends: tuple[float, float]) -> bool:
+    """Return whether a volume's range begins with the air of a CT in Hounsfield units."""
+    return ends[0] <= AIR
+
+
+def _with_range(sample: Sample, ends: tuple[float, float] | None) -> Sample:
+    return sample if ends is None or "intensity_window" in sample else sample | {"intensity_window": list(ends)}

@@ -1,0 +1,161 @@
+"""Decoding of MetaImages: a text header `.mhd`, and the pixels in a `.raw` or, compressed, a `.zraw` beside it.
+
+Not by ITK: where compressed pixels are damaged, ITK 5.4 prints a line and hands out whatever the memory held.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from monai_tunevlseg.data.io.voxel_data import VoxelProxy, check_voxel_count
+
+__all__ = ["METAIMAGE_SUFFIX", "PIXEL_SUFFIXES", "load_metaimage", "pixel_file"]
+
+METAIMAGE_SUFFIX = ".mhd"
+PIXEL_SUFFIXES = (".raw", ".zraw")
+ELEMENT_TYPES = {
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
+LONGEST_HEADER = 65536  # bytes; real ones have some hundreds
+# The axes of a MetaImage point to the left, to the back and up (LPS), those of NIfTI right, to the front and up (RAS).
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# What other forms of MetaImages state, and this reader does not know how to read.
+EXPECTED = {"ObjectType": "Image", "BinaryData": "True", "HeaderSize": "0", "ElementNumberOfChannels": "1"}
+
+
+def load_metaimage(path: Path) -> nib.Nifti1Image:
+    """Open a MetaImage as the NIfTI image that ITK would make of it: the same pixels, in the same order of axes.
+
+    Args:
+        path: an `.mhd` file of two or three axes.
+
+    Returns:
+        the image, whose pixels are read at every use.
+
+    Raises:
+        FileNotFoundError: when there is no such file, or the file with its pixels is missing.
+        ValueError: when the header or the pixels are damaged, or of a form that is not supported.
+    """
+    with _refusing(path):
+        header = _read_header(path)
+        shape, dtype = _form(header)
+        check_voxel_count(shape)
+        _pixel_file(path, header)
+        values = VoxelProxy(shape, dtype.newbyteorder("="), lambda: _read_pixels(path, header))
+        return nib.Nifti1Image(values, _affine(header, len(shape)), dtype=values.dtype)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, EOFError, MemoryError, zlib.error) as error:
+        reason = f"its header has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(
+            f"{path} cannot be read: {reason}. If a file is damaged, replace it, or save it as NIfTI."
+        ) from error
+
+
+def pixel_file(path: Path) -> Path:
+    """Return the file that has the pixels of an `.mhd` file.
+
+    Raises:
+        FileNotFoundError: when there is no such header, or no such file.
+        ValueError: when the header is damaged or names no file beside it.
+    """
+    with _refusing(path):
+        return _pixel_file(path, _read_header(path))
+
+
+def _read_header(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+    if path.stat().st_size > LONGEST_HEADER:
+        raise ValueError(f"it has {path.stat().st_size} bytes, too many for a header")
+    lines = [line for line in path.read_text(encoding="latin-1").splitlines() if line.strip()]
+    strange = [line for line in lines if "=" not in line]
+    if strange:
+        raise ValueError(f"{strange[0][:40]!r} is not a line of a MetaImage's header")
+    header = {key.strip(): value.strip() for key, value in (line.split("=", 1) for line in lines)}
+    for key, expected in EXPECTED.items():
+        if header.get(key, expected) != expected:
+            raise ValueError(f"its {key} is {header[key]} where {expected} is supported")
+    return header
+
+
+def _form(header: dict[str, str]) -> tuple[tuple[int, ...], np.dtype]:
+    """Return the size, first axis first, (X, Y) or (X, Y, Z), and the stored type."""
+    shape = tuple(int(size) for size in header["DimSize"].split())
+    if len(shape) not in (2, 3) or min(shape) < 1 or len(shape) != int(header["NDims"]):
+        raise ValueError(f"its size is {header['DimSize']} in {header['NDims']} dimensions where 2 or 3 are supported")
+    if header["ElementType"] not in ELEMENT_TYPES:
+        raise ValueError(f"its ElementType {header['ElementType']} is not supported")
+    big_endian = "True" in (header.get("BinaryDataByteOrderMSB"), header.get("ElementByteOrderMSB"))
+    return shape, np.dtype((">" if big_endian else "<") + ELEMENT_TYPES[header["ElementType"]])
+
+
+def _read_pixels(path: Path, header: dict[str, str]) -> np.ndarray:
+    with _refusing(path):
+        shape, dtype = _form(header)
+        content = _read_content(path, header, int(np.prod(shape, dtype=object)) * dtype.itemsize)
+        return np.frombuffer(content, dtype).reshape(shape, order="F").astype(dtype.newbyteorder("="))
+
+
+def _read_content(path: Path, header: dict[str, str], size: int) -> bytes:
+    source = _pixel_file(path, header)
+    content = source.read_bytes()
+    if header.get("CompressedData") == "True":
+        decompressor = zlib.decompressobj()
+        content = decompressor.decompress(content, size + 1)
+        if len(content) == size and not decompressor.eof:
+            raise ValueError(f"{source.name} ends before its checksum")
+    if len(content) != size:
+        raise ValueError(f"{source.name} holds {len(content)} bytes of pixels or more where the header says {size}")
+    return content
+
+
+def _pixel_file(path: Path, header: dict[str, str]) -> Path:
+    name = header["ElementDataFile"]
+    if name.split()[:1] in (["LOCAL"], ["LIST"]) or "%" in name or Path(name).name != name:
+        raise ValueError(f"its pixels are in {name} where one file beside it is supported")
+    source = path.parent / name
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file {source}, which has the pixels of {path}.")
+    return source
+
+
+def _affine(header: dict[str, str], axes: int) -> np.ndarray:
+    """Return the (4, 4) matrix from pixel indices to millimetres; a 2-D image lies in the plane z = 0."""
+    spacing = _numbers(header, ("ElementSpacing", "ElementSize"), np.ones(axes))
+    origin = _numbers(header, ("Offset", "Position", "Origin"), np.zeros(axes))
+    # a row for each axis of the image
+    directions = _numbers(header, ("TransformMatrix", "Rotation", "Orientation"), np.eye(axes).ravel())
+    affine = np.eye(4)
+    affine[:axes, :axes] = directions.reshape(axes, axes).T * spacing
+    affine[:axes, 3] = origin
+    return LPS_TO_RAS @ affine
+
+
+def _numbers(header: dict[str, str], keys: tuple[str, ...], default: np.ndarray) -> np.ndarray:
+    stated = next((header[key] for key in keys if key in header), None)
+    if stated is None:
+        return default
+    numbers = np.asarray([float(number) for number in stated.split()])
+    if numbers.shape != default.shape or not np.isfinite(numbers).all():
+        raise ValueError(f"its {keys[0]} is {stated} where {default.size} numbers are expected")
+    return numbers

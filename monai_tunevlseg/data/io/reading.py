@@ -1,0 +1,134 @@
+"""Reading of images and masks of every supported form, with errors that name the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, is_volume_file, suffix_of
+from monai_tunevlseg.data.io.mask_values import distinct_values, to_binary_mask
+from monai_tunevlseg.data.io.pictures import (
+    StoredMask,
+    picture_shape,
+    read_picture,
+    read_picture_mask,
+    read_unique_picture_values,
+)
+from monai_tunevlseg.data.io.volumes import read_volume, read_volume_mask, upright_shape
+
+__all__ = ["read_image", "read_mask", "read_shape", "read_stored_mask", "read_unique_values"]
+
+
+def read_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
+    """Read (H, W), or the (S, A, R) of a volume as `read_image` returns it, from the file's header.
+
+    Args:
+        path: a picture or a NIfTI image.
+        like: the image, where the file is the mask of one.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the suffix is not supported or the header cannot be read.
+    """
+    _check_suffix(path)
+    return upright_shape(path, like) if is_volume_file(path) else picture_shape(path)
+
+
+def read_image(
+    path: Path, slice_index: int | None = None, slice_axis: int = 2, intensity_window: Sequence[float] | None = None
+) -> np.ndarray:
+    """Read an image as RGB, upright whatever the order in which its file stores it.
+
+    Args:
+        path: a picture or a NIfTI image.
+        slice_index: which slice of a volume; None = the whole file.
+        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
+        intensity_window: the stored values that become 0 and 1, in a volume's own units; None = the range of a
+            picture's type, and of a volume what `volumes.intensity_range` measures.
+
+    Returns:
+        float32 in [0, 1] of shape (H, W, 3), or (S, A, R, 3) for a whole volume: from superior to inferior, anterior
+        to posterior and the patient's right to left.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the suffix is not supported or the file cannot be decoded.
+    """
+    _check_suffix(path)
+    if is_volume_file(path):
+        return read_volume(path, slice_index, slice_axis, intensity_window)
+    _refuse_slice(path, slice_index)
+    return read_picture(path, intensity_window)
+
+
+def read_mask(
+    path: Path,
+    label_value: int | None = None,
+    mask_threshold: float | None = None,
+    slice_index: int | None = None,
+    slice_axis: int = 2,
+    like: Path | None = None,
+) -> np.ndarray:
+    """Read where one class is.
+
+    Args:
+        path: a picture or a NIfTI image.
+        label_value: the value that means the class; None = the mask is binary.
+        mask_threshold: values of a binary mask from here on are foreground; None = as `to_binary_mask` describes.
+        slice_index: which slice of a volume; None = the whole file.
+        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
+        like: the image, onto whose voxels a volume's mask is turned; None = the mask stands for itself.
+
+    Returns:
+        bool of shape (H, W), or (S, A, R) for a whole volume, upright as `read_image` returns it.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file cannot be decoded or its values are not what is expected.
+    """
+    return to_binary_mask(read_stored_mask(path, slice_index, slice_axis, like), path, label_value, mask_threshold)
+
+
+def read_stored_mask(
+    path: Path, slice_index: int | None = None, slice_axis: int = 2, like: Path | None = None
+) -> StoredMask:
+    """Read a mask, upright, without interpreting its values; `like` is its image.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the suffix is not supported or the file cannot be decoded.
+    """
+    _check_suffix(path)
+    if is_volume_file(path):
+        return read_volume_mask(path, slice_index, slice_axis, like)
+    _refuse_slice(path, slice_index)
+    return read_picture_mask(path)
+
+
+def read_unique_values(path: Path, like: Path | None = None) -> tuple[tuple[int, ...], StoredMask]:
+    """Read a mask's size, and a mask of one row in which every value that occurs stands once; `like` is its image.
+
+    What `to_binary_mask` and `to_label_map` say of that, they say of the whole mask.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the suffix is not supported or the file cannot be decoded.
+    """
+    _check_suffix(path)
+    if not is_volume_file(path):
+        return read_unique_picture_values(path)
+    mask = read_volume_mask(path, like=like)
+    return mask.values.shape, replace(mask, values=distinct_values(mask.values)[None])
+
+
+def _check_suffix(path: Path) -> None:
+    if suffix_of(path).lower() not in SUFFIXES:
+        raise ValueError(f"{path} has no supported suffix; supported are {', '.join(SUFFIXES)}.")
+
+
+def _refuse_slice(path: Path, slice_index: int | None) -> None:
+    if slice_index is not None:
+        raise ValueError(f"{path} is a picture and has no slice {slice_index}; only NIfTI volumes have slices.")

@@ -1,0 +1,375 @@
+"""Decoding of 2-D and 3-D NIfTI images and label maps; MetaImages and NRRD files are read as if they were NIfTI.
+
+Whatever the order in which a file stores its voxels, they are returned upright (see `orientation.Reorientation`).
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
+
+from monai_tunevlseg.data.io.decoding_errors import translate_decoding_errors
+from monai_tunevlseg.data.io.metaimage import METAIMAGE_SUFFIX, load_metaimage, pixel_file
+from monai_tunevlseg.data.io.nrrd import NRRD_SUFFIXES, load_nrrd
+from monai_tunevlseg.data.io.orientation import Reorientation, array_axis, grid_reorientation, upright_reorientation
+from monai_tunevlseg.data.io.pictures import StoredMask
+from monai_tunevlseg.data.io.voxel_data import check_voxel_count, read_stream
+
+__all__ = [
+    "NIFTI_SUFFIXES",
+    "VOLUME_SUFFIXES",
+    "intensity_range",
+    "stored_affine",
+    "upright_shape",
+    "open_volume",
+    "read_volume",
+    "read_volume_mask",
+    "same_grid",
+    "source_files",
+    "stored_order",
+    "stored_shape",
+    "upright_affine",
+]
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, METAIMAGE_SUFFIX, *NRRD_SUFFIXES)
+COLORS = 3
+# Clipping half a percent at either end keeps single bright voxels from darkening everything else.
+PERCENTILES = (0.5, 99.5)
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """An open file.
+
+    Attributes:
+        path: the file.
+        image: as nibabel has it.
+        shape: (X, Y, Z), 1 where it has no such axis.
+        colored: whether a voxel has three colors.
+        affine: (4, 4); None where the header states none.
+    """
+
+    path: Path
+    image: nib.Nifti1Image
+    shape: tuple[int, int, int]
+    colored: bool
+    affine: np.ndarray | None
+
+
+def open_volume(path: Path) -> nib.Nifti1Image:
+    """Open a file without reading its voxels.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the header cannot be read, the image is neither 2-D nor 3-D, or voxels are neither real numbers
+            nor 8-bit colors.
+    """
+    return _open(path).image
+
+
+def stored_shape(path: Path) -> tuple[int, ...]:
+    """Read (X, Y) or (X, Y, Z) from the header, in the file's order; a last axis of one counts.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: as for `open_volume`.
+    """
+    volume = _open(path)
+    return volume.shape[: max(2, min(3, volume.image.ndim))]
+
+
+def upright_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
+    """Read the upright shape from the header: (H, W) of a picture, (S, A, R) of a volume.
+
+    Args:
+        path: a file with one of `VOLUME_SUFFIXES`.
+        like: the image, where the file is the mask of one.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: as for `open_volume`.
+    """
+    return _frame(_open(path), like).upright_shape
+
+
+def stored_affine(path: Path) -> np.ndarray:
+    """Read the (4, 4) matrix from voxel indices, in the file's order, to millimetres."""
+    return _any_affine(open_volume(path))
+
+
+def upright_affine(path: Path, slice_axis: int | None = None) -> np.ndarray:
+    """Return the (4, 4) matrix from indices of the upright array to millimetres.
+
+    Of a picture or a slice, which MONAI takes for an image in a plane of its own, only the voxel sizes are told: first
+    those of its own two axes, then that of the third.
+
+    Args:
+        path: the file.
+        slice_axis: of a slice; None = the whole file.
+    """
+    volume = _open(path)
+    frame = _frame(volume)
+    affine = _any_affine(volume.image) @ frame.to_file()
+    if slice_axis is None and not frame.flat:
+        return affine
+    cut = 0 if slice_axis is None else array_axis(slice_axis)
+    order = [axis for axis in range(3) if axis != cut] + [cut]
+    return np.diag([*np.linalg.norm(affine[:3, :3], axis=0)[order], 1.0])
+
+
+def same_grid(mask: Path, image: Path) -> bool:
+    """Return whether the headers say that a mask's voxels lie on those of its image, flipped or permuted or not."""
+    return _turn(_open(mask), _open(image)) is not None
+
+
+def stored_order(values: np.ndarray, path: Path) -> np.ndarray:
+    """Turn an upright array back to the order in which a file stores its voxels.
+
+    Args:
+        values: of the shape that `upright_shape` tells.
+        path: the file.
+
+    Returns:
+        the same values, of the shape that `stored_shape` tells.
+    """
+    return np.ascontiguousarray(_frame(_open(path)).stored(values).reshape(stored_shape(path)))
+
+
+def read_volume_mask(
+    path: Path, slice_index: int | None = None, slice_axis: int = 2, like: Path | None = None
+) -> StoredMask:
+    """Read the scaled values that a mask stands for, whole or one slice of a volume; of colors, the brightest channel.
+
+    A mask whose header says that it is a flip or permutation of its image's voxels is turned onto them. One of the
+    image's size that says anything else is taken to lie on it as it is stored.
+
+    Args:
+        path: a file with one of `VOLUME_SUFFIXES`.
+        slice_index: which slice of the upright volume; None = the whole image.
+        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
+        like: the image; None = the mask stands for itself.
+
+    Returns:
+        (H, W) of a picture or slice, (S, A, R) of a volume, upright.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file cannot be decoded or has no such slice.
+    """
+    volume = _open(path)
+    values = _read(volume, _frame(volume, like), slice_index, slice_axis)
+    if not volume.colored:
+        return StoredMask(values)
+    brightest = values.max(axis=-1)
+    return StoredMask(brightest, colored=bool((values != brightest[..., None]).any()))
+
+
+def read_volume(
+    path: Path, slice_index: int | None = None, slice_axis: int = 2, intensity_window: Sequence[float] | None = None
+) -> np.ndarray:
+    """Read intensities, scaled so that the window's ends become 0 and 1, and clipped.
+
+    Args:
+        path: a file with one of `VOLUME_SUFFIXES`.
+        slice_index: which slice of the upright volume; None = the whole image.
+        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
+        intensity_window: the lowest and the highest value, in the file's own units, such as Hounsfield's; None = what
+            `intensity_range` measures in the whole file, and 0..255 for colors.
+
+    Returns:
+        float32 in [0, 1] of shape (..., 3), upright, as `read_volume_mask` describes.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file cannot be decoded, holds values that are not finite or has no such slice.
+    """
+    volume = _open(path)
+    values = _read(volume, _frame(volume), slice_index, slice_axis)
+    low, high = intensity_window or intensity_range(path)
+    scaled = np.zeros(values.shape, dtype=np.float32)
+    if low < high:
+        np.subtract(values, np.float64(low), out=scaled, casting="unsafe")
+        scaled /= np.float32(high - low)
+        np.clip(scaled, 0, 1, out=scaled)
+    if np.isnan(scaled).any():
+        raise ValueError(f"{path} holds values that are not finite; replace them, for example by 0.")
+    return scaled if volume.colored else np.broadcast_to(scaled[..., None], (*scaled.shape, COLORS))
+
+
+def intensity_range(path: Path) -> tuple[float, float]:
+    """Measure the 0.5 and 99.5 percentiles of a whole file; the smallest and largest value where they coincide.
+
+    These move with what else is in view, such as metal in a CT. The whole file is read, and measured again only when
+    it has changed.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file cannot be decoded or holds values that are not finite.
+    """
+    with translate_decoding_errors(path):
+        return _measured(path, _states(path))
+
+
+def source_files(path: Path) -> list[Path]:
+    """List the files that are read where `path` is: itself, and what a header refers to.
+
+    Raises:
+        FileNotFoundError: when a header does not exist.
+        ValueError: when a header is damaged.
+    """
+    return [path, pixel_file(path)] if path.suffix.lower() == METAIMAGE_SUFFIX else [path]
+
+
+def _open(path: Path) -> _Volume:
+    image = _load(path)
+    if not isinstance(image, nib.Nifti1Image):
+        raise ValueError(f"{path} is a {type(image).__name__}, not a NIfTI image.")
+    shape, colored = _spatial_shape(image)
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"{path} has the shape {image.shape}; save it as one or more 2-D or 3-D images.")
+    if image.get_data_dtype().kind not in "iufb" and not colored:
+        raise ValueError(f"{path} stores {image.get_data_dtype()} voxels; save it with one number per voxel.")
+    with translate_decoding_errors(path):
+        check_voxel_count(shape)
+    padded = (*shape, 1)
+    return _Volume(path, image, (padded[0], padded[1], padded[2]), colored, _told_affine(image))
+
+
+def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
+    suffix = path.suffix.lower()
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a file.")
+    if suffix == METAIMAGE_SUFFIX:
+        return load_metaimage(path)
+    if suffix in NRRD_SUFFIXES:
+        return load_nrrd(path)
+    with translate_decoding_errors(path):
+        try:
+            return nib.load(path)
+        except (ImageFileError, HeaderDataError) as error:
+            raise ValueError(str(error)) from error
+
+
+def _spatial_shape(image: nib.Nifti1Image) -> tuple[tuple[int, ...], bool]:
+    """Return the shape without further axes of one, and whether voxels are red, green and blue."""
+    shape, dtype = tuple(int(size) for size in image.shape), image.get_data_dtype()
+    colored = dtype.names is not None and dtype.names[:COLORS] == ("R", "G", "B")
+    if dtype == np.uint8 and shape[3:] in ((COLORS,), (1, COLORS)):
+        shape, colored = shape[:-1], True
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape, colored
+
+
+def _any_affine(image: nib.Nifti1Image) -> np.ndarray:
+    """Return the affine, or what nibabel takes for it where the header states none."""
+    affine = image.header.get_best_affine() if image.affine is None else image.affine
+    return np.asarray(affine, dtype=np.float64)
+
+
+def _told_affine(image: nib.Nifti1Image) -> np.ndarray | None:
+    """Return the affine where the header's codes say that there is one, and it can be inverted."""
+    affine = _any_affine(image)
+    told = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
+    return affine if told and np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0 else None
+
+
+def _turn(mask: _Volume, image: _Volume) -> Reorientation | None:
+    return grid_reorientation(mask.shape, mask.affine, image.shape, image.affine)
+
+
+def _frame(volume: _Volume, like: Path | None = None) -> Reorientation:
+    if like is None or not like.name.lower().endswith(VOLUME_SUFFIXES):
+        return upright_reorientation(volume.shape, volume.affine)
+    image = _open(like)
+    base = upright_reorientation(image.shape, image.affine)
+    if (turn := _turn(volume, image)) is not None:
+        return turn.then(base)
+    return base if volume.shape == image.shape else upright_reorientation(volume.shape, volume.affine)
+
+
+def _read(volume: _Volume, frame: Reorientation, slice_index: int | None, slice_axis: int) -> np.ndarray:
+    if slice_index is None:
+        return frame.upright(_values(volume))
+    if frame.flat or slice_axis not in (0, 1, 2) or not 0 <= slice_index < frame.upright_shape[array_axis(slice_axis)]:
+        raise ValueError(f"{volume.path} of shape {volume.shape} has no slice {slice_index} along axis {slice_axis}.")
+    part = _values(volume, frame.box(slice_axis, slice_index))
+    return frame.upright(part).squeeze(array_axis(slice_axis))
+
+
+def _states(path: Path) -> tuple[tuple[int, int], ...]:
+    """Return what tells a file, and those it refers to, from ones that replace it."""
+    return tuple((state.st_mtime_ns, state.st_size) for state in (source.stat() for source in source_files(path)))
+
+
+def _values(volume: _Volume, box: tuple[slice, slice, slice] = (slice(None),) * 3) -> np.ndarray:
+    """Return the scaled values of a part, (x, y, z) or (x, y, z, 3)."""
+    stored = _stored(volume)
+    with translate_decoding_errors(volume.path):
+        part = np.asarray(stored.reshape(volume.shape + stored.shape[len(volume.shape) :])[box])
+    if part.dtype.names is not None:
+        part = np.stack([part[name] for name in part.dtype.names[:COLORS]], axis=-1)
+    part = part.reshape(*part.shape[:3], COLORS) if volume.colored else part.reshape(part.shape[:3])
+    slope, inter = _scaling(volume)
+    if (slope, inter) == (1, 0):
+        return part
+    # 24 bits hold all values of 16, and half the memory of numpy's choice
+    number = np.float32 if part.dtype.itemsize <= 2 else np.float64
+    return apply_read_scaling(part, number(slope), number(inter))
+
+
+def _stored(volume: _Volume) -> np.ndarray:
+    """Return the unscaled voxels; those of an uncompressed NIfTI file are only mapped."""
+    with translate_decoding_errors(volume.path):
+        if volume.path.suffix.lower() in NIFTI_SUFFIXES:
+            proxy: Any = volume.image.dataobj
+            return np.asanyarray(proxy.get_unscaled())
+        return _unpacked(volume.path, _states(volume.path))
+
+
+@lru_cache(maxsize=2)
+def _unpacked(path: Path, states: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """Unpack an image and its mask once for neighboring slices; `states` notice that a file was replaced."""
+    proxy: Any = _open(path).image.dataobj
+    if path.suffix.lower() == ".gz":
+        size = int(np.prod(proxy.shape, dtype=object)) * proxy.dtype.itemsize
+        with gzip.open(path) as stream:
+            values = read_stream(stream, size, proxy.offset).view(proxy.dtype).reshape(proxy.shape, order="F")
+    else:
+        values = np.asarray(proxy)
+    values.setflags(write=False)  # the next caller gets the same array
+    return values
+
+
+def _scaling(volume: _Volume) -> tuple[float, float]:
+    proxy = volume.image.dataobj
+    return float(getattr(proxy, "slope", 1)), float(getattr(proxy, "inter", 0))
+
+
+@lru_cache(maxsize=4096)
+def _measured(path: Path, states: tuple[tuple[int, int], ...]) -> tuple[float, float]:
+    volume = _open(path)
+    if volume.colored:
+        return 0.0, 255.0
+    stored = _stored(volume)
+    (slope, inter), ends = _scaling(volume), np.array([stored.min(), stored.max()], dtype=np.float64)
+    if not (np.abs(ends * slope + inter) <= LARGEST).all():
+        count = int(np.count_nonzero(~(np.abs(stored * slope + inter) <= LARGEST)))
+        raise ValueError(f"{path} holds {count} values that are not finite; replace them, for example by 0.")
+    low, high = np.percentile(stored, PERCENTILES)
+    if low == high:
+        low, high = ends
+    first, second = sorted((float(low) * slope + inter, float(high) * slope + inter))
+    return first, second

@@ -1,0 +1,80 @@
+"""From a sample to its mask: one file, the union of several, one value of a label map, or a run-length code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_tunevlseg.data.io.mask_values import to_binary_mask, to_label_map
+from monai_tunevlseg.data.io.reading import read_stored_mask
+from monai_tunevlseg.data.io.run_lengths import decode_run_lengths
+
+__all__ = ["IGNORE_INDEX", "mask_paths", "read_sample_mask", "whole_volume"]
+
+IGNORE_INDEX = 255
+"""What a loaded mask holds where pixels are neither foreground nor background."""
+
+
+def mask_paths(sample: Mapping[Any, Any]) -> list[Path]:
+    """List the files of a sample's mask.
+
+    Raises:
+        ValueError: when the sample lists no file.
+    """
+    label = sample["label"]
+    paths = [Path(path) for path in ([label] if isinstance(label, str | Path) else label)]
+    if not paths:
+        raise ValueError(f"the sample of {sample.get('image')} has an empty list of masks; list one or more files.")
+    return paths
+
+
+def read_sample_mask(sample: Mapping[Any, Any], slice_axis: int = 2) -> np.ndarray:
+    """Read the mask of a sample.
+
+    Args:
+        sample: with the keys that `cases.Sample` describes.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices, for samples with a `slice` but no `slice_axis`.
+
+    Returns:
+        uint8 of shape (H, W), or (S, A, R) for a whole volume, as its image is read: 0 background, 1
+        foreground, 255 ignored.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when a file cannot be decoded, its values are not what is expected, or united masks differ in size.
+    """
+    paths = mask_paths(sample)
+    if sample.get("rle") is not None:
+        return decode_run_lengths(sample["rle"], paths[0])
+    masks = [_read_one(sample, path, slice_axis) for path in paths]
+    for path, mask in zip(paths, masks, strict=True):
+        if mask.shape != masks[0].shape:
+            raise ValueError(
+                f"{path} is {mask.shape} but {paths[0]} {masks[0].shape}; masks of one image must have one size."
+            )
+    return _unite(masks)
+
+
+def whole_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return the sample of the whole volume where it is one of a slice."""
+    return {key: value for key, value in sample.items() if key not in ("slice", "slice_axis")}
+
+
+def _read_one(sample: Mapping[Any, Any], path: Path, slice_axis: int) -> np.ndarray:
+    image = Path(sample["image"]) if isinstance(sample.get("image"), str | Path) else None
+    stored = read_stored_mask(path, sample.get("slice"), sample.get("slice_axis", slice_axis), image)
+    mask = to_binary_mask(stored, path, sample.get("label_value"), sample.get("mask_threshold")).astype(np.uint8)
+    if sample.get("ignore_value") is not None:
+        mask[to_label_map(stored, path) == sample["ignore_value"]] = IGNORE_INDEX
+    return mask
+
+
+def _unite(masks: list[np.ndarray]) -> np.ndarray:
+    """Unite: foreground in one is foreground; what no mask shows and one leaves open is left open."""
+    united = masks[0]
+    for mask in masks[1:]:
+        united = np.where((united == 1) | (mask == 1), np.uint8(1), np.maximum(united, mask))
+    return united

@@ -1,0 +1,97 @@
+"""MONAI transforms between a datalist and the network, and between the network and a label map."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from monai_tunevlseg.data.intensity_windows import check_intensity_window
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file
+from monai_tunevlseg.data.io.pictures import exif_hint
+from monai_tunevlseg.data.io.reading import read_image
+from monai_tunevlseg.data.io.volumes import upright_affine
+from monai_tunevlseg.data.sample_masks import mask_paths, read_sample_mask
+
+__all__ = ["LOADING_KEYS", "LoadImageMaskd"]
+
+LOADING_KEYS = ("slice", "slice_axis", "intensity_window")
+"""Of a sample: what only says how its image is loaded. Pictures have none of them, and batches are of both."""
+
+
+class LoadImageMaskd(MapTransform):
+    """Loads the image of a sample and, for one class, its mask; other keys pass through.
+
+    `image` becomes a `MetaTensor` of shape (3, H, W), float32 in [0, 1]; a NIfTI volume of which the sample names no
+    slice becomes (3, S, A, R), from superior to inferior, anterior to posterior and the patient's right to left, so
+    that slices stand upright whatever the file's order. `label` becomes (1, H, W) or (1, S, A, R), float32 in {0, 1},
+    and 255 where pixels are to be ignored. The sample's other keys (see `cases.Sample`) say how the mask codes the
+    class, and which slice of a volume it is; the `LOADING_KEYS` end here. A tensor is left unchanged, such as an image
+    that was loaded for another sample of it.
+
+    `meta` holds `filename_or_obj`, `affine` (4, 4) and `spatial_shape`, for batches of any size.
+
+    Args:
+        with_label: load `label` too.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices, for samples with a `slice` but no `slice_axis`.
+        intensity_window: the values of the file that become 0 and 1, for samples without an `intensity_window`; None =
+            0.5 and 99.5 percent of a volume's values lie below them, and a picture's type tells them.
+
+    Raises:
+        ValueError: when the window is not two finite numbers, the lower one first.
+    """
+
+    def __init__(
+        self, with_label: bool = True, slice_axis: int = 2, intensity_window: Sequence[float] | None = None
+    ) -> None:
+        super().__init__(("image", "label") if with_label else ("image",))
+        check_intensity_window(intensity_window)
+        self.slice_axis = slice_axis
+        self.intensity_window = None if intensity_window is None else list(intensity_window)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Load one sample.
+
+        Raises:
+            KeyError: when the sample has no `image`, or no `label` where one is wanted.
+            FileNotFoundError: when there is no such file.
+            ValueError: when a file cannot be decoded, the mask's values are not as expected, or the sizes differ.
+        """
+        sample = dict(data)
+        place = [sample.pop(key, default) for key, default in zip(LOADING_KEYS, self._defaults(), strict=True)]
+        loaded = isinstance(sample["image"], torch.Tensor)
+        image = Path(sample["image"].meta["filename_or_obj"] if loaded else sample["image"])
+        if not loaded:
+            affine = (
+                upright_affine(image, None if place[0] is None else place[1]) if is_volume_file(image) else np.eye(4)
+            )
+            sample["image"] = _meta_tensor(np.moveaxis(read_image(image, *place), -1, 0), image, affine)
+        if "label" in self.keys and not isinstance(sample["label"], torch.Tensor):
+            label = read_sample_mask({**data, "image": image}, self.slice_axis)[None]
+            sample["label"] = _meta_tensor(label, mask_paths(sample)[0], sample["image"].affine)
+        if "label" in self.keys:
+            _check_same_size(sample["image"], sample["label"])
+        return sample
+
+    def _defaults(self) -> tuple[None, int, list[float] | None]:
+        return None, self.slice_axis, self.intensity_window
+
+
+def _meta_tensor(array: np.ndarray, path: Path, affine: np.ndarray | torch.Tensor) -> MetaTensor:
+    meta = {"filename_or_obj": str(path), "spatial_shape": np.asarray(array.shape[1:])}
+    tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return MetaTensor(tensor, affine=torch.as_tensor(affine), meta=meta)
+
+
+def _check_same_size(image: MetaTensor, label: MetaTensor) -> None:
+    if image.shape[1:] != label.shape[1:]:
+        turned = exif_hint(Path(image.meta["filename_or_obj"]), image.shape[1:], label.shape[1:])
+        raise ValueError(
+            f"{label.meta['filename_or_obj']} is {tuple(label.shape[1:])} but its image "
+            f"{image.meta['filename_or_obj']} {tuple(image.shape[1:])}; a mask must have the size of its image{turned}."
+        )

@@ -1,0 +1,129 @@
+"""Writing predictions in the form of their inputs, with a picture to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from monai_tunevlseg.atomic_files import write_text_atomically
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file, stem_of, suffix_of
+from monai_tunevlseg.data.io.orientation import array_axis
+from monai_tunevlseg.data.io.reading import read_image, read_shape
+from monai_tunevlseg.data.io.volumes import NIFTI_SUFFIXES, stored_order
+from monai_tunevlseg.data.io.writing import write_nifti_labels, write_png
+from monai_tunevlseg.data.label_overlay import class_color, draw_overlay
+from monai_tunevlseg.data.monai_label_stock_app import STOCK_APP_KEY
+
+__all__ = ["SavePredictiond", "write_legend"]
+
+LEGEND = "legend.json"
+
+
+class SavePredictiond(MapTransform):
+    """Writes label maps as `masks/NAME` and overlays as `overlays/STEM.png` into a folder.
+
+    A NIfTI image gets a NIfTI label map of the same name in its own order of voxels, with its affine, codes and units,
+    and a MetaImage or NRRD file one of the same stem; a picture gets a PNG of the
+    same stem: 0 and 255 for one class, label values for several. The overlay shows the image upright; of a volume, the
+    slice with the largest predicted area (the middle one where nothing was predicted).
+
+    Args:
+        keys: of label maps (1, H, W) or (1, S, A, R), upright as `LoadImageMaskd` loads, at the image's own size; the
+            file they are for is that of `image`.
+        output_dir: where to; made when the first prediction is written.
+        num_classes: how many classes a label map may hold.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of a volume in overlays.
+        intensity_window: of a volume's slices in overlays, as `LoadImageMaskd` takes it.
+        class_names: of the label values 1, 2 and so on; of several, `legend.json` gets the name and color of each.
+
+    Raises:
+        ValueError: when an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        output_dir: str | Path = "output",
+        num_classes: int = 1,
+        slice_axis: int = 2,
+        intensity_window: Sequence[float] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(keys)
+        if not 1 <= num_classes <= 254 or slice_axis not in (0, 1, 2):
+            raise ValueError(f"num_classes {num_classes} must be in 1..254 and slice_axis {slice_axis} in 0..2.")
+        self.output_dir = Path(output_dir).expanduser()
+        self.num_classes = num_classes
+        self.slice_axis = slice_axis
+        self.intensity_window = intensity_window
+        self.class_names = class_names
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write one decollated item, and return it unchanged.
+
+        An item of MONAI Label's bundle app is not written, for that app does so itself.
+
+        Raises:
+            ValueError: when a label map has not its image's size or more classes than `num_classes`.
+        """
+        if STOCK_APP_KEY in data:
+            return dict(data)
+        source = Path(data["image"].meta["filename_or_obj"])
+        for key in self.key_iterator(dict(data)):
+            labels = self._check(data[key], source)
+            if is_volume_file(source):
+                name = self.output_dir / "masks" / _nifti_name(source)
+                write_nifti_labels(name, stored_order(labels, source), source)
+            else:
+                mask = labels * 255 if self.num_classes == 1 else labels
+                write_png(self.output_dir / "masks" / f"{stem_of(source)}.png", mask)
+            write_png(self.output_dir / "overlays" / f"{stem_of(source)}.png", self._overlay(labels, source))
+        if self.class_names is not None and self.num_classes > 1:
+            write_legend(self.output_dir / LEGEND, self.class_names)
+        return dict(data)
+
+    def _check(self, prediction: torch.Tensor, source: Path) -> np.ndarray:
+        """Return the label map as uint8 of shape (H, W) or (S, A, R)."""
+        labels = prediction.detach().cpu().numpy()
+        shape = read_shape(source)
+        if labels.shape != (1, *shape):
+            raise ValueError(
+                f"the prediction for {source} has the shape {labels.shape} where {(1, *shape)} is expected; "
+                "bring it back to the image's own size first."
+            )
+        if labels.min() < 0 or labels.max() > self.num_classes or (labels != np.rint(labels)).any():
+            raise ValueError(
+                f"the prediction for {source} holds {labels.min()}..{labels.max()} where label values "
+                f"0..{self.num_classes} are expected; apply LogitsToLabelMapd first."
+            )
+        return labels[0].astype(np.uint8)
+
+    def _overlay(self, labels: np.ndarray, source: Path) -> np.ndarray:
+        if labels.ndim == 2:
+            return draw_overlay(read_image(source, intensity_window=self.intensity_window), labels, self.num_classes)
+        slices = np.moveaxis(labels, array_axis(self.slice_axis), 0)
+        areas = (slices > 0).sum(axis=(1, 2))
+        index = int(areas.argmax()) if areas.any() else len(slices) // 2
+        image = read_image(source, index, self.slice_axis, self.intensity_window)
+        return draw_overlay(image, slices[index], self.num_classes)
+
+
+def _nifti_name(source: Path) -> str:
+    return source.name if suffix_of(source).lower() in NIFTI_SUFFIXES else f"{stem_of(source)}.nii.gz"
+
+
+def write_legend(path: Path, class_names: Sequence[str]) -> None:
+    """Write which label value means which class, and its color in overlays, unless the file says so already."""
+    colors = {name: np.rint(class_color(index) * 255).astype(int).tolist() for index, name in enumerate(class_names)}
+    legend: dict[str, dict[str, Any]] = {"0": {"name": "background"}}
+    legend |= {str(value): {"name": name, "color": colors[name]} for value, name in enumerate(class_names, start=1)}
+    content = json.dumps(legend, indent=2, ensure_ascii=False) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8") != content:
+        write_text_atomically(path, content)
