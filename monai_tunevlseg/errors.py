@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-__all__ = ["TRACEBACK", "Reason", "end_with_the_reason", "reason_of", "root_cause", "without_wrappers"]
+__all__ = ["TRACEBACK", "Reason", "install_error_hook", "reason_of", "root_cause", "unwrapped_errors"]
 
 TRACEBACK = "TUNEVLSEG_TRACEBACK"
 """The environment variable that, set to anything, shows every error's traceback."""
@@ -47,7 +47,7 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 @contextmanager
-def without_wrappers() -> Iterator[None]:
+def unwrapped_errors() -> Iterator[None]:
     """Raise what has failed in the block, and not what MONAI has wrapped around it."""
     try:
         yield
@@ -65,16 +65,16 @@ def reason_of(error: BaseException) -> Reason:
     return Reason(sentence, bool(frames) and frames[-1].filename.startswith(_PACKAGE))
 
 
-def end_with_the_reason() -> None:
+def install_error_hook() -> None:
     """Make the reason the last line of ``python -m monai.bundle``, and of ``torchrun`` with it; leave others alone.
 
     The traceback, which buries it, is shown for errors that are not this package's own, and where `TRACEBACK` is set.
     """
     if getattr(getattr(sys.modules["__main__"], "__spec__", None), "name", None) == _COMMAND:
-        sys.excepthook = _print_the_reason
+        sys.excepthook = _print_reason_last
 
 
-def _print_the_reason(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _print_reason_last(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     reason = reason_of(error)
     if issubclass(kind, KeyboardInterrupt) or not reason.is_ours or os.environ.get(TRACEBACK):
         sys.__excepthook__(kind, error, trace)

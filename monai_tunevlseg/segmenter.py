@@ -19,7 +19,7 @@ from monai_tunevlseg.data.io.pictures import as_rgb
 from monai_tunevlseg.data.io.reading import read_image
 from monai_tunevlseg.data.io.stored_picture import StoredPicture
 from monai_tunevlseg.data.io.volumes import stored_order
-from monai_tunevlseg.errors import without_wrappers
+from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.inferers import Reduction, ResizedInferer
 from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.networks.texts import checked_texts
@@ -78,7 +78,7 @@ class Segmenter:
         parser = open_bundle(folder, pretrained)
         if device is not None:
             parser["device"] = torch.device(device)
-        with without_wrappers():
+        with unwrapped_errors():
             network: PromptTunedNetwork = parser.get_parsed_content("network")
             if not parser.get_parsed_content("zero_shot"):
                 load_weights(network, parser.get_parsed_content("ckpt_path"))

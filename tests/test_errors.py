@@ -12,7 +12,7 @@ from monai.data import DataLoader, Dataset
 from monai.transforms import Compose
 
 from monai_tunevlseg.data import LoadImageMaskd, build_inference_datalist
-from monai_tunevlseg.errors import end_with_the_reason, reason_of, root_cause
+from monai_tunevlseg.errors import install_error_hook, reason_of, root_cause
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundles" / "clipseg_vpt" / "configs"
 
@@ -66,14 +66,14 @@ def test_programs_of_others_keep_their_hook(monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr(sys, "excepthook", own)
-    end_with_the_reason()
+    install_error_hook()
     assert sys.excepthook is own
 
 
 def test_a_reason_of_several_lines_is_one_line_at_the_end(monkeypatch, capsys):
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="monai.bundle.__main__"))
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    end_with_the_reason()
+    install_error_hook()
     error = caught(lambda: refuse("weights do not fit:\n\ta is missing\n"))
     sys.excepthook(type(error), error, error.__traceback__)
     assert capsys.readouterr().err.splitlines()[-1] == "ValueError: weights do not fit: a is missing"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from monai_tunevlseg.bundles.hyperparameters import check_hyperparameters
-from monai_tunevlseg.errors import end_with_the_reason
+from monai_tunevlseg.errors import install_error_hook
 
 __all__ = ["class_list", "optional", "prepare_run", "prompt_learner"]
 
@@ -26,7 +26,7 @@ def prepare_run() -> None:
     Raises:
         ValueError: when a hyperparameter or an option is wrong.
     """
-    end_with_the_reason()
+    install_error_hook()
     check_hyperparameters()
 
 

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_tunevlseg.commands.endings import long_run, named_values
-from monai_tunevlseg.commands.folders import BundlesDir, ConfigsDir
+from monai_tunevlseg.commands.error_handling import resumable_command
 from monai_tunevlseg.commands.options import (
     DEFAULT_SILENCE,
     STORAGE_VARIABLE,
+    BundlesDir,
+    ConfigsDir,
+    Overrides,
     Silence,
     Storage,
     Timeout,
     limits_of,
+    parse_overrides,
 )
 
 if TYPE_CHECKING:
@@ -60,10 +63,7 @@ def benchmark(
     storage: Storage = None,
     metric: Annotated[str, typer.Option(help="Metric that selects the best trial: val_dice or val_loss.")] = "val_dice",
     seed: Annotated[int, typer.Option(help="Random seed of the samplers.")] = 0,
-    override: Annotated[
-        list[str] | None,
-        typer.Option("--override", metavar="NAME=VALUE", help="Hyperparameter of every run; may be repeated."),
-    ] = None,
+    override: Overrides = None,
     best_only: Annotated[
         bool, typer.Option("--best-only", help="Test of the best trials only; Figures 5-7 need the others, too.")
     ] = False,
@@ -77,7 +77,7 @@ def benchmark(
     from monai_tunevlseg.benchmark.presets import PRESETS
     from monai_tunevlseg.benchmark.running import BenchmarkSettings
 
-    with long_run():
+    with resumable_command():
         if preset is not None and preset not in PRESETS:
             raise ValueError(f"there is no preset {preset!r}; known are {', '.join(PRESETS)}.")
         chosen = PRESETS[preset] if preset else None
@@ -85,7 +85,7 @@ def benchmark(
             n_trials=(chosen.n_trials if chosen else 20) if n_trials is None else n_trials,
             objective=metric,
             seed=seed,
-            fixed={**(chosen.fixed if chosen else {}), **named_values(override or [])},
+            fixed={**(chosen.fixed if chosen else {}), **parse_overrides(override)},
             best_only=best_only,
             storage=storage,
             limits=limits_of(trial_timeout, trial_silence),
@@ -137,7 +137,7 @@ def _campaign(
 @contextmanager
 def _workers(count: int, folders: tuple[Path, Path, Path, Path], settings: BenchmarkSettings) -> Iterator[None]:
     """Run so many other workers until the block ends, each with its share of the processors."""
-    from monai_tunevlseg.search.processes import ChildProcess
+    from monai_tunevlseg.bundle_processes import ChildProcess
 
     results, data, configs, bundles = folders
     command = [sys.executable, "-m", "monai_tunevlseg", "benchmark", "--worker", "--results", str(results)]

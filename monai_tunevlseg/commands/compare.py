@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_tunevlseg.commands.endings import ending_in_a_sentence
+from monai_tunevlseg.commands.error_handling import exit_on_error
 
 if TYPE_CHECKING:
     from monai_tunevlseg.evaluation import Bootstrap, Comparison
@@ -37,7 +37,7 @@ def compare(
     from monai_tunevlseg.evaluation import SCORES, Bootstrap, read_cases
     from monai_tunevlseg.evaluation import compare as compare_cases
 
-    with ending_in_a_sentence():
+    with exit_on_error():
         bootstrap = Bootstrap(resamples=resamples, seed=seed)
         first, second = (read_cases(path, required=[metric] if metric in SCORES else []) for path in (a, b))
         comparison = compare_cases(first, second, metric, foreground_only, bootstrap)

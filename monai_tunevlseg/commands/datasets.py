@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_tunevlseg.commands.endings import ending_in_a_sentence
+from monai_tunevlseg.commands.error_handling import exit_on_error
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,7 +109,7 @@ def check(
     from monai_tunevlseg.data.dataset_check import check_dataset
     from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
-    with ending_in_a_sentence(), _progress("opening") as (started, advanced):
+    with exit_on_error(), _progress("opening") as (started, advanced):
         spec = DatasetSpec(
             layout=name,
             dataset_dir=dataset_dir,
@@ -150,7 +150,7 @@ def export(
     from monai_tunevlseg.data.dataset_export import export_dataset
     from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
-    with ending_in_a_sentence(), _progress("writing") as (started, advanced):
+    with exit_on_error(), _progress("writing") as (started, advanced):
         spec = DatasetSpec(
             layout=name,
             dataset_dir=dataset_dir,

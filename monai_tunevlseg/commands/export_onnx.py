@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_tunevlseg.commands.endings import ending_in_a_sentence, hide_loading_bars
+from monai_tunevlseg.commands.error_handling import disable_progress_bars, exit_on_error
 
 __all__ = ["export_onnx"]
 
@@ -23,8 +23,8 @@ def export_onnx(
     """
     from monai_tunevlseg import sharing
 
-    hide_loading_bars()
-    with ending_in_a_sentence(ImportError, RuntimeError):
+    disable_progress_bars()
+    with exit_on_error(ImportError, RuntimeError):
         written = sharing.export_onnx(bundle, output, pretrained)
         size = written.path.stat().st_size / 1e6
         typer.echo(f"{written.path}: {size:.1f} MB; onnxruntime's logits differ by {written.difference:.1g} at most")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from monai_tunevlseg.commands.endings import ending_in_a_sentence
-from monai_tunevlseg.commands.folders import ConfigsDir
+from monai_tunevlseg.commands.error_handling import exit_on_error
+from monai_tunevlseg.commands.options import ConfigsDir
 
 __all__ = ["init"]
 
@@ -23,6 +23,6 @@ def init(
     """Write the bundles, and the configs of all datasets with them, into a folder to run them in."""
     from monai_tunevlseg.bundles import lay_down
 
-    with ending_in_a_sentence():
+    with exit_on_error():
         for path in lay_down(folder, configs_dir, bundle or []):
             typer.echo(path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_tunevlseg.commands.endings import ending_in_a_sentence
+from monai_tunevlseg.commands.error_handling import exit_on_error
 
 __all__ = ["label_app"]
 
@@ -20,5 +20,5 @@ def label_app(
     """Print the folder of the MONAI Label app, for: monailabel start_server --app $(tunevlseg label-app) ..."""
     from monai_tunevlseg.monai_label import write_app_folder
 
-    with ending_in_a_sentence():
+    with exit_on_error():
         typer.echo(write_app_folder(folder))

@@ -1,19 +1,51 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from monai_tunevlseg.resources import bundles_dir, configs_dir
 
 if TYPE_CHECKING:
     from monai_tunevlseg.search import Limits
 
-__all__ = ["DEFAULT_SILENCE", "STORAGE_VARIABLE", "Silence", "Storage", "Timeout", "limits_of"]
+__all__ = [
+    "DEFAULT_SILENCE",
+    "STORAGE_VARIABLE",
+    "BundlesDir",
+    "ConfigsDir",
+    "ExperimentName",
+    "Overrides",
+    "Silence",
+    "Storage",
+    "Timeout",
+    "limits_of",
+    "parse_overrides",
+]
 
 STORAGE_VARIABLE = "TUNEVLSEG_STORAGE"
 DEFAULT_SILENCE = 7200.0  # seconds
 
+ConfigsDir = Annotated[
+    Path,
+    typer.Option(default_factory=configs_dir, show_default="the package's", help="Folder of the config fragments."),
+]
+BundlesDir = Annotated[
+    Path, typer.Option(default_factory=bundles_dir, show_default="the package's", help="Folder of the bundles.")
+]
+ExperimentName = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT", help="Name of the experiment, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt."
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--override", metavar="NAME=VALUE", help="Hyperparameter of every run; may be repeated."),
+]
 Storage = Annotated[
     str | None,
     typer.Option(
@@ -40,7 +72,7 @@ Silence = Annotated[
 
 
 def limits_of(timeout: float | None, silence: float) -> Limits:
-    """Return the limits that the options ask for.
+    """Return the limits that the options set.
 
     Raises:
         ValueError: when one is negative, or the timeout is 0.
@@ -48,3 +80,20 @@ def limits_of(timeout: float | None, silence: float) -> Limits:
     from monai_tunevlseg.search import Limits
 
     return Limits(timeout, silence or None)
+
+
+def parse_overrides(entries: list[str] | None) -> dict[str, Any]:
+    """Read NAME=VALUE options, whose values are YAML.
+
+    Raises:
+        ValueError: when one has no name or no sign, or its value is not YAML.
+    """
+    from monai_tunevlseg.yaml_files import parse_yaml
+
+    values = {}
+    for entry in entries or []:
+        name, sign, value = entry.partition("=")
+        if not sign or not name:
+            raise ValueError(f"--override {entry!r} is not NAME=VALUE.")
+        values[name] = parse_yaml(value, f"the value of --override {entry!r}")
+    return values

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_tunevlseg.commands.endings import ending_in_a_sentence
+from monai_tunevlseg.commands.error_handling import exit_on_error
 
 __all__ = ["report"]
 
@@ -22,7 +22,7 @@ def report(
     """Write the paper's tables and figures as HTML, Markdown and CSV, from stored results alone."""
     from monai_tunevlseg.benchmark import write_report
 
-    with ending_in_a_sentence():
+    with exit_on_error():
         written = write_report(results, output, metric)
     for problem in written.problems:
         typer.echo(f"warning: {problem.place}: {problem.message}", err=True)

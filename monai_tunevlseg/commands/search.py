@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_tunevlseg.commands.endings import long_run, named_values
-from monai_tunevlseg.commands.folders import BundlesDir, ConfigsDir
-from monai_tunevlseg.commands.options import DEFAULT_SILENCE, Silence, Storage, Timeout, limits_of
+from monai_tunevlseg.commands.error_handling import resumable_command
+from monai_tunevlseg.commands.options import (
+    DEFAULT_SILENCE,
+    BundlesDir,
+    ConfigsDir,
+    ExperimentName,
+    Overrides,
+    Silence,
+    Storage,
+    Timeout,
+    limits_of,
+    parse_overrides,
+)
 
 if TYPE_CHECKING:
     from monai_tunevlseg.search import SearchResult
@@ -18,12 +28,7 @@ __all__ = ["search"]
 
 
 def search(
-    experiment: Annotated[
-        str,
-        typer.Argument(
-            metavar="EXPERIMENT", help="Name of the experiment, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt."
-        ),
-    ],
+    experiment: ExperimentName,
     dataset_dir: Annotated[Path, typer.Option(help="Folder of the dataset.")],
     configs_dir: ConfigsDir,
     bundles_dir: BundlesDir,
@@ -37,10 +42,7 @@ def search(
     ] = None,
     metric: Annotated[str, typer.Option(help="Metric that selects the best trial: val_dice or val_loss.")] = "val_dice",
     seed: Annotated[int, typer.Option(help="Random seed of the sampler.")] = 0,
-    override: Annotated[
-        list[str] | None,
-        typer.Option("--override", metavar="NAME=VALUE", help="Hyperparameter of every trial; may be repeated."),
-    ] = None,
+    override: Overrides = None,
     share_features: Annotated[
         bool,
         typer.Option(help="Image features shared by all trials, in the output folder; for CoOp and CoCoOp."),
@@ -70,12 +72,12 @@ def search(
 
     output = output_dir or Path("runs", "search", experiment)
     shared = {"feature_cache": "disk", "feature_cache_dir": str(output.absolute() / "features")}
-    with long_run():
+    with resumable_command():
         settings = SearchSettings(
             n_trials=n_trials,
             objective=metric,
             seed=seed,
-            fixed=(shared if share_features else {}) | named_values(override or []),
+            fixed=(shared if share_features else {}) | parse_overrides(override),
             pruner=pruner,
             storage=storage,
             study_name=study_name,

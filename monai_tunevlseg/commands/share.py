@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_tunevlseg.commands.endings import ending_in_a_sentence, hide_loading_bars, named_values
-from monai_tunevlseg.commands.folders import ConfigsDir
+from monai_tunevlseg.commands.error_handling import disable_progress_bars, exit_on_error
+from monai_tunevlseg.commands.options import ConfigsDir, ExperimentName, Overrides, parse_overrides
 
 if TYPE_CHECKING:
     from monai_tunevlseg.sharing import CheckResult
@@ -17,12 +17,7 @@ __all__ = ["share"]
 
 
 def share(
-    experiment: Annotated[
-        str,
-        typer.Argument(
-            metavar="EXPERIMENT", help="Name of the experiment, DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt."
-        ),
-    ],
+    experiment: ExperimentName,
     output: Annotated[Path, typer.Option(help="Parent folder of the bundle's own folder.")],
     configs_dir: ConfigsDir,
     run_dir: Annotated[
@@ -42,9 +37,7 @@ def share(
         str | None, typer.Option(help="Hub id of the base model, if it was loaded from a folder.")
     ] = None,
     pretrained: Annotated[Path | None, typer.Option(help="Folder of the base model on this machine.")] = None,
-    override: Annotated[
-        list[str] | None, typer.Option("--override", metavar="NAME=VALUE", help="Hyperparameter; may be repeated.")
-    ] = None,
+    override: Overrides = None,
     schema: Annotated[
         Path | None, typer.Option(help="File with MONAI's metadata schema, for machines without network.")
     ] = None,
@@ -63,9 +56,9 @@ def share(
         zip_path,
     )
 
-    hide_loading_bars()
-    with ending_in_a_sentence(RuntimeError):
-        sources = Sources(metrics, pretrained, base_model_id, named_values(override or []), configs_dir)
+    disable_progress_bars()
+    with exit_on_error(RuntimeError):
+        sources = Sources(metrics, pretrained, base_model_id, parse_overrides(override), configs_dir)
         release = Release(name, version, changelog, authors, weights_license)
         spec = build_bundle_spec(experiment, run_dir, sources)
         if zipped and (target := zip_path(output / (name or spec.name), version)).exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,9 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from monai_tunevlseg.bundle_processes import ChildProcess, bundle_command
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview import draw_overview
-from monai_tunevlseg.search.processes import ChildProcess
 from monai_tunevlseg.training import read_weights
 
 __all__ = ["DemoResult", "run_demo"]
@@ -124,9 +123,7 @@ class _Run:
     """
 
     def __init__(self, configs: list[Path], overrides: dict[str, object], log: Path, console: Console) -> None:
-        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(path) for path in configs])]
-        for name, value in overrides.items():
-            command += [f"--{name}", str(value)]
+        command = bundle_command(configs, overrides)
         console.print("[dim]" + escape(shlex.join(["python", *command[1:]])) + "[/dim]", highlight=False)
         self.name = log.stem
         self.log = log

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
-from monai_tunevlseg.errors import without_wrappers
+from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.inferers import Reduction, ResizedInferer, entropy_map, label_map
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
@@ -209,7 +209,7 @@ def _value(parser: ConfigParser, name: str, default: Any) -> Any:
 
 def _read(preprocessing: Callable[[dict[str, Any]], dict[str, Any]], image: Path) -> torch.Tensor:
     try:
-        with without_wrappers():
+        with unwrapped_errors():
             return preprocessing({"image": str(image)})["image"]
     except OSError as error:
         raise ValueError(str(error)) from error

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 
 from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
+from monai_tunevlseg.bundle_processes import bundle_command
 from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.data.io.file_suffixes import stem_of
 from monai_tunevlseg.json_files import read_json_object
@@ -155,9 +155,8 @@ class _BundleRunner:
         refuse_expressions(common | overlay, f"the training of {self.model.name}")
         overlay_file.write_text(json.dumps(common | overlay), encoding="utf-8")
         configs = self.model.folder / "configs"
-        command = [sys.executable, "-m", "monai.bundle", "run"]
-        command += ["--config_file", str([str(configs / f"{config}.yaml"), str(overlay_file)])]
-        command += ["--logging_file", str(configs / "logging.conf")]
+        logging_file = {"logging_file": configs / "logging.conf"}
+        command = bundle_command([configs / f"{config}.yaml", overlay_file], logging_file)
         _log_lines(command, f"{config}.yaml of {self.model.name}")
         return output
 

@@ -1,7 +1,7 @@
 """Sweeps: Optuna around the bundle runs of an experiment, over as many workers as there are."""
 
 from monai_tunevlseg.search.best import ElsewhereError, evaluate
-from monai_tunevlseg.search.experiments import Experiment, bundle_command, find_experiment
+from monai_tunevlseg.search.experiments import Experiment, find_experiment
 from monai_tunevlseg.search.limits import Limits
 from monai_tunevlseg.search.results import SearchResult, TrialResult, read_sweep
 from monai_tunevlseg.search.spaces import BaseSizes, read_space
@@ -16,7 +16,6 @@ __all__ = [
     "SearchResult",
     "SearchSettings",
     "TrialResult",
-    "bundle_command",
     "evaluate",
     "find_experiment",
     "open_storage",

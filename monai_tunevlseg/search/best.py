@@ -13,13 +13,13 @@ import yaml
 from optuna.trial import FrozenTrial
 
 from monai_tunevlseg.atomic_files import unfinished_folder, write_text_atomically
+from monai_tunevlseg.bundle_processes import ChildProcess, bundle_command, failure_reason
 from monai_tunevlseg.bundles import with_values
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.search.experiments import Experiment, bundle_command
+from monai_tunevlseg.search.experiments import Experiment
 from monai_tunevlseg.search.folders import find_trial
 from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.limits import Limits, Patience
-from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.trials import OBJECTIVES, trial_problem
 from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
 from monai_tunevlseg.yaml_files import read_yaml_mapping

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.bundles import experiment_names, render_experiment
-from monai_tunevlseg.errors import without_wrappers
+from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.search.spaces import BaseSizes
 from monai_tunevlseg.yaml_files import read_yaml_mapping
 
 __all__ = [
     "Base",
     "Experiment",
-    "bundle_command",
     "describe_base",
     "digest_of_data",
     "find_experiment",
@@ -91,21 +89,6 @@ def find_experiment(name: str, configs_dir: str | Path, bundles_dir: str | Path)
     return experiment
 
 
-def bundle_command(configs: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
-    """Return the command that runs configs of a bundle, laid over each other, with some values overridden."""
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(path) for path in configs])]
-    for name, value in overrides.items():
-        command += [f"--{name}", _argument(value)]
-    return command
-
-
-def _argument(value: Any) -> str:
-    """Write a value as ``fire`` reads it: unquoted, it would take a text for a list, a comment or another option."""
-    if value is None:
-        return "null"
-    return repr(str(value)) if isinstance(value, str | Path) else str(value)
-
-
 def experiment_parser(experiment: Experiment, kind: str, overrides: Mapping[str, Any]) -> Any:
     """Return MONAI's ``ConfigParser`` of what a run of the experiment would read."""
     from monai.bundle import ConfigParser
@@ -122,7 +105,7 @@ def describe_base(experiment: Experiment, overrides: Mapping[str, Any]) -> Base:
 
     # zero-shot, for the default depth may be more than this base model takes
     parser = experiment_parser(experiment, "train", {**overrides, "method": "null", "upsampler": False})
-    with without_wrappers():
+    with unwrapped_errors():
         network = parser.get_parsed_content("network_def")
     sizes = network.encoder_sizes()
     kind = METHODS[experiment.method] if experiment.method in set(METHODS) else None
@@ -146,7 +129,7 @@ def digest_of_data(experiment: Experiment, overrides: Mapping[str, Any]) -> str:
     any trial starts.
     """
     parser = experiment_parser(experiment, "train", {**overrides, "write_splits_to": None})
-    with without_wrappers():
+    with unwrapped_errors():
         datalists = parser.get_parsed_content("datalists")
     content = {
         split: sorted(

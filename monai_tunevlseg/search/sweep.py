@@ -13,6 +13,7 @@ import optuna
 from filelock import FileLock
 from optuna.distributions import distribution_to_json
 
+from monai_tunevlseg.bundle_processes import bundle_command
 from monai_tunevlseg.bundles import HYPERPARAMETERS, optional, prompt_learner, typed
 from monai_tunevlseg.feature_cache import check_constant, is_off
 from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
@@ -20,7 +21,6 @@ from monai_tunevlseg.search.claims import Claims, finished_trials
 from monai_tunevlseg.search.experiments import (
     Base,
     Experiment,
-    bundle_command,
     describe_base,
     digest_of_data,
     experiment_parser,

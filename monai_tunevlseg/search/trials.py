@@ -15,12 +15,12 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from monai_tunevlseg.bundle_processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.claims import CRASHED, INTERRUPTED, Claim, Claims
 from monai_tunevlseg.search.folders import FOLDER, discard_checkpoints, make_trial, trial_folder
 from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.limits import Limits, Patience
 from monai_tunevlseg.search.liveness import Heartbeat
-from monai_tunevlseg.search.processes import ChildProcess, failure_reason
 from monai_tunevlseg.search.spaces import Space, suggest
 from monai_tunevlseg.training import CHECKPOINT, read_curve
 

@@ -15,7 +15,7 @@ from monai.utils import optional_import
 from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.errors import without_wrappers
+from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.segmenter import open_bundle
 from monai_tunevlseg.training import CHECKPOINT, load_weights
@@ -54,7 +54,7 @@ def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tup
         ValueError: when the base model is another one than the bundle's.
     """
     parser = open_bundle(folder, pretrained)
-    with without_wrappers():
+    with unwrapped_errors():
         network: PromptTunedNetwork = parser.get_parsed_content("network_def")
     load_weights(network, Path(folder) / CHECKPOINT)
     return network.eval(), parser

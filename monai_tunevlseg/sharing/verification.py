@@ -17,7 +17,7 @@ from monai.apps.utils import download_url
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 from PIL import Image
 
-from monai_tunevlseg.errors import without_wrappers
+from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.sharing.onnx_export import load_bundle
 from monai_tunevlseg.training import CHECKPOINT
 
@@ -77,7 +77,7 @@ def verify_bundle(
         }
         for name, check in checks.items():
             try:
-                with without_wrappers():
+                with unwrapped_errors():
                     check()
             except SkippedError as reason:
                 yield CheckResult(name, skipped=str(reason))

@@ -177,7 +177,7 @@ def test_plan_of_another_version_is_named(tmp_path):
         (["--preset", "domo"], "no preset 'domo'; known are demo"),
         (["--worker"], "a worker joins a benchmark that was begun there"),
         (["--experiments", "kvasir/*", "--storage", "nowhere"], "the storage 'nowhere' is not an address"),
-        (["--experiments", "kvasir/*", "--override", "epochs"], "write NAME=VALUE"),
+        (["--experiments", "kvasir/*", "--override", "epochs"], "--override 'epochs'"),
         (["--experiments", "kvasir/*", "--n-trials", "0"], "n_trials is 0; it must be 1 or more"),
         (["--experiments", "kvasir/*", "--n-trials", "-3"], "n_trials is -3"),
         (["--experiments", "kvasir/*", "--n-jobs", "0"], "n_jobs is 0"),

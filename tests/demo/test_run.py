@@ -12,10 +12,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.bundle_processes import ChildProcess
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview import draw_overview
 from monai_tunevlseg.demo.run import _checkpoint_size, _copy_test_images, _Run, _side_by_side, run_demo
-from monai_tunevlseg.search.processes import ChildProcess
 
 
 @pytest.mark.parametrize("name", list(DEMO_DATASETS))

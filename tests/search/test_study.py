@@ -86,7 +86,7 @@ def test_a_hopeless_trial_is_pruned_and_counts(url, tmp_path):
     ],
 )
 def test_a_hanging_trial_is_ended_and_the_study_continues(limits, reason, url, tmp_path, monkeypatch):
-    monkeypatch.setattr("monai_tunevlseg.search.processes.GRACE", 0.2)
+    monkeypatch.setattr("monai_tunevlseg.bundle_processes.GRACE", 0.2)
     started = []
 
     def hang_once(folder, params):

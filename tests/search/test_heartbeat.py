@@ -1,75 +1,14 @@
-"""Processes of trials: why they failed, and that they end."""
+"""Heartbeats of running trials, and the detection of stale ones."""
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
 
 import optuna
 import pytest
 from fakes import wait_until
 
 from monai_tunevlseg.search.liveness import ALIVE, Heartbeat, Watch, machine
-from monai_tunevlseg.search.processes import ChildProcess, failure_reason
-
-
-def run(code, log):
-    child = ChildProcess([sys.executable, "-S", "-c", code], log)
-    return wait_until(lambda: (status := child.wait(0.1)) is not None and (status,))[0]
-
-
-CHAINED = """
-try:
-    raise ValueError("the mask 3.png is grey")
-except ValueError as error:
-    raise RuntimeError("Failed to evaluate the config") from error
-"""
-
-
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        (CHAINED, "exit status 1: ValueError: the mask 3.png is grey"),
-        ("raise SystemExit('no such file')", "exit status 1: no such file"),
-        ("import sys; sys.exit(7)", "exit status 7: no output"),
-        ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL (out of memory?)"),
-        ("import os; os.abort()", "killed by SIGABRT"),
-    ],
-)
-def test_the_reason_of_a_failure_is_its_root(code, reason, tmp_path):
-    log = tmp_path / "trial" / "log.txt"
-    assert failure_reason(run(code, log), log) == reason
-
-
-def test_stopping_ends_all_that_was_started_even_what_does_not_listen(tmp_path, monkeypatch):
-    monkeypatch.setattr("monai_tunevlseg.search.processes.GRACE", 0.3)
-    code = """if True:
-        import os, signal, time
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        grandchild = os.fork()
-        if grandchild:
-            print(grandchild, flush=True)
-        time.sleep(60)
-    """
-    log = tmp_path / "log.txt"
-    child = ChildProcess([sys.executable, "-S", "-c", code], log)
-    grandchild = int(wait_until(lambda: log.read_text().strip()))
-    child.stop()
-    assert child.process.returncode == -signal.SIGKILL
-
-    def is_gone():
-        try:
-            return os.waitpid(grandchild, os.WNOHANG)[0] == grandchild
-        except ChildProcessError:  # not ours to wait for
-            try:
-                os.kill(grandchild, 0)
-            except ProcessLookupError:
-                return True
-            with open(f"/proc/{grandchild}/stat") as stat:  # noqa: PTH123
-                return stat.read().rpartition(")")[2].split()[0] == "Z"
-
-    wait_until(is_gone, patience=10)
 
 
 @pytest.fixture

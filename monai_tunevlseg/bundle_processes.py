@@ -1,4 +1,4 @@
-"""Processes of their own for bundle runs, which never outlive whoever started them."""
+"""Bundle runs in child processes: the command, the process, and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -10,24 +10,40 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-__all__ = ["ChildProcess", "failure_reason"]
+from fire.parser import DefaultParseValue
 
-GRACE = 10.0  # seconds to end after SIGTERM
-_PR_SET_PDEATHSIG = 1  # of Linux' prctl
+__all__ = ["ChildProcess", "bundle_command", "failure_reason"]
+
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+_PR_SET_PDEATHSIG = 1  # an option of Linux' prctl
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit))\b(?::\s*(.*))?$")
 _LOG_END = 200_000  # bytes of a log that are searched for the reason
 
 
-class ChildProcess:
-    """A command in a process and a session of its own, so that `Ctrl-C` reaches whoever started it first.
+def bundle_command(configs: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
+    """Return the command that runs configs of a bundle.
 
-    On Linux the process is killed when the thread that started it ends, however it ends.
+    Args:
+        configs: config files, merged in this order.
+        overrides: values that replace those of the configs, by name.
+    """
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(path) for path in configs])]
+    for name, value in overrides.items():
+        command += [f"--{name}", _argument(value)]
+    return command
+
+
+class ChildProcess:
+    """A command in a process and a session of its own, so that `Ctrl-C` reaches only the parent.
+
+    On Linux the process is killed when the thread that started it ends.
 
     Args:
         command: program and arguments.
-        log: gets the output; added to.
-        environment: variables to set beside this process's own.
+        log: file to which the output is appended.
+        environment: variables in addition to those of this process.
     """
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -45,17 +61,17 @@ class ChildProcess:
         self.log = log
 
     def wait(self, timeout: float) -> int | None:
-        """Wait for so many seconds at most; return the exit status, negative for a signal, or None while it runs."""
+        """Wait for at most ``timeout`` seconds; return the exit status, negative for a signal; None while it runs."""
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
 
     def stop(self, patience: float | None = None) -> None:
-        """End the process and all that it has started: politely, and after a while not.
+        """Terminate the process and its descendants, and kill them when they do not end.
 
         Args:
-            patience: seconds until then; None = 10.
+            patience: seconds between SIGTERM and SIGKILL; None = 10.
         """
         for number, seconds in ((signal.SIGTERM, patience or GRACE), (signal.SIGKILL, None)):
             if self.process.poll() is None:
@@ -64,17 +80,22 @@ class ChildProcess:
                     self.process.wait(seconds)
                 except subprocess.TimeoutExpired:
                     continue
-        self._signal(signal.SIGKILL)  # loader processes that it has left behind
+        self._signal(signal.SIGKILL)  # remaining loader processes
 
     def _signal(self, number: signal.Signals) -> None:
         try:
             os.killpg(self.process.pid, number)
         except (ProcessLookupError, PermissionError):
-            return  # nobody left
+            return  # no process is left
 
 
 def failure_reason(status: int, log: Path) -> str:
-    """Say in one line why a process has failed: the signal, or the error at the root of its last traceback."""
+    """Return in one line why a process failed: the signal, or the first error of its traceback.
+
+    Args:
+        status: exit status other than 0; negative for a signal.
+        log: output of the process.
+    """
     if status < 0:
         name = signal.Signals(-status).name
         return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
@@ -88,14 +109,24 @@ def failure_reason(status: int, log: Path) -> str:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """Return what the child calls before it becomes the command; None where the system cannot do it."""
+    """Return a function that the child calls before it executes the command; None on other systems than Linux."""
     if not sys.platform.startswith("linux"):
         return None
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
-    def ask() -> None:
+    def set_death_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
+        if os.getppid() != parent:  # the parent ended before the call
             os._exit(1)
 
-    return ask
+    return set_death_signal
+
+
+def _argument(value: Any) -> str:
+    """Return a value as ``fire`` reads it; a text that it would take for something else is quoted."""
+    if value is None:
+        return "null"
+    text = str(value)
+    if isinstance(value, str | Path) and (not text or text.startswith("-") or DefaultParseValue(text) != text):
+        return repr(text)
+    return text

@@ -1,0 +1,25 @@
+"""``tunevlseg convert-cris``: CRIS's published checkpoint as a folder that ``pretrained`` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_tunevlseg.commands.error_handling import exit_on_error
+
+__all__ = ["convert_cris"]
+
+
+def convert_cris(
+    clip: Annotated[Path, typer.Option(help="Path of CLIP's RN50.pt: a TorchScript archive, or its state dict.")],
+    cris: Annotated[Path, typer.Option(help="Path of CRIS's cris_best.pth.")],
+    tokenizer: Annotated[Path, typer.Option(help="Folder of CLIP's tokenizer in transformers' format.")],
+    output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; 'pretrained' takes it.")],
+) -> None:
+    """Check CRIS's published checkpoint, and write it as a folder that 'pretrained' takes."""
+    from monai_tunevlseg.networks import cris_conversion
+
+    with exit_on_error():
+        typer.echo(cris_conversion.convert_cris(clip, cris, tokenizer, output_dir))
