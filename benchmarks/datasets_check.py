@@ -21,8 +21,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from monai_tunevlseg.data import DatasetSpec
 from monai_tunevlseg.data.dataset_check import check_dataset
-from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
 
 def write_sample(folder: Path, number: int, size: int, suffix: str) -> None:
@@ -53,7 +53,7 @@ def decode_all(paths: list[Path]) -> None:
 
 def check(folder: Path) -> None:
     """Run the check, which must find neither errors nor warnings."""
-    report = check_dataset(DatasetSpec("folder", folder, ["disc"]))
+    report = check_dataset(DatasetSpec(folder, ["disc"]))
     if report.errors or report.warnings:
         raise RuntimeError(f"the dataset has problems: {report.errors} {report.warnings}")
 

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.data import LoadImageMaskd, build_datalists
+from monai_tunevlseg.data import DatasetSpec, LoadImageMaskd, build_datalists
 from monai_tunevlseg.data.layouts._dataset_json import read_dataset_json
 from monai_tunevlseg.data.splits import read_splits
 from monai_tunevlseg.networks import PromptTunedCLIPSeg
@@ -73,7 +73,7 @@ def test_a_case_that_is_read_trains_a_step(shared_dir, network, name):
 def load(folder: Path) -> list[dict]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        datalists = build_datalists(folder, ["lesion"])
+        datalists = build_datalists(DatasetSpec(folder, ["lesion"]))
     return [LoadImageMaskd()(sample) for samples in datalists.values() for sample in samples]
 
 

@@ -30,7 +30,7 @@ from monai_tunevlseg.bundles.kinds import (
     whole_number,
 )
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.data.datalists import TEXT_SOURCES
+from monai_tunevlseg.data.dataset_spec import TEXT_SOURCES
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks.precision import PRECISIONS
 

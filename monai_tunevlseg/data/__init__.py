@@ -1,6 +1,7 @@
 """Datasets as MONAI datalists, and the transforms that load, augment and save their samples."""
 
 from monai_tunevlseg.data.datalists import build_datalists, build_inference_datalist
+from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.image_groups import (
     ImageGroupBatchSampler,
     LoadImageGroup,
@@ -27,6 +28,7 @@ __all__ = [
     "Case",
     "CompletePairs",
     "DatasetInfo",
+    "DatasetSpec",
     "ToMONAILabelFormatd",
     "ImageGroupBatchSampler",
     "LogitsToLabelMapd",

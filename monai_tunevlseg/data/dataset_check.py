@@ -38,7 +38,7 @@ from monai_tunevlseg.data.split_leakage import (
     find_shared_samples,
     find_shared_sequences,
 )
-from monai_tunevlseg.data.splits import OverlapWarning, group_by
+from monai_tunevlseg.data.splits import OverlapWarning
 from monai_tunevlseg.data.text_leakage import find_text_leakage
 from monai_tunevlseg.messages import shorten
 
@@ -117,7 +117,7 @@ def check_dataset(
         raise ValueError(f"max_distance must be in 0..{HASH_BITS} bits, not {max_distance}.")
     encoding = spec.encoding()
     report = DatasetReport(spec.layout, str(spec.folder), tuple(encoding.class_names))
-    cases, splits = _read(spec, encoding, report)
+    cases, splits = _read(spec, report)
     samples, numbers = _number(cases, splits)
     _choose_texts(samples, spec, report)
     for sample in samples:
@@ -147,11 +147,11 @@ def check_dataset(
     return report
 
 
-def _read(spec: DatasetSpec, encoding: MaskEncoding, report: DatasetReport) -> tuple[list[Case], Splits]:
+def _read(spec: DatasetSpec, report: DatasetReport) -> tuple[list[Case], Splits]:
     """Read the cases and splits that can be read; what cannot goes to the report, and so do warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        cases = _read_cases(spec, encoding, report)
+        cases = _read_cases(spec, report)
         splits = _read_splits(spec, cases, report) if cases else {}
     # overlap is found again, and is an error here
     notices = [warning for warning in caught if not issubclass(warning.category, OverlapWarning)]
@@ -161,13 +161,9 @@ def _read(spec: DatasetSpec, encoding: MaskEncoding, report: DatasetReport) -> t
     return cases, splits
 
 
-def _read_cases(spec: DatasetSpec, encoding: MaskEncoding, report: DatasetReport) -> list[Case]:
-    if not spec.folder.is_dir():
-        message = f"dataset_dir {spec.folder} is not a folder; give the dataset's."
-        report.errors.append(DatasetIssue("missing", message, (str(spec.folder),)))
-        return []
+def _read_cases(spec: DatasetSpec, report: DatasetReport) -> list[Case]:
     try:
-        return read_cases(spec.folder, spec.layout, encoding, spec.slice_axis)
+        return read_cases(spec)
     except DatasetError as error:
         report.errors += error.issues
         return error.cases
@@ -179,12 +175,9 @@ def _read_cases(spec: DatasetSpec, encoding: MaskEncoding, report: DatasetReport
 
 def _read_splits(spec: DatasetSpec, cases: Sequence[Case], report: DatasetReport) -> Splits:
     """Find the splits, and note the group of each sample."""
-    layout = LAYOUTS[spec.layout]
-    pattern = spec.group_pattern or layout.group_pattern
     try:
-        group_of = group_by(pattern) if pattern else None
-        tolerant = bool(report.errors)
-        splits = find_splits(spec.folder, cases, layout, spec.splits_file, group_of, tolerant)
+        group_of = spec.group_of()
+        splits = find_splits(spec, cases, tolerant=bool(report.errors))
         if group_of is not None:
             for case in cases:
                 for sample in case.samples:
@@ -192,8 +185,9 @@ def _read_splits(spec: DatasetSpec, cases: Sequence[Case], report: DatasetReport
     except (OSError, ValueError) as error:
         report.errors.append(DatasetIssue("splits", str(error), (str(spec.splits_file or spec.folder),)))
         return {}
-    if layout.sequence_of is not None:
-        report.warnings += find_shared_sequences(splits, layout.sequence_of)
+    sequence_of = LAYOUTS[spec.layout].sequence_of
+    if sequence_of is not None:
+        report.warnings += find_shared_sequences(splits, sequence_of)
     return splits
 
 
@@ -216,7 +210,7 @@ def _number(cases: Sequence[Case], splits: Splits) -> tuple[list[Sample], Number
 def _choose_texts(samples: Sequence[Sample], spec: DatasetSpec, report: DatasetReport) -> None:
     for sample in samples:
         try:
-            sample["text"] = choose_text(sample, spec.neutral_text, spec.text_source, spec.layout)
+            sample["text"] = choose_text(sample, spec)
         except ValueError as error:
             report.errors.append(DatasetIssue("text", str(error), (sample["image"],)))
             return

@@ -27,11 +27,10 @@ from monai_tunevlseg.data.io.file_suffixes import is_volume_file, suffix_of
 from monai_tunevlseg.data.io.volumes import NIFTI_SUFFIXES, open_volume, stored_order
 from monai_tunevlseg.data.io.writing import write_nifti_labels
 from monai_tunevlseg.data.issues import DatasetError, map_files
-from monai_tunevlseg.data.layouts import LAYOUTS
 from monai_tunevlseg.data.layouts._dataset_json import write_dataset_json
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX, read_sample_mask, whole_volume
 from monai_tunevlseg.data.samples import Case, Sample, Splits
-from monai_tunevlseg.data.splits import group_by, write_splits
+from monai_tunevlseg.data.splits import write_splits
 from monai_tunevlseg.messages import shorten
 
 __all__ = ["ExportedDataset", "export_dataset"]
@@ -96,12 +95,8 @@ def export_dataset(
 
 
 def _read(spec: DatasetSpec) -> tuple[list[Case], Splits]:
-    layout = LAYOUTS[spec.layout]
-    if not spec.folder.is_dir():
-        raise FileNotFoundError(f"dataset_dir {spec.folder} is not a folder; give the dataset's.")
-    cases = read_cases(spec.folder, spec.layout, spec.encoding(), spec.slice_axis)
-    pattern = spec.group_pattern or layout.group_pattern
-    splits = find_splits(spec.folder, cases, layout, spec.splits_file, group_by(pattern) if pattern else None)
+    cases = read_cases(spec)
+    splits = find_splits(spec, cases)
     return [case for case in cases if case.samples], splits
 
 

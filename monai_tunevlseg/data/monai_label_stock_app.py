@@ -10,11 +10,11 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.intensity_windows import window_entry, with_intensity_windows
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file
 from monai_tunevlseg.data.io.volumes import stored_affine, stored_order
 from monai_tunevlseg.data.layouts.folder import samples_of
-from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Sample
 
 __all__ = ["CompletePairs", "STOCK_APP_KEY", "ToMONAILabelFormatd"]
@@ -30,29 +30,16 @@ class CompletePairs:
     where they have none: their range, measured here once and not by each loader process.
 
     Args:
-        class_names: what is learned.
-        label_values: the value of each class in the masks; None = binary for one class, 1..K in order for K.
-        mask_threshold: values of binary masks from here on are foreground; None = binary masks must be clean.
-        slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes.
-        intensity_window: the values of the image files that become 0 and 1, as `build_datalists` takes it.
-        every_slice: whether slices of a volume that show nothing of a class are pairs too.
+        spec: how images and labels are read; its folder, splits and texts have no effect.
 
     Raises:
-        ValueError: when the names or values contradict each other, or the window is not one.
+        ValueError: when the names or values contradict each other.
     """
 
-    def __init__(
-        self,
-        class_names: Sequence[str],
-        label_values: Mapping[str, int] | None = None,
-        mask_threshold: float | None = None,
-        slice_axis: int = 2,
-        intensity_window: Sequence[float] | None = None,
-        every_slice: bool = False,
-    ) -> None:
-        self.encoding = MaskEncoding(class_names, label_values, mask_threshold, every_slice=every_slice)
-        self.slice_axis = slice_axis
-        self.window = window_entry(intensity_window)
+    def __init__(self, spec: DatasetSpec) -> None:
+        self.encoding = spec.encoding()
+        self.slice_axis = spec.slice_axis
+        self.window = window_entry(spec.intensity_window)
 
     def __call__(self, samples: Sequence[Sample]) -> list[Sample]:
         """Return the pairs.

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.commands import datasets
-from monai_tunevlseg.data import LAYOUTS, build_datalists
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, build_datalists
 from monai_tunevlseg.data.dataset_check import MAX_DISTANCE
 
 
@@ -175,7 +175,7 @@ def test_export_writes_the_folder_and_says_how_to_read_it(run, kvasir, tmp_path)
         "layout: folder",
         'class_names: ["polyp"]',
     ]
-    assert sum(map(len, build_datalists(tmp_path / "out", ["polyp"]).values())) == 12
+    assert sum(map(len, build_datalists(DatasetSpec(tmp_path / "out", ["polyp"])).values())) == 12
     again = run("export", "kvasir", kvasir, tmp_path / "out")
     assert again.exit_code == 1
     assert "error: " in again.stderr and "nothing is ever overwritten" in again.stderr

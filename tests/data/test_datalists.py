@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_tunevlseg.data import LAYOUTS, Layout, build_datalists, build_inference_datalist
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, Layout, build_datalists, build_inference_datalist
 
 
 def stems(samples):
@@ -17,17 +17,17 @@ def stems(samples):
 
 def test_drawn_splits_are_repeatable_written_and_can_be_handed_in_again(binary_folder, tmp_path):
     written = tmp_path / "results" / "splits.json"
-    datalists = build_datalists(binary_folder, ["polyp"], write_splits_to=written)
+    datalists = build_datalists(DatasetSpec(binary_folder, ["polyp"]), write_splits_to=written)
     assert {name: len(samples) for name, samples in datalists.items()} == {"train": 8, "val": 1, "test": 1}
     expected = {name: stems(samples) for name, samples in datalists.items()}
     assert json.loads(written.read_text()) == expected | {"dataset_dir": str(binary_folder)}
-    assert build_datalists(binary_folder, ["polyp"]) == datalists
-    assert build_datalists(binary_folder, ["polyp"], splits_file=written) == datalists
+    assert build_datalists(DatasetSpec(binary_folder, ["polyp"])) == datalists
+    assert build_datalists(DatasetSpec(binary_folder, ["polyp"], splits_file=written)) == datalists
 
 
 def test_datalists_are_json_with_absolute_paths(binary_folder, monkeypatch):
     monkeypatch.chdir(binary_folder.parent)
-    datalists = build_datalists(binary_folder.name, ["polyp"])
+    datalists = build_datalists(DatasetSpec(binary_folder.name, ["polyp"]))
     assert json.loads(json.dumps(datalists)) == datalists
     assert all(Path(sample["image"]).is_absolute() for samples in datalists.values() for sample in samples)
 
@@ -40,24 +40,24 @@ def write_splits(path, train, val, test):
 def test_splits_in_the_folder_apply_and_a_given_file_goes_before_them(binary_folder, tmp_path):
     write_splits(binary_folder / "splits.json", ["case1"], ["case2"], ["case3", "case4"])
     with pytest.warns(UserWarning, match="leaves out 6 images"):
-        found = build_datalists(binary_folder, ["polyp"])
+        found = build_datalists(DatasetSpec(binary_folder, ["polyp"]))
     assert [stems(samples) for samples in found.values()] == [["case1"], ["case2"], ["case3", "case4"]]
     other = write_splits(tmp_path / "other.json", ["case5"], ["case6"], ["case7"])
     with pytest.warns(UserWarning, match="leaves out 7 images"):
-        found = build_datalists(binary_folder, ["polyp"], splits_file=other)
+        found = build_datalists(DatasetSpec(binary_folder, ["polyp"], splits_file=other))
     assert stems(found["test"]) == ["case7"]
 
 
 def test_volumes_stay_whole(volume_folder):
-    datalists = build_datalists(volume_folder, ["a", "b"], slice_axis=0)
+    datalists = build_datalists(DatasetSpec(volume_folder, ["a", "b"], slice_axis=0))
     assert [len(set(stems(samples))) for samples in datalists.values()] == [1, 1, 1]
     assert all(sample["slice_axis"] == 0 for sample in datalists["train"])
 
 
 def test_label_values_and_threshold_reach_the_samples(volume_folder):
-    chosen = build_datalists(volume_folder, ["b"], label_values={"b": 2})
+    chosen = build_datalists(DatasetSpec(volume_folder, ["b"], label_values={"b": 2}))
     assert [(sample["slice"], sample["label_value"]) for sample in chosen["train"]] == [(2, 2)]
-    united = build_datalists(volume_folder, ["tumour"], mask_threshold=1)
+    united = build_datalists(DatasetSpec(volume_folder, ["tumour"], mask_threshold=1))
     assert [(sample["slice"], sample["mask_threshold"]) for sample in united["train"]] == [(2, 1), (3, 1)]
 
 
@@ -66,18 +66,20 @@ def test_groups_stay_together_and_given_splits_that_divide_them_are_warned_of(tm
         for view in "xyz":
             for folder in ("images", "masks"):
                 save(tmp_path / folder / f"p{patient}_{view}.png", np.zeros((2, 2), np.uint8))
-    datalists = build_datalists(tmp_path, ["polyp"], group_pattern="^(p[0-9])_")
+    datalists = build_datalists(DatasetSpec(tmp_path, ["polyp"], group_pattern="^(p[0-9])_"))
     assert [len(samples) for samples in datalists.values()] == [6, 3, 3]
     assert len({stem[:2] for stem in stems(datalists["test"])}) == 1
     assert {sample["group"] for sample in datalists["test"]} == {stem[:2] for stem in stems(datalists["test"])}
     write_splits(tmp_path / "splits.json", ["p0_x"], ["p1_x"], ["p0_y"])
     with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: p0"):
-        build_datalists(tmp_path, ["polyp"], group_pattern="^(p[0-9])_")
+        build_datalists(DatasetSpec(tmp_path, ["polyp"], group_pattern="^(p[0-9])_"))
 
 
 def test_without_a_pattern_samples_have_no_group(binary_folder):
     assert not any(
-        "group" in sample for samples in build_datalists(binary_folder, ["polyp"]).values() for sample in samples
+        "group" in sample
+        for samples in build_datalists(DatasetSpec(binary_folder, ["polyp"])).values()
+        for sample in samples
     )
 
 
@@ -85,7 +87,7 @@ def test_overlapping_splits_are_warned_of(binary_folder):
     names = [f"case{number}" for number in range(10)]
     write_splits(binary_folder / "splits.json", names, ["case2"], ["case3"])
     with pytest.warns(UserWarning) as caught:
-        build_datalists(binary_folder, ["polyp"])
+        build_datalists(DatasetSpec(binary_folder, ["polyp"]))
     assert [str(warning.message) for warning in caught] == [
         "the splits 'train' and 'val' share 1: case2.",
         "the splits 'train' and 'test' share 1: case3.",
@@ -95,7 +97,7 @@ def test_overlapping_splits_are_warned_of(binary_folder):
 def test_clean_folder_gives_no_warning(binary_folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        build_datalists(binary_folder, ["polyp"])
+        build_datalists(DatasetSpec(binary_folder, ["polyp"]))
 
 
 def test_too_few_images_to_draw_from(tmp_path, save):
@@ -103,7 +105,7 @@ def test_too_few_images_to_draw_from(tmp_path, save):
         save(tmp_path / "images" / f"{stem}.png", np.zeros((2, 2), np.uint8))
         save(tmp_path / "masks" / f"{stem}.png", np.zeros((2, 2), np.uint8))
     with pytest.raises(ValueError, match=r"the split 'val' is empty: .*2 images .*too few"):
-        build_datalists(tmp_path, ["polyp"])
+        build_datalists(DatasetSpec(tmp_path, ["polyp"]))
 
 
 def test_empty_split(binary_folder):
@@ -112,20 +114,20 @@ def test_empty_split(binary_folder):
         pytest.warns(UserWarning, match="leaves out"),
         pytest.raises(ValueError, match="the split 'val' is empty: its list"),
     ):
-        build_datalists(binary_folder, ["polyp"])
+        build_datalists(DatasetSpec(binary_folder, ["polyp"]))
 
 
 def test_split_without_any_class(volume_folder, save):
     save(volume_folder / "masks" / "b.nii.gz", np.zeros((6, 7, 5), np.uint8))
     write_splits(volume_folder / "splits.json", ["a"], ["c"], ["b"])
     with pytest.raises(ValueError, match="the split 'test' has no samples: none of its 1 images shows a class"):
-        build_datalists(volume_folder, ["a", "b"])
+        build_datalists(DatasetSpec(volume_folder, ["a", "b"]))
 
 
 def test_nothing_is_written_when_something_is_wrong(binary_folder, tmp_path):
     write_splits(binary_folder / "splits.json", ["case1"], ["nobody"], ["case2"])
     with pytest.raises(ValueError, match="1 names in 'val' belong to no image: nobody"):
-        build_datalists(binary_folder, ["polyp"], write_splits_to=tmp_path / "out" / "s.json")
+        build_datalists(DatasetSpec(binary_folder, ["polyp"]), write_splits_to=tmp_path / "out" / "s.json")
     assert not (tmp_path / "out").exists()
 
 
@@ -143,7 +145,7 @@ def test_nothing_is_written_when_something_is_wrong(binary_folder, tmp_path):
 )
 def test_wrong_arguments_are_named(binary_folder, arguments, error, reason):
     with pytest.raises(error, match=reason):
-        build_datalists(**{"dataset_dir": binary_folder, "class_names": ["polyp"]} | arguments)
+        build_datalists(DatasetSpec(**{"dataset_dir": binary_folder, "class_names": ["polyp"]} | arguments))
 
 
 @pytest.fixture
@@ -159,7 +161,7 @@ def register():
 
 def test_a_new_layout_is_one_function_and_one_line(binary_folder, register):
     register("half", read=lambda folder, encoding, axis: LAYOUTS["folder"].read(folder, encoding, axis)[:5])
-    found = build_datalists(binary_folder, ["polyp"], layout="half")
+    found = build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="half"))
     assert sum(map(len, found.values())) == 5
 
 
@@ -169,15 +171,17 @@ def by_hand(folder, cases, draw):
 
 def test_a_layouts_own_splits_go_behind_given_ones(binary_folder, tmp_path, register):
     register("own", split=by_hand)
-    found = build_datalists(binary_folder, ["polyp"], layout="own", write_splits_to=tmp_path / "used.json")
+    found = build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="own"), write_splits_to=tmp_path / "used.json")
     assert [stems(samples) for samples in found.values()] == [["case1", "case2"], ["case3"], ["case4", "case5"]]
     assert json.loads((tmp_path / "used.json").read_text())["test"] == ["case4", "case5"]
     write_splits(binary_folder / "splits.json", ["case5"], ["case6"], ["case7"])
     with pytest.warns(UserWarning, match="leaves out 7"):
-        assert stems(build_datalists(binary_folder, ["polyp"], layout="own")["train"]) == ["case5"]
+        assert stems(build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="own"))["train"]) == ["case5"]
     given = write_splits(tmp_path / "given.json", ["case8"], ["case6"], ["case7"])
     with pytest.warns(UserWarning, match="leaves out 7"):
-        assert stems(build_datalists(binary_folder, ["polyp"], layout="own", splits_file=given)["train"]) == ["case8"]
+        assert stems(
+            build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="own", splits_file=given))["train"]
+        ) == ["case8"]
 
 
 def test_a_layouts_group_holds_unless_another_is_given(tmp_path, save, register):
@@ -185,10 +189,10 @@ def test_a_layouts_group_holds_unless_another_is_given(tmp_path, save, register)
         for folder in ("images", "masks"):
             save(tmp_path / folder / f"p{number // 3}_{'xyz'[number % 3]}.png", np.zeros((2, 2), np.uint8))
     register("own", group_pattern="^(p[0-9])", split=lambda folder, cases, draw: draw(stems_of(cases)))
-    found = build_datalists(tmp_path, ["polyp"], layout="own")
+    found = build_datalists(DatasetSpec(tmp_path, ["polyp"], layout="own"))
     assert [len({sample["group"] for sample in samples}) for samples in found.values()] == [1, 1, 1]
     assert {sample["group"] for samples in found.values() for sample in samples} == {"p0", "p1", "p2"}
-    other = build_datalists(tmp_path, ["polyp"], layout="own", group_pattern="([xyz])$")
+    other = build_datalists(DatasetSpec(tmp_path, ["polyp"], layout="own", group_pattern="([xyz])$"))
     assert [len({sample["group"] for sample in samples}) for samples in other.values()] == [1, 1, 1]
     assert {sample["group"] for samples in other.values() for sample in samples} == {"x", "y", "z"}
 
@@ -200,18 +204,20 @@ def stems_of(cases):
 def test_a_layouts_splits_that_overlap_are_warned_of_and_two_cases_of_one_stem_refused(binary_folder, register):
     register("own", split=lambda folder, cases, draw: dict.fromkeys(("train", "val", "test"), ["case1"]))
     with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: case1"):
-        build_datalists(binary_folder, ["polyp"], layout="own")
+        build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="own"))
     register("twice", read=lambda *arguments: LAYOUTS["folder"].read(*arguments) * 2)
     with pytest.raises(ValueError, match="has several images with the stem case0, .*keep one of each"):
-        build_datalists(binary_folder, ["polyp"], layout="twice")
+        build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="twice"))
 
 
 def test_neutral_text_replaces_texts_and_leaves_classes(volume_folder):
-    plain = build_datalists(volume_folder, ["a", "b"])
-    neutral = build_datalists(volume_folder, ["a", "b"], neutral_text="tumor")
+    plain = build_datalists(DatasetSpec(volume_folder, ["a", "b"]))
+    neutral = build_datalists(DatasetSpec(volume_folder, ["a", "b"], neutral_text="tumor"))
     assert {sample["class_name"] for sample in neutral["train"]} == {"a", "b"}
     assert neutral == {name: [sample | {"text": "tumor"} for sample in samples] for name, samples in plain.items()}
-    assert {sample["text"] for sample in build_datalists(volume_folder, ["a", "b"], neutral_text="")["val"]} == {""}
+    assert {
+        sample["text"] for sample in build_datalists(DatasetSpec(volume_folder, ["a", "b"], neutral_text=""))["val"]
+    } == {""}
 
 
 def with_texts(folder, encoding, axis):
@@ -225,7 +231,7 @@ def test_text_source_chooses_among_published_texts(binary_folder, register):
     register("published", read=with_texts)
 
     def texts(**arguments):
-        found = build_datalists(binary_folder, ["polyp"], layout="published", **arguments)
+        found = build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="published", **arguments))
         samples = sorted((sample for samples in found.values() for sample in samples), key=lambda item: item["image"])
         assert all("texts" not in sample and sample["class_name"] == "polyp" for sample in samples)
         return [sample["text"] for sample in samples]
@@ -244,14 +250,14 @@ def test_splits_that_share_an_image_both_get_its_text(binary_folder, register):
     overlap = {"train": ["case1"], "val": ["case1", "case2"], "test": ["case2"]}
     register("published", read=with_texts, split=lambda folder, cases, draw: overlap)
     with pytest.warns(UserWarning, match="share 1"):
-        found = build_datalists(binary_folder, ["polyp"], layout="published", text_source="p1")
+        found = build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="published", text_source="p1"))
     assert found["train"][0] == found["val"][0] and found["train"][0]["text"] == "text 1"
 
 
 @pytest.mark.parametrize("source", ["p10", "p", "class", "", None])
 def test_unknown_text_source_is_refused(binary_folder, source):
     with pytest.raises(ValueError, match="text_source must be one of class_name, p0, .*p9, not"):
-        build_datalists(binary_folder, ["polyp"], text_source=source)
+        build_datalists(DatasetSpec(binary_folder, ["polyp"], text_source=source))
 
 
 def test_inference_takes_a_file_a_folder_or_its_images(binary_folder):

@@ -11,9 +11,8 @@ import owners_trees
 import pytest
 from PIL import Image, ImageFilter
 
-from monai_tunevlseg.data import LAYOUTS
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec
 from monai_tunevlseg.data.dataset_check import MAX_DISTANCE, DatasetReport, check_dataset
-from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
 WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
 FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_trees.FORMS
@@ -52,7 +51,7 @@ def check(folder: Path, layout: str = "folder", max_distance: int = MAX_DISTANCE
     arguments.setdefault("class_names", ["polyp"] if LAYOUTS[layout].info is None else None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # what the report has is not also given as a warning
-        report = check_dataset(DatasetSpec(layout, folder, **arguments), max_distance)
+        report = check_dataset(DatasetSpec(folder, layout=layout, **arguments), max_distance)
     json.dumps(report.to_json())
     return report
 
@@ -281,11 +280,11 @@ def test_a_folder_that_is_not_there_or_empty(tmp_path):
 
 def test_wrong_arguments_are_refused(folder):
     with pytest.raises(ValueError, match="unknown dataset layout 'kvasirr': .*did you mean 'kvasir'"):
-        check_dataset(DatasetSpec("kvasirr", folder))
+        check_dataset(DatasetSpec(folder, layout="kvasirr"))
     with pytest.raises(ValueError, match="the layout 'folder' is for any dataset; give class_names"):
-        check_dataset(DatasetSpec("folder", folder))
+        check_dataset(DatasetSpec(folder))
     with pytest.raises(ValueError, match="slice_axis must be 0, 1 or 2, not 3"):
-        DatasetSpec("folder", folder, ["polyp"], slice_axis=3)
+        DatasetSpec(folder, ["polyp"], slice_axis=3)
     assert "needs published texts" in only(check(folder, text_source="p1").errors, "text").message
 
 

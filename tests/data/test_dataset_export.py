@@ -13,9 +13,8 @@ import owners_trees
 import pytest
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, build_datalists
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, build_datalists
 from monai_tunevlseg.data.dataset_export import export_dataset
-from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
 WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
 FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_trees.FORMS
@@ -25,7 +24,7 @@ def export(name, folder, output, **arguments):
     arguments.setdefault("class_names", None if LAYOUTS[name].info else ["polyp"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="there are .* to draw splits from")
-        return export_dataset(DatasetSpec(name, folder, **arguments), output)
+        return export_dataset(DatasetSpec(folder, layout=name, **arguments), output)
 
 
 def loaded(datalists):
@@ -49,11 +48,11 @@ def test_the_folder_gives_the_same_samples(tmp_path, form):
     written = export(name, tmp_path / "data", tmp_path / "out")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = build_datalists(tmp_path / "out", written.class_names)
+        found = build_datalists(DatasetSpec(tmp_path / "out", written.class_names))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="there are .* to draw splits from")
         class_names = LAYOUTS[name].info.class_names if LAYOUTS[name].info else ["polyp"]
-        given = build_datalists(tmp_path / "data", class_names, layout=name)
+        given = build_datalists(DatasetSpec(tmp_path / "data", class_names, layout=name))
     one, other = loaded(given), loaded(found)
     assert one.keys() == other.keys()
     for key, mask in one.items():
@@ -112,7 +111,7 @@ def test_a_chosen_class_with_ignored_pixels_keeps_them(tmp_path):
     written = export("pascal_voc", tmp_path / "data", tmp_path / "out", class_names=["dog"])
     with_dogs = {stem for stem, masks in truth.items() if "dog" in masks}
     assert {path.stem for path in (written.folder / "images").iterdir()} == with_dogs
-    found = build_datalists(written.folder, ["dog"])
+    found = build_datalists(DatasetSpec(written.folder, ["dog"]))
     assert {Path(sample["image"]).stem for samples in found.values() for sample in samples} == with_dogs
     sample = found["train"][0]
     np.testing.assert_array_equal(LoadImageMaskd()(sample)["label"][0], truth[Path(sample["image"]).stem]["dog"])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_tunevlseg.data import DatasetSpec
 from monai_tunevlseg.data.dataset_check import check_dataset
-from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
 SIZE = (20, 28)
 
@@ -25,7 +25,7 @@ def pair(folder, number, image=None, mask=None):
 
 
 def found(folder):
-    report = check_dataset(DatasetSpec("folder", folder, ["polyp"]))
+    report = check_dataset(DatasetSpec(folder, ["polyp"]))
     return report.errors, {issue.kind: issue for issue in report.warnings}
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset
 
 from monai_tunevlseg.data import (
+    DatasetSpec,
     ImageGroupBatchSampler,
     LoadImageGroup,
     LoadImageMaskd,
@@ -86,7 +87,7 @@ def groups(tmp_path, save):
         save(tmp_path / "masks" / f"{name}.png", mask)
     (tmp_path / "splits.json").write_text('{"train": ["a", "b", "c"], "val": ["c"], "test": ["a"]}')
     with pytest.warns(UserWarning, match="share"):
-        return group_by_image(build_datalists(tmp_path, ["one", "two"])["train"])
+        return group_by_image(build_datalists(DatasetSpec(tmp_path, ["one", "two"]))["train"])
 
 
 def test_a_loaded_group_has_the_image_and_masks_of_each_of_its_samples(groups):

@@ -9,13 +9,13 @@ from monai.data import DataLoader, Dataset
 
 from monai_tunevlseg.data import (
     CompletePairs,
+    DatasetSpec,
     LoadImageMaskd,
     build_datalists,
     intensity_windows,
     with_intensity_windows,
 )
 from monai_tunevlseg.data.dataset_check import check_dataset
-from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.intensity_windows import check_intensity_window
 from monai_tunevlseg.data.io import volumes
 from monai_tunevlseg.data.issues import DatasetError
@@ -36,9 +36,7 @@ def test_what_is_not_a_window_is_refused(wrong, binary_folder):
     calls = [
         lambda: check_intensity_window(wrong),
         lambda: LoadImageMaskd(intensity_window=wrong),
-        lambda: CompletePairs(["polyp"], intensity_window=wrong),
-        lambda: build_datalists(binary_folder, ["polyp"], intensity_window=wrong),
-        lambda: DatasetSpec("folder", binary_folder, intensity_window=wrong),
+        lambda: DatasetSpec(binary_folder, intensity_window=wrong),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="intensity_window is "):
@@ -46,9 +44,9 @@ def test_what_is_not_a_window_is_refused(wrong, binary_folder):
 
 
 def test_window_reaches_the_pixels_of_every_way(ct_folder):
-    chosen = build_datalists(ct_folder, ["a", "b"], intensity_window=[-160, 240])["train"]
+    chosen = build_datalists(DatasetSpec(ct_folder, ["a", "b"], intensity_window=[-160, 240]))["train"]
     pair = {"image": chosen[0]["image"], "label": chosen[0]["label"]}
-    (completed, *_) = CompletePairs(["a", "b"], intensity_window=(-160, 240))([pair])
+    (completed, *_) = CompletePairs(DatasetSpec(ct_folder, ["a", "b"], intensity_window=(-160, 240)))([pair])
     place = {key: value for key, value in chosen[0].items() if key != "intensity_window"}
     stored = volumes.read_volume_mask(nifti_path(pair), chosen[0]["slice"]).values
     expected = np.clip((stored + 160) / 400, 0, 1)
@@ -72,7 +70,7 @@ def test_each_volume_is_measured_once_and_not_by_loader_processes(volume_folder,
     monkeypatch.setattr(
         intensity_windows, "intensity_range", lambda path: measured.append(path) or volumes.intensity_range(path)
     )
-    samples = build_datalists(volume_folder, ["a", "b"])["train"]
+    samples = build_datalists(DatasetSpec(volume_folder, ["a", "b"]))["train"]
     ranged = with_intensity_windows(samples)
     assert len(measured) == 1 < len(samples)
     assert "intensity_window" not in samples[0]
@@ -88,12 +86,12 @@ def test_each_volume_is_measured_once_and_not_by_loader_processes(volume_folder,
 
 
 def test_pictures_and_what_has_a_window_are_left_alone(binary_folder):
-    samples = build_datalists(binary_folder, ["polyp"])["train"]
+    samples = build_datalists(DatasetSpec(binary_folder, ["polyp"]))["train"]
     assert with_intensity_windows(samples) == samples
 
 
 def test_unreadable_volume_is_named(volume_folder):
-    samples = build_datalists(volume_folder, ["a", "b"])["train"]
+    samples = build_datalists(DatasetSpec(volume_folder, ["a", "b"]))["train"]
     path = nifti_path(samples[0])
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DatasetError, match=path.name):
@@ -101,15 +99,17 @@ def test_unreadable_volume_is_named(volume_folder):
 
 
 def test_ct_without_a_window_is_warned_of(ct_folder, volume_folder):
-    samples = build_datalists(ct_folder, ["a", "b"])["train"]
+    samples = build_datalists(DatasetSpec(ct_folder, ["a", "b"]))["train"]
     with pytest.warns(UserWarning, match=r"1 volumes look like CT .* intensity_window"):
         with_intensity_windows(samples)
-    report = check_dataset(DatasetSpec("folder", ct_folder, ["a", "b"]))
+    report = check_dataset(DatasetSpec(ct_folder, ["a", "b"]))
     assert [(issue.kind, len(issue.files)) for issue in report.warnings if issue.kind == "range"] == [("range", 3)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with_intensity_windows(build_datalists(ct_folder, ["a", "b"], intensity_window=[-160, 240])["train"])
-    report = check_dataset(DatasetSpec("folder", ct_folder, ["a", "b"], intensity_window=[-160, 240]))
+        with_intensity_windows(
+            build_datalists(DatasetSpec(ct_folder, ["a", "b"], intensity_window=[-160, 240]))["train"]
+        )
+    report = check_dataset(DatasetSpec(ct_folder, ["a", "b"], intensity_window=[-160, 240]))
     assert not [issue for issue in report.warnings if issue.kind == "range"]
 
 

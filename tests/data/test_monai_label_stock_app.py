@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from monai_tunevlseg.data import CompletePairs, SavePredictiond, ToMONAILabelFormatd
+from monai_tunevlseg.data import CompletePairs, DatasetSpec, SavePredictiond, ToMONAILabelFormatd
 from monai_tunevlseg.data.io.reading import read_stored_mask
 
 
@@ -24,19 +24,19 @@ def files(tmp_path):
 
 
 def test_a_sample_becomes_a_pair_for_each_class_that_it_shows(files):
-    pairs = CompletePairs(["cyst", "lesion", "vessel"])([files])
+    pairs = CompletePairs(DatasetSpec("", ["cyst", "lesion", "vessel"]))([files])
     assert [(pair["text"], pair["label_value"]) for pair in pairs] == [("cyst", 1), ("lesion", 2)]
 
 
 def test_a_pair_stays_as_it_is(files):
     pair = files | {"text": "cyst"}
-    assert CompletePairs(["cyst"])([pair]) == [pair]
+    assert CompletePairs(DatasetSpec("", ["cyst"]))([pair]) == [pair]
 
 
 def test_an_unknown_label_value_is_named(files):
     Image.fromarray(np.full((6, 8), 7, np.uint8)).save(files["label"])
     with pytest.raises(ValueError, match=r"label\.png"):
-        CompletePairs(["cyst", "lesion"])([files])
+        CompletePairs(DatasetSpec("", ["cyst", "lesion"]))([files])
 
 
 def item(path, labels, **more):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_tunevlseg.data import build_datalists
+from monai_tunevlseg.data import DatasetSpec, build_datalists
 
 RUN = "run/splits.json"
 
@@ -19,7 +19,7 @@ RUN = "run/splits.json"
 def trained(tmp_path, save):
     """A folder of forty pictures that a run has trained on."""
     add(tmp_path / "data", save, range(40))
-    build_datalists(tmp_path / "data", ["polyp"], write_splits_to=tmp_path / RUN)
+    build_datalists(DatasetSpec(tmp_path / "data", ["polyp"]), write_splits_to=tmp_path / RUN)
     return tmp_path
 
 
@@ -34,11 +34,11 @@ def stems(samples):
 
 
 def lists(folder, run, **arguments):
-    return build_datalists(folder, ["polyp"], trained_splits=run, **arguments)
+    return build_datalists(DatasetSpec(folder, ["polyp"], **arguments), trained_splits=run)
 
 
 def test_without_a_run_and_without_changes_nothing_changes(trained):
-    plain = build_datalists(trained / "data", ["polyp"])
+    plain = build_datalists(DatasetSpec(trained / "data", ["polyp"]))
     assert lists(trained / "data", trained / "nowhere.json") == plain
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -47,12 +47,14 @@ def test_without_a_run_and_without_changes_nothing_changes(trained):
 
 @pytest.mark.parametrize("moved", [False, True])
 def test_images_that_were_added_are_in_no_split(trained, save, moved):
-    before = {name: stems(samples) for name, samples in build_datalists(trained / "data", ["polyp"]).items()}
+    before = {
+        name: stems(samples) for name, samples in build_datalists(DatasetSpec(trained / "data", ["polyp"])).items()
+    }
     folder = trained / "data"
     if moved:
         folder = folder.rename(trained / "moved")
     add(folder, save, range(40, 50))
-    drawn = build_datalists(folder, ["polyp"])
+    drawn = build_datalists(DatasetSpec(folder, ["polyp"]))
     assert stems(drawn["test"]) & (before["train"] | before["val"]), "drawn anew, an image of val would be tested"
     with pytest.warns(UserWarning, match="leaves out 10 images"):
         found = lists(folder, trained / RUN)
@@ -60,7 +62,7 @@ def test_images_that_were_added_are_in_no_split(trained, save, moved):
 
 
 def test_images_that_were_removed_are_passed_over(trained):
-    (gone,) = list(stems(build_datalists(trained / "data", ["polyp"])["train"]))[:1]
+    (gone,) = list(stems(build_datalists(DatasetSpec(trained / "data", ["polyp"]))["train"]))[:1]
     for part in ("images", "masks"):
         (trained / "data" / part / f"{gone}.png").unlink()
     assert gone not in stems(lists(trained / "data", trained / RUN)["train"])
@@ -87,7 +89,7 @@ def test_a_run_on_another_dataset_says_nothing(trained, save):
     add(trained / "other", save, range(60))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert lists(trained / "other", trained / RUN) == build_datalists(trained / "other", ["polyp"])
+        assert lists(trained / "other", trained / RUN) == build_datalists(DatasetSpec(trained / "other", ["polyp"]))
     shutil.rmtree(trained / "data")
     add(trained / "third", save, range(20, 30))
-    assert lists(trained / "third", trained / RUN) == build_datalists(trained / "third", ["polyp"])
+    assert lists(trained / "third", trained / RUN) == build_datalists(DatasetSpec(trained / "third", ["polyp"]))

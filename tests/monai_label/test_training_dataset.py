@@ -10,7 +10,7 @@ import pytest
 from label_fixtures import SIZE, circle_mask, draw_picture, write_volume
 from PIL import Image
 
-from monai_tunevlseg.data import build_datalists
+from monai_tunevlseg.data import DatasetSpec, build_datalists
 from monai_tunevlseg.monai_label.training_dataset import (
     SubmittedLabel,
     check_label,
@@ -76,7 +76,7 @@ def test_the_dataset_is_one_that_bundles_read(submit, tmp_path):
     items = [submit(0, circle_mask()), submit(1, circle_mask() * 255, suffix=".jpg")]
     folder = tmp_path / "d"
     write_training_dataset([*items, SubmittedLabel(volume, tmp_path / "label.nii.gz")], ["circle"], folder, 0.3)
-    lists = build_datalists(folder, ["circle"], splits_file=folder / "splits.json")
+    lists = build_datalists(DatasetSpec(folder, ["circle"], splits_file=folder / "splits.json"))
     assert len(lists["train"] + lists["val"]) == 2 + 3  # two pictures, three slices
     assert not {item["image"] for item in lists["train"]} & {item["image"] for item in lists["val"]}
 
@@ -200,7 +200,7 @@ def test_a_metaimage_study_trains(submit, tmp_path):
     nib.save(nib.Nifti1Image(label, np.eye(4)), tmp_path / "label.nii.gz")
     items = [submit(0, circle_mask()), SubmittedLabel(tmp_path / "v.mhd", tmp_path / "label.nii.gz")]
     splits = write_training_dataset(items, ["circle"], tmp_path / "d", 0.5)
-    lists = build_datalists(tmp_path / "d", ["circle"], splits_file=tmp_path / "d" / "splits.json")
+    lists = build_datalists(DatasetSpec(tmp_path / "d", ["circle"], splits_file=tmp_path / "d" / "splits.json"))
     assert len(splits["train"] + splits["val"]) == 2
     slices = [item for item in lists["train"] + lists["val"] if "slice" in item]
     assert slices

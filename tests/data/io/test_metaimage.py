@@ -10,7 +10,7 @@ import SimpleITK as sitk  # noqa: N813
 import torch
 from monai.data import MetaTensor
 
-from monai_tunevlseg.data import LoadImageMaskd, SavePredictiond, build_datalists, build_inference_datalist
+from monai_tunevlseg.data import DatasetSpec, LoadImageMaskd, SavePredictiond, build_datalists, build_inference_datalist
 from monai_tunevlseg.data.io.metaimage import load_metaimage
 from monai_tunevlseg.data.io.reading import read_image, read_mask, read_shape
 from monai_tunevlseg.data.io.volumes import (
@@ -62,7 +62,7 @@ def test_folder_of_metaimages_and_back(tmp_path):
     for stem in "abc":
         write(tmp_path / "images" / f"{stem}.mhd", rng.integers(0, 99, mask.shape).astype(np.uint8))
         write(tmp_path / "masks" / f"{stem}.mhd", mask, compressed=True)
-    sample = build_datalists(tmp_path, ["cavity"])["train"][0]
+    sample = build_datalists(DatasetSpec(tmp_path, ["cavity"]))["train"][0]
     np.testing.assert_array_equal(LoadImageMaskd()(sample)["label"][0].numpy(), mask[:, ::-1, 1])
     assert [len(item["image"]) for item in build_inference_datalist(tmp_path)] == [len(sample["image"])] * 3
     item = LoadImageMaskd(with_label=False)({"image": sample["image"]})

@@ -16,7 +16,7 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from monai_tunevlseg.data import LoadImageMaskd, SavePredictiond, build_datalists, build_inference_datalist
+from monai_tunevlseg.data import DatasetSpec, LoadImageMaskd, SavePredictiond, build_datalists, build_inference_datalist
 from monai_tunevlseg.data.io.reading import read_image, read_mask, read_shape
 
 
@@ -78,14 +78,14 @@ def test_clinicdb_grey_edges_are_refused_by_name_and_read_with_a_threshold(clini
     images = sorted((clinicdb / "Original").glob("*.tif"))
     masks = [clinicdb / "Ground Truth" / image.name for image in images]
     folder = link_folder(tmp_path, images, masks)
-    for sample in load_all(build_datalists(folder, ["polyp"], mask_threshold=128)):
+    for sample in load_all(build_datalists(DatasetSpec(folder, ["polyp"], mask_threshold=128))):
         mask = tifffile.imread(clinicdb / "Ground Truth" / Path(sample["label"].meta["filename_or_obj"]).name)
         np.testing.assert_array_equal(sample["label"][0].numpy(), mask > 127)
 
 
 def test_kvasir(realdata):
     folder = realdata / "kvasir_seg" / "original" / "Kvasir-SEG"
-    samples = load_all(build_datalists(folder, ["polyp"]))
+    samples = load_all(build_datalists(DatasetSpec(folder, ["polyp"])))
     assert len(samples) == 5
     for sample in samples:
         path = Path(sample["image"].meta["filename_or_obj"])
@@ -101,7 +101,7 @@ def test_dfu_rgb_masks(realdata, tmp_path):
     folder = realdata / "dfu_fuseg" / "original" / "validation"
     (tmp_path / "images").symlink_to(folder / "images")
     (tmp_path / "masks").symlink_to(folder / "labels")
-    samples = load_all(build_datalists(tmp_path, ["foot ulcer"]))
+    samples = load_all(build_datalists(DatasetSpec(tmp_path, ["foot ulcer"])))
     assert len(samples) == 10
     for sample in samples:
         name = Path(sample["image"].meta["filename_or_obj"]).name
@@ -154,7 +154,7 @@ def test_brats_slices_and_labels(brats, tmp_path):
             (folder / name).mkdir(parents=True, exist_ok=True)
             nib.save(source.slicer[:, :, part], folder / name / f"{stem}.nii.gz")
     names = ["necrosis", "oedema", "non-enhancing tumour", "enhancing tumour"]
-    datalists = build_datalists(folder, names)
+    datalists = build_datalists(DatasetSpec(folder, names))
     sample = datalists["train"][0]
     stored = np.asarray(nib.load(sample["label"]).dataobj)
     loaded = LoadImageMaskd()(sample)
@@ -163,7 +163,7 @@ def test_brats_slices_and_labels(brats, tmp_path):
     )
     count = sum(len(np.unique(stored[..., index])) - 1 for index in range(15))
     assert len(datalists["train"]) == count
-    united = build_datalists(folder, ["tumour"], mask_threshold=1)
+    united = build_datalists(DatasetSpec(folder, ["tumour"], mask_threshold=1))
     index = united["train"][0]["slice"]
     np.testing.assert_array_equal(
         LoadImageMaskd()(united["train"][0])["label"][0].numpy(), stored[..., 14 - index].T > 0
@@ -196,7 +196,7 @@ def test_mixed_real_folder_goes_through_splits_and_back(realdata, tmp_path):
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        datalists = build_datalists(tmp_path / "data", ["polyp"])
+        datalists = build_datalists(DatasetSpec(tmp_path / "data", ["polyp"]))
     (sample,) = load_all({"test": datalists["test"]})
     SavePredictiond("pred", tmp_path / "out")(sample | {"pred": sample["label"]})
     written = tmp_path / "out" / "masks" / f"{stems[4]}.png"

@@ -17,7 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, MaskEncoding, build_datalists
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, MaskEncoding, build_datalists
 from monai_tunevlseg.data.io.reading import read_shape
 
 HEIGHT, WIDTH = 32, 48
@@ -316,12 +316,12 @@ def read(name, folder, names=None, **encoding):
     return LAYOUTS[name].read(folder, MaskEncoding(names or LAYOUTS[name].info.class_names, **encoding), 2)
 
 
-def datalists(name, folder, **arguments):
+def datalists(name, folder, write_splits_to=None, **arguments):
     """Datalists of a small tree, which cannot have the published sizes."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message="there are .* to draw splits from")
-        return build_datalists(folder, LAYOUTS[name].info.class_names, layout=name, **arguments)
+        return build_datalists(DatasetSpec(folder, layout=name, **arguments), write_splits_to)
 
 
 def pixel_file(path):

@@ -12,7 +12,7 @@ import pytest
 from labelled_trees import write_annotations
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, MaskEncoding, build_datalists
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, MaskEncoding, build_datalists
 
 CAMUS = ["left ventricular cavity", "myocardium", "left atrium cavity"]
 BUSI = ["benign tumor", "malignant tumor"]
@@ -58,7 +58,7 @@ def test_the_published_lists_have_the_sizes_of_table_1(shared_dir, tmp_path, nam
     folder = write_lists(tmp_path, published(shared_dir, name))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = build_datalists(folder, names, layout="annotations")
+        found = build_datalists(DatasetSpec(folder, names, layout="annotations"))
     assert tuple(len(found[split]) for split in ("train", "val", "test")) == info
     assert {sample["class_name"] for samples in found.values() for sample in samples} == set(names)
 
@@ -66,7 +66,7 @@ def test_the_published_lists_have_the_sizes_of_table_1(shared_dir, tmp_path, nam
 def test_published_camus_has_the_sizes_of_table_1_and_its_shared_names_are_warned_of(shared_dir, tmp_path):
     folder = write_lists(tmp_path, published(shared_dir, "camus"))
     with pytest.warns(UserWarning, match=r"200 images are in more than one split \(val and test\): patient0001_2CH_ED"):
-        found = build_datalists(folder, CAMUS, layout="annotations", text_source="p6")
+        found = build_datalists(DatasetSpec(folder, CAMUS, layout="annotations", text_source="p6"))
     assert (len(found["val"]), len(found["test"])) == (600, 600)
     for split in ("val", "test"):
         assert Counter(sample["class_name"] for sample in found[split]) == dict.fromkeys(CAMUS, 200)
@@ -112,7 +112,9 @@ def test_busi_tells_its_classes_by_the_name_and_leaves_normal_images_unclear(sha
     lesions = {
         name: [entry for entry in entries if "normal" not in entry["img_name"]] for name, entries in lists.items()
     }
-    found = build_datalists(write_lists(tmp_path / "lesions", lesions), BUSI, layout="annotations", text_source="p2")
+    found = build_datalists(
+        DatasetSpec(write_lists(tmp_path / "lesions", lesions), BUSI, layout="annotations", text_source="p2")
+    )
     sample = found["test"][0]
     assert sample["class_name"] == "malignant tumor"
     assert sample["text"].lower().split()[0] in ("malignant", "irregular-shaped")
@@ -122,7 +124,8 @@ def test_text_is_the_class_name_one_of_the_published_or_the_neutral_one(tmp_path
     write_annotations(tmp_path)
     texts = {
         source: [
-            sample["text"] for sample in build_datalists(tmp_path, ["polyp"], layout="annotations", **source_)["train"]
+            sample["text"]
+            for sample in build_datalists(DatasetSpec(tmp_path, ["polyp"], layout="annotations", **source_))["train"]
         ]
         for source, source_ in {
             "default": {},
@@ -138,7 +141,7 @@ def test_text_is_the_class_name_one_of_the_published_or_the_neutral_one(tmp_path
     assert {text.split()[0] for text in texts["p2"]} == {"small", "round"}
     assert [int(text.split()[2]) for text in texts["p2"]] == list(range(10))
     with pytest.raises(ValueError, match="text_source 'p3' needs published texts"):
-        build_datalists(tmp_path, ["polyp"], layout="annotations", text_source="p3")
+        build_datalists(DatasetSpec(tmp_path, ["polyp"], layout="annotations", text_source="p3"))
 
 
 def test_masks_are_binary_also_with_several_classes(tmp_path):

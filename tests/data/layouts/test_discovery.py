@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from monai_tunevlseg.data import build_datalists
+from monai_tunevlseg.data import DatasetSpec, build_datalists
 from monai_tunevlseg.data.datalists import build_inference_datalist
 from monai_tunevlseg.data.layouts._discovery import common_ending, find_places
 
@@ -56,7 +56,7 @@ def test_usual_names_are_found(tmp_path, images, masks):
     put(tmp_path, images, masks, range(10))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = build_datalists(tmp_path, ["polyp"])
+        found = build_datalists(DatasetSpec(tmp_path, ["polyp"]))
     assert sum(map(len, found.values())) == 10
     assert Path(found["train"][0]["label"]).parent == tmp_path / masks
 
@@ -66,7 +66,7 @@ def test_usual_names_are_found(tmp_path, images, masks):
 def test_the_owners_splits_are_taken(tmp_path, images, masks, names):
     for start, name in zip((0, 10, 20), names, strict=True):
         put(tmp_path, images.format(split=name), masks.format(split=name), range(start, start + 3))
-    found = build_datalists(tmp_path, ["polyp"])
+    found = build_datalists(DatasetSpec(tmp_path, ["polyp"]))
     assert [stems(found[split]) for split in ("train", "val", "test")] == [
         {"0", "1", "2"},
         {"10", "11", "12"},
@@ -78,13 +78,13 @@ def test_equal_names_in_two_splits_stay_apart(tmp_path):
     for split in ("train", "test"):
         put(tmp_path, f"{split}/images", f"{split}/masks", range(10), ending="_mask")
     with pytest.warns(UserWarning, match="has no val: a tenth of train"):
-        found = build_datalists(tmp_path, ["polyp"], write_splits_to=tmp_path / "s.json")
+        found = build_datalists(DatasetSpec(tmp_path, ["polyp"]), write_splits_to=tmp_path / "s.json")
     assert [len(found[split]) for split in ("train", "val", "test")] == [9, 1, 10]
     for split, samples in found.items():
         part = "test" if split == "test" else "train"
         assert all(f"/{part}/" in sample[key] for sample in samples for key in ("image", "label"))
         assert own(samples)
-    assert build_datalists(tmp_path, ["polyp"], splits_file=tmp_path / "s.json") == found
+    assert build_datalists(DatasetSpec(tmp_path, ["polyp"], splits_file=tmp_path / "s.json")) == found
 
 
 def test_ph2_needs_no_step_of_the_users_own(tmp_path):
@@ -92,7 +92,7 @@ def test_ph2_needs_no_step_of_the_users_own(tmp_path):
     put(tmp_path, "Data/Train/Original", "Data/Train/GT", [f"IMD{n:03d}" for n in range(20)], "_lesion", ".bmp")
     put(tmp_path, "Data/Test/Original", "Data/Test/GT", [f"IMD{n:03d}" for n in range(50, 55)], "_lesion", ".bmp")
     with pytest.warns(UserWarning, match="'_lesion' beyond those of their images"):
-        found = build_datalists(tmp_path, ["skin lesion"])
+        found = build_datalists(DatasetSpec(tmp_path, ["skin lesion"]))
     assert [len(found[split]) for split in ("train", "val", "test")] == [18, 2, 5]
     assert stems(found["test"]) == {f"IMD{n:03d}" for n in range(50, 55)}
     assert all(own(samples) for samples in found.values())
@@ -104,7 +104,7 @@ def test_a_part_without_masks_is_left_out_with_a_word(tmp_path):
     put(tmp_path, "validation/images", "validation/labels", range(30, 34))
     put(tmp_path, "test/images", "unused", range(40, 44))
     with pytest.warns(UserWarning) as caught:
-        found = build_datalists(tmp_path, ["wound"])
+        found = build_datalists(DatasetSpec(tmp_path, ["wound"]))
     messages = " ".join(str(warning.message) for warning in caught)
     assert "test have images but no folder of masks" in messages and "has no test" in messages
     assert [len(found[split]) for split in ("train", "val", "test")] == [18, 4, 2]
@@ -117,7 +117,7 @@ def test_splits_files_with_two_keys_are_completed(tmp_path):
         b"\xef\xbb\xbf" + json.dumps({"train": names[:30], "val": names[30:]}).encode()
     )
     with pytest.warns(UserWarning, match="has no test"):
-        found = build_datalists(tmp_path, ["polyp"])
+        found = build_datalists(DatasetSpec(tmp_path, ["polyp"]))
     assert stems(found["val"]) == set(names[30:])
     assert (len(found["train"]), len(found["test"])) == (27, 3)
     assert stems(found["train"]) | stems(found["test"]) == set(names[:30])
@@ -127,12 +127,12 @@ def test_splits_files_with_two_keys_are_completed(tmp_path):
 def test_endings_of_masks_are_found(tmp_path, ending):
     put(tmp_path, "images", "masks", [f"case{number}0" for number in range(10)], ending)
     with pytest.warns(UserWarning, match="end in"):
-        found = build_datalists(tmp_path, ["polyp"])
+        found = build_datalists(DatasetSpec(tmp_path, ["polyp"]))
     assert sum(map(len, found.values())) == 10
     assert all(own(samples) for samples in found.values())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert build_datalists(tmp_path, ["polyp"], mask_ending=ending) == found
+        assert build_datalists(DatasetSpec(tmp_path, ["polyp"], mask_ending=ending)) == found
 
 
 @given(
@@ -156,7 +156,7 @@ def test_an_ending_that_is_not_clear_names_the_option(tmp_path):
     put(tmp_path, "images", "masks", ["a_b"], "_c")
     Image.new("RGB", (6, 4)).save(tmp_path / "images" / "a.png")
     with pytest.raises(ValueError, match="'_b_c' or '_c' .*mask_ending"):
-        build_datalists(tmp_path, ["polyp"])
+        build_datalists(DatasetSpec(tmp_path, ["polyp"]))
 
 
 def test_two_folders_that_could_be_meant_are_named(tmp_path):
@@ -178,7 +178,7 @@ def test_unicode_forms_of_one_name_belong_together(tmp_path):
         path.rename(path.with_name(unicodedata.normalize("NFD", path.name)))
     names = [unicodedata.normalize("NFD", f"Müller_é{number}") for number in range(10)]
     (tmp_path / "splits.json").write_text(json.dumps({"train": names[:8], "val": names[8:9], "test": names[9:]}))
-    assert [len(samples) for samples in build_datalists(tmp_path, ["polyp"]).values()] == [8, 1, 1]
+    assert [len(samples) for samples in build_datalists(DatasetSpec(tmp_path, ["polyp"])).values()] == [8, 1, 1]
 
 
 def test_files_that_cannot_be_used_are_named_with_the_way_out(tmp_path):
@@ -187,7 +187,7 @@ def test_files_that_cannot_be_used_are_named_with_the_way_out(tmp_path):
     (tmp_path / "images" / "lost.png").symlink_to(tmp_path / "nowhere.png")
     Path(os.fsdecode(os.fsencode(tmp_path / "images") + b"/M\xfcller.png")).write_bytes(b"")
     with pytest.raises(ValueError) as caught:
-        build_datalists(tmp_path, ["polyp"])
+        build_datalists(DatasetSpec(tmp_path, ["polyp"]))
     messages = {issue.message for issue in caught.value.issues}
     for expected in (r"CT.1.2.3; convert", "lost.png; restore", r"udcfcller.png'; rename"):
         assert any(expected in message for message in messages), expected
@@ -198,7 +198,7 @@ def test_subfolders_that_are_passed_over_are_named(tmp_path):
     put(tmp_path, "images", "masks", range(10))
     put(tmp_path, "images/more", "masks/more", range(10))
     with pytest.warns(UserWarning, match="subfolders with images are passed over: more"):
-        build_datalists(tmp_path, ["polyp"])
+        build_datalists(DatasetSpec(tmp_path, ["polyp"]))
     put(tmp_path / "bkai", "test", "other", range(2))
     with pytest.raises(ValueError, match="holds no images; set dataset_dir to its folder other, test"):
         build_inference_datalist(tmp_path / "bkai")
@@ -208,10 +208,10 @@ def test_missing_partners_come_with_the_way_out(tmp_path):
     put(tmp_path, "images", "masks", range(10))
     (tmp_path / "masks" / "3.png").unlink()
     with pytest.raises(ValueError, match=r"1 images without a mask: 3; .*save an empty mask \(all 0\)"):
-        build_datalists(tmp_path, ["polyp"])
+        build_datalists(DatasetSpec(tmp_path, ["polyp"]))
     Image.new("L", (3, 3)).save(tmp_path / "masks" / "3.png")
     with pytest.raises(ValueError, match="3 x 3 and 3.png 4 x 6; paste masks of a crop back"):
-        build_datalists(tmp_path, ["polyp"])
+        build_datalists(DatasetSpec(tmp_path, ["polyp"]))
 
 
 def test_a_folder_as_full_as_that_of_the_images_makes_mask_ambiguous(tmp_path):
@@ -236,13 +236,13 @@ def test_a_folder_that_is_not_as_full_or_beside_a_plain_name_is_no_rival(tmp_pat
 def test_images_and_masks_in_one_folder_are_refused_with_what_may_stay(tmp_path):
     put(tmp_path, ".", ".", range(10), ending="-mask")
     with pytest.raises(FileNotFoundError, match="20 image files; a common ending .* such as -mask, may stay"):
-        build_datalists(tmp_path, ["lung"])
+        build_datalists(DatasetSpec(tmp_path, ["lung"]))
     for path in list(tmp_path.iterdir()):
         folder = tmp_path / ("masks" if path.stem.endswith("-mask") else "images")
         folder.mkdir(exist_ok=True)
         path.rename(folder / path.name)
     with pytest.warns(UserWarning, match="end in '-mask'"):
-        found = build_datalists(tmp_path, ["lung"])
+        found = build_datalists(DatasetSpec(tmp_path, ["lung"]))
     assert sum(map(len, found.values())) == 10 and all(own(samples) for samples in found.values())
 
 
@@ -250,4 +250,4 @@ def test_endings_of_images_and_masks_are_refused_with_an_example_that_fits(tmp_p
     put(tmp_path, "images", "other", [f"{number}_training" for number in range(21, 41)])
     put(tmp_path, "more", "masks", [f"{number}_manual1" for number in range(21, 41)])
     with pytest.raises(ValueError, match=r"rename them alike, such as 21_manual1\.png to 21_training\.png\."):
-        build_datalists(tmp_path, ["vessel"])
+        build_datalists(DatasetSpec(tmp_path, ["vessel"]))

@@ -11,7 +11,7 @@ import pytest
 from labelled_trees import FINDINGS, FULL_SIZE, WRITERS, decode_run_lengths, encode_run_lengths
 from PIL import Image
 
-from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, MaskEncoding, build_datalists
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, MaskEncoding, build_datalists
 from monai_tunevlseg.data.io.run_lengths import decode_run_lengths as package_decoder
 from monai_tunevlseg.data.issues import DatasetError
 
@@ -25,10 +25,10 @@ def read(name, folder, names=None, **encoding):
     return LAYOUTS[name].read(folder, MaskEncoding(names or class_names(name), **encoding), 2)
 
 
-def datalists(name, folder, **arguments):
+def datalists(name, folder, write_splits_to=None, **arguments):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="there are .* to draw splits from")
-        return build_datalists(folder, class_names(name), layout=name, **arguments)
+        return build_datalists(DatasetSpec(folder, class_names(name), layout=name, **arguments), write_splits_to)
 
 
 @pytest.fixture(params=sorted(WRITERS))
@@ -116,7 +116,7 @@ def test_full_size_gives_the_sizes_of_table_1(tmp_path, name):
     FULL_SIZE[name](tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = build_datalists(tmp_path / "data", class_names(name), layout=name)
+        found = build_datalists(DatasetSpec(tmp_path / "data", class_names(name), layout=name))
     sizes = tuple(len(samples) for samples in found.values())
     if name != "chexlocalize":  # the owner's train part is divided; the paper gives it as a whole
         images = [len({sample["image"] for sample in found[split]}) for split in ("train", "val")]
@@ -197,7 +197,7 @@ def test_chexlocalize_splits_have_the_shares_of_table_1(tmp_path):
     truth = WRITERS["chexlocalize"](tmp_path, 60)
     total = sum(map(len, truth.values()))
     with pytest.warns(UserWarning, match=rf"there are {total} samples .* sizes 1279/446/452 take 2177"):
-        found = build_datalists(tmp_path, class_names("chexlocalize"), layout="chexlocalize")
+        found = build_datalists(DatasetSpec(tmp_path, class_names("chexlocalize"), layout="chexlocalize"))
     for split, size in zip(("train", "val", "test"), (1279, 446, 452), strict=True):
         assert abs(len(found[split]) - total * size / 2177) <= 1
 

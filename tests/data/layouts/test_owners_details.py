@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from owners_trees import WRITERS, datalists, enlarge, read, write_camus, write_clinicdb, write_frame
 
-from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, build_datalists
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, build_datalists
 from monai_tunevlseg.data.io.reading import read_image
 from monai_tunevlseg.data.issues import DatasetError
 from monai_tunevlseg.data.sample_masks import mask_paths
@@ -112,7 +112,9 @@ def test_busi_copy_with_folders_of_images_and_masks_reads_as_the_owners(tmp_path
     found, expected = (
         {
             Path(sample["image"]).name: (sample["class_name"], [Path(mask).name for mask in mask_paths(sample)])
-            for samples in build_datalists(tmp_path / name, LAYOUTS["busi"].info.class_names, layout="busi").values()
+            for samples in build_datalists(
+                DatasetSpec(tmp_path / name, LAYOUTS["busi"].info.class_names, layout="busi")
+            ).values()
             for sample in samples
         }
         for name in ("copy", "owner")
@@ -124,7 +126,7 @@ def test_busi_folders_without_images_are_named(tmp_path):
     for kind in ("benign", "malignant"):
         (tmp_path / kind / "other").mkdir(parents=True)
     with pytest.raises(ValueError, match="benign holds no images"):
-        build_datalists(tmp_path, LAYOUTS["busi"].info.class_names, layout="busi")
+        build_datalists(DatasetSpec(tmp_path, LAYOUTS["busi"].info.class_names, layout="busi"))
 
 
 def test_busi_second_mask_of_another_size_is_named(tmp_path):
@@ -161,7 +163,7 @@ def test_camus_takes_the_owners_lists_and_warns_of_what_they_leave_out(tmp_path)
     lists = tmp_path / "CAMUS_public" / "database_split"
     (lists / "subgroup_testing.txt").write_text("patient0999\n")
     with pytest.warns(UserWarning) as caught, pytest.raises(ValueError, match="the split 'test' is empty"):
-        build_datalists(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus")
+        build_datalists(DatasetSpec(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus"))
     told = " ".join(str(warning.message) for warning in caught)
     assert "does not list 1 patients: patient0200" in told
     assert "lists, though they are not there, 1 patients: patient0999" in told
@@ -175,13 +177,13 @@ def test_camus_lists_that_share_a_patient_are_warned_of(tmp_path):
     lists = tmp_path / "CAMUS_public" / "database_split"
     (lists / "subgroup_validation.txt").write_text("patient0001\npatient0047\n")
     with pytest.warns(UserWarning, match="the splits 'train' and 'val' share 1: patient0001"):
-        build_datalists(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus")
+        build_datalists(DatasetSpec(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus"))
 
 
 def test_camus_without_lists_draws_patients(tmp_path):
     write_camus(tmp_path, lists=False)
     with pytest.warns(UserWarning, match="there are 5 groups to draw splits from .* 400/50/50 take 500.*: 3/1/1"):
-        found = build_datalists(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus")
+        found = build_datalists(DatasetSpec(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus"))
     assert {split: len({sample["group"] for sample in samples}) for split, samples in found.items()} == {
         "train": 3,
         "val": 1,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from owners_trees import FORMS, FULL_SIZE, WRITERS, datalists, enlarge, pixel_file, read
 
-from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, build_datalists
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, build_datalists
 from monai_tunevlseg.data.issues import DatasetError
 
 PUBLIC = sorted(name for name in LAYOUTS if LAYOUTS[name].info)
@@ -219,7 +219,7 @@ def test_full_size_gives_the_sizes_of_table_1(tmp_path, name):
     FULL_SIZE[name](tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = build_datalists(tmp_path / "data", LAYOUTS[name].info.class_names, layout=name)
+        found = build_datalists(DatasetSpec(tmp_path / "data", LAYOUTS[name].info.class_names, layout=name))
     assert tuple(len(samples) for samples in found.values()) == LAYOUTS[name].info.sizes
 
 
@@ -227,7 +227,7 @@ def test_full_size_gives_the_sizes_of_table_1(tmp_path, name):
 def test_a_subset_is_split_in_the_same_shares_with_a_warning(tmp_path, name):
     WRITERS[name](tmp_path)
     with pytest.warns(UserWarning, match="images to draw splits from where the published sizes .* take"):
-        found = build_datalists(tmp_path, LAYOUTS[name].info.class_names, layout=name)
+        found = build_datalists(DatasetSpec(tmp_path, LAYOUTS[name].info.class_names, layout=name))
     sizes = [len(samples) for samples in found.values()]
     assert sizes == {"isic": [8, 1, 3], "busi": [11, 2, 2]}.get(name, [10, 1, 1])
 

@@ -15,14 +15,14 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import tifffile
 
-from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, build_datalists
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, build_datalists
 
 
 def load_all(name, folder):
     """(sample, loaded) of every sample, by the image's stem."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="there are .* to draw splits from")
-        datalists = build_datalists(folder, LAYOUTS[name].info.class_names, layout=name)
+        datalists = build_datalists(DatasetSpec(folder, LAYOUTS[name].info.class_names, layout=name))
     samples = [sample for samples in datalists.values() for sample in samples]
     return {Path(sample["image"]).stem: (sample, LoadImageMaskd()(sample)) for sample in samples}
 
@@ -114,7 +114,7 @@ def test_the_owners_lists_of_camus(realdata, tmp_path):
     shutil.copytree(realdata / "camus_splits_only" / "original" / "database_split", tmp_path / "data/database_split")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = build_datalists(tmp_path / "data", LAYOUTS["camus"].info.class_names, layout="camus")
+        found = build_datalists(DatasetSpec(tmp_path / "data", LAYOUTS["camus"].info.class_names, layout="camus"))
     assert [len(samples) for samples in found.values()] == [400 * 3, 50 * 3, 50 * 3]
     listed = (realdata / "camus_splits_only/original/database_split/subgroup_testing.txt").read_text().split()
     assert {sample["group"] for sample in found["test"]} == set(listed)

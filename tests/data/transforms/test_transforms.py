@@ -12,7 +12,7 @@ from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd, Resized
 from monai.utils import set_determinism
 
-from monai_tunevlseg.data import Augmentd, LoadImageMaskd, LogitsToLabelMapd, build_datalists
+from monai_tunevlseg.data import Augmentd, DatasetSpec, LoadImageMaskd, LogitsToLabelMapd, build_datalists
 
 
 def sample_of(number=1, size=(40, 48)):
@@ -69,7 +69,7 @@ def test_mask_of_another_size_is_named(binary_folder, save):
 
 def test_wrong_mask_is_named_through_the_loader(binary_folder, save):
     save(binary_folder / "masks" / "case3.png", np.full((12, 16), 9, np.uint8))
-    datalist = sum(build_datalists(binary_folder, ["polyp"]).values(), [])
+    datalist = sum(build_datalists(DatasetSpec(binary_folder, ["polyp"])).values(), [])
     with pytest.raises(RuntimeError) as caught:
         list(DataLoader(Dataset(datalist, LoadImageMaskd()), batch_size=2))
     assert "case3.png is expected to be binary" in str(caught.value.__cause__)
@@ -81,7 +81,7 @@ def test_batches_of_any_size_collate_and_come_back_at_their_own_size(tmp_path, s
         mask[2:5, 3:6] = 1
         save(tmp_path / "images" / f"{number}.png", np.zeros(size, np.uint8))
         save(tmp_path / "masks" / f"{number}.png", mask)
-    datalist = sum(build_datalists(tmp_path, ["polyp"]).values(), [])
+    datalist = sum(build_datalists(DatasetSpec(tmp_path, ["polyp"])).values(), [])
     transform = Compose([LoadImageMaskd(), Resized(("image", "label"), (32, 32), mode=("bicubic", "nearest-exact"))])
     batch = next(iter(DataLoader(Dataset(datalist, transform), batch_size=3)))
     assert batch["image"].shape == (3, 3, 32, 32)
