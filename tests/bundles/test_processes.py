@@ -2,11 +2,13 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
 import torch
+from documentation import lines
 from small_runs import BUNDLES, run
 
 # of the last layer of a vision encoder, context is not needed by the decoder, so it gets no gradient
@@ -14,12 +16,13 @@ EVERY_LAYER = ("clipseg_vpt", {"prompt_depth": 5})
 CACHED = ("clipseg_coop", {"feature_cache": "disk", "num_views": 2, "learning_rate": 0.02})
 
 
-def run_in_two_processes(overrides, config_dir):
-    """Run a bundle's training under torchrun, as its README says."""
-    files = [str(config_dir / name) for name in ("train.yaml", "multi_gpu_train.yaml")]
-    arguments = [argument for key, value in overrides.items() for argument in (f"--{key}", str(value))]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += ["-m", "monai.bundle", "run", "--config_file", str(files), *arguments]
+def run_in_two_processes(overrides, bundle):
+    """Run a bundle's training with the documented command, on its own port."""
+    (line,) = lines("torchrun")
+    program, *words = shlex.split(line.replace("bundles/clipseg_vpt", str(BUNDLES / bundle)))
+    assert program == "torchrun"
+    overridden = [argument for key, value in overrides.items() for argument in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *words, *overridden]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert finished.returncode == 0, finished.stderr[-4000:]
@@ -38,7 +41,7 @@ def test_two_processes_reach_the_loss_and_weights_of_one(bundle, own, small_trai
     assert single.parser.get_parsed_content("accumulation_steps") == 1
 
     halves = {"bundle_root": str(two), "batch_size": overrides["batch_size"] // 2}
-    log = run_in_two_processes(overrides | halves, BUNDLES / bundle / "configs")
+    log = run_in_two_processes(overrides | halves, bundle)
 
     left, right = (torch.load(folder / "models" / "last.pt", weights_only=True) for folder in (one, two))
     for name, value in left["model"].items():

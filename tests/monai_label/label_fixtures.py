@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import nibabel as nib
@@ -22,14 +21,6 @@ SQUARE = (112, 25)
 RADIUS = 17
 AFFINE = np.array([[-0.7, 0, 0, 30], [0, 0.8, 0, -45], [0, 0, 2.5, 7], [0, 0, 0, 1]])
 """Voxel to world of the volumes, in mm; the first axis is reversed."""
-
-
-def readme_block(language: str, after: str) -> str:
-    """Return README's first block of a language behind some words."""
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"```{language}\n(.*?)```", readme[readme.index(after) :], re.DOTALL)
-    assert found, f"README has no {language} block after {after!r}"
-    return found[1]
 
 
 def draw_picture(shift: int = 0, circles: bool = True) -> Image.Image:

@@ -1,4 +1,4 @@
-"""README's section for whoever annotates, as it is written but for names, places and the launcher."""
+"""The commands and the snippet of docs/monai-label.md, as they are written but for names, places and the launcher."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from label_fixtures import draw_picture, readme_block, write_bundle
+from documentation import block, lines
+from label_fixtures import draw_picture, write_bundle
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
@@ -18,7 +19,7 @@ NAME = "kvasir_polyp_clipseg_vpt"
 
 
 def test_the_server_starts_with_the_printed_app_and_the_snippet_runs(tmp_path, monkeypatch):
-    line = readme_block("sh", "<!-- annotate -->").splitlines()[-1]
+    line = lines("annotate")[-1]
     start = "monailabel start_server --host 127.0.0.1 --app $(tunevlseg label-app)"
     assert line == f"{start} --studies IMAGES --conf bundles DIR[,DIR]"  # which is what label_server runs
     command = [sys.executable, "-m", "monai_tunevlseg", "label-app"]
@@ -29,7 +30,7 @@ def test_the_server_starts_with_the_printed_app_and_the_snippet_runs(tmp_path, m
     studies.mkdir()
     for number in range(4):
         draw_picture(number).save(studies / f"image{number}.png")
-    snippet = readme_block("python", "<!-- client -->").replace('"max_epochs": 10', '"max_epochs": 1')
+    snippet = block("client").replace('"max_epochs": 10', '"max_epochs": 1')
     app = Path(printed.stdout.strip())
     with label_server(app, studies, ("bundles", str(bundle))) as server:
         monkeypatch.chdir(tmp_path)

@@ -10,7 +10,8 @@ import time
 import nibabel as nib
 import numpy as np
 import pytest
-from label_fixtures import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, readme_block, write_volume
+from documentation import block
+from label_fixtures import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, write_volume
 from PIL import Image
 
 from monai_tunevlseg.sharing import Sources, share_bundle
@@ -21,15 +22,15 @@ from label_server import label_server
 from monailabel.client import MONAILabelClient
 
 COUNT = 6
-README_NAME = "kvasir_polyp_clipseg_vpt"
+DOCUMENTED_NAME = "kvasir_polyp_clipseg_vpt"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The server, started by README's commands, and the folder of its model."""
+    """The server, started by the documented commands, and the folder of its model."""
     folder = tmp_path_factory.mktemp("stock")
     shared = share_bundle("ultrasound/clipseg_vpt", folder, sources=Sources(configs_dir=REPOSITORY / "configs"))
-    commands = readme_block("sh", "<!-- stock app -->").replace(README_NAME, shared.name).splitlines()
+    commands = block("stock app").replace(DOCUMENTED_NAME, shared.name).splitlines()
     (launcher, *download), *copy, start = map(shlex.split, commands)
     assert launcher == "monailabel"
     subprocess.run([sys.executable, "-m", "monai_tunevlseg.monai_label", *download], check=True, cwd=folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from cris_release import Sizes, clip_shapes, cris_shapes, random_weights, write_torchscript
+from documentation import lines
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 from typer.testing import CliRunner
@@ -101,8 +102,9 @@ def test_an_archive_without_batch_norm_counters_is_as_good(clip, cris, tokenizer
 def test_the_command_converts(clip, cris, tokenizer_dir, tmp_path):
     out = tmp_path / "out"
     files = write_clip(clip, "archive", tmp_path), write_cris(cris, "module nested", tmp_path)
-    arguments = ["convert-cris", "--clip", files[0], "--cris", files[1], "--tokenizer", tokenizer_dir, out]
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    (command,) = lines("convert-cris")
+    places = {"RN50.pt": files[0], "cris_best.pth": files[1], "TOKENIZER_DIR": tokenizer_dir, "CRIS_DIR": out}
+    result = CliRunner().invoke(app, [str(places.get(word, word)) for word in command.split()[1:]])
     assert result.exit_code == 0
     assert result.output.strip() == str(out)
     assert load_file(out / "model.safetensors").keys() == cris.keys()

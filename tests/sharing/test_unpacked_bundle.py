@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from documentation import lines
 from monai.bundle import create_workflow, download, load
 from PIL import Image
 from shared_names import NAME
@@ -31,29 +33,32 @@ def own_data(data, tmp_path):
     return shutil.copytree(data, tmp_path / "own")
 
 
-def run_monai(folder, command, *options):
-    """Run a command of MONAI's in the bundle's folder, as its card says."""
-    arguments = [sys.executable, "-m", "monai.bundle", command, *map(str, options)]
+INFER, EVALUATE, TRAIN, EXPORT = lines("shared")
+
+
+def run_monai(folder, command, data, *options):
+    """Run a documented command in the bundle's folder."""
+    command = command.replace("IMAGES", str(data)).replace("DATA", str(data))
+    arguments = [sys.executable, *shlex.split(command)[1:], *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
 
 
 def test_it_infers_and_evaluates_and_goes_on_training(unpacked, own_data, run_dir):
-    given = ["--dataset_dir", own_data]
-    inferred = run_monai(unpacked, "run", "--config_file", "configs/inference.yaml", *given)
+    inferred = run_monai(unpacked, INFER, own_data)
     assert inferred.returncode == 0, inferred.stderr[-3000:]
     masks = sorted((unpacked / "output" / "masks").iterdir())
     assert len(masks) == 24
     assert Image.open(masks[0]).size == Image.open(own_data / "images" / masks[0].name).size
 
-    evaluated = run_monai(unpacked, "run", "--config_file", "configs/evaluate.yaml", *given)
+    evaluated = run_monai(unpacked, EVALUATE, own_data)
     assert evaluated.returncode == 0, evaluated.stderr[-3000:]
     ours, theirs = (json.loads((root / "eval" / "metrics.json").read_text()) for root in (unpacked, run_dir))
     assert ours["dice"] == pytest.approx(theirs["dice"], abs=1e-3)
 
     before = torch.load(unpacked / "models" / "model.pt", weights_only=True)
     small_step = ["--learning_rate", "1e-9", "--weight_decay", "0", "--epochs", "1"]
-    trained = run_monai(unpacked, "run", "--config_file", "configs/train.yaml", *given, *small_step)
+    trained = run_monai(unpacked, TRAIN, own_data, *small_step)
     assert trained.returncode == 0, trained.stderr[-3000:]
     after = torch.load(unpacked / "models" / "last.pt", weights_only=True)["model"]
     for name, value in before.items():
@@ -62,14 +67,13 @@ def test_it_infers_and_evaluates_and_goes_on_training(unpacked, own_data, run_di
 
 
 def test_ckpt_export_traces_the_network_and_says_why_it_cannot_script(unpacked):
-    common = ["--config_file", "configs/inference.yaml"]
-    traced = run_monai(unpacked, "ckpt_export", *common, "--use_trace", "True")
+    traced = run_monai(unpacked, EXPORT, None)
     assert traced.returncode == 0, traced.stderr[-3000:]
     images = torch.rand(2, 3, 96, 96)
     with torch.no_grad():
         wanted, found = load_bundle(unpacked)[0](images), torch.jit.load(unpacked / "models" / "model.ts")(images)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-    scripted = run_monai(unpacked, "ckpt_export", *common)
+    scripted = run_monai(unpacked, EXPORT.replace("--use_trace True", ""), None)
     assert scripted.returncode != 0
     assert "cannot be scripted" in scripted.stderr.strip().splitlines()[-1]
 

@@ -1,0 +1,210 @@
+"""The commands and snippets of README and docs/, run as they are written but for folders and sizes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from documentation import MARKED_BLOCK, PAGES, ROOT, TEXT, block, lines
+from monai.bundle import ConfigParser
+from owners_trees import write_kvasir
+from PIL import Image
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+from typer.main import get_command
+
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.benchmark.presets import PRESETS
+from monai_tunevlseg.bundles import bundle_names
+from monai_tunevlseg.data.demo_datasets import write_demo_dataset
+from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.networks import CRIS, Upsampler
+from monai_tunevlseg.sharing import Release, Sources, share_bundle
+
+TINY = "monai_tunevlseg/demo/clipseg"
+QUICK = f"--pretrained {TINY} --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"
+QUICK_TRIAL = "--n-trials 1 " + " ".join(
+    f"--override {name}={value}"
+    for name, value in {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0}.items()
+)
+OTHER_PROGRAMS_OPTIONS = {"--bundle_root", "--config_file", "--use_trace", "--no-deps", "--nproc_per_node"} | {
+    *("--app", "--conf", "--download", "--host", "--name", "--output", "--studies")  # MONAI Label's
+}
+PATHS = sorted(set(re.findall(r"`((?:monai_tunevlseg|configs|docs|benchmarks)/[a-z\d_/.]*\w)/?`", TEXT)))
+"""Named files and folders, but for those that a run writes."""
+
+
+def run(line: str, folder: Path = ROOT) -> str:
+    """Run a command in a folder, and return its output."""
+    program, *arguments = shlex.split(line)
+    module = ["-m", "monai_tunevlseg"] if program == "tunevlseg" else []
+    finished = subprocess.run(
+        [sys.executable, *module, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr + finished.stdout
+    return finished.stdout + finished.stderr
+
+
+def test_own_data_commands_run(tmp_path):
+    data = write_demo_dataset("endoscopy", tmp_path / "data", num_images=10)
+    (data / "splits.json").unlink()
+    bundle = tmp_path / "bundle"
+    shutil.copytree(ROOT / "bundles" / "clipseg_vpt", bundle, ignore=shutil.ignore_patterns("models", "eval", "output"))
+    install, check, *runs = lines("own data")
+    assert install.startswith("pip install")
+    run(check.replace("DIR", str(data)))
+    assert len(runs) == 3
+    for line in runs:
+        line = line.replace("NEW_IMAGES", str(data / "images")).replace("DIR", str(data))
+        run(line.replace("bundles/clipseg_vpt", str(bundle)) + f" {QUICK}")
+    assert (bundle / "models" / "model.pt").is_file()
+    assert (bundle / "eval" / "metrics.json").is_file()
+    assert (bundle / "eval" / "splits.json").is_file()
+    assert len(list((bundle / "output" / "masks").iterdir())) == 10
+
+
+def test_commands_of_an_experiment_run_and_their_runs_are_compared(tmp_path):
+    """A dataset in its original layout, with another base model and fewer epochs."""
+    write_kvasir(tmp_path / "data")
+    commands = [line.replace("DIR", str(tmp_path / "data")) for line in lines("experiment")]
+    assert [line.split()[0] for line in commands] == ["tunevlseg", "tunevlseg", "python", "python"]
+    for line in commands:
+        run(f"{line} {QUICK} --bundle_root {tmp_path}" if line.startswith("python") else line)
+    (compare,) = lines("compare")
+    assert "+0.00" in run(compare.replace("RUN_A", f"{tmp_path}/eval").replace("RUN_B", f"{tmp_path}/eval"))
+
+
+def test_commands_of_search_and_benchmark_run(tmp_path):
+    """One trial of one epoch for one experiment."""
+    write_kvasir(tmp_path / "data" / "kvasir")
+    search, benchmark, report, preset = lines("study")
+    run(search.replace("DIR", f"{tmp_path}/data/kvasir") + f" --output-dir {tmp_path}/search {QUICK_TRIAL}")
+    assert (tmp_path / "search" / "best" / "models" / "model.pt").is_file()
+    benchmark = benchmark.replace("'kvasir/*,busi/clipseg_*'", "kvasir/clipseg_vpt").replace("ROOT", f"{tmp_path}/data")
+    run(f"{benchmark} --results {tmp_path}/results {QUICK_TRIAL}")
+    run(report.replace("report results", f"report {tmp_path}/results"))
+    assert "Kvasir-SEG" in (tmp_path / "results" / "report" / "report.html").read_text(encoding="utf-8")
+    program, command, _, name, *_ = shlex.split(preset)
+    assert (program, command) == ("tunevlseg", "benchmark") and name in PRESETS
+
+
+def test_commands_of_the_feature_cache_run(tmp_path):
+    write_kvasir(tmp_path / "data")
+    data = write_demo_dataset("endoscopy", tmp_path / "own", num_images=10)
+    train, search = lines("cache")
+    train = train.replace("--bundle_root bundles/clipseg_coop", f"--bundle_root {tmp_path}").replace("DIR", str(data))
+    assert "views of 8 images for the feature cache" in run(f"{train} {QUICK}")
+    search = search.replace("DIR", f"{tmp_path}/data")
+    run(f"{search} {QUICK_TRIAL} --override num_views=1 --output-dir {tmp_path}/search")
+    assert list((tmp_path / "search").rglob("*.safetensors"))
+
+
+def test_commands_of_sharing_run(tmp_path):
+    """Those for the user of a shared bundle are run in tests/sharing."""
+    write_kvasir(tmp_path / "data")
+    for line in lines("share"):
+        line = line.replace("DIR", str(tmp_path / "data")).replace("runs/kvasir", f"{tmp_path}/run")
+        line = line.replace("shared", f"{tmp_path}/shared").replace("model.onnx", f"{tmp_path}/model.onnx")
+        run(f"{line} {QUICK}" if line.startswith("python") else line)
+    assert (tmp_path / "shared" / "kvasir_polyp_clipseg_vpt_v0.1.0.zip").is_file()
+    assert (tmp_path / "model.onnx").is_file()
+
+
+def test_python_snippet_runs(tmp_path, monkeypatch):
+    """With a bundle of the same name that has an embedded base model."""
+    release, sources = Release(name="clipseg_vpt"), Sources(configs_dir=ROOT / "configs")
+    share_bundle("ultrasound/clipseg_vpt", tmp_path / "bundles", sources=sources, release=release)
+    Image.new("RGB", (50, 40), (215, 30, 35)).save(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block("python"), names)
+    assert names["masks"].dtype == bool and names["masks"].shape == (1, 40, 50)
+
+
+def test_every_block_is_run_by_a_test():
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    markers = [found["marker"] for found in MARKED_BLOCK.finditer(TEXT)]
+    assert len(markers) == len(re.findall(r"^```(?:sh|python)$", TEXT, re.MULTILINE))
+    assert [marker for marker in markers if not re.search(rf'(?:block|lines)\("{marker}"\)', tests)] == []
+
+
+def test_commands_of_make_are_those_of_ci():
+    targets = {target for line in [*lines("demo"), *lines("make")] for target in line.split()[1:]}
+    in_ci = re.findall(r"^make (?:\w+=\S+ )?(.+)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert targets - {target for line in in_ci for target in line.split()} == {"bundles", "bench"}
+
+
+@pytest.mark.parametrize("targets", sorted(set(re.findall(r"(?:^|`)make ([a-z-]+(?: [a-z-]+)*)", TEXT, re.MULTILINE))))
+def test_make_targets_exist(targets):
+    command = ["make", "--dry-run", *targets.split()]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+
+
+def commands_with_options(command, name="tunevlseg"):
+    yield name, {option for parameter in command.params for option in parameter.opts}
+    for word, below in getattr(command, "commands", {}).items():
+        yield from commands_with_options(below, f"{name} {word}")
+
+
+def test_commands_and_options_exist():
+    commands = dict(commands_with_options(get_command(app)))
+    named = set(re.findall(r"tunevlseg ([a-z]+(?:-[a-z]+)*)", TEXT))
+    assert {name for name in named if f"tunevlseg {name}" not in commands} == set()
+    configs = (ROOT / "bundles").glob("*/configs/*.yaml")
+    hyperparameters = {f"--{name}" for path in configs for name in yaml.safe_load(path.read_text(encoding="utf-8"))}
+    known = set.union(*commands.values(), hyperparameters, OTHER_PROGRAMS_OPTIONS)
+    assert {option for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", TEXT) if option not in known} == set()
+
+
+def test_named_bundles_exist():
+    assert all((ROOT / "bundles" / name).is_dir() for name in set(re.findall(r"bundles/(\w+_\w+)", TEXT)))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_named_paths_exist(path):
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page):
+    targets = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if "://" not in target and not (page.parent / target).is_file()] == []
+
+
+@pytest.fixture(scope="module")
+def full_size() -> dict[str, tuple[torch.nn.Module, dict, tuple]]:
+    """The base models as published, without memory; what their methods are built for; their upsamplers' channels."""
+    with torch.device("meta"):
+        clipseg, cris = CLIPSegForImageSegmentation(CLIPSegConfig()), CRIS()
+    text = {"text_dim": 512, "num_layers": 12}
+    return {
+        "clipseg": (clipseg, text | {"vision_dim": 768, "image_embed_dim": 512}, (64,)),
+        "cris": (cris, text | {"vision_dim": None, "image_embed_dim": 1024}, (512, 64)),
+    }
+
+
+@pytest.mark.parametrize("bundle", bundle_names(ROOT / "configs"))
+def test_the_table_has_every_bundle_with_parameters_at_full_size(bundle, full_size):
+    model, _, method = bundle.partition("_")
+    base, widths, channels = full_size[model]
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "bundles" / bundle / "configs" / "train.yaml"))
+    if method == "finetune":
+        title, trained = "none", base
+    else:
+        arguments = parser.get_parsed_content("method_kwargs")
+        parts = {"method": METHODS[method](**widths, **arguments), "upsampler": Upsampler(*channels)}
+        title, trained = METHODS[method].__name__, torch.nn.ModuleDict(parts)
+    count = sum(parameter.numel() for parameter in trained.parameters())
+    size = sum(value.nbytes for value in trained.state_dict().values()) / 1000
+    row = re.search(rf"\| `{bundle}` \| {title} \|.*\| ([\d,]+) \| ([\d.]+) (kB|MB) \|", TEXT)
+    assert row and int(row[1].replace(",", "")) == count
+    assert float(row[2]) * (1 if row[3] == "kB" else 1000) == pytest.approx(size, rel=0.05)
