@@ -1,8 +1,8 @@
-"""The study of the paper as a tool: its tables and figures over datasets, methods and models, from stored results."""
+"""Benchmarks of many experiments, with the tables and figures of the paper from stored results."""
 
-from monai_tunevlseg.benchmark.entries import VARIANTS, Entry
+from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
 from monai_tunevlseg.benchmark.report_content import build_report
 from monai_tunevlseg.benchmark.report_files import write_report
 from monai_tunevlseg.benchmark.results import METRICS, read_results
 
-__all__ = ["METRICS", "VARIANTS", "Entry", "build_report", "read_results", "write_report"]
+__all__ = ["METRICS", "VARIANTS", "ExperimentSpec", "build_report", "read_results", "write_report"]

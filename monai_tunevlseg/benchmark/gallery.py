@@ -70,9 +70,9 @@ def build_galleries(
         problems: receives missing and unreadable files.
     """
     galleries = []
-    for dataset in ordered_datasets(result.entry.dataset for result in results):
-        chosen = [result for result in results if result.entry.dataset == dataset and result.entry.variant is None]
-        chosen.sort(key=lambda result: row_order(result.entry.model, result.entry.method))
+    for dataset in ordered_datasets(result.spec.dataset for result in results):
+        chosen = [result for result in results if result.spec.dataset == dataset and result.spec.variant is None]
+        chosen.sort(key=lambda result: row_order(result.spec.model, result.spec.method))
         place = f"pictures/{dataset}"
         try:
             cases = read_json(results_dir / place / "cases.json")
@@ -106,7 +106,7 @@ def _row(
         try:
             source = _overlay(image, path)
         except (OSError, ValueError) as error:
-            place = f"{result.entry.name}/predictions/{name}.png"
+            place = f"{result.spec.name}/predictions/{name}.png"
             problems.append(ReportProblem(place, f"cannot be shown: {type(error).__name__}."))
         dice = dices.get(key)
         detail = "" if dice is None else f"{dice:.1f} %"

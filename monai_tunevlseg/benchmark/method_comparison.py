@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monai_tunevlseg.benchmark.entries import BASELINES
+from monai_tunevlseg.benchmark.experiment_spec import BASELINES
 from monai_tunevlseg.benchmark.results import METRICS, ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.evaluation import Bootstrap, Case, Comparison, compare, read_cases
@@ -58,13 +58,13 @@ def compare_with_best(
         problems: receives the experiments that cannot be compared.
     """
     comparisons = []
-    for dataset in ordered_datasets(result.entry.dataset for result in results):
+    for dataset in ordered_datasets(result.spec.dataset for result in results):
         chosen = [
             result
             for result in results
-            if result.entry.dataset == dataset and result.entry.variant is None and result.score(metric) is not None
+            if result.spec.dataset == dataset and result.spec.variant is None and result.score(metric) is not None
         ]
-        chosen.sort(key=lambda result: row_order(result.entry.model, result.entry.method))
+        chosen.sort(key=lambda result: row_order(result.spec.model, result.spec.method))
         comparison = _dataset_comparison(dataset, chosen, metric, problems)
         if comparison is not None:
             comparisons.append(comparison)
@@ -75,7 +75,7 @@ def _dataset_comparison(
     dataset: str, results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
 ) -> DatasetComparison | None:
     cases = {result: read for result in results if (read := _cases(result, metric, problems))}
-    learners = [result for result in cases if result.entry.method not in BASELINES]
+    learners = [result for result in cases if result.spec.method not in BASELINES]
     if not learners or len(cases) < 2:
         return None
     best = max(learners, key=lambda result: result.score(metric) or 0.0)
@@ -85,7 +85,7 @@ def _dataset_comparison(
             try:
                 comparisons[result] = _compare(cases[best], cases[result], metric)
             except ValueError as error:
-                problems.append(ReportProblem(result.entry.name, f"cannot be compared with {best.entry.name}: {error}"))
+                problems.append(ReportProblem(result.spec.name, f"cannot be compared with {best.spec.name}: {error}"))
     p_values = holm_adjusted([comparison.p_value for comparison in comparisons.values()])
     methods = [
         MethodComparison(_title(result), comparison, p)
@@ -98,7 +98,7 @@ def _cases(result: ExperimentResult, metric: str, problems: list[ReportProblem])
     try:
         return read_cases(result.folder, required=[METRICS[metric].score])
     except (OSError, ValueError) as error:
-        name = result.entry.name
+        name = result.spec.name
         message = str(error).replace(f"{result.folder}/", "")
         problems.append(ReportProblem(f"{name}/cases.csv", f"{message} The experiment is not compared."))
         return []

@@ -1,4 +1,4 @@
-"""Benchmarks that are defined in one word."""
+"""Predefined benchmarks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["PRESETS", "Preset", "write_demo_data"]
 
 @dataclass(frozen=True)
 class Preset:
-    """What a benchmark of this name does, where the command line does not say otherwise.
+    """Defaults of a predefined benchmark.
 
     Attributes:
-        patterns: of the entries.
-        n_trials: number of trials of each sweep.
-        n_jobs: number of processes that work side by side.
+        patterns: patterns of the experiments' names.
+        n_trials: number of trials of each search.
+        n_jobs: number of parallel processes.
         fixed: hyperparameters of every run.
     """
 
@@ -35,11 +35,11 @@ DEMO_IMAGES = 100
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {"demo": Preset(tuple(f"{name}/*" for name in DEMO_DATASETS), n_trials=2, n_jobs=2, fixed={"epochs": 5})}
 )
-"""``demo``: the three demo sets, all combinations and baselines, on the embedded tiny models."""
+"""``demo``: all models and methods on the three demo datasets, with the embedded tiny models."""
 
 
 def write_demo_data(data_root: Path) -> None:
-    """Write those of the demo sets that are not there."""
+    """Write the demo datasets that do not exist yet."""
     for name in DEMO_DATASETS:
         if not (data_root / name / "splits.json").is_file():
             write_demo_dataset(name, data_root / name, num_images=DEMO_IMAGES)

@@ -59,7 +59,7 @@ class BenchmarkReport:
     @property
     def dataset_titles(self) -> dict[str, str]:
         """Titles of the datasets by name."""
-        return {result.entry.dataset: result.facts["titles"]["dataset"] for result in self.results}
+        return {result.spec.dataset: result.facts["titles"]["dataset"] for result in self.results}
 
     @property
     def versions(self) -> dict[str, str]:
@@ -75,10 +75,10 @@ class BenchmarkReport:
         """Parameters, bytes and seconds of each experiment."""
         return [
             {
-                "dataset": result.entry.dataset,
-                "model": result.entry.model,
-                "method": result.entry.method,
-                "variant": result.entry.variant or "",
+                "dataset": result.spec.dataset,
+                "model": result.spec.model,
+                "method": result.spec.method,
+                "variant": result.spec.variant or "",
                 "trained_parameters": result.facts["trained_parameters"],
                 "checkpoint_bytes": result.facts["checkpoint_bytes"],
                 "seconds_trial": result.facts["seconds"]["trial"],
@@ -101,10 +101,10 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkRepo
         raise ValueError(f"unknown metric {metric!r}; known metrics: {', '.join(METRICS)}.")
     folder = Path(results_dir)
     stored = read_results(folder)
-    results, problems = stored.entries, stored.problems
-    results.sort(key=lambda result: (row_order(result.entry.model, result.entry.method), result.entry.dataset))
+    results, problems = stored.experiments, stored.problems
+    results.sort(key=lambda result: (row_order(result.spec.model, result.spec.method), result.spec.dataset))
     problems += [
-        ReportProblem(result.entry.name, f"no {metric!r} in metrics.json; not in the tables.")
+        ReportProblem(result.spec.name, f"no {metric!r} in metrics.json; not in the tables.")
         for result in results
         if result.score(metric) is None
     ]
@@ -146,14 +146,14 @@ def _points(results: Sequence[ExperimentResult], metric: str) -> list[TrialPoint
     """Return the tested trials of the prompt learners, without variants."""
     return [
         TrialPoint(
-            result.entry.dataset,
+            result.spec.dataset,
             f"{result.facts['titles']['model']} {result.facts['titles']['method']}",
             result.facts["prompts"] == ["text"],
             trial.test[metric],
             trial.hyperparameters,
         )
         for result in results
-        if result.entry.variant is None and result.facts["prompts"]
+        if result.spec.variant is None and result.facts["prompts"]
         for trial in result.trials
         if metric in trial.test
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.atomic_files import write_text_atomically
-from monai_tunevlseg.benchmark.entries import Entry
+from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.data.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.report import FORMAT_VERSION as METRICS_VERSION
 from monai_tunevlseg.json_files import read_json_object
@@ -21,6 +21,7 @@ from monai_tunevlseg.json_schemas import schema_violation
 __all__ = [
     "FORMAT_VERSION",
     "METRICS",
+    "PLAN_FILE",
     "BenchmarkResults",
     "ExperimentResult",
     "Metric",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+PLAN_FILE = "benchmark.json"
 RATES = ("learning_rate", "weight_decay")  # not negative
 FIXED_COLUMNS = ("number", "state", "validation", "seconds")
 TEST_PREFIX = "test_"
@@ -111,14 +113,14 @@ class ExperimentResult:
     """The stored results of one experiment.
 
     Attributes:
-        entry: the experiment.
+        spec: the experiment.
         folder: its folder; ``cases.csv`` and ``predictions/`` are read on demand.
         facts: content of ``result.json``.
         metrics: content of ``metrics.json``.
         trials: content of ``trials.csv``.
     """
 
-    entry: Entry
+    spec: ExperimentSpec
     folder: Path
     facts: Mapping[str, Any]
     metrics: Mapping[str, Any]
@@ -136,12 +138,12 @@ class BenchmarkResults:
 
     Attributes:
         folder: the folder.
-        entries: results of the readable experiments.
+        experiments: results of the readable experiments.
         problems: everything else.
     """
 
     folder: Path
-    entries: list[ExperimentResult] = field(default_factory=list)
+    experiments: list[ExperimentResult] = field(default_factory=list)
     problems: list[ReportProblem] = field(default_factory=list)
 
 
@@ -171,7 +173,7 @@ def _read_place(results: BenchmarkResults, place: Path) -> None:
     failure = place / "failure.json"
     try:
         if (place / "result.json").is_file():
-            results.entries.append(read_result(place, results.problems))
+            results.experiments.append(read_result(place, results.problems))
         elif failure.is_file():
             results.problems.append(
                 ReportProblem(name, f"failed: {read_json_object(failure).get('message', 'no message')}")
@@ -182,14 +184,14 @@ def _read_place(results: BenchmarkResults, place: Path) -> None:
 
 def _read_plan(folder: Path) -> list[str]:
     """Return the names of the planned experiments; none without a readable plan."""
-    path = folder / "benchmark.json"
+    path = folder / PLAN_FILE
     if not path.is_file():
         return []
     try:
-        entries = read_json_object(path).get("entries")
+        names = read_json_object(path).get("experiments")
     except (OSError, ValueError):
         return []  # only used to name missing results
-    return [] if not isinstance(entries, list) else [name for name in entries if isinstance(name, str)]
+    return [] if not isinstance(names, list) else [name for name in names if isinstance(name, str)]
 
 
 def read_result(folder: Path, problems: list[ReportProblem] | None = None) -> ExperimentResult:
@@ -211,14 +213,14 @@ def read_result(folder: Path, problems: list[ReportProblem] | None = None) -> Ex
         raise ValueError(f"result.json is damaged: {wrong}.")
     if not _is_finite(facts):
         raise ValueError("result.json is damaged: it holds a number that is infinite, NaN or too large.")
-    entry = Entry(*(facts[key] for key in ("dataset", "model", "method", "variant")))
-    if entry.name != name:
-        raise ValueError(f"result.json belongs to {entry.name}.")
+    spec = ExperimentSpec(*(facts[key] for key in ("dataset", "model", "method", "variant")))
+    if spec.name != name:
+        raise ValueError(f"result.json belongs to {spec.name}.")
     metrics = read_json_object(folder / "metrics.json")
     _check_version(metrics, METRICS_VERSION, "metrics.json")
     _check_scores(metrics)
     problems += [ReportProblem(name, message) for message in facts["problems"]]
-    return ExperimentResult(entry, folder, facts, metrics, _read_trials(folder / "trials.csv", name, problems))
+    return ExperimentResult(spec, folder, facts, metrics, _read_trials(folder / "trials.csv", name, problems))
 
 
 def _is_finite(value: Any) -> bool:

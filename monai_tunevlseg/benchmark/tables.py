@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 
-from monai_tunevlseg.benchmark.entries import BASELINES
+from monai_tunevlseg.benchmark.experiment_spec import BASELINES
 from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_methods, paper_rows
 from monai_tunevlseg.benchmark.results import ExperimentResult
 
@@ -100,14 +100,14 @@ def build_tables(results: Sequence[ExperimentResult], metric: str) -> list[Table
         results: results of one benchmark, each experiment once.
         metric: one of ``METRICS``.
     """
-    starts = {(result.entry.model, result.entry.method) for result in results if result.entry.variant == "gaussian"}
+    starts = {(result.spec.model, result.spec.method) for result in results if result.spec.variant == "gaussian"}
     chosen: dict[int, Callable[[ExperimentResult], bool]] = {
-        3: lambda result: result.entry.variant is None,
+        3: lambda result: result.spec.variant is None,
         4: lambda result: (
-            result.entry.variant == "gaussian"
-            or (result.entry.variant is None and (result.entry.model, result.entry.method) in starts)
+            result.spec.variant == "gaussian"
+            or (result.spec.variant is None and (result.spec.model, result.spec.method) in starts)
         ),
-        5: lambda result: result.entry.variant == "no_upsampler",
+        5: lambda result: result.spec.variant == "no_upsampler",
     }
     return [_table(number, filter(accept, results), results, metric) for number, accept in chosen.items()]
 
@@ -118,9 +118,9 @@ def _table(
     grouped: dict[tuple[str, str, str | None], list[ExperimentResult]] = {}
     for result in chosen:
         if result.score(metric) is not None:
-            entry = result.entry
-            grouped.setdefault((entry.model, entry.method, entry.variant), []).append(result)
-    datasets = ordered_datasets(result.entry.dataset for rows in grouped.values() for result in rows)
+            spec = result.spec
+            grouped.setdefault((spec.model, spec.method, spec.variant), []).append(result)
+    datasets = ordered_datasets(result.spec.dataset for rows in grouped.values() for result in rows)
     keys = sorted(grouped, key=lambda key: (*row_order(key[0], key[1]), key[2] is None))
     rows = [_row(number, key, grouped[key], metric, datasets) for key in keys]
     if number == 5:
@@ -151,7 +151,7 @@ def _row(
 ) -> Row:
     model, method, variant = key
     paper = paper_rows(number).get(key, PaperRow({}, None, None))
-    values = {result.entry.dataset: result.score(metric) or 0.0 for result in results}
+    values = {result.spec.dataset: result.score(metric) or 0.0 for result in results}
     cells = {name: Cell(values[name], paper.cells.get(name)) for name in datasets if name in values}
     theirs = [cell.paper for cell in cells.values() if cell.paper is not None]
     complete = len(theirs) == len(cells)
@@ -174,9 +174,9 @@ def _row(
 
 def _with_change(row: Row, everything: Sequence[ExperimentResult], metric: str) -> Row:
     full = {
-        result.entry.dataset: result.score(metric)
+        result.spec.dataset: result.score(metric)
         for result in everything
-        if (result.entry.model, result.entry.method, result.entry.variant) == (row.model, row.method, None)
+        if (result.spec.model, result.spec.method, result.spec.variant) == (row.model, row.method, None)
     }
     pairs = [(cell.value, value) for name, cell in row.cells.items() if (value := full.get(name)) is not None]
     return replace(row, change=fmean(ours - theirs for ours, theirs in pairs) if pairs else None)

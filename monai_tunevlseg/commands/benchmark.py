@@ -1,4 +1,4 @@
-"""``tunevlseg benchmark``: experiments after experiments, and the report."""
+"""``tunevlseg benchmark``: search and test of many experiments, and the report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,13 +27,30 @@ from monai_tunevlseg.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from monai_tunevlseg.benchmark.campaign import Campaign
-    from monai_tunevlseg.benchmark.entries import Entry
-    from monai_tunevlseg.benchmark.running import BenchmarkSettings
+    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
+    from monai_tunevlseg.benchmark.presets import Preset
+    from monai_tunevlseg.benchmark.settings import BenchmarkSettings
 
 __all__ = ["benchmark"]
 
-WORKERS_END = 30.0  # seconds for a worker to end its trial
+STOP_TIMEOUT = 30.0  # seconds for a worker to end its trial
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Folders of a benchmark.
+
+    Attributes:
+        results: results folder.
+        data: folder with a subfolder for each dataset.
+        configs: folder of the config fragments.
+        bundles: folder of the bundles.
+    """
+
+    results: Path
+    data: Path
+    configs: Path
+    bundles: Path
 
 
 def benchmark(
@@ -57,7 +75,7 @@ def benchmark(
         str | None, typer.Option(help="Predefined benchmark: demo (synthetic data, tiny models, under 45 minutes).")
     ] = None,
     worker: Annotated[
-        bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was begun in RESULTS.")
+        bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was started in RESULTS.")
     ] = False,
     n_jobs: Annotated[int | None, typer.Option(help="Number of parallel processes; 1 by default.")] = None,
     storage: Storage = None,
@@ -72,88 +90,106 @@ def benchmark(
 ) -> None:
     """Search and test every matching experiment, skip finished ones, continue after failures, and write the report.
 
-    Experiments' names are DATASET/MODEL_METHOD; the method may be finetune or zero_shot, too.
+    An experiment's name is DATASET/MODEL_METHOD; baselines are the methods finetune and zero_shot.
     """
-    from monai_tunevlseg.benchmark.presets import PRESETS
-    from monai_tunevlseg.benchmark.running import BenchmarkSettings
+    from monai_tunevlseg.benchmark.settings import BenchmarkSettings
 
     with resumable_command():
-        if preset is not None and preset not in PRESETS:
-            raise ValueError(f"there is no preset {preset!r}; known are {', '.join(PRESETS)}.")
-        chosen = PRESETS[preset] if preset else None
+        chosen = _preset(preset)
         settings = BenchmarkSettings(
-            n_trials=(chosen.n_trials if chosen else 20) if n_trials is None else n_trials,
+            n_trials=chosen.n_trials if n_trials is None else n_trials,
             objective=metric,
             seed=seed,
-            fixed={**(chosen.fixed if chosen else {}), **parse_overrides(override)},
+            fixed={**chosen.fixed, **parse_overrides(override)},
             best_only=best_only,
             storage=storage,
             limits=limits_of(trial_timeout, trial_silence),
         )
-        count = 1 if worker else (chosen.n_jobs if chosen else 1) if n_jobs is None else n_jobs
+        count = 1 if worker else chosen.n_jobs if n_jobs is None else n_jobs
         if count < 1:
             raise ValueError(f"n_jobs is {count}; it must be 1 or more.")
-        patterns = experiments.split(",") if experiments else list(chosen.patterns) if chosen else []
-        data = data_root or results / "data"
-        folders = (results, data, configs_dir, bundles_dir)
-        campaign = _campaign(patterns, settings, variant or [], worker, folders)
-        if chosen and not worker:
-            _write_data(data)
+        patterns = experiments.split(",") if experiments else list(chosen.patterns)
+        folders = Folders(results, data_root or results / "data", configs_dir, bundles_dir)
+        runner = _joined(settings, folders) if worker else _started(patterns, variant or [], settings, folders)
+        if preset and not worker:
+            _write_data(folders.data)
         with _workers(count - 1, folders, settings):
-            campaign.run()
+            runner.run()
         if not worker:
             _report(results)
-    _conclude(campaign)
+    _exit_with_failures(runner)
 
 
-def _campaign(
-    patterns: list[str],
-    settings: BenchmarkSettings,
-    variants: list[str],
-    worker: bool,
-    folders: tuple[Path, Path, Path, Path],
-) -> Campaign:
-    from monai_tunevlseg.benchmark.campaign import Campaign, join_plan, write_plan
-    from monai_tunevlseg.benchmark.planning import check_fixed, plan_entries
-    from monai_tunevlseg.benchmark.running import EntryRunner
+def _preset(name: str | None) -> Preset:
+    """Return a preset, or the defaults for None."""
+    from monai_tunevlseg.benchmark.presets import PRESETS, Preset
+
+    if name is None:
+        return Preset(patterns=(), n_trials=20, n_jobs=1)
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; known presets: {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def _joined(settings: BenchmarkSettings, folders: Folders) -> BenchmarkRunner:
+    """Return the runner of a worker."""
+    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
+    from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
+    from monai_tunevlseg.benchmark.plan_file import join_plan
+
+    specs, settings = join_plan(folders.results, settings.storage, folders.configs, settings.limits)
+    _check_storage(settings)
+    runner = ExperimentRunner(folders.results, folders.data, settings, folders.configs, folders.bundles)
+    return BenchmarkRunner(specs, runner, typer.echo)
+
+
+def _started(
+    patterns: list[str], variants: list[str], settings: BenchmarkSettings, folders: Folders
+) -> BenchmarkRunner:
+    """Write the plan of a benchmark, and return its runner."""
+    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
+    from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
+    from monai_tunevlseg.benchmark.experiment_selection import check_hyperparameters, select_experiments
+    from monai_tunevlseg.benchmark.plan_file import write_plan
+
+    if not patterns:
+        raise ValueError("no experiments; use --experiments 'kvasir/*,busi/clipseg_*' or --preset demo.")
+    specs = select_experiments(folders.configs, patterns, variants, folders.bundles)
+    check_hyperparameters(specs, settings.fixed, folders.configs, folders.bundles)
+    _check_storage(settings)
+    specs = write_plan(folders.results, specs, settings, folders.configs)
+    runner = ExperimentRunner(folders.results, folders.data, settings, folders.configs, folders.bundles)
+    return BenchmarkRunner(specs, runner, typer.echo)
+
+
+def _check_storage(settings: BenchmarkSettings) -> None:
+    """Raise an error before anything runs if the storage cannot be reached."""
     from monai_tunevlseg.search import open_storage
 
-    results, data, configs, bundles = folders
-    entries: list[Entry]
-    if worker:
-        entries, settings = join_plan(results, settings.storage, configs, settings.limits)
-    else:
-        if not patterns:
-            raise ValueError("say which experiments: --experiments 'kvasir/*,busi/clipseg_*', or --preset demo.")
-        entries = plan_entries(configs, patterns, variants, bundles)
-        check_fixed(entries, settings.fixed, configs, bundles)
     if settings.storage:
-        open_storage(settings.storage)  # if it cannot be reached, say so before anything is run
-    if not worker:
-        entries = write_plan(results, entries, settings, configs)
-    return Campaign(entries, EntryRunner(results, data, settings, configs, bundles), typer.echo)
+        open_storage(settings.storage)
 
 
 @contextmanager
-def _workers(count: int, folders: tuple[Path, Path, Path, Path], settings: BenchmarkSettings) -> Iterator[None]:
-    """Run so many other workers until the block ends, each with its share of the processors."""
+def _workers(count: int, folders: Folders, settings: BenchmarkSettings) -> Iterator[None]:
+    """Run ``count`` other workers until the block ends, and share the CPU cores among all."""
     from monai_tunevlseg.bundle_processes import ChildProcess
 
-    results, data, configs, bundles = folders
-    command = [sys.executable, "-m", "monai_tunevlseg", "benchmark", "--worker", "--results", str(results)]
-    command += ["--data-root", str(data), "--configs-dir", str(configs), "--bundles-dir", str(bundles)]
+    command = [sys.executable, "-m", "monai_tunevlseg", "benchmark", "--worker", "--results", str(folders.results)]
+    command += ["--data-root", str(folders.data)]
+    command += ["--configs-dir", str(folders.configs), "--bundles-dir", str(folders.bundles)]
     command += ["--trial-silence", str(settings.limits.silence or 0)]
     command += ["--trial-timeout", str(settings.limits.timeout)] if settings.limits.timeout else []
-    environment = {STORAGE_VARIABLE: settings.storage} if settings.storage else {}  # it may have a password
+    environment = {STORAGE_VARIABLE: settings.storage} if settings.storage else {}  # the address may have a password
     if count:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // (count + 1))))
     with ExitStack() as running:
         processes = []
         for number in range(1, count + 1):
-            log = results / f"worker{number}.log"
+            log = folders.results / f"worker{number}.log"
             log.unlink(missing_ok=True)
             processes.append(ChildProcess(command, log, environment))
-            running.callback(processes[-1].stop, patience=WORKERS_END)
+            running.callback(processes[-1].stop, patience=STOP_TIMEOUT)
         yield
         for process in processes:
             process.process.wait()
@@ -174,9 +210,9 @@ def _report(results: Path) -> None:
     typer.echo(f"report: {results / 'report' / 'report.html'}")
 
 
-def _conclude(campaign: Campaign) -> None:
-    """List what has failed, and exit with 1 when anything has."""
-    for entry, message in campaign.failures.items():
-        typer.echo(f"failed: {entry.name}: {message}", err=True)
-    if campaign.failures:
+def _exit_with_failures(runner: BenchmarkRunner) -> None:
+    """List failed experiments; exit with 1 if there are any."""
+    for spec, message in runner.failures.items():
+        typer.echo(f"failed: {spec.name}: {message}", err=True)
+    if runner.failures:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""``tunevlseg report``: the tables and figures of a benchmark."""
+"""``tunevlseg report``: tables and figures of a benchmark."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["report"]
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `tunevlseg benchmark` has written.")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results folder of `tunevlseg benchmark`.")],
     metric: Annotated[
         str, typer.Option(help="Metric: dice, dice_foreground, dice_original or dice_original_foreground.")
     ] = "dice",
     output: Annotated[Path | None, typer.Option(help="Folder of the report; RESULTS/report by default.")] = None,
 ) -> None:
-    """Write the paper's tables and figures as HTML, Markdown and CSV, from stored results alone."""
+    """Write the tables and figures of the paper as HTML, Markdown and CSV from stored results."""
     from monai_tunevlseg.benchmark import write_report
 
     with exit_on_error():

@@ -1,4 +1,4 @@
-"""Folders of results that several tests read."""
+"""Results folders that several tests read."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from sample_results import write_study
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Path:
-    """Two datasets with everything; read only."""
+    """Two datasets with everything; read-only."""
     return write_study(tmp_path_factory.mktemp("study"), ["kvasir", "ultrasound"])

@@ -1,4 +1,4 @@
-"""Small folders of results, as ``tunevlseg benchmark`` writes them, with numbers that a test can choose."""
+"""Small results folders in the form of ``tunevlseg benchmark``, with numbers chosen by the test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
-from monai_tunevlseg.benchmark.entries import BASELINES, Entry
+from monai_tunevlseg.benchmark.experiment_spec import BASELINES, ExperimentSpec
 from monai_tunevlseg.benchmark.results import StoredTrial, write_json, write_trials
 from monai_tunevlseg.evaluation import Bootstrap, Case, summarize, write_cases
 
@@ -34,7 +34,7 @@ COMBINATIONS = [
 ]
 
 
-def write_entry(
+def write_experiment(
     results: Path,
     name: str,
     dices: Sequence[float],
@@ -42,15 +42,15 @@ def write_entry(
     areas: Sequence[int] | None = None,
     facts: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write one entry, named DATASET/MODEL_METHOD[-VARIANT], whose test cases have these Dice.
+    """Write one experiment, named DATASET/MODEL_METHOD[-VARIANT], with these Dice scores of its test cases.
 
-    At the images' own resolution every Dice is one point less, but not below 0.
+    At the images' own resolution every Dice score is one point lower, but not below 0.
     """
     dataset, _, rest = name.partition("/")
     bundle, _, variant = rest.partition("-")
     model, _, method = bundle.partition("_")
-    entry = Entry(dataset, model, method, variant or None)
-    folder = results / entry.name
+    spec = ExperimentSpec(dataset, model, method, variant or None)
+    folder = results / spec.name
     areas = areas or [100] * len(dices)
     cases = [
         Case(
@@ -79,7 +79,7 @@ def write_entry(
         "dataset": dataset,
         "model": model,
         "method": method,
-        "variant": entry.variant,
+        "variant": spec.variant,
         "titles": {"dataset": dataset.capitalize(), "model": TITLES[model], "method": TITLES[method]},
         "prompts": [] if baseline else PROMPTS.get(method, ["text", "vision"]),
         "seed": 0,
@@ -106,8 +106,8 @@ def trial(number: int, dice: float, depth: float, rate: float = 1e-3, decay: flo
     return StoredTrial(number, "COMPLETE", dice - 1, 60.0, test, hyperparameters)
 
 
-def write_pictures(results: Path, dataset: str, names: Sequence[str], entries: Sequence[str]) -> None:
-    """Write test cases of squares, and predictions that are a little off."""
+def write_pictures(results: Path, dataset: str, names: Sequence[str], specs: Sequence[str]) -> None:
+    """Write test cases of squares, and shifted squares as predictions."""
     folder = results / "pictures" / dataset
     folder.mkdir(parents=True)
     cases = []
@@ -120,15 +120,15 @@ def write_pictures(results: Path, dataset: str, names: Sequence[str], entries: S
         Image.fromarray(truth).save(folder / f"{name}_truth.png")
         case = {"name": name, "image": f"images/{index:03}.png", "slice": None, "class_name": "lesion"}
         cases.append({**case, "text": "lesion"})
-        for shift, entry in enumerate(entries):
-            path = results / entry / "predictions" / f"{name}.png"
+        for shift, spec in enumerate(specs):
+            path = results / spec / "predictions" / f"{name}.png"
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(np.roll(truth, shift, axis=1)).save(path)
     (folder / "cases.json").write_text(json.dumps(cases))
 
 
 def write_points(results: Path, model: str, dataset: str, center: float, texts: Sequence[str]) -> None:
-    """Write embeddings around a center."""
+    """Write random embeddings around a center."""
     rng = np.random.default_rng(abs(hash((model, center))) % 1000)
     image = (rng.normal(size=(30, 16)) * 0.2 + center).astype(np.float32)
     text = rng.normal(size=(len(texts), 16)).astype(np.float32)
@@ -137,7 +137,7 @@ def write_points(results: Path, model: str, dataset: str, center: float, texts: 
 
 
 def write_study(results: Path, datasets: Sequence[str], trials: int = 4, cases: int = 12) -> Path:
-    """Write a whole benchmark: eight combinations and the baselines, ablations, pictures and embeddings."""
+    """Write a whole benchmark: eight combinations, baselines, ablations, test images and embeddings."""
     rng = np.random.default_rng(0)
     for place, dataset in enumerate(datasets):
         names = [*(f"{model}_{method}" for model, method in COMBINATIONS)]
@@ -157,7 +157,7 @@ def write_study(results: Path, datasets: Sequence[str], trials: int = 4, cases: 
                 )
                 for number in range(trials)
             ]
-            write_entry(results, f"{dataset}/{name}", dices, swept)
+            write_experiment(results, f"{dataset}/{name}", dices, swept)
         plain = [f"{dataset}/{name}" for name in names if "-" not in name]
         write_pictures(results, dataset, ["00001", "00005"], plain)
         for model in ("clipseg", "cris"):

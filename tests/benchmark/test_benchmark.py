@@ -1,4 +1,4 @@
-"""A real benchmark of two entries, small: bundle runs in processes of their own, then the report."""
+"""A small real benchmark of two experiments: bundle runs in processes, then the report."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.benchmark import read_results, running
+from monai_tunevlseg.benchmark import experiment_runner, read_results
+from monai_tunevlseg.benchmark.artifacts import evenly_spaced
 from monai_tunevlseg.benchmark.embeddings import read_embeddings
 from monai_tunevlseg.benchmark.results import read_result
-from monai_tunevlseg.benchmark.samples import spread
 from monai_tunevlseg.evaluation import read_cases
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -55,14 +55,14 @@ def arguments_of(root: Path, results: str, base_model: str) -> list[str]:
 def benchmark(tmp_path_factory, tiny_clipseg_dir):
     """Results of zero-shot and VPT, one trial of one epoch.
 
-    Interrupted in the middle of the trial, and behind VPT's test, and run twice more; ``whole`` was never interrupted.
+    Interrupted during the trial and after VPT's test, then run twice more; ``whole`` was never interrupted.
     """
     root = tmp_path_factory.mktemp("benchmark")
     write_squares(root / "data" / "ultrasound")
     arguments = arguments_of(root, "results", tiny_clipseg_dir)
     runs = [interrupted_in_a_trial(arguments)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "write_trials", interrupt)
+        patch.setattr(experiment_runner, "write_trials", interrupt)
         runs += [CliRunner().invoke(app, arguments)]
     runs += [CliRunner().invoke(app, arguments) for _ in range(2)]
     runs += [CliRunner().invoke(app, arguments_of(root, "whole", tiny_clipseg_dir))]
@@ -71,7 +71,7 @@ def benchmark(tmp_path_factory, tiny_clipseg_dir):
 
 
 def interrupted_in_a_trial(arguments: list[str]) -> SimpleNamespace:
-    """Send SIGINT to the command as soon as it says that a trial runs; the result is named as by CliRunner."""
+    """Send SIGINT to the command as soon as it logs a trial; return a result like that of CliRunner."""
     process = subprocess.Popen([sys.executable, "-m", "monai_tunevlseg", *arguments], stderr=subprocess.PIPE, text=True)
     stderr = ""
     for line in process.stderr:
@@ -85,11 +85,11 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_both_entries_are_stored(benchmark):
+def test_both_experiments_are_stored(benchmark):
     results, _ = benchmark
     stored = read_results(results)
     assert not stored.problems
-    tuned, zero_shot = (next(r for r in stored.entries if r.entry.method == name) for name in ("vpt", "zero_shot"))
+    tuned, zero_shot = (next(r for r in stored.experiments if r.spec.method == name) for name in ("vpt", "zero_shot"))
     assert zero_shot.facts["trained_parameters"] == 0 and not zero_shot.trials
     assert tuned.facts["trained_parameters"] > 0 and tuned.facts["checkpoint_bytes"] > 0
     assert tuned.facts["seconds"]["total"] >= tuned.facts["seconds"]["trial"] > 0
@@ -110,34 +110,34 @@ def test_pictures_predictions_and_embeddings_are_stored(benchmark):
         truth = Image.open(results / "pictures" / "ultrasound" / f"{case['name']}_truth.png")
         original = Image.open(results.parent / "data" / "ultrasound" / case["image"].replace("images", "masks"))
         assert np.array_equal(np.asarray(truth) > 0, np.asarray(original) > 0)
-        for entry in ("clipseg_vpt", "clipseg_zero_shot"):
-            prediction = Image.open(results / "ultrasound" / entry / "predictions" / f"{case['name']}.png")
+        for spec in ("clipseg_vpt", "clipseg_zero_shot"):
+            prediction = Image.open(results / "ultrasound" / spec / "predictions" / f"{case['name']}.png")
             assert prediction.size == truth.size == (40, 26)
     embedded = read_embeddings(results / "embeddings" / "clipseg" / "ultrasound.npz")
     assert embedded.text.shape == (1, 24) and embedded.image.shape == (4, 24)
     assert len(np.unique(embedded.image.round(4), axis=0)) == 4
 
 
-def test_the_report_follows(benchmark):
+def test_the_report_is_written(benchmark):
     results, runs = benchmark
     assert f"report: {results / 'report' / 'report.html'}" in runs[2].stdout
     assert [line["method"] for line in rows(results / "report" / "table3.csv")] == ["zero_shot", "vpt"]
 
 
-def test_the_same_command_skips_what_is_finished(benchmark):
+def test_the_same_command_skips_finished_experiments(benchmark):
     _, runs = benchmark
-    assert "2 entries, 0 of them finished before" in runs[4].stdout
-    assert "2 entries, 2 of them finished before" in runs[3].stdout and "..." not in runs[3].stdout
+    assert "2 experiments, 0 of them finished before" in runs[4].stdout
+    assert "2 experiments, 2 of them finished before" in runs[3].stdout and "..." not in runs[3].stdout
 
 
-def test_an_interrupted_entry_is_gone_on_with_from_its_sweep(benchmark):
+def test_an_interrupted_experiment_resumes(benchmark):
     results, runs = benchmark
-    assert all("the same command continues" in run.stderr for run in runs[:2])
-    assert "2 entries, 1 of them finished before" in runs[2].stdout
+    assert all("interrupted" in run.stderr for run in runs[:2])
+    assert "2 experiments, 1 of them finished before" in runs[2].stdout
     assert read_result(results / "ultrasound" / "clipseg_vpt").facts["selection"]["finished"] == 1
 
 
-def test_interrupted_or_not_the_final_tables_are_equal(benchmark):
+def test_interruptions_do_not_change_the_tables(benchmark):
     results, _ = benchmark
     whole = results.parent / "whole"
     for name in ("table3.csv", "cells.csv", "comparisons.csv"):
@@ -157,5 +157,5 @@ def rows(path: Path) -> list[dict[str, str]]:
     ("count", "most", "expected"),
     [(10, 3, [1, 5, 8]), (2, 3, [0, 1]), (1, 1, [0]), (0, 3, []), (5, 5, [0, 1, 2, 3, 4])],
 )
-def test_spread(count, most, expected):
-    assert spread(count, most) == expected
+def test_evenly_spaced(count, most, expected):
+    assert evenly_spaced(count, most) == expected

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_results import write_entry
+from sample_results import write_experiment
 
 from monai_tunevlseg.benchmark import read_results
 from monai_tunevlseg.benchmark.method_comparison import compare_with_best, holm_adjusted
 
 
 def test_every_method_is_compared_with_the_best_prompt_learner(tmp_path):
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 90, 70, 60])
-    write_entry(tmp_path, "kvasir/clipseg_coop", [78, 89, 66, 59])
-    write_entry(tmp_path, "kvasir/clipseg_finetune", [90, 99, 80, 70])  # better, but not a prompt learner
-    write_entry(tmp_path, "kvasir/clipseg_vpt-no_upsampler", [99, 99, 99, 99])
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80, 90, 70, 60])
+    write_experiment(tmp_path, "kvasir/clipseg_coop", [78, 89, 66, 59])
+    write_experiment(tmp_path, "kvasir/clipseg_finetune", [90, 99, 80, 70])  # better, but not a prompt learner
+    write_experiment(tmp_path, "kvasir/clipseg_vpt-no_upsampler", [99, 99, 99, 99])
     problems = []
-    (dataset,) = compare_with_best(read_results(tmp_path).entries, "dice", problems)
+    (dataset,) = compare_with_best(read_results(tmp_path).experiments, "dice", problems)
     assert dataset.best == ("CLIPSeg", "VPT") and dataset.score == pytest.approx(75)
     tuned, coop = dataset.methods
     assert tuned.comparison.difference == pytest.approx(39 / 4)
@@ -30,20 +30,20 @@ def test_every_method_is_compared_with_the_best_prompt_learner(tmp_path):
 
 
 def test_foreground_only(tmp_path):
-    write_entry(tmp_path, "busi/clipseg_vpt", [80, 60, 100], areas=[9, 9, 0])
-    write_entry(tmp_path, "busi/clipseg_coop", [70, 60, 0], areas=[9, 9, 0])
-    (dataset,) = compare_with_best(read_results(tmp_path).entries, "dice_foreground", [])
+    write_experiment(tmp_path, "busi/clipseg_vpt", [80, 60, 100], areas=[9, 9, 0])
+    write_experiment(tmp_path, "busi/clipseg_coop", [70, 60, 0], areas=[9, 9, 0])
+    (dataset,) = compare_with_best(read_results(tmp_path).experiments, "dice_foreground", [])
     assert dataset.methods[0].comparison.pairs == 2
     assert dataset.methods[0].comparison.difference == pytest.approx(-5)
 
 
 def test_incomparable_experiments_are_named_and_left_out(tmp_path):
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 90])
-    write_entry(tmp_path, "kvasir/clipseg_coop", [70, 80], areas=[5, 5])  # other masks
-    (write_entry(tmp_path, "kvasir/cris_coop", [70, 80]) / "cases.csv").unlink()
-    write_entry(tmp_path, "kvasir/clipseg_maple", [75, 85])
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80, 90])
+    write_experiment(tmp_path, "kvasir/clipseg_coop", [70, 80], areas=[5, 5])  # other masks
+    (write_experiment(tmp_path, "kvasir/cris_coop", [70, 80]) / "cases.csv").unlink()
+    write_experiment(tmp_path, "kvasir/clipseg_maple", [75, 85])
     problems = []
-    (dataset,) = compare_with_best(read_results(tmp_path).entries, "dice", problems)
+    (dataset,) = compare_with_best(read_results(tmp_path).experiments, "dice", problems)
     assert [method.title[1] for method in dataset.methods] == ["MaPLe"]
     named = {problem.place: problem.message for problem in problems}
     assert set(named) == {"kvasir/clipseg_coop", "kvasir/cris_coop/cases.csv"}
@@ -51,8 +51,8 @@ def test_incomparable_experiments_are_named_and_left_out(tmp_path):
 
 
 def test_one_method_has_no_comparison(tmp_path):
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 90])
-    assert compare_with_best(read_results(tmp_path).entries, "dice", []) == []
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80, 90])
+    assert compare_with_best(read_results(tmp_path).experiments, "dice", []) == []
 
 
 def test_holm():

@@ -11,7 +11,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from sample_results import trial, write_entry, write_pictures
+from sample_results import trial, write_experiment, write_pictures
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
@@ -84,7 +84,7 @@ def test_html_makes_no_requests(page):
 def test_html_has_every_figure_and_picture(page):
     text = (page / "report.html").read_text()
     assert [number for number in (4, 5, 6, 7) if f"<b>Figure {number}.</b>" in text] == [4, 5, 6, 7]
-    assert text.count("data:image/jpeg") == 2 * 2 * (2 + 12)  # datasets, cases; image, truth, entries
+    assert text.count("data:image/jpeg") == 2 * 2 * (2 + 12)  # datasets, cases; image, truth, experiments
     assert sorted(path.name for path in (page / "figures").iterdir()) == [
         "figure4_clipseg.svg",
         "figure4_cris.svg",
@@ -95,8 +95,8 @@ def test_html_has_every_figure_and_picture(page):
 
 
 def test_table_rows_in_html(tmp_path):
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 100])
-    write_entry(tmp_path, "kvasir/clipseg_coop", [70, 76])
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80, 100])
+    write_experiment(tmp_path, "kvasir/clipseg_coop", [70, 76])
     write_report(tmp_path)
     parsed = Page((tmp_path / "report" / "report.html").read_text())
     assert ["CLIPSeg", "VPT", "90.00 89.03 +0.97", "90.00 89.03 +0.97", "–"] in parsed.rows
@@ -111,9 +111,9 @@ def trimmed(row):
 
 
 def test_markdown_and_csv(tmp_path):
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 100])
-    write_entry(tmp_path, "kvasir/clipseg_coop", [70, 76])
-    write_entry(tmp_path, "kvasir/clipseg_finetune", [95, 97])
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80, 100])
+    write_experiment(tmp_path, "kvasir/clipseg_coop", [70, 76])
+    write_experiment(tmp_path, "kvasir/clipseg_finetune", [95, 97])
     write_report(tmp_path)
     text = (tmp_path / "report" / "report.md").read_text()
     assert "| CLIPSeg | VPT | *90.00* (+0.97) | *90.00* (+0.97) | – |" in text
@@ -142,7 +142,7 @@ def test_markdown_and_csv(tmp_path):
 
 def test_names_are_escaped(tmp_path):
     titles = {"dataset": "<script>alert(1)</script>", "model": "A & B", "method": "VPT"}
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80], facts={"titles": titles})
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80], facts={"titles": titles})
     write_report(tmp_path)
     text = (tmp_path / "report" / "report.html").read_text()
     assert "<script" not in text and "&lt;script&gt;" in text and "A &amp; B" in text
@@ -154,8 +154,10 @@ HOSTILE = '<script>alert(1)</script> [x](javascript:y) | `a` $x_{$ "b"\n# <img s
 def test_untrusted_text_is_escaped_in_markdown(tmp_path):
     titles = {"dataset": HOSTILE, "model": HOSTILE, "method": "VPT"}
     swept = [trial(number, 50.0 + number, 1.0 + number) for number in range(3)]
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 70, 60], swept, facts={"titles": titles, "problems": [HOSTILE]})
-    write_entry(tmp_path, "kvasir/clipseg_coop", [70, 75, 60], facts={"titles": titles, "device": HOSTILE})
+    write_experiment(
+        tmp_path, "kvasir/clipseg_vpt", [80, 70, 60], swept, facts={"titles": titles, "problems": [HOSTILE]}
+    )
+    write_experiment(tmp_path, "kvasir/clipseg_coop", [70, 75, 60], facts={"titles": titles, "device": HOSTILE})
     (tmp_path / "kvasir" / "clipseg_`maple").mkdir()
     write_json(tmp_path / "kvasir" / "clipseg_`maple" / "failure.json", {"message": HOSTILE})
     write_report(tmp_path)
@@ -170,7 +172,7 @@ def test_untrusted_text_is_escaped_in_markdown(tmp_path):
 @pytest.mark.parametrize("rates", [(-0.001, 1e-4), (0.0, 1e-4), (1e-3, -1.0), (1e-3, 0.0)])
 def test_rates_without_a_logarithm_are_left_out(rates, tmp_path):
     swept = [trial(0, 50.0, 1.0), trial(1, 60.0, 2.0, *rates), trial(2, 70.0, 3.0)]
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80], swept)
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80], swept)
     write_pictures(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
     report = build_report(tmp_path)
     assert {figure.number for figure in report.figures} >= {6, 7}
@@ -183,7 +185,7 @@ def test_rates_without_a_logarithm_are_left_out(rates, tmp_path):
 @pytest.mark.parametrize("name", ["../../secret", "/etc/x", "a/b", "..", "", None, 3, "x" * 101, ["a"]])
 def test_names_of_test_cases_stay_in_their_folder(name, tmp_path):
     results = tmp_path / "results"
-    write_entry(results, "kvasir/clipseg_vpt", [80])
+    write_experiment(results, "kvasir/clipseg_vpt", [80])
     write_pictures(results, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
     for end in ("image", "truth"):  # files that must not be shown
         shutil.copy(results / "pictures" / "kvasir" / f"00000_{end}.png", tmp_path / f"secret_{end}.png")
@@ -210,7 +212,7 @@ WRONG = [None, [], {}, "text", -1, 1.5, True, [[]], {"": None}, float("inf"), fl
 
 @pytest.mark.parametrize("file", ["result.json", "metrics.json"])
 def test_every_wrong_value_is_named_or_can_be_shown(file, tmp_path):
-    folder = write_entry(tmp_path, "kvasir/clipseg_vpt", [80])
+    folder = write_experiment(tmp_path, "kvasir/clipseg_vpt", [80])
     whole = json.loads((folder / file).read_text())
     paths = [(key,) for key in whole]
     paths += [(key, inner) for key, value in whole.items() if isinstance(value, dict) for inner in value]
@@ -237,7 +239,7 @@ def test_every_wrong_value_is_named_or_can_be_shown(file, tmp_path):
 def test_untested_trials_are_not_drawn(tmp_path):
     untested = [trial(number, 50.0, float(number)) for number in range(3)]
     untested = [type(t)(t.number, "FAIL", None, None, {}, t.hyperparameters) for t in untested]
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80], untested)
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80], untested)
     write_pictures(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
     report = build_report(tmp_path)
     assert not report.figures and not report.problems
@@ -311,12 +313,12 @@ def edit(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_failed_and_unfinished_entries_are_named(tmp_path):
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80])
+def test_failed_and_unfinished_experiments_are_named(tmp_path):
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80])
     (tmp_path / "kvasir" / "clipseg_coop").mkdir()
     (tmp_path / "kvasir" / "clipseg_coop" / "failure.json").write_text('{"message": "no trial was finished."}')
-    entries = ["kvasir/clipseg_vpt", "kvasir/clipseg_coop", "kvasir/cris_coop"]
-    (tmp_path / "benchmark.json").write_text(json.dumps({"format_version": 1, "entries": entries}))
+    names = ["kvasir/clipseg_vpt", "kvasir/clipseg_coop", "kvasir/cris_coop"]
+    (tmp_path / "benchmark.json").write_text(json.dumps({"format_version": 1, "experiments": names}))
     named = {problem.place: problem.message for problem in build_report(tmp_path).problems}
     assert named == {
         "kvasir/clipseg_coop": "failed: no trial was finished.",
@@ -331,7 +333,7 @@ def test_folder_without_results(tmp_path):
 
 
 def test_metric_and_output_of_the_command(tmp_path):
-    write_entry(tmp_path / "results", "kvasir/clipseg_vpt", [80, 90])
+    write_experiment(tmp_path / "results", "kvasir/clipseg_vpt", [80, 90])
     write_pictures(tmp_path / "results", "kvasir", ["00001"], ["kvasir/clipseg_vpt"])
     arguments = ["report", str(tmp_path / "results"), "--metric", "dice_original", "--output", str(tmp_path / "out")]
     written = CliRunner().invoke(app, arguments)

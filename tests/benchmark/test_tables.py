@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean, pstdev
 
 import pytest
-from sample_results import write_entry
+from sample_results import write_experiment
 
 from monai_tunevlseg.benchmark import build_report, read_results
 from monai_tunevlseg.benchmark.paper_tables import PAPER_TABLES, paper_datasets, paper_rows
@@ -13,7 +13,7 @@ from monai_tunevlseg.benchmark.tables import build_tables
 
 
 def tables(folder, metric="dice"):
-    return {table.number: table for table in build_tables(read_results(folder).entries, metric)}
+    return {table.number: table for table in build_tables(read_results(folder).experiments, metric)}
 
 
 def row(table, model, method, variant=None):
@@ -24,12 +24,12 @@ def row(table, model, method, variant=None):
 @pytest.fixture
 def results(tmp_path):
     """Experiments on Kvasir and BKAI."""
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80, 100])  # 90
-    write_entry(tmp_path, "bkai/clipseg_vpt", [84, 88])  # 86
-    write_entry(tmp_path, "kvasir/clipseg_coop", [70, 76])  # 73
-    write_entry(tmp_path, "bkai/clipseg_coop", [86, 86])  # 86
-    write_entry(tmp_path, "kvasir/clipseg_finetune", [90, 92])  # 91
-    write_entry(tmp_path, "bkai/clipseg_finetune", [80, 82])  # 81
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80, 100])  # 90
+    write_experiment(tmp_path, "bkai/clipseg_vpt", [84, 88])  # 86
+    write_experiment(tmp_path, "kvasir/clipseg_coop", [70, 76])  # 73
+    write_experiment(tmp_path, "bkai/clipseg_coop", [86, 86])  # 86
+    write_experiment(tmp_path, "kvasir/clipseg_finetune", [90, 92])  # 91
+    write_experiment(tmp_path, "bkai/clipseg_finetune", [80, 82])  # 81
     return tmp_path
 
 
@@ -51,8 +51,8 @@ def test_difference_to_the_paper(results):
 
 
 def test_datasets_and_rows_in_the_papers_order(results):
-    write_entry(results, "ultrasound/clipseg_vpt", [50, 60])
-    write_entry(results, "ultrasound/clipseg_zero_shot", [5, 6])
+    write_experiment(results, "ultrasound/clipseg_vpt", [50, 60])
+    write_experiment(results, "ultrasound/clipseg_zero_shot", [5, 6])
     table = tables(results)[3]
     assert table.datasets == ["bkai", "kvasir", "ultrasound"]
     assert [found.method for found in table.rows] == ["finetune", "zero_shot", "vpt", "coop"]
@@ -69,28 +69,28 @@ def test_best_of_a_column_and_best_method(results):
 
 
 def test_ties_after_rounding(tmp_path):
-    write_entry(tmp_path, "kvasir/clipseg_vpt", [80.001, 80.001])
-    write_entry(tmp_path, "kvasir/clipseg_coop", [80.003, 80.003])
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80.001, 80.001])
+    write_experiment(tmp_path, "kvasir/clipseg_coop", [80.003, 80.003])
     assert all(found.cells["kvasir"].best for found in tables(tmp_path)[3].rows)
 
 
 def test_mean_over_fewer_datasets_is_not_the_best(results):
-    write_entry(results, "kvasir/clipseg_maple", [99, 99])
+    write_experiment(results, "kvasir/clipseg_maple", [99, 99])
     maple = row(tables(results)[3], "clipseg", "maple")
     assert maple.cells["kvasir"].best and not maple.mean.best
     assert row(tables(results)[3], "clipseg", "vpt").mean.best
 
 
 def test_paper_mean_needs_the_same_datasets(results):
-    write_entry(results, "ultrasound/clipseg_vpt", [50, 60])
+    write_experiment(results, "ultrasound/clipseg_vpt", [50, 60])
     vpt = row(tables(results)[3], "clipseg", "vpt")
     assert vpt.cells["ultrasound"].paper is None and vpt.cells["ultrasound"].difference is None
     assert vpt.mean.paper is None and vpt.paper_std is None
 
 
 def test_table_4_has_both_initializations(results):
-    write_entry(results, "kvasir/clipseg_maple", [86, 88])
-    write_entry(results, "kvasir/clipseg_maple-gaussian", [87, 89])
+    write_experiment(results, "kvasir/clipseg_maple", [86, 88])
+    write_experiment(results, "kvasir/clipseg_maple-gaussian", [87, 89])
     table = tables(results)[4]
     assert [(found.method, found.initialization) for found in table.rows] == [
         ("maple", "Gaussian"),
@@ -103,8 +103,8 @@ def test_table_4_has_both_initializations(results):
 
 
 def test_change_in_table_5_is_over_common_datasets(results):
-    write_entry(results, "kvasir/clipseg_vpt-no_upsampler", [85, 85])  # 5 less than 90
-    write_entry(results, "busi/clipseg_vpt-no_upsampler", [10, 10])  # not in Table 3
+    write_experiment(results, "kvasir/clipseg_vpt-no_upsampler", [85, 85])  # 5 less than 90
+    write_experiment(results, "busi/clipseg_vpt-no_upsampler", [10, 10])  # not in Table 3
     (found,) = tables(results)[5].rows
     assert found.change == pytest.approx(-5)
     assert found.cells["kvasir"].paper == 86.64
@@ -112,7 +112,7 @@ def test_change_in_table_5_is_over_common_datasets(results):
 
 
 def test_variants_are_not_in_table_3(results):
-    write_entry(results, "kvasir/clipseg_vpt-no_upsampler", [99, 99])
+    write_experiment(results, "kvasir/clipseg_vpt-no_upsampler", [99, 99])
     assert not any(found.variant for found in tables(results)[3].rows)
     assert row(tables(results)[3], "clipseg", "finetune").cells["kvasir"].best
 
@@ -127,7 +127,7 @@ def test_variants_are_not_in_table_3(results):
     ],
 )
 def test_the_metric_can_be_chosen(tmp_path, metric, value):
-    write_entry(tmp_path, "busi/clipseg_vpt", [80, 60, 100], areas=[100, 100, 0])
+    write_experiment(tmp_path, "busi/clipseg_vpt", [80, 60, 100], areas=[100, 100, 0])
     assert row(tables(tmp_path, metric)[3], "clipseg", "vpt").cells["busi"].value == pytest.approx(value)
 
 

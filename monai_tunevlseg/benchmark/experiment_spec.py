@@ -1,4 +1,4 @@
-"""What a benchmark measures: an experiment, as it is or in a variant of the paper's ablations, and the baselines."""
+"""The experiments of a benchmark: dataset, model, method and variant."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["BASELINES", "FINE_TUNING", "VARIANTS", "ZERO_SHOT", "Entry", "Variant"]
+__all__ = ["BASELINES", "FINE_TUNING", "VARIANTS", "ZERO_SHOT", "ExperimentSpec", "Variant"]
 
 ZERO_SHOT = "zero_shot"
-"""The method of an entry that nothing is trained for."""
+"""The method without trainable parameters."""
 
 FINE_TUNING = "finetune"
 
 BASELINES = (FINE_TUNING, ZERO_SHOT)
-"""Methods that are no prompt learners."""
+"""Methods that are not prompt learners."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A change that an ablation makes to an experiment.
+    """One change of an ablation.
 
     Attributes:
-        title: what the tables say.
-        table: number of the paper's table that it belongs to.
-        override: hyperparameter of the bundle that is set.
-        value: what it is set to, as a command line would.
+        title: title in the tables.
+        table: number of the table in the paper.
+        override: hyperparameter of the bundle.
+        value: its value, in the form of the command line.
     """
 
     title: str
@@ -44,14 +44,14 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
 
 
 @dataclass(frozen=True, order=True)
-class Entry:
-    """One cell of the tables.
+class ExperimentSpec:
+    """One experiment of a benchmark.
 
     Attributes:
         dataset: name of the dataset.
         model: name of the VLSM.
-        method: name of the prompt learner, ``finetune`` or ``zero_shot``.
-        variant: one of ``VARIANTS``, or None for the experiment as it is.
+        method: name of the method.
+        variant: name in ``VARIANTS``, or None.
     """
 
     dataset: str
@@ -61,15 +61,15 @@ class Entry:
 
     @property
     def bundle(self) -> str:
-        """Name of the bundle that is run; zero-shot is CoOp's, whose method every model takes, without the method."""
+        """Name of the bundle; zero-shot runs CoOp's bundle, which every model has, without its method."""
         return f"{self.model}_{'coop' if self.method == ZERO_SHOT else self.method}"
 
     @property
     def experiment(self) -> str:
-        """Name of the experiment whose config is laid over the bundle's."""
+        """Name of the experiment without the variant, which is that of its config."""
         return f"{self.dataset}/{self.bundle}"
 
     @property
     def name(self) -> str:
-        """``DATASET/MODEL_METHOD``, with ``-VARIANT`` behind: the entry's folder among the results."""
+        """``DATASET/MODEL_METHOD`` or ``DATASET/MODEL_METHOD-VARIANT``, its folder in the results."""
         return f"{self.dataset}/{self.model}_{self.method}" + (f"-{self.variant}" if self.variant else "")

@@ -1,0 +1,116 @@
+"""Running all experiments of a benchmark, alone or together with other workers; resumes after interruptions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+from filelock import FileLock, Timeout
+
+from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
+from monai_tunevlseg.benchmark.experiment_spec import ZERO_SHOT, ExperimentSpec
+from monai_tunevlseg.benchmark.formatting import seconds_text
+from monai_tunevlseg.benchmark.results import write_json
+
+__all__ = ["BenchmarkRunner", "estimate_seconds", "experiment_lock"]
+
+logger = logging.getLogger(__name__)
+
+
+def experiment_lock(results_dir: Path, spec: ExperimentSpec) -> FileLock:
+    """Return the lock of an experiment's folder; the worker that holds it finishes the experiment."""
+    folder = results_dir / spec.name
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")
+
+
+@dataclass
+class BenchmarkRunner:
+    """Runs the experiments of a benchmark that are not finished.
+
+    Attributes:
+        specs: experiments in the order in which they run.
+        runner: runs one experiment.
+        log: receives lines about the progress.
+        failures: error messages of failed experiments.
+    """
+
+    specs: Sequence[ExperimentSpec]
+    runner: ExperimentRunner
+    log: Callable[[str], None]
+    failures: dict[ExperimentSpec, str] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Run all experiments: first those without a worker, then help the other workers with theirs."""
+        finished = self._finished()
+        self.log(f"{len(self.specs)} experiments, {len(finished)} of them finished before")
+        for spec in self.specs:
+            if spec not in finished:
+                self._run(spec, wait=False)
+        for spec in self._remaining():
+            if spec not in self.failures:
+                self._run(spec, wait=True)
+
+    def _run(self, spec: ExperimentSpec, wait: bool) -> None:
+        lock = experiment_lock(self.runner.results_dir, spec)
+        try:
+            if wait:
+                self.runner.run_trials(spec)
+            with lock.acquire(timeout=-1 if wait else 0):
+                if self.runner.finished_seconds(spec) is None:
+                    self.log(f"{spec.name} ...")
+                    self.runner.run(spec)
+        except Timeout:
+            return  # another worker runs it
+        except Exception as error:  # one failed experiment must not end the others
+            logger.exception(f"{spec.name} failed")
+            self.failures[spec] = str(error) or repr(error)
+            write_json(self.runner.results_dir / spec.name / "failure.json", {"message": self.failures[spec]})
+            self.log(f"{spec.name} failed: {self.failures[spec]}")
+            return
+        self._log_progress()
+
+    def _log_progress(self) -> None:
+        remaining, finished = self._remaining(), self._finished()
+        left = estimate_seconds([spec for spec in remaining if spec not in self.failures], finished)
+        about = "" if left is None or not remaining else f", about {seconds_text(left)} of work left"
+        self.log(f"{len(self.specs) - len(remaining)} of {len(self.specs)} experiments are finished{about}")
+
+    def _remaining(self) -> list[ExperimentSpec]:
+        finished = self._finished()
+        return [spec for spec in self.specs if spec not in finished]
+
+    def _finished(self) -> dict[ExperimentSpec, float]:
+        """Return the seconds of each finished experiment."""
+        seconds = {spec: self.runner.finished_seconds(spec) for spec in self.specs}
+        return {spec: value for spec, value in seconds.items() if value is not None}
+
+
+def estimate_seconds(remaining: Sequence[ExperimentSpec], finished: Mapping[ExperimentSpec, float]) -> float | None:
+    """Estimate the time of the remaining experiments, run one after the other.
+
+    The estimate of an experiment is the mean over finished ones of the same model and method, else of the same method,
+    else over all.
+
+    Args:
+        remaining: experiments that are not finished.
+        finished: seconds of those that are.
+
+    Returns:
+        seconds; None while no similar experiment is finished.
+    """
+    total = 0.0
+    for spec in remaining:
+        quick = spec.method == ZERO_SHOT
+        alike = [(other, seconds) for other, seconds in finished.items() if (other.method == ZERO_SHOT) == quick]
+        same_method = [(other, seconds) for other, seconds in alike if other.method == spec.method]
+        same_bundle = [(other, seconds) for other, seconds in same_method if other.model == spec.model]
+        nearest = same_bundle or same_method or alike
+        if nearest:
+            total += fmean(seconds for _, seconds in nearest)
+        elif not quick:
+            return None
+    return total

@@ -1,0 +1,250 @@
+"""Running one experiment: search, test, and storage of the results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_tunevlseg.atomic_files import remove_unfinished
+from monai_tunevlseg.benchmark.artifacts import choose_cases, store_embeddings, store_pictures, store_predictions
+from monai_tunevlseg.benchmark.experiment_selection import titles_of
+from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ZERO_SHOT, ExperimentSpec
+from monai_tunevlseg.benchmark.results import (
+    FORMAT_VERSION,
+    METRICS,
+    StoredTrial,
+    read_result,
+    write_json,
+    write_trials,
+)
+from monai_tunevlseg.benchmark.settings import BenchmarkSettings
+from monai_tunevlseg.evaluation import read_cases, write_cases
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.search import (
+    Experiment,
+    SearchResult,
+    SearchSettings,
+    TrialResult,
+    evaluate,
+    find_experiment,
+    run_search,
+)
+from monai_tunevlseg.training import CHECKPOINT
+
+__all__ = ["ExperimentRunner"]
+
+PACKAGES = ("monai_tunevlseg", "monai", "numpy", "optuna", "torch", "transformers")
+SCORES_ONLY = {"save_masks": "false", "num_overlays": 0, "bootstrap_resamples": 99}  # of trials that were not selected
+
+
+class ExperimentRunner:
+    """Runs experiments of a benchmark.
+
+    Args:
+        results_dir: results folder, which gets a folder for each experiment.
+        data_root: folder with a subfolder for each dataset.
+        settings: settings of the benchmark.
+        configs_dir: the folder of the fragments.
+        bundles_dir: the folder of the bundles.
+    """
+
+    def __init__(
+        self,
+        results_dir: Path,
+        data_root: Path,
+        settings: BenchmarkSettings,
+        configs_dir: Path,
+        bundles_dir: Path,
+    ) -> None:
+        self.results_dir = results_dir
+        self.data_root = data_root
+        self.settings = settings
+        self.configs_dir = configs_dir
+        self.bundles_dir = bundles_dir
+
+    def finished_seconds(self, spec: ExperimentSpec) -> float | None:
+        """Return the seconds of a finished experiment; None if it is not finished with these settings."""
+        try:
+            facts = read_result(self.results_dir / spec.name).facts
+        except (OSError, ValueError):
+            return None  # it runs again, and its search resumes
+        return float(facts["seconds"]["total"]) if self._covers_settings(spec, facts["settings"]) else None
+
+    def _covers_settings(self, spec: ExperimentSpec, stored: Mapping[str, Any]) -> bool:
+        """Return whether results with the stored settings include those of the current settings."""
+        current = self.settings.stored()
+        if spec.method == ZERO_SHOT:
+            return bool(stored.get("fixed") == current["fixed"])
+        same = all(stored.get(name) == current[name] for name in ("objective", "seed", "fixed"))
+        tested = self.settings.best_only or not stored.get("best_only")
+        return same and tested and int(stored.get("n_trials", 0)) >= self.settings.n_trials
+
+    def run_trials(self, spec: ExperimentSpec) -> None:
+        """Run trials of an experiment until all are finished, together with other workers."""
+        if spec.method != ZERO_SHOT:
+            self._search(spec)
+
+    def run(self, spec: ExperimentSpec) -> None:
+        """Run an experiment and store its results; resumes after an interruption."""
+        folder = self.results_dir / spec.name
+        started = time.monotonic()
+        experiment = find_experiment(spec.experiment, self.configs_dir, self.bundles_dir)
+        if spec.method == ZERO_SHOT:
+            report = folder / "search" / "test"
+            self._evaluate(spec, experiment, report, None, self._overrides(spec))
+            self._store(spec, experiment, None, [], [], time.monotonic() - started)
+            return
+        search = self._search(spec)
+        started = time.monotonic()  # trials measure their own times
+        trials, problems = self._test_trials(spec, experiment, search)
+        self._store(spec, experiment, search, trials, problems, time.monotonic() - started)
+
+    def _search(self, spec: ExperimentSpec) -> SearchResult:
+        fixed = {name: value for name, value in self._overrides(spec).items() if name != "dataset_dir"}
+        settings = SearchSettings(
+            n_trials=self.settings.n_trials,
+            objective=self.settings.objective,
+            seed=self.settings.seed,
+            fixed=fixed,
+            storage=self.settings.storage,
+            limits=self.settings.limits,
+            study_name=spec.name,
+        )
+        folder = self.results_dir / spec.name / "search"
+        return run_search(spec.experiment, self._dataset(spec), folder, settings, self.configs_dir, self.bundles_dir)
+
+    def _dataset(self, spec: ExperimentSpec) -> Path:
+        return (self.data_root / spec.dataset).expanduser().absolute()
+
+    def _overrides(self, spec: ExperimentSpec) -> dict[str, Any]:
+        variant = VARIANTS[spec.variant] if spec.variant else None
+        changed = {} if variant is None else {variant.override: variant.value}
+        experiment = find_experiment(spec.experiment, self.configs_dir, self.bundles_dir)
+        fixed = experiment.known("train", self.settings.fixed)  # some bundles do not have all of them
+        return {**fixed, **changed, "dataset_dir": str(self._dataset(spec))}
+
+    def _test_trials(
+        self, spec: ExperimentSpec, experiment: Experiment, search: SearchResult
+    ) -> tuple[list[StoredTrial], list[str]]:
+        """Test all finished trials for the figures, after the best one was selected."""
+        trials, problems = [], list(search.problems)
+        for trial in search.trials:
+            test: Mapping[str, Any] = {}
+            if trial.number == search.best.number:
+                test = search.metrics
+            elif trial.state == "COMPLETE" and not self.settings.best_only:
+                try:
+                    test = self._test(spec, experiment, trial)
+                except (OSError, RuntimeError, ValueError) as error:
+                    problems.append(f"testing trial {trial.slot} failed: {error}")
+            elif trial.state == "FAIL":
+                problems.append(f"trial {trial.slot} failed: {trial.reason}")
+            trials.append(_stored_trial(trial, test))
+        return trials, problems
+
+    def _test(self, spec: ExperimentSpec, experiment: Experiment, trial: TrialResult) -> dict[str, Any]:
+        checkpoint = Path(str(trial.folder)) / CHECKPOINT
+        if not checkpoint.is_file():
+            raise FileNotFoundError(f"{checkpoint} is missing.")
+        output = self.results_dir / spec.name / "search" / "tests" / f"{trial.number:04d}"
+        metrics = output / "metrics.json"
+        if metrics.is_file() and metrics.stat().st_mtime >= checkpoint.stat().st_mtime:
+            return read_json_object(metrics)
+        overrides = {**self._overrides(spec), **trial.params, **SCORES_ONLY}
+        return self._evaluate(spec, experiment, output, checkpoint, overrides)
+
+    def _evaluate(
+        self,
+        spec: ExperimentSpec,
+        experiment: Experiment,
+        output: Path,
+        checkpoint: Path | None,
+        overrides: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        return evaluate(experiment, self._dataset(spec), output, checkpoint, overrides, limits=self.settings.limits)
+
+    def _store(
+        self,
+        spec: ExperimentSpec,
+        experiment: Experiment,
+        search: SearchResult | None,
+        trials: list[StoredTrial],
+        problems: list[str],
+        seconds: float,
+    ) -> None:
+        """Write the files that the report reads, ``result.json`` last. The caller holds the experiment's lock."""
+        folder, report = self.results_dir / spec.name, self.results_dir / spec.name / "search" / "test"
+        for name in ("cases.csv", "metrics.json", "trials.csv", "result.json", "failure.json"):
+            remove_unfinished(folder / name)  # from a worker that was killed
+        titles, prompts = titles_of(self.configs_dir, spec)
+        overrides = self._overrides(spec)
+        cases = read_cases(report)
+        chosen = choose_cases(cases)
+        store_predictions(folder / "predictions", report, chosen)
+        store_pictures(self.results_dir / "pictures" / spec.dataset, experiment, overrides, chosen)
+        embeddings = self.results_dir / "embeddings" / spec.model / f"{spec.dataset}.npz"
+        if not embeddings.is_file():
+            store_embeddings(embeddings, spec, titles["model"], experiment, overrides)
+        write_cases(folder / "cases.csv", [replace(case, mask=None) for case in cases])
+        metrics = read_json_object(report / "metrics.json")
+        write_json(folder / "metrics.json", metrics)
+        if search is not None:
+            write_trials(folder / "trials.csv", trials)
+        settings = self.settings.stored()
+        facts = _facts(spec, titles, prompts, settings, search, metrics["network"], problems, seconds)
+        write_json(folder / "result.json", facts)
+        (folder / "failure.json").unlink(missing_ok=True)
+
+
+def _stored_trial(trial: TrialResult, test: Mapping[str, Any]) -> StoredTrial:
+    """Return a trial for ``trials.csv``, numbered by its slot, which interruptions do not change."""
+    measured = {name: float(test[name]) for name in METRICS if test.get(name) is not None}
+    return StoredTrial(trial.slot, trial.state, trial.value, trial.seconds, measured, trial.params)
+
+
+def _facts(
+    spec: ExperimentSpec,
+    titles: Mapping[str, str],
+    prompts: list[str],
+    settings: Mapping[str, Any],
+    search: SearchResult | None,
+    network: Mapping[str, Any],
+    problems: list[str],
+    seconds: float,
+) -> dict[str, Any]:
+    selection, hyperparameters, checkpoint, best_seconds, memory = None, {}, 0, None, None
+    if search is not None:
+        best = search.best
+        finished = sum(trial.state == "COMPLETE" for trial in search.trials)
+        value = float(best.value or 0)
+        selection = {"metric": search.plan["objective"], "value": value, "trial": best.slot, "finished": finished}
+        hyperparameters = {**search.plan["fixed"], **best.params}
+        checkpoint = (Path(str(best.folder)) / CHECKPOINT).stat().st_size
+        best_seconds, memory = best.seconds, best.peak_memory_bytes or None
+        seconds += sum(trial.seconds or 0 for trial in search.trials)
+    return {
+        "format_version": FORMAT_VERSION,
+        "dataset": spec.dataset,
+        "model": spec.model,
+        "method": spec.method,
+        "variant": spec.variant,
+        "titles": dict(titles),
+        "prompts": prompts,
+        "seed": settings["seed"],
+        "settings": dict(settings),
+        "selection": selection,
+        "hyperparameters": hyperparameters,
+        "trained_parameters": network["trained_parameters"] if search is not None else 0,
+        "checkpoint_bytes": checkpoint,
+        "seconds": {"trial": best_seconds, "total": round(seconds, 3)},
+        "peak_memory_bytes": memory,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "versions": {package: version(package) for package in PACKAGES},
+        "problems": problems,
+    }

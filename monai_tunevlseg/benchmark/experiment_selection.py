@@ -1,0 +1,102 @@
+"""Selecting the experiments of a benchmark by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from monai_tunevlseg.benchmark.experiment_spec import BASELINES, FINE_TUNING, VARIANTS, ZERO_SHOT, ExperimentSpec
+from monai_tunevlseg.bundles import experiment_names, read_facts
+from monai_tunevlseg.data import LAYOUTS
+from monai_tunevlseg.search import find_experiment
+
+__all__ = ["all_experiments", "check_hyperparameters", "select_experiments", "titles_of"]
+
+
+def all_experiments(configs_dir: str | Path) -> list[ExperimentSpec]:
+    """Return all experiments without variants, and zero-shot for each dataset and model.
+
+    Within a dataset the fast ones come first, which finds unreadable datasets early.
+    """
+    configs = Path(configs_dir)
+    models = [path.stem for path in sorted((configs / "models").glob("*.yaml"))]
+    specs = set()
+    for name in experiment_names(configs):
+        dataset, _, bundle = name.partition("/")
+        (model,) = (model for model in models if bundle.startswith(f"{model}_"))
+        specs.add(ExperimentSpec(dataset, model, bundle.removeprefix(f"{model}_")))
+        specs.add(ExperimentSpec(dataset, model, ZERO_SHOT))
+    order = {ZERO_SHOT: 0, FINE_TUNING: 2}
+    return sorted(specs, key=lambda spec: (spec.dataset, order.get(spec.method, 1), spec))
+
+
+def select_experiments(
+    configs_dir: str | Path,
+    patterns: Sequence[str],
+    variants: Sequence[str],
+    bundles_dir: str | Path,
+) -> list[ExperimentSpec]:
+    """Return the experiments whose names match, in the order in which they run.
+
+    Args:
+        configs_dir: the folder of the fragments.
+        patterns: names with ``*`` and ``?``, such as ``kvasir/*`` or ``*/clipseg_zero_shot``.
+        variants: names in ``VARIANTS``; each is added for the prompt learners that have its hyperparameter.
+        bundles_dir: the folder of the bundles; only read for variants.
+
+    Raises:
+        FileNotFoundError: when ``configs_dir`` has no experiments.
+        ValueError: when a pattern matches nothing, or a variant is unknown; suggests similar names.
+    """
+    known = all_experiments(configs_dir)
+    if not known:
+        raise FileNotFoundError(f"{configs_dir} has no experiments; leave --configs-dir out for the package's own.")
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise ValueError(f"unknown variant {variant!r}; known variants: {', '.join(VARIANTS)}.")
+    names = [spec.name for spec in known]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names) or [f"{name.partition('/')[0]}/*" for name in names]
+            raise ValueError(f"no experiment matches {pattern!r}; similar names: {', '.join(dict.fromkeys(near))}.")
+    chosen = [spec for spec in known if any(fnmatchcase(spec.name, pattern) for pattern in patterns)]
+    changed = [
+        ExperimentSpec(spec.dataset, spec.model, spec.method, variant)
+        for variant in variants
+        for spec in chosen
+        if spec.method not in BASELINES
+        and VARIANTS[variant].override
+        in find_experiment(spec.experiment, configs_dir, bundles_dir).flat_values("train")
+    ]
+    return chosen + changed
+
+
+def check_hyperparameters(
+    specs: Sequence[ExperimentSpec], names: Iterable[str], configs_dir: str | Path, bundles_dir: str | Path
+) -> None:
+    """Check that at least one bundle of the experiments has each hyperparameter.
+
+    Raises:
+        ValueError: when no bundle has it; suggests similar names.
+    """
+    experiments = {spec.bundle: find_experiment(spec.experiment, configs_dir, bundles_dir) for spec in specs}
+    known = {name for experiment in experiments.values() for name in experiment.flat_values("train")}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known)) or sorted(known)
+            raise ValueError(f"no bundle has the hyperparameter {name!r}; similar names: {', '.join(near)}.")
+
+
+def titles_of(configs_dir: str | Path, spec: ExperimentSpec) -> tuple[dict[str, str], list[str]]:
+    """Return the titles of dataset, model and method, and the encoders that the method prompts."""
+    configs = Path(configs_dir)
+    model = read_facts(configs / "models" / f"{spec.model}.yaml")
+    method = {"title": "zero-shot", "prompts": []}
+    if spec.method != ZERO_SHOT:
+        method = read_facts(configs / "methods" / f"{spec.method}.yaml")
+    facts = LAYOUTS[spec.dataset].info if spec.dataset in set(LAYOUTS) else None
+    dataset = spec.dataset.replace("_", " ").capitalize() if facts is None else facts.title
+    titles = {"dataset": dataset, "model": model["title"], "method": method["title"]}
+    return titles, list(method["prompts"])

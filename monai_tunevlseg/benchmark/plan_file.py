@@ -1,0 +1,83 @@
+"""``benchmark.json``: the experiments and settings of a benchmark, which other workers join."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from monai_tunevlseg.benchmark.experiment_selection import all_experiments
+from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
+from monai_tunevlseg.benchmark.results import FORMAT_VERSION, PLAN_FILE, write_json
+from monai_tunevlseg.benchmark.settings import BenchmarkSettings
+from monai_tunevlseg.config_values import refuse_expressions
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.search import Limits
+
+__all__ = ["join_plan", "write_plan"]
+
+
+def write_plan(
+    results_dir: Path, specs: Sequence[ExperimentSpec], settings: BenchmarkSettings, configs_dir: Path
+) -> list[ExperimentSpec]:
+    """Write ``benchmark.json``, and return all planned experiments: these and those of an earlier plan.
+
+    Raises:
+        ValueError: when the folder has results with other settings (the number of trials may change), or a fixed
+            value is an expression.
+    """
+    new = settings.stored()
+    refuse_expressions(new["fixed"], "--override")  # workers read it from a file, which others may have changed
+    earlier: list[ExperimentSpec] = []
+    if (results_dir / PLAN_FILE).is_file():
+        earlier, old = _read_plan(results_dir, configs_dir)
+        for name in ("objective", "seed", "fixed"):
+            if old.get(name) != new[name]:
+                raise ValueError(
+                    f"{results_dir} has results with {name} {old.get(name)!r}, not {new[name]!r}; choose another "
+                    "folder with --results."
+                )
+    planned = list(dict.fromkeys([*earlier, *specs]))
+    content = {"format_version": FORMAT_VERSION, "experiments": [spec.name for spec in planned], "settings": new}
+    write_json(results_dir / PLAN_FILE, content)
+    return planned
+
+
+def join_plan(
+    results_dir: Path, storage: str | None, configs_dir: Path, limits: Limits | None = None
+) -> tuple[list[ExperimentSpec], BenchmarkSettings]:
+    """Return the experiments and settings of a benchmark that was started elsewhere.
+
+    Raises:
+        FileNotFoundError: when the folder has no plan.
+        ValueError: when the plan is damaged or has another format version.
+    """
+    if not (results_dir / PLAN_FILE).is_file():
+        raise FileNotFoundError(f"no {results_dir / PLAN_FILE}; start the benchmark before its workers.")
+    specs, settings = _read_plan(results_dir, configs_dir)
+    return specs, replace(BenchmarkSettings(**settings), storage=storage, limits=limits or Limits())
+
+
+def _read_plan(results_dir: Path, configs_dir: Path) -> tuple[list[ExperimentSpec], dict[str, Any]]:
+    path = results_dir / PLAN_FILE
+    try:
+        content = read_json_object(path)
+        known = {spec.name: spec for spec in _with_variants(all_experiments(configs_dir))}
+        specs = [known[name] for name in content["experiments"]]
+        settings = dict(content["settings"])
+        refuse_expressions(settings, str(path))
+        BenchmarkSettings(**settings)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({_message(error)}); remove it, the results remain.") from error
+    if content.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"{path} has format version {content.get('format_version')!r}, not {FORMAT_VERSION}.")
+    return specs, settings
+
+
+def _message(error: Exception) -> str:
+    return str(error).rstrip(".") if isinstance(error, ValueError) else repr(error)
+
+
+def _with_variants(specs: Sequence[ExperimentSpec]) -> list[ExperimentSpec]:
+    return [*specs, *(replace(spec, variant=variant) for spec in specs for variant in VARIANTS)]

@@ -1,0 +1,50 @@
+"""Settings of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from monai_tunevlseg.search import Limits, SearchSettings
+
+__all__ = ["BenchmarkSettings"]
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """How a benchmark is run.
+
+    Attributes:
+        n_trials: number of trials of each search.
+        objective: validation metric that selects the best trial, ``val_dice`` or ``val_loss``.
+        seed: random seed of the samplers.
+        fixed: hyperparameters of every run whose bundle has them.
+        best_only: whether only the best trials are tested, which leaves Figures 5 to 7 empty.
+        storage: address of the Optuna storage; None = a SQLite file in the folder of each experiment. Not stored.
+        limits: when a trial counts as hanging. Not stored.
+
+    Raises:
+        ValueError: when ``n_trials`` is less than 1, or the objective is unknown.
+    """
+
+    n_trials: int = 20
+    objective: str = "val_dice"
+    seed: int = 0
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    best_only: bool = False
+    storage: str | None = None
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        SearchSettings(n_trials=self.n_trials, objective=self.objective)  # checks both
+
+    def stored(self) -> dict[str, Any]:
+        """Return the settings that all workers share."""
+        return {
+            "n_trials": self.n_trials,
+            "objective": self.objective,
+            "seed": self.seed,
+            "fixed": dict(self.fixed),
+            "best_only": self.best_only,
+        }

@@ -1,0 +1,94 @@
+"""Selection of experiments, and the estimate of their time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from monai_tunevlseg.benchmark import VARIANTS, ExperimentSpec
+from monai_tunevlseg.benchmark.benchmark_runner import estimate_seconds
+from monai_tunevlseg.benchmark.experiment_selection import all_experiments, select_experiments, titles_of
+from monai_tunevlseg.bundles import experiment_names
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
+
+
+def names(patterns, variants=()):
+    return [spec.name for spec in select_experiments(CONFIGS, patterns, variants, BUNDLES)]
+
+
+def test_all_experiments():
+    specs = all_experiments(CONFIGS)
+    assert len(set(specs)) == len(specs)
+    assert {spec.name for spec in specs if spec.method != "zero_shot"} == set(experiment_names(CONFIGS))
+    assert {spec.experiment for spec in specs} == set(experiment_names(CONFIGS))
+    datasets = {spec.dataset for spec in specs}
+    assert sum(spec.method == "zero_shot" for spec in specs) == 2 * len(datasets)
+
+
+def test_patterns():
+    assert names(["kvasir/clipseg_vpt"]) == ["kvasir/clipseg_vpt"]
+    assert len(names(["kvasir/*"])) == 12  # eight combinations, fine-tuning and zero-shot of two models
+    assert names(["kvasir/*", "kvasir/cris_*"]) == names(["kvasir/*"])
+    assert names(["kvasir/*"])[:2] == ["kvasir/clipseg_zero_shot", "kvasir/cris_zero_shot"]
+
+
+def test_variants_are_added_to_the_methods_that_they_change():
+    added = names(["kvasir/*"], list(VARIANTS))[12:]
+    gaussian = [name for name in added if name.endswith("-gaussian")]
+    assert [name.removesuffix("-gaussian") for name in gaussian] == [
+        "kvasir/clipseg_cocoop",
+        "kvasir/clipseg_coop",
+        "kvasir/clipseg_maple",
+        "kvasir/cris_cocoop",
+        "kvasir/cris_coop",
+    ]
+    assert sum(name.endswith("-no_upsampler") for name in added) == 8
+
+
+@pytest.mark.parametrize(
+    ("patterns", "variants", "message"),
+    [
+        (["kvasir/clipseg_vtp"], [], "'kvasir/clipseg_vtp'.* kvasir/clipseg_vpt"),
+        (["kvasir/*", "kwasir/*"], [], r"'kwasir/\*'.* kvasir/"),
+        (["kvasir/*"], ["gausian"], "'gausian'.* gaussian, no_upsampler"),
+    ],
+)
+def test_unknown_names_are_refused(patterns, variants, message):
+    with pytest.raises(ValueError, match=message):
+        names(patterns, variants)
+
+
+def test_folder_without_configs(tmp_path):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
+        select_experiments(tmp_path, ["*"], [], BUNDLES)
+
+
+def test_titles():
+    assert titles_of(CONFIGS, ExperimentSpec("kvasir", "clipseg", "vpt")) == (
+        {"dataset": "Kvasir-SEG", "model": "CLIPSeg", "method": "VPT"},
+        ["vision"],
+    )
+    assert titles_of(CONFIGS, ExperimentSpec("ultrasound", "cris", "zero_shot"))[0]["dataset"] == "Ultrasound"
+
+
+def test_estimate_uses_the_most_similar_experiments():
+    finished = {
+        ExperimentSpec("a", "clipseg", "vpt"): 100.0,
+        ExperimentSpec("b", "clipseg", "vpt"): 200.0,
+        ExperimentSpec("a", "clipseg", "coop"): 60.0,
+        ExperimentSpec("a", "clipseg", "zero_shot"): 5.0,
+    }
+    assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], finished) == pytest.approx(150)  # the same bundle
+    assert estimate_seconds([ExperimentSpec("c", "cris", "coop")], finished) == pytest.approx(60)  # the same method
+    assert estimate_seconds([ExperimentSpec("c", "clipseg", "maple")], finished) == pytest.approx(
+        120
+    )  # all with training
+    assert estimate_seconds([ExperimentSpec("c", "cris", "zero_shot")], finished) == pytest.approx(5)
+    assert estimate_seconds([], finished) == 0
+    assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], {}) is None
+    only_quick = {ExperimentSpec("a", "clipseg", "zero_shot"): 5.0}
+    assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], only_quick) is None
