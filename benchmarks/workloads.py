@@ -16,7 +16,7 @@ from transformers import CLIPSegForImageSegmentation
 
 from monai_tunevlseg.feature_cache import MemoryStore
 from monai_tunevlseg.networks import BaseModel, ImageFeatures, PromptTunedCLIPSeg
-from monai_tunevlseg.training import PromptLoss, parameter_groups
+from monai_tunevlseg.training import PairDiceCELoss, parameter_groups
 
 __all__ = ["CLASSES", "Workloads", "TrainingStep"]
 
@@ -129,7 +129,7 @@ class Workloads:
             TrainingStep(
                 self._from_features() if cached else lambda: self.segment(self.image, self.text),
                 self.label,
-                PromptLoss(),
+                PairDiceCELoss(),
                 torch.optim.AdamW(parameter_groups(network, 1e-3), 1e-3, fused=True),  # as in the bundles
             ),
         )

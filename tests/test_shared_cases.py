@@ -15,7 +15,7 @@ from monai_tunevlseg.data import DatasetSpec, LoadImageMaskd, build_datalists
 from monai_tunevlseg.data.layouts._dataset_json import read_dataset_json
 from monai_tunevlseg.data.splits import read_splits
 from monai_tunevlseg.networks import PromptTunedCLIPSeg
-from monai_tunevlseg.training import PromptLoss
+from monai_tunevlseg.training import PairDiceCELoss
 
 READ = {
     "alpha_white": {"alpha"},
@@ -66,7 +66,7 @@ def test_a_case_that_is_read_trains_a_step(shared_dir, network, name):
     assert all(one["image"].shape[1:] == one["label"].shape[1:] for one in loaded)
     assert 0 < label.mean() < 0.6, "a part of the pictures is foreground"
     assert image.std() > 0
-    PromptLoss()(network(image), label).backward()
+    PairDiceCELoss()(network(image), label).backward()
     assert any(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
 
 

@@ -17,7 +17,7 @@ from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
-from monai_tunevlseg.evaluation import Case
+from monai_tunevlseg.evaluation import PairScores
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.search.experiments import Experiment, experiment_parser
 
@@ -37,7 +37,7 @@ def evenly_spaced(count: int, most: int) -> list[int]:
     return [(2 * index + 1) * count // (2 * chosen) for index in range(chosen)]
 
 
-def choose_cases(cases: Sequence[Case]) -> dict[str, Case]:
+def choose_cases(cases: Sequence[PairScores]) -> dict[str, PairScores]:
     """Choose a few test cases with foreground by position in the split, and name them by it.
 
     All experiments of a dataset choose the same cases, because the choice depends on the dataset only.
@@ -47,7 +47,7 @@ def choose_cases(cases: Sequence[Case]) -> dict[str, Case]:
 
 
 def store_pictures(
-    folder: Path, experiment: Experiment, overrides: Mapping[str, Any], chosen: Mapping[str, Case]
+    folder: Path, experiment: Experiment, overrides: Mapping[str, Any], chosen: Mapping[str, PairScores]
 ) -> None:
     """Write images and masks of the chosen cases, then ``cases.json``, unless it exists."""
     if (folder / "cases.json").is_file():
@@ -73,7 +73,7 @@ def store_pictures(
     write_text_atomically(folder / "cases.json", json.dumps(listed, indent=2) + "\n")
 
 
-def store_predictions(folder: Path, report: Path, chosen: Mapping[str, Case]) -> None:
+def store_predictions(folder: Path, report: Path, chosen: Mapping[str, PairScores]) -> None:
     """Copy the predicted masks of the chosen cases from the folder of an evaluation."""
     for name, case in chosen.items():
         with Image.open(report / str(case.mask)) as file:
@@ -114,7 +114,7 @@ def store_embeddings(
 
 
 def _samples(experiment: Experiment, overrides: Mapping[str, Any]) -> dict[CaseKey, Sample]:
-    """Return the samples of the test split by their key in ``cases.csv``."""
+    """Return the samples of the test split by their key in ``pairs.csv``."""
     folder = Path(overrides["dataset_dir"]).absolute()
     samples = {}
     for sample in experiment_parser(experiment, "evaluate", overrides).get_parsed_content("datalists")["test"]:

@@ -24,7 +24,7 @@ from monai_tunevlseg.benchmark.results import (
     write_trials,
 )
 from monai_tunevlseg.benchmark.settings import BenchmarkSettings
-from monai_tunevlseg.evaluation import read_cases, write_cases
+from monai_tunevlseg.evaluation import read_pair_scores, write_pair_scores
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search import (
     Experiment,
@@ -180,18 +180,18 @@ class ExperimentRunner:
     ) -> None:
         """Write the files that the report reads, ``result.json`` last. The caller holds the experiment's lock."""
         folder, report = self.results_dir / spec.name, self.results_dir / spec.name / "search" / "test"
-        for name in ("cases.csv", "metrics.json", "trials.csv", "result.json", "failure.json"):
+        for name in ("pairs.csv", "metrics.json", "trials.csv", "result.json", "failure.json"):
             remove_unfinished(folder / name)  # from a worker that was killed
         titles, prompts = titles_of(self.configs_dir, spec)
         overrides = self._overrides(spec)
-        cases = read_cases(report)
+        cases = read_pair_scores(report)
         chosen = choose_cases(cases)
         store_predictions(folder / "predictions", report, chosen)
         store_pictures(self.results_dir / "pictures" / spec.dataset, experiment, overrides, chosen)
         embeddings = self.results_dir / "embeddings" / spec.model / f"{spec.dataset}.npz"
         if not embeddings.is_file():
             store_embeddings(embeddings, spec, titles["model"], experiment, overrides)
-        write_cases(folder / "cases.csv", [replace(case, mask=None) for case in cases])
+        write_pair_scores(folder / "pairs.csv", [replace(case, mask=None) for case in cases])
         metrics = read_json_object(report / "metrics.json")
         write_json(folder / "metrics.json", metrics)
         if search is not None:

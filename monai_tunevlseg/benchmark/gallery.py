@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from monai_tunevlseg.benchmark.results import ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.data.label_overlay import draw_overlay
-from monai_tunevlseg.evaluation import read_cases
+from monai_tunevlseg.evaluation import read_pair_scores
 from monai_tunevlseg.json_files import read_json
 
 __all__ = ["Gallery", "GalleryRow", "Thumbnail", "build_galleries"]
@@ -122,7 +122,7 @@ def _message(error: Exception, results_dir: Path) -> str:
 
 def _scores(result: ExperimentResult) -> dict[CaseKey, float | None]:
     try:
-        return {case.key: case.dice for case in read_cases(result.folder)}
+        return {case.key: case.dice for case in read_pair_scores(result.folder)}
     except (OSError, ValueError):
         return {}  # already a problem of the comparisons
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from monai_tunevlseg.benchmark.experiment_spec import BASELINES
 from monai_tunevlseg.benchmark.results import METRICS, ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
-from monai_tunevlseg.evaluation import Bootstrap, Case, Comparison, compare, read_cases
+from monai_tunevlseg.evaluation import Bootstrap, Comparison, PairScores, compare, read_pair_scores
 
 __all__ = ["DatasetComparison", "MethodComparison", "compare_with_best", "holm_adjusted"]
 
@@ -94,17 +94,17 @@ def _dataset_comparison(
     return DatasetComparison(dataset, _title(best), best.score(metric) or 0.0, methods)
 
 
-def _cases(result: ExperimentResult, metric: str, problems: list[ReportProblem]) -> list[Case]:
+def _cases(result: ExperimentResult, metric: str, problems: list[ReportProblem]) -> list[PairScores]:
     try:
-        return read_cases(result.folder, required=[METRICS[metric].score])
+        return read_pair_scores(result.folder, required=[METRICS[metric].score])
     except (OSError, ValueError) as error:
         name = result.spec.name
         message = str(error).replace(f"{result.folder}/", "")
-        problems.append(ReportProblem(f"{name}/cases.csv", f"{message} The experiment is not compared."))
+        problems.append(ReportProblem(f"{name}/pairs.csv", f"{message} The experiment is not compared."))
         return []
 
 
-def _compare(best: Sequence[Case], other: Sequence[Case], metric: str) -> Comparison:
+def _compare(best: Sequence[PairScores], other: Sequence[PairScores], metric: str) -> Comparison:
     chosen = METRICS[metric]
     return compare(best, other, chosen.score, chosen.foreground_only, Bootstrap(resamples=RESAMPLES))
 

@@ -61,7 +61,7 @@ def _comparison_rows(dataset: DatasetComparison) -> list[dict[str, Any]]:
                 "best": " ".join(dataset.best),
                 "method": " ".join(method.title),
                 "pairs": comparison.pairs,
-                "units": comparison.units,
+                "clusters": comparison.clusters,
                 "mean_best": _rounded(comparison.mean_a),
                 "mean": _rounded(comparison.mean_b),
                 "difference": _rounded(comparison.difference),

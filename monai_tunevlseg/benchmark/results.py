@@ -14,7 +14,7 @@ from typing import Any
 from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.data.csv_files import read_csv, write_csv
-from monai_tunevlseg.evaluation.report import FORMAT_VERSION as METRICS_VERSION
+from monai_tunevlseg.evaluation.report_handler import FORMAT_VERSION as METRICS_VERSION
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.json_schemas import schema_violation
 
@@ -47,7 +47,7 @@ class Metric:
     Attributes:
         name: key in ``metrics.json``.
         title: title in the report.
-        score: column of ``cases.csv`` that it averages.
+        score: column of ``pairs.csv`` that it averages.
         foreground_only: whether pairs with an empty mask are excluded.
     """
 
@@ -114,7 +114,7 @@ class ExperimentResult:
 
     Attributes:
         spec: the experiment.
-        folder: its folder; ``cases.csv`` and ``predictions/`` are read on demand.
+        folder: its folder; ``pairs.csv`` and ``predictions/`` are read on demand.
         facts: content of ``result.json``.
         metrics: content of ``metrics.json``.
         trials: content of ``trials.csv``.

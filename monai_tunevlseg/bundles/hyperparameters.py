@@ -78,8 +78,8 @@ _NETWORK = {
 _TRAINING = {
     "ckpt_dir": PATH,
     "resume": SWITCH,
-    "start_from": or_null(PATH),
-    "starts_from_weights": SWITCH,
+    "initial_checkpoint": or_null(PATH),
+    "loads_initial_checkpoint": SWITCH,
     "learning_rate": number(0, 100, "5e-4", above_low=True),
     "weight_decay": number(0, 100, "0.001"),
     "effective_batch_size": whole_number(1, _COUNT, "32"),

@@ -18,8 +18,8 @@ __all__ = ["compare"]
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Path of the first run's cases.csv, or its folder.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Path of the second run's cases.csv, or its folder.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="Path of the first run's pairs.csv, or its folder.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Path of the second run's pairs.csv, or its folder.")],
     metric: Annotated[
         str, typer.Option(help="Metric: dice, iou, dice_original, iou_original, hd95 or surface_dice.")
     ] = "dice",
@@ -34,12 +34,12 @@ def compare(
 
     Pairs are matched by image, slice and class; those that only one run has are left out, with a warning.
     """
-    from monai_tunevlseg.evaluation import SCORES, Bootstrap, read_cases
+    from monai_tunevlseg.evaluation import PAIR_METRICS, Bootstrap, read_pair_scores
     from monai_tunevlseg.evaluation import compare as compare_cases
 
     with exit_on_error():
         bootstrap = Bootstrap(resamples=resamples, seed=seed)
-        first, second = (read_cases(path, required=[metric] if metric in SCORES else []) for path in (a, b))
+        first, second = (read_pair_scores(path, required=[metric] if metric in PAIR_METRICS else []) for path in (a, b))
         comparison = compare_cases(first, second, metric, foreground_only, bootstrap)
     _warn(comparison)
     if as_json:
@@ -62,9 +62,9 @@ def _warn(comparison: Comparison) -> None:
 
 
 def _text(comparison: Comparison, a: Path, b: Path, bootstrap: Bootstrap) -> str:
-    from monai_tunevlseg.evaluation import SCORES
+    from monai_tunevlseg.evaluation import PAIR_METRICS
 
-    unit = SCORES[comparison.metric].unit
+    unit = PAIR_METRICS[comparison.metric].unit
     interval, p_value = "cannot be told", "not defined: no difference to rank"
     if comparison.interval is not None:
         low, high = comparison.interval
@@ -74,7 +74,7 @@ def _text(comparison: Comparison, a: Path, b: Path, bootstrap: Bootstrap) -> str
     shown = "pairs with foreground" if comparison.foreground_only else "pairs"
     return "\n".join(
         (
-            f"{comparison.metric} over {comparison.pairs} {shown} of {comparison.units} images or groups",
+            f"{comparison.metric} over {comparison.pairs} {shown} of {comparison.clusters} images or groups",
             f"A      {comparison.mean_a:.2f} {unit}  {a}",
             f"B      {comparison.mean_b:.2f} {unit}  {b}",
             f"B - A  {comparison.difference:+.2f} {unit}",

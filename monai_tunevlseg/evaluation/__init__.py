@@ -1,30 +1,30 @@
 """What a run has reached: scores per case and over all cases, how sure they are, and how two runs compare."""
 
 from monai_tunevlseg.digests import file_digest
-from monai_tunevlseg.evaluation.cases import Case, read_cases, write_cases
+from monai_tunevlseg.evaluation.bootstrap import Bootstrap
 from monai_tunevlseg.evaluation.comparison import Comparison, compare
-from monai_tunevlseg.evaluation.intervals import Bootstrap
-from monai_tunevlseg.evaluation.pairs import PairMasks
-from monai_tunevlseg.evaluation.report import CaseReport, describe_network
-from monai_tunevlseg.evaluation.scores import SCORES, Hausdorff95, SurfaceDice
+from monai_tunevlseg.evaluation.metrics import PAIR_METRICS, Hausdorff95, SurfaceDice
+from monai_tunevlseg.evaluation.pair_masks import LogitsToPairMasks
+from monai_tunevlseg.evaluation.pair_scores import PairScores, read_pair_scores, write_pair_scores
+from monai_tunevlseg.evaluation.report_handler import EvaluationReportHandler, describe_network
+from monai_tunevlseg.evaluation.skipping_evaluator import SkippingEvaluator, run_or_list_unreadable
 from monai_tunevlseg.evaluation.summary import summarize
-from monai_tunevlseg.evaluation.unreadable import SkippingEvaluator, run_or_name_unreadable
 
 __all__ = [
-    "SCORES",
+    "PAIR_METRICS",
     "Bootstrap",
-    "Case",
-    "CaseReport",
+    "PairScores",
+    "EvaluationReportHandler",
     "Comparison",
     "Hausdorff95",
-    "PairMasks",
+    "LogitsToPairMasks",
     "SkippingEvaluator",
     "SurfaceDice",
     "compare",
     "describe_network",
     "file_digest",
-    "read_cases",
-    "run_or_name_unreadable",
+    "read_pair_scores",
+    "run_or_list_unreadable",
     "summarize",
-    "write_cases",
+    "write_pair_scores",
 ]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from monai_tunevlseg.evaluation.cases import Case
-from monai_tunevlseg.evaluation.intervals import Bootstrap, Interval, is_rounding, totals
-from monai_tunevlseg.evaluation.scores import SCORES
+from monai_tunevlseg.evaluation.bootstrap import Bootstrap, Interval, cluster_sums, is_rounding
+from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
+from monai_tunevlseg.evaluation.pair_scores import PairScores
 from monai_tunevlseg.messages import shorten
 
 __all__ = ["Comparison", "compare"]
@@ -22,16 +22,16 @@ class Comparison:
     """What two runs differ in.
 
     Attributes:
-        metric: name of the score that is compared, one of ``SCORES``.
+        metric: name of the score that is compared, one of ``PAIR_METRICS``.
         foreground_only: whether pairs with an empty mask are left out.
         pairs: how many pairs both runs have a score for.
-        units: how many images, volumes or patients these belong to.
+        clusters: how many images, volumes or patients these belong to.
         mean_a: mean of the first run's scores over these pairs.
         mean_b: mean of the second run's.
         difference: ``mean_b - mean_a``.
         interval: of the difference; None where it cannot be told.
-        wilcoxon_statistic: of the two-sided signed-rank test over the units' mean differences, for pairs of one unit
-            are not independent; None when there is no difference to rank.
+        wilcoxon_statistic: of the two-sided signed-rank test over the clusters' mean differences, because pairs of one
+            cluster are not independent; None when all differences are 0.
         p_value: of that test.
         only_in_a: pairs that the second run does not have, left out.
         only_in_b: pairs that the first run does not have, left out.
@@ -41,7 +41,7 @@ class Comparison:
     metric: str
     foreground_only: bool
     pairs: int
-    units: int
+    clusters: int
     mean_a: float
     mean_b: float
     difference: float
@@ -54,8 +54,8 @@ class Comparison:
 
 
 def compare(
-    first: Sequence[Case],
-    second: Sequence[Case],
+    first: Sequence[PairScores],
+    second: Sequence[PairScores],
     metric: str = "dice",
     foreground_only: bool = False,
     bootstrap: Bootstrap | None = None,
@@ -73,8 +73,8 @@ def compare(
         ValueError: when the metric is unknown, the runs have no pair in common, or their masks differ: then they were
             not measured on the same dataset.
     """
-    if metric not in SCORES:
-        raise ValueError(f"there is no metric {metric!r}; known are {', '.join(SCORES)}.")
+    if metric not in PAIR_METRICS:
+        raise ValueError(f"there is no metric {metric!r}; known are {', '.join(PAIR_METRICS)}.")
     mine, theirs = ({case.key: case for case in cases} for cases in (first, second))
     common = [key for key in mine if key in theirs]
     _check_masks(first, second, [(mine[key], theirs[key]) for key in common])
@@ -87,7 +87,7 @@ def compare(
     return _compared(
         metric,
         foreground_only,
-        [mine[key].unit for key in measured],
+        [mine[key].cluster for key in measured],
         np.array(list(measured.values()), dtype=float),
         bootstrap or Bootstrap(),
         only_in_a=[_name(key) for key in mine if key not in theirs],
@@ -99,24 +99,24 @@ def compare(
 def _compared(
     metric: str,
     foreground_only: bool,
-    units: Sequence[str],
+    clusters: Sequence[str],
     scores: np.ndarray,
     bootstrap: Bootstrap,
     **left_out: list[str],
 ) -> Comparison:
-    """Compare scores, (pairs, 2), that belong to units."""
+    """Compare scores, (pairs, 2), that belong to clusters."""
     differences = _without_rounding(scores[:, 1] - scores[:, 0])
-    sums, counts = totals(differences.tolist(), units)
+    sums, counts = cluster_sums(differences.tolist(), clusters)
     statistic, p_value = _wilcoxon(sums / counts)
     return Comparison(
         metric,
         foreground_only,
         pairs=len(scores),
-        units=len(sums),
+        clusters=len(sums),
         mean_a=float(scores[:, 0].mean()),
         mean_b=float(scores[:, 1].mean()),
         difference=float(differences.mean()),
-        interval=bootstrap.interval(differences.tolist(), units),
+        interval=bootstrap.interval(differences.tolist(), clusters),
         wilcoxon_statistic=statistic,
         p_value=p_value,
         **left_out,
@@ -137,7 +137,9 @@ def _wilcoxon(differences: np.ndarray) -> tuple[float, float] | tuple[None, None
     return (statistic, p_value) if math.isfinite(p_value) else (None, None)
 
 
-def _check_masks(first: Sequence[Case], second: Sequence[Case], matched: Sequence[tuple[Case, Case]]) -> None:
+def _check_masks(
+    first: Sequence[PairScores], second: Sequence[PairScores], matched: Sequence[tuple[PairScores, PairScores]]
+) -> None:
     """Refuse runs on other pairs or masks; the areas at the model's resolution may differ, for models do."""
     if not matched:
         raise ValueError(

@@ -125,10 +125,10 @@ class _BundleRunner:
         self.folder = folder
         self.data = folder / "data"
 
-    def train(self, options: dict[str, Any], start_from: Path | None) -> Path:
+    def train(self, options: dict[str, Any], initial_checkpoint: Path | None) -> Path:
         """Train, and return the checkpoint with the best validation Dice."""
         overlay = options | {"ckpt_dir": str(self.folder / "models"), "show_progress": False}
-        overlay["start_from"] = None if start_from is None else str(start_from)
+        overlay["initial_checkpoint"] = None if initial_checkpoint is None else str(initial_checkpoint)
         self._start("train", overlay)
         return self.folder / "models" / "model.pt"
 

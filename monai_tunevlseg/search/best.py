@@ -127,7 +127,7 @@ def evaluate(
     Args:
         experiment: whose ``evaluate.yaml`` is run.
         dataset_dir: the dataset.
-        output_dir: gets ``metrics.json``, ``cases.csv`` and the rest of the report, and the log, beside it.
+        output_dir: gets ``metrics.json``, ``pairs.csv`` and the rest of the report, and the log, beside it.
         checkpoint: a ``model.pt``; None = zero-shot.
         overrides: hyperparameters; those that ``evaluate.yaml`` does not have are left out.
         interruption: looked at while it runs; None = nobody catches signals.

@@ -22,7 +22,7 @@ from monai_tunevlseg.search.interruption import Interruption
 from monai_tunevlseg.search.limits import Limits, Patience
 from monai_tunevlseg.search.liveness import Heartbeat
 from monai_tunevlseg.search.spaces import Space, suggest
-from monai_tunevlseg.training import CHECKPOINT, read_curve
+from monai_tunevlseg.training import CHECKPOINT, read_validation_log
 
 __all__ = ["OBJECTIVES", "Objective", "TrialRunner", "trial_problem"]
 
@@ -153,7 +153,7 @@ class TrialRunner:
 
     def _report(self, trial: optuna.Trial, folder: Path, reported: int) -> tuple[int, bool]:
         """Tell the pruner of new validations; return the last epoch that it knows, and whether it has seen enough."""
-        for line in read_curve(folder / CURVE) if self.prune else ():
+        for line in read_validation_log(folder / CURVE) if self.prune else ():
             if line["epoch"] > reported:
                 reported = line["epoch"]
                 trial.report(float(line[self.objective.metric]), step=reported)
@@ -169,7 +169,7 @@ class TrialRunner:
             reason = failure_reason(end, folder / LOG) if end else trial_problem(folder)
         facts: dict[str, Any] = {"seconds": round(seconds, 3)}
         if reason is None:
-            curve = read_curve(folder / CURVE)
+            curve = read_validation_log(folder / CURVE)
             kept = max(curve, key=lambda line: (line[CHOOSES_EPOCH], -line["epoch"]))
             facts |= {name: kept[objective.metric] for name, objective in OBJECTIVES.items()}
             facts |= {"epoch": kept["epoch"], "epochs": curve[-1]["epoch"]}
@@ -197,7 +197,7 @@ def trial_problem(folder: Path) -> str | None:
     if not checkpoint.is_file() or not checkpoint.stat().st_size:
         return f"{checkpoint} is missing or empty"
     try:
-        curve = read_curve(folder / CURVE)
+        curve = read_validation_log(folder / CURVE)
     except (ValueError, OSError) as error:
         return str(error).rstrip(".")
     if not curve:

@@ -23,11 +23,11 @@ from monai_tunevlseg.resources import configs_dir
 from monai_tunevlseg.sharing.base_reference import BaseReference, find_base_reference
 from monai_tunevlseg.sharing.packing import VERSION
 from monai_tunevlseg.sharing.trained_run import TrainedRun, read_trained_run
-from monai_tunevlseg.training.record import OF_THE_MACHINE
+from monai_tunevlseg.training.run_record import MACHINE_OPTIONS
 
 __all__ = ["Release", "Sources", "BundleSpec", "build_bundle_spec"]
 
-NOT_SHARED = OF_THE_MACHINE | {"trained_splits", "num_processes"}
+NOT_SHARED = MACHINE_OPTIONS | {"trained_splits", "num_processes"}
 """Values of a run that do not travel: folders, and what suits one machine."""
 
 

@@ -98,7 +98,7 @@ def _baked(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str]:
     for path, text in texts.items():
         if path.suffix != ".yaml":
             continue
-        start = {"start_from": START} if path.stem == "train" and spec.run is not None else {}
+        start = {"initial_checkpoint": START} if path.stem == "train" and spec.run is not None else {}
         files[path] = with_values(text, dict(spec.baked) | start)
         if path.stem in JSON_COPIES:
             content = yaml.safe_load(files[path])

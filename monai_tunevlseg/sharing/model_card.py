@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.data.layouts import DatasetInfo
-from monai_tunevlseg.evaluation import SCORES
+from monai_tunevlseg.evaluation import PAIR_METRICS
 from monai_tunevlseg.markdown import escape_markdown
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release
 
@@ -180,8 +180,8 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _means(part: Mapping[str, Any]) -> dict[str, float]:
     return {
-        f"mean_{name}": round(part[name] / SCORES[name.removesuffix("_foreground")].factor, 4)
-        for score in SCORES
+        f"mean_{name}": round(part[name] / PAIR_METRICS[name.removesuffix("_foreground")].factor, 4)
+        for score in PAIR_METRICS
         for name in (score, f"{score}_foreground")
         if part.get(name) is not None
     }
@@ -194,8 +194,12 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[_Row]:
             for name, which in ((score, "all pairs"), (f"{score}_foreground", "with foreground")):
                 if part.get(name) is None:
                     continue
-                count = "pairs_with_foreground" + ("_original" if SCORES[score].area.endswith("_original") else "")
+                count = "pairs_with_foreground" + (
+                    "_original" if PAIR_METRICS[score].area.endswith("_original") else ""
+                )
                 pairs = part[count] if name != score else part.get(f"pairs_with_{score}", part["pairs"])
                 what = ", ".join(text for text in (of, meaning, which) if text)
                 interval = part["intervals"].get(name)
-                yield _Row(what, part[name], SCORES[score].unit, None if interval is None else tuple(interval), pairs)
+                yield _Row(
+                    what, part[name], PAIR_METRICS[score].unit, None if interval is None else tuple(interval), pairs
+                )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.bundles import METHODS_OWN
-from monai_tunevlseg.evaluation import SCORES
+from monai_tunevlseg.evaluation import PAIR_METRICS
 from monai_tunevlseg.json_schemas import schema_violation
 
 __all__ = ["IDENTITY_SCHEMA", "METRICS_SCHEMA", "NETWORK_KEYS", "check_schema"]
@@ -31,7 +31,7 @@ _PART: dict[str, Any] = {
                 "maxItems": 2,
             },
         },
-        **{f"{score}{which}": {"type": ["number", "null"]} for score in SCORES for which in ("", "_foreground")},
+        **{f"{score}{which}": {"type": ["number", "null"]} for score in PAIR_METRICS for which in ("", "_foreground")},
     },
     "patternProperties": {"^pairs_with_": _COUNT},
     "required": ["pairs", "intervals"],
@@ -42,17 +42,17 @@ METRICS_SCHEMA: dict[str, Any] = {
         **_PART["properties"],
         "split": {"enum": ["train", "val", "test"]},
         "images": _COUNT,
-        "units": _COUNT,
+        "clusters": _COUNT,
         "network": {"type": "object"},
         "checkpoint_digest": _TEXT,
         "classes": {"type": "object", "additionalProperties": _PART},
         "bootstrap": {
             "type": "object",
-            "properties": {"unit": _TEXT, "method": _TEXT, "resamples": _COUNT},
-            "required": ["unit", "method", "resamples"],
+            "properties": {"cluster": _TEXT, "method": _TEXT, "resamples": _COUNT},
+            "required": ["cluster", "method", "resamples"],
         },
     },
-    "required": [*_PART["required"], "split", "images", "units", "network", "classes", "bootstrap"],
+    "required": [*_PART["required"], "split", "images", "clusters", "network", "classes", "bootstrap"],
 }
 """What the model card and the metadata take from ``metrics.json``, as a JSON Schema."""
 IDENTITY_SCHEMA: dict[str, Any] = {

@@ -6,7 +6,7 @@ from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 
-__all__ = ["AccumulationRemainder", "accumulation_steps"]
+__all__ = ["AccumulationRescaler", "accumulation_steps"]
 
 
 def accumulation_steps(effective_batch_size: int, batch_size: int, num_processes: int = 1) -> int:
@@ -32,7 +32,7 @@ def accumulation_steps(effective_batch_size: int, batch_size: int, num_processes
     return steps
 
 
-class AccumulationRemainder:
+class AccumulationRescaler:
     """Makes the last optimizer step of an epoch use the mean over its images, however few they are.
 
     MONAI's ``SupervisedTrainer`` divides the mean loss of each batch by ``accumulation_steps``. The last group of an

@@ -14,17 +14,17 @@ from monai.engines import Evaluator, Trainer
 
 from monai_tunevlseg.atomic_files import atomic_file, remove_unfinished
 from monai_tunevlseg.digests import file_digest
-from monai_tunevlseg.training.loading import naming, read_checkpoint, read_weights
-from monai_tunevlseg.training.record import (
+from monai_tunevlseg.training.run_record import (
     HYPERPARAMETERS,
+    check_same_run,
     data_digest,
-    of_the_run,
     plain_values,
-    refuse_another_run,
+    without_machine_options,
     write_hyperparameters,
 )
+from monai_tunevlseg.training.weights import checkpoint_errors, read_checkpoint, read_weights
 
-__all__ = ["CHECKPOINT", "Checkpoints"]
+__all__ = ["CHECKPOINT", "CheckpointHandler"]
 
 CHECKPOINT = Path("models", "model.pt")
 """Where the folder of a run has its best network, unless ``ckpt_dir`` says otherwise."""
@@ -41,7 +41,7 @@ class _Stateful(Protocol):
     def load_state_dict(self, state_dict: Any) -> Any: ...
 
 
-class Checkpoints:
+class CheckpointHandler:
     """Writes ``model.pt`` and ``last.pt`` after each epoch, and continues from ``last.pt`` when asked to.
 
     ``model.pt`` is the bare state of the network at the best validation metric, as MONAI's ``CheckpointLoader`` and
@@ -57,7 +57,7 @@ class Checkpoints:
         evaluator: the validation engine, which tracks the best metric.
         state: what else continuing needs, by name: optimizer, scheduler, early stopping.
         resume: continue from ``last.pt``.
-        start_from: the checkpoint that the network starts from, if any; not replaced unless training improves on it.
+        initial_checkpoint: the checkpoint that training starts from, if any; replaced only by a better one.
         data: the samples by split; resuming with others is refused.
         splits: a draft of the splits in use, and the file that it replaces with the first ``model.pt``, so that a run
             that keeps no network leaves the splits of the one before; None = there is no such file.
@@ -70,7 +70,7 @@ class Checkpoints:
         evaluator: Evaluator,
         state: Mapping[str, _Stateful],
         resume: bool = False,
-        start_from: str | Path | None = None,
+        initial_checkpoint: str | Path | None = None,
         data: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
         splits: tuple[str | Path | None, str | Path | None] = (None, None),
     ) -> None:
@@ -82,13 +82,13 @@ class Checkpoints:
         self.evaluator = evaluator
         self.state = state
         self.resume = resume
-        self.start_from = None if start_from is None else Path(start_from).expanduser()
+        self.initial_checkpoint = None if initial_checkpoint is None else Path(initial_checkpoint).expanduser()
         self.data = data or {}
         self.splits = splits
         self.data_digests: dict[str, str] = {}
         self.hyperparameters: dict[str, Any] = {}
 
-    def describe(self, resolved: Mapping[str, Any]) -> None:
+    def record_hyperparameters(self, resolved: Mapping[str, Any]) -> None:
         """Take down the hyperparameters of the run.
 
         Args:
@@ -146,9 +146,9 @@ class Checkpoints:
 
     def _starts_from_best(self) -> bool:
         """Return whether ``model.pt`` is the very checkpoint that training starts from."""
-        if self.start_from is None or not self.best_path.is_file():
+        if self.initial_checkpoint is None or not self.best_path.is_file():
             return False
-        return self.start_from.samefile(self.best_path)
+        return self.initial_checkpoint.samefile(self.best_path)
 
     def _save_best(self) -> None:
         if idist.get_rank() > 0:
@@ -174,7 +174,7 @@ class Checkpoints:
             "best_metric_epoch": self.evaluator.state.best_metric_epoch,
             "model": self.network.state_dict(),
             "scaler": engine.scaler.state_dict() if engine.scaler else {},
-            "hyperparameters": of_the_run(self.hyperparameters),
+            "hyperparameters": without_machine_options(self.hyperparameters),
             "data": self.data_digests,
             **{name: item.state_dict() for name, item in self.state.items()},
         }
@@ -199,7 +199,7 @@ class Checkpoints:
     def _restore(self, engine: Trainer, snapshot: Mapping[str, Any]) -> None:
         """Put the run back to the end of the checkpoint's epoch."""
         epoch, best_epoch = snapshot["epoch"], snapshot["best_metric_epoch"]
-        refuse_another_run(self.last_path, snapshot, of_the_run(self.hyperparameters), self.data_digests)
+        check_same_run(self.last_path, snapshot, without_machine_options(self.hyperparameters), self.data_digests)
         if not 0 < epoch <= engine.state.max_epochs:
             raise ValueError(
                 f"the checkpoint {self.last_path} has {epoch} epochs behind it, more than epochs = "
@@ -207,7 +207,7 @@ class Checkpoints:
             )
         if best_epoch >= 0:
             self._check_best(best_epoch)
-        with naming(self.last_path, "does not fit this run"):
+        with checkpoint_errors(self.last_path, "does not fit this run"):
             self.network.load_state_dict(snapshot["model"])
             if engine.scaler and snapshot["scaler"]:
                 engine.scaler.load_state_dict(snapshot["scaler"])

@@ -10,12 +10,12 @@ from torch.nn.modules.loss import _Loss
 
 from monai_tunevlseg.data import IGNORE_INDEX
 
-__all__ = ["PromptLoss"]
+__all__ = ["PairDiceCELoss"]
 
 SURELY_BACKGROUND = -100.0  # a logit whose probability is 0 in float32
 
 
-class PromptLoss(_Loss):
+class PairDiceCELoss(_Loss):
     """Dice plus binary cross entropy, both with a sigmoid and in float32, for each (image, class) pair.
 
     Without ignored pixels it is MONAI's ``DiceCELoss`` with the class channels moved into the batch: classes overlap

@@ -12,7 +12,7 @@ from PIL import Image
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.experiment_spec import BASELINES, ExperimentSpec
 from monai_tunevlseg.benchmark.results import StoredTrial, write_json, write_trials
-from monai_tunevlseg.evaluation import Bootstrap, Case, summarize, write_cases
+from monai_tunevlseg.evaluation import Bootstrap, PairScores, summarize, write_pair_scores
 
 TITLES = {
     "clipseg": "CLIPSeg",
@@ -53,7 +53,7 @@ def write_experiment(
     folder = results / spec.name
     areas = areas or [100] * len(dices)
     cases = [
-        Case(
+        PairScores(
             f"images/{number:03}.png",
             None,
             "lesion",
@@ -69,7 +69,7 @@ def write_experiment(
         )
         for number, (dice, area) in enumerate(zip(dices, areas, strict=True))
     ]
-    write_cases(folder / "cases.csv", cases)
+    write_pair_scores(folder / "pairs.csv", cases)
     summary = summarize(cases, ["dice", "iou", "dice_original", "iou_original"], Bootstrap(resamples=9))
     write_json(folder / "metrics.json", {"format_version": 1, "split": "test", **summary})
     baseline = method in BASELINES

@@ -20,7 +20,7 @@ from monai_tunevlseg.benchmark import experiment_runner, read_results
 from monai_tunevlseg.benchmark.artifacts import evenly_spaced
 from monai_tunevlseg.benchmark.embeddings import read_embeddings
 from monai_tunevlseg.benchmark.results import read_result
-from monai_tunevlseg.evaluation import read_cases
+from monai_tunevlseg.evaluation import read_pair_scores
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -98,7 +98,7 @@ def test_both_experiments_are_stored(benchmark):
     (only,) = tuned.trials
     assert only.state == "COMPLETE" and only.test["dice"] == pytest.approx(tuned.score("dice"))
     assert {"learning_rate", "weight_decay", "prompt_depth"} <= set(only.hyperparameters)
-    cases = read_cases(tuned.folder)
+    cases = read_pair_scores(tuned.folder)
     assert len(cases) == 4 and not any(case.mask for case in cases)
 
 
@@ -144,7 +144,7 @@ def test_interruptions_do_not_change_the_tables(benchmark):
         assert rows(results / "report" / name) == rows(whole / "report" / name), name
     trials = [rows(folder / "ultrasound" / "clipseg_vpt" / "trials.csv") for folder in (results, whole)]
     assert [{**row, "seconds": ""} for row in trials[0]] == [{**row, "seconds": ""} for row in trials[1]]
-    cases = [(folder / "ultrasound" / "clipseg_vpt" / "cases.csv").read_bytes() for folder in (results, whole)]
+    cases = [(folder / "ultrasound" / "clipseg_vpt" / "pairs.csv").read_bytes() for folder in (results, whole)]
     assert cases[0] == cases[1]
 
 

@@ -40,13 +40,13 @@ def test_foreground_only(tmp_path):
 def test_incomparable_experiments_are_named_and_left_out(tmp_path):
     write_experiment(tmp_path, "kvasir/clipseg_vpt", [80, 90])
     write_experiment(tmp_path, "kvasir/clipseg_coop", [70, 80], areas=[5, 5])  # other masks
-    (write_experiment(tmp_path, "kvasir/cris_coop", [70, 80]) / "cases.csv").unlink()
+    (write_experiment(tmp_path, "kvasir/cris_coop", [70, 80]) / "pairs.csv").unlink()
     write_experiment(tmp_path, "kvasir/clipseg_maple", [75, 85])
     problems = []
     (dataset,) = compare_with_best(read_results(tmp_path).experiments, "dice", problems)
     assert [method.title[1] for method in dataset.methods] == ["MaPLe"]
     named = {problem.place: problem.message for problem in problems}
-    assert set(named) == {"kvasir/clipseg_coop", "kvasir/cris_coop/cases.csv"}
+    assert set(named) == {"kvasir/clipseg_coop", "kvasir/cris_coop/pairs.csv"}
     assert "kvasir/clipseg_vpt" in named["kvasir/clipseg_coop"]
 
 

@@ -265,8 +265,8 @@ def test_untested_trials_are_not_drawn(tmp_path):
             "kvasir/clipseg_coop",
             r"metrics\.json.*'dice'.*'much'.* 0 .* 100\b",
         ),
-        (lambda f: (f / "cases.csv").unlink(), "kvasir/clipseg_coop/cases.csv", r"cases\.csv"),
-        (lambda f: (f / "cases.csv").write_text("a,b\n1,2\n"), "kvasir/clipseg_coop/cases.csv", "column"),
+        (lambda f: (f / "pairs.csv").unlink(), "kvasir/clipseg_coop/pairs.csv", r"cases\.csv"),
+        (lambda f: (f / "pairs.csv").write_text("a,b\n1,2\n"), "kvasir/clipseg_coop/pairs.csv", "column"),
         (lambda f: (f / "trials.csv").unlink(), "kvasir/clipseg_coop/trials.csv", "missing"),
         (
             lambda f: (f / "trials.csv").write_text("number,state,validation,seconds\nx,FAIL,,\n"),

@@ -100,7 +100,7 @@ def test_a_new_run_replaces_model_and_record_together(trained, tmp_path):
 def test_start_weights_that_training_does_not_improve_on_are_kept(trained, tmp_path):
     model = tmp_path / "models" / "model.pt"
     before = model.read_bytes()
-    made = workflow(NAME, "train", "train", **trained | {"start_from": str(model), "epochs": 2})
+    made = workflow(NAME, "train", "train", **trained | {"initial_checkpoint": str(model), "epochs": 2})
 
     def predict_nothing():
         with torch.no_grad():
@@ -116,16 +116,16 @@ def test_start_weights_that_training_does_not_improve_on_are_kept(trained, tmp_p
 
 def test_start_weights_from_elsewhere_are_the_first_best_network(trained, tmp_path):
     start = tmp_path / "models" / "model.pt"
-    values = trained | {"start_from": str(start), "bundle_root": str(tmp_path / "next"), "learning_rate": 1e-12}
+    values = trained | {"initial_checkpoint": str(start), "bundle_root": str(tmp_path / "next"), "learning_rate": 1e-12}
     made = run(NAME, "train", **values)
     best, old = (torch.load(path, weights_only=True) for path in (tmp_path / "next" / "models" / "model.pt", start))
     assert made.evaluator.state.best_metric_epoch == 0
     assert all(torch.equal(value, old[name]) for name, value in best.items())
-    assert record(tmp_path / "next")["start_from"] == str(start)
+    assert record(tmp_path / "next")["initial_checkpoint"] == str(start)
 
 
 @pytest.mark.parametrize(
-    ("config", "option"), [("evaluate", "ckpt_path"), ("inference", "ckpt_path"), ("train", "start_from")]
+    ("config", "option"), [("evaluate", "ckpt_path"), ("inference", "ckpt_path"), ("train", "initial_checkpoint")]
 )
 def test_a_damaged_checkpoint_is_named_wherever_it_is_given(config, option, small, tmp_path):
     path = tmp_path / "damaged.pt"

@@ -38,7 +38,7 @@ def test_a_bundle_trains_evaluates_and_infers(name, small, small_train, dataset_
 
     run(name, "evaluate", **small)
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    rows = list(csv.DictReader((tmp_path / "eval" / "cases.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "eval" / "pairs.csv").open()))
     assert metrics["split"] == "test"
     assert metrics["pairs"] == metrics["classes"]["square"]["pairs"] == len(rows) == 2
     assert metrics["dice"] == pytest.approx(np.mean([float(row["dice"]) for row in rows]))
@@ -156,7 +156,7 @@ def test_volumes_are_trained_by_slices_and_get_volumes_back(small, small_train, 
     volumes = {"dataset_dir": str(tmp_path / "set")}
     run("clipseg_vpt", "train", **small_train | volumes)
     run("clipseg_vpt", "evaluate", **small | volumes)
-    rows = list(csv.DictReader((tmp_path / "eval" / "cases.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "eval" / "pairs.csv").open()))
     assert [int(row["slice"]) for row in rows] == [0, 1, 2]  # from the top
     empty = list(csv.DictReader((tmp_path / "eval" / "slices_without_foreground.csv").open()))
     assert [int(row["slice"]) for row in empty] == [3]
@@ -201,7 +201,7 @@ def test_pictures_flat_files_and_volumes_are_in_one_batch_and_whole_volumes_are_
     )
     dice = 200 * (predicted & label).sum() / (predicted.sum() + label.sum())
     assert metrics["volumes"]["dice"] == pytest.approx(dice, abs=1)
-    (case,) = metrics["volumes"]["cases"]
+    (case,) = metrics["volumes"]["per_volume"]
     assert case["image"] == "images/volume3.nii.gz"
     assert case["label_voxels"] == label.sum()
     assert case["predicted_voxels"] == pytest.approx(predicted.sum(), rel=0.02)

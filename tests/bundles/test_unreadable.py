@@ -12,7 +12,7 @@ from small_runs import raises_inside, run, workflow
 
 from monai_tunevlseg.data import SkippingDataset
 from monai_tunevlseg.data.skipping_dataset import UNREADABLE
-from monai_tunevlseg.evaluation import run_or_name_unreadable
+from monai_tunevlseg.evaluation import run_or_list_unreadable
 
 
 @pytest.fixture
@@ -79,4 +79,4 @@ def test_an_error_of_the_network_is_not_taken_for_a_file():
 
     evaluator = SupervisedEvaluator(torch.device("cpu"), [1], torch.nn.Identity(), iteration_update=fail)
     with pytest.raises(ValueError, match="^of the network$"):
-        run_or_name_unreadable(evaluator, Dataset([1], refuse))
+        run_or_list_unreadable(evaluator, Dataset([1], refuse))

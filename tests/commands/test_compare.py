@@ -7,12 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.evaluation import Bootstrap, Case, compare, write_cases
+from monai_tunevlseg.evaluation import Bootstrap, PairScores, compare, write_pair_scores
 
 
 def cases(*scores, **more):
     return [
-        Case(f"{number}.png", None, "x", "x", dice=score, label_pixels=1, label_pixels_original=1, **more)
+        PairScores(f"{number}.png", None, "x", "x", dice=score, label_pixels=1, label_pixels_original=1, **more)
         for number, score in enumerate(scores)
     ]
 
@@ -20,10 +20,10 @@ def cases(*scores, **more):
 @pytest.fixture
 def files(tmp_path):
     first, second = cases(50.0, 60.0, 70.0, 75.0), cases(52.0, 66.0, 69.0, 80.0)
-    paths = [tmp_path / name / "cases.csv" for name in "ab"]
+    paths = [tmp_path / name / "pairs.csv" for name in "ab"]
     for path, listed in zip(paths, (first, second), strict=True):
         path.parent.mkdir()
-        write_cases(path, listed)
+        write_pair_scores(path, listed)
     return paths
 
 
@@ -58,7 +58,7 @@ def test_folders_of_evaluations_are_taken_too(files):
 
 
 def test_what_is_left_out_is_said_on_stderr(files):
-    write_cases(files[0], [*cases(50.0, 60.0, 70.0), Case("lost.png", 3, "x", "x", dice=1.0)])
+    write_pair_scores(files[0], [*cases(50.0, 60.0, 70.0), PairScores("lost.png", 3, "x", "x", dice=1.0)])
     result = run(*files, "--json")
     assert "warning: 1 pairs are only in A and are left out: lost.png slice 3 'x'." in result.stderr
     assert "warning: 1 pairs are only in B and are left out: 3.png 'x'." in result.stderr
@@ -74,15 +74,15 @@ def test_no_difference_is_said(files):
 
 def test_another_metric_has_its_own_unit(files):
     for path, distance in zip(files, (4.0, 3.0), strict=True):
-        write_cases(path, [replace(case, hd95=distance + place) for place, case in enumerate(cases(1.0, 2.0))])
+        write_pair_scores(path, [replace(case, hd95=distance + place) for place, case in enumerate(cases(1.0, 2.0))])
     assert "B - A  -1.00 pixels" in run(*files, "--metric", "hd95").stdout
 
 
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (b"image,slice\na,1\n", [], "b/cases.csv has no column class_name, dice, label_pixels"),
-        (b"\xff\xfe\x00", [], "b/cases.csv is not CSV"),
+        (b"image,slice\na,1\n", [], "b/pairs.csv has no column class_name, dice, label_pixels"),
+        (b"\xff\xfe\x00", [], "b/pairs.csv is not CSV"),
         (None, [], "there is no file"),
         (b"image,slice,class_name,dice,label_pixels\nother.png,,x,1,1\n", [], "no pair in common"),
         (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--metric", "quality"], "no metric 'quality'"),

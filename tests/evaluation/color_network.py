@@ -58,7 +58,7 @@ def split_all_to_test(folder):
 
 
 def evaluate(folder, output_dir, image_size=8, watch=None, **overrides):
-    """Run the bundle's evaluate.yaml; return the workflow, metrics.json and the rows of cases.csv.
+    """Run the bundle's evaluate.yaml; return the workflow, metrics.json and the rows of pairs.csv.
 
     ``watch`` is called with the evaluator after each batch.
     """
@@ -83,5 +83,5 @@ def evaluate(folder, output_dir, image_size=8, watch=None, **overrides):
     workflow.run()
     workflow.finalize()
     metrics = json.loads((output_dir / "metrics.json").read_text())
-    with (output_dir / "cases.csv").open(newline="") as file:
+    with (output_dir / "pairs.csv").open(newline="") as file:
         return workflow, metrics, list(csv.DictReader(file))

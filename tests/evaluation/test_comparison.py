@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monai_tunevlseg.evaluation import Bootstrap, Case, compare
+from monai_tunevlseg.evaluation import Bootstrap, PairScores, compare
 
 FEW = Bootstrap(resamples=500)
 
@@ -12,7 +12,7 @@ FEW = Bootstrap(resamples=500)
 def run(scores, **common):
     """Return one case for each {image: Dice}."""
     defaults = {"label_pixels": 1, "label_pixels_original": 4}
-    return [Case(image, None, "x", "x", dice=dice, **defaults | common) for image, dice in scores.items()]
+    return [PairScores(image, None, "x", "x", dice=dice, **defaults | common) for image, dice in scores.items()]
 
 
 def test_differences_agree_with_scipy_by_hand():
@@ -24,12 +24,12 @@ def test_differences_agree_with_scipy_by_hand():
     result = compare(
         run(dict(zip(names, a.tolist(), strict=True))), run({str(n): float(d) for n, d in shuffled}), bootstrap=FEW
     )
-    assert (result.pairs, result.units) == (12, 12)
+    assert (result.pairs, result.clusters) == (12, 12)
     assert result.difference == pytest.approx((b - a).mean())
     assert (result.mean_a, result.mean_b) == pytest.approx((a.mean(), b.mean()))
     expected = stats.wilcoxon(b, a)
     assert (result.wilcoxon_statistic, result.p_value) == pytest.approx((expected.statistic, expected.pvalue))
-    order = np.argsort(names)  # as the units are put in order
+    order = np.argsort(names)  # as the clusters are put in order
     drawn = stats.bootstrap(
         ((b - a)[order],), np.mean, n_resamples=500, batch=1000, method="BCa", rng=np.random.default_rng(0)
     )
@@ -49,7 +49,7 @@ def test_pairs_of_one_image_count_as_one_in_the_test():
     first = run({"a": 50.0}) + [replace(case, class_name="y") for case in run({"a": 50.0, "b": 50.0})]
     second = run({"a": 60.0}) + [replace(case, class_name="y") for case in run({"a": 80.0, "b": 45.0})]
     result = compare(first, second, bootstrap=FEW)
-    assert (result.pairs, result.units) == (3, 2)
+    assert (result.pairs, result.clusters) == (3, 2)
     assert result.difference == pytest.approx((10 + 30 - 5) / 3)  # of the pairs
     expected = stats.wilcoxon([20, -5])
     assert (result.wilcoxon_statistic, result.p_value) == (expected.statistic, expected.pvalue)
@@ -58,15 +58,15 @@ def test_pairs_of_one_image_count_as_one_in_the_test():
 def test_slices_and_groups_are_units():
     def volume(scores, group):
         return [
-            Case(f"{patient}{number}.nii.gz", number, "x", "x", group=patient if group else None, dice=score)
+            PairScores(f"{patient}{number}.nii.gz", number, "x", "x", group=patient if group else None, dice=score)
             for patient, values in scores.items()
             for number, score in enumerate(values)
         ]
 
     scores = {"p": [50.0, 60.0], "q": [70.0, 80.0]}
     better = {"p": [55.0, 70.0], "q": [71.0, 85.0]}
-    assert compare(volume(scores, False), volume(better, False), bootstrap=FEW).units == 4
-    assert compare(volume(scores, True), volume(better, True), bootstrap=FEW).units == 2
+    assert compare(volume(scores, False), volume(better, False), bootstrap=FEW).clusters == 4
+    assert compare(volume(scores, True), volume(better, True), bootstrap=FEW).clusters == 2
 
 
 def test_what_only_one_has_is_named_and_left_out():

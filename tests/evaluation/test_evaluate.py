@@ -11,7 +11,7 @@ from color_network import COLORS, evaluate, split_all_to_test, write_image
 from monai.metrics import DiceMetric, MeanIoU, compute_dice, compute_iou
 from PIL import Image
 
-from monai_tunevlseg.evaluation import read_cases
+from monai_tunevlseg.evaluation import read_pair_scores
 
 pytestmark = pytest.mark.filterwarnings("ignore:the splits", "ignore:.*binary")
 
@@ -41,7 +41,7 @@ def five(tmp_path):
 
 def test_five_images_agree_with_hand_and_with_monai(five, tmp_path):
     workflow, metrics, rows = evaluate(five, tmp_path / "out", class_names=["red"], batch_size=2)
-    assert (metrics["split"], metrics["pairs"], metrics["images"], metrics["units"]) == ("test", 5, 5, 5)
+    assert (metrics["split"], metrics["pairs"], metrics["images"], metrics["clusters"]) == ("test", 5, 5, 5)
     assert metrics["pairs_with_foreground"] == metrics["pairs_with_foreground_original"] == 3
     expected = {"dice": 50, "dice_foreground": 50, "iou": (100 / 3 + 200) / 5, "iou_foreground": (100 / 3 + 100) / 3}
     for name, value in expected.items():
@@ -202,7 +202,7 @@ def test_predicted_masks_are_kept_at_the_images_size_or_not_at_all(five, tmp_pat
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / row["mask"])), prediction)
     _, _, rows = evaluate(five, tmp_path / "none", class_names=["red"], save_masks="false")
     assert {row["mask"] for row in rows} == {""}
-    assert sorted(path.name for path in (tmp_path / "none").iterdir()) == ["cases.csv", "metrics.json", "overlays"]
+    assert sorted(path.name for path in (tmp_path / "none").iterdir()) == ["metrics.json", "overlays", "pairs.csv"]
     assert len(list((tmp_path / "none" / "overlays").iterdir())) == 4  # all but the rightly empty one
 
 
@@ -219,7 +219,7 @@ def test_a_second_run_replaces_the_first_and_leaves_other_files(five, tmp_path):
         "worst_01_dice_100.0_0_red.png",
     }
     workflow.evaluator.run()
-    assert len(read_cases(tmp_path / "out")) == 1
+    assert len(read_pair_scores(tmp_path / "out")) == 1
 
 
 def test_what_the_report_is_about_is_in_it(five, tmp_path):
@@ -228,19 +228,19 @@ def test_what_the_report_is_about_is_in_it(five, tmp_path):
     assert metrics["network"] == {"method": None, "trained_parameters": 0}
     assert (metrics["checkpoint"], metrics["layout"], metrics["image_size"]) == (None, "folder", 8)
     assert metrics["dataset_dir"] == str(five)
-    assert metrics["bootstrap"] == {"resamples": 200, "level": 0.95, "seed": 0, "method": "BCa", "unit": "image"}
+    assert metrics["bootstrap"] == {"resamples": 200, "level": 0.95, "seed": 0, "method": "BCa", "cluster": "image"}
 
 
 def test_groups_are_the_unit_where_the_dataset_has_them(five, tmp_path):
     _, metrics, rows = evaluate(five, tmp_path / "out", class_names=["red"], group_pattern="[0-2]|[34]")
     assert [row["group"] for row in rows] == ["0", "1", "2", "3", "4"]
-    assert (metrics["units"], metrics["bootstrap"]["unit"]) == (5, "group")
+    assert (metrics["clusters"], metrics["bootstrap"]["cluster"]) == (5, "group")
 
 
 def test_the_same_run_gives_the_same_files(five, tmp_path):
     for name in "ab":
         evaluate(five, tmp_path / name, class_names=["red"])
-    for file in ("metrics.json", "cases.csv"):
+    for file in ("metrics.json", "pairs.csv"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
@@ -269,12 +269,12 @@ def test_slices_are_pairs_and_volumes_the_unit(tmp_path):
     _, metrics, rows = evaluate(tmp_path / "set", tmp_path / "out", class_names=["red"], batch_size=4)
     expected = [(f"images/{name}.nii.gz", str(number)) for name in "ab" for number in (0, 1, 2)]
     assert [(row["image"], row["slice"]) for row in rows] == expected
-    assert (metrics["pairs"], metrics["images"], metrics["units"]) == (6, 2, 2)
+    assert (metrics["pairs"], metrics["images"], metrics["clusters"]) == (6, 2, 2)
     assert {row["label_pixels_original"] for row in rows} == {"24"}
     assert len({row["mask"] for row in rows}) == 6
     assert np.asarray(Image.open(tmp_path / "out" / rows[0]["mask"])).shape == (12, 8)
     assert metrics["slices_without_foreground"]["pairs"] == 2
-    assert [case["image"] for case in metrics["volumes"]["cases"]] == ["images/a.nii.gz", "images/b.nii.gz"]
+    assert [case["image"] for case in metrics["volumes"]["per_volume"]] == ["images/a.nii.gz", "images/b.nii.gz"]
 
 
 def test_no_batch_stays_in_memory(five, tmp_path):

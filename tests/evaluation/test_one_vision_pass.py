@@ -68,7 +68,7 @@ def test_an_image_of_19_classes_goes_through_the_vision_encoder_once(
     network.encode_image = count
     workflow.run()
     assert images == [1, 1, 1]  # 41 pairs
-    with (tmp_path / "eval" / "cases.csv").open(newline="") as file:
+    with (tmp_path / "eval" / "pairs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     expected = [(stem, name) for stem, count in (("a", 19), ("b", 19), ("c", 3)) for name in NAMES[:count]]
     assert [(row["image"].split("/")[1][0], row["class_name"]) for row in rows] == expected

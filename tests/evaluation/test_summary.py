@@ -1,19 +1,19 @@
 import pytest
 
-from monai_tunevlseg.evaluation import Bootstrap, Case, summarize
+from monai_tunevlseg.evaluation import Bootstrap, PairScores, summarize
 
 FEW = Bootstrap(resamples=100)
 CASES = [
-    Case("a", None, "x", "x", dice=80.0, iou=70.0, hd95=3.0, label_pixels=5, label_pixels_original=9),
-    Case("a", None, "y", "y", dice=60.0, iou=50.0, hd95=None, label_pixels=5, label_pixels_original=9),
-    Case("b", None, "x", "x", dice=100.0, iou=100.0, hd95=None, label_pixels=0, label_pixels_original=0),
-    Case("c", None, "x", "x", dice=0.0, iou=0.0, hd95=9.0, label_pixels=0, label_pixels_original=2),
+    PairScores("a", None, "x", "x", dice=80.0, iou=70.0, hd95=3.0, label_pixels=5, label_pixels_original=9),
+    PairScores("a", None, "y", "y", dice=60.0, iou=50.0, hd95=None, label_pixels=5, label_pixels_original=9),
+    PairScores("b", None, "x", "x", dice=100.0, iou=100.0, hd95=None, label_pixels=0, label_pixels_original=0),
+    PairScores("c", None, "x", "x", dice=0.0, iou=0.0, hd95=9.0, label_pixels=0, label_pixels_original=2),
 ]
 
 
 def test_means_counts_and_deviations_by_hand():
     summary = summarize(CASES, ["dice", "iou", "hd95"], FEW)
-    counts = {"pairs": 4, "pairs_with_foreground": 2, "pairs_with_foreground_original": 3, "images": 3, "units": 3}
+    counts = {"pairs": 4, "pairs_with_foreground": 2, "pairs_with_foreground_original": 3, "images": 3, "clusters": 3}
     assert {name: summary[name] for name in counts} == counts
     assert (summary["dice"], summary["dice_foreground"]) == (60, 70)
     assert (summary["iou"], summary["iou_foreground"]) == (55, 60)
@@ -30,9 +30,11 @@ def test_the_two_foreground_pairs_of_one_image_have_no_interval():
 
 
 def test_groups_are_the_units_where_there_are_any():
-    grouped = [Case(f"{name}", None, "x", "x", group=name[0], dice=float(10 * len(name))) for name in ("p", "pp", "q")]
+    grouped = [
+        PairScores(f"{name}", None, "x", "x", group=name[0], dice=float(10 * len(name))) for name in ("p", "pp", "q")
+    ]
     summary = summarize(grouped, ["dice"], FEW)
-    assert (summary["images"], summary["units"]) == (3, 2)
+    assert (summary["images"], summary["clusters"]) == (3, 2)
 
 
 def test_without_foreground_or_scores_there_is_no_mean():

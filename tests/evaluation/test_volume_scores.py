@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from monai_tunevlseg.evaluation import Bootstrap, Case
-from monai_tunevlseg.evaluation.volumes import (
+from monai_tunevlseg.evaluation import Bootstrap, PairScores
+from monai_tunevlseg.evaluation.volume_scores import (
     is_empty_slice,
     summarize_empty_slices,
     summarize_volumes,
@@ -20,7 +20,7 @@ from monai_tunevlseg.evaluation.volumes import (
 def cut(name, label, predicted):
     """Return the cases of the slices, and what mask and prediction have in common in each."""
     cases = [
-        Case(name, number, "x", "x", label_pixels_original=int(a.sum()), predicted_pixels_original=int(b.sum()))
+        PairScores(name, number, "x", "x", label_pixels_original=int(a.sum()), predicted_pixels_original=int(b.sum()))
         for number, (a, b) in enumerate(zip(label, predicted, strict=True))
     ]
     return cases, [int((a & b).sum()) for a, b in zip(label, predicted, strict=True)]
@@ -62,7 +62,7 @@ def test_a_good_mean_over_slices_hides_what_is_found_elsewhere():
 
 
 def test_pictures_are_not_volumes_and_an_empty_picture_is_not_an_empty_slice():
-    picture = Case("a.png", None, "x", "x")
+    picture = PairScores("a.png", None, "x", "x")
     assert volumes_of([picture], [0]) == []
     assert not is_empty_slice(picture)
     assert summarize_empty_slices([])["false_positive_share"] is None

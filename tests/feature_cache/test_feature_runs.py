@@ -159,7 +159,7 @@ def test_evaluations_share_the_features_of_the_test_images(pictures, tiny_clipse
         )
         made.initialize()
         made.run()
-        return (tmp_path / folder / "cases.csv").read_text(), counter.take()[1]
+        return (tmp_path / folder / "pairs.csv").read_text(), counter.take()[1]
 
     cached = {"feature_cache": "disk", "feature_cache_dir": str(tmp_path / "features"), "batch_size": 2}
     plain = evaluate("plain", batch_size=2)

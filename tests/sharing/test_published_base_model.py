@@ -65,7 +65,7 @@ def run_dir(tmp_path_factory, published_clipseg_dir, dataset_dir) -> Path:
 def test_training_evaluation_and_inference_run_at_352(run_dir):
     assert json.loads((run_dir / "models" / "hyperparameters.json").read_text())["image_size"] == 352
     assert json.loads((run_dir / "eval" / "metrics.json").read_text())["image_size"] == 352
-    with (run_dir / "eval" / "cases.csv").open(newline="") as file:
+    with (run_dir / "eval" / "pairs.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 1
     assert {Image.open(path).size for path in (run_dir / "output" / "masks").glob("*.png")} == {(300, 400)}
 

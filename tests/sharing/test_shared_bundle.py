@@ -95,7 +95,7 @@ def test_without_a_run_nothing_is_claimed(tmp_path):
     assert metadata["network_data_format"]["outputs"]["pred"]["num_channels"] == 3
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"]["1"] == "myocardium"
     assert "**Not trained.**" in (folder / "docs" / "README.md").read_text()
-    assert config(folder)["start_from"] is None
+    assert config(folder)["initial_checkpoint"] is None
     network, _ = load_bundle(folder)
     assert network(torch.rand(1, 3, 96, 96)).shape == (1, 3, 96, 96)
 

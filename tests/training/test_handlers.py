@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from monai_tunevlseg.atomic_files import unfinished_path
 from monai_tunevlseg.training import (
-    AccumulationRemainder,
-    Checkpoints,
+    AccumulationRescaler,
+    CheckpointHandler,
     EarlyStopping,
-    FiniteCheck,
+    TerminateOnNaN,
     TrainingProgress,
     accumulation_steps,
 )
@@ -64,8 +64,8 @@ class Run:
         self.evaluator = make_evaluator(self.network)
         self.stopping = EarlyStopping(self.evaluator, patience=patience, metric="score")
         state = {"optimizer": optimizer, "early_stopping": self.stopping}
-        self.checkpoints = Checkpoints(folder, self.network, self.evaluator, state, resume)
-        handlers = [FiniteCheck(self.checkpoints), ValidationHandler(1, self.evaluator), self.stopping]
+        self.checkpoints = CheckpointHandler(folder, self.network, self.evaluator, state, resume)
+        handlers = [TerminateOnNaN(self.checkpoints), ValidationHandler(1, self.evaluator), self.stopping]
         self.trainer = make_trainer(self.network, optimizer, [*handlers, self.checkpoints], epochs=epochs)
 
 
@@ -84,7 +84,7 @@ def test_every_image_of_a_step_counts_alike(count):
             network=network,
             optimizer=torch.optim.SGD(network.parameters(), lr=0.001),
             loss_function=nn.MSELoss(),
-            train_handlers=[AccumulationRemainder()],
+            train_handlers=[AccumulationRescaler()],
             **arguments,
         )
         trainer.run()

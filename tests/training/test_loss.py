@@ -6,7 +6,7 @@ from monai.data import MetaTensor
 from monai.losses import DiceCELoss
 
 from monai_tunevlseg.data import IGNORE_INDEX
-from monai_tunevlseg.training import PromptLoss
+from monai_tunevlseg.training import PairDiceCELoss
 
 
 def expected_loss(logits, label, smooth=1e-5):
@@ -26,7 +26,7 @@ def test_without_ignored_pixels_it_is_monais_loss_to_the_bit(batch, classes, see
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(batch, classes, 6, 5, generator=generator, requires_grad=True)
     label = torch.randint(0, 2, logits.shape, generator=generator).float()
-    own = PromptLoss()(logits, label)
+    own = PairDiceCELoss()(logits, label)
     monai = DiceCELoss(sigmoid=True, lambda_ce=0.2)(logits.flatten(0, 1)[:, None], label.flatten(0, 1)[:, None])
     assert torch.equal(own, monai)
     gradients = [torch.autograd.grad(loss, logits)[0] for loss in (own, monai)]
@@ -39,44 +39,44 @@ def test_every_class_is_a_binary_problem(batch, classes, seed):
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(batch, classes, 6, 5, generator=generator)
     label = torch.randint(0, 2, logits.shape, generator=generator).float()
-    torch.testing.assert_close(PromptLoss()(logits, label), expected_loss(logits, label))
+    torch.testing.assert_close(PairDiceCELoss()(logits, label), expected_loss(logits, label))
 
 
 def test_float32_also_under_autocast_and_for_half_precision():
     label = torch.ones(1, 1, 300, 300)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = PromptLoss()(torch.zeros(1, 1, 300, 300, dtype=torch.bfloat16), label)
+        loss = PairDiceCELoss()(torch.zeros(1, 1, 300, 300, dtype=torch.bfloat16), label)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, expected_loss(torch.zeros(1, 1, 300, 300), label))
 
 
 def test_metadata_of_the_label_does_not_reach_the_loss():
-    loss = PromptLoss()(torch.zeros(1, 1, 4, 4), MetaTensor(torch.ones(1, 1, 4, 4)))
+    loss = PairDiceCELoss()(torch.zeros(1, 1, 4, 4), MetaTensor(torch.ones(1, 1, 4, 4)))
     assert type(loss) is torch.Tensor
 
 
 def test_the_weights_are_arguments():
     logits, label = torch.randn(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
-    both = PromptLoss(lambda_dice=2, lambda_ce=3)(logits, label)
-    torch.testing.assert_close(both, 2 * PromptLoss(1, 0)(logits, label) + 3 * PromptLoss(0, 1)(logits, label))
+    both = PairDiceCELoss(lambda_dice=2, lambda_ce=3)(logits, label)
+    torch.testing.assert_close(both, 2 * PairDiceCELoss(1, 0)(logits, label) + 3 * PairDiceCELoss(0, 1)(logits, label))
 
 
 def test_shapes_that_differ_are_named():
     with pytest.raises(ValueError, match=r"\(1, 2, 4, 4\).*\(1, 1, 4, 4\)"):
-        PromptLoss()(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4))
+        PairDiceCELoss()(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4))
 
 
 def test_ignored_pixels_move_nothing():
     logits = torch.randn(2, 2, 6, 5, requires_grad=True)
     label = torch.randint(0, 2, logits.shape).float()
     label[..., 3:] = IGNORE_INDEX
-    loss = PromptLoss()(logits, label)
+    loss = PairDiceCELoss()(logits, label)
     loss.backward()
     assert (logits.grad[..., 3:] == 0).all() and (logits.grad[..., :3] != 0).any()
     others = logits.detach().clone()
     others[..., 3:] += 5
-    torch.testing.assert_close(PromptLoss()(others, label), loss.detach())
-    torch.testing.assert_close(PromptLoss()(logits, label), PromptLoss()(logits[..., :3], label[..., :3]))
+    torch.testing.assert_close(PairDiceCELoss()(others, label), loss.detach())
+    torch.testing.assert_close(PairDiceCELoss()(logits, label), PairDiceCELoss()(logits[..., :3], label[..., :3]))
 
 
 @settings(max_examples=30, deadline=None)
@@ -89,14 +89,14 @@ def test_each_pair_has_the_mean_of_its_own_counted_pixels(shares, seed):
     alone = []
     for number, ignored in enumerate(shares):
         shown = (slice(number, number + 1), ..., slice(ignored, None))
-        alone.append(PromptLoss()(logits[shown], label[shown]))
+        alone.append(PairDiceCELoss()(logits[shown], label[shown]))
         label[number, ..., :ignored] = IGNORE_INDEX
-    torch.testing.assert_close(PromptLoss()(logits, label), torch.stack(alone).mean())
+    torch.testing.assert_close(PairDiceCELoss()(logits, label), torch.stack(alone).mean())
 
 
 def test_a_picture_whose_pixels_are_all_ignored_has_no_gradient():
     logits = torch.randn(1, 1, 4, 4, requires_grad=True)
-    loss = PromptLoss()(logits, torch.full((1, 1, 4, 4), float(IGNORE_INDEX)))
+    loss = PairDiceCELoss()(logits, torch.full((1, 1, 4, 4), float(IGNORE_INDEX)))
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
     assert (logits.grad == 0).all()

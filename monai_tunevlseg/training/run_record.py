@@ -18,9 +18,9 @@ __all__ = [
     "CHECKPOINT_DIGEST",
     "HYPERPARAMETERS",
     "data_digest",
-    "of_the_run",
+    "without_machine_options",
     "plain_values",
-    "refuse_another_run",
+    "check_same_run",
     "write_hyperparameters",
 ]
 
@@ -28,15 +28,15 @@ HYPERPARAMETERS = "hyperparameters.json"
 CHECKPOINT_DIGEST = "checkpoint_digest"
 """In ``hyperparameters.json``, the digest of the ``model.pt`` that the hyperparameters led to."""
 
-OF_THE_MACHINE = {
+MACHINE_OPTIONS = {
     *("bundle_root", "dataset_dir", "splits_file", "ckpt_dir", "output_dir", "write_splits_to", "splits_draft"),
-    *("pretrained", "base_fingerprint", "resume", "start_from", "starts_from_weights", "opened_cache"),
+    *("pretrained", "base_fingerprint", "resume", "initial_checkpoint", "loads_initial_checkpoint", "opened_cache"),
     *("num_workers", "loader_workers", "cache_rate", "image_cache_rate", "feature_cache_dir", "feature_cache_size"),
     *("show_progress", "rank", "is_main_process", "compile", "zero_shot"),
 }
 """Paths, whose content is compared instead, and what changes no result."""
 
-MAY_CHANGE = {
+CHANGEABLE_OPTIONS = {
     *("epochs", "min_epochs", "early_stopping_patience", "early_stopping_min_delta", "val_interval"),
     *("batch_size", "accumulation_steps", "num_processes", "precision", "chosen_precision", "amp"),
 }
@@ -83,18 +83,18 @@ def data_digest(samples: Iterable[Mapping[str, Any]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def of_the_run(values: Mapping[str, Any]) -> dict[str, Any]:
+def without_machine_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the hyperparameters without those of the machine and its folders."""
-    return {name: value for name, value in values.items() if name not in OF_THE_MACHINE}
+    return {name: value for name, value in values.items() if name not in MACHINE_OPTIONS}
 
 
-def refuse_another_run(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any], data: Mapping[str, str]) -> None:
+def check_same_run(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any], data: Mapping[str, str]) -> None:
     """Check that a run may resume from a checkpoint: what was learned so far would have been learned by it too.
 
     Args:
         path: the checkpoint.
         theirs: its content, with ``hyperparameters`` and ``data``.
-        ours: the hyperparameters of the run that resumes, as :func:`of_the_run` returns them.
+        ours: the hyperparameters of the run that resumes, as :func:`without_machine_options` returns them.
         data: the digests of its data, by split.
 
     Raises:
@@ -102,7 +102,7 @@ def refuse_another_run(path: Path, theirs: Mapping[str, Any], ours: Mapping[str,
     """
     before = theirs["hyperparameters"]
     changed = [name for name in ours if name in before and _text(ours[name]) != _text(before[name])]
-    if refused := [name for name in changed if name not in MAY_CHANGE]:
+    if refused := [name for name in changed if name not in CHANGEABLE_OPTIONS]:
         others = ", ".join(f"{name} {before[name]!r} and not {ours[name]!r}" for name in sorted(refused))
         raise ValueError(f"the run of {path} has {others}; resume with the same values, or train with resume false.")
     if splits := [split for split, digest in data.items() if theirs["data"].get(split, digest) != digest]:

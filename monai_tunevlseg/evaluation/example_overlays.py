@@ -17,9 +17,9 @@ from monai_tunevlseg.data.label_overlay import class_color, draw_overlay, eroded
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
-from monai_tunevlseg.evaluation.cases import Case
+from monai_tunevlseg.evaluation.pair_scores import PairScores
 
-__all__ = ["choose_cases", "mask_name", "remove_earlier", "write_mask", "write_overlays"]
+__all__ = ["choose_examples", "mask_name", "remove_earlier", "write_mask", "write_example_overlays"]
 
 RANKS = ("worst", "median", "best")
 SIDES = 400, 1024  # smallest and largest length of a picture's longer side, in pixels
@@ -50,7 +50,7 @@ def remove_earlier(output_dir: Path) -> None:
             path.unlink()
 
 
-def choose_cases(cases: Sequence[Case], count: int) -> dict[str, list[int]]:
+def choose_examples(cases: Sequence[PairScores], count: int) -> dict[str, list[int]]:
     """Choose cases by their Dice at the model's resolution; where it is the same, the larger error is worse.
 
     Median and best cases are chosen among those with foreground, for a mask that is rightly empty shows nothing.
@@ -78,8 +78,8 @@ def choose_cases(cases: Sequence[Case], count: int) -> dict[str, list[int]]:
     return dict(zip(RANKS, (worst, median, best), strict=True))
 
 
-def write_overlays(
-    folder: Path, cases: Sequence[Case], pairs: Sequence[Sample], masks: Mapping[int, Path], count: int
+def write_example_overlays(
+    folder: Path, cases: Sequence[PairScores], pairs: Sequence[Sample], masks: Mapping[int, Path], count: int
 ) -> None:
     """Write a picture of each chosen case, named by rank and case.
 
@@ -91,7 +91,7 @@ def write_overlays(
         count: how many of each rank.
     """
     load = LoadImageMaskd()
-    for rank, indices in choose_cases(cases, count).items():
+    for rank, indices in choose_examples(cases, count).items():
         for place, index in enumerate(indices, start=1):
             pair: Any = pairs[index]
             sample, dice = load(pair), cases[index].dice or 0.0

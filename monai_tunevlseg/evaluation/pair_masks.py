@@ -11,10 +11,10 @@ from monai.transforms import Transform
 
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 
-__all__ = ["PairMasks"]
+__all__ = ["LogitsToPairMasks"]
 
 
-class PairMasks(Transform):
+class LogitsToPairMasks(Transform):
     """Takes a batch of grouped pairs apart into lists with one entry per pair, ready for MONAI's metrics.
 
     Foreground is where the sigmoid of the logit is above 0.5. For the image's own resolution the logits are resized

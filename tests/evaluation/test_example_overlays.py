@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.evaluation import Case
-from monai_tunevlseg.evaluation.overlays import choose_cases, mask_name, write_mask, write_overlays
+from monai_tunevlseg.evaluation import PairScores
+from monai_tunevlseg.evaluation.example_overlays import choose_examples, mask_name, write_example_overlays, write_mask
 
 cases = st.builds(
-    lambda dice, area, predicted: Case(
+    lambda dice, area, predicted: PairScores(
         "a", None, "x", "x", dice=dice, label_pixels=area, predicted_pixels=predicted, label_pixels_original=area
     ),
     st.sampled_from([0.0, 30.0, 60.0, 100.0]),
@@ -24,7 +24,7 @@ cases = st.builds(
 
 @given(st.lists(cases, max_size=20), st.integers(0, 6))
 def test_chosen_cases_are_worst_median_and_best(listed, count):
-    chosen = choose_cases(listed, count)
+    chosen = choose_examples(listed, count)
     indices = [index for rank in chosen.values() for index in rank]
     assert len(indices) == len(set(indices))
     assert all(len(rank) <= count for rank in chosen.values())
@@ -39,14 +39,16 @@ def test_chosen_cases_are_worst_median_and_best(listed, count):
 
 
 def test_the_median_is_in_the_middle():
-    listed = [Case("a", None, "x", "x", dice=float(dice), label_pixels=1) for dice in (90, 10, 50, 70, 30, 60, 40)]
-    assert choose_cases(listed, 1) == {"worst": [1], "median": [2], "best": [0]}
-    assert choose_cases(listed, 2) == {"worst": [1, 4], "median": [2, 6], "best": [0, 3]}
+    listed = [
+        PairScores("a", None, "x", "x", dice=float(dice), label_pixels=1) for dice in (90, 10, 50, 70, 30, 60, 40)
+    ]
+    assert choose_examples(listed, 1) == {"worst": [1], "median": [2], "best": [0]}
+    assert choose_examples(listed, 2) == {"worst": [1, 4], "median": [2, 6], "best": [0, 3]}
 
 
 def test_of_two_misses_the_larger_is_the_worse():
-    missed = Case("a", None, "x", "x", dice=0.0, label_pixels=5, predicted_pixels=0)
-    assert choose_cases([missed, replace(missed, predicted_pixels=9)], 1)["worst"] == [1]
+    missed = PairScores("a", None, "x", "x", dice=0.0, label_pixels=5, predicted_pixels=0)
+    assert choose_examples([missed, replace(missed, predicted_pixels=9)], 1)["worst"] == [1]
 
 
 def hue(pixels):
@@ -73,8 +75,8 @@ def written(tmp_path):
         "number": 7,
     }
     write_mask(tmp_path / mask_name(pair), prediction)
-    case = Case("grey.png", None, pair["class_name"], "x", dice=12.345, label_pixels=1, predicted_pixels=1)
-    write_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / mask_name(pair)}, count=1)
+    case = PairScores("grey.png", None, pair["class_name"], "x", dice=12.345, label_pixels=1, predicted_pixels=1)
+    write_example_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / mask_name(pair)}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     return path
 
@@ -107,8 +109,8 @@ def test_small_pictures_are_enlarged_and_large_ones_reduced(tmp_path):
         for name in ("image.png", "label.png", "pred.png"):
             Image.fromarray(np.zeros(size, np.uint8)).save(folder / name)
         pair = {"image": str(folder / "image.png"), "label": str(folder / "label.png"), "class_name": "x", "text": "x"}
-        case = Case("image.png", None, "x", "x", dice=100.0)
-        write_overlays(folder / "overlays", [case], [pair], {0: folder / "pred.png"}, count=1)
+        case = PairScores("image.png", None, "x", "x", dice=100.0)
+        write_example_overlays(folder / "overlays", [case], [pair], {0: folder / "pred.png"}, count=1)
         (path,) = (folder / "overlays").iterdir()
         width, height = Image.open(path).size
         assert width == expected[1] and 0 < height - expected[0] < 0.3 * height
@@ -131,8 +133,8 @@ def test_slices_are_turned_upright(tmp_path):
         "number": 0,
     }
     write_mask(tmp_path / mask_name(pair), mask[:, :, 1].T > 0)
-    case = Case("image.nii.gz", 1, "x", "x", dice=100.0, label_pixels=1)
-    write_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / mask_name(pair)}, count=1)
+    case = PairScores("image.nii.gz", 1, "x", "x", dice=100.0, label_pixels=1)
+    write_example_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / mask_name(pair)}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     assert path.name == "worst_01_dice_100.0_image_1_x.png"
     picture = np.asarray(Image.open(path)).astype(int)
@@ -151,8 +153,8 @@ def test_a_nifti_picture_has_its_first_axis_across(tmp_path):
     paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")}
     pair = paths | {"class_name": "x", "text": "x", "number": 0}
     write_mask(tmp_path / "mask.png", mask.T > 0)
-    case = Case("image.nii.gz", None, "x", "x", dice=100.0, label_pixels=1)
-    write_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / "mask.png"}, count=1)
+    case = PairScores("image.nii.gz", None, "x", "x", dice=100.0, label_pixels=1)
+    write_example_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / "mask.png"}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     picture = np.asarray(Image.open(path)).astype(int)
     drawn = np.argwhere(picture[len(picture) - 267 :].sum(axis=2) > 0)

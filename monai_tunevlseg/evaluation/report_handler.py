@@ -1,4 +1,4 @@
-"""The report of an evaluation: ``metrics.json``, ``cases.csv``, the predicted masks, and pictures of some cases.
+"""The report of an evaluation: ``metrics.json``, ``pairs.csv``, the predicted masks, and pictures of some cases.
 
 Slices of volumes that show nothing of their class count in none of the means: they would raise those that hold a 100
 for an empty prediction, and lower the others. They have a table and a summary of their own.
@@ -23,14 +23,19 @@ from monai.engines import Evaluator
 
 from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.evaluation.cases import Case, write_cases
-from monai_tunevlseg.evaluation.intervals import Bootstrap
-from monai_tunevlseg.evaluation.overlays import mask_name, remove_earlier, write_mask, write_overlays
-from monai_tunevlseg.evaluation.scores import SCORES
+from monai_tunevlseg.evaluation.bootstrap import Bootstrap
+from monai_tunevlseg.evaluation.example_overlays import mask_name, remove_earlier, write_example_overlays, write_mask
+from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
+from monai_tunevlseg.evaluation.pair_scores import PairScores, write_pair_scores
 from monai_tunevlseg.evaluation.summary import summarize
-from monai_tunevlseg.evaluation.volumes import is_empty_slice, summarize_empty_slices, summarize_volumes, volumes_of
+from monai_tunevlseg.evaluation.volume_scores import (
+    is_empty_slice,
+    summarize_empty_slices,
+    summarize_volumes,
+    volumes_of,
+)
 
-__all__ = ["FORMAT_VERSION", "CaseReport", "describe_network"]
+__all__ = ["FORMAT_VERSION", "EvaluationReportHandler", "describe_network"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,17 +57,17 @@ def describe_network(network: torch.nn.Module) -> dict[str, Any]:
     return {**json.loads(bytes(state.cpu().tolist())), "trained_parameters": trained}
 
 
-class CaseReport:
+class EvaluationReportHandler:
     """Writes the report when an evaluation of grouped pairs has finished. Attach it to the evaluator.
 
-    The scores are those of the evaluator's metrics that bear a name in ``SCORES``. Only numbers stay in memory;
+    The scores are those of the evaluator's metrics that bear a name in ``PAIR_METRICS``. Only numbers stay in memory;
     predictions go to files as they come.
 
     Args:
-        output_dir: gets ``metrics.json``, ``cases.csv``, ``predicted_masks/`` and ``overlays/``, and for volumes
+        output_dir: gets ``metrics.json``, ``pairs.csv``, ``predicted_masks/`` and ``overlays/``, and for volumes
             ``slices_without_foreground.csv``.
         split: name of the split.
-        dataset_dir: paths in ``cases.csv`` are relative to it, so that reports of two machines can be compared.
+        dataset_dir: paths in ``pairs.csv`` are relative to it, so that reports of two machines can be compared.
         about: what else ``metrics.json`` should hold, such as ``network``.
         bootstrap: how intervals are drawn.
         num_overlays: how many of the worst, median and best cases each get a picture; 0 = none.
@@ -135,7 +140,9 @@ class CaseReport:
         Raises:
             ValueError: when the evaluator has seen no pair, or has no metric ``dice``.
         """
-        details = {name: engine.state.metric_details[name] for name in SCORES if name in engine.state.metric_details}
+        details = {
+            name: engine.state.metric_details[name] for name in PAIR_METRICS if name in engine.state.metric_details
+        }
         if "dice" not in details:
             raise ValueError("the evaluator has no metric named 'dice', which its report is about.")
         order = np.argsort([pair["number"] for pair in self._pairs], kind="stable")
@@ -147,17 +154,17 @@ class CaseReport:
         if not cases:
             raise ValueError(f"none of the {len(found)} slices of the split {self.split!r} shows a class.")
         metrics = self._summary(cases, list(scores)) | self._of_volumes(found, empty, [self._common[i] for i in order])
-        write_cases(self.output_dir / "cases.csv", cases)
+        write_pair_scores(self.output_dir / "pairs.csv", cases)
         (self.output_dir / EMPTY_SLICES).unlink(missing_ok=True)
         if empty:
-            write_cases(self.output_dir / EMPTY_SLICES, empty)
+            write_pair_scores(self.output_dir / EMPTY_SLICES, empty)
         write_text_atomically(
             self.output_dir / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False, default=str) + "\n"
         )
         pairs = [self._pairs[order[place]] for place in places]
         files = {place: self._masks_dir / mask_name(pair) for place, pair in enumerate(pairs)}
         with self._temporary:
-            write_overlays(self.output_dir / "overlays", cases, pairs, files, self.num_overlays)
+            write_example_overlays(self.output_dir / "overlays", cases, pairs, files, self.num_overlays)
         logger.info(f"{len(cases)} pairs: {metrics['dice']:.2f} % Dice; the report is in {self.output_dir}")
         if volumes := metrics.get("volumes"):
             logger.info(f"{volumes['pairs']} whole volumes and classes: {volumes['dice']:.2f} % Dice")
@@ -167,12 +174,12 @@ class CaseReport:
                 )
             )
 
-    def _case(self, index: int, scores: Mapping[str, float]) -> Case:
+    def _case(self, index: int, scores: Mapping[str, float]) -> PairScores:
         pair = self._pairs[index]
         image = Path(pair["image"])
         if self.dataset_dir is not None and image.is_relative_to(self.dataset_dir):
             image = image.relative_to(self.dataset_dir)
-        return Case(
+        return PairScores(
             image=image.as_posix(),
             slice=pair.get("slice"),
             class_name=pair["class_name"],
@@ -180,10 +187,12 @@ class CaseReport:
             group=pair.get("group"),
             mask=f"{self._masks_dir.name}/{mask_name(pair)}" if self.save_masks else None,
             **self._areas[index],
-            **{name: _rounded(SCORES[name].factor * value) for name, value in scores.items()},  # type: ignore[arg-type]
+            **{name: _rounded(PAIR_METRICS[name].factor * value) for name, value in scores.items()},  # type: ignore[arg-type]
         )
 
-    def _of_volumes(self, found: Sequence[Case], empty: Sequence[Case], common: Sequence[int]) -> dict[str, Any]:
+    def _of_volumes(
+        self, found: Sequence[PairScores], empty: Sequence[PairScores], common: Sequence[int]
+    ) -> dict[str, Any]:
         """Return what is told of volumes beside the slices that show a class; nothing where slices are missing."""
         volumes = volumes_of(found, common)
         if not (self.whole_volumes and volumes):
@@ -193,7 +202,7 @@ class CaseReport:
             "volumes": summarize_volumes(volumes, self.bootstrap),
         }
 
-    def _summary(self, cases: Sequence[Case], scores: Sequence[str]) -> dict[str, Any]:
+    def _summary(self, cases: Sequence[PairScores], scores: Sequence[str]) -> dict[str, Any]:
         names = sorted({case.class_name for case in cases})
         return {
             "format_version": FORMAT_VERSION,
@@ -203,7 +212,7 @@ class CaseReport:
                 name: summarize([case for case in cases if case.class_name == name], scores, self.bootstrap)
                 for name in names
             },
-            "bootstrap": {**asdict(self.bootstrap), "method": "BCa", "unit": _unit(cases)},
+            "bootstrap": {**asdict(self.bootstrap), "method": "BCa", "cluster": _cluster(cases)},
             **self.about,
         }
 
@@ -212,6 +221,6 @@ def _rounded(value: float) -> float | None:
     return round(value, DECIMALS) if math.isfinite(value) else None
 
 
-def _unit(cases: Sequence[Case]) -> str:
+def _cluster(cases: Sequence[PairScores]) -> str:
     """Say what is drawn as a whole: every image, or every group of images such as a patient's."""
     return "group" if any(case.group is not None for case in cases) else "image"

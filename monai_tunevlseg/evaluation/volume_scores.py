@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from monai_tunevlseg.evaluation.cases import Case
-from monai_tunevlseg.evaluation.intervals import Bootstrap
+from monai_tunevlseg.evaluation.bootstrap import Bootstrap
+from monai_tunevlseg.evaluation.pair_scores import PairScores
 
-__all__ = ["Volume", "is_empty_slice", "summarize_empty_slices", "summarize_volumes", "volumes_of"]
+__all__ = ["VolumeScores", "is_empty_slice", "summarize_empty_slices", "summarize_volumes", "volumes_of"]
 
 DECIMALS = 4
 
 
 @dataclass(frozen=True)
-class Volume:
+class VolumeScores:
     """One class in one volume, at the file's own resolution.
 
     Attributes:
-        image: path of the file, as `Case` has it.
+        image: path of the file, as `PairScores` has it.
         class_name: which class.
-        unit: what is drawn as a whole in a bootstrap.
+        cluster: what is drawn as a whole in a bootstrap.
         label_voxels: size of the mask, without ignored voxels, as for all sizes.
         predicted_voxels: size of the prediction.
         common_voxels: size of what both have.
@@ -30,7 +30,7 @@ class Volume:
 
     image: str
     class_name: str
-    unit: str
+    cluster: str
     label_voxels: int
     predicted_voxels: int
     common_voxels: int
@@ -42,12 +42,12 @@ class Volume:
         return 200 * self.common_voxels / size if size else 100.0
 
 
-def is_empty_slice(case: Case) -> bool:
+def is_empty_slice(case: PairScores) -> bool:
     """Return whether a case is a slice of a volume that shows nothing of its class."""
     return case.slice is not None and case.label_pixels_original == 0
 
 
-def summarize_empty_slices(cases: Sequence[Case]) -> dict[str, Any]:
+def summarize_empty_slices(cases: Sequence[PairScores]) -> dict[str, Any]:
     """Return how often, and how much, a network finds of a class in slices that do not show it.
 
     Args:
@@ -66,7 +66,7 @@ def summarize_empty_slices(cases: Sequence[Case]) -> dict[str, Any]:
     }
 
 
-def volumes_of(cases: Sequence[Case], common: Sequence[int]) -> list[Volume]:
+def volumes_of(cases: Sequence[PairScores], common: Sequence[int]) -> list[VolumeScores]:
     """Put slices together again.
 
     Args:
@@ -79,13 +79,13 @@ def volumes_of(cases: Sequence[Case], common: Sequence[int]) -> list[Volume]:
     sums: dict[tuple[str, str, str], list[int]] = {}
     for case, shared in zip(cases, common, strict=True):
         if case.slice is not None:
-            total = sums.setdefault((case.image, case.class_name, case.unit), [0, 0, 0])
+            total = sums.setdefault((case.image, case.class_name, case.cluster), [0, 0, 0])
             for place, size in enumerate((case.label_pixels_original, case.predicted_pixels_original, shared)):
                 total[place] += size
-    return [Volume(*key, *sizes) for key, sizes in sorted(sums.items())]
+    return [VolumeScores(*key, *sizes) for key, sizes in sorted(sums.items())]
 
 
-def summarize_volumes(volumes: Sequence[Volume], bootstrap: Bootstrap) -> dict[str, Any]:
+def summarize_volumes(volumes: Sequence[VolumeScores], bootstrap: Bootstrap) -> dict[str, Any]:
     """Return the mean Dice of whole volumes, over all of them and by class.
 
     Args:
@@ -93,18 +93,18 @@ def summarize_volumes(volumes: Sequence[Volume], bootstrap: Bootstrap) -> dict[s
         bootstrap: how the interval is drawn.
 
     Returns:
-        ``pairs`` of a volume and a class, ``dice`` in percent, ``interval`` [low, high] of it, None where it cannot be
-        told, ``classes``, the mean of each, and ``cases``: ``image``, ``class_name``, ``dice`` and sizes of each pair.
+        ``pairs`` of a volume and a class, ``dice`` in percent, ``interval`` [low, high] of it or None, ``classes``, the
+        mean of each, and ``per_volume``: ``image``, ``class_name``, ``dice`` and sizes of each pair.
     """
     dice = [volume.dice for volume in volumes]
-    interval = bootstrap.interval(dice, [volume.unit for volume in volumes])
+    interval = bootstrap.interval(dice, [volume.cluster for volume in volumes])
     names = sorted({volume.class_name for volume in volumes})
     return {
         "pairs": len(volumes),
         "dice": fmean(dice),
         "interval": list(interval) if interval else None,
         "classes": {name: fmean(volume.dice for volume in volumes if volume.class_name == name) for name in names},
-        "cases": [
+        "per_volume": [
             {
                 "image": volume.image,
                 "class_name": volume.class_name,

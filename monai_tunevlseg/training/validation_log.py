@@ -16,12 +16,12 @@ from monai.engines import Evaluator, Trainer
 from monai_tunevlseg.atomic_files import remove_unfinished, write_text_atomically
 from monai_tunevlseg.json_files import parse_json
 
-__all__ = ["ValidationCurve", "read_curve"]
+__all__ = ["ValidationLogger", "read_validation_log"]
 
 RSS_UNIT = 1024  # bytes; the unit of ru_maxrss on Linux
 
 
-class ValidationCurve:
+class ValidationLogger:
     """Writes one line of JSON per validation: epoch, metrics, and the most memory that the run has held so far.
 
     The file is replaced in one step, so that another process may read it at any time. It always has the lines of this
@@ -70,7 +70,7 @@ class ValidationCurve:
         self.lines = [dict(line) for line in state_dict["lines"]]
 
 
-def read_curve(path: str | Path) -> list[dict[str, Any]]:
+def read_validation_log(path: str | Path) -> list[dict[str, Any]]:
     """Return the lines of a curve by epoch; none where nothing has been validated yet.
 
     Raises:

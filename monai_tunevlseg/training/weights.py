@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-__all__ = ["WeightsLoader", "load_weights", "naming", "read_checkpoint", "read_weights"]
+__all__ = ["WeightsLoader", "load_weights", "checkpoint_errors", "read_checkpoint", "read_weights"]
 
 TRAINING_STATE = "model"
 """Where ``last.pt`` has the network's weights among all else."""
@@ -32,7 +32,7 @@ def read_checkpoint(path: str | Path, device: torch.device | str | None = "cpu")
         ValueError: when it is damaged, or something else; names it.
     """
     path = _existing(path)
-    with naming(path, "is damaged, or is not a checkpoint"):
+    with checkpoint_errors(path, "is damaged, or is not a checkpoint"):
         with zipfile.ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:
                 raise ValueError(f"the checksum of {damaged} differs")
@@ -67,7 +67,7 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
         ValueError: when it is damaged, or is that of another network; names the file.
     """
     weights = read_weights(path)
-    with naming(path, "does not fit this network"):
+    with checkpoint_errors(path, "does not fit this network"):
         network.load_state_dict(weights)
 
 
@@ -117,7 +117,7 @@ def _problem(name: str, value: Any) -> str | None:
 
 
 @contextmanager
-def naming(path: str | Path, what: str) -> Iterator[None]:
+def checkpoint_errors(path: str | Path, what: str) -> Iterator[None]:
     """Turn any error into one that names the file: for damaged files torch and pickle raise nearly every kind."""
     try:
         yield

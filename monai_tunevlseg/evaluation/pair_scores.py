@@ -1,4 +1,4 @@
-"""The cases of an evaluation: one row of ``cases.csv`` per (image, class) pair."""
+"""The cases of an evaluation: one row of ``pairs.csv`` per (image, class) pair."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from monai_tunevlseg.data.csv_files import read_csv, write_csv
-from monai_tunevlseg.evaluation.scores import SCORES
+from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
 from monai_tunevlseg.messages import shorten
 
-__all__ = ["Case", "read_cases", "write_cases"]
+__all__ = ["PairScores", "read_pair_scores", "write_pair_scores"]
 
 COUNTS = ("label_pixels", "predicted_pixels", "label_pixels_original", "predicted_pixels_original")
 KEY = ("image", "slice", "class_name")
 
 
 @dataclass(frozen=True)
-class Case:
+class PairScores:
     """One (image, class) pair. Scores are in percent unless they say otherwise, None where they were not measured.
 
     Attributes:
@@ -38,7 +38,7 @@ class Case:
         predicted_pixels: area of the prediction at the model's resolution.
         label_pixels_original: area of the mask at the image's own resolution.
         predicted_pixels_original: area of the prediction at the image's own resolution.
-        mask: path of the predicted mask's file, relative to ``cases.csv``; None when none was kept.
+        mask: path of the predicted mask's file, relative to ``pairs.csv``; None when none was kept.
     """
 
     image: str
@@ -64,7 +64,7 @@ class Case:
         return self.image, self.slice, self.class_name
 
     @property
-    def unit(self) -> str:
+    def cluster(self) -> str:
         """What is drawn as a whole in a bootstrap: the group, or the file where there is none."""
         return self.group or self.image
 
@@ -75,20 +75,20 @@ class Case:
 
     def has_foreground(self, name: str) -> bool:
         """Return whether the mask is not empty at the resolution of the score of this name."""
-        area: int = getattr(self, SCORES[name].area)
+        area: int = getattr(self, PAIR_METRICS[name].area)
         return area > 0
 
 
-def write_cases(path: Path, cases: Sequence[Case]) -> None:
+def write_pair_scores(path: Path, cases: Sequence[PairScores]) -> None:
     """Write one row per case; what is None is an empty cell. An interrupted write leaves no trace."""
-    write_csv(path, [field.name for field in fields(Case)], (asdict(case) for case in cases))
+    write_csv(path, [field.name for field in fields(PairScores)], (asdict(case) for case in cases))
 
 
-def read_cases(path: str | Path, required: Sequence[str] = ("dice",)) -> list[Case]:
-    """Read what :func:`write_cases` has written.
+def read_pair_scores(path: str | Path, required: Sequence[str] = ("dice",)) -> list[PairScores]:
+    """Read what :func:`write_pair_scores` has written.
 
     Args:
-        path: the file, or the folder of an evaluation that holds ``cases.csv``.
+        path: the file, or the folder of an evaluation that holds ``pairs.csv``.
         required: the scores that are needed.
 
     Raises:
@@ -96,13 +96,13 @@ def read_cases(path: str | Path, required: Sequence[str] = ("dice",)) -> list[Ca
         ValueError: when it is no such table; the message names the column or the line.
     """
     path = Path(path)
-    path = path / "cases.csv" if path.is_dir() else path
+    path = path / "pairs.csv" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; evaluate.yaml writes it into its output_dir.")
     names, rows = read_csv(path)
-    needed = {*KEY, *required, *(SCORES[name].area for name in required)}
-    if missing := [field.name for field in fields(Case) if field.name in needed and field.name not in names]:
-        raise ValueError(f"{path} has no column {shorten(missing)}; it is not a cases.csv that evaluate.yaml wrote.")
+    needed = {*KEY, *required, *(PAIR_METRICS[name].area for name in required)}
+    if missing := [field.name for field in fields(PairScores) if field.name in needed and field.name not in names]:
+        raise ValueError(f"{path} has no column {shorten(missing)}; it is not a pairs.csv that evaluate.yaml wrote.")
     if not rows:
         raise ValueError(f"{path} has no rows.")
     cases = [_parse(row, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]
@@ -111,19 +111,19 @@ def read_cases(path: str | Path, required: Sequence[str] = ("dice",)) -> list[Ca
     return cases
 
 
-def _parse(row: Mapping[str | None, str | None], where: str) -> Case:
+def _parse(row: Mapping[str | None, str | None], where: str) -> PairScores:
     """Read one row; columns that a case does not have are passed over."""
     if None in row or None in row.values():
         raise ValueError(f"{where} has another number of cells than the head of the table.")
-    cells = {field.name: row.get(field.name) or None for field in fields(Case)}
+    cells = {field.name: row.get(field.name) or None for field in fields(PairScores)}
     if not cells["image"] or not cells["class_name"]:
         raise ValueError(f"{where} names no image or no class_name.")
     numbers: dict[str, float | None] = {
-        name: _number(cells[name], name, f"{where}, column {name!r}") for name in ("slice", *SCORES, *COUNTS)
+        name: _number(cells[name], name, f"{where}, column {name!r}") for name in ("slice", *PAIR_METRICS, *COUNTS)
     }
     whole = {name: int(numbers[name] or 0) for name in COUNTS}
     slice_number = None if numbers["slice"] is None else int(numbers["slice"])
-    return Case(**{**cells, **numbers, **whole, "slice": slice_number, "text": cells["text"] or ""})  # type: ignore[arg-type]
+    return PairScores(**{**cells, **numbers, **whole, "slice": slice_number, "text": cells["text"] or ""})  # type: ignore[arg-type]
 
 
 def _number(cell: str | None, name: str, where: str) -> float | None:
@@ -136,8 +136,8 @@ def _number(cell: str | None, name: str, where: str) -> float | None:
         value = math.nan
     if not math.isfinite(value):
         raise ValueError(f"{where} holds {cell!r} where a number is expected.")
-    highest = 100.0 if name in SCORES and SCORES[name].unit == "%" else math.inf
-    if not 0 <= value <= highest or (name not in SCORES and not value.is_integer()):
-        kind = f"a number from 0 to {highest:g}" if name in SCORES else "a whole number, 0 or more,"
+    highest = 100.0 if name in PAIR_METRICS and PAIR_METRICS[name].unit == "%" else math.inf
+    if not 0 <= value <= highest or (name not in PAIR_METRICS and not value.is_integer()):
+        kind = f"a number from 0 to {highest:g}" if name in PAIR_METRICS else "a whole number, 0 or more,"
         raise ValueError(f"{where} holds {cell!r} where {kind} is expected.")
     return value

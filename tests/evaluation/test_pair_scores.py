@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_tunevlseg.evaluation import Case, read_cases, write_cases
+from monai_tunevlseg.evaluation import PairScores, read_pair_scores, write_pair_scores
 
-CASE = Case("images/a.png", None, "polyp", "a polyp", dice=50.0, label_pixels=4)
+CASE = PairScores("images/a.png", None, "polyp", "a polyp", dice=50.0, label_pixels=4)
 name = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
 number = st.none() | st.floats(0, 100)
 
@@ -16,7 +16,7 @@ number = st.none() | st.floats(0, 100)
 @given(
     st.lists(
         st.builds(
-            Case,
+            PairScores,
             image=name,
             slice=st.none() | st.integers(0, 500),
             class_name=name,
@@ -33,31 +33,31 @@ number = st.none() | st.floats(0, 100)
     )
 )
 def test_cases_are_read_as_written(tmp_path_factory, cases):
-    path = tmp_path_factory.mktemp("cases") / "cases.csv"
-    write_cases(path, cases)
-    assert read_cases(path) == cases
-    assert read_cases(path.parent) == cases
+    path = tmp_path_factory.mktemp("cases") / "pairs.csv"
+    write_pair_scores(path, cases)
+    assert read_pair_scores(path) == cases
+    assert read_pair_scores(path.parent) == cases
 
 
 def test_names_with_commas_quotes_and_line_ends_survive(tmp_path):
     case = replace(CASE, image='a, "b".png', class_name="left\nright", text='said "so", twice')
-    write_cases(tmp_path / "cases.csv", [case])
-    assert read_cases(tmp_path) == [case]
+    write_pair_scores(tmp_path / "pairs.csv", [case])
+    assert read_pair_scores(tmp_path) == [case]
 
 
 @pytest.mark.parametrize("text", ['=HYPERLINK("http://x")', "+1", "-1", "@x", "'=1"])
 def test_texts_of_others_are_no_formulas_and_are_read_as_they_were(text, tmp_path):
     cases = [replace(CASE, image=f"{text}.png", class_name=text, text=text, group=text, dice=0.5)]
-    write_cases(tmp_path / "cases.csv", cases)
-    with (tmp_path / "cases.csv").open(newline="") as file:
+    write_pair_scores(tmp_path / "pairs.csv", cases)
+    with (tmp_path / "pairs.csv").open(newline="") as file:
         cells = next(csv.DictReader(file))
     assert [cells[name] for name in ("image", "class_name", "text", "group")] == [f"'{text}.png"] + ["'" + text] * 3
     assert cells["dice"] == "0.5"
-    assert read_cases(tmp_path) == cases
+    assert read_pair_scores(tmp_path) == cases
 
 
 def edited(path, edit):
-    write_cases(path, [CASE, replace(CASE, image="b.png")])
+    write_pair_scores(path, [CASE, replace(CASE, image="b.png")])
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     edit(rows)
@@ -81,7 +81,7 @@ def set_cell(name, value):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (drop_column, "has no column dice; it is not a cases.csv"),
+        (drop_column, "has no column dice; it is not a pairs.csv"),
         (lambda rows: rows.clear(), "has no column image, slice, class_name, dice, label_pixels"),
         (lambda rows: rows.__delitem__(slice(1, None)), "has no rows"),
         (lambda rows: rows[2].pop(), "row 2 has another number of cells"),
@@ -99,34 +99,34 @@ def set_cell(name, value):
     ],
 )
 def test_damage_is_named(tmp_path, edit, message):
-    path = tmp_path / "cases.csv"
+    path = tmp_path / "pairs.csv"
     edited(path, edit)
-    with pytest.raises(ValueError, match=f"cases.csv.*{message}"):
-        read_cases(path)
+    with pytest.raises(ValueError, match=f"pairs.csv.*{message}"):
+        read_pair_scores(path)
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\x00\xff\xfe", b'"image","slice\n'])
 def test_what_is_no_csv_is_refused(tmp_path, content):
-    (tmp_path / "cases.csv").write_bytes(content)
-    with pytest.raises(ValueError, match="cases.csv is not CSV"):
-        read_cases(tmp_path)
+    (tmp_path / "pairs.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="pairs.csv is not CSV"):
+        read_pair_scores(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="cases.csv; evaluate.yaml writes it"):
-        read_cases(tmp_path)
+    with pytest.raises(FileNotFoundError, match="pairs.csv; evaluate.yaml writes it"):
+        read_pair_scores(tmp_path)
 
 
 def test_only_the_scores_that_are_asked_for_are_needed(tmp_path):
-    path = tmp_path / "cases.csv"
+    path = tmp_path / "pairs.csv"
     edited(path, drop_column)
-    assert [case.dice for case in read_cases(path, required=["iou"])] == [None, None]
+    assert [case.dice for case in read_pair_scores(path, required=["iou"])] == [None, None]
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "cases.csv"
-    write_cases(path, [CASE])
+    path = tmp_path / "pairs.csv"
+    write_pair_scores(path, [CASE])
     with pytest.raises(TypeError):
-        write_cases(path, [CASE, None])
-    assert read_cases(path) == [CASE]
+        write_pair_scores(path, [CASE, None])
+    assert read_pair_scores(path) == [CASE]
     assert list(tmp_path.iterdir()) == [path]

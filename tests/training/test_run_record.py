@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from monai_tunevlseg.training.record import (
-    MAY_CHANGE,
-    OF_THE_MACHINE,
+from monai_tunevlseg.training.run_record import (
+    CHANGEABLE_OPTIONS,
+    MACHINE_OPTIONS,
+    check_same_run,
     data_digest,
-    of_the_run,
     plain_values,
-    refuse_another_run,
+    without_machine_options,
     write_hyperparameters,
 )
 
@@ -22,7 +22,7 @@ LAST = Path("models", "last.pt")
 
 def resume(data=None, **changed):
     theirs = {"hyperparameters": RUN, "data": {"train": "a", "val": "b"}}
-    refuse_another_run(LAST, theirs, of_the_run(RUN | changed), data or {"train": "a", "val": "b"})
+    check_same_run(LAST, theirs, without_machine_options(RUN | changed), data or {"train": "a", "val": "b"})
 
 
 def test_only_plain_values_of_the_outermost_level_are_kept():
@@ -80,7 +80,7 @@ def test_other_data_are_refused(split):
 
 
 def test_no_hyperparameter_is_both_of_the_machine_and_of_the_run():
-    assert not OF_THE_MACHINE & MAY_CHANGE
+    assert not MACHINE_OPTIONS & CHANGEABLE_OPTIONS
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from monai.metrics import HausdorffDistanceMetric, SurfaceDiceMetric
 
-__all__ = ["SCORES", "Hausdorff95", "Score", "SurfaceDice"]
+__all__ = ["PAIR_METRICS", "Hausdorff95", "PairMetric", "SurfaceDice"]
 
 
 @dataclass(frozen=True)
-class Score:
+class PairMetric:
     """One number of a pair.
 
     Attributes:
@@ -30,14 +30,14 @@ class Score:
     needs_both: bool = False
 
 
-SCORES: Mapping[str, Score] = MappingProxyType(
+PAIR_METRICS: Mapping[str, PairMetric] = MappingProxyType(
     {
-        "dice": Score(100, "%", "label_pixels"),
-        "iou": Score(100, "%", "label_pixels"),
-        "dice_original": Score(100, "%", "label_pixels_original"),
-        "iou_original": Score(100, "%", "label_pixels_original"),
-        "hd95": Score(1, "pixels", "label_pixels_original", needs_both=True),
-        "surface_dice": Score(100, "%", "label_pixels_original"),
+        "dice": PairMetric(100, "%", "label_pixels"),
+        "iou": PairMetric(100, "%", "label_pixels"),
+        "dice_original": PairMetric(100, "%", "label_pixels_original"),
+        "iou_original": PairMetric(100, "%", "label_pixels_original"),
+        "hd95": PairMetric(1, "pixels", "label_pixels_original", needs_both=True),
+        "surface_dice": PairMetric(100, "%", "label_pixels_original"),
     }
 )
 """`dice` and `iou` at the model's resolution, the others at the image's own. The metrics of an evaluator that have

@@ -9,15 +9,15 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 
-from monai_tunevlseg.training.checkpoints import Checkpoints
+from monai_tunevlseg.training.checkpoints import CheckpointHandler
 
-__all__ = ["FiniteCheck"]
+__all__ = ["TerminateOnNaN"]
 
 
 logger = logging.getLogger(__name__)
 
 
-class FiniteCheck:
+class TerminateOnNaN:
     """Raises on a NaN or infinite loss, or such a parameter at the end of an epoch.
 
     With a gradient scaler a step that overflows in half precision is left out by the scaler, and the run continues,
@@ -27,7 +27,7 @@ class FiniteCheck:
         checkpoints: names the last good checkpoint for the message.
     """
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
+    def __init__(self, checkpoints: CheckpointHandler) -> None:
         self.checkpoints = checkpoints
         self.overflows = 0
 

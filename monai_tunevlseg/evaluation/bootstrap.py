@@ -21,8 +21,8 @@ ROUNDING = 1e-9  # below which scores, in percent or pixels, are the same
 class Bootstrap:
     """How intervals are drawn: scipy's bias-corrected and accelerated (BCa) bootstrap.
 
-    What is drawn with replacement are units (images, volumes or patients) with all their pairs, for pairs of one unit
-    are not independent.
+    Clusters (images, volumes or patients) are drawn with replacement, each with all its pairs, because pairs of one
+    cluster are not independent.
 
     Args:
         resamples: how often is drawn, 1 or more.
@@ -41,18 +41,17 @@ class Bootstrap:
         if self.resamples < 1 or not 0 < self.level < 1:
             raise ValueError(f"resamples {self.resamples} must be 1 or more and level {self.level} between 0 and 1.")
 
-    def interval(self, values: Sequence[float], units: Sequence[str]) -> Interval | None:
+    def interval(self, values: Sequence[float], clusters: Sequence[str]) -> Interval | None:
         """Return the interval of the mean of all values.
 
         Args:
             values: one per pair.
-            units: the unit of each.
+            clusters: the cluster of each.
 
         Returns:
-            (low, high), or None where the data cannot tell: no value, one unit only, or units that all have the same
-            mean.
+            (low, high); None without values, with a single cluster, or where all clusters have the same mean.
         """
-        sums, counts = totals(values, units)
+        sums, counts = cluster_sums(values, clusters)
         if len(sums) < 2 or is_rounding(np.ptp(sums / counts)):
             return None
         result = stats.bootstrap(
@@ -75,9 +74,9 @@ def is_rounding(differences: np.ndarray | float) -> np.ndarray:
     return np.abs(differences) < ROUNDING
 
 
-def totals(values: Sequence[float], units: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum of each unit's values and their count, (U,) each, in the order of the units' names."""
-    _, index = np.unique(np.asarray(units, dtype=str), return_inverse=True)
+def cluster_sums(values: Sequence[float], clusters: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of each cluster's values and their count, (U,) each, in the order of the clusters' names."""
+    _, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     return np.bincount(index, weights=np.asarray(values, dtype=float)), np.bincount(index).astype(float)
 
 

@@ -11,7 +11,7 @@ from monai.engines import Evaluator, SupervisedEvaluator
 
 from monai_tunevlseg.data.skipping_dataset import UNREADABLE, unreadable_in
 
-__all__ = ["SkippingEvaluator", "run_or_name_unreadable"]
+__all__ = ["SkippingEvaluator", "run_or_list_unreadable"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class SkippingEvaluator(SupervisedEvaluator):
         return {}
 
 
-def run_or_name_unreadable(evaluator: Evaluator, dataset: Dataset) -> None:
+def run_or_list_unreadable(evaluator: Evaluator, dataset: Dataset) -> None:
     """Run an evaluation, whose figures would be wrong without some of the data.
 
     Where a file cannot be read, all others are read too, so that one message names every bad one.

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from monai_tunevlseg.atomic_files import unfinished_path
-from monai_tunevlseg.training import ValidationCurve, read_curve
+from monai_tunevlseg.training import ValidationLogger, read_validation_log
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def evaluator():
 
 def train(evaluator, path, validated, state=None):
     """Run a trainer that validates after some of its epochs; return the curve's object."""
-    curve = ValidationCurve(evaluator, path)
+    curve = ValidationLogger(evaluator, path)
     trainer = Engine(lambda engine, batch: None)
     if state is not None:
         trainer.add_event_handler("STARTED", lambda: curve.load_state_dict(state))
@@ -44,7 +44,7 @@ def test_every_validation_adds_its_line(evaluator, tmp_path):
         evaluator.network.bias.fill_(1)
     evaluator.add_event_handler("STARTED", lambda: evaluator.network.bias.data.add_(1))
     curve = train(evaluator, path, validated=(1, 2, 4))
-    lines = read_curve(path)
+    lines = read_validation_log(path)
     assert [line["epoch"] for line in lines] == [1, 2, 4]
     assert lines[-1]["score"] == pytest.approx(evaluator.state.metrics["score"])
     assert len({line["score"] for line in lines}) == 3
@@ -60,7 +60,7 @@ def test_a_resumed_run_has_its_own_lines_whatever_the_file_holds(content, evalua
     if content is not None:
         path.write_text(content)
     train(evaluator, path, validated=(3,), state=first.state_dict())
-    lines = read_curve(path)
+    lines = read_validation_log(path)
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert lines[:2] == first.lines[:2]
 
@@ -70,7 +70,7 @@ def test_a_run_from_scratch_drops_the_lines_of_an_earlier_one(validated, evaluat
     path = tmp_path / "validation.jsonl"
     path.write_text('{"epoch": 1, "score": 0.99}\n')
     train(evaluator, path, validated)
-    assert [line["epoch"] for line in read_curve(path)] == list(validated)
+    assert [line["epoch"] for line in read_validation_log(path)] == list(validated)
 
 
 def test_what_a_killed_run_left_half_written_is_removed(evaluator, tmp_path):
@@ -83,7 +83,7 @@ def test_what_a_killed_run_left_half_written_is_removed(evaluator, tmp_path):
 
 
 def test_no_file_is_no_curve_yet(tmp_path):
-    assert read_curve(tmp_path / "none.jsonl") == []
+    assert read_validation_log(tmp_path / "none.jsonl") == []
 
 
 @pytest.mark.parametrize(
@@ -103,4 +103,4 @@ def test_a_damaged_curve_is_named(content, tmp_path):
     path = tmp_path / "validation.jsonl"
     path.write_text(f'{{"epoch": 1}}\n{content}\n', encoding="latin-1")
     with pytest.raises(ValueError, match=r"line 2 of .*validation\.jsonl"):
-        read_curve(path)
+        read_validation_log(path)
