@@ -19,7 +19,7 @@ from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
 from monai_tunevlseg.evaluation import PairScores
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.search.experiments import Experiment, experiment_parser
+from monai_tunevlseg.search.experiments import Experiment, read_experiment_config
 
 __all__ = ["choose_cases", "evenly_spaced", "store_embeddings", "store_pictures", "store_predictions"]
 
@@ -84,7 +84,7 @@ def store_embeddings(
     path: Path, spec: ExperimentSpec, title: str, experiment: Experiment, overrides: Mapping[str, Any]
 ) -> None:
     """Embed the texts and some evenly spaced images of the test split with the frozen base model."""
-    parser = experiment_parser(experiment, "evaluate", {**overrides, "method": "null", "upsampler": False})
+    parser = read_experiment_config(experiment, "evaluate", {**overrides, "method": "null", "upsampler": False})
     plain = parser.get_parsed_content("network_def")
     # a method that is conditioned on the image asks for the image-level embedding, and leaves the vision encoder alone
     conditioned = type(plain)(
@@ -117,7 +117,7 @@ def _samples(experiment: Experiment, overrides: Mapping[str, Any]) -> dict[CaseK
     """Return the samples of the test split by their key in ``pairs.csv``."""
     folder = Path(overrides["dataset_dir"]).absolute()
     samples = {}
-    for sample in experiment_parser(experiment, "evaluate", overrides).get_parsed_content("datalists")["test"]:
+    for sample in read_experiment_config(experiment, "evaluate", overrides).get_parsed_content("datalists")["test"]:
         image = Path(sample["image"])
         image = image.relative_to(folder) if image.is_relative_to(folder) else image
         samples[image.as_posix(), sample.get("slice"), sample["class_name"]] = sample

@@ -31,7 +31,7 @@ from monai_tunevlseg.search import (
     SearchResult,
     SearchSettings,
     TrialResult,
-    evaluate,
+    evaluate_checkpoint,
     find_experiment,
     run_search,
 )
@@ -167,7 +167,9 @@ class ExperimentRunner:
         checkpoint: Path | None,
         overrides: Mapping[str, Any],
     ) -> dict[str, Any]:
-        return evaluate(experiment, self._dataset(spec), output, checkpoint, overrides, limits=self.settings.limits)
+        return evaluate_checkpoint(
+            experiment, self._dataset(spec), output, checkpoint, overrides, limits=self.settings.limits
+        )
 
     def _store(
         self,

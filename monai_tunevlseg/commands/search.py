@@ -68,7 +68,7 @@ def search(
 
     Any number of workers join one study by running the same command. Ctrl-C ends a worker; the same command continues.
     """
-    from monai_tunevlseg.search import ElsewhereError, SearchSettings, run_search
+    from monai_tunevlseg.search import RemoteFolderError, SearchSettings, run_search
 
     output = output_dir or Path("runs", "search", experiment)
     shared = {"feature_cache": "disk", "feature_cache_dir": str(output.absolute() / "features")}
@@ -89,7 +89,7 @@ def search(
         )
         try:
             result = run_search(experiment, dataset_dir, output, settings, configs_dir, bundles_dir)
-        except ElsewhereError as error:  # this worker has done its part
+        except RemoteFolderError as error:  # this worker has done its part
             typer.echo(f"all trials have finished; {error}")
             return
         typer.echo(_text(result, output))

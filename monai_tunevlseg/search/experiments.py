@@ -11,16 +11,16 @@ from typing import Any
 
 from monai_tunevlseg.bundles import experiment_names, render_experiment
 from monai_tunevlseg.errors import unwrapped_errors
-from monai_tunevlseg.search.spaces import BaseSizes
+from monai_tunevlseg.search.search_space import ScalingSizes
 from monai_tunevlseg.yaml_files import read_yaml_mapping
 
 __all__ = [
-    "Base",
+    "BaseModelInfo",
     "Experiment",
-    "describe_base",
+    "describe_base_model",
     "digest_of_data",
     "find_experiment",
-    "experiment_parser",
+    "read_experiment_config",
 ]
 
 
@@ -59,7 +59,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseModelInfo:
     """The base model of an experiment.
 
     Attributes:
@@ -68,7 +68,7 @@ class Base:
     """
 
     fingerprint: str
-    sizes: BaseSizes
+    sizes: ScalingSizes
 
 
 def find_experiment(name: str, configs_dir: str | Path, bundles_dir: str | Path) -> Experiment:
@@ -89,7 +89,7 @@ def find_experiment(name: str, configs_dir: str | Path, bundles_dir: str | Path)
     return experiment
 
 
-def experiment_parser(experiment: Experiment, kind: str, overrides: Mapping[str, Any]) -> Any:
+def read_experiment_config(experiment: Experiment, kind: str, overrides: Mapping[str, Any]) -> Any:
     """Return MONAI's ``ConfigParser`` of what a run of the experiment would read."""
     from monai.bundle import ConfigParser
 
@@ -99,12 +99,12 @@ def experiment_parser(experiment: Experiment, kind: str, overrides: Mapping[str,
     return parser
 
 
-def describe_base(experiment: Experiment, overrides: Mapping[str, Any]) -> Base:
+def describe_base_model(experiment: Experiment, overrides: Mapping[str, Any]) -> BaseModelInfo:
     """Load the experiment's base model and return what the study must know of it."""
     from monai_tunevlseg.methods import METHODS
 
     # zero-shot, for the default depth may be more than this base model takes
-    parser = experiment_parser(experiment, "train", {**overrides, "method": "null", "upsampler": False})
+    parser = read_experiment_config(experiment, "train", {**overrides, "method": "null", "upsampler": False})
     with unwrapped_errors():
         network = parser.get_parsed_content("network_def")
     sizes = network.encoder_sizes()
@@ -112,9 +112,9 @@ def describe_base(experiment: Experiment, overrides: Mapping[str, Any]) -> Base:
     prompted = [sizes.text_layers] if kind is None or kind.prompts_text else []
     if sizes.vision_layers is not None and kind is not None and kind.prompts_vision:
         prompted.append(sizes.vision_layers)
-    return Base(
+    return BaseModelInfo(
         network.base_fingerprint,
-        BaseSizes(
+        ScalingSizes(
             text_dim=sizes.text_dim,
             joint_dim=sizes.text_dim + (sizes.vision_dim or 0),
             num_layers=min(prompted, default=sizes.text_layers),
@@ -128,7 +128,7 @@ def digest_of_data(experiment: Experiment, overrides: Mapping[str, Any]) -> str:
     Paths do not count, so that it is the same on every machine. What is wrong with the dataset is an error here, before
     any trial starts.
     """
-    parser = experiment_parser(experiment, "train", {**overrides, "write_splits_to": None})
+    parser = read_experiment_config(experiment, "train", {**overrides, "write_splits_to": None})
     with unwrapped_errors():
         datalists = parser.get_parsed_content("datalists")
     content = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Limits", "Patience"]
+__all__ = ["Limits", "HangDetector"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Limits:
                 raise ValueError(f"{name} is {seconds}; it must be above 0 seconds.")
 
 
-class Patience:
+class HangDetector:
     """Watches a run from its start on.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a finished sweep leaves behind, to be read without its storage."""
+"""What a finished search leaves behind, to be read without its storage."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.json_schemas import schema_violation
-from monai_tunevlseg.search.claims import CAUSE, CRASHED, REASON, SLOT
-from monai_tunevlseg.search.folders import FOLDER, find_trial
+from monai_tunevlseg.search.output_folder import FOLDER, find_trial_folder
+from monai_tunevlseg.search.trial_queue import CAUSE, CRASHED, REASON, SLOT
 
-__all__ = ["SWEEP_FILE", "SearchResult", "TrialResult", "read_sweep", "trial_results", "write_sweep"]
+__all__ = ["SEARCH_FILE", "SearchResult", "TrialResult", "read_search_result", "trial_results", "write_search_result"]
 
-SWEEP_FILE = "sweep.json"
-SWEEP_VERSION = 1
+SEARCH_FILE = "search.json"
+SEARCH_VERSION = 1
 _NUMBER, _COUNT, _TEXT = {"type": ["number", "null"]}, {"type": ["integer", "null"], "minimum": 0}, {"type": "string"}
 _TRIAL = {
     "type": "object",
@@ -34,7 +34,7 @@ _TRIAL = {
         "params": {"type": "object"},
     },
 }
-_SWEEP = {
+_SEARCH = {
     "type": "object",
     "required": ["experiment", "study", "plan", "best", "trials", "metrics", "problems"],
     "additionalProperties": False,
@@ -51,10 +51,10 @@ _SWEEP = {
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial of a sweep.
+    """One trial of a search.
 
     Attributes:
-        slot: its place in the sweep, 0 to N - 1, and more when trials crashed; the same however often workers were
+        slot: its place in the search, 0 to N - 1, and more when trials crashed; the same however often workers were
             interrupted.
         number: in Optuna's study, where trials that were interrupted count too.
         state: COMPLETE, PRUNED or FAIL.
@@ -87,7 +87,7 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A finished sweep.
+    """A finished search.
 
     Attributes:
         experiment: its name.
@@ -96,7 +96,7 @@ class SearchResult:
         best: the trial that was chosen, on validation data alone.
         trials: all that finished, were pruned or crashed, by slot.
         metrics: ``metrics.json`` of the best trial's test.
-        problems: what went wrong without ending the sweep.
+        problems: what went wrong without ending the search.
     """
 
     experiment: str
@@ -121,27 +121,27 @@ def trial_results(study: optuna.Study, output: Path) -> list[TrialResult]:
     )
 
 
-def write_sweep(folder: Path, result: SearchResult) -> None:
-    """Write ``sweep.json``, whole or not at all."""
-    content = {"format_version": SWEEP_VERSION, **asdict(result)}
-    write_text_atomically(folder / SWEEP_FILE, json.dumps(content, indent=2) + "\n")
+def write_search_result(folder: Path, result: SearchResult) -> None:
+    """Write ``search.json``, whole or not at all."""
+    content = {"format_version": SEARCH_VERSION, **asdict(result)}
+    write_text_atomically(folder / SEARCH_FILE, json.dumps(content, indent=2) + "\n")
 
 
-def read_sweep(folder: str | Path) -> SearchResult:
-    """Read ``sweep.json`` of a finished sweep.
+def read_search_result(folder: str | Path) -> SearchResult:
+    """Read ``search.json`` of a finished search.
 
     Raises:
         FileNotFoundError: when there is none.
         ValueError: when it is damaged, or of another format version.
     """
-    path = Path(folder) / SWEEP_FILE
+    path = Path(folder) / SEARCH_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; the sweep has not finished.")
+        raise FileNotFoundError(f"{path} is missing; the search has not finished.")
     content = read_json_object(path)
     version = content.pop("format_version", None)
-    if version != SWEEP_VERSION:
-        raise ValueError(f"{path} has format version {version!r}, this package reads {SWEEP_VERSION}; search again.")
-    if wrong := schema_violation(content, _SWEEP):
+    if version != SEARCH_VERSION:
+        raise ValueError(f"{path} has format version {version!r}, this package reads {SEARCH_VERSION}; search again.")
+    if wrong := schema_violation(content, _SEARCH):
         raise ValueError(f"{path} is damaged: {wrong}; remove it, and run the search again.")
     best, trials = TrialResult(**content.pop("best")), [TrialResult(**entry) for entry in content.pop("trials")]
     return SearchResult(**content, best=best, trials=trials)
@@ -156,7 +156,7 @@ def _counts(trial: FrozenTrial) -> bool:
 def _trial_result(trial: FrozenTrial, output: Path) -> TrialResult:
     names = ("val_dice", "val_loss", "epoch", "epochs", "seconds", "peak_memory_bytes")
     facts = {name: trial.user_attrs.get(name) for name in names}
-    folder = str(find_trial(trial, output)) if FOLDER in trial.user_attrs else None
+    folder = str(find_trial_folder(trial, output)) if FOLDER in trial.user_attrs else None
     return TrialResult(
         slot=trial.user_attrs[SLOT],
         number=trial.number,

@@ -14,9 +14,9 @@ from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBSt
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from monai_tunevlseg.search.addresses import describe_storage, without_passwords
-from monai_tunevlseg.search.guarding import guarded, is_busy, reason_of
 from monai_tunevlseg.search.journal import RepairingJournal
+from monai_tunevlseg.search.storage_errors import driver_message, is_locked, with_readable_errors
+from monai_tunevlseg.search.storage_urls import redact_secrets, redact_url
 
 __all__ = ["open_storage"]
 
@@ -47,12 +47,12 @@ def open_storage(url: str) -> BaseStorage:
     """
     scheme, _, rest = url.partition("://")
     if not rest:
-        raise ValueError(f"the storage {describe_storage(url)!r} is not an address; write {KINDS}.")
+        raise ValueError(f"the storage {redact_url(url)!r} is not an address; write {KINDS}.")
     if scheme == "journal":
-        return guarded(_open_journal(Path(rest).expanduser()), url)
+        return with_readable_errors(_open_journal(Path(rest).expanduser()), url)
     if scheme == "grpc":
-        return guarded(_open_grpc(url), url)
-    return guarded(get_storage(_open_database(url)), url)  # with Optuna's cache of finished trials
+        return with_readable_errors(_open_grpc(url), url)
+    return with_readable_errors(get_storage(_open_database(url)), url)  # with Optuna's cache of finished trials
 
 
 def _open_journal(path: Path) -> BaseStorage:
@@ -69,7 +69,7 @@ def _open_journal(path: Path) -> BaseStorage:
 
 
 def _open_grpc(url: str) -> BaseStorage:
-    shown = describe_storage(url)
+    shown = redact_url(url)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -91,14 +91,14 @@ def _open_grpc(url: str) -> BaseStorage:
 
 
 def _open_database(url: str) -> RDBStorage:
-    shown = describe_storage(url)
+    shown = redact_url(url)
     parsed = _parsed(url)
     backend = parsed.get_backend_name()
     options = _engine_options(backend)
     try:
         return _patiently(lambda: RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options))
     except (ArgumentError, NoSuchModuleError, TypeError) as error:  # the latter of an option that a driver lacks
-        reason = without_passwords(reason_of(error), url)
+        reason = redact_secrets(driver_message(error), url)
         raise ValueError(f"the storage {shown!r} is not understood ({reason}); write {KINDS}.") from error
     except ImportError as error:
         raise ImportError(
@@ -106,7 +106,7 @@ def _open_database(url: str) -> RDBStorage:
         ) from error
     except (SQLAlchemyError, OSError, OptunaError, RuntimeError, AssertionError) as error:
         raise ConnectionError(
-            f"the storage {shown} cannot be used ({without_passwords(reason_of(error), url)}); start the server, or "
+            f"the storage {shown} cannot be used ({redact_secrets(driver_message(error), url)}); start the server, or "
             "give another --storage."
         ) from error
 
@@ -117,7 +117,7 @@ def _parsed(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:  # the latter of a port that is not a number
         reason = "" if isinstance(error, ArgumentError) else ": its port is not a number"
-        raise ValueError(f"the storage {describe_storage(url)!r} is not understood{reason}; write {KINDS}.") from error
+        raise ValueError(f"the storage {redact_url(url)!r} is not understood{reason}; write {KINDS}.") from error
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         path = Path(parsed.database).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,10 +155,10 @@ def _patiently(create: Callable[[], T]) -> T:
         try:
             return create()
         except (SQLAlchemyError, StorageInternalError) as error:
-            if is_busy(error):
+            if is_locked(error):
                 continue
             attempt += 1
-            text = reason_of(error).lower()
+            text = driver_message(error).lower()
             if attempt == CREATION_ATTEMPTS or not any(sign in text for sign in ("exists", "unique", "duplicate")):
                 raise
             time.sleep(0.2 * attempt)

@@ -15,7 +15,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner,
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
 
-from monai_tunevlseg.search.claims import Claims, Progress
+from monai_tunevlseg.search.trial_queue import Progress, TrialQueue
 from monai_tunevlseg.search.trials import OBJECTIVES, TrialRunner
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "check_trials",
     "join_study",
     "make_sampler",
-    "work",
+    "run_trials",
 ]
 
 PLAN_VERSION = 1
@@ -112,11 +112,11 @@ def make_sampler(slot: int, seed: int, startup_trials: int = STARTUP_TRIALS) -> 
     return TPESampler(seed=own_seed, multivariate=True, n_startup_trials=startup_trials)
 
 
-def work(claims: Claims, runner: TrialRunner, seed: int, max_failures: int, poll: float = POLL) -> Progress:
+def run_trials(queue: TrialQueue, runner: TrialRunner, seed: int, max_failures: int, poll: float = POLL) -> Progress:
     """Run trials, together with other workers, until as many have finished as are wanted.
 
     Args:
-        claims: of the study.
+        queue: of the study.
         runner: of the claimed trials.
         seed: of the study.
         max_failures: give up when so many trials of this worker have failed one after another.
@@ -127,18 +127,18 @@ def work(claims: Claims, runner: TrialRunner, seed: int, max_failures: int, poll
         KeyboardInterrupt: when the worker is interrupted.
     """
     failures, waiting = 0, False
-    while (progress := claims.progress()).done < claims.wanted:
-        runner.interruption.check()
-        claim = claims.claim()
-        if claim is None:
+    while (progress := queue.progress()).done < queue.wanted:
+        runner.shutdown.raise_if_requested()
+        acquired = queue.acquire()
+        if acquired is None:
             if not waiting and not progress.open_slots:
                 logger.info(f"waiting for {progress.running} trials of other workers")
                 waiting = True
-            runner.interruption.sleep(random.uniform(0.02, 0.2) if progress.open_slots else poll)
+            runner.shutdown.sleep(random.uniform(0.02, 0.2) if progress.open_slots else poll)
             continue
         waiting = False
-        claims.study.sampler = make_sampler(claim.slot, seed)
-        reason = runner.run(claim)
+        queue.study.sampler = make_sampler(acquired.slot, seed)
+        reason = runner.run(acquired)
         failures = failures + 1 if reason else 0
         if failures >= max_failures:
             raise RuntimeError(f"{failures} trials failed one after another, the last one with {reason}.")

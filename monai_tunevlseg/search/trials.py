@@ -16,12 +16,12 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from monai_tunevlseg.bundle_processes import ChildProcess, failure_reason
-from monai_tunevlseg.search.claims import CRASHED, INTERRUPTED, Claim, Claims
-from monai_tunevlseg.search.folders import FOLDER, discard_checkpoints, make_trial, trial_folder
-from monai_tunevlseg.search.interruption import Interruption
-from monai_tunevlseg.search.limits import Limits, Patience
-from monai_tunevlseg.search.liveness import Heartbeat
-from monai_tunevlseg.search.spaces import Space, suggest
+from monai_tunevlseg.search.graceful_shutdown import GracefulShutdown
+from monai_tunevlseg.search.heartbeat import Heartbeat
+from monai_tunevlseg.search.limits import HangDetector, Limits
+from monai_tunevlseg.search.output_folder import FOLDER, discard_checkpoints, make_trial_folder, trial_folder
+from monai_tunevlseg.search.search_space import SearchSpace, suggest
+from monai_tunevlseg.search.trial_queue import CRASHED, INTERRUPTED, AcquiredTrial, TrialQueue
 from monai_tunevlseg.training import CHECKPOINT, read_validation_log
 
 __all__ = ["OBJECTIVES", "Objective", "TrialRunner", "trial_problem"]
@@ -58,38 +58,38 @@ class TrialRunner:
     """Runs the trials that this worker has claimed.
 
     Args:
-        claims: of the study.
+        queue: of the study.
         space: what is searched.
         objective: one of `OBJECTIVES`.
         folder: gets a folder for each trial.
         command: gives the command for a trial's folder and hyperparameters; it leaves ``models/model.pt`` and
             ``eval/validation.jsonl`` in the folder.
-        interruption: looked at while a trial runs.
+        shutdown: looked at while a trial runs.
         prune: end a trial early when the study's pruner says so.
         limits: when a trial counts as hanging; it is ended and has failed then.
     """
 
     def __init__(
         self,
-        claims: Claims,
-        space: Space,
+        queue: TrialQueue,
+        space: SearchSpace,
         objective: str,
         folder: Path,
         command: Callable[[Path, Mapping[str, Any]], Sequence[str]],
-        interruption: Interruption,
+        shutdown: GracefulShutdown,
         prune: bool = False,
         limits: Limits | None = None,
     ) -> None:
-        self.claims = claims
+        self.queue = queue
         self.space = space
         self.objective = OBJECTIVES[objective]
         self.folder = folder
         self.command = command
-        self.interruption = interruption
+        self.shutdown = shutdown
         self.prune = prune
         self.limits = limits or Limits()
 
-    def run(self, claim: Claim) -> str | None:
+    def run(self, acquired: AcquiredTrial) -> str | None:
         """Run a trial to its end.
 
         Returns:
@@ -100,30 +100,32 @@ class TrialRunner:
             OSError: when its folder cannot be written, or the storage cannot be used; likewise.
         """
         try:
-            return self._run(claim)
+            return self._run(acquired)
         except UpdateFinishedTrialError:
-            logger.warning(f"trial {claim.trial.number} was given up for dead by another worker; its result is dropped")
+            logger.warning(
+                f"trial {acquired.trial.number} was failed as stale by another worker; its result is dropped"
+            )
             return None
         except BaseException:
             with suppress(ConnectionError):
-                self.claims.give_up(claim.trial, INTERRUPTED, "interrupted")
+                self.queue.fail(acquired.trial, INTERRUPTED, "interrupted")
             raise
 
-    def _run(self, claim: Claim) -> str | None:
-        trial, folder = claim.trial, trial_folder(self.folder, claim.trial.number)
-        with self.claims.keep_alive(claim) as heartbeat:
+    def _run(self, acquired: AcquiredTrial) -> str | None:
+        trial, folder = acquired.trial, trial_folder(self.folder, acquired.trial.number)
+        with self.queue.keep_alive(acquired) as heartbeat:
             params = suggest(trial, self.space)
-            make_trial(folder)
+            make_trial_folder(folder)
             complete = False
             try:
                 trial.set_user_attr(FOLDER, str(folder.absolute()))
-                logger.info(f"trial {trial.number} (slot {claim.slot}): {_in_words(params)}")
+                logger.info(f"trial {trial.number} (slot {acquired.slot}): {_in_words(params)}")
                 started = time.monotonic()
                 end = self._watch(trial, ChildProcess(self.command(folder, params), folder / LOG), heartbeat, folder)
                 if heartbeat.lost.is_set():
                     raise UpdateFinishedTrialError
                 if end is None:
-                    self.claims.study.tell(trial, state=TrialState.PRUNED)
+                    self.queue.study.tell(trial, state=TrialState.PRUNED)
                     logger.info(f"trial {trial.number} was pruned")
                     return None
                 reason = self._conclude(trial, folder, end, time.monotonic() - started)
@@ -135,13 +137,13 @@ class TrialRunner:
 
     def _watch(self, trial: optuna.Trial, child: ChildProcess, heartbeat: Heartbeat, folder: Path) -> int | str | None:
         """Return the exit status, or why the trial was ended as hanging; None when it is pruned or another worker's."""
-        reported, patience = 0, Patience(self.limits, [folder / LOG, folder / CURVE])
+        reported, hang_detector = 0, HangDetector(self.limits, [folder / LOG, folder / CURVE])
         try:
             while (status := child.wait(POLL)) is None:
-                self.interruption.check()
+                self.shutdown.raise_if_requested()
                 if heartbeat.lost.is_set():
                     return None
-                if problem := patience.problem():
+                if problem := hang_detector.problem():
                     return problem
                 reported, hopeless = self._report(trial, folder, reported)
                 if hopeless:
@@ -179,12 +181,12 @@ class TrialRunner:
         for name, fact in facts.items():
             trial.set_user_attr(name, fact)
         if reason is not None:
-            self.claims.give_up(trial, CRASHED, reason)
+            self.queue.fail(trial, CRASHED, reason)
             logger.warning(f"trial {trial.number} failed: {reason}; its log is {folder / LOG}")
             return f"{reason}; its log is {folder / LOG}"
         (folder / CONTINUATION).unlink(missing_ok=True)
         value = float(kept[self.objective.metric])
-        self.claims.study.tell(trial, value)
+        self.queue.study.tell(trial, value)
         logger.info(f"trial {trial.number} finished: {self.objective.metric} {value:.4f} in {seconds:.0f} s")
         return None
 

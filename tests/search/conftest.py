@@ -1,4 +1,4 @@
-"""What the tests of a real sweep share."""
+"""What the tests of a real search share."""
 
 from __future__ import annotations
 

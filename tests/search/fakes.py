@@ -1,4 +1,4 @@
-"""Sweeps whose trials are small scripts instead of bundle runs, and workers that can be killed."""
+"""Searches whose trials are small scripts instead of bundle runs, and workers that can be killed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from monai_tunevlseg.search.claims import Claims
-from monai_tunevlseg.search.interruption import Interruption
-from monai_tunevlseg.search.spaces import Dimension
+from monai_tunevlseg.search.graceful_shutdown import GracefulShutdown
+from monai_tunevlseg.search.search_space import Dimension
 from monai_tunevlseg.search.storages import open_storage
-from monai_tunevlseg.search.study import join_study, work
+from monai_tunevlseg.search.study import join_study, run_trials
+from monai_tunevlseg.search.trial_queue import TrialQueue
 from monai_tunevlseg.search.trials import TrialRunner
 
 PLAN = {"version": 1, "experiment": "fake", "objective": "val_dice", "seed": 0}
@@ -79,11 +79,11 @@ def run_worker(
     """Join the study and work until it is done; return it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = join_study(open_storage(url), name, plan, pruner)
-    claims = Claims(study, trials, SPACE.keys(), heartbeat_interval, grace_period)
-    with Interruption() as interruption:
+    queue = TrialQueue(study, trials, SPACE.keys(), heartbeat_interval, grace_period)
+    with GracefulShutdown() as shutdown:
         command, objective = command or FakeCommand(), plan["objective"]
-        runner = TrialRunner(claims, SPACE, objective, Path(folder), command, interruption, bool(pruner), limits)
-        work(claims, runner, plan["seed"], max_failures, poll=0.05)
+        runner = TrialRunner(queue, SPACE, objective, Path(folder), command, shutdown, bool(pruner), limits)
+        run_trials(queue, runner, plan["seed"], max_failures, poll=0.05)
     return study
 
 

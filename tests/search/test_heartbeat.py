@@ -8,7 +8,7 @@ import optuna
 import pytest
 from fakes import wait_until
 
-from monai_tunevlseg.search.liveness import ALIVE, Heartbeat, Watch, machine
+from monai_tunevlseg.search.heartbeat import HEARTBEAT_KEY, Heartbeat, StaleTrialDetector, machine_id
 
 
 @pytest.fixture
@@ -24,33 +24,33 @@ class Clock:
 
 
 def seen(trial, **sign):
-    trial.set_user_attr(ALIVE, {"machine": "another", "process": 1, "beat": 1} | sign)
+    trial.set_user_attr(HEARTBEAT_KEY, {"machine": "another", "process": 1, "beat": 1} | sign)
     return trial.study.trials[0]
 
 
 def test_a_trial_that_gives_signs_is_alive_however_the_clocks_run(trial):
     clock = Clock()
-    watch = Watch(10, clock)
+    detector = StaleTrialDetector(10, clock)
     for beat in range(5):
         clock.time = 8.0 * beat
-        assert not watch.is_dead(seen(trial, beat=beat))
+        assert not detector.is_stale(seen(trial, beat=beat))
     clock.time += 10.1
-    assert watch.is_dead(seen(trial, beat=4))
+    assert detector.is_stale(seen(trial, beat=4))
 
 
 def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(trial):
-    watch = Watch(1e9)
+    detector = StaleTrialDetector(1e9)
     process = os.spawnlp(os.P_NOWAIT, "true", "true")
-    wait_until(lambda: watch.is_dead(seen(trial, machine=machine(), process=process)))  # a zombie too
+    wait_until(lambda: detector.is_stale(seen(trial, machine=machine_id(), process=process)))  # a zombie too
     os.waitpid(process, 0)
-    assert watch.is_dead(seen(trial, machine=machine(), process=process))
-    assert not watch.is_dead(seen(trial, machine=machine(), process=os.getpid()))
-    assert not watch.is_dead(seen(trial, machine=None, process=process))
+    assert detector.is_stale(seen(trial, machine=machine_id(), process=process))
+    assert not detector.is_stale(seen(trial, machine=machine_id(), process=os.getpid()))
+    assert not detector.is_stale(seen(trial, machine=None, process=process))
 
 
 def test_the_heartbeat_counts_until_the_trial_is_taken_away(trial):
     with Heartbeat(trial, 0.01) as heartbeat:
-        wait_until(lambda: trial.study.trials[0].user_attrs[ALIVE]["beat"] > 2)
+        wait_until(lambda: trial.study.trials[0].user_attrs[HEARTBEAT_KEY]["beat"] > 2)
         assert not heartbeat.lost.is_set()
         trial.study.tell(0, state=optuna.trial.TrialState.FAIL)
         wait_until(heartbeat.lost.is_set)
@@ -66,5 +66,5 @@ def test_a_storage_that_is_away_for_a_while_does_not_end_the_heartbeat(trial, mo
         monkeypatch.setattr(optuna.Trial, "set_user_attr", refuse)
         wait_until(lambda: "the server restarts" in caplog.text)
         monkeypatch.setattr(optuna.Trial, "set_user_attr", setting)
-        before = trial.study.trials[0].user_attrs[ALIVE]["beat"]
-        wait_until(lambda: trial.study.trials[0].user_attrs[ALIVE]["beat"] > before)
+        before = trial.study.trials[0].user_attrs[HEARTBEAT_KEY]["beat"]
+        wait_until(lambda: trial.study.trials[0].user_attrs[HEARTBEAT_KEY]["beat"] > before)

@@ -13,7 +13,7 @@ from monai_tunevlseg.search.storages import open_storage
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory):
-    """The bytes of a finished sweep's journal, and its trials."""
+    """The bytes of a finished search's journal, and its trials."""
     folder = tmp_path_factory.mktemp("journal")
     study = run_worker(f"journal:///{folder / 'study'}", folder / "trials", 2)
     return (folder / "study").read_bytes(), table(study)
@@ -50,7 +50,7 @@ def test_a_half_line_that_another_was_added_to_is_repaired_in_place(journal, tmp
 def test_a_real_journal_of_a_full_disk_continues(shared_dir, tmp_path):
     path = tmp_path / "study"
     recorded = (shared_dir / "cases" / "faults" / "journal_half_line").read_bytes()
-    path.write_bytes(recorded.replace(b'"pair":', b'"experiment":'))  # the key of PLAN
+    path.write_bytes(recorded.replace(b'"pair":', b'"experiment":').replace(b'"alive":', b'"heartbeat":'))
     study = run_worker(f"journal:///{path}", tmp_path / "trials", 2)
     assert_whole(study, 2)
 

@@ -43,8 +43,8 @@ def test_files_are_created_with_their_folder(kind, tmp_path):
 @pytest.mark.parametrize(
     ("address", "driver"),
     [
-        ("postgresql://me:secret@127.0.0.1:{port}/sweeps", "psycopg"),
-        ("mysql://me:secret@127.0.0.1:{port}/sweeps", "pymysql"),
+        ("postgresql://me:secret@127.0.0.1:{port}/searches", "psycopg"),
+        ("mysql://me:secret@127.0.0.1:{port}/searches", "pymysql"),
         ("grpc://127.0.0.1:{port}", "grpc"),
     ],
 )
@@ -91,7 +91,7 @@ def test_files_that_are_no_storage_are_named(tmp_path):
 def test_a_missing_driver_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
     with pytest.raises(ImportError, match=r"monai_tunevlseg\[postgresql\]"):
-        open_storage("postgresql://me@localhost/sweeps")
+        open_storage("postgresql://me@localhost/searches")
 
 
 def test_the_file_system_is_that_of_the_nearest_mount(tmp_path, monkeypatch, caplog):
@@ -111,7 +111,7 @@ def test_the_file_system_is_that_of_the_nearest_mount(tmp_path, monkeypatch, cap
 def test_a_database_that_another_worker_writes_to_is_waited_for(tmp_path, monkeypatch, caplog):
     path = tmp_path / "study.db"
     monkeypatch.setattr("monai_tunevlseg.search.storages.LOCK_PATIENCE", 0.05)
-    monkeypatch.setattr("monai_tunevlseg.search.guarding.PAUSE", 0.05)
+    monkeypatch.setattr("monai_tunevlseg.search.storage_errors.PAUSE", 0.05)
     study = optuna.create_study(storage=open_storage(f"sqlite:///{path}"), study_name="one")
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")

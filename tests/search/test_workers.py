@@ -47,12 +47,12 @@ def postgresql():
     if as_user:
         shutil.chown(folder, "postgres")
     data = f"{folder}/data"
-    made = [*as_user, initdb, "-D", data, "-A", "trust", "-U", "sweeper", "--no-sync", "-E", "UTF8"]
+    made = [*as_user, initdb, "-D", data, "-A", "trust", "-U", "searcher", "--no-sync", "-E", "UTF8"]
     subprocess.run(made, check=True, capture_output=True, cwd="/")
     options = ["-F", "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"]
     server = subprocess.Popen([*as_user, postgres, "-D", data, *options], stderr=subprocess.DEVNULL, cwd="/")
     try:
-        yield f"postgresql://sweeper@127.0.0.1:{port}/postgres", port
+        yield f"postgresql://searcher@127.0.0.1:{port}/postgres", port
     finally:
         process = int(Path(data, "postmaster.pid").read_text().split()[0])  # runuser does not pass signals on
         os.kill(process, signal.SIGQUIT)
@@ -94,14 +94,14 @@ def test_two_workers_share_the_trials(url, request, tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0]
     study = study_at(url, name)
     assert_whole(study, TRIALS)
-    assert len({trial.user_attrs["alive"]["process"] for trial in study.get_trials() if trial.value}) == 2
+    assert len({trial.user_attrs["heartbeat"]["process"] for trial in study.get_trials() if trial.value}) == 2
 
 
 @pytest.mark.parametrize("told_by", ["process", "heartbeat"])
 def test_a_killed_workers_trial_is_run_again_and_exactly_so_many_finish(told_by, url, request, tmp_path, monkeypatch):
     name, folder = request.node.name, tmp_path / "trials"
     if told_by == "heartbeat":  # as if each worker ran on a machine of its own
-        monkeypatch.setattr("monai_tunevlseg.search.liveness.machine", lambda: None)
+        monkeypatch.setattr("monai_tunevlseg.search.heartbeat.machine_id", lambda: None)
     options = {"name": name, "grace_period": 2.0}
     killed = start_worker(url, folder, TRIALS, FakeCommand(epochs=1000, seconds=0.1), **options)
     wait_until(lambda: list(folder.glob("*/eval/validation.jsonl")))
@@ -143,7 +143,7 @@ def test_a_killed_worker_takes_its_trial_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
-def test_an_interrupted_sweep_goes_on_and_ends_like_an_uninterrupted_one(storage, tmp_path):
+def test_an_interrupted_search_resumes_and_ends_like_an_uninterrupted_one(storage, tmp_path):
     trials = 13  # more than the random ones at the start
     whole = run_worker(f"{storage}:///{tmp_path / 'whole'}", tmp_path / "trials", trials)
     url = f"{storage}:///{tmp_path / 'parts'}"
@@ -178,20 +178,20 @@ def test_a_worker_that_was_given_up_for_dead_drops_its_result(tmp_path):
 
 
 def test_threads_cannot_claim_one_trial_twice(tmp_path):
-    from monai_tunevlseg.search.claims import Claims
     from monai_tunevlseg.search.study import join_study
+    from monai_tunevlseg.search.trial_queue import TrialQueue
 
     url, barrier, claimed = f"journal:///{tmp_path / 'study'}", threading.Barrier(8), []
 
-    def claim():
+    def acquire():
         study = join_study(open_storage(url), "fake", {"objective": "val_dice"})
-        claims = Claims(study, 5, ["x"], 60, 600)
+        queue = TrialQueue(study, 5, ["x"], 60, 600)
         barrier.wait()
         for _ in range(20):
-            if found := claims.claim():
+            if found := queue.acquire():
                 claimed.append(found.slot)
 
-    threads = [threading.Thread(target=claim) for _ in range(8)]
+    threads = [threading.Thread(target=acquire) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -6,23 +6,23 @@ import time
 import pytest
 from filelock import FileLock, Timeout
 
-from monai_tunevlseg.search.interruption import Interruption
+from monai_tunevlseg.search.graceful_shutdown import GracefulShutdown
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_for_the_next_look(number):
     before = signal.getsignal(number)
-    with Interruption() as interruption:
-        interruption.check()
+    with GracefulShutdown() as shutdown:
+        shutdown.raise_if_requested()
         os.kill(os.getpid(), number)
-        assert interruption.requested
+        assert shutdown.requested
         with pytest.raises(KeyboardInterrupt):
-            interruption.check()
+            shutdown.raise_if_requested()
     assert signal.getsignal(number) is before
 
 
 def test_a_second_signal_does_not_wait():
-    with Interruption():
+    with GracefulShutdown():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
@@ -30,10 +30,10 @@ def test_a_second_signal_does_not_wait():
 
 def test_sleep_is_not_slept_through():
     started = time.monotonic()
-    with Interruption() as interruption, pytest.raises(KeyboardInterrupt):
+    with GracefulShutdown() as shutdown, pytest.raises(KeyboardInterrupt):
         timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
-        interruption.sleep(60)
+        shutdown.sleep(60)
     assert time.monotonic() - started < 30
 
 
@@ -41,7 +41,7 @@ def test_other_threads_get_no_signals_and_change_nothing():
     before, seen = signal.getsignal(signal.SIGINT), []
 
     def enter():
-        with Interruption():
+        with GracefulShutdown():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=enter)
@@ -52,12 +52,12 @@ def test_other_threads_get_no_signals_and_change_nothing():
 
 def test_a_lock_is_waited_for_until_a_signal_comes(tmp_path):
     other = FileLock(tmp_path / "lock")
-    with other, Interruption() as interruption:
+    with other, GracefulShutdown() as shutdown:
         timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
-        with pytest.raises(KeyboardInterrupt), interruption.holding(FileLock(tmp_path / "lock")):
+        with pytest.raises(KeyboardInterrupt), shutdown.holding(FileLock(tmp_path / "lock")):
             pytest.fail("it was not free")
-    with Interruption() as interruption, interruption.holding(FileLock(tmp_path / "lock")) as nothing:
+    with GracefulShutdown() as shutdown, shutdown.holding(FileLock(tmp_path / "lock")) as nothing:
         assert nothing is None
         with pytest.raises(Timeout):
             FileLock(tmp_path / "lock").acquire(timeout=0)

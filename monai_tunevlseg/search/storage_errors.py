@@ -12,9 +12,9 @@ from optuna.exceptions import DuplicatedStudyError, StorageInternalError, Update
 from optuna.storages import BaseStorage
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from monai_tunevlseg.search.addresses import describe_storage, without_passwords
+from monai_tunevlseg.search.storage_urls import redact_secrets, redact_url
 
-__all__ = ["guarded", "reason_of"]
+__all__ = ["with_readable_errors", "driver_message"]
 
 PAUSE = 1.0  # seconds until a locked database is tried again
 BUSY = "database is locked"  # SQLite's words for another connection's write; nothing was written then
@@ -42,15 +42,15 @@ class _Guard:
             except (DuplicatedStudyError, UpdateFinishedTrialError):
                 raise
             except Exception as error:
-                if not is_busy(error):
+                if not is_locked(error):
                     raise _translated(error, self._url) from error
             if not said:
-                logger.warning(f"waiting for another worker's write to {describe_storage(self._url)}")
+                logger.warning(f"waiting for another worker's write to {redact_url(self._url)}")
                 said = True
             time.sleep(PAUSE)
 
 
-def guarded(storage: BaseStorage, url: str) -> BaseStorage:
+def with_readable_errors(storage: BaseStorage, url: str) -> BaseStorage:
     """Return a storage that does what the given one does.
 
     Its calls wait while SQLite's file is locked. They raise ConnectionError when the storage cannot be used, and
@@ -70,7 +70,7 @@ _METHODS = [name for name, _ in inspect.getmembers(BaseStorage, inspect.isfuncti
 _GuardedStorage: Any = type("_GuardedStorage", (_Guard, BaseStorage), {name: _calling(name) for name in _METHODS})
 
 
-def is_busy(error: BaseException) -> bool:
+def is_locked(error: BaseException) -> bool:
     """Return whether another connection's write is all that is in the way."""
     causes: list[BaseException] = [error]
     while causes[-1].__cause__ is not None:
@@ -78,7 +78,7 @@ def is_busy(error: BaseException) -> bool:
     return any(isinstance(cause, OperationalError) and BUSY in str(cause.orig) for cause in causes)
 
 
-def reason_of(error: BaseException) -> str:
+def driver_message(error: BaseException) -> str:
     """Return the first line of the driver's own message."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
     origin = getattr(cause, "orig", None) or cause
@@ -86,7 +86,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _translated(error: Exception, url: str) -> Exception:
-    shown, reason = describe_storage(url), without_passwords(reason_of(error), url)
+    shown, reason = redact_url(url), redact_secrets(driver_message(error), url)
     if isinstance(error, OSError | SQLAlchemyError | StorageInternalError) or _is_of_grpc(error):
         return ConnectionError(
             f"the storage {shown} cannot be used ({reason}); the same command continues when that is mended."

@@ -13,14 +13,14 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from monai_tunevlseg.bundles.fragments import compose
 from monai_tunevlseg.yaml_files import parse_yaml_mapping
 
-__all__ = ["BaseSizes", "Dimension", "Space", "read_space", "suggest"]
+__all__ = ["ScalingSizes", "Dimension", "SearchSpace", "read_search_space", "suggest"]
 
 _COMMON = "common"
 _RANGE, _CHOICES = {"low", "high", "log", "below"}, {"choices", "scales_with", "at", "divides"}
 
 
 @dataclass(frozen=True)
-class BaseSizes:
+class ScalingSizes:
     """What a space may depend on of the base model.
 
     Attributes:
@@ -52,11 +52,11 @@ class Dimension:
         return ours if ours == theirs else f"{ours} (published: {theirs}; scaled to the base model)"
 
 
-Space = dict[str, Dimension]
+SearchSpace = dict[str, Dimension]
 """Hyperparameters by name, in a fixed order."""
 
 
-def read_space(configs_dir: str | Path, method: str, known: Collection[str], sizes: BaseSizes) -> Space:
+def read_search_space(configs_dir: str | Path, method: str, known: Collection[str], sizes: ScalingSizes) -> SearchSpace:
     """Read what is searched for a method: the common lines, with its own laid over them.
 
     Args:
@@ -74,7 +74,7 @@ def read_space(configs_dir: str | Path, method: str, known: Collection[str], siz
     own = folder / f"{method}.yaml"
     if own.is_file():
         lines |= _read(own)
-    space: Space = {}
+    space: SearchSpace = {}
     for name, line in lines.items():
         where = f"the search space of {method} in {folder}"
         if line is None:
@@ -90,7 +90,7 @@ def read_space(configs_dir: str | Path, method: str, known: Collection[str], siz
     return space
 
 
-def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+def suggest(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
     """Draw the hyperparameters of a trial."""
     return {name: _suggest(trial, name, dimension.distribution) for name, dimension in space.items()}
 
@@ -109,7 +109,7 @@ def _read(path: Path) -> dict[str, Any]:
     return parse_yaml_mapping(compose(path, path.parent.parent, {}), str(path))
 
 
-def _dimension(line: Mapping[str, Any], sizes: BaseSizes) -> Dimension:
+def _dimension(line: Mapping[str, Any], sizes: ScalingSizes) -> Dimension:
     if unknown := set(line) - (_CHOICES if "choices" in line else _RANGE):
         raise ValueError(f"{_list(unknown)} is no part of it")
     if "choices" in line:
@@ -129,7 +129,7 @@ def _number_kind(low: Any, high: Any) -> type[IntDistribution] | type[FloatDistr
     return IntDistribution if isinstance(low, int) and isinstance(high, int) else FloatDistribution
 
 
-def _scaled(line: Mapping[str, Any], sizes: BaseSizes) -> list[Any]:
+def _scaled(line: Mapping[str, Any], sizes: ScalingSizes) -> list[Any]:
     """Return the choices for this base model, each once."""
     choices = list(line["choices"])
     if "scales_with" in line:
@@ -147,9 +147,9 @@ def _nearest_divisor(width: int, value: float) -> int:
     return min(divisors, key=lambda divisor: (abs(divisor - value), divisor))
 
 
-def _size(sizes: BaseSizes, name: str) -> int:
-    if name not in BaseSizes.__dataclass_fields__:
-        raise ValueError(f"{name!r} is no size; sizes are {_list(BaseSizes.__dataclass_fields__)}")
+def _size(sizes: ScalingSizes, name: str) -> int:
+    if name not in ScalingSizes.__dataclass_fields__:
+        raise ValueError(f"{name!r} is no size; sizes are {_list(ScalingSizes.__dataclass_fields__)}")
     return int(getattr(sizes, name))
 
 

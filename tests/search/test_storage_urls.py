@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_tunevlseg.search.addresses import describe_storage, without_passwords
+from monai_tunevlseg.search.storage_urls import redact_secrets, redact_url
 from monai_tunevlseg.search.storages import open_storage
 
 
@@ -32,7 +32,7 @@ from monai_tunevlseg.search.storages import open_storage
     ],
 )
 def test_an_address_is_shown_without_its_password(url, shown):
-    assert describe_storage(url) == shown
+    assert redact_url(url) == shown
 
 
 SECRET = "hunter2" * 2
@@ -55,7 +55,7 @@ FORMS = [
 )
 def test_no_form_of_an_address_shows_its_password(scheme, form, before, after):
     url = form.format(scheme=scheme, secret=before + SECRET + after)
-    assert SECRET not in describe_storage(url), url
+    assert SECRET not in redact_url(url), url
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -70,4 +70,4 @@ def test_no_message_about_an_address_that_is_not_understood_shows_its_password(s
 def test_a_drivers_message_is_cleaned():
     url = "postgresql://me:hunt%20er2@host/db?sslpassword=other"
     text = 'no "hunt er2", nor "hunt%20er2" or "other" at ' + url
-    assert without_passwords(text, url) == 'no "***", nor "***" or "***" at ***'
+    assert redact_secrets(text, url) == 'no "***", nor "***" or "***" at ***'

@@ -17,21 +17,21 @@ from monai_tunevlseg.bundle_processes import ChildProcess, bundle_command, failu
 from monai_tunevlseg.bundles import with_values
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search.experiments import Experiment
-from monai_tunevlseg.search.folders import find_trial
-from monai_tunevlseg.search.interruption import Interruption
-from monai_tunevlseg.search.limits import Limits, Patience
+from monai_tunevlseg.search.graceful_shutdown import GracefulShutdown
+from monai_tunevlseg.search.limits import HangDetector, Limits
+from monai_tunevlseg.search.output_folder import find_trial_folder
 from monai_tunevlseg.search.trials import OBJECTIVES, trial_problem
 from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
 from monai_tunevlseg.yaml_files import read_yaml_mapping
 
-__all__ = ["ElsewhereError", "choose_best", "evaluate", "write_bundle", "write_overlay"]
+__all__ = ["RemoteFolderError", "choose_best", "evaluate_checkpoint", "write_trained_bundle", "write_overlay"]
 
 WATCH = 1.0  # seconds between two looks at a running evaluation
 
 logger = logging.getLogger(__name__)
 
 
-class ElsewhereError(FileNotFoundError):
+class RemoteFolderError(FileNotFoundError):
     """The best trial's folder is not on this machine, which has done its part."""
 
 
@@ -47,15 +47,15 @@ def choose_best(trials: Sequence[FrozenTrial], objective: str, output: Path) -> 
         output: folder of the study on this machine.
 
     Raises:
-        ElsewhereError: when the best trial's folder is not on this machine; names it.
+        RemoteFolderError: when the best trial's folder is not on this machine; names it.
         FileNotFoundError: when no folder is whole; names the best one.
     """
     sign = -1 if OBJECTIVES[objective].direction == "maximize" else 1
     problems: list[str] = []
     for trial in sorted(trials, key=lambda trial: (sign * float(trial.value or 0), trial.user_attrs["slot"])):
-        folder = find_trial(trial, output)
+        folder = find_trial_folder(trial, output)
         if not folder.is_dir():
-            raise ElsewhereError(
+            raise RemoteFolderError(
                 f"the best trial, {trial.number}, has its folder {folder} not on this machine; run the same command on "
                 "the machine that has it, which then tests the trial."
             )
@@ -79,7 +79,7 @@ def write_overlay(path: Path, experiment: Experiment, values: Mapping[str, Any])
     write_text_atomically(path, head + yaml.safe_dump(dict(values), sort_keys=False))
 
 
-def write_bundle(folder: Path, experiment: Experiment, values: Mapping[str, Any], checkpoint: Path) -> None:
+def write_trained_bundle(folder: Path, experiment: Experiment, values: Mapping[str, Any], checkpoint: Path) -> None:
     """Write a trained bundle: a copy of the experiment's, with its values and the best ones in the configs.
 
     Nothing is written where it has this checkpoint already; else its own files are replaced, the checkpoint last, and
@@ -113,13 +113,13 @@ def _make_bundle(made: Path, experiment: Experiment, values: Mapping[str, Any], 
         shutil.copy(record, (made / CHECKPOINT).parent)
 
 
-def evaluate(
+def evaluate_checkpoint(
     experiment: Experiment,
     dataset_dir: str | Path,
     output_dir: Path,
     checkpoint: Path | None,
     overrides: Mapping[str, Any] | None = None,
-    interruption: Interruption | None = None,
+    shutdown: GracefulShutdown | None = None,
     limits: Limits | None = None,
 ) -> dict[str, Any]:
     """Evaluate a checkpoint on the experiment's test split, in a process of its own.
@@ -130,7 +130,7 @@ def evaluate(
         output_dir: gets ``metrics.json``, ``pairs.csv`` and the rest of the report, and the log, beside it.
         checkpoint: a ``model.pt``; None = zero-shot.
         overrides: hyperparameters; those that ``evaluate.yaml`` does not have are left out.
-        interruption: looked at while it runs; None = nobody catches signals.
+        shutdown: looked at while it runs; None = nobody catches signals.
         limits: when it counts as hanging.
 
     Returns:
@@ -149,20 +149,20 @@ def evaluate(
     log = output_dir / "log.txt"
     log.unlink(missing_ok=True)
     child = ChildProcess(bundle_command(experiment.configs("evaluate"), values), log)
-    end = _wait(child, interruption, Patience(limits or Limits(), [log]))
+    end = _wait(child, shutdown, HangDetector(limits or Limits(), [log]))
     if end:
         reason = end if isinstance(end, str) else failure_reason(end, log)
         raise RuntimeError(f"the evaluation of {experiment.name} failed, {reason}; its log is {log}.")
     return read_json_object(output_dir / "metrics.json")
 
 
-def _wait(child: ChildProcess, interruption: Interruption | None, patience: Patience) -> int | str:
+def _wait(child: ChildProcess, shutdown: GracefulShutdown | None, hang_detector: HangDetector) -> int | str:
     """Return the exit status, or why the run was ended as hanging."""
     try:
         while (status := child.wait(WATCH)) is None:
-            if interruption is not None:
-                interruption.check()
-            if problem := patience.problem():
+            if shutdown is not None:
+                shutdown.raise_if_requested()
+            if problem := hang_detector.problem():
                 return problem
         return status
     finally:

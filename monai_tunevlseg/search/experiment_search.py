@@ -1,4 +1,4 @@
-"""An experiment's sweep from its name to the tested best trial."""
+"""An experiment's search from its name to the tested best trial."""
 
 from __future__ import annotations
 
@@ -16,40 +16,46 @@ from optuna.distributions import distribution_to_json
 from monai_tunevlseg.bundle_processes import bundle_command
 from monai_tunevlseg.bundles import HYPERPARAMETERS, optional, prompt_learner, typed
 from monai_tunevlseg.feature_cache import check_constant, is_off
-from monai_tunevlseg.search.best import choose_best, evaluate, write_bundle, write_overlay
-from monai_tunevlseg.search.claims import Claims, finished_trials
+from monai_tunevlseg.search.best_trial import choose_best, evaluate_checkpoint, write_overlay, write_trained_bundle
 from monai_tunevlseg.search.experiments import (
-    Base,
+    BaseModelInfo,
     Experiment,
-    describe_base,
+    describe_base_model,
     digest_of_data,
-    experiment_parser,
     find_experiment,
+    read_experiment_config,
 )
-from monai_tunevlseg.search.folders import TRIALS, find_trial, reserve, tidy
-from monai_tunevlseg.search.interruption import Interruption
+from monai_tunevlseg.search.graceful_shutdown import GracefulShutdown
 from monai_tunevlseg.search.limits import Limits
-from monai_tunevlseg.search.results import SWEEP_FILE, SearchResult, read_sweep, trial_results, write_sweep
-from monai_tunevlseg.search.spaces import Space, read_space
+from monai_tunevlseg.search.output_folder import TRIALS, find_trial_folder, remove_unneeded_files, reserve_output_folder
+from monai_tunevlseg.search.results import (
+    SEARCH_FILE,
+    SearchResult,
+    read_search_result,
+    trial_results,
+    write_search_result,
+)
+from monai_tunevlseg.search.search_space import SearchSpace, read_search_space
 from monai_tunevlseg.search.storages import open_storage
-from monai_tunevlseg.search.study import PLAN_VERSION, PRUNERS, STARTUP_TRIALS, check_trials, join_study, work
+from monai_tunevlseg.search.study import PLAN_VERSION, PRUNERS, STARTUP_TRIALS, check_trials, join_study, run_trials
+from monai_tunevlseg.search.trial_queue import TrialQueue, finished_trials
 from monai_tunevlseg.search.trials import OBJECTIVES, TrialRunner
 from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["SearchSettings", "run_search"]
 
-LOCAL = {  # may differ between machines
+MACHINE_OPTIONS = {  # may differ between machines
     *("num_workers", "cache_rate", "device", "show_progress", "pretrained"),
     *("feature_cache_dir", "feature_cache_size"),
 }
-OWN = {"bundle_root", "dataset_dir", "ckpt_dir", "output_dir", "resume", "write_splits_to"}  # of each trial
+TRIAL_OPTIONS = {"bundle_root", "dataset_dir", "ckpt_dir", "output_dir", "resume", "write_splits_to"}  # of each trial
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How a sweep is run. Workers of one study must agree on what is not marked as a matter of the worker.
+    """How a search is run. Workers of one study must agree on what is not marked as a matter of the worker.
 
     Attributes:
         n_trials: how many are to finish; a higher number later adds trials.
@@ -63,7 +69,7 @@ class SearchSettings:
         grace_period: seconds without one until a trial is given up for dead; a matter of the worker.
         max_failures: give up when so many trials in a row have failed; a matter of the worker.
         limits: when a run counts as hanging; a matter of the worker.
-        keep: whose ``model.pt`` stays when the sweep has finished: "all" = of every trial with a result, "best"; a
+        keep: whose ``model.pt`` stays when the search has finished: "all" = of every trial with a result, "best"; a
             matter of the worker.
     """
 
@@ -114,14 +120,14 @@ def run_search(
     Args:
         experiment_name: DATASET/MODEL_METHOD.
         dataset_dir: the dataset.
-        output_dir: gets ``trials/``, ``best.yaml``, ``best/`` (a trained bundle), ``test/`` and ``sweep.json``.
+        output_dir: gets ``trials/``, ``best.yaml``, ``best/`` (a trained bundle), ``test/`` and ``search.json``.
         settings: None = the paper's.
         configs_dir: the folder of the fragments.
         bundles_dir: the folder of the bundles.
 
     Raises:
         FileNotFoundError: when the dataset, a config or every trial's folder is missing.
-        ElsewhereError: when all trials have finished, and the best one's folder is on another machine.
+        RemoteFolderError: when all trials have finished, and the best one's folder is on another machine.
         ValueError: when the experiment or a hyperparameter is unknown, the dataset is wrong, the study of this
             name has another plan, or the output folder is another study's.
         ConnectionError: when the storage cannot be used.
@@ -138,36 +144,36 @@ def run_search(
     base, space = _base_and_space(experiment, overrides, settings, configs_dir)
     plan = _plan(experiment, settings, space, base, digest_of_data(experiment, overrides))
     name = settings.study_name or experiment.name
-    reserve(output, name)  # when nothing is wrong with the command
+    reserve_output_folder(output, name)  # when nothing is wrong with the command
     study = join_study(storage, name, plan, settings.pruner)
-    with Interruption() as interruption:
-        _run_trials(study, settings, space, _TrialCommand(experiment, overrides), output / TRIALS, interruption)
-        with interruption.holding(FileLock(output / ".finish.lock")):  # several workers may end at once
-            result = _finish(study, experiment, plan, overrides, output, settings, interruption)
-            tidy(output, study, [result.best.number] if settings.keep == "best" else None)
+    with GracefulShutdown() as shutdown:
+        _run_trials(study, settings, space, _TrialCommand(experiment, overrides), output / TRIALS, shutdown)
+        with shutdown.holding(FileLock(output / ".finish.lock")):  # several workers may end at once
+            result = _finish(study, experiment, plan, overrides, output, settings, shutdown)
+            remove_unneeded_files(output, study, [result.best.number] if settings.keep == "best" else None)
             return result
 
 
 def _run_trials(
     study: optuna.Study,
     settings: SearchSettings,
-    space: Space,
+    space: SearchSpace,
     command: _TrialCommand,
     folder: Path,
-    interruption: Interruption,
+    shutdown: GracefulShutdown,
 ) -> None:
-    claims = Claims(study, settings.n_trials, space.keys(), settings.heartbeat_interval, settings.grace_period)
+    queue = TrialQueue(study, settings.n_trials, space.keys(), settings.heartbeat_interval, settings.grace_period)
     prune = settings.pruner is not None
-    runner = TrialRunner(claims, space, settings.objective, folder, command, interruption, prune, settings.limits)
-    work(claims, runner, settings.seed, settings.max_failures)
+    runner = TrialRunner(queue, space, settings.objective, folder, command, shutdown, prune, settings.limits)
+    run_trials(queue, runner, settings.seed, settings.max_failures)
 
 
 def _base_and_space(
     experiment: Experiment, overrides: Mapping[str, Any], settings: SearchSettings, configs_dir: str | Path
-) -> tuple[Base, Space]:
+) -> tuple[BaseModelInfo, SearchSpace]:
     """Return the base model, and what is searched with it: all of the space that is not fixed."""
-    base = describe_base(experiment, overrides)
-    space = read_space(configs_dir, experiment.method, experiment.flat_values("train").keys(), base.sizes)
+    base = describe_base_model(experiment, overrides)
+    space = read_search_space(configs_dir, experiment.method, experiment.flat_values("train").keys(), base.sizes)
     space = {name: dimension for name, dimension in space.items() if name not in settings.fixed}
     if not space:
         raise ValueError(f"nothing of {experiment.name} is left to search; fix fewer hyperparameters.")
@@ -192,7 +198,7 @@ class _TrialCommand:
         """Return the command for a trial's folder and hyperparameters."""
         own = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval"), "show_progress": False}
         values = {**self.overrides, **params, **own}
-        parser = experiment_parser(self.experiment, "train", values)
+        parser = read_experiment_config(self.experiment, "train", values)
         parser.export_config_file(parser.get(), str(folder / "config.yaml"), fmt="yaml", sort_keys=False)
         return bundle_command(self.experiment.configs("train"), values)
 
@@ -200,7 +206,7 @@ class _TrialCommand:
 def _check_fixed(experiment: Experiment, fixed: Mapping[str, Any]) -> None:
     known = experiment.flat_values("train")
     for name, value in fixed.items():
-        if name in OWN:
+        if name in TRIAL_OPTIONS:
             raise ValueError(f"{name} cannot be fixed, because every trial has its own.")
         if name not in known:
             raise ValueError(
@@ -213,7 +219,9 @@ def _check_fixed(experiment: Experiment, fixed: Mapping[str, Any]) -> None:
         check_constant(prompt_learner(values["method"], values["unfreeze"]), optional(values["unfreeze"]))
 
 
-def _plan(experiment: Experiment, settings: SearchSettings, space: Space, base: Base, data: str) -> dict[str, Any]:
+def _plan(
+    experiment: Experiment, settings: SearchSettings, space: SearchSpace, base: BaseModelInfo, data: str
+) -> dict[str, Any]:
     """Return what all workers of the study must agree on."""
     return {
         "version": PLAN_VERSION,
@@ -222,7 +230,7 @@ def _plan(experiment: Experiment, settings: SearchSettings, space: Space, base: 
         "seed": settings.seed,
         "startup_trials": STARTUP_TRIALS,
         "pruner": settings.pruner,
-        "fixed": {name: value for name, value in settings.fixed.items() if name not in LOCAL},
+        "fixed": {name: value for name, value in settings.fixed.items() if name not in MACHINE_OPTIONS},
         "space": {name: distribution_to_json(dimension.distribution) for name, dimension in space.items()},
         "scaled": {n: d.describe() for n, d in space.items() if d.distribution != d.published},
         "base": base.fingerprint,
@@ -237,7 +245,7 @@ def _finish(
     overrides: Mapping[str, Any],
     output: Path,
     settings: SearchSettings,
-    interruption: Interruption,
+    shutdown: GracefulShutdown,
 ) -> SearchResult:
     """Choose the best trial, test it unless that is done, and write everything down."""
     check_trials(study, plan)
@@ -246,7 +254,7 @@ def _finish(
         logger.warning(f"{problem}; the best trial is chosen without it")
     trials = trial_results(study, output)
     chosen = next(trial for trial in trials if trial.number == best.number)
-    checkpoint = find_trial(best, output) / CHECKPOINT
+    checkpoint = find_trial_folder(best, output) / CHECKPOINT
     values = {**plan["fixed"], **best.params}
     metrics = _tested(output, study.study_name, best.number)
     if metrics is None:
@@ -254,20 +262,20 @@ def _finish(
         shutil.rmtree(output / "test", ignore_errors=True)
         tested = {**overrides, **best.params}
         data = overrides["dataset_dir"]
-        metrics = evaluate(experiment, data, output / "test", checkpoint, tested, interruption, settings.limits)
+        metrics = evaluate_checkpoint(experiment, data, output / "test", checkpoint, tested, shutdown, settings.limits)
     write_overlay(output / "best.yaml", experiment, values)
-    write_bundle(output / "best", experiment, values, checkpoint)
+    write_trained_bundle(output / "best", experiment, values, checkpoint)
     result = SearchResult(experiment.name, study.study_name, plan, chosen, trials, metrics, problems)
-    write_sweep(output, result)
+    write_search_result(output, result)
     return result
 
 
 def _tested(output: Path, study: str, number: int) -> dict[str, Any] | None:
     """Return the test's metrics when this very trial has been tested already."""
-    if not (output / SWEEP_FILE).is_file():
+    if not (output / SEARCH_FILE).is_file():
         return None
     try:
-        before = read_sweep(output)
+        before = read_search_result(output)
     except ValueError as error:
         logger.warning(f"{error} The best trial is tested again.")
         return None

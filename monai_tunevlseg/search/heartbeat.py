@@ -21,9 +21,9 @@ from optuna import Trial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
-__all__ = ["ALIVE", "Heartbeat", "Watch", "machine", "sign_of_life"]
+__all__ = ["HEARTBEAT_KEY", "Heartbeat", "StaleTrialDetector", "heartbeat_value", "machine_id"]
 
-ALIVE = "alive"  # the user attribute
+HEARTBEAT_KEY = "heartbeat"  # the user attribute
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +69,12 @@ class Heartbeat:
     def _beat(self) -> None:
         self._beats += 1
         try:
-            self.trial.set_user_attr(ALIVE, sign_of_life(self._beats))
+            self.trial.set_user_attr(HEARTBEAT_KEY, heartbeat_value(self._beats))
         except UpdateFinishedTrialError:
             self.lost.set()
 
 
-class Watch:
+class StaleTrialDetector:
     """Looks at the signs of life of running trials.
 
     A trial is dead when its sign has not changed for the grace period by the clock of whoever watches, so that the
@@ -90,9 +90,9 @@ class Watch:
         self.clock = clock
         self._seen: dict[int, tuple[Any, float]] = {}
 
-    def is_dead(self, trial: FrozenTrial) -> bool:
+    def is_stale(self, trial: FrozenTrial) -> bool:
         """Return whether the worker of a running trial is gone, as far as one can tell by now."""
-        sign = trial.user_attrs.get(ALIVE)
+        sign = trial.user_attrs.get(HEARTBEAT_KEY)
         if _is_gone(sign):
             return True
         last, since = self._seen.get(trial.number, (None, None))
@@ -102,12 +102,12 @@ class Watch:
         return self.clock() - since > self.grace_period
 
 
-def sign_of_life(beat: int) -> dict[str, Any]:
+def heartbeat_value(beat: int) -> dict[str, Any]:
     """Return the user attribute of a trial that this process runs."""
-    return {"machine": machine(), "process": os.getpid(), "beat": beat}
+    return {"machine": machine_id(), "process": os.getpid(), "beat": beat}
 
 
-def machine() -> str | None:
+def machine_id() -> str | None:
     """Return what processes that can see each other share; None where the system does not tell."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -119,7 +119,7 @@ def machine() -> str | None:
 
 def _is_gone(sign: Any) -> bool:
     """Return whether the process of a sign of life ran here and does no longer."""
-    if not isinstance(sign, dict) or sign.get("machine") is None or sign["machine"] != machine():
+    if not isinstance(sign, dict) or sign.get("machine") is None or sign["machine"] != machine_id():
         return False
     state = _process_state(int(sign["process"]))
     return state is None or state in "ZX"  # a killed process whose parent has not looked yet

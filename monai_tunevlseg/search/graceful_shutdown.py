@@ -12,12 +12,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-__all__ = ["Interruption"]
+__all__ = ["GracefulShutdown"]
 
 SLICE = 0.2  # seconds between two looks while it sleeps
 
 
-class Interruption:
+class GracefulShutdown:
     """Turns `Ctrl-C` and SIGTERM into ``KeyboardInterrupt`` where nothing is half done, as long as the block lasts.
 
     An exception in the middle of a write would leave a database or a journal locked for all other workers. A second
@@ -28,7 +28,7 @@ class Interruption:
         self.requested = False
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> GracefulShutdown:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._request)
@@ -40,7 +40,7 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def check(self) -> None:
+    def raise_if_requested(self) -> None:
         """Stop here when it was asked for.
 
         Raises:
@@ -57,9 +57,9 @@ class Interruption:
         """
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            self.check()
+            self.raise_if_requested()
             time.sleep(min(left, SLICE))
-        self.check()
+        self.raise_if_requested()
 
     @contextmanager
     def holding(self, lock: FileLock) -> Iterator[None]:
@@ -69,7 +69,7 @@ class Interruption:
             KeyboardInterrupt: when there is one before the lock is held.
         """
         while True:
-            self.check()
+            self.raise_if_requested()
             try:
                 lock.acquire(timeout=SLICE)
             except Timeout:

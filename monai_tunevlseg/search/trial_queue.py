@@ -1,6 +1,6 @@
 """Who runs what: workers share a study's trials without a coordinator, and exactly as many finish as are wanted.
 
-A sweep of N trials has the slots 0 to N - 1. A worker creates its trial with its slot, in one step of the storage, and
+A search of N trials has the slots 0 to N - 1. A worker creates its trial with its slot, in one step of the storage, and
 looks at the slot again: when an earlier trial holds it, this one gives way. The storage numbers trials in the order in
 which it creates them, so that of two workers one always sees the other, and no slot ever has two trials that finish.
 Optuna's queue of waiting trials is not used, because SQLite hands one to two workers. Slots, and not the order in which
@@ -25,9 +25,9 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from monai_tunevlseg.search.liveness import ALIVE, Heartbeat, Watch, sign_of_life
+from monai_tunevlseg.search.heartbeat import HEARTBEAT_KEY, Heartbeat, StaleTrialDetector, heartbeat_value
 
-__all__ = ["CRASHED", "INTERRUPTED", "Claim", "Claims", "Progress", "finished_trials", "progress_of"]
+__all__ = ["CRASHED", "INTERRUPTED", "AcquiredTrial", "TrialQueue", "Progress", "finished_trials", "progress_of"]
 
 SLOT, TOKEN, CAUSE, REASON = "slot", "token", "cause", "reason"  # user attributes
 CRASHED, INTERRUPTED, SURPLUS = "crashed", "interrupted", "surplus"  # causes; a lost worker leaves none
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sweep is.
+    """How far a search is.
 
     Attributes:
         done: trials that have finished or were pruned.
@@ -54,19 +54,19 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Claim:
+class AcquiredTrial:
     """A trial that this worker runs, and nobody else.
 
     Attributes:
         trial: Optuna's.
-        slot: its place in the sweep.
+        slot: its place in the search.
     """
 
     trial: optuna.Trial
     slot: int
 
 
-class Claims:
+class TrialQueue:
     """Hands out the trials of a study.
 
     Args:
@@ -89,30 +89,30 @@ class Claims:
         self.wanted = wanted
         self.names = frozenset(names)
         self.heartbeat_interval = heartbeat_interval
-        self.watch = Watch(grace_period)
+        self.stale_trials = StaleTrialDetector(grace_period)
 
     def progress(self) -> Progress:
-        """Return how far the sweep is."""
+        """Return how far the search is."""
         return progress_of(self.study.get_trials(deepcopy=False), self.wanted)
 
-    def claim(self) -> Claim | None:
+    def acquire(self) -> AcquiredTrial | None:
         """Take a trial; None when there is none to take at this moment."""
-        self._give_up_the_dead()
+        self._fail_stale_trials()
         trials = self.study.get_trials(deepcopy=False)
         slots = progress_of(trials, self.wanted).open_slots
         if not slots:
             return None
         trial = self._create(slots[0], _params_of_slot(trials, slots[0], self.names))
         if self._is_taken(slots[0], before=trial.number):
-            self.give_up(trial, SURPLUS, "another worker was first")
+            self.fail(trial, SURPLUS, "another worker was first")
             return None
-        return Claim(trial, slots[0])
+        return AcquiredTrial(trial, slots[0])
 
-    def keep_alive(self, claim: Claim) -> Heartbeat:
+    def keep_alive(self, acquired: AcquiredTrial) -> Heartbeat:
         """Give signs of life of a trial, as long as the returned block lasts."""
-        return Heartbeat(claim.trial, self.heartbeat_interval)
+        return Heartbeat(acquired.trial, self.heartbeat_interval)
 
-    def give_up(self, trial: optuna.Trial, cause: str, reason: str) -> None:
+    def fail(self, trial: optuna.Trial, cause: str, reason: str) -> None:
         """End a trial of this worker without a result; nothing happens when another worker has done it already."""
         try:
             trial.set_user_attr(CAUSE, cause)
@@ -127,7 +127,7 @@ class Claims:
         self.study.add_trial(
             optuna.create_trial(
                 state=TrialState.RUNNING,
-                user_attrs={SLOT: slot, TOKEN: token, ALIVE: sign_of_life(0)},
+                user_attrs={SLOT: slot, TOKEN: token, HEARTBEAT_KEY: heartbeat_value(0)},
                 system_attrs={"fixed_params": params},  # as Study.enqueue_trial hands them over
             )
         )
@@ -140,9 +140,9 @@ class Claims:
         earlier = [t for t in self.study.get_trials(deepcopy=False) if t.number < before and _slot(t) == slot]
         return any(trial.state != TrialState.FAIL or _is_crashed(trial) for trial in earlier)
 
-    def _give_up_the_dead(self) -> None:
+    def _fail_stale_trials(self) -> None:
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if not self.watch.is_dead(trial):
+            if not self.stale_trials.is_stale(trial):
                 continue
             try:
                 self.study.tell(trial.number, state=TrialState.FAIL)
@@ -152,7 +152,7 @@ class Claims:
 
 
 def progress_of(trials: Sequence[FrozenTrial], wanted: int) -> Progress:
-    """Return how far a sweep of so many wanted trials is."""
+    """Return how far a search of so many wanted trials is."""
     placed = [trial for trial in trials if _slot(trial) is not None]
     crashed = {_slot(trial) for trial in placed if _is_crashed(trial)}
     held = {_slot(trial) for trial in placed if trial.state != TrialState.FAIL}

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from monai_tunevlseg.bundles import bundle_names
-from monai_tunevlseg.search.spaces import BaseSizes, read_space, suggest
+from monai_tunevlseg.search.search_space import ScalingSizes, read_search_space, suggest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
-PUBLISHED = BaseSizes(text_dim=512, joint_dim=1280, num_layers=12)
+PUBLISHED = ScalingSizes(text_dim=512, joint_dim=1280, num_layers=12)
 COMMON = {
     "learning_rate": FloatDistribution(1e-5, 5e-3, log=True),
     "weight_decay": FloatDistribution(1e-5, 0.01, log=True),
@@ -54,7 +54,7 @@ def drawn(method, sizes):
 
 
 def space_of(method, sizes):
-    return read_space(CONFIGS, method, known(method), sizes)
+    return read_search_space(CONFIGS, method, known(method), sizes)
 
 
 @pytest.mark.parametrize("method", TABLE_2)
@@ -67,7 +67,7 @@ def test_at_the_published_sizes_the_space_is_the_papers(method):
 def test_every_bundle_has_a_space_of_its_own_hyperparameters():
     for bundle in bundle_names(CONFIGS):
         content = yaml.safe_load((ROOT / "bundles" / bundle / "configs" / "train.yaml").read_text())
-        assert read_space(CONFIGS, bundle.partition("_")[2], content, PUBLISHED)
+        assert read_search_space(CONFIGS, bundle.partition("_")[2], content, PUBLISHED)
 
 
 def test_fine_tuning_has_neither_depth_nor_the_rates_of_prompts():
@@ -77,7 +77,7 @@ def test_fine_tuning_has_neither_depth_nor_the_rates_of_prompts():
 
 
 def test_the_tiny_models_choices_are_scaled_and_said_so():
-    tiny = BaseSizes(text_dim=64, joint_dim=192, num_layers=6)
+    tiny = ScalingSizes(text_dim=64, joint_dim=192, num_layers=6)
     attention = space_of("shared_attention", tiny)
     assert attention["prompt_depth"].distribution == IntDistribution(1, 5)
     assert attention["nhead"].distribution.choices == (2, 3, 4)
@@ -91,7 +91,7 @@ def test_the_tiny_models_choices_are_scaled_and_said_so():
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 2048), st.integers(1, 4096), st.integers(1, 48))
 def test_whatever_the_base_model_its_choices_fit(text_dim, joint_dim, num_layers):
-    sizes = BaseSizes(text_dim, joint_dim, num_layers)
+    sizes = ScalingSizes(text_dim, joint_dim, num_layers)
     attention = drawn("shared_attention", sizes)
     assert all(joint_dim % heads == 0 for heads in attention["nhead"].choices)
     assert attention["prompt_depth"].low == 1 and attention["prompt_depth"].high == max(1, num_layers - 1)
@@ -108,7 +108,7 @@ def test_a_damaged_space_is_named(tmp_path):
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "common.yaml").write_text("learning_rate: {low: [1\n")
     with pytest.raises(ValueError, match=r"search/common\.yaml is not YAML"):
-        read_space(tmp_path, "coop", ["learning_rate"], PUBLISHED)
+        read_search_space(tmp_path, "coop", ["learning_rate"], PUBLISHED)
 
 
 def test_a_trial_draws_from_all_dimensions():
@@ -145,15 +145,15 @@ def configs(tmp_path):
 )
 def test_what_is_wrong_with_a_space_is_named(line, message, configs):
     with pytest.raises(ValueError, match=message):
-        read_space(configs(line), "mine", ["learning_rate", "depth"], PUBLISHED)
+        read_search_space(configs(line), "mine", ["learning_rate", "depth"], PUBLISHED)
 
 
 def test_a_methods_own_lines_replace_common_ones_and_null_takes_them_away(configs):
     folder = configs("learning_rate: null\ndepth: {low: 1, high: 2}")
-    assert list(read_space(folder, "mine", ["learning_rate", "depth"], PUBLISHED)) == ["depth"]
-    assert list(read_space(folder, "another", ["learning_rate"], PUBLISHED)) == ["learning_rate"]
+    assert list(read_search_space(folder, "mine", ["learning_rate", "depth"], PUBLISHED)) == ["depth"]
+    assert list(read_search_space(folder, "another", ["learning_rate"], PUBLISHED)) == ["learning_rate"]
 
 
 def test_without_common_lines_the_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="common.yaml"):
-        read_space(tmp_path, "coop", [], PUBLISHED)
+        read_search_space(tmp_path, "coop", [], PUBLISHED)

@@ -1,4 +1,4 @@
-"""A real sweep: every trial is a bundle run of a tiny random base model, in a process of its own."""
+"""A real search: every trial is a bundle run of a tiny random base model, in a process of its own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.atomic_files import unfinished_path
-from monai_tunevlseg.search import ElsewhereError, SearchSettings, read_sweep, run_search
-from monai_tunevlseg.search.best import choose_best
-from monai_tunevlseg.search.claims import finished_trials
-from monai_tunevlseg.search.folders import find_trial
+from monai_tunevlseg.search import RemoteFolderError, SearchSettings, read_search_result, run_search
+from monai_tunevlseg.search.best_trial import choose_best
+from monai_tunevlseg.search.output_folder import find_trial_folder
 from monai_tunevlseg.search.storages import open_storage
+from monai_tunevlseg.search.trial_queue import finished_trials
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"configs_dir": ROOT / "configs", "bundles_dir": ROOT / "bundles"}
@@ -36,14 +36,14 @@ def settings(tiny_clipseg_dir):
 
 
 @pytest.fixture(scope="module")
-def sweep(settings, pictures, tmp_path_factory):
-    """A finished sweep, and its folder."""
-    folder = tmp_path_factory.mktemp("sweep")
+def finished_search(settings, pictures, tmp_path_factory):
+    """A finished search, and its folder."""
+    folder = tmp_path_factory.mktemp("search")
     return run_search(EXPERIMENT, pictures, folder, settings, **FOLDERS), folder
 
 
-def test_every_trial_leaves_config_log_curve_and_checkpoint(sweep):
-    result, folder = sweep
+def test_every_trial_leaves_config_log_curve_and_checkpoint(finished_search):
+    result, folder = finished_search
     assert [trial.state for trial in result.trials] == ["COMPLETE"] * TRIALS
     for trial in result.trials:
         own = Path(trial.folder)
@@ -57,8 +57,8 @@ def test_every_trial_leaves_config_log_curve_and_checkpoint(sweep):
         assert state["method.context"].shape[0] == trial.params["prompt_depth"]
 
 
-def test_the_space_is_scaled_to_the_base_model_and_the_study_says_so(sweep):
-    result, folder = sweep
+def test_the_space_is_scaled_to_the_base_model_and_the_study_says_so(finished_search):
+    result, folder = finished_search
     assert result.plan["scaled"] == {
         "prompt_depth": "1 to 3 (published: 1 to 11; scaled to the base model)",
         "intermediate_dim": "2, 4, 6, 8 (published: 32, 64, 96, 128; scaled to the base model)",
@@ -67,23 +67,23 @@ def test_the_space_is_scaled_to_the_base_model_and_the_study_says_so(sweep):
     assert [(study.study_name, study.user_attrs["plan"]) for study in studies] == [(EXPERIMENT, result.plan)]
 
 
-def test_the_best_trial_is_chosen_on_validation_and_tested_alone(sweep):
-    result, folder = sweep
+def test_the_best_trial_is_chosen_on_validation_and_tested_alone(finished_search):
+    result, folder = finished_search
     assert result.best.value == max(trial.value for trial in result.trials)
     assert json.loads((folder / "test" / "metrics.json").read_text()) == result.metrics
     assert result.metrics["checkpoint"] == str(Path(result.best.folder) / "models" / "model.pt")
     assert not list((folder / "trials").rglob("metrics.json"))
-    assert read_sweep(folder) == result
+    assert read_search_result(folder) == result
 
 
-def test_the_best_overlay_has_flat_hyperparameters_only(sweep):
-    result, folder = sweep
+def test_the_best_overlay_has_flat_hyperparameters_only(finished_search):
+    result, folder = finished_search
     overlay = yaml.safe_load((folder / "best.yaml").read_text())
     assert overlay == {"epochs": 1, "class_names": ["square"]} | result.best.params
 
 
-def test_the_best_bundle_runs_by_itself(sweep, settings, pictures, tmp_path):
-    result, folder = sweep
+def test_the_best_bundle_runs_by_itself(finished_search, settings, pictures, tmp_path):
+    result, folder = finished_search
     bundle = tmp_path / "elsewhere"
     shutil.copytree(folder / "best", bundle)
     config = yaml.safe_load((bundle / "configs" / "train.yaml").read_text())
@@ -104,8 +104,8 @@ def test_the_best_bundle_runs_by_itself(sweep, settings, pictures, tmp_path):
     assert json.loads((bundle / "eval" / "metrics.json").read_text())["dice"] == result.metrics["dice"]
 
 
-def test_the_same_call_on_a_finished_sweep_runs_nothing(sweep, settings, pictures):
-    result, folder = sweep
+def test_the_same_call_on_a_finished_search_runs_nothing(finished_search, settings, pictures):
+    result, folder = finished_search
     times = {path: path.stat().st_mtime_ns for path in [*(folder / "test").iterdir(), *(folder / "trials").iterdir()]}
     assert run_search(EXPERIMENT, pictures, folder, settings, **FOLDERS) == result
     assert times == {path: path.stat().st_mtime_ns for path in times}
@@ -119,32 +119,32 @@ def test_the_same_call_on_a_finished_sweep_runs_nothing(sweep, settings, picture
         ({"fixed": {"epochs": 2}}, 'has fixed = .*"epochs": 1'),
     ],
 )
-def test_another_plan_is_refused(change, message, sweep, settings, pictures):
+def test_another_plan_is_refused(change, message, finished_search, settings, pictures):
     fixed = {"fixed": {**settings.fixed, **change["fixed"]}} if "fixed" in change else {}
     with pytest.raises(ValueError, match=message):
-        run_search(EXPERIMENT, pictures, sweep[1], replace(settings, **change | fixed), **FOLDERS)
+        run_search(EXPERIMENT, pictures, finished_search[1], replace(settings, **change | fixed), **FOLDERS)
 
 
-def test_another_dataset_is_refused(sweep, settings, pictures, tmp_path):
+def test_another_dataset_is_refused(finished_search, settings, pictures, tmp_path):
     other = shutil.copytree(pictures, tmp_path / "other")
     splits = json.loads((other / "splits.json").read_text())
     splits["val"], splits["test"] = splits["test"], splits["val"]
     (other / "splits.json").write_text(json.dumps(splits))
     with pytest.raises(ValueError, match="has data = "):
-        run_search(EXPERIMENT, other, sweep[1], settings, **FOLDERS)
+        run_search(EXPERIMENT, other, finished_search[1], settings, **FOLDERS)
 
 
 @pytest.fixture
-def trials(sweep, tmp_path):
+def trials(finished_search, tmp_path):
     """The finished trials, and copies of their folders to be spoilt: the best one's first."""
-    copied = tmp_path / "sweep"
-    shutil.copytree(sweep[1], copied)
+    copied = tmp_path / "search"
+    shutil.copytree(finished_search[1], copied)
     import optuna
 
     storage = open_storage(f"sqlite:///{copied / 'study.db'}")
     found = finished_trials(optuna.load_study(study_name=EXPERIMENT, storage=storage))
     found.sort(key=lambda trial: (-trial.value, trial.user_attrs["slot"]))
-    return found, [find_trial(trial, copied) for trial in found], copied
+    return found, [find_trial_folder(trial, copied) for trial in found], copied
 
 
 @pytest.mark.parametrize("damage", ["models/model.pt", "eval/validation.jsonl"])
@@ -168,13 +168,15 @@ def test_no_other_trial_is_chosen_when_the_best_one_is_on_another_machine(trials
     found, folders, output = trials
     shutil.rmtree(folders[0])
     found[0].user_attrs["folder"] = str(tmp_path / "there" / "trials" / "0000")
-    with pytest.raises(ElsewhereError, match=f"the best trial, {found[0].number}, .* not on this machine"):
+    with pytest.raises(RemoteFolderError, match=f"the best trial, {found[0].number}, .* not on this machine"):
         choose_best(found, "val_dice", output)
 
 
-def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(sweep, settings, pictures, tmp_path):
+def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(
+    finished_search, settings, pictures, tmp_path
+):
     """As on another machine: the same study, and an output folder that has the other trial alone."""
-    result, folder = sweep
+    result, folder = finished_search
     here, storage = tmp_path / "here", tmp_path / "study.db"
     shutil.copy(folder / "study.db", storage)
     with closing(sqlite3.connect(storage)) as connection, connection:
@@ -196,16 +198,16 @@ def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(sweep
     )
     assert run.exit_code == 0, run.output
     assert f"the best trial, {result.best.number}, " in run.stdout and "not on this machine" in run.stdout
-    assert not any((here / name).exists() for name in ("test", "best", "best.yaml", "sweep.json"))
+    assert not any((here / name).exists() for name in ("test", "best", "best.yaml", "search.json"))
     shutil.copytree(result.best.folder, here / "trials" / f"{result.best.number:04d}")  # the folder has been brought
     again = run_search(EXPERIMENT, pictures, here, replace(settings, storage=f"sqlite:///{storage}"), **FOLDERS)
     assert again.best.number == result.best.number and again.metrics["dice"] == result.metrics["dice"]
     assert again.best.folder == str(here / "trials" / f"{result.best.number:04d}")
 
 
-def test_a_trial_that_somebody_else_has_changed_runs_nothing(sweep, settings, pictures, tmp_path):
-    result, folder = sweep
-    copied = shutil.copytree(folder, tmp_path / "sweep")
+def test_a_trial_that_somebody_else_has_changed_runs_nothing(finished_search, settings, pictures, tmp_path):
+    result, folder = finished_search
+    copied = shutil.copytree(folder, tmp_path / "search")
     planted = {"name": "CategoricalDistribution", "attributes": {"choices": [f"$open({str(tmp_path / 'x')!r}, 'w')"]}}
     other = next(trial for trial in result.trials if trial.number != result.best.number)
     with closing(sqlite3.connect(copied / "study.db")) as connection, connection:
@@ -219,8 +221,8 @@ def test_a_trial_that_somebody_else_has_changed_runs_nothing(sweep, settings, pi
     assert not (tmp_path / "x").exists()
 
 
-def test_another_study_in_the_same_folder_is_refused_and_touches_nothing(sweep, settings, pictures):
-    _, folder = sweep
+def test_another_study_in_the_same_folder_is_refused_and_touches_nothing(finished_search, settings, pictures):
+    _, folder = finished_search
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     with pytest.raises(
         ValueError, match=f"holds the study '{EXPERIMENT}', and this command runs 'another'.*--output-dir"
@@ -230,8 +232,8 @@ def test_another_study_in_the_same_folder_is_refused_and_touches_nothing(sweep, 
     assert after == {path: changed for path, changed in before.items() if path.name != ".study.lock"}
 
 
-def test_what_the_user_made_in_the_best_bundle_stays(sweep, settings, pictures, tmp_path):
-    copied = shutil.copytree(sweep[1], tmp_path / "copied")
+def test_what_the_user_made_in_the_best_bundle_stays(finished_search, settings, pictures, tmp_path):
+    copied = shutil.copytree(finished_search[1], tmp_path / "copied")
     made = copied / "best" / "eval" / "metrics.json"
     made.parent.mkdir()
     made.write_text("mine")
@@ -244,19 +246,19 @@ def test_what_the_user_made_in_the_best_bundle_stays(sweep, settings, pictures, 
     (copied / "best" / "models" / "model.pt").write_bytes(b"of an earlier best trial")
     run_search(EXPERIMENT, pictures, copied, settings, **FOLDERS)
     assert made.read_text() == "mine" and not config.read_text().endswith("# mine\n")
-    model = (Path(sweep[0].best.folder) / "models" / "model.pt").read_bytes()
+    model = (Path(finished_search[0].best.folder) / "models" / "model.pt").read_bytes()
     assert (copied / "best" / "models" / "model.pt").read_bytes() == model
 
 
-def test_keep_best_leaves_one_checkpoint_and_the_search_can_be_repeated(sweep, settings, pictures, tmp_path):
-    copied = shutil.copytree(sweep[1], tmp_path / "copied")
+def test_keep_best_leaves_one_checkpoint_and_the_search_can_be_repeated(finished_search, settings, pictures, tmp_path):
+    copied = shutil.copytree(finished_search[1], tmp_path / "copied")
     for _ in range(2):
         result = run_search(EXPERIMENT, pictures, copied, replace(settings, keep="best"), **FOLDERS)
         left = [path.parts[-3] for path in (copied / "trials").rglob("*.pt")]
         assert left == [f"{result.best.number:04d}"]
 
 
-def test_the_storage_may_come_from_the_environment(sweep, settings, pictures, tmp_path, monkeypatch):
+def test_the_storage_may_come_from_the_environment(finished_search, settings, pictures, tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEVLSEG_STORAGE", "postgresql://me:secret@127.0.0.1:1/x")
     run = search(EXPERIMENT, "--dataset-dir", pictures, "--output-dir", tmp_path / "out")
     assert run.exit_code == 1 and "postgresql://me:***@127.0.0.1:1/x cannot" in run.stderr, run.output
@@ -273,19 +275,19 @@ def test_the_storage_may_come_from_the_environment(sweep, settings, pictures, tm
         ('{"format_version": 1}', "is damaged"),
     ],
 )
-def test_a_damaged_sweep_file_is_named(content, message, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"sweep\.json is missing"):
-        read_sweep(tmp_path)
-    (tmp_path / "sweep.json").write_text(content)
-    with pytest.raises(ValueError, match=rf"sweep\.json {message}"):
-        read_sweep(tmp_path)
+def test_a_damaged_search_file_is_named(content, message, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"search\.json is missing"):
+        read_search_result(tmp_path)
+    (tmp_path / "search.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"search\.json {message}"):
+        read_search_result(tmp_path)
 
 
 WRONG = [None, [], {}, "text", -1, 1.5, True, [[]], {"": None}]
 
 
-def test_whatever_is_wrong_in_a_sweep_file_is_named_or_of_the_right_kind(sweep, tmp_path):
-    whole = json.loads((sweep[1] / "sweep.json").read_text())
+def test_whatever_is_wrong_in_a_search_file_is_named_or_of_the_right_kind(finished_search, tmp_path):
+    whole = json.loads((finished_search[1] / "search.json").read_text())
     paths = [(key,) for key in whole] + [("best", key) for key in whole["best"]] + [("metrics", "dice")]
     for path in paths:
         for value in WRONG:
@@ -294,11 +296,11 @@ def test_whatever_is_wrong_in_a_sweep_file_is_named_or_of_the_right_kind(sweep, 
             for key in path[:-1]:
                 place = place[key]
             place[path[-1]] = value
-            (tmp_path / "sweep.json").write_text(json.dumps(content))
+            (tmp_path / "search.json").write_text(json.dumps(content))
             try:
-                read = read_sweep(tmp_path)
+                read = read_search_result(tmp_path)
             except ValueError as error:
-                assert "sweep.json" in str(error)
+                assert "search.json" in str(error)
             else:
                 assert read.metrics["dice"] >= -1 and read.best.number >= 0 and isinstance(read.study, str)
 

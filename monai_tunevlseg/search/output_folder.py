@@ -13,15 +13,22 @@ from optuna.trial import FrozenTrial, TrialState
 from monai_tunevlseg.atomic_files import remove_unfinished, write_text_atomically
 from monai_tunevlseg.training import CHECKPOINT
 
-__all__ = ["discard_checkpoints", "find_trial", "make_trial", "reserve", "tidy", "trial_folder"]
+__all__ = [
+    "discard_checkpoints",
+    "find_trial_folder",
+    "make_trial_folder",
+    "remove_unneeded_files",
+    "reserve_output_folder",
+    "trial_folder",
+]
 
 OWNER = "study.txt"
 TRIALS = "trials"
-WRITTEN = (OWNER, "best", "best.yaml", "sweep.json")
+WRITTEN = (OWNER, "best", "best.yaml", "search.json")
 FOLDER = "folder"  # the user attribute of a trial
 
 
-def reserve(output: Path, study_name: str) -> None:
+def reserve_output_folder(output: Path, study_name: str) -> None:
     """Make the output folder of a study, and write down whose it is.
 
     Raises:
@@ -44,7 +51,7 @@ def trial_folder(trials: Path, number: int) -> Path:
     return trials / f"{number:04d}"
 
 
-def make_trial(folder: Path) -> None:
+def make_trial_folder(folder: Path) -> None:
     """Make the folder of a new trial.
 
     Raises:
@@ -59,7 +66,7 @@ def make_trial(folder: Path) -> None:
         ) from error
 
 
-def find_trial(trial: FrozenTrial, output: Path) -> Path:
+def find_trial_folder(trial: FrozenTrial, output: Path) -> Path:
     """Return the folder of a trial: where it was made, or where the output folder was moved to or is mounted here."""
     recorded = Path(trial.user_attrs[FOLDER])
     moved = trial_folder(output / TRIALS, trial.number)
@@ -71,7 +78,7 @@ def discard_checkpoints(folder: Path) -> None:
     shutil.rmtree(folder / CHECKPOINT.parent, ignore_errors=True)
 
 
-def tidy(output: Path, study: Study, keep: Iterable[int] | None) -> None:
+def remove_unneeded_files(output: Path, study: Study, keep: Iterable[int] | None) -> None:
     """Remove checkpoints that nobody needs, and what writers that were killed have left. Hold the folder's lock.
 
     Args:

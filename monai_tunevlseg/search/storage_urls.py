@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-__all__ = ["describe_storage", "without_passwords"]
+__all__ = ["redact_url", "redact_secrets"]
 
 HIDDEN = "***"
 _FILE = re.compile(r"(?P<head>(?:sqlite|journal):///[^?]*)(?P<query>\?.*)?", re.DOTALL)
@@ -22,7 +22,7 @@ _SCHEME = re.compile(r"[\w+]+://")
 _PLAIN = re.compile(r"[^:@?=#]*")
 
 
-def describe_storage(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return an address without its password, for messages and reports.
 
     Where it cannot be told which part is the password, hardly anything is left.
@@ -38,7 +38,7 @@ def describe_storage(url: str) -> str:
     return (scheme[0] if scheme else "") + HIDDEN
 
 
-def without_passwords(text: str, url: str) -> str:
+def redact_secrets(text: str, url: str) -> str:
     """Return a driver's message with everything hidden that is secret in the address that it is about."""
     for secret in sorted(_secrets(url), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
