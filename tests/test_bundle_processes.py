@@ -65,7 +65,7 @@ def run(code, log):
 
 CHAINED = """
 try:
-    raise ValueError("the mask 3.png is grey")
+    raise ValueError("the mask 3.png is gray")
 except ValueError as error:
     raise RuntimeError("Failed to evaluate the config") from error
 """
@@ -74,7 +74,7 @@ except ValueError as error:
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        (CHAINED, "exit status 1: ValueError: the mask 3.png is grey"),
+        (CHAINED, "exit status 1: ValueError: the mask 3.png is gray"),
         ("raise SystemExit('no such file')", "exit status 1: no such file"),
         ("import sys; sys.exit(7)", "exit status 7: no output"),
         ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL (out of memory?)"),

@@ -35,7 +35,7 @@ def segmenter(bundle) -> Segmenter:
 
 @pytest.fixture(scope="module")
 def drawing() -> np.ndarray:
-    """A red circle and a blue square on grey: (H, W, 3) uint8."""
+    """A red circle and a blue square on gray: (H, W, 3) uint8."""
     picture = Image.new("RGB", (150, 120), (120, 118, 115))
     ImageDraw.Draw(picture).ellipse((18, 23, 52, 57), fill=(215, 30, 35))
     ImageDraw.Draw(picture).rectangle((100, 70, 125, 95), fill=(35, 45, 215))
@@ -99,14 +99,14 @@ def test_every_form_of_a_picture_gives_the_same(segmenter, picture, drawing):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_every_form_of_a_grey_picture_gives_the_same(segmenter, drawing, tmp_path):
-    grey = drawing[..., 0]
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    files = [tmp_path / "grey.png", tmp_path / "deep.png"]
-    pictures = [*map(Image.open, files), Image.fromarray(grey).convert("LA")]
-    arrays = [grey, grey[..., None], grey / 255, torch.from_numpy(grey.copy()), torch.from_numpy(grey[None] / 255)]
-    wanted = segmenter.probabilities(np.repeat(grey[..., None], 3, axis=-1))
+def test_every_form_of_a_gray_picture_gives_the_same(segmenter, drawing, tmp_path):
+    gray = drawing[..., 0]
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    files = [tmp_path / "gray.png", tmp_path / "deep.png"]
+    pictures = [*map(Image.open, files), Image.fromarray(gray).convert("LA")]
+    arrays = [gray, gray[..., None], gray / 255, torch.from_numpy(gray.copy()), torch.from_numpy(gray[None] / 255)]
+    wanted = segmenter.probabilities(np.repeat(gray[..., None], 3, axis=-1))
     for found in segmenter.probabilities([*files, *pictures, *arrays]):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 

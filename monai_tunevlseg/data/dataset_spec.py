@@ -31,7 +31,7 @@ class DatasetSpec:
             those, 80/10/10 drawn from the file names. Images and volumes are never divided.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes.
         label_values: the value of each class in the mask files; None = binary for one class, 1..K in order for K.
-        mask_threshold: foreground threshold (0..255] of binary masks, for masks with grey edges (128) or several
+        mask_threshold: foreground threshold (0..255] of binary masks, for masks with gray edges (128) or several
             values that all count (1); None = binary masks must be clean.
         group_pattern: a regular expression such as `^(patient\d+)_` that finds the group in a file name; drawn splits
             never divide a group, and given splits that do cause a warning. None = the layout's own.

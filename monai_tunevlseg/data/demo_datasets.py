@@ -162,7 +162,7 @@ def _canvas(rng: np.random.Generator) -> _Canvas:
 
 
 def draw_ultrasound(rng: np.random.Generator) -> tuple[Floats, Labels]:
-    """Draw grey layered tissue under speckle that darkens with depth, and one hypoechoic lesion."""
+    """Draw gray layered tissue under speckle that darkens with depth, and one hypoechoic lesion."""
     canvas = _canvas(rng)
     tissue = 0.2 + 0.35 * canvas.noise(int(rng.integers(6, 14)), 3) + 0.35 * canvas.noise(6, 6)
     center = (rng.uniform(0.25, 0.75), rng.uniform(0.3, 0.7))

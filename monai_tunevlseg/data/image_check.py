@@ -71,8 +71,8 @@ def check_image(image: Path, samples: Sequence[Sample]) -> ImageCheck:
     shape: tuple[int, ...] | None = None
     try:
         window = samples[0].get("intensity_window") if samples else None
-        shape, grey = _decode(image, window)
-        check.bits, check.details = perceptual_hash(grey), details(grey)
+        shape, gray = _decode(image, window)
+        check.bits, check.details = perceptual_hash(gray), details(gray)
         check.traits.append(image_traits(image, window is not None))
     except (OSError, ValueError, MemoryError) as error:
         check.issues.append(issue_from_error(error, [image]))
@@ -82,39 +82,39 @@ def check_image(image: Path, samples: Sequence[Sample]) -> ImageCheck:
     return check
 
 
-def perceptual_hash(grey: Image.Image) -> np.ndarray:
+def perceptual_hash(gray: Image.Image) -> np.ndarray:
     """Hash what a picture looks like: pictures that look the same differ in few bits.
 
     Args:
-        grey: 8-bit grey.
+        gray: 8-bit gray.
 
     Returns:
         bool of shape (HASH_BITS,): ImageHash's `phash`, in a fraction of its time for large pictures.
     """
     import imagehash
 
-    small = grey.resize((HASHED_SIZE, HASHED_SIZE), Image.Resampling.LANCZOS, reducing_gap=GAP)
+    small = gray.resize((HASHED_SIZE, HASHED_SIZE), Image.Resampling.LANCZOS, reducing_gap=GAP)
     return imagehash.phash(small, hash_size=HASH_SIZE).hash.ravel()
 
 
-def details(grey: Image.Image) -> np.ndarray:
+def details(gray: Image.Image) -> np.ndarray:
     """Keep what is smaller than a tenth of a picture, whatever its brightness and contrast.
 
     Args:
-        grey: 8-bit grey.
+        gray: 8-bit gray.
 
     Returns:
         float32 of shape (DETAILS**2,) and of length 1, or 0 for a picture of one value: the product of two pictures'
         details is their correlation.
     """
-    small = np.asarray(grey.resize((DETAILS, DETAILS), Image.Resampling.BOX, reducing_gap=GAP), np.float32)
+    small = np.asarray(gray.resize((DETAILS, DETAILS), Image.Resampling.BOX, reducing_gap=GAP), np.float32)
     fine = (small - gaussian_filter(small, DETAILS / 10)).ravel()
     fine -= fine.mean()
     return fine / max(float(np.linalg.norm(fine)), np.finfo(np.float32).tiny)
 
 
 def _decode(image: Path, window: Sequence[float] | None) -> tuple[tuple[int, ...], Image.Image]:
-    """Decode to the stored shape and a grey picture, the middle slice of a volume."""
+    """Decode to the stored shape and a gray picture, the middle slice of a volume."""
     if not is_volume_file(image):
         return read_gray_picture(image, GAP * HASHED_SIZE, window)
     values = read_volume(image, intensity_window=window)

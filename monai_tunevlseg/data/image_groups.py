@@ -58,7 +58,7 @@ class LoadImageGroup(Transform):
 
         Raises:
             KeyError: when a sample lacks a key.
-            FileNotFoundError: when there is no such file.
+            FileNotFoundError: when the file does not exist.
             ValueError: when a file cannot be decoded or is not as its sample says.
         """
         position = {key: group[key] for key in POSITION if key in group}

@@ -45,7 +45,7 @@ class CompletePairs:
         """Return the pairs.
 
         Raises:
-            FileNotFoundError: when there is no such file.
+            FileNotFoundError: when the file does not exist.
             ValueError: when a mask cannot be read or is not as described.
         """
         return with_intensity_windows([pair for sample in samples for pair in self._pairs(sample)])

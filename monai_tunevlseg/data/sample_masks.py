@@ -43,7 +43,7 @@ def read_sample_mask(sample: Mapping[Any, Any], slice_axis: int = 2) -> np.ndarr
         foreground, 255 ignored.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when a file cannot be decoded, its values are not what is expected, or united masks differ in size.
     """
     paths = mask_paths(sample)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.data.io.file_suffixes import stem_of
-from monai_tunevlseg.data.label_overlay import class_color, draw_overlay, eroded
+from monai_tunevlseg.data.label_overlay import class_color, contour, draw_overlay
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
@@ -116,8 +116,7 @@ def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.nd
     shown = np.asarray(pixels.resize((width, height), resample), dtype=np.float32) / 255
     shown[label == IGNORE_INDEX] *= SHADE
     picture = draw_overlay(shown, prediction & (label != IGNORE_INDEX), num_classes=1)
-    truth = label == 1
-    outline = truth & ~eroded(truth, max(1, round(min(label.shape) / 200)))
+    outline = contour(label == 1, max(1, round(min(label.shape) / 200)))
     picture[outline] = np.rint(TRUTH_COLOR * 255)
     return picture
 

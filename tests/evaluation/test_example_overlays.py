@@ -57,16 +57,16 @@ def hue(pixels):
 
 @pytest.fixture
 def written(tmp_path):
-    """Draw one grey picture: mask in the left half, prediction in the upper half, ignored in the right fifth."""
+    """Draw one gray picture: mask in the left half, prediction in the upper half, ignored in the right fifth."""
     label = np.zeros((200, 500), np.uint8)
     label[:, :250] = 1
     label[:, 400:] = 255
     prediction = np.zeros((200, 500), bool)
     prediction[:100] = True
-    Image.fromarray(np.full((200, 500, 3), 128, np.uint8)).save(tmp_path / "grey.png")
+    Image.fromarray(np.full((200, 500, 3), 128, np.uint8)).save(tmp_path / "gray.png")
     Image.fromarray(label).save(tmp_path / "label.png")
     pair = {
-        "image": str(tmp_path / "grey.png"),
+        "image": str(tmp_path / "gray.png"),
         "label": str(tmp_path / "label.png"),
         "label_value": 1,
         "ignore_value": 255,
@@ -75,14 +75,14 @@ def written(tmp_path):
         "number": 7,
     }
     write_mask(tmp_path / mask_name(pair), prediction)
-    case = PairScores("grey.png", None, pair["class_name"], "x", dice=12.345, label_pixels=1, predicted_pixels=1)
+    case = PairScores("gray.png", None, pair["class_name"], "x", dice=12.345, label_pixels=1, predicted_pixels=1)
     write_example_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / mask_name(pair)}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     return path
 
 
 def test_a_picture_is_named_by_rank_and_case(written):
-    assert written.name == "worst_01_dice_012.3_grey_left-right-ü-.png"
+    assert written.name == "worst_01_dice_012.3_gray_left-right-ü-.png"
 
 
 def test_mask_prediction_and_what_is_ignored_are_told_apart(written):

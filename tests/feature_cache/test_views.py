@@ -44,8 +44,8 @@ def test_image_and_masks_move_together_and_an_image_is_read_once_for_all_its_cla
     assert set(np.unique(labels)) == {0, 1}
     assert not (labels.sum(dim=1) > 1).any()
     for image, label in zip(images, labels, strict=True):  # the brighter, the higher the class
-        grey = image.mean(dim=0)
-        means = [grey[mask == 1].mean() for mask in label] if all(mask.any() for mask in label) else [0, 1, 2]
+        gray = image.mean(dim=0)
+        means = [gray[mask == 1].mean() for mask in label] if all(mask.any() for mask in label) else [0, 1, 2]
         assert means == sorted(means)
     assert [views.places[index] for index in range(6)] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
 

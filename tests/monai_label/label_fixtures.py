@@ -24,7 +24,7 @@ AFFINE = np.array([[-0.7, 0, 0, 30], [0, 0.8, 0, -45], [0, 0, 2.5, 7], [0, 0, 0,
 
 
 def draw_picture(shift: int = 0, circles: bool = True) -> Image.Image:
-    """Draw two red circles and a blue square on grey, moved down by some pixels."""
+    """Draw two red circles and a blue square on gray, moved down by some pixels."""
     picture = Image.new("RGB", SIZE[::-1], (120, 118, 115))
     draw = ImageDraw.Draw(picture)
     for x, y in CIRCLES if circles else ():
@@ -54,7 +54,7 @@ def write_studies(folder: Path, pictures: int = 8) -> Path:
 
 
 def write_volume(path: Path) -> Path:
-    """Write a volume (X, Y, Z) of bright discs on grey; slice 3 is empty."""
+    """Write a volume (X, Y, Z) of bright discs on gray; slice 3 is empty."""
     rng = np.random.default_rng(0)
     voxels = rng.normal(80, 4, (*SIZE[::-1], 5))
     voxels[..., :3] += 120 * circle_mask().T[..., None]

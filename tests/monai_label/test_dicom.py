@@ -29,14 +29,14 @@ pytestmark = pytest.mark.skipif(not INSTALLED, reason="orthanc and orthanc-dicom
 
 
 def tuned_bundle(folder: Path) -> Path:
-    """A bundle that has learned to find bright discs in grey noise."""
+    """A bundle that has learned to find bright discs in gray noise."""
     rng = np.random.default_rng(0)
     for name in ("images", "masks"):
         (folder / "data" / name).mkdir(parents=True)
     for number in range(16):
         mask = np.roll(circle_mask(), rng.integers(-30, 30, 2), axis=(0, 1)) & bool(number % 8)
-        grey = np.clip(rng.normal(50, 6, mask.shape) + 190 * mask, 0, 255).astype(np.uint8)
-        Image.fromarray(grey).save(folder / "data" / "images" / f"{number:02}.png")
+        gray = np.clip(rng.normal(50, 6, mask.shape) + 190 * mask, 0, 255).astype(np.uint8)
+        Image.fromarray(gray).save(folder / "data" / "images" / f"{number:02}.png")
         Image.fromarray(mask).save(folder / "data" / "masks" / f"{number:02}.png")
     stems = [f"{number:02}" for number in range(16)]
     (folder / "data" / "splits.json").write_text(json.dumps({"train": stems[2:], "val": stems[:2], "test": stems[:2]}))
@@ -126,5 +126,5 @@ def test_the_viewer_segments_the_study(study, tmp_path):
 
 
 def colored(pixels: np.ndarray) -> np.ndarray:
-    """Tell which pixels are no grey: the image is grey, its segmentation is not."""
+    """Tell which pixels are no gray: the image is gray, its segmentation is not."""
     return np.ptp(pixels.astype(int), axis=-1) > 20

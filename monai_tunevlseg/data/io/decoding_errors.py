@@ -1,4 +1,4 @@
-"""Errors of decoders, turned into one that names the file."""
+"""Translation of decoding errors into one error that names the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 __all__ = ["UnsupportedFileError", "check_pixel_count", "translate_decoding_errors"]
 
-# What Pillow, tifffile, imagecodecs and nibabel raised for files with damaged bytes or of a kind that they cannot read.
+# Raised by Pillow, tifffile, imagecodecs and nibabel for damaged bytes and for formats that they do not support.
 DECODING_ERRORS = (
     OSError,
     EOFError,
@@ -32,15 +32,15 @@ DECODING_ERRORS = (
 
 
 class UnsupportedFileError(ValueError):
-    """Why a file that is not damaged cannot be used, and the way out: a clause without a full stop."""
+    """An intact file that is not supported; the message is a clause that names reason and remedy."""
 
 
 @contextmanager
 def translate_decoding_errors(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises into one error that names the file.
+    """Translate the errors of decoders into one that names the file.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded, is too large or is not a regular file.
     """
     try:
@@ -49,7 +49,7 @@ def translate_decoding_errors(path: Path) -> Iterator[None]:
             raise UnsupportedFileError("it is not a regular file; give an image file")
         yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"there is no file {path}.") from error
+        raise FileNotFoundError(f"no file {path}.") from error
     except UnsupportedFileError as error:
         raise ValueError(f"{path} cannot be read: {error}.") from error
     except Image.DecompressionBombError as error:
@@ -59,8 +59,8 @@ def translate_decoding_errors(path: Path) -> Iterator[None]:
         ) from error
     except MemoryError as error:
         raise ValueError(
-            f"{path} cannot be read: its pixels do not fit into the memory that is free; cut it into tiles, lower "
-            "num_workers or, if the file is damaged, replace it."
+            f"{path} cannot be read: its pixels do not fit into the free memory; cut it into tiles, lower "
+            "num_workers, or replace it if it is damaged."
         ) from error
     except DECODING_ERRORS as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
@@ -68,13 +68,11 @@ def translate_decoding_errors(path: Path) -> Iterator[None]:
 
 
 def check_pixel_count(height: int, width: int) -> None:
-    """Hold every format to the limit that Pillow holds its own to, twice `PIL.Image.MAX_IMAGE_PIXELS`.
+    """Apply Pillow's limit, twice `PIL.Image.MAX_IMAGE_PIXELS`, to pictures of every format.
 
     Raises:
         DecompressionBombError: when a picture has more pixels.
     """
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and height * width > 2 * limit:
-        raise Image.DecompressionBombError(
-            f"Image size ({height * width} pixels) exceeds limit of {2 * limit} pixels, so that it is not decoded"
-        )
+        raise Image.DecompressionBombError(f"Image size ({height * width} pixels) exceeds limit of {2 * limit} pixels")

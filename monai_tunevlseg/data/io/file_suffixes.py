@@ -1,4 +1,4 @@
-"""Supported file suffixes, and the parts of a file name."""
+"""Suffixes of the supported files, and the suffix and stem of a file name."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ DOUBLE_SUFFIXES = (".nii.gz", ".seg.nrrd")
 
 
 def suffix_of(path: Path) -> str:
-    """Return the suffix as written; `.nii.gz` and `.seg.nrrd` are one suffix."""
+    """Return the suffix in its own case; `.nii.gz` and `.seg.nrrd` count as one suffix."""
     double = next((suffix for suffix in DOUBLE_SUFFIXES if path.name.lower().endswith(suffix)), None)
     return path.name[-len(double) :] if double else path.suffix
 
 
 def stem_of(path: Path) -> str:
-    """Return the file name without its suffix; `.nii.gz` and `.seg.nrrd` are one suffix."""
+    """Return the file name without its suffix; `.nii.gz` and `.seg.nrrd` count as one suffix."""
     return path.name.removesuffix(suffix_of(path))
 
 
 def is_volume_file(path: Path) -> bool:
-    """Return by the suffix whether a file is a NIfTI image, or a MetaImage or NRRD file, which are read like one."""
+    """Return whether the suffix is that of a volume format: NIfTI, MetaImage or NRRD."""
     return suffix_of(path).lower() in VOLUME_SUFFIXES

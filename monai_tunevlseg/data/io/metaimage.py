@@ -1,6 +1,6 @@
-"""Decoding of MetaImages: a text header `.mhd`, and the pixels in a `.raw` or, compressed, a `.zraw` beside it.
+"""Decoding of MetaImages: a text header `.mhd`, and pixels in a `.raw` or, compressed, a `.zraw` file beside it.
 
-Not by ITK: where compressed pixels are damaged, ITK 5.4 prints a line and hands out whatever the memory held.
+Without ITK: for damaged compressed pixels, ITK 5.4 prints a line and returns uninitialized memory.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ ELEMENT_TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
-LONGEST_HEADER = 65536  # bytes; real ones have some hundreds
-# The axes of a MetaImage point to the left, to the back and up (LPS), those of NIfTI right, to the front and up (RAS).
+MAX_HEADER_BYTES = 65536  # real ones have some hundreds
+# The axes of a MetaImage point to left, posterior and superior (LPS), those of NIfTI to right, anterior and superior.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# What other forms of MetaImages state, and this reader does not know how to read.
+# The only supported values; other values mean forms that this reader does not know.
 EXPECTED = {"ObjectType": "Image", "BinaryData": "True", "HeaderSize": "0", "ElementNumberOfChannels": "1"}
 
 
 def load_metaimage(path: Path) -> nib.Nifti1Image:
-    """Open a MetaImage as the NIfTI image that ITK would make of it: the same pixels, in the same order of axes.
+    """Open a MetaImage as ITK converts it to a NIfTI image: the same pixels in the same order of axes.
 
     Args:
         path: an `.mhd` file of two or three axes.
 
     Returns:
-        the image, whose pixels are read at every use.
+        the image, whose pixels are read on every use.
 
     Raises:
-        FileNotFoundError: when there is no such file, or the file with its pixels is missing.
-        ValueError: when the header or the pixels are damaged, or of a form that is not supported.
+        FileNotFoundError: when the file or the file with its pixels does not exist.
+        ValueError: when header or pixels are damaged or have a form that is not supported.
     """
     with _refusing(path):
         header = _read_header(path)
@@ -72,10 +72,10 @@ def _refusing(path: Path) -> Iterator[None]:
 
 
 def pixel_file(path: Path) -> Path:
-    """Return the file that has the pixels of an `.mhd` file.
+    """Return the file with the pixels of an `.mhd` file.
 
     Raises:
-        FileNotFoundError: when there is no such header, or no such file.
+        FileNotFoundError: when the header or the file with the pixels does not exist.
         ValueError: when the header is damaged or names no file beside it.
     """
     with _refusing(path):
@@ -84,8 +84,8 @@ def pixel_file(path: Path) -> Path:
 
 def _read_header(path: Path) -> dict[str, str]:
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}.")
-    if path.stat().st_size > LONGEST_HEADER:
+        raise FileNotFoundError(f"no file {path}.")
+    if path.stat().st_size > MAX_HEADER_BYTES:
         raise ValueError(f"it has {path.stat().st_size} bytes, too many for a header")
     lines = [line for line in path.read_text(encoding="latin-1").splitlines() if line.strip()]
     strange = [line for line in lines if "=" not in line]
@@ -94,7 +94,7 @@ def _read_header(path: Path) -> dict[str, str]:
     header = {key.strip(): value.strip() for key, value in (line.split("=", 1) for line in lines)}
     for key, expected in EXPECTED.items():
         if header.get(key, expected) != expected:
-            raise ValueError(f"its {key} is {header[key]} where {expected} is supported")
+            raise ValueError(f"its {key} is {header[key]}; supported is {expected}")
     return header
 
 
@@ -102,7 +102,7 @@ def _form(header: dict[str, str]) -> tuple[tuple[int, ...], np.dtype]:
     """Return the size, first axis first, (X, Y) or (X, Y, Z), and the stored type."""
     shape = tuple(int(size) for size in header["DimSize"].split())
     if len(shape) not in (2, 3) or min(shape) < 1 or len(shape) != int(header["NDims"]):
-        raise ValueError(f"its size is {header['DimSize']} in {header['NDims']} dimensions where 2 or 3 are supported")
+        raise ValueError(f"its size is {header['DimSize']} in {header['NDims']} dimensions; supported are 2 and 3")
     if header["ElementType"] not in ELEMENT_TYPES:
         raise ValueError(f"its ElementType {header['ElementType']} is not supported")
     big_endian = "True" in (header.get("BinaryDataByteOrderMSB"), header.get("ElementByteOrderMSB"))
@@ -125,25 +125,25 @@ def _read_content(path: Path, header: dict[str, str], size: int) -> bytes:
         if len(content) == size and not decompressor.eof:
             raise ValueError(f"{source.name} ends before its checksum")
     if len(content) != size:
-        raise ValueError(f"{source.name} holds {len(content)} bytes of pixels or more where the header says {size}")
+        raise ValueError(f"{source.name} holds {len(content)} or more bytes of pixels, its header says {size}")
     return content
 
 
 def _pixel_file(path: Path, header: dict[str, str]) -> Path:
     name = header["ElementDataFile"]
     if name.split()[:1] in (["LOCAL"], ["LIST"]) or "%" in name or Path(name).name != name:
-        raise ValueError(f"its pixels are in {name} where one file beside it is supported")
+        raise ValueError(f"its pixels are in {name}; supported is one file beside the header")
     source = path.parent / name
     if not source.is_file():
-        raise FileNotFoundError(f"there is no file {source}, which has the pixels of {path}.")
+        raise FileNotFoundError(f"no file {source} with the pixels of {path}.")
     return source
 
 
 def _affine(header: dict[str, str], axes: int) -> np.ndarray:
-    """Return the (4, 4) matrix from pixel indices to millimetres; a 2-D image lies in the plane z = 0."""
+    """Return the (4, 4) matrix from pixel indices to millimeters; a 2-D image lies in the plane z = 0."""
     spacing = _numbers(header, ("ElementSpacing", "ElementSize"), np.ones(axes))
     origin = _numbers(header, ("Offset", "Position", "Origin"), np.zeros(axes))
-    # a row for each axis of the image
+    # one row for each axis of the image
     directions = _numbers(header, ("TransformMatrix", "Rotation", "Orientation"), np.eye(axes).ravel())
     affine = np.eye(4)
     affine[:axes, :axes] = directions.reshape(axes, axes).T * spacing
@@ -157,5 +157,5 @@ def _numbers(header: dict[str, str], keys: tuple[str, ...], default: np.ndarray)
         return default
     numbers = np.asarray([float(number) for number in stated.split()])
     if numbers.shape != default.shape or not np.isfinite(numbers).all():
-        raise ValueError(f"its {keys[0]} is {stated} where {default.size} numbers are expected")
+        raise ValueError(f"its {keys[0]} is {stated} instead of {default.size} numbers")
     return numbers

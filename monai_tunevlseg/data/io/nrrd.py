@@ -1,4 +1,4 @@
-"""Decoding of NRRD images and of the segmentations (`.seg.nrrd`) that 3D Slicer writes."""
+"""Decoding of NRRD images, and of the segmentations (`.seg.nrrd`) of 3D Slicer."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ from monai_tunevlseg.data.io.voxel_data import VoxelProxy, check_voxel_count, re
 __all__ = ["NRRD_SUFFIXES", "load_nrrd"]
 
 NRRD_SUFFIXES = (".nrrd", ".seg.nrrd")
-LONGEST_HEADER = 2**20  # bytes; those of segmentations with many segments have some ten thousand
+MAX_HEADER_BYTES = 2**20  # headers of segmentations with many segments have some ten thousand
 VOXEL_BYTES = (1, 2, 4, 8)
 TO_RAS = {
     "left-posterior-superior": (-1, -1, 1),
     "right-anterior-superior": (1, 1, 1),
     "left-anterior-superior": (-1, 1, 1),
 }
-"""The signs that bring a space's axes to the right, front and top."""
+"""Signs from the axes of a space to right, anterior and superior."""
 SPACES = {"lps": "left-posterior-superior", "ras": "right-anterior-superior", "las": "left-anterior-superior"}
 SPATIAL_KINDS = ("domain", "space", "???")
 
 
 def load_nrrd(path: Path) -> nib.Nifti1Image:
-    """Open a NRRD file as a NIfTI image with the same voxels, in the same order of axes; they are read at every use.
+    """Open a NRRD file as a NIfTI image with the same voxels in the same order of axes.
 
     Args:
-        path: a `.nrrd` or `.seg.nrrd` file of two or three axes, and one of three colors before them.
+        path: a `.nrrd` or `.seg.nrrd` file of two or three axes, optionally after an axis of three colors.
+
+    Returns:
+        the image, whose voxels are read on every use.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file is damaged, or of a form that is not supported.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file is damaged or has a form that is not supported.
     """
     with translate_decoding_errors(path):
         header, start = _read_header(path)
@@ -52,9 +55,9 @@ def load_nrrd(path: Path) -> nib.Nifti1Image:
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """Return the header, and where the voxels begin."""
+    """Return the header and the position of the first voxel."""
     with path.open("rb") as file:
-        beginning = file.read(LONGEST_HEADER)
+        beginning = file.read(MAX_HEADER_BYTES)
     ends = [(beginning.find(gap), len(gap)) for gap in (b"\n\n", b"\r\n\r\n")]
     end = min((place + length for place, length in ends if place >= 0), default=0)
     if not end:
@@ -68,12 +71,12 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
             raise ValueError(f"its header has no {field}")
     for field in ("data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip"):
         if header.get(field):
-            raise ValueError(f"its header has a {field}, where voxels right after the header are supported")
+            raise ValueError(f"its header has a {field}, but only voxels right after the header are supported")
     return dict(header), end
 
 
 def _sizes(header: Mapping[str, Any]) -> tuple[tuple[int, ...], bool]:
-    """Return the sizes of the spatial axes, and whether an axis of colors comes before them."""
+    """Return the sizes of the spatial axes, and whether an axis of colors precedes them."""
     sizes = tuple(int(size) for size in header["sizes"])
     kinds = [str(kind).lower() for kind in header.get("kinds", ["domain"] * len(sizes))]
     others = [axis for axis, kind in enumerate(kinds) if kind not in SPATIAL_KINDS]
@@ -81,10 +84,10 @@ def _sizes(header: Mapping[str, Any]) -> tuple[tuple[int, ...], bool]:
         raise ValueError(f"its sizes {sizes}, kinds {kinds} and dimension {header['dimension']} contradict each other")
     if others and any(str(key).startswith("Segment") for key in header):
         raise ValueError(
-            f"it has {sizes[others[0]]} layers of segments that overlap; save it without overlaps, as one label map"
+            f"it has {sizes[others[0]]} layers of overlapping segments; save it without overlaps, as one label map"
         )
     if others and (others != [0] or sizes[0] != 3 or _dtype(header) != np.uint8):
-        raise ValueError(f"its axes are {', '.join(kinds)} of {sizes}, where space or three 8-bit colors are supported")
+        raise ValueError(f"its axes are {', '.join(kinds)} of {sizes}; supported are space and three 8-bit colors")
     spatial = sizes[len(others) :]
     if len(spatial) not in (2, 3):
         raise ValueError(f"it has the size {sizes}; save it as one or more 2-D or 3-D images")
@@ -92,7 +95,7 @@ def _sizes(header: Mapping[str, Any]) -> tuple[tuple[int, ...], bool]:
 
 
 def _dtype(header: Mapping[str, Any]) -> np.dtype:
-    """Return what type the voxels are of, by the library's own reading of a single one."""
+    """Return the type of the voxels, as pynrrd reads a single one."""
     one = {"type": header["type"], "dimension": 1, "sizes": np.array([1]), "encoding": "raw"}
     one["endian"] = header.get("endian", "little")
     for width in VOXEL_BYTES:
@@ -124,11 +127,11 @@ def _read_content(file: io.BufferedReader, encoding: str, size: int) -> np.ndarr
     if encoding in ("bzip2", "bz2"):
         with bz2.BZ2File(file) as stream:
             return read_stream(stream, size)
-    raise ValueError(f"its encoding {encoding} is not supported; save it raw or as gzip")
+    raise ValueError(f"its encoding {encoding} is not supported; save it as raw or gzip")
 
 
 def _affine(header: Mapping[str, Any], first: int) -> np.ndarray | None:
-    """Return the (4, 4) matrix from voxels to millimetres; None where the header states none. `first` axis counts."""
+    """Return the (4, 4) matrix from voxels to millimeters, None without one in the header; `first` spatial axis."""
     space = str(header.get("space", "")).lower()
     signs = TO_RAS.get(SPACES.get(space, space))
     directions = np.asarray(header.get("space directions", np.empty((0, 0))), dtype=float)[first:]

@@ -1,7 +1,7 @@
-"""What a picture's file stores, whichever format it has: the only place that calls a decoder.
+"""Decoding of picture files in every supported format.
 
-The first bytes choose the decoder, never the suffix. Pillow decodes PNG, JPEG, BMP and GIF, and imagecodecs
-the PNGs of 16 bits that Pillow cuts to 8.
+The first bytes choose the decoder, not the suffix. Pillow decodes PNG, JPEG, BMP and GIF; imagecodecs decodes color
+PNGs of 16 bits, which Pillow reduces to 8; `tiff` decodes TIFF.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ __all__ = [
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "GIF")
 LOSSY_FORMATS = ("JPEG", "MPO")  # a JPEG of several pictures calls itself MPO
 GRAY_MODES = ("1", "L")
-COLORS = {"RGB": 3, "RGBA": 3, "RGBX": 3, "LA": 1, "PA": 1}  # how many of a mode's channels are colors or indices
+COLORS = {"RGB": 3, "RGBA": 3, "RGBX": 3, "LA": 1, "PA": 1}  # channels of a mode that are colors or indices
 ALPHA_MODES = ("RGBA", "LA")
-ORIENTATION = 274  # EXIF's number of it, and TIFF's
+ORIENTATION = 274  # number of the tag in EXIF and TIFF
 
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What a picture's header says.
+    """The facts in a picture's header.
 
     Args:
         shape: (H, W) as displayed.
-        orientation: EXIF's, 1..8; 1 = the pixels are stored as they are displayed.
-        deep: a channel has more than 8 bits.
+        orientation: of EXIF, 1..8; 1 = pixels are stored as displayed.
+        deep: channels have more than 8 bits.
     """
 
     shape: tuple[int, int]
@@ -51,7 +51,7 @@ class PictureHeader:
 
 
 def decode_picture(path: Path) -> StoredPicture:
-    """Decode a picture, turned as viewers display it."""
+    """Decode a picture, oriented as viewers display it."""
     if is_tiff(path):
         stored, orientation = read_tiff(path)
     else:
@@ -74,7 +74,7 @@ def read_picture_header(path: Path) -> PictureHeader:
 
 
 def open_pillow(path: Path) -> Image.Image:
-    """Open a file that Pillow decodes; pixels are not read yet."""
+    """Open a file in one of `PILLOW_FORMATS` without reading its pixels."""
     picture = Image.open(path, formats=PILLOW_FORMATS)
     check_pixel_count(picture.height, picture.width)
     frames = getattr(picture, "n_frames", 1)
@@ -84,7 +84,7 @@ def open_pillow(path: Path) -> Image.Image:
 
 
 def gray_step(path: Path, picture: Image.Image) -> int:
-    """Return how many 8-bit steps Pillow makes of one stored step: 85 or 17 for grey PNGs of 2 or 4 bits."""
+    """Return Pillow's factor from stored values to 8 bits: 85 or 17 for gray PNGs of 2 or 4 bits, else 1."""
     bits, color = _png_depth(path) if picture.format == "PNG" else (8, None)
     return 255 // (2**bits - 1) if color == 0 and bits in (2, 4) else 1
 
@@ -98,8 +98,8 @@ def _orientation(picture: Image.Image, path: Path) -> int:
 
 
 def _png_exif(path: Path) -> bytes:
-    """Find a PNG's EXIF, which may follow the pixels: Pillow would decode those first."""
-    with path.open("rb", buffering=0) as file:  # of a chunk, only its head is read
+    """Read a PNG's EXIF, which may follow the pixels: Pillow would decode these first."""
+    with path.open("rb", buffering=0) as file:  # reads only the head of each chunk
         file.seek(8)
         while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
             length = int.from_bytes(head[:4])
@@ -127,7 +127,7 @@ def _from_pillow(picture: Image.Image, path: Path) -> StoredPicture:
 
 
 def _split(pixels: np.ndarray, white: float, lossy: bool = False, colors: int = 0, alpha: bool = True) -> StoredPicture:
-    """Part (H, W, C) into colors and opacity, which is last of two or four channels."""
+    """Split (H, W, C) into colors and opacity, the last of two or four channels."""
     colors = colors or (1 if pixels.shape[-1] < 3 else 3)
     values = pixels[..., 0] if colors == 1 else pixels[..., :colors]
     opacity = pixels[..., colors] if alpha and pixels.shape[-1] > colors else None
@@ -139,12 +139,12 @@ def _whole(values: np.ndarray) -> np.ndarray:
 
 
 def _palette(picture: Image.Image) -> np.ndarray:
-    """Return the colors that the file has, (N, 3) uint8."""
+    """Return the palette colors of the file, (N, 3) uint8."""
     return np.asarray(picture.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
 
 
 def _png_depth(path: Path) -> tuple[int, int]:
-    """Read the bits of a channel and the kind of color from a PNG's first chunk."""
+    """Read the bits of a channel and the color type from a PNG's first chunk."""
     with path.open("rb") as file:
         head = file.read(26)
     return head[24], head[25]

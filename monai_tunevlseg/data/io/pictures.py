@@ -1,7 +1,7 @@
-"""Pictures and masks from PNG, JPEG, BMP, GIF and TIFF, by one rule for all of them.
+"""Readers of images and masks in PNG, JPEG, BMP, GIF and TIFF, with the same rules for every format.
 
-Both are read as viewers display them: an EXIF (or TIFF) orientation is applied, to masks too, and predictions are
-written in that frame.
+Images and masks are read as viewers display them, with their EXIF or TIFF orientation applied. Predictions are written
+in this orientation.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ __all__ = [
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
 CHROMA_NOISE = 32
-"""Channels of a grey JPEG that differ by no more, of 255, differ because it was compressed."""
+"""Largest difference, of 255, between the channels of a gray JPEG that comes from compression."""
 OPAQUE_HALF = 0.5
-"""With a smaller share of the opacity's range, viewers show more of what is behind a pixel than of itself."""
+"""Fraction of the opacity's range below which viewers show more of the background than of the pixel."""
 QUICK_MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK")
-"""What Pillow makes grey as `read_picture` followed by it would."""
-DEEP = 255
-"""A picture whose white is above has more than 8 bits."""
+"""Pillow's modes whose direct conversion to gray agrees with a conversion after `read_picture`."""
+WHITE_8_BITS = 255
+"""Largest stored white of a picture of at most 8 bits."""
 
 
 @dataclass(frozen=True)
 class StoredMask:
-    """A mask as its file stores it.
+    """A mask with the values of its file.
 
     Args:
-        values: stored values, or palette indices, of shape (H, W) or (X, Y, Z); the brightest channel of a color mask,
-            or its opacity where that alone shows a shape.
-        lossy: the file went through JPEG, so that values lie only near what was meant.
+        values: stored values or palette indices, of shape (H, W) or (S, A, R); the brightest channel of a color mask,
+            or its opacity if only the opacity shows the shape.
+        lossy: JPEG compression has changed the values a little.
         colored: the color channels differ.
-        palette: colors of the indices, (N, 3) uint8; None where the file has no palette.
-        white: the stored value that means full brightness, 255; None where the type has no known range.
+        palette: colors of the indices, (N, 3) uint8; None without a palette.
+        white: the stored value of full brightness; None for a type of unknown range.
         by_alpha: `values` are the opacity.
     """
 
@@ -72,19 +72,19 @@ class StoredMask:
 
 
 def read_picture(path: Path, intensity_window: Sequence[float] | None = None) -> np.ndarray:
-    """Read a picture as RGB; transparency is dropped.
+    """Read a picture as RGB without its transparency.
 
     Args:
         path: a file with one of `PICTURE_SUFFIXES`.
         intensity_window: the stored values that become 0 and 1 (1 and 0 in a TIFF whose 0 is white); None = the range
-            of the file's type, and 0 and 1 themselves for floating-point numbers. A palette's colors have no window.
+            of the file's type, [0, 1] for floating-point numbers. It does not apply to the colors of a palette.
 
     Returns:
         float32 of shape (H, W, 3) in [0, 1].
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file cannot be decoded, is not a single grey or color picture or has no known range.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file cannot be decoded, is not a single gray or color picture, or has an unknown range.
     """
     with translate_decoding_errors(path):
         return as_rgb(decode_picture(path), intensity_window)
@@ -93,21 +93,20 @@ def read_picture(path: Path, intensity_window: Sequence[float] | None = None) ->
 def read_gray_picture(
     path: Path, at_least: int, intensity_window: Sequence[float] | None = None
 ) -> tuple[tuple[int, int], Image.Image]:
-    """Decode a picture to 8-bit grey, which takes no longer than decoding alone.
+    """Decode a picture to 8-bit gray at little more than the cost of decoding.
 
-    All of the file is decoded, so that damage is found where `read_picture` finds it, but a JPEG is scaled down to not
-    less than the wanted size on the way.
+    The whole file is decoded, so that damage is found as by `read_picture`, but a JPEG may be scaled down.
 
     Args:
         path: a file with one of `PICTURE_SUFFIXES`.
-        at_least: the pixels of its shorter side that are kept, where it has as many.
+        at_least: pixels of the shorter side that scaling down keeps.
         intensity_window: as for `read_picture`.
 
     Returns:
-        (H, W) of the displayed picture, and what it shows, in 8 bits.
+        (H, W) of the displayed picture, and its 8-bit gray pixels.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: as for `read_picture`.
     """
     if intensity_window is None:
@@ -123,67 +122,67 @@ def read_gray_picture(
 
 
 def peak_fraction(path: Path) -> float | None:
-    """Return which share of its type's range the brightest pixel of a picture reaches, in (0, 1].
+    """Return the brightest pixel of a picture of more than 8 bits, as a fraction of its type's range, in (0, 1].
 
     Returns:
-        None for black pictures, and for those whose type leaves no doubt: 8 bits or fewer, and floating-point numbers.
+        None for black pictures, and for pictures of 8 bits or fewer or of floating-point numbers.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded.
     """
     with translate_decoding_errors(path):
         if not read_picture_header(path).deep:
             return None
         stored = decode_picture(path)
-    if stored.white is None or stored.white <= DEEP or stored.palette is not None:
+    if stored.white is None or stored.white <= WHITE_8_BITS or stored.palette is not None:
         return None
     return float(stored.values.max()) / stored.white or None
 
 
 def read_picture_mask(path: Path) -> StoredMask:
-    """Read a mask without interpreting its values.
+    """Read a mask without interpretation of its values.
 
     Args:
         path: a file with one of `PICTURE_SUFFIXES`.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file cannot be decoded, is not a single grey, palette or color picture, has indices beyond
-            its palette or 0 as white, or colors that contradict its opacity.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file cannot be decoded, is not a single gray, palette or color picture, has indices beyond
+            its palette, has 0 as white, or has colors that contradict its opacity.
     """
     with translate_decoding_errors(path):
         return _as_mask(decode_picture(path))
 
 
 def read_unique_picture_values(path: Path) -> tuple[tuple[int, int], StoredMask]:
-    """Read which values occur in a mask, which for most takes no longer than decoding alone.
+    """Read the unique values of a mask, in most cases at the cost of decoding alone.
 
     Args:
         path: a file with one of `PICTURE_SUFFIXES`.
 
     Returns:
-        (H, W), and a mask of one row in which every value that occurs stands once.
+        (H, W), and the unique values as a mask of shape (1, N).
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: as for `read_picture_mask`.
     """
     with translate_decoding_errors(path):
         if not is_tiff(path):
             with open_pillow(path) as picture:
                 if picture.mode in GRAY_MODES:
-                    return read_picture_header(path).shape, _occurring(picture, path)
+                    return read_picture_header(path).shape, _unique_values(picture, path)
         mask = _as_mask(decode_picture(path))
     height, width = mask.values.shape
     return (height, width), replace(mask, values=np.unique(mask.values)[None])
 
 
 def picture_shape(path: Path) -> tuple[int, int]:
-    """Read (H, W) of the displayed picture from the file's header, without decoding the pixels.
+    """Read (H, W) of the displayed picture from the file's header.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the header cannot be read.
     """
     with translate_decoding_errors(path):
@@ -191,10 +190,10 @@ def picture_shape(path: Path) -> tuple[int, int]:
 
 
 def exif_orientation(path: Path) -> int:
-    """Read the EXIF or TIFF orientation from the file's header: 1..8, 1 = stored as it is displayed.
+    """Read the EXIF or TIFF orientation from the file's header: 1..8, 1 = stored as displayed.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the header cannot be read.
     """
     with translate_decoding_errors(path):
@@ -202,7 +201,7 @@ def exif_orientation(path: Path) -> int:
 
 
 def exif_hint(image: Path, image_shape: Sequence[int], mask_shape: Sequence[int]) -> str:
-    """Say for a message about two sizes, as a clause with its semicolon, that EXIF turns the image and not the mask.
+    """Return a clause, for a message about two sizes, that EXIF turns the image but not its mask.
 
     Args:
         image: the file.
@@ -210,28 +209,28 @@ def exif_hint(image: Path, image_shape: Sequence[int], mask_shape: Sequence[int]
         mask_shape: (H, W) of its mask.
 
     Returns:
-        an empty text where EXIF is not the reason.
+        "; ..." or, if EXIF is not the reason, an empty text.
     """
     if tuple(mask_shape) != tuple(image_shape)[::-1] or image.suffix.lower() not in PICTURE_SUFFIXES:
         return ""
     orientation = exif_orientation(image)
     if orientation == 1:
         return ""
-    return f"; the image's EXIF orientation {orientation} turns it, so draw the mask on the image as it is displayed"
+    return f"; the image's EXIF orientation {orientation} turns it; draw the mask on the displayed image"
 
 
 def as_rgb(stored: StoredPicture, window: Sequence[float] | None) -> np.ndarray:
-    """Bring stored pixels into [0, 1].
+    """Scale the stored pixels of a picture to [0, 1].
 
     Args:
-        stored: of a picture.
+        stored: the picture.
         window: as for `read_picture`.
 
     Returns:
-        float32 (H, W, 3); the memory has channels first, as networks do, so that they are not copied again.
+        float32 (H, W, 3); channels come first in memory, which saves a copy when networks take them first.
 
     Raises:
-        UnsupportedFileError: when the values have no known range.
+        UnsupportedFileError: when the range of the values is unknown.
     """
     values, low, high = stored.values, 0.0, stored.white
     if stored.palette is not None:
@@ -243,8 +242,8 @@ def as_rgb(stored: StoredPicture, window: Sequence[float] | None) -> np.ndarray:
         low, high = window
     elif high is None or (values.dtype.kind == "f" and not (values.min() >= 0 and values.max() <= 1)):
         raise UnsupportedFileError(
-            f"{values.dtype} values {values.min()}..{values.max()} have no known range; set intensity_window to those "
-            "that are black and white, or save it with 8 or 16 bits without a sign"
+            f"{values.dtype} values {values.min()}..{values.max()} have an unknown range; set intensity_window to the "
+            "values of black and white, or save it with 8 or 16 unsigned bits"
         )
     channels = np.empty((3, *values.shape[:2]), dtype=np.float32)
     channels[:] = values if values.ndim == 2 else np.moveaxis(values, -1, 0)
@@ -267,9 +266,9 @@ def _checked_palette(stored: StoredPicture, palette: np.ndarray) -> np.ndarray:
 
 def _as_mask(stored: StoredPicture) -> StoredMask:
     if stored.mode is not None:
-        raise UnsupportedFileError(f"a mask of the mode {stored.mode} is not supported; save it as an 8-bit grey PNG")
-    if stored.inverted:  # tifffile writes boolean masks so, and means 1, while viewers show 0 as white
-        raise UnsupportedFileError("0 is white in it, so that foreground may be either value; save it as PNG")
+        raise UnsupportedFileError(f"a mask of the mode {stored.mode} is not supported; save it as an 8-bit gray PNG")
+    if stored.inverted:  # tifffile writes boolean masks like this, with 1 as foreground, but viewers show 0 as white
+        raise UnsupportedFileError("its 0 is white, so that either value may be foreground; save it as PNG")
     if stored.palette is not None:
         palette = _checked_palette(stored, stored.palette)
         return StoredMask(stored.values, palette=palette if palette.dtype == np.uint8 else _to_8_bits(palette))
@@ -284,7 +283,7 @@ def _to_8_bits(colors: np.ndarray) -> np.ndarray:
 
 
 def _merge_channels(stored: StoredPicture) -> tuple[np.ndarray, bool]:
-    """Reduce colors to the brightest channel, and say whether the channels differ."""
+    """Return the brightest channel, and whether the channels differ."""
     if stored.values.ndim == 2:
         return stored.values, False
     brightest = stored.values.max(axis=-1)
@@ -293,20 +292,20 @@ def _merge_channels(stored: StoredPicture) -> tuple[np.ndarray, bool]:
 
 
 def _shape_is_in_alpha(values: np.ndarray, stored: StoredPicture, alpha: np.ndarray) -> bool:
-    """Return whether opacity shows the mask: the colors are the same everywhere, and not all of it is opaque."""
+    """Return whether only the opacity shows the mask: it varies, and all pixels have one color."""
     if stored.white is None or (alpha == stored.white).all():
         return False
     if (stored.values == stored.values[0, 0]).all():
         return True
     if values[alpha < OPAQUE_HALF * stored.white].any():
         raise UnsupportedFileError(
-            "its transparency hides pixels that are not black, so that foreground may be what it shows or what it "
-            "stores; save it as an 8-bit grey PNG"
+            "its transparency hides pixels that are not black, so that the visible or the stored pixels may be "
+            "foreground; save it as an 8-bit gray PNG"
         )
     return False
 
 
-def _occurring(picture: Image.Image, path: Path) -> StoredMask:
+def _unique_values(picture: Image.Image, path: Path) -> StoredMask:
     lossy, unit = picture.format in ("JPEG", "MPO"), gray_step(path, picture)
     values = np.flatnonzero(picture.histogram()).astype(np.uint8)
     if picture.mode == "1":

@@ -1,4 +1,4 @@
-"""Reading of images and masks of every supported form, with errors that name the file."""
+"""Readers of images and masks in every supported format, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["read_image", "read_mask", "read_shape", "read_stored_mask", "read_un
 
 
 def read_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
-    """Read (H, W), or the (S, A, R) of a volume as `read_image` returns it, from the file's header.
+    """Read (H, W) of a picture or (S, A, R) of a volume, as `read_image` returns it, from the file's header.
 
     Args:
-        path: a picture or a NIfTI image.
-        like: the image, where the file is the mask of one.
+        path: a picture or a volume.
+        like: the image, if the file is a mask.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the suffix is not supported or the header cannot be read.
     """
     _check_suffix(path)
@@ -40,21 +40,21 @@ def read_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
 def read_image(
     path: Path, slice_index: int | None = None, slice_axis: int = 2, intensity_window: Sequence[float] | None = None
 ) -> np.ndarray:
-    """Read an image as RGB, upright whatever the order in which its file stores it.
+    """Read an image as RGB, upright regardless of its orientation in the file.
 
     Args:
-        path: a picture or a NIfTI image.
-        slice_index: which slice of a volume; None = the whole file.
-        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
+        path: a picture or a volume.
+        slice_index: slice of a volume; None = the whole file.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of a volume.
         intensity_window: the stored values that become 0 and 1, in a volume's own units; None = the range of a
-            picture's type, and of a volume what `volumes.intensity_range` measures.
+            picture's type, and the range of a volume that `volumes.intensity_range` measures.
 
     Returns:
         float32 in [0, 1] of shape (H, W, 3), or (S, A, R, 3) for a whole volume: from superior to inferior, anterior
         to posterior and the patient's right to left.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the suffix is not supported or the file cannot be decoded.
     """
     _check_suffix(path)
@@ -72,22 +72,22 @@ def read_mask(
     slice_axis: int = 2,
     like: Path | None = None,
 ) -> np.ndarray:
-    """Read where one class is.
+    """Read the binary mask of one class.
 
     Args:
-        path: a picture or a NIfTI image.
-        label_value: the value that means the class; None = the mask is binary.
-        mask_threshold: values of a binary mask from here on are foreground; None = as `to_binary_mask` describes.
-        slice_index: which slice of a volume; None = the whole file.
-        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
-        like: the image, onto whose voxels a volume's mask is turned; None = the mask stands for itself.
+        path: a picture or a volume.
+        label_value: the value of the class; None = the mask is binary.
+        mask_threshold: values of a binary mask at or above it are foreground; None = as `to_binary_mask` describes.
+        slice_index: slice of a volume; None = the whole file.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of a volume.
+        like: the image to whose voxels a volume's mask is reoriented; None = the mask alone.
 
     Returns:
-        bool of shape (H, W), or (S, A, R) for a whole volume, upright as `read_image` returns it.
+        bool of shape (H, W), or (S, A, R) for a whole volume, upright like the image of `read_image`.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file cannot be decoded or its values are not what is expected.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file cannot be decoded or its values are not as expected.
     """
     return to_binary_mask(read_stored_mask(path, slice_index, slice_axis, like), path, label_value, mask_threshold)
 
@@ -98,7 +98,7 @@ def read_stored_mask(
     """Read a mask, upright, without interpreting its values; `like` is its image.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the suffix is not supported or the file cannot be decoded.
     """
     _check_suffix(path)
@@ -109,12 +109,12 @@ def read_stored_mask(
 
 
 def read_unique_values(path: Path, like: Path | None = None) -> tuple[tuple[int, ...], StoredMask]:
-    """Read a mask's size, and a mask of one row in which every value that occurs stands once; `like` is its image.
+    """Read a mask's shape, and its unique values as a mask of shape (1, N); `like` is its image.
 
-    What `to_binary_mask` and `to_label_map` say of that, they say of the whole mask.
+    `to_binary_mask` and `to_label_map` give for these values what they give for the whole mask.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the suffix is not supported or the file cannot be decoded.
     """
     _check_suffix(path)
@@ -131,4 +131,4 @@ def _check_suffix(path: Path) -> None:
 
 def _refuse_slice(path: Path, slice_index: int | None) -> None:
     if slice_index is not None:
-        raise ValueError(f"{path} is a picture and has no slice {slice_index}; only NIfTI volumes have slices.")
+        raise ValueError(f"{path} is a picture and has no slice {slice_index}; only volumes have slices.")

@@ -1,4 +1,4 @@
-"""COCO's compressed run-length code of a mask."""
+"""Decoder of COCO's compressed run-length code of masks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def decode_run_lengths(rle: Mapping[str, Any], path: Path) -> np.ndarray:
 
     Args:
         rle: {"size": [H, W], "counts": text}.
-        path: the file that it stands in, for messages.
+        path: the file that holds the code, for messages.
 
     Returns:
         uint8 of shape (H, W) in {0, 1}.
@@ -24,18 +24,20 @@ def decode_run_lengths(rle: Mapping[str, Any], path: Path) -> np.ndarray:
     Raises:
         ValueError: when the code does not describe H x W pixels.
     """
-    from pycocotools import mask as coco
-
-    parse_run_lengths(rle, path)
-    return coco.decode({"size": [int(size) for size in rle["size"]], "counts": rle["counts"].encode("ascii")})
+    runs = parse_run_lengths(rle, path)
+    height, width = (int(size) for size in rle["size"])
+    pixels = np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs)
+    return pixels.reshape(width, height).T  # the code runs down the columns
 
 
 def parse_run_lengths(rle: Mapping[str, Any], path: Path) -> list[int]:
-    """Read the lengths of the runs, background and foreground in turn, of a code that `decode_run_lengths` decodes.
+    """Return the lengths of the runs, alternately background and foreground.
+
+    The arguments are those of `decode_run_lengths`.
 
     Raises:
-        ValueError: when they do not cover the picture exactly. (pycocotools does not look: it reads and writes beyond
-            the picture where they are too many.)
+        ValueError: when the runs do not cover the picture exactly. (pycocotools does not check this: it reads and
+            writes beyond the picture if they are too long.)
     """
     try:
         height, width = (int(size) for size in rle["size"])
@@ -47,18 +49,18 @@ def parse_run_lengths(rle: Mapping[str, Any], path: Path) -> list[int]:
 
 
 def _read_runs(counts: bytes, pixels: int) -> list[int]:
-    """Undo the code.
+    """Undo the compression.
 
     A run is a number in groups of 5 bits, lowest first, each in a character from 48 on; the sixth bit announces
-    another group, the fifth of the last group is the sign; from the fourth on, runs are differences to the last but
-    one.
+    another group, and the fifth bit of the last group is the sign. From the fourth on, a run is stored as the
+    difference from the run two places before it.
     """
     runs: list[int] = []
     value = shift = 0
     for character in counts:
         group = character - 48
         if not 0 <= group < 64:
-            raise ValueError(f"{chr(character)!r} is no character of such a code")
+            raise ValueError(f"{chr(character)!r} is not a character of this code")
         value |= (group & 31) << shift
         shift += 5
         if group & 32:

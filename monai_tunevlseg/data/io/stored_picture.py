@@ -1,4 +1,4 @@
-"""The pixels of a picture, before anything is made of their values."""
+"""The decoded pixels of a picture file, before their values are interpreted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["EXIF_TURNS", "StoredPicture", "Turn"]
 
 
 class Turn(NamedTuple):
-    """What brings stored pixels into the frame in which they are displayed.
+    """A turn from stored pixels to displayed pixels.
 
     Args:
-        transposed: rows become columns.
-        rows: rows are then reversed.
-        columns: columns are then reversed.
+        transposed: swap rows and columns.
+        rows: then reverse the rows.
+        columns: then reverse the columns.
     """
 
     transposed: bool
@@ -33,21 +33,21 @@ EXIF_TURNS = {
     7: Turn(True, True, True),
     8: Turn(True, True, False),
 }
-"""By EXIF's orientation, which TIFF's is too; 1, and what has no meaning, ask for nothing."""
+"""By orientation in EXIF and TIFF; 1 and unknown values need no turn."""
 
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """The pixels of a picture or a mask.
+    """The decoded pixels of a picture or a mask.
 
     Args:
         values: stored values or palette indices (H, W), or colors (H, W, 3).
-        white: the stored value that means full brightness; None where the type has no known range.
-        alpha: opacity (H, W) of the range of `values`; None = opaque.
-        palette: colors of the indices (N, 3), uint8 or uint16; None where there is no palette.
-        lossy: the file went through JPEG, so that values lie only near what was meant.
+        white: the stored value of full brightness; None for a type of unknown range.
+        alpha: opacity (H, W) in the range of `values`; None = opaque.
+        palette: colors of the indices (N, 3), uint8 or uint16; None without a palette.
+        lossy: JPEG compression has changed the values a little.
         inverted: 0 is white.
-        mode: Pillow's name of a color space that was converted to RGB.
+        mode: Pillow's name of the color space before conversion to RGB; None = not converted.
     """
 
     values: np.ndarray
@@ -59,7 +59,7 @@ class StoredPicture:
     mode: str | None = None
 
     def as_displayed(self, orientation: int) -> StoredPicture:
-        """Return the same, turned as EXIF's `orientation` asks."""
+        """Return the picture turned by its EXIF `orientation`."""
         if orientation not in EXIF_TURNS:
             return self
         turn = EXIF_TURNS[orientation]

@@ -1,7 +1,7 @@
 """Decoding of TIFF by tifffile and imagecodecs.
 
-Pillow would refuse the color frames of CVC-ClinicDB, which claim to be grey, OpenCV read them as grey without a word,
-and both clip numbers of 32 bits: what a file holds must not depend on how it is compressed.
+Pillow refuses the color frames of CVC-ClinicDB, which claim to be gray, OpenCV silently reads them as gray, and both
+clip 32-bit numbers. The result must not depend on the compression.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ __all__ = ["is_tiff", "read_tiff", "read_tiff_header"]
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)  # PhotometricInterpretation
 YCBCR = 6
-JPEG = (6, 7, 34892)  # Compression; tifffile makes RGB of their YCbCr
+JPEG = (6, 7, 34892)  # Compression; tifffile converts their YCbCr to RGB
 ORIENTATION = "Orientation"
 
 
 def is_tiff(path: Path) -> bool:
-    """Return whether a file begins as TIFF does."""
+    """Return whether a file begins with a signature of TIFF."""
     with path.open("rb") as file:
         return file.read(4) in MAGIC
 
 
 def read_tiff(path: Path) -> tuple[StoredPicture, int]:
-    """Decode the only page of a file; return it as stored, and its orientation."""
+    """Decode the only page of a file; return the stored pixels and the orientation."""
     with _opened(path) as page:
         return _stored(page), _orientation(page)
 
 
 def read_tiff_header(path: Path) -> tuple[int, int, int, bool]:
-    """Read height, width, orientation and whether a channel has more than 8 bits."""
+    """Read height, width, orientation and whether channels have more than 8 bits."""
     with _opened(path) as page:
         return page.imagelength, page.imagewidth, _orientation(page), np.dtype(page.dtype).itemsize > 1
 
@@ -51,14 +51,14 @@ class _Silence(logging.Filter):
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tifffile.TiffPage]:
-    """Open a file of one page; of a damaged one, tifffile would log hundreds of lines before it raises an error."""
+    """Open a file of one page; silence tifffile, which logs hundreds of lines about a damaged file before it raises."""
     log, silence = logging.getLogger("tifffile"), _Silence()
-    log.addFilter(silence)  # one for each file that is open, because several threads read at once
+    log.addFilter(silence)  # one for each open file, because several threads may read at once
     try:
         with tifffile.TiffFile(path) as tiff:
             if len(tiff.pages) != 1:
                 raise UnsupportedFileError(
-                    f"it holds {len(tiff.pages)} pages where one is expected; save each as its own file"
+                    f"it holds {len(tiff.pages)} pages instead of one; save each as its own file"
                 )
             page = tiff.pages.first
             check_pixel_count(page.imagelength, page.imagewidth)
@@ -82,7 +82,7 @@ def _stored(page: tifffile.TiffPage) -> StoredPicture:
         )
     values = _decode(page)
     if values.ndim == 3 and values.shape[-1] > 4:
-        raise UnsupportedFileError(f"it has {values.shape[-1]} channels; save it as grey or RGB")
+        raise UnsupportedFileError(f"it has {values.shape[-1]} channels; save it as gray or RGB")
     colors = 1 if values.ndim == 2 or values.shape[-1] < 3 else 3
     return StoredPicture(
         values if values.ndim == 2 else values[..., 0] if colors == 1 else values[..., :3],
@@ -98,13 +98,13 @@ def _decode(page: tifffile.TiffPage) -> np.ndarray:
     """Decode a page to (H, W) or (H, W, C)."""
     last = max(offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
     if last > page.parent.filehandle.size:
-        # tifffile fills what is missing with zeros in some of these cases.
+        # tifffile may fill missing pixels with zeros
         raise ValueError(f"its pixels end at byte {last} but the file at byte {page.parent.filehandle.size}")
     values = page.asarray()
     if page.axes == "SYX":
         values = np.moveaxis(values, 0, -1)
     elif page.axes not in ("YX", "YXS"):
-        raise UnsupportedFileError(f"its axes are {page.axes} where a picture has YX, YXS or SYX")
+        raise UnsupportedFileError(f"its axes are {page.axes} instead of YX, YXS or SYX")
     return values.astype(np.uint8) if values.dtype == bool else values
 
 

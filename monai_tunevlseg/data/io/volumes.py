@@ -1,6 +1,10 @@
-"""Decoding of 2-D and 3-D NIfTI images and label maps; MetaImages and NRRD files are read as if they were NIfTI.
+"""Readers of images and masks in NIfTI, MetaImage and NRRD, of two or three dimensions.
 
-Whatever the order in which a file stores its voxels, they are returned upright (see `orientation.Reorientation`).
+Voxels are returned upright regardless of their order in the file (see `orientation.Reorientation`).
+
+Two caches outlive a call: the decompressed voxels of the last two files (neighboring slices of an image and its mask)
+and the intensity ranges of files. Callers cannot observe them except by speed: the keys hold path, modification time
+and size of every file that is read, so that a replaced file is read anew, and the cached arrays are read-only.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ __all__ = [
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, METAIMAGE_SUFFIX, *NRRD_SUFFIXES)
 COLORS = 3
-# Clipping half a percent at either end keeps single bright voxels from darkening everything else.
+# Clipping half a percent at either end keeps single bright voxels from darkening all others.
 PERCENTILES = (0.5, 99.5)
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -55,10 +59,10 @@ class _Volume:
 
     Attributes:
         path: the file.
-        image: as nibabel has it.
-        shape: (X, Y, Z), 1 where it has no such axis.
-        colored: whether a voxel has three colors.
-        affine: (4, 4); None where the header states none.
+        image: as nibabel opens it.
+        shape: (X, Y, Z), with 1 for a missing axis.
+        colored: whether voxels have three colors.
+        affine: (4, 4); None if the header has none.
     """
 
     path: Path
@@ -72,7 +76,7 @@ def open_volume(path: Path) -> nib.Nifti1Image:
     """Open a file without reading its voxels.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the header cannot be read, the image is neither 2-D nor 3-D, or voxels are neither real numbers
             nor 8-bit colors.
     """
@@ -80,10 +84,10 @@ def open_volume(path: Path) -> nib.Nifti1Image:
 
 
 def stored_shape(path: Path) -> tuple[int, ...]:
-    """Read (X, Y) or (X, Y, Z) from the header, in the file's order; a last axis of one counts.
+    """Read (X, Y) or (X, Y, Z) from the header, in the file's order, with a last axis of length 1.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: as for `open_volume`.
     """
     volume = _open(path)
@@ -95,34 +99,34 @@ def upright_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
 
     Args:
         path: a file with one of `VOLUME_SUFFIXES`.
-        like: the image, where the file is the mask of one.
+        like: the image, if the file is a mask.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: as for `open_volume`.
     """
-    return _frame(_open(path), like).upright_shape
+    return _reorientation(_open(path), like).upright_shape
 
 
 def stored_affine(path: Path) -> np.ndarray:
-    """Read the (4, 4) matrix from voxel indices, in the file's order, to millimetres."""
+    """Read the (4, 4) matrix from voxel indices, in the file's order, to millimeters."""
     return _any_affine(open_volume(path))
 
 
 def upright_affine(path: Path, slice_axis: int | None = None) -> np.ndarray:
-    """Return the (4, 4) matrix from indices of the upright array to millimetres.
+    """Return the (4, 4) matrix from indices of the upright array to millimeters.
 
-    Of a picture or a slice, which MONAI takes for an image in a plane of its own, only the voxel sizes are told: first
-    those of its own two axes, then that of the third.
+    For a picture or a slice, which MONAI treats as an image in a plane of its own, the matrix holds only the voxel
+    sizes: those of its two axes first, then that of the third.
 
     Args:
         path: the file.
-        slice_axis: of a slice; None = the whole file.
+        slice_axis: sagittal (0), coronal (1) or axial (2), for a slice; None = the whole file.
     """
     volume = _open(path)
-    frame = _frame(volume)
-    affine = _any_affine(volume.image) @ frame.to_file()
-    if slice_axis is None and not frame.flat:
+    upright = _reorientation(volume)
+    affine = _any_affine(volume.image) @ upright.index_matrix()
+    if slice_axis is None and not upright.flat:
         return affine
     cut = 0 if slice_axis is None else array_axis(slice_axis)
     order = [axis for axis in range(3) if axis != cut] + [cut]
@@ -130,46 +134,46 @@ def upright_affine(path: Path, slice_axis: int | None = None) -> np.ndarray:
 
 
 def same_grid(mask: Path, image: Path) -> bool:
-    """Return whether the headers say that a mask's voxels lie on those of its image, flipped or permuted or not."""
+    """Return whether a mask's voxels lie on those of its image by their headers, up to flips and permutations."""
     return _turn(_open(mask), _open(image)) is not None
 
 
 def stored_order(values: np.ndarray, path: Path) -> np.ndarray:
-    """Turn an upright array back to the order in which a file stores its voxels.
+    """Reorder an upright array to the voxel order of a file.
 
     Args:
-        values: of the shape that `upright_shape` tells.
+        values: of the shape `upright_shape(path)`.
         path: the file.
 
     Returns:
-        the same values, of the shape that `stored_shape` tells.
+        the same values, of the shape `stored_shape(path)`.
     """
-    return np.ascontiguousarray(_frame(_open(path)).stored(values).reshape(stored_shape(path)))
+    return np.ascontiguousarray(_reorientation(_open(path)).invert(values).reshape(stored_shape(path)))
 
 
 def read_volume_mask(
     path: Path, slice_index: int | None = None, slice_axis: int = 2, like: Path | None = None
 ) -> StoredMask:
-    """Read the scaled values that a mask stands for, whole or one slice of a volume; of colors, the brightest channel.
+    """Read the scaled values of a mask, whole or one slice of a volume; for colors, the brightest channel.
 
-    A mask whose header says that it is a flip or permutation of its image's voxels is turned onto them. One of the
-    image's size that says anything else is taken to lie on it as it is stored.
+    A mask whose voxels are a flip or permutation of its image's by their headers is reoriented to the image. Any other
+    mask of the image's size is assumed to be stored in the image's order.
 
     Args:
         path: a file with one of `VOLUME_SUFFIXES`.
-        slice_index: which slice of the upright volume; None = the whole image.
-        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
-        like: the image; None = the mask stands for itself.
+        slice_index: slice of the upright volume; None = the whole mask.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices.
+        like: the image; None = the mask alone.
 
     Returns:
         (H, W) of a picture or slice, (S, A, R) of a volume, upright.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded or has no such slice.
     """
     volume = _open(path)
-    values = _read(volume, _frame(volume, like), slice_index, slice_axis)
+    values = _read(volume, _reorientation(volume, like), slice_index, slice_axis)
     if not volume.colored:
         return StoredMask(values)
     brightest = values.max(axis=-1)
@@ -179,24 +183,24 @@ def read_volume_mask(
 def read_volume(
     path: Path, slice_index: int | None = None, slice_axis: int = 2, intensity_window: Sequence[float] | None = None
 ) -> np.ndarray:
-    """Read intensities, scaled so that the window's ends become 0 and 1, and clipped.
+    """Read intensities, scaled so that the ends of the window become 0 and 1, and clipped.
 
     Args:
         path: a file with one of `VOLUME_SUFFIXES`.
-        slice_index: which slice of the upright volume; None = the whole image.
-        slice_axis: across which axis a volume is cut: sagittal (0), coronal (1) or axial (2) slices.
-        intensity_window: the lowest and the highest value, in the file's own units, such as Hounsfield's; None = what
-            `intensity_range` measures in the whole file, and 0..255 for colors.
+        slice_index: slice of the upright volume; None = the whole image.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices.
+        intensity_window: lowest and highest value in the file's own units, such as Hounsfield units; None = the
+            `intensity_range` of the whole file, which is 0..255 for colors.
 
     Returns:
         float32 in [0, 1] of shape (..., 3), upright, as `read_volume_mask` describes.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded, holds values that are not finite or has no such slice.
     """
     volume = _open(path)
-    values = _read(volume, _frame(volume), slice_index, slice_axis)
+    values = _read(volume, _reorientation(volume), slice_index, slice_axis)
     low, high = intensity_window or intensity_range(path)
     scaled = np.zeros(values.shape, dtype=np.float32)
     if low < high:
@@ -209,13 +213,12 @@ def read_volume(
 
 
 def intensity_range(path: Path) -> tuple[float, float]:
-    """Measure the 0.5 and 99.5 percentiles of a whole file; the smallest and largest value where they coincide.
+    """Measure the 0.5 and 99.5 percentiles of a whole file, or its minimum and maximum where they coincide.
 
-    These move with what else is in view, such as metal in a CT. The whole file is read, and measured again only when
-    it has changed.
+    The percentiles depend on everything in view, such as metal in a CT. The file is measured again only after a change.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded or holds values that are not finite.
     """
     with translate_decoding_errors(path):
@@ -223,7 +226,7 @@ def intensity_range(path: Path) -> tuple[float, float]:
 
 
 def source_files(path: Path) -> list[Path]:
-    """List the files that are read where `path` is: itself, and what a header refers to.
+    """List the files that are read for `path`: the file itself and, for a MetaImage, the file with its pixels.
 
     Raises:
         FileNotFoundError: when a header does not exist.
@@ -244,7 +247,7 @@ def _open(path: Path) -> _Volume:
     with translate_decoding_errors(path):
         check_voxel_count(shape)
     padded = (*shape, 1)
-    return _Volume(path, image, (padded[0], padded[1], padded[2]), colored, _told_affine(image))
+    return _Volume(path, image, (padded[0], padded[1], padded[2]), colored, _valid_affine(image))
 
 
 def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
@@ -263,7 +266,7 @@ def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
 
 
 def _spatial_shape(image: nib.Nifti1Image) -> tuple[tuple[int, ...], bool]:
-    """Return the shape without further axes of one, and whether voxels are red, green and blue."""
+    """Return the shape without further axes of length 1, and whether voxels are red, green and blue."""
     shape, dtype = tuple(int(size) for size in image.shape), image.get_data_dtype()
     colored = dtype.names is not None and dtype.names[:COLORS] == ("R", "G", "B")
     if dtype == np.uint8 and shape[3:] in ((COLORS,), (1, COLORS)):
@@ -274,23 +277,23 @@ def _spatial_shape(image: nib.Nifti1Image) -> tuple[tuple[int, ...], bool]:
 
 
 def _any_affine(image: nib.Nifti1Image) -> np.ndarray:
-    """Return the affine, or what nibabel takes for it where the header states none."""
+    """Return the affine, or nibabel's default if the header has none."""
     affine = image.header.get_best_affine() if image.affine is None else image.affine
     return np.asarray(affine, dtype=np.float64)
 
 
-def _told_affine(image: nib.Nifti1Image) -> np.ndarray | None:
-    """Return the affine where the header's codes say that there is one, and it can be inverted."""
+def _valid_affine(image: nib.Nifti1Image) -> np.ndarray | None:
+    """Return the affine if the header's codes declare one and it can be inverted."""
     affine = _any_affine(image)
-    told = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
-    return affine if told and np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0 else None
+    declared = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
+    return affine if declared and np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0 else None
 
 
 def _turn(mask: _Volume, image: _Volume) -> Reorientation | None:
     return grid_reorientation(mask.shape, mask.affine, image.shape, image.affine)
 
 
-def _frame(volume: _Volume, like: Path | None = None) -> Reorientation:
+def _reorientation(volume: _Volume, like: Path | None = None) -> Reorientation:
     if like is None or not like.name.lower().endswith(VOLUME_SUFFIXES):
         return upright_reorientation(volume.shape, volume.affine)
     image = _open(like)
@@ -300,22 +303,26 @@ def _frame(volume: _Volume, like: Path | None = None) -> Reorientation:
     return base if volume.shape == image.shape else upright_reorientation(volume.shape, volume.affine)
 
 
-def _read(volume: _Volume, frame: Reorientation, slice_index: int | None, slice_axis: int) -> np.ndarray:
+def _read(volume: _Volume, upright: Reorientation, slice_index: int | None, slice_axis: int) -> np.ndarray:
     if slice_index is None:
-        return frame.upright(_values(volume))
-    if frame.flat or slice_axis not in (0, 1, 2) or not 0 <= slice_index < frame.upright_shape[array_axis(slice_axis)]:
+        return upright.apply(_values(volume))
+    if (
+        upright.flat
+        or slice_axis not in (0, 1, 2)
+        or not 0 <= slice_index < upright.upright_shape[array_axis(slice_axis)]
+    ):
         raise ValueError(f"{volume.path} of shape {volume.shape} has no slice {slice_index} along axis {slice_axis}.")
-    part = _values(volume, frame.box(slice_axis, slice_index))
-    return frame.upright(part).squeeze(array_axis(slice_axis))
+    part = _values(volume, upright.slice_box(slice_axis, slice_index))
+    return upright.apply(part).squeeze(array_axis(slice_axis))
 
 
 def _states(path: Path) -> tuple[tuple[int, int], ...]:
-    """Return what tells a file, and those it refers to, from ones that replace it."""
+    """Return modification time and size of each file that is read, which tell a file from its replacement."""
     return tuple((state.st_mtime_ns, state.st_size) for state in (source.stat() for source in source_files(path)))
 
 
 def _values(volume: _Volume, box: tuple[slice, slice, slice] = (slice(None),) * 3) -> np.ndarray:
-    """Return the scaled values of a part, (x, y, z) or (x, y, z, 3)."""
+    """Return the scaled values of a box, (x, y, z) or (x, y, z, 3)."""
     stored = _stored(volume)
     with translate_decoding_errors(volume.path):
         part = np.asarray(stored.reshape(volume.shape + stored.shape[len(volume.shape) :])[box])
@@ -325,13 +332,13 @@ def _values(volume: _Volume, box: tuple[slice, slice, slice] = (slice(None),) * 
     slope, inter = _scaling(volume)
     if (slope, inter) == (1, 0):
         return part
-    # 24 bits hold all values of 16, and half the memory of numpy's choice
+    # float32 holds every 16-bit value in half of the memory that numpy would choose
     number = np.float32 if part.dtype.itemsize <= 2 else np.float64
     return apply_read_scaling(part, number(slope), number(inter))
 
 
 def _stored(volume: _Volume) -> np.ndarray:
-    """Return the unscaled voxels; those of an uncompressed NIfTI file are only mapped."""
+    """Return the unscaled voxels; an uncompressed NIfTI file is memory-mapped."""
     with translate_decoding_errors(volume.path):
         if volume.path.suffix.lower() in NIFTI_SUFFIXES:
             proxy: Any = volume.image.dataobj
@@ -341,7 +348,7 @@ def _stored(volume: _Volume) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _unpacked(path: Path, states: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """Unpack an image and its mask once for neighboring slices; `states` notice that a file was replaced."""
+    """Decompress the voxels of a file; two files stay in memory. `states` only is part of the cache's key."""
     proxy: Any = _open(path).image.dataobj
     if path.suffix.lower() == ".gz":
         size = int(np.prod(proxy.shape, dtype=object)) * proxy.dtype.itemsize

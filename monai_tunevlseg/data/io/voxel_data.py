@@ -1,4 +1,4 @@
-"""Voxels that are read when they are asked for, and compressed streams that are read to their checksum."""
+"""Access to voxels: arrays that are read on use, a size limit, and compressed streams read up to their checksum."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 __all__ = ["MAX_VOXELS", "VoxelProxy", "check_voxel_count", "read_stream"]
 
 MAX_VOXELS = 2**29
-"""Of one volume, such as 512 x 512 x 2048: what some hundred kilobytes can unpack to has to end somewhere."""
+"""Limit of one volume, such as 512 x 512 x 2048: some hundred kilobytes can unpack to far more."""
 CHUNK = 2**20  # bytes
-LONGEST_REST = 2**24  # bytes that some programs leave after the last voxel
+MAX_TRAILING_BYTES = 2**24  # some programs write more bytes after the last voxel
 
 
 class Stream(Protocol):
-    """What bytes are read from."""
+    """A readable stream of bytes."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return at most `size` bytes, none at the end."""
+        """Return at most `size` bytes, and none at the end."""
 
 
 class VoxelProxy:
-    """An array of known shape and type, as nibabel's images take it, whose values are read at every use.
+    """An array proxy for nibabel's images: shape and type are known, values are read on every use.
 
     Args:
         shape: of the array.
         dtype: of the array.
-        load: reads it.
+        load: reads the array.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, load: Callable[[], np.ndarray]) -> None:
@@ -43,35 +43,35 @@ class VoxelProxy:
         return values if dtype is None else values.astype(dtype, copy=False)
 
     def __getitem__(self, index: Any) -> Any:
-        """Return a part of the values."""
+        """Return the indexed values."""
         return self._load()[index]
 
 
 def check_voxel_count(shape: tuple[int, ...]) -> None:
-    """Refuse what no memory is meant to hold, before any is taken.
+    """Check that a volume is not too large before memory is allocated.
 
     Raises:
-        ValueError: when there are more than `MAX_VOXELS`.
+        ValueError: when it has more than `MAX_VOXELS`.
     """
     voxels = int(np.prod(shape, dtype=object))
     if voxels > MAX_VOXELS:
-        raise ValueError(f"it has {voxels} voxels, more than the {MAX_VOXELS} that are read; crop or resample it")
+        raise ValueError(f"it has {voxels} voxels, more than the limit of {MAX_VOXELS}; crop or resample it")
 
 
 def read_stream(stream: Stream, size: int, skipped: int = 0) -> np.ndarray:
-    """Read a stream that is unpacked on the way, all of it, so that its checksum is compared.
+    """Read all of a decompressing stream, so that its checksum is verified.
 
     Args:
-        stream: what to read.
-        size: bytes that are wanted.
-        skipped: bytes before them.
+        stream: the stream.
+        size: bytes to return.
+        skipped: bytes to skip before them.
 
     Returns:
         (size,) uint8.
 
     Raises:
-        EOFError: when it ends too early.
-        ValueError: when it has far more bytes.
+        EOFError: when the stream ends too early.
+        ValueError: when the stream is far too long.
     """
     if len(stream.read(skipped)) < skipped:
         raise EOFError(f"it ends within its first {skipped} bytes")
@@ -80,12 +80,12 @@ def read_stream(stream: Stream, size: int, skipped: int = 0) -> np.ndarray:
     while place < size:
         part = stream.read(min(CHUNK, size - place))
         if not part:
-            raise EOFError(f"it holds {place} bytes of voxels where its header says {size}")
+            raise EOFError(f"it holds {place} bytes of voxels instead of the {size} of its header")
         content[place : place + len(part)] = np.frombuffer(part, np.uint8)
         place += len(part)
     rest = 0
     while part := stream.read(CHUNK):
         rest += len(part)
-        if rest > LONGEST_REST:
-            raise ValueError(f"it holds more than the {size} bytes of voxels that its header says")
+        if rest > MAX_TRAILING_BYTES:
+            raise ValueError(f"it holds more than the {size} bytes of voxels of its header")
     return content

@@ -1,4 +1,4 @@
-"""Writing of label maps and pictures."""
+"""Writers of label maps and pictures."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["write_nifti_labels", "write_png"]
 
 
 def write_nifti_labels(path: Path, labels: np.ndarray, source: Path) -> None:
-    """Write uint8 labels under the input's header.
+    """Write a uint8 label map with the header of its image.
 
-    MONAI's writer keeps the affine alone and drops a last axis of length 1; viewers that go by the header's codes or
-    units would then show the two beside each other.
+    MONAI's writer keeps only the affine and drops a last axis of length 1; viewers that use the header's codes or
+    units would show the label map beside the image.
 
     Args:
-        path: the file to write.
-        labels: (X, Y) or (X, Y, Z), in the input's order; further axes of one are added where it has them.
-        source: the input, NIfTI, MetaImage or NRRD.
+        path: the NIfTI file to write.
+        labels: (X, Y) or (X, Y, Z), in the image's stored order; its further axes of length 1 are added.
+        source: the image, NIfTI, MetaImage or NRRD.
     """
     original = open_volume(source)
     header = original.header.copy()

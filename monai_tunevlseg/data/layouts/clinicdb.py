@@ -1,7 +1,7 @@
 """The layout `clinicdb`: CVC-ClinicDB as its owner distributes it, `Original/*.tif` and `Ground Truth/*.tif`.
 
 The two folders may lie in `TIF/` or, as PNG, in `PNG/`, as in a copy on Kaggle; of both, `TIF/` is read. Edges of masks
-are grey: foreground is from 128 on.
+are gray: foreground is from 128 on.
 
 The frames are of 29 sequences. As in the paper, splits are drawn frame by frame, so that training and test show the
 same polyps, which `tunevlseg datasets check` says; to keep sequences whole, give splits.
@@ -35,7 +35,7 @@ INFO = DatasetInfo(
     ),
 )
 FORMS = (".", "TIF", "PNG")
-GREY_EDGE = 128
+GRAY_EDGE = 128
 LAST_FRAMES = (
     *(25, 50, 67, 78, 103, 126, 151, 177, 199, 205, 227, 252, 277, 297, 317),
     *(342, 363, 383, 408, 428, 447, 466, 478, 503, 528, 546, 571, 591, 612),
@@ -47,7 +47,7 @@ def read_clinicdb(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) ->
     """List the cases; `read_binary_masks` tells what is raised."""
     root = find_root(dataset_dir, lambda folder: bool(_forms(folder)), "Original/ and Ground Truth/ (dataset clinicdb)")
     form = _forms(root)[0]
-    return read_binary_masks({form / "Original": form / "Ground Truth"}, binary_encoding(encoding, INFO, GREY_EDGE))
+    return read_binary_masks({form / "Original": form / "Ground Truth"}, binary_encoding(encoding, INFO, GRAY_EDGE))
 
 
 def _forms(folder: Path) -> list[Path]:

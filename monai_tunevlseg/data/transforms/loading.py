@@ -59,7 +59,7 @@ class LoadImageMaskd(MapTransform):
 
         Raises:
             KeyError: when the sample has no `image`, or no `label` where one is wanted.
-            FileNotFoundError: when there is no such file.
+            FileNotFoundError: when the file does not exist.
             ValueError: when a file cannot be decoded, the mask's values are not as expected, or the sizes differ.
         """
         sample = dict(data)

@@ -77,7 +77,7 @@ def test_folder_of_metaimages_and_back(tmp_path):
 def test_pixels_without_their_header_are_no_image(tmp_path):
     write(tmp_path / "a.mhd", np.zeros((3, 4), np.uint8))
     (tmp_path / "b.raw").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"holds files that are not images: b\.raw"):
+    with pytest.raises(ValueError, match=r"\bb\.raw"):
         build_inference_datalist(tmp_path)
 
 
@@ -89,14 +89,14 @@ def test_pixels_that_are_too_few_or_too_many_are_named(tmp_path, compressed, kep
     pixels = path.with_suffix(".zraw" if compressed else ".raw")
     content = pixels.read_bytes()
     pixels.write_bytes(content[:kept] if kept != "more" else zlib.compress(bytes(3501)) if compressed else bytes(3501))
-    with pytest.raises(ValueError, match=r"a\.mhd cannot be read: .*\.z?raw .*replace it"):
+    with pytest.raises(ValueError, match=r"a\.mhd.*\.z?raw"):
         read_volume(path)
 
 
 def test_missing_pixels_are_named(tmp_path):
     path = write(tmp_path / "a.mhd", np.zeros((3, 4), np.uint8))
     path.with_suffix(".raw").unlink()
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*a\.raw, which has the pixels of .*a\.mhd"):
+    with pytest.raises(FileNotFoundError, match=r"a\.raw.*a\.mhd"):
         read_volume(path)
 
 
@@ -108,7 +108,7 @@ def test_damaged_compressed_pixels_are_named(tmp_path):
         damaged = bytearray(content)
         damaged[place] ^= 0xFF
         path.with_suffix(".zraw").write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"a\.mhd cannot be read: "):
+        with pytest.raises(ValueError, match=r"a\.mhd"):
             read_volume_mask(path)
 
 
@@ -118,17 +118,17 @@ def test_damaged_compressed_pixels_are_named(tmp_path):
         ("DimSize = 3 4", "DimSize = 3 -4", "its size is 3 -4 in 2 dimensions"),
         ("DimSize = 3 4", "DimSize = 3 4 1", "its size is 3 4 1 in 2 dimensions"),
         ("DimSize = 3 4", "DimSize = 3 x", "invalid literal"),
-        ("DimSize = 3 4", "DimSize = 300000000 400000000000", r"it has 120+ voxels"),
-        ("DimSize = 3 4", "", "its header has no 'DimSize'"),
-        ("MET_UCHAR", "MET_STRING", "its ElementType MET_STRING is not supported"),
-        ("BinaryData = True", "BinaryData = False", "its BinaryData is False where True is supported"),
-        ("NDims", "ElementNumberOfChannels = 3\nNDims", "its ElementNumberOfChannels is 3 where 1 is"),
-        ("a.raw", "../a.raw", r"its pixels are in \.\./a\.raw where one file"),
-        ("a.raw", "/a.raw", r"its pixels are in /a\.raw where one file"),
-        ("a.raw", "LOCAL", "its pixels are in LOCAL where one file"),
-        ("a.raw", "LIST 2", "its pixels are in LIST 2 where one file"),
-        ("Offset = 4 -5", "Offset = 4", "its Offset is 4 where 2 numbers are expected"),
-        ("Offset = 4 -5", "Offset = 4 nan", "its Offset is 4 nan where 2 numbers"),
+        ("DimSize = 3 4", "DimSize = 300000000 400000000000", r"\b120+\b"),
+        ("DimSize = 3 4", "", "DimSize"),
+        ("MET_UCHAR", "MET_STRING", "MET_STRING"),
+        ("BinaryData = True", "BinaryData = False", "BinaryData.*False"),
+        ("NDims", "ElementNumberOfChannels = 3\nNDims", "ElementNumberOfChannels.*3"),
+        ("a.raw", "../a.raw", r" \.\./a\.raw"),
+        ("a.raw", "/a.raw", r" /a\.raw"),
+        ("a.raw", "LOCAL", " LOCAL"),
+        ("a.raw", "LIST 2", " LIST 2"),
+        ("Offset = 4 -5", "Offset = 4", r"Offset.* 4\b(?! nan).* 2\b"),
+        ("Offset = 4 -5", "Offset = 4 nan", "Offset.* 4 nan.* 2"),
     ],
 )
 def test_header_that_is_wrong_or_of_another_form_is_named(tmp_path, line, other, reason):
@@ -136,7 +136,7 @@ def test_header_that_is_wrong_or_of_another_form_is_named(tmp_path, line, other,
     content = path.read_text()
     assert line in content
     path.write_text(content.replace(line, other))
-    with pytest.raises(ValueError, match=rf"a\.mhd cannot be read: {reason}"):
+    with pytest.raises(ValueError, match=rf"a\.mhd.*{reason}"):
         load_metaimage(path)
 
 
@@ -152,7 +152,7 @@ def test_the_other_byte_order(tmp_path):
 @pytest.mark.parametrize("content", ["", "no image" * 20, "=" * 70_000])
 def test_foreign_content_and_missing_file_are_named(tmp_path, content):
     (tmp_path / "a.mhd").write_text(content)
-    with pytest.raises(ValueError, match=r"a\.mhd cannot be read: "):
+    with pytest.raises(ValueError, match=r"a\.mhd"):
         upright_shape(tmp_path / "a.mhd")
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*b\.mhd"):
+    with pytest.raises(FileNotFoundError, match=r"b\.mhd"):
         upright_shape(tmp_path / "b.mhd")

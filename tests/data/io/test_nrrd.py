@@ -71,7 +71,7 @@ def test_segmentation_of_several_layers_is_refused(tmp_path):
     directions = np.vstack([np.full(3, np.nan), np.diag([1.0, 1, 1])])
     layers = header(kinds=["list", "domain", "domain", "domain"], Segment0_Layer="1")
     nrrd.write(str(path), np.stack([VOLUME, VOLUME]), layers | {"space directions": directions})
-    with pytest.raises(ValueError, match=r"a\.seg\.nrrd cannot be read: it has 2 layers of segments that overlap"):
+    with pytest.raises(ValueError, match=r"a\.seg\.nrrd.* 2 layers"):
         read_shape(path)
 
 
@@ -79,12 +79,12 @@ def test_segmentation_of_several_layers_is_refused(tmp_path):
     ("line", "other", "reason"),
     [
         ("type: uint8", "type: block", "block"),
-        ("type: uint8\n", "", "its header has no type"),
-        ("sizes: 6 7 5", "sizes: 6 7", "contradict"),
-        ("sizes: 6 7 5", "sizes: 60000 70000 50000", "it has 210000000000000 voxels"),
-        ("encoding: raw", "encoding: raw\ndata file: ../../secret.raw", "its header has a data file"),
-        ("encoding: raw", "encoding: raw\nbyte skip: 7", "its header has a byte skip"),
-        ("encoding: raw", "encoding: ascii", "its encoding ascii is not supported"),
+        ("type: uint8\n", "", r"\btype\b"),
+        ("sizes: 6 7 5", "sizes: 6 7", r"\(6, 7\).* 3"),
+        ("sizes: 6 7 5", "sizes: 60000 70000 50000", "210000000000000"),
+        ("encoding: raw", "encoding: raw\ndata file: ../../secret.raw", "data file"),
+        ("encoding: raw", "encoding: raw\nbyte skip: 7", "byte skip"),
+        ("encoding: raw", "encoding: ascii", "encoding ascii"),
         ("NRRD000", "NOTRRD0", "NRRD"),
         ("dimension: 3", "dimension: 3\nnonsense", "."),
     ],
@@ -95,7 +95,7 @@ def test_header_that_is_wrong_or_of_another_form_is_named(tmp_path, line, other,
     content = path.read_bytes()
     assert line.encode() in content
     path.write_bytes(content.replace(line.encode(), other.encode(), 1))
-    with pytest.raises(ValueError, match=rf"a\.nrrd cannot be read: .*{reason}"):
+    with pytest.raises(ValueError, match=rf"a\.nrrd.*{reason}"):
         read_volume_mask(path)
 
 
@@ -104,7 +104,7 @@ def test_header_that_is_wrong_or_of_another_form_is_named(tmp_path, line, other,
 )
 def test_foreign_content_is_named(tmp_path, content):
     (tmp_path / "a.nrrd").write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.nrrd cannot be read: "):
+    with pytest.raises(ValueError, match=r"a\.nrrd"):
         read_shape(tmp_path / "a.nrrd")
     with pytest.raises(FileNotFoundError, match=r"missing\.nrrd"):
         read_shape(tmp_path / "missing.nrrd")
@@ -121,5 +121,5 @@ def test_damaged_voxels_are_named(tmp_path, encoding, change):
     if change == "flip":
         content[-30] ^= 8
     path.write_bytes(content if change == "flip" else content[:change])
-    with pytest.raises(ValueError, match=r"a\.nrrd cannot be read: "):
+    with pytest.raises(ValueError, match=r"a\.nrrd"):
         read_volume_mask(path, 1)

@@ -25,12 +25,12 @@ from monai_tunevlseg.data.io.pictures import (
 from monai_tunevlseg.data.io.reading import read_mask
 
 COLORS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-GREY = COLORS[..., 0]
+GRAY = COLORS[..., 0]
 DEEP = np.random.default_rng(1).integers(0, 65536, (5, 7), dtype=np.uint16)
 
 
-def as_rgb(grey):
-    return np.stack([grey] * 3, axis=-1)
+def as_rgb(gray):
+    return np.stack([gray] * 3, axis=-1)
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ def as_rgb(grey):
     [
         ("RGB", COLORS / 255),
         ("RGBA", COLORS / 255),
-        ("L", as_rgb(GREY) / 255),
-        ("LA", as_rgb(GREY) / 255),
-        ("1", as_rgb(GREY > 127)),
+        ("L", as_rgb(GRAY) / 255),
+        ("LA", as_rgb(GRAY) / 255),
+        ("1", as_rgb(GRAY > 127)),
     ],
 )
 def test_every_mode_becomes_rgb_in_0_1(tmp_path, mode, expected):
-    source = Image.fromarray(COLORS if "RGB" in mode else GREY)
+    source = Image.fromarray(COLORS if "RGB" in mode else GRAY)
     picture = source.point(lambda value: 255 * (value > 127), "1") if mode == "1" else source.convert(mode)
     picture.save(tmp_path / "a.png")
     assert Image.open(tmp_path / "a.png").mode == mode
@@ -66,17 +66,17 @@ def test_16_bits_keep_their_depth(tmp_path):
 
 
 def test_palette_becomes_its_colors_as_picture_and_indices_as_mask(tmp_path):
-    picture = Image.fromarray(GREY % 3).convert("L")
+    picture = Image.fromarray(GRAY % 3).convert("L")
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     picture.save(tmp_path / "a.png")
     assert Image.open(tmp_path / "a.png").mode == "P"
     np.testing.assert_allclose(
         read_picture(tmp_path / "a.png"),
-        np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[GREY % 3] / 255,
+        np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[GRAY % 3] / 255,
         atol=1e-6,
     )
     mask = read_picture_mask(tmp_path / "a.png")
-    np.testing.assert_array_equal(mask.values, GREY % 3)
+    np.testing.assert_array_equal(mask.values, GRAY % 3)
     assert mask.palette is not None
     np.testing.assert_array_equal(mask.palette[1], [40, 50, 60])
 
@@ -118,7 +118,7 @@ def save_turned(path, pixels, orientation):
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_and_masks_are_read_as_they_are_displayed(tmp_path, suffix, orientation):
-    smooth = np.kron(GREY, np.ones((8, 8), np.uint8))
+    smooth = np.kron(GRAY, np.ones((8, 8), np.uint8))
     path = save_turned(tmp_path / f"a{suffix}", as_rgb(smooth), orientation)
     shown = TURNED[orientation](as_rgb(smooth))
     np.testing.assert_allclose(read_picture(path), shown / 255, atol=0.02)
@@ -160,7 +160,7 @@ def test_message_about_sizes_names_exif_where_that_is_the_reason(tmp_path):
 
 def test_mask_modes(tmp_path):
     path = tmp_path / "m.png"
-    binary = np.where(GREY > 127, 255, 0).astype(np.uint8)
+    binary = np.where(GRAY > 127, 255, 0).astype(np.uint8)
     opaque = np.full((5, 7), 255, np.uint8)
     opaque[binary == 0] = 3
     for stored in (binary, as_rgb(binary), np.dstack([as_rgb(binary), opaque]), np.dstack([binary, opaque])):
@@ -174,7 +174,7 @@ def test_mask_modes(tmp_path):
     np.testing.assert_array_equal(read_picture_mask(path).values, DEEP)
 
 
-SHAPE = np.where(GREY > 127, 255, 0).astype(np.uint8)
+SHAPE = np.where(GRAY > 127, 255, 0).astype(np.uint8)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -196,12 +196,12 @@ def test_opaque_mask_is_what_its_colors_are(tmp_path, color):
 
 def test_transparency_that_contradicts_the_colors_is_refused(tmp_path):
     Image.fromarray(np.dstack([as_rgb(SHAPE), 255 - SHAPE])).save(tmp_path / "m.png")
-    with pytest.raises(ValueError, match=r"m\.png cannot be read: its transparency hides"):
+    with pytest.raises(ValueError, match=r"m\.png.*transparen"):
         read_picture_mask(tmp_path / "m.png")
 
 
 def raw_png(path, values, bits, palette=None):
-    """Write what Pillow does not: grey of 2 or 4 bits, and palettes with fewer colors than indices."""
+    """Write what Pillow does not: gray of 2 or 4 bits, and palettes with fewer colors than indices."""
     rows = b"".join(
         b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, 8 - bits :].ravel()).tobytes() for row in values
     )
@@ -219,18 +219,18 @@ def test_index_beyond_the_palette_is_refused(tmp_path):
     path = tmp_path / "m.png"
     raw_png(path, np.array([[0, 1, 9]], np.uint8), 4, bytes([0, 0, 0, 255, 255, 255]))
     for read in (read_picture_mask, read_picture, read_unique_picture_values):
-        with pytest.raises(ValueError, match=r"m\.png cannot be read: it holds the index 9 .* 2 colors"):
+        with pytest.raises(ValueError, match=r"m\.png.* index 9 .* 2 colors"):
             read(path)
 
 
 def test_palette_index_without_a_color_of_the_shared_cases(shared_dir):
-    with pytest.raises(ValueError, match=r"pal_short\.png cannot be read: it holds the index"):
+    with pytest.raises(ValueError, match=r"pal_short\.png.* index \d+ .* \d+ colors"):
         read_picture_mask(shared_dir / "cases" / "faults" / "pal_short.png")
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_few_bits_keep_label_values_and_have_full_brightness(tmp_path, bits):
-    values, path = GREY % 2**bits, tmp_path / "m.png"
+    values, path = GRAY % 2**bits, tmp_path / "m.png"
     raw_png(path, values, bits)
     np.testing.assert_allclose(read_picture(path), as_rgb(values) / (2**bits - 1), atol=1e-6)
     mask = read_picture_mask(path)
@@ -256,7 +256,7 @@ def test_animation_is_refused(tmp_path):
     frames = [Image.fromarray(SHAPE), Image.fromarray(255 - SHAPE)]
     for suffix in (".gif", ".png"):
         frames[0].save(tmp_path / f"m{suffix}", save_all=True, append_images=frames[1:])
-        with pytest.raises(ValueError, match=rf"m\{suffix} cannot be read: it holds 2 frames"):
+        with pytest.raises(ValueError, match=rf"m\{suffix}.* 2 frames"):
             read_picture_mask(tmp_path / f"m{suffix}")
 
 
@@ -276,7 +276,7 @@ def test_share_of_the_range_is_told_where_the_type_has_more_than_8_bits(tmp_path
         assert peak_fraction(path) == pytest.approx(4095 / 65535)
         Image.fromarray(np.zeros((5, 7), np.uint16)).save(path)
         assert peak_fraction(path) is None
-        Image.fromarray(GREY).save(path)
+        Image.fromarray(GRAY).save(path)
         assert peak_fraction(path) is None
 
 
@@ -299,13 +299,13 @@ def test_colored_mask_keeps_its_brightest_channel(tmp_path):
 
 
 def test_jpeg_is_lossy_whatever_its_suffix(tmp_path):
-    Image.fromarray(GREY).save(tmp_path / "m.png", format="JPEG")
+    Image.fromarray(GRAY).save(tmp_path / "m.png", format="JPEG")
     assert read_picture_mask(tmp_path / "m.png").lossy
 
 
 def test_cmyk_mask_is_refused(tmp_path):
     Image.fromarray(COLORS).convert("CMYK").save(tmp_path / "m.jpg")
-    with pytest.raises(ValueError, match=r"m\.jpg cannot be read: a mask of the mode CMYK"):
+    with pytest.raises(ValueError, match=r"m\.jpg.* CMYK"):
         read_picture_mask(tmp_path / "m.jpg")
 
 

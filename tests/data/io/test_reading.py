@@ -36,9 +36,7 @@ def test_binary_masks(values):
 
 @pytest.mark.parametrize("values", [(0, 1, 255), (0, 2), (0, 128), (0, 254, 255), (0, 5, 255)])
 def test_other_values_are_refused_by_name_and_a_threshold_is_the_way_out(values):
-    with pytest.raises(
-        ValueError, match=f"some/mask.png is expected to be binary.* values {values[0]}.*mask_threshold"
-    ):
+    with pytest.raises(ValueError, match=f"some/mask.png.* {values[0]}.*mask_threshold.*label_values"):
         to_binary_mask(stored(*values), PATH)
     np.testing.assert_array_equal(
         to_binary_mask(stored(*values), PATH, mask_threshold=128), [[value >= 128 for value in values]]
@@ -46,7 +44,7 @@ def test_other_values_are_refused_by_name_and_a_threshold_is_the_way_out(values)
 
 
 def test_many_values_are_cut_in_the_message():
-    with pytest.raises(ValueError, match="0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 246 more"):
+    with pytest.raises(ValueError, match="0, 1, 2, 3, 4, 5, 6, 7, 8, 9 .*246"):
         to_binary_mask(stored(*range(256)), PATH)
 
 
@@ -57,22 +55,22 @@ def test_lossy_mask_is_cut_at_half_of_its_range():
 
 
 def test_lossy_mask_that_codes_foreground_by_1_is_refused_instead_of_read_as_empty():
-    with pytest.raises(ValueError, match="mask.png is a JPEG mask whose brightest value is 1"):
+    with pytest.raises(ValueError, match="mask.png.*JPEG.* 1,.* 255.*mask_threshold"):
         to_binary_mask(stored(0, 1, lossy=True), PATH)
 
 
 def test_lossy_mask_with_label_values_is_refused():
-    with pytest.raises(ValueError, match="mask.png is a JPEG, which cannot keep label values"):
+    with pytest.raises(ValueError, match="mask.png.*JPEG.*PNG"):
         to_binary_mask(stored(0, 1, 2, lossy=True), PATH, label_value=1)
 
 
 def test_colored_mask_is_refused_and_a_threshold_counts_its_brightest_channel():
     for lossy in (False, True):
         colored = stored(0, 20, 255, colored=True, lossy=lossy)
-        with pytest.raises(ValueError, match=r"mask\.png .*colors.*grey PNG"):
+        with pytest.raises(ValueError, match=r"mask\.png .*colors.*gray PNG"):
             to_binary_mask(colored, PATH)
         np.testing.assert_array_equal(to_binary_mask(colored, PATH, mask_threshold=128), [[False, False, True]])
-    with pytest.raises(ValueError, match="mask.png codes its labels by colors"):
+    with pytest.raises(ValueError, match="mask.png.*colors"):
         to_label_map(stored(0, 255, colored=True), PATH)
 
 
@@ -108,7 +106,7 @@ def test_threshold_that_only_small_codes_miss_is_refused(highest, white):
 
 def test_type_without_known_range_has_no_brightness():
     for mask in (stored(0, 255, dtype=np.int32, white=None), stored(0, 7, dtype=np.float32, white=1)):
-        with pytest.raises(ValueError, match=r"mask\.png holds .*no brightness"):
+        with pytest.raises(ValueError, match=r"mask\.png.* (255|7.0).*mask_threshold.*label_values"):
             to_binary_mask(mask, PATH, mask_threshold=128)
     np.testing.assert_array_equal(to_binary_mask(stored(0, 255, dtype=np.int32, white=None), PATH), [[False, True]])
 
@@ -131,7 +129,7 @@ def test_float_labels_must_be_integral():
     assert to_label_map(whole, PATH).dtype.kind == "i"
     np.testing.assert_array_equal(to_label_map(whole, PATH), [[0, 1, 4]])
     for wrong in (0.5, 1.01, np.nan):
-        with pytest.raises(ValueError, match=f"mask.png holds the values {wrong}"):
+        with pytest.raises(ValueError, match=f"mask.png.* {wrong}"):
             to_label_map(stored(0, wrong, dtype=np.float32), PATH)
 
 
@@ -174,7 +172,7 @@ def test_index_0_of_a_palette_is_background_whatever_its_color_and_whichever_are
 def test_white_before_black_is_refused_whichever_are_used(tmp_path, indices):
     path = save_palette(tmp_path / "m.png", indices, WHITE, BLACK)
     for threshold in (None, 128):
-        with pytest.raises(ValueError, match=r"m\.png shows index 0 .*grey PNG"):
+        with pytest.raises(ValueError, match=r"m\.png.* index 0 .*label_values"):
             read_mask(path, mask_threshold=threshold)
     np.testing.assert_array_equal(read_mask(path, label_value=1), indices == 1)
 
@@ -183,7 +181,7 @@ def test_threshold_counts_the_colors_of_a_palette(tmp_path):
     path = save_palette(tmp_path / "m.png", np.array([[0, 1, 2]], np.uint8), BLACK, (90, 10, 0), (0, 200, 0))
     np.testing.assert_array_equal(read_mask(path, mask_threshold=128), [[False, False, True]])
     np.testing.assert_array_equal(read_mask(path, mask_threshold=90), [[False, True, True]])
-    with pytest.raises(ValueError, match="values 0, 1, 2; set mask_threshold"):
+    with pytest.raises(ValueError, match="0, 1, 2;.*mask_threshold"):
         read_mask(path)
     with pytest.raises(ValueError, match="index 0"):
         read_mask(save_palette(path, INDICES, WHITE, RED), mask_threshold=128)
@@ -197,14 +195,14 @@ def test_distinct_values_are_those_of_sorting(values):
 
 @pytest.mark.parametrize("read", [read_image, read_mask, read_shape])
 def test_unsupported_suffix_is_refused(read):
-    with pytest.raises(ValueError, match=r"a\.webp has no supported suffix; supported are \.png, .*\.nii\.gz"):
+    with pytest.raises(ValueError, match=r"a\.webp.* \.png, .*\.nii\.gz"):
         read(Path("a.webp"))
 
 
 def test_picture_has_no_slices(tmp_path, save):
     path = save(tmp_path / "a.png", np.zeros((3, 4), np.uint8))
     for read in (read_image, read_mask):
-        with pytest.raises(ValueError, match=r"a\.png is a picture and has no slice 0"):
+        with pytest.raises(ValueError, match=r"a\.png.* slice 0"):
             read(path, slice_index=0)
 
 
@@ -222,5 +220,5 @@ def test_nifti_is_read_as_rgb_and_as_mask(tmp_path, save, as_read):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("coding", [{}, {"mask_threshold": 0.5}, {"label_value": 1}])
 def test_values_that_are_not_finite_are_refused_however_they_are_coded(value, coding):
-    with pytest.raises(ValueError, match=r"some/mask\.png (holds|is expected)"):
+    with pytest.raises(ValueError, match=r"some/mask\.png"):
         to_binary_mask(stored(0, 1, value, dtype=np.float32), PATH, **coding)

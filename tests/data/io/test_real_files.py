@@ -57,23 +57,21 @@ def test_clinicdb_colors(clinicdb):
             start = tiff.pages[0].dataoffsets[0]
         raw = np.frombuffer(path.read_bytes(), np.uint8, 288 * 384 * 3, start).reshape(288, 384, 3)
         np.testing.assert_array_equal(np.rint(image * 255), raw)
-        assert np.abs(image[..., 0] - image[..., 2]).mean() > 0.1, "a reddish frame, not a grey one"
+        assert np.abs(image[..., 0] - image[..., 2]).mean() > 0.1, "a reddish frame, not a gray one"
         assert read_shape(path) == (288, 384)
 
 
 def test_clinicdb_is_the_trap_that_it_is_said_to_be(clinicdb):
     path = clinicdb / "Original" / "9.tif"
-    grey = by_opencv(path)
-    assert (grey[..., 0] == grey[..., 2]).all()
+    gray = by_opencv(path)
+    assert (gray[..., 0] == gray[..., 2]).all()
     with pytest.raises(OSError, match="cannot identify"):
         Image.open(path)
 
 
-def test_clinicdb_grey_edges_are_refused_by_name_and_read_with_a_threshold(clinicdb, tmp_path):
+def test_clinicdb_gray_edges_are_refused_by_name_and_read_with_a_threshold(clinicdb, tmp_path):
     path = clinicdb / "Ground Truth" / "261.tif"
-    with pytest.raises(
-        ValueError, match=r"261\.tif is expected to be binary .* values 0, 9, 11, .*; set mask_threshold"
-    ):
+    with pytest.raises(ValueError, match=r"261\.tif.* 0, 9, 11, .*mask_threshold"):
         read_mask(path)
     images = sorted((clinicdb / "Original").glob("*.tif"))
     masks = [clinicdb / "Ground Truth" / image.name for image in images]

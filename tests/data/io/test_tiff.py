@@ -11,17 +11,17 @@ from monai_tunevlseg.data.io.pictures import picture_shape, read_picture, read_p
 from monai_tunevlseg.data.io.reading import read_mask
 
 COLORS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-GREY = COLORS[..., 0]
+GRAY = COLORS[..., 0]
 DEEP = np.random.default_rng(1).integers(0, 65536, (5, 7), dtype=np.uint16)
 
 
-def as_rgb(grey):
-    return np.stack([grey] * 3, axis=-1)
+def as_rgb(gray):
+    return np.stack([gray] * 3, axis=-1)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
-def test_color_tiff_that_claims_to_be_grey_is_read_in_colors(tmp_path, compression, planar):
+def test_color_tiff_that_claims_to_be_gray_is_read_in_colors(tmp_path, compression, planar):
     stored = COLORS if planar == "contig" else np.moveaxis(COLORS, -1, 0)
     tifffile.imwrite(
         tmp_path / "a.tif",
@@ -50,20 +50,20 @@ def test_tiff_reads_the_same_however_it_is_compressed(tmp_path, compression, pre
     for pixels, expected in (
         (COLORS, COLORS / 255),
         (DEEP, as_rgb(DEEP) / 65535),
-        ((GREY / 255).astype(np.float32), as_rgb(GREY) / 255),
-        (GREY / 255, as_rgb(GREY) / 255),
+        ((GRAY / 255).astype(np.float32), as_rgb(GRAY) / 255),
+        (GRAY / 255, as_rgb(GRAY) / 255),
     ):
         tifffile.imwrite(path, pixels, **options)
         np.testing.assert_allclose(read_picture(path), expected, atol=1e-6)
         mask = read_picture_mask(path)
         np.testing.assert_array_equal(mask.values, pixels.max(axis=-1) if pixels.ndim == 3 else pixels)
-    tifffile.imwrite(path, GREY, photometric="miniswhite", **options)
-    np.testing.assert_allclose(read_picture(path), as_rgb(255 - GREY) / 255, atol=1e-6)
-    with pytest.raises(ValueError, match=r"a\.tif cannot be read: 0 is white"):
+    tifffile.imwrite(path, GRAY, photometric="miniswhite", **options)
+    np.testing.assert_allclose(read_picture(path), as_rgb(255 - GRAY) / 255, atol=1e-6)
+    with pytest.raises(ValueError, match=r"a\.tif.* 0 .*white"):
         read_picture_mask(path)
-    for pixels in (GREY.astype(np.int32), GREY.astype(np.int16) - 100, GREY.astype(np.float32)):
+    for pixels in (GRAY.astype(np.int32), GRAY.astype(np.int16) - 100, GRAY.astype(np.float32)):
         tifffile.imwrite(path, pixels, **options)
-        with pytest.raises(ValueError, match=rf"a\.tif cannot be read: {pixels.dtype} values .*intensity_window"):
+        with pytest.raises(ValueError, match=rf"a\.tif.* {pixels.dtype} .*intensity_window"):
             read_picture(path)
         np.testing.assert_array_equal(read_picture_mask(path).values, pixels)
         window = np.clip((as_rgb(pixels).astype(float) - 10) / 90, 0, 1)
@@ -84,14 +84,14 @@ def test_packed_bits_have_their_own_range(tmp_path, bits):
 @pytest.mark.parametrize("inverted", [False, True])
 def test_one_bit_tiff(tmp_path, compression, inverted):
     options = {"tiffinfo": {262: 0}} if inverted else {}
-    shown = GREY > 127
+    shown = GRAY > 127
     Image.fromarray(shown).save(tmp_path / "a.tif", compression=compression, **options)
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         assert int(tiff.pages[0].photometric) == (0 if inverted else 1)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.tif")), shown)
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), as_rgb(shown))
     if inverted:
-        with pytest.raises(ValueError, match=r"a\.tif cannot be read: 0 is white"):
+        with pytest.raises(ValueError, match=r"a\.tif.* 0 .*white"):
             read_mask(tmp_path / "a.tif")
         return
     for threshold in (None, 128):
@@ -99,9 +99,9 @@ def test_one_bit_tiff(tmp_path, compression, inverted):
 
 
 def test_boolean_mask_of_tifffile_is_the_reason_why_0_as_white_is_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", GREY > 127)
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), GREY > 127)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.tif")), GREY <= 127)
+    tifffile.imwrite(tmp_path / "a.tif", GRAY > 127)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), GRAY > 127)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.tif")), GRAY <= 127)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "YCbCr"])
@@ -116,32 +116,32 @@ def test_tiff_depths_and_codings(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, DEEP)
     np.testing.assert_allclose(read_picture(path), as_rgb(DEEP) / 65535, atol=1e-7)
-    tifffile.imwrite(path, GREY, photometric="miniswhite")
-    np.testing.assert_allclose(read_picture(path), as_rgb(255 - GREY) / 255, atol=1e-6)
-    tifffile.imwrite(path, (GREY / 255).astype(np.float32))
-    np.testing.assert_allclose(read_picture(path), as_rgb(GREY) / 255, atol=1e-6)
+    tifffile.imwrite(path, GRAY, photometric="miniswhite")
+    np.testing.assert_allclose(read_picture(path), as_rgb(255 - GRAY) / 255, atol=1e-6)
+    tifffile.imwrite(path, (GRAY / 255).astype(np.float32))
+    np.testing.assert_allclose(read_picture(path), as_rgb(GRAY) / 255, atol=1e-6)
     colormap = np.random.default_rng(0).integers(0, 65536, (3, 256), dtype=np.uint16)
-    tifffile.imwrite(path, GREY, photometric="palette", colormap=colormap)
-    np.testing.assert_allclose(read_picture(path), np.moveaxis(colormap[:, GREY], 0, -1) / 65535, atol=1e-6)
-    np.testing.assert_array_equal(read_picture_mask(path).values, GREY)
-    Image.fromarray(GREY > 127).save(path)
-    np.testing.assert_array_equal(read_picture(path), as_rgb(GREY > 127))
-    np.testing.assert_array_equal(read_picture_mask(path).values, GREY > 127)
+    tifffile.imwrite(path, GRAY, photometric="palette", colormap=colormap)
+    np.testing.assert_allclose(read_picture(path), np.moveaxis(colormap[:, GRAY], 0, -1) / 65535, atol=1e-6)
+    np.testing.assert_array_equal(read_picture_mask(path).values, GRAY)
+    Image.fromarray(GRAY > 127).save(path)
+    np.testing.assert_array_equal(read_picture(path), as_rgb(GRAY > 127))
+    np.testing.assert_array_equal(read_picture_mask(path).values, GRAY > 127)
 
 
 @pytest.mark.parametrize(
     ("pixels", "options", "reason"),
     [
         (np.zeros((2, 5, 7), np.uint8), {"photometric": "minisblack"}, "2 pages"),
-        (np.full((5, 7), 7.0, np.float32), {}, "no known range"),
-        (np.full((5, 7), 7, np.int32), {}, "no known range"),
+        (np.full((5, 7), 7.0, np.float32), {}, "intensity_window"),
+        (np.full((5, 7), 7, np.int32), {}, "intensity_window"),
         (np.zeros((5, 7, 5), np.uint8), {"photometric": "minisblack", "planarconfig": "contig"}, "5 channels"),
-        (np.zeros((5, 7, 4), np.uint8), {"photometric": "separated"}, "color space SEPARATED"),
+        (np.zeros((5, 7, 4), np.uint8), {"photometric": "separated"}, "SEPARATED"),
     ],
 )
 def test_tiff_that_is_no_picture_is_refused(tmp_path, pixels, options, reason):
     tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
-    with pytest.raises(ValueError, match=f"a.tif cannot be read.*{reason}"):
+    with pytest.raises(ValueError, match=f"a.tif.*{reason}"):
         read_picture(tmp_path / "a.tif")
 
 
@@ -152,7 +152,7 @@ def test_damaged_tiff_logs_nothing(tmp_path, caplog):
     for position in range(8, 60):
         content[position] = 255
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.tif cannot be read: "):
+    with pytest.raises(ValueError, match=r"broken\.tif"):
         read_picture(path)
     assert not caplog.records
     logging.getLogger("tifffile").warning("others hear it")

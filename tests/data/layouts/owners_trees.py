@@ -68,7 +68,7 @@ def write_kvasir(folder: Path) -> Truth:
 
 
 def write_clinicdb(folder: Path, form: str = "tif") -> Truth:
-    """CVC-ClinicDB.rar: color frames that say they are grey, and masks with grey edges."""
+    """CVC-ClinicDB.rar: color frames that say they are gray, and masks with gray edges."""
     rng = np.random.default_rng(2)
     truth: Truth = {}
     root = folder / "CVC-ClinicDB" / ("PNG" if form == "png" else ".")
@@ -132,7 +132,7 @@ def write_dfu(folder: Path) -> Truth:
 
 
 def write_busi(folder: Path) -> Truth:
-    """Dataset_BUSI_with_GT: 1-bit, RGB, RGBA and grey masks, several for some images, and normal images."""
+    """Dataset_BUSI_with_GT: 1-bit, RGB, RGBA and gray masks, several for some images, and normal images."""
     rng = np.random.default_rng(6)
     truth: Truth = {}
     classes = {"benign": "benign tumor", "malignant": "malignant tumor", "normal": "breast tumor"}

@@ -102,7 +102,7 @@ def test_empty_prediction_of_a_volume_is_saved(tmp_path):
 
 def test_prediction_of_another_size_is_refused(tmp_path, save):
     source = save(tmp_path / "a.png", np.zeros((12, 16), np.uint8))
-    with pytest.raises(ValueError, match=r"a\.png has the shape \(1, 16, 12\) where \(1, 12, 16\) is expected"):
+    with pytest.raises(ValueError, match=r"a\.png.*\(1, 16, 12\).*\(1, 12, 16\)"):
         SavePredictiond("pred", tmp_path / "out")(item(source, np.zeros((16, 12), np.uint8)))
     assert not (tmp_path / "out").exists()
 
@@ -112,16 +112,14 @@ def test_prediction_that_is_no_label_map_is_refused(tmp_path, save, wrong):
     source = save(tmp_path / "a.png", np.zeros((3, 4), np.uint8))
     prediction = np.zeros((3, 4), np.float32)
     prediction[1, 2] = wrong
-    with pytest.raises(
-        ValueError, match=r"a\.png holds .* where label values 0\.\.1 are expected; apply LogitsToLabelMapd"
-    ):
+    with pytest.raises(ValueError, match=r"a\.png.* 0\.\.1 .*LogitsToLabelMapd"):
         SavePredictiond("pred", tmp_path / "out")(item(source, prediction))
 
 
-@pytest.mark.parametrize("arguments", [{"num_classes": 0}, {"num_classes": 255}, {"slice_axis": 3}])
-def test_wrong_arguments_are_refused(arguments):
-    with pytest.raises(ValueError, match="must be in"):
-        SavePredictiond("pred", "out", **arguments)
+@pytest.mark.parametrize(("name", "value"), [("num_classes", 0), ("num_classes", 255), ("slice_axis", 3)])
+def test_wrong_arguments_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} {value}"):
+        SavePredictiond("pred", "out", **{name: value})
 
 
 def test_the_legend_names_the_values_and_colors_of_several_classes(tmp_path):
