@@ -1,4 +1,4 @@
-"""The front door: a bundle that segments images of any form by texts."""
+"""The Python API: a bundle that segments images of any form by text."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from monai_tunevlseg.training import load_weights
 __all__ = ["ImageLike", "Images", "Segmenter", "open_bundle"]
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
-"""One image, as `Segmenter` takes it."""
+"""One image in a form that `Segmenter` accepts."""
 Images = list[Any] | tuple[Any, ...]
-"""Several of them."""
+"""Several images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Segmenter:
-    """Segments images by texts, as the bundle's ``inference.yaml`` does.
+    """Segments images by text, as the bundle's ``inference.yaml`` does.
 
     An image is one of
 
-    - the path of a picture (PNG, JPEG, BMP, GIF, TIFF), or of a NIfTI, MetaImage or NRRD file, which may be a volume:
-      it is segmented slice by slice, along the axis that the bundle says;
-    - a PIL image, turned as its EXIF orientation says, like a file; transparency is dropped;
+    - the path of a picture (PNG, JPEG, BMP, GIF, TIFF), or of a NIfTI, MetaImage or NRRD file. A volume is segmented
+      slice by slice along the bundle's ``slice_axis``;
+    - a PIL image, rotated by its EXIF orientation like a file; transparency is dropped;
     - an array (H, W), (H, W, 1) or (H, W, 3);
     - a tensor (H, W), (1, H, W) or (3, H, W), on any device.
 
-    Arrays and tensors hold uint8 in 0..255 or floating-point numbers in 0..1. The bundle's ``intensity_window`` applies
-    to stored values: those of files, of PIL images and of uint8; floating-point numbers are taken to be scaled already.
+    Arrays and tensors hold uint8 in 0..255 or floats in 0..1. The bundle's ``intensity_window`` applies to stored
+    values, which are those of files, PIL images and uint8; floats count as scaled already.
 
     Attributes:
-        network: on the device and in the precision in which it computes.
-        inferer: brings images to the network's size, and logits back to theirs.
+        network: on its device and in its precision.
+        inferer: resizes images to the network's input, and logits to the image.
         intensity_window: the stored values that become 0 and 1; None = the range of the type, percentiles of a volume.
-        amp: compute in CUDA's float16 autocast.
+        amp: whether to compute in CUDA's float16 autocast.
     """
 
     network: PromptTunedNetwork
@@ -62,22 +62,30 @@ class Segmenter:
 
     @classmethod
     def from_bundle(
-        cls, folder: str | Path, pretrained: str | Path | None = None, device: str | torch.device | None = None
+        cls,
+        folder: str | Path,
+        pretrained: str | Path | None = None,
+        device: str | torch.device | None = None,
+        **overrides: Any,
     ) -> Segmenter:
-        """Load a bundle. It is a program, whose configs MONAI runs: load only those of authors you trust.
+        """Load a bundle. A bundle is a program, whose configs MONAI runs: load bundles from trusted authors only.
 
         Args:
-            folder: the bundle's, with ``configs/inference.yaml`` and, unless it is zero-shot, ``models/model.pt``.
-            pretrained: where this machine has the base model; None = as the bundle says.
-            device: where the network computes; None = as the bundle says, which is CUDA where there is one.
+            folder: the bundle, with ``configs/inference.yaml`` and, unless it is zero-shot, ``models/model.pt``.
+            pretrained: location of the base model on this machine; None = as the bundle says.
+            device: where the network computes; None = as the bundle says, which is CUDA if available.
+            overrides: other options of ``inference.yaml``, such as ``precision="fp32"``.
 
         Raises:
             FileNotFoundError: when the folder is not a bundle, or has no checkpoint.
-            ValueError: when the base model is not the bundle's, or the checkpoint is damaged or does not fit.
+            ValueError: when the base model is not the bundle's, the checkpoint is damaged or does not fit, or an option
+                is unknown.
         """
-        parser = open_bundle(folder, pretrained)
+        if pretrained is not None:
+            overrides["pretrained"] = str(pretrained)
         if device is not None:
-            parser["device"] = torch.device(device)
+            overrides["device"] = torch.device(device)
+        parser = open_bundle(folder, **overrides)
         with unwrapped_errors():
             network: PromptTunedNetwork = parser.get_parsed_content("network")
             if not parser.get_parsed_content("zero_shot"):
@@ -87,7 +95,7 @@ class Segmenter:
 
     @property
     def class_names(self) -> list[str]:
-        """The texts that the bundle was tuned for."""
+        """The texts that the bundle is tuned for."""
         return list(self.network.class_names)
 
     @overload
@@ -99,23 +107,23 @@ class Segmenter:
     def segment(
         self, image: ImageLike | Images, texts: str | Sequence[str] | None = None
     ) -> np.ndarray | list[np.ndarray]:
-        """Return where each text's probability is above 0.5. Masks of several texts may overlap.
+        """Return the mask of each text: where its probability is above 0.5. Masks of several texts may overlap.
 
         Args:
             image: one image, or a list of them, which may differ in form and size.
             texts: K texts, or one; None = the bundle's ``class_names``.
 
         Returns:
-            bool of the image's own size: (K, H, W), or (K, X, Y, Z) for a volume, in the order in which its file stores
-            the voxels. For a list of images, a list.
+            bool at the image's own size: (K, H, W), or (K, X, Y, Z) for a volume, in the voxel order of its file. A
+            list for a list of images.
 
         Raises:
-            FileNotFoundError: when there is no such file.
+            FileNotFoundError: when a file does not exist.
             TypeError: when an image is none of the forms above.
             ValueError: when an image cannot be read, its shape, type or values are not as described, or a text is
                 empty.
         """
-        return self._results(image, texts, _masks)
+        return self._reduce_each(image, texts, _masks)
 
     @overload
     def probabilities(self, image: ImageLike, texts: str | Sequence[str] | None = None) -> np.ndarray: ...
@@ -126,49 +134,66 @@ class Segmenter:
     def probabilities(
         self, image: ImageLike | Images, texts: str | Sequence[str] | None = None
     ) -> np.ndarray | list[np.ndarray]:
-        """Return the probability of each text: float32 in 0..1, and all else as for `segment`."""
-        return self._results(image, texts, _probabilities)
+        """Return the probability of each text: float32 in 0..1, otherwise as `segment`."""
+        return self._reduce_each(image, texts, _probabilities)
 
-    def _results(
+    def _reduce_each(
         self, image: ImageLike | Images, texts: str | Sequence[str] | None, reduction: Reduction
     ) -> np.ndarray | list[np.ndarray]:
-        asked = (
-            self.class_names if texts is None else checked_texts([texts] if isinstance(texts, str) else texts, "texts")
-        )
         if isinstance(image, list | tuple):
-            return [self._result(one, asked, reduction) for one in image]
-        return self._result(image, asked, reduction)
+            return [self.reduce_logits(one, texts, reduction) for one in image]
+        return self.reduce_logits(image, texts, reduction)
 
-    def _result(self, image: ImageLike, texts: list[str], reduction: Reduction) -> np.ndarray:
+    def reduce_logits(self, image: ImageLike, texts: str | Sequence[str] | None, reduction: Reduction) -> np.ndarray:
+        """Return a reduction of one image's logits, such as `inferers.label_map`.
+
+        Args:
+            image: as for `segment`.
+            texts: as for `segment`.
+            reduction: reads the logits at full size one text after the other, and returns C channels.
+
+        Returns:
+            (C, H, W) or (C, X, Y, Z), as for `segment`.
+
+        Raises:
+            FileNotFoundError: as for `segment`.
+            TypeError: as for `segment`.
+            ValueError: as for `segment`.
+        """
+        if texts is None:
+            texts = self.class_names
+        else:
+            texts = checked_texts([texts] if isinstance(texts, str) else texts, "texts")
         pixels = np.ascontiguousarray(np.moveaxis(_pixels(image, self.intensity_window), -1, 0))
         device = next(self.network.parameters()).device
-        inferer = copy.copy(self.inferer)  # the bundle's own keeps its reduction
+        inferer = copy.copy(self.inferer)  # the original keeps its reduction
         inferer.reduction = reduction
         with torch.inference_mode(), torch.autocast(device.type, enabled=self.amp):
             upright = inferer(torch.from_numpy(pixels)[None].to(device), self.network, text=[texts])[0].cpu().numpy()
         if isinstance(image, str | os.PathLike) and is_volume_file(Path(image)):
-            return np.stack([stored_order(of_text, Path(image)) for of_text in upright])
+            return np.stack([stored_order(channel, Path(image)) for channel in upright])
         return upright
 
 
-def open_bundle(folder: str | Path, pretrained: str | Path | None = None) -> ConfigParser:
-    """Read a bundle's ``inference.yaml``, wherever the bundle is.
+def open_bundle(folder: str | Path, **overrides: Any) -> ConfigParser:
+    """Read a bundle's ``inference.yaml``, from any current folder.
 
     Args:
-        folder: the bundle's.
-        pretrained: where this machine has the base model; None = as the bundle says.
+        folder: the bundle.
+        overrides: options of the config with other values.
 
     Raises:
         FileNotFoundError: when the folder is not a bundle.
+        ValueError: when the config has no such option.
     """
     config = Path(folder) / "configs" / "inference.yaml"
     if not config.is_file():
-        raise FileNotFoundError(f"there is no {config}; pass the folder of a bundle.")
+        raise FileNotFoundError(f"{config} does not exist; pass the folder of a bundle.")
     parser = ConfigParser()
     parser.read_config(str(config))
-    parser["bundle_root"] = str(folder)
-    if pretrained is not None:
-        parser["pretrained"] = str(pretrained)
+    if unknown := [name for name in overrides if name not in parser]:
+        raise ValueError(f"{config} has no option {unknown[0]!r}.")
+    parser.update({"bundle_root": str(folder), **overrides})
     return parser
 
 
@@ -209,7 +234,7 @@ def _stored(picture: Image.Image) -> StoredPicture:
 
 
 def _from_array(given: np.ndarray, picture: np.ndarray, window: Sequence[float] | None) -> np.ndarray:
-    """Read an array with channels last; messages tell the shape that was given."""
+    """Read an array with channels last; messages name the given shape."""
     if picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (1,), (3,)) or not picture.size:
         raise ValueError(
             f"an image of the shape {given.shape} is not a picture; pass an array (H, W) or (H, W, 3), a tensor (H, W) "
@@ -222,7 +247,7 @@ def _from_array(given: np.ndarray, picture: np.ndarray, window: Sequence[float] 
         raise ValueError(
             f"an image of the type {values.dtype} has no known range; pass uint8 in 0..255, or floats in 0..1."
         )
-    if not (values.min() >= 0 and values.max() <= 1):  # nor where one is NaN
+    if not (values.min() >= 0 and values.max() <= 1):  # false for NaN too
         raise ValueError(
             f"an image of floats lies in {values.min():g}..{values.max():g}, not in 0..1; divide 8-bit values by 255."
         )

@@ -200,6 +200,23 @@ def test_a_folder_that_is_not_a_bundle_is_named(bundle, tmp_path):
         Segmenter.from_bundle(tmp_path, device="cpu")
 
 
+def test_options_of_the_config_can_be_overridden(bundle):
+    segmenter = Segmenter.from_bundle(bundle, device="cpu", class_names=TEXTS, intensity_window=[20, 180])
+    assert (segmenter.class_names, segmenter.intensity_window) == (TEXTS, [20, 180])
+    zero_shot = Segmenter.from_bundle(bundle, device="cpu", method=None, unfreeze=None, upsampler=False)
+    assert not any(parameter.requires_grad for parameter in zero_shot.network.parameters())
+    with pytest.raises(ValueError, match=r"inference\.yaml.*'precison'"):
+        Segmenter.from_bundle(bundle, precison="fp32")
+
+
+def test_a_reduction_reads_one_text_at_a_time(segmenter, volume):
+    found = segmenter.reduce_logits(volume, TEXTS, lambda logits: sum(logits))
+    probabilities = segmenter.probabilities(volume, TEXTS)
+    logits = np.log(probabilities / (1 - probabilities))
+    assert found.shape == (1, 150, 120, 3)
+    np.testing.assert_allclose(found[0], logits.sum(axis=0), atol=1e-3)
+
+
 def test_importing_the_package_imports_neither_torch_nor_monai():
     check = "import sys, monai_tunevlseg as m; print({'torch', 'monai', 'numpy'} & set(sys.modules), m.__version__)"
     told = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT).stdout

@@ -1,4 +1,4 @@
-"""Correcting a label map by clicks and boxes."""
+"""Corrections of a label map by clicks and a box."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ def filter_components(
     labels: np.ndarray,
     foreground: Sequence[Position] = (),
     background: Sequence[Position] = (),
-    area: Sequence[tuple[int, int]] | None = None,
+    roi: Sequence[tuple[int, int]] | None = None,
 ) -> np.ndarray:
     """Keep or drop the connected components of a label map.
 
-    Components have one label and are connected diagonally too. The area is cut out first. Where there are positive
-    clicks, only components under one of them stay; components under a negative click go.
+    A component has one label and is connected diagonally too. The label map is first cut to the box. With positive
+    clicks, only the components under them stay; components under negative clicks go.
 
     Args:
         labels: label map; 0 is background.
         foreground: indices of positive clicks, in the order of the map's axes.
         background: indices of negative clicks.
-        area: (start, end) along each axis, the end outside.
+        roi: the box, [start, end) along each axis; None = no box.
 
     Returns:
         the corrected map.
     """
-    if area is not None:
+    if roi is not None:
         inside = np.zeros_like(labels)
-        box = tuple(slice(start, end) for start, end in area)
+        box = tuple(slice(start, end) for start, end in roi)
         inside[box] = labels[box]
         labels = inside
     if not foreground and not background:
         return labels
     kept = np.zeros_like(labels)
-    everywhere = np.ones((3,) * labels.ndim)
+    diagonal = np.ones((3,) * labels.ndim)
     for value in np.unique(labels[labels > 0]):
-        components, count = ndimage.label(labels == value, structure=everywhere)
-        wanted = {int(components[click]) for click in foreground} if foreground else set(range(1, count + 1))
-        wanted -= {0, *(int(components[click]) for click in background)}
-        kept[np.isin(components, list(wanted))] = value
+        components, count = ndimage.label(labels == value, structure=diagonal)
+        chosen = {int(components[click]) for click in foreground} if foreground else set(range(1, count + 1))
+        chosen -= {0, *(int(components[click]) for click in background)}
+        kept[np.isin(components, list(chosen))] = value
     return kept

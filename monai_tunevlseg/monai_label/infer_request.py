@@ -1,4 +1,4 @@
-"""What a client asks for, read from the parameters of its request."""
+"""Inference requests of clients, parsed and checked."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ Box = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class InferRequest:
-    """What to look for, and what of it to keep. Positions count x (columns) first, as clients do.
+    """Which texts to segment, and which parts of the result to keep. Positions are (x, y) or (x, y, z) in pixels.
 
     Attributes:
-        texts: the names to look for, in the order of label values 1, 2, ...
-        foreground: positions of positive clicks, in pixels.
+        texts: the texts, in the order of label values 1, 2, ...
+        foreground: positions of positive clicks.
         background: positions of negative clicks.
-        area: (start, end) along each axis, the end outside; None = everywhere.
-        extension: of the result's file; None = the image's kind.
+        roi: the box to keep, [start, end) along each axis; None = everything.
+        extension: of the result's file; None = by the kind of image.
     """
 
     texts: list[str]
     foreground: list[tuple[int, ...]]
     background: list[tuple[int, ...]]
-    area: Box | None
+    roi: Box | None
     extension: str | None
 
     @classmethod
-    def of(cls, request: Mapping[str, Any], class_names: Sequence[str], shape: Sequence[int]) -> InferRequest:
-        """Read a request.
+    def parse(cls, request: Mapping[str, Any], class_names: Sequence[str], shape: Sequence[int]) -> InferRequest:
+        """Parse a request.
 
         Args:
-            request: with ``text``, a list of texts, or one string of one or several with commas between them; without
-                it, ``class_names``. ``label`` chooses one of them. ``foreground`` and ``background`` are lists of
-                positions; ``roi`` is [x1, y1, x2, y2] or [x1, x2, y1, y2, z1, z2].
-            class_names: the bundle's.
+            request: all keys are optional. ``text`` is a list of texts, or one string of comma-separated texts; the
+                default is ``class_names``. ``label`` selects one of the texts. ``foreground`` and ``background`` are
+                lists of positions; ``roi`` is [x1, y1, x2, y2] or [x1, x2, y1, y2, z1, z2].
+            class_names: the bundle's classes.
             shape: of the image, x first.
 
         Raises:
-            ValueError: when one of them is not as described or lies outside the image.
+            ValueError: when a value is not as described, or lies outside the image.
         """
         extension = request.get("result_extension") or None
         return cls(
             _texts(request, list(class_names)),
             _clicks(request, "foreground", shape),
             _clicks(request, "background", shape),
-            _area(request.get("roi"), shape),
+            _roi(request.get("roi"), shape),
             None if extension is None else str(extension),
         )
 
@@ -59,26 +59,26 @@ class InferRequest:
 def _texts(request: Mapping[str, Any], class_names: list[str]) -> list[str]:
     asked = request.get("text")
     if asked is None or asked == ", ".join(class_names):
-        texts = class_names  # whose names may hold commas
+        texts = class_names  # a class name may contain commas
     elif isinstance(asked, str):
         texts = [part.strip() for part in asked.split(",")]
     elif isinstance(asked, Sequence) and asked and all(isinstance(part, str) for part in asked):
         texts = [part.strip() for part in asked]
     else:
-        raise ValueError(f"text is {asked!r:.100}; send the name of what to look for, or a list of names.")
+        raise ValueError(f"text is {asked!r:.100}; send a text such as 'polyp', or a list of texts.")
     _check_texts(texts)
     return [request["label"]] if request.get("label") in texts else texts
 
 
 def _check_texts(texts: list[str]) -> None:
     if not all(texts):
-        raise ValueError("text is empty, or one of the texts between commas is; send the name of what to look for.")
+        raise ValueError("text is empty, or has an empty part between commas; send a text such as 'polyp'.")
     if broken := [text for text in texts if text.encode(errors="replace").decode() != text]:
-        raise ValueError(f"text is {broken[0]!r:.100}, which is not Unicode; send it as UTF-8.")
+        raise ValueError(f"text is {broken[0]!r:.100}, which is not valid Unicode; send UTF-8.")
     if longest := [text for text in texts if len(text) > MAX_TEXT_CHARS]:
-        raise ValueError(f"text has {len(longest[0])} characters; at most {MAX_TEXT_CHARS} are read, send a name.")
+        raise ValueError(f"text has {len(longest[0])} characters; send at most {MAX_TEXT_CHARS}.")
     if len(texts) > MAX_TEXTS or len(set(texts)) != len(texts):
-        raise ValueError(f"text has {len(texts)} names; send at most {MAX_TEXTS}, each once.")
+        raise ValueError(f"text has {len(texts)} texts; send at most {MAX_TEXTS}, each once.")
 
 
 def _clicks(request: Mapping[str, Any], key: str, shape: Sequence[int]) -> list[tuple[int, ...]]:
@@ -94,11 +94,11 @@ def _position(click: Any, key: str, shape: Sequence[int]) -> tuple[int, ...]:
         raise ValueError(f"{key} has the position {click!r:.100}, but the image has {len(shape)} axes.")
     position = tuple(numbers[: len(shape)])
     if any(not 0 <= index < size for index, size in zip(position, shape, strict=True)):
-        raise ValueError(f"{key} has the position {click!r:.100} outside the image, which is {tuple(shape)}, x first.")
+        raise ValueError(f"{key} has the position {click!r:.100} outside the image of shape {tuple(shape)}, x first.")
     return position
 
 
-def _area(roi: Any, shape: Sequence[int]) -> Box | None:
+def _roi(roi: Any, shape: Sequence[int]) -> Box | None:
     if not roi:
         return None
     numbers = _numbers(roi, "roi")
@@ -112,7 +112,7 @@ def _area(roi: Any, shape: Sequence[int]) -> Box | None:
     ends += [(0, size) for size in shape[len(ends) :]]
     box = tuple((max(0, min(pair)), min(size, max(pair))) for pair, size in zip(ends[: len(shape)], shape, strict=True))
     if any(start >= end for start, end in box):
-        raise ValueError(f"roi {roi!r:.100} holds nothing of the image, which is {tuple(shape)}, x first.")
+        raise ValueError(f"roi {roi!r:.100} lies outside the image of shape {tuple(shape)}, x first.")
     return box
 
 
@@ -121,5 +121,5 @@ def _numbers(values: Any, key: str) -> list[int]:
         isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31 for value in values
     )
     if not numeric:
-        raise ValueError(f"{key} holds {values!r:.100}, where a list of numbers is expected.")
+        raise ValueError(f"{key} has {values!r:.100} where a list of numbers is expected.")
     return [round(value) for value in values]

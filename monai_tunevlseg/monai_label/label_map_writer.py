@@ -1,4 +1,4 @@
-"""Writing label maps as the files that clients read."""
+"""Writes label maps as files that clients read."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ __all__ = ["write_label_map"]
 EXTENSIONS = (".png", ".nii", ".nii.gz", ".nrrd")
 
 
-def write_label_map(labels: np.ndarray, source: Path, extension: str | None = None) -> Path:
+def write_label_map(labels: np.ndarray, image: Path, extension: str | None = None) -> Path:
     """Write a label map into a temporary file.
 
     Args:
-        labels: uint8 of the image's shape.
-        source: the image, whose geometry the file gets.
-        extension: of the file; None = that of NIfTI images, and PNG for pictures.
+        labels: uint8, (X, Y) or (X, Y, Z), in the voxel order of the image.
+        image: gives the file its geometry.
+        extension: of the file; None = ``.nii.gz`` for NIfTI images, ``.png`` for pictures.
 
     Raises:
-        ValueError: when the label map cannot be written so.
+        ValueError: when the extension is unknown, or is ``.png`` for a volume.
     """
-    volume = is_volume_file(source)
+    volume = is_volume_file(image)
     extension = extension or (".nii.gz" if volume else ".png")
     if extension not in EXTENSIONS or (extension == ".png" and labels.ndim == 3):
         raise ValueError(
-            f"result_extension is {extension!r:.100}; it must be one of {', '.join(EXTENSIONS)}, for volumes no .png."
+            f"result_extension is {extension!r:.100}; it must be one of {', '.join(EXTENSIONS)}, and not .png for "
+            "volumes."
         )
     with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
         path = Path(file.name)
     if extension == ".png":
-        Image.fromarray(labels.T if volume else labels).save(path)  # NIfTI counts columns first
+        Image.fromarray(labels.T).save(path)
     elif volume and extension != ".nrrd":
-        write_nifti_labels(path, labels, source)
+        write_nifti_labels(path, labels, image)
     else:
-        affine = stored_affine(source) if labels.ndim == 3 else None
-        write_itk(labels if volume else labels.T, str(path), affine, np.uint8, compress=False)
+        affine = stored_affine(image) if labels.ndim == 3 else None
+        write_itk(labels, str(path), affine, np.uint8, compress=False)
     return path

@@ -1,37 +1,47 @@
-"""Names that clients give: of images, tags and files, on their way into paths."""
+"""Checks of client-supplied names that become paths: of images, tags and files."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = ["check_image_id", "check_path_component"]
 
-PLAIN_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+")
-LONGEST = 200  # bytes, so that a suffix fits into the 255 of a file name
+COMPONENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
+MAX_BYTES = 200  # file systems allow 255, and a suffix is added
 
 
 def check_path_component(name: Any, what: str) -> str:
-    """Return a name that is one part of a path.
+    """Return a name unchanged if it is a single path component.
+
+    Args:
+        name: the name.
+        what: the name's role, for the message.
 
     Raises:
-        ValueError: when it is not a text, or has slashes or control characters, or is too long.
+        ValueError: when the name is not a string, has slashes or control characters, or is too long.
     """
-    if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name) or name in (".", ".."):
-        raise ValueError(f"{what} is {name!r:.100}; send a name without slashes.")
-    if len(name.encode("utf-8", "replace")) > LONGEST:
-        raise ValueError(f"{what} has {len(name)} characters; send a name of at most {LONGEST} bytes.")
+    if not _is_component(name):
+        raise ValueError(f"{what} is {name!r:.100}; send a name of at most {MAX_BYTES} bytes without slashes.")
     return name
 
 
-def check_image_id(name: Any, what: str) -> str:
-    """Return an image's id: a path below the studies' folder, such as ``scan`` or ``patient1/scan``.
+def check_image_id(image: Any, what: str) -> str:
+    """Return an image's id unchanged if it is a path inside the studies folder, such as ``patient1/scan``.
+
+    Args:
+        image: the id.
+        what: the id's role, for the message.
 
     Raises:
-        ValueError: when it is not a text or leads out of the folder.
+        ValueError: when the id is not a string, or leads out of the folder.
     """
-    if not isinstance(name, str):
-        raise ValueError(f"{what} is {name!r:.100}; send the id of an image, as /datastore lists them.")
-    for part in name.split("/"):
-        check_path_component(part, what)
-    return name
+    if not isinstance(image, str) or not all(map(_is_component, image.split("/"))):
+        raise ValueError(f"{what} is {image!r:.100}; send the id of an image, as listed by /datastore.")
+    return image
+
+
+def _is_component(name: Any) -> TypeGuard[str]:
+    if not isinstance(name, str) or not COMPONENT.fullmatch(name) or name in (".", ".."):
+        return False
+    return len(name.encode("utf-8", "replace")) <= MAX_BYTES

@@ -2,7 +2,7 @@
 
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
 from monai_tunevlseg.sharing.bundle_writer import share_bundle, write_shared_bundle
-from monai_tunevlseg.sharing.onnx_export import OnnxFile, export_onnx, load_bundle
+from monai_tunevlseg.sharing.onnx_export import OnnxFile, export_onnx
 from monai_tunevlseg.sharing.packing import pack_bundle, zip_path
 from monai_tunevlseg.sharing.verification import CheckResult, verify_bundle
 
@@ -15,7 +15,6 @@ __all__ = [
     "verify_bundle",
     "build_bundle_spec",
     "export_onnx",
-    "load_bundle",
     "pack_bundle",
     "share_bundle",
     "write_shared_bundle",

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
 from monai.utils import optional_import
 from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.networks import PromptTunedNetwork
-from monai_tunevlseg.segmenter import open_bundle
-from monai_tunevlseg.training import CHECKPOINT, load_weights
+from monai_tunevlseg.segmenter import Segmenter
 
-__all__ = ["OnnxFile", "export_onnx", "load_bundle"]
+__all__ = ["OnnxFile", "export_onnx", "load_for_export"]
 
 OPSET = 18  # the first with Col2Im, which CRIS needs
 TOLERANCE = 1e-3
@@ -39,25 +36,14 @@ class OnnxFile:
     difference: float
 
 
-def load_bundle(folder: str | Path, pretrained: str | Path | None = None) -> tuple[PromptTunedNetwork, ConfigParser]:
-    """Build the network of a written bundle, with its weights, in float32, on the CPU and for inference.
-
-    Args:
-        folder: the bundle's.
-        pretrained: where this machine has the base model; None = as the bundle says.
-
-    Returns:
-        the network, and the parser of ``inference.yaml``.
+def load_for_export(folder: str | Path, pretrained: str | Path | None = None) -> Segmenter:
+    """Load a bundle on the CPU, in float32 and without compiled layers: what every exported file computes.
 
     Raises:
-        FileNotFoundError: when the folder is not a bundle, or has no checkpoint.
-        ValueError: when the base model is another one than the bundle's.
+        FileNotFoundError: as for `Segmenter.from_bundle`.
+        ValueError: as for `Segmenter.from_bundle`.
     """
-    parser = open_bundle(folder, pretrained)
-    with unwrapped_errors():
-        network: PromptTunedNetwork = parser.get_parsed_content("network_def")
-    load_weights(network, Path(folder) / CHECKPOINT)
-    return network.eval(), parser
+    return Segmenter.from_bundle(folder, pretrained, "cpu", precision="fp32", compile=False)
 
 
 def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | None = None) -> OnnxFile:
@@ -79,17 +65,19 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
     runtime, has_runtime = optional_import("onnxruntime")
     if not (has_onnx and has_runtime):
         raise ImportError("an ONNX file needs onnx and onnxruntime; pip install 'monai_tunevlseg[export]'.")
-    network, parser = load_bundle(folder, pretrained)
-    size = int(parser.get_parsed_content("image_size"))
-    exported = onnx.load_from_string(_converted(network, torch.rand(1, 3, size, size)))
+    segmenter = load_for_export(folder, pretrained)
+    network, inferer = segmenter.network, segmenter.inferer
+    exported = onnx.load_from_string(_converted(network, torch.rand(1, 3, *inferer.image_size)))
     about = {
         "class_names": network.class_names,
-        **{name: parser.get_parsed_content(name) for name in ("image_size", "image_mean", "image_std")},
+        "image_size": inferer.image_size[0],
+        "image_mean": inferer.mean,
+        "image_std": inferer.std,
         "base_fingerprint": network.base_fingerprint,
     }
     onnx.helper.set_model_props(exported, {name: json.dumps(value) for name, value in about.items()})
     content = exported.SerializeToString()
-    difference = _difference(network, runtime.InferenceSession(content), torch.rand(2, 3, size, size))
+    difference = _difference(network, runtime.InferenceSession(content), torch.rand(2, 3, *inferer.image_size))
     if not difference <= TOLERANCE:
         raise ValueError(f"onnxruntime's logits differ from the network's by {difference:.2g}; nothing was written.")
     with atomic_file(path) as unfinished:

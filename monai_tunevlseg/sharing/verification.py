@@ -18,7 +18,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metad
 from PIL import Image
 
 from monai_tunevlseg.errors import unwrapped_errors
-from monai_tunevlseg.sharing.onnx_export import load_bundle
+from monai_tunevlseg.sharing.onnx_export import load_for_export
 from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["CheckResult", "verify_bundle"]
@@ -152,11 +152,11 @@ class _Bundle:
             use_trace=True,
             **self.overrides,
         )
-        network, parser = load_bundle(self.folder, self.overrides.get("pretrained"))
-        size = parser.get_parsed_content("image_size")
-        images = torch.rand(2, 3, size, size)
+        segmenter = load_for_export(self.folder, self.overrides.get("pretrained"))
+        images = torch.rand(2, 3, *segmenter.inferer.image_size)
         with torch.no_grad():
-            torch.testing.assert_close(torch.jit.load(target)(images), network(images), rtol=1e-4, atol=1e-4)
+            wanted = segmenter.network(images)
+            torch.testing.assert_close(torch.jit.load(target)(images), wanted, rtol=1e-4, atol=1e-4)
 
     def check_inference(self) -> None:
         """Infer a few pictures from files to files."""

@@ -8,6 +8,7 @@ import torch
 from label_fixtures import circle_mask, dice, draw_picture, write_bundle
 
 from monai_tunevlseg.monai_label.bundle_model import open_bundles
+from monai_tunevlseg.segmenter import open_bundle
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +55,14 @@ def test_the_same_base_under_another_name_is_shared_too(folders, tmp_path):
     assert places(models["one"].network()) == places(models["other"].network())
 
 
-def test_a_new_checkpoint_is_used_at_once(models, picture, tmp_path_factory):
+def test_a_new_checkpoint_is_used_at_once(folders, picture, tmp_path_factory):
     model = open_bundles(str(write_bundle(tmp_path_factory.mktemp("b") / "mine", ("red circle",))))["mine"]
     assert model.version() == "zero-shot"
     assert model.network().method is None
     before = model.entropy(picture)
-    trained = models["one"]
-    parser = trained._parser()
-    parser["base_model"] = trained._bases.of(parser)
-    network = parser.get_parsed_content("network")
+    parser = open_bundle(folders[0])
     model.checkpoint.parent.mkdir()
-    torch.save(network.state_dict(), model.checkpoint)
+    torch.save(parser.get_parsed_content("network").state_dict(), model.checkpoint)
     assert model.network().method_name == "vpt"
     assert model.entropy(picture) != before
 
@@ -75,7 +73,7 @@ def test_cris_is_a_model_too(picture, tmp_path):
 
 
 def test_texts_that_are_no_longer_asked_for_are_forgotten(models, picture, monkeypatch):
-    monkeypatch.setattr("monai_tunevlseg.monai_label.bundle_model.REMEMBERED_TEXTS", 3)
+    monkeypatch.setattr("monai_tunevlseg.monai_label.bundle_model.MAX_CACHED_TEXTS", 3)
     model = models["one"]
     for number in range(6):
         model.segment(picture, [f"thing {number}"])
@@ -85,8 +83,8 @@ def test_texts_that_are_no_longer_asked_for_are_forgotten(models, picture, monke
 
 def test_entropy_is_that_of_the_probabilities(models, picture):
     model = models["two"]
-    logits = model.reduced(picture, model.class_names, lambda logits: torch.cat(list(logits), dim=1))
-    chance = logits.double().sigmoid().numpy()
+    logits = model.reduce_logits(picture, model.class_names, lambda logits: torch.cat(list(logits), dim=1))
+    chance = 1 / (1 + np.exp(-logits.astype(float)))
     bits = -(chance * np.log2(chance) + (1 - chance) * np.log2(1 - chance))
     assert model.entropy(picture) == pytest.approx(bits.mean(), rel=1e-6)
     assert 0 < model.entropy(picture) < 1
@@ -102,18 +100,18 @@ def test_a_damaged_checkpoint_is_named(picture, tmp_path):
     model = open_bundles(str(write_bundle(tmp_path / "mine", ("red circle",))))["mine"]
     model.checkpoint.parent.mkdir()
     model.checkpoint.write_bytes(b"PK no checkpoint")
-    with pytest.raises(ValueError, match=r"mine/models/model\.pt is damaged"):
+    with pytest.raises(ValueError, match=r"mine/models/model\.pt"):
         model.segment(picture, ["red circle"])
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"is not a bundle: it has no configs/inference\.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"configs/inference\.yaml"):
         open_bundles(str(tmp_path))
 
 
 def test_two_bundles_of_one_name_are_refused(folders, tmp_path):
     other = write_bundle(tmp_path / "one", ("polyp",))
-    with pytest.raises(ValueError, match="two bundles have the name 'one'"):
+    with pytest.raises(ValueError, match="'one'.*/one.*/one"):
         open_bundles(f"{folders[0]},{other}")
 
 

@@ -52,7 +52,7 @@ def test_a_negative_click_beside_everything_drops_nothing():
 
 
 def test_the_area_is_cut_out_before_components_are_looked_for():
-    kept = filter_components(LABELS, foreground=[(2, 2)], area=[(0, 3), (0, 5)])
+    kept = filter_components(LABELS, foreground=[(2, 2)], roi=[(0, 3), (0, 5)])
     np.testing.assert_array_equal(np.argwhere(kept), [[2, 2]])
 
 

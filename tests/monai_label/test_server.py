@@ -156,59 +156,57 @@ def test_an_inferred_label_is_saved_where_asked(client, server):
 
 
 @pytest.mark.parametrize(
-    ("model", "image", "params", "status", "sentence"),
+    ("model", "image", "params", "status", "named"),
     [
-        ("liver", "picture0", {}, 404, "there is no model 'liver'"),
-        ("circles", "picture99", {}, 404, "there is no image 'picture99'"),
-        ("circles", "gone.png", {}, 404, "there is no image 'gone.png'"),
+        ("liver", "picture0", {}, 404, "'liver'"),
+        ("circles", "picture99", {}, 404, "'picture99'"),
+        ("circles", "gone.png", {}, 404, "'gone.png'"),
         ("circles", "", {}, 400, "Image"),
-        ("circles", "/etc/hostname", {}, 400, "outside the studies folder"),
-        ("circles", "../app/main.py", {}, 400, "outside the studies folder"),
-        ("circles", "picture0", {"image": "/etc/passwd"}, 400, "outside the studies folder"),
-        ("circles", "datastore_v2.json", {}, 400, "no supported suffix"),
+        ("circles", "/etc/hostname", {}, 400, "'/etc/hostname'"),
+        ("circles", "../app/main.py", {}, 400, "'../app/main.py'"),
+        ("circles", "picture0", {"image": "/etc/passwd"}, 400, "'/etc/passwd'"),
+        ("circles", "datastore_v2.json", {}, 400, "datastore_v2.json"),
         ("circles", "broken.png", {}, 400, "broken.png"),
-        ("circles", "picture0", {"text": ""}, 400, "text is empty"),
-        ("circles", "picture0", {"text": " , "}, 400, "text is empty"),
+        ("circles", "picture0", {"text": ""}, 400, "text "),
+        ("circles", "picture0", {"text": " , "}, 400, "text "),
         ("circles", "picture0", {"text": []}, 400, "text is []"),
         ("circles", "picture0", {"text": 7}, 400, "text is 7"),
-        ("circles", "picture0", {"text": "x" * 10_000}, 400, "10000 characters"),
-        ("circles", "picture0", {"text": ["polyp"] * 2}, 400, "each once"),
-        ("circles", "picture0", {"text": "\ud800"}, 400, "not Unicode"),
-        ("circles", "picture0", {"foreground": [[500, 2]]}, 400, "outside the image"),
+        ("circles", "picture0", {"text": "x" * 10_000}, 400, "10000"),
+        ("circles", "picture0", {"text": ["polyp"] * 2}, 400, "text has 2"),
+        ("circles", "picture0", {"text": "\ud800"}, 400, r"'\ud800'"),
+        ("circles", "picture0", {"foreground": [[500, 2]]}, 400, "foreground has the position [500, 2]"),
         ("circles", "picture0", {"foreground": "here"}, 400, "foreground is 'here'"),
-        ("circles", "picture0", {"background": [["a", "b"]]}, 400, "list of numbers"),
-        ("circles", "volume", {"foreground": [[5, 5]]}, 400, "3 axes"),
+        ("circles", "picture0", {"background": [["a", "b"]]}, 400, "background has ['a', 'b']"),
+        ("circles", "volume", {"foreground": [[5, 5]]}, 400, "[5, 5]"),
         ("circles", "picture0", {"roi": [1, 2, 3]}, 400, "roi is [1, 2, 3]"),
-        ("circles", "picture0", {"roi": [900, 900, 950, 950]}, 400, "holds nothing"),
+        ("circles", "picture0", {"roi": [900, 900, 950, 950]}, 400, "[900, 900, 950, 950]"),
         ("circles", "picture0", {"result_extension": ".exe"}, 400, "result_extension"),
     ],
 )
-def test_a_bad_request_gets_a_sentence_and_leaves_the_server_running(
-    server, client, model, image, params, status, sentence
-):
+def test_a_bad_request_is_refused_and_leaves_the_server_running(server, client, model, image, params, status, named):
     (server.log.parent / "studies" / "broken.png").write_bytes(b"no picture")
     response = server.infer(model, image, json.dumps(params))
     assert response.status_code == status
-    assert sentence in response.json()["detail"]
+    assert named in response.json()["detail"]
     assert client.infer("circles", "picture0", {})[1]["label_names"] == {"red circle": 1}
 
 
-def test_parameters_that_are_no_json_get_a_sentence(server):
+def test_parameters_that_are_not_json_are_refused(server):
     response = server.infer("circles", "picture0", "{text: polyp")
     assert response.status_code == 400
-    assert "not JSON" in response.json()["detail"]
+    assert "params" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", ".."])
 def test_labels_and_images_are_never_written_outside_the_studies(server, name):
     draw = {"label": ("x.png", b"x")}
     response = server_put(server, "label", {"image": "picture0", "tag": name}, draw)
-    assert (response.status_code, "without slashes" in response.json()["detail"]) == (400, True)
+    assert (response.status_code, repr(name) in response.json()["detail"]) == (400, True)
     response = server_put(server, "image", {"image": name}, {"file": ("x.png", b"x")})
-    assert (response.status_code, "without slashes" in response.json()["detail"]) == (400, True)
+    assert (response.status_code, repr(name) in response.json()["detail"]) == (400, True)
 
 
-def test_a_label_for_an_unknown_image_gets_a_sentence(server):
+def test_a_label_for_an_unknown_image_is_refused(server):
     response = server_put(server, "label", {"image": "nobody"}, {"label": ("x.png", b"x")})
     assert (response.status_code, "nobody" in response.json()["detail"]) == (404, True)
 

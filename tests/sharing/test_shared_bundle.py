@@ -18,7 +18,8 @@ from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.networks import load_clipseg
 from monai_tunevlseg.networks.state import decode_identity
-from monai_tunevlseg.sharing import Release, Sources, load_bundle, pack_bundle, share_bundle, verify_bundle
+from monai_tunevlseg.sharing import Release, Sources, pack_bundle, share_bundle, verify_bundle
+from monai_tunevlseg.sharing.onnx_export import load_for_export
 from monai_tunevlseg.sharing.trained_run import read_trained_run
 
 HERE = Sources(configs_dir=ROOT / "configs")
@@ -96,8 +97,7 @@ def test_without_a_run_nothing_is_claimed(tmp_path):
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"]["1"] == "myocardium"
     assert "**Not trained.**" in (folder / "docs" / "README.md").read_text()
     assert config(folder)["initial_checkpoint"] is None
-    network, _ = load_bundle(folder)
-    assert network(torch.rand(1, 3, 96, 96)).shape == (1, 3, 96, 96)
+    assert load_for_export(folder).network(torch.rand(1, 3, 96, 96)).shape == (1, 3, 96, 96)
 
 
 def test_an_experiment_of_public_data_names_owner_and_licenses(tmp_path, tiny_clipseg_dir):
@@ -120,7 +120,7 @@ def test_a_changed_base_model_is_refused_with_both_fingerprints(shared, tmp_path
     save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
     was, now = (load_clipseg(folder).fingerprint for folder in (demo_model("clipseg"), changed))
     with pytest.raises(ValueError, match=f"{now}.*{was}"):
-        load_bundle(shared[0] / NAME, changed)
+        load_for_export(shared[0] / NAME, changed)
 
 
 def test_the_same_input_gives_the_same_bytes(run_dir, shared, tmp_path):

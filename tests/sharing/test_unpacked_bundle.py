@@ -18,7 +18,7 @@ from monai.bundle import create_workflow, download, load
 from PIL import Image
 from shared_names import NAME
 
-from monai_tunevlseg.sharing import load_bundle
+from monai_tunevlseg.sharing.onnx_export import load_for_export
 
 
 @pytest.fixture
@@ -71,7 +71,10 @@ def test_ckpt_export_traces_the_network_and_says_why_it_cannot_script(unpacked):
     assert traced.returncode == 0, traced.stderr[-3000:]
     images = torch.rand(2, 3, 96, 96)
     with torch.no_grad():
-        wanted, found = load_bundle(unpacked)[0](images), torch.jit.load(unpacked / "models" / "model.ts")(images)
+        wanted, found = (
+            load_for_export(unpacked).network(images),
+            torch.jit.load(unpacked / "models" / "model.ts")(images),
+        )
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
     scripted = run_monai(unpacked, EXPORT.replace("--use_trace True", ""), None)
     assert scripted.returncode != 0
@@ -91,7 +94,7 @@ def test_monai_downloads_loads_and_creates_it(shared, own_data, tmp_path):
     finally:
         server.shutdown()
         server.server_close()
-    wanted, _ = load_bundle(tmp_path / NAME)
+    wanted = load_for_export(tmp_path / NAME).network
     network = load(NAME, bundle_dir=str(tmp_path), device="cpu")
     for name, value in wanted.state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
