@@ -3,6 +3,6 @@
 from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
 from monai_tunevlseg.benchmark.report_content import build_report
 from monai_tunevlseg.benchmark.report_files import write_report
-from monai_tunevlseg.benchmark.results import METRICS, read_results
+from monai_tunevlseg.benchmark.results_folder import METRICS, read_results
 
 __all__ = ["METRICS", "VARIANTS", "ExperimentSpec", "build_report", "read_results", "write_report"]

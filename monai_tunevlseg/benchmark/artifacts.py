@@ -1,4 +1,4 @@
-"""Images for the report: test cases, masks and predictions; and embeddings by the frozen base model."""
+"""Examples of the test split with their predictions, and embeddings by the frozen base model, for the report."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from monai_tunevlseg.evaluation import PairScores
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.search.experiments import Experiment, read_experiment_config
 
-__all__ = ["choose_cases", "evenly_spaced", "store_embeddings", "store_pictures", "store_predictions"]
+__all__ = ["choose_examples", "evenly_spaced", "store_embeddings", "store_examples", "store_predictions"]
 
 MAX_SIZE = 400  # height and width of stored images in pixels
-NUM_CASES = 3
+NUM_EXAMPLES = 3
 NUM_EMBEDDED = 100  # images per dataset
 BATCH_SIZE = 8
 
-CaseKey = tuple[str, int | None, str]  # image, slice, class name
+PairKey = tuple[str, int | None, str]  # image, slice, class name
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:
@@ -37,26 +37,27 @@ def evenly_spaced(count: int, most: int) -> list[int]:
     return [(2 * index + 1) * count // (2 * chosen) for index in range(chosen)]
 
 
-def choose_cases(cases: Sequence[PairScores]) -> dict[str, PairScores]:
-    """Choose a few test cases with foreground by position in the split, and name them by it.
+def choose_examples(pairs: Sequence[PairScores]) -> dict[str, PairScores]:
+    """Choose a few pairs of the test split with foreground by position, and name them by it.
 
-    All experiments of a dataset choose the same cases, because the choice depends on the dataset only.
+    All experiments of a dataset choose the same pairs, because the choice depends on the dataset only.
     """
-    shown = [number for number, case in enumerate(cases) if case.label_pixels_original > 0] or list(range(len(cases)))
-    return {f"{shown[index]:05}": cases[shown[index]] for index in evenly_spaced(len(shown), NUM_CASES)}
+    candidates = [index for index, pair in enumerate(pairs) if pair.label_pixels_original > 0] or range(len(pairs))
+    chosen = [candidates[index] for index in evenly_spaced(len(candidates), NUM_EXAMPLES)]
+    return {f"{index:05}": pairs[index] for index in chosen}
 
 
-def store_pictures(
-    folder: Path, experiment: Experiment, overrides: Mapping[str, Any], chosen: Mapping[str, PairScores]
+def store_examples(
+    folder: Path, experiment: Experiment, overrides: Mapping[str, Any], examples: Mapping[str, PairScores]
 ) -> None:
-    """Write images and masks of the chosen cases, then ``cases.json``, unless it exists."""
-    if (folder / "cases.json").is_file():
+    """Write images and masks of the examples, then ``examples.json``, unless it exists."""
+    if (folder / "examples.json").is_file():
         return
     samples = _samples(experiment, overrides)
     load: Any = LoadImageMaskd()  # MapTransform accepts any hashable key
     listed = []
-    for name, case in chosen.items():
-        sample = load(samples[case.key])
+    for name, pair in examples.items():
+        sample = load(samples[pair.key])
         image, label = (np.asarray(torch.as_tensor(sample[key])) for key in ("image", "label"))
         pixels = np.rint(np.moveaxis(image, 0, -1) * 255).astype(np.uint8)
         _write_image(folder / f"{name}_image.png", pixels)
@@ -64,19 +65,19 @@ def store_pictures(
         listed.append(
             {
                 "name": name,
-                "image": case.image,
-                "slice": case.slice,
-                "class_name": case.class_name,
-                "text": case.text,
+                "image": pair.image,
+                "slice": pair.slice,
+                "class_name": pair.class_name,
+                "text": pair.text,
             }
         )
-    write_text_atomically(folder / "cases.json", json.dumps(listed, indent=2) + "\n")
+    write_text_atomically(folder / "examples.json", json.dumps(listed, indent=2) + "\n")
 
 
-def store_predictions(folder: Path, report: Path, chosen: Mapping[str, PairScores]) -> None:
-    """Copy the predicted masks of the chosen cases from the folder of an evaluation."""
-    for name, case in chosen.items():
-        with Image.open(report / str(case.mask)) as file:
+def store_predictions(folder: Path, report: Path, examples: Mapping[str, PairScores]) -> None:
+    """Copy the predicted masks of the examples from the folder of an evaluation."""
+    for name, pair in examples.items():
+        with Image.open(report / str(pair.mask)) as file:
             _write_image(folder / f"{name}.png", np.asarray(file))
 
 
@@ -113,7 +114,7 @@ def store_embeddings(
     write_embeddings(path, Embeddings(spec.dataset, spec.model, title, text, image, texts))
 
 
-def _samples(experiment: Experiment, overrides: Mapping[str, Any]) -> dict[CaseKey, Sample]:
+def _samples(experiment: Experiment, overrides: Mapping[str, Any]) -> dict[PairKey, Sample]:
     """Return the samples of the test split by their key in ``pairs.csv``."""
     folder = Path(overrides["dataset_dir"]).absolute()
     samples = {}

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
 from monai_tunevlseg.benchmark.experiment_spec import ZERO_SHOT, ExperimentSpec
 from monai_tunevlseg.benchmark.formatting import seconds_text
-from monai_tunevlseg.benchmark.results import write_json
+from monai_tunevlseg.benchmark.results_folder import write_json
 
 __all__ = ["BenchmarkRunner", "estimate_seconds", "experiment_lock"]
 

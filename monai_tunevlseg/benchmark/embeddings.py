@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.benchmark.results import ReportProblem
+from monai_tunevlseg.benchmark.results_folder import ReportProblem
 from monai_tunevlseg.json_files import parse_json
 
 __all__ = ["Embeddings", "read_all_embeddings", "read_embeddings", "write_embeddings"]

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from monai_tunevlseg.atomic_files import remove_unfinished
-from monai_tunevlseg.benchmark.artifacts import choose_cases, store_embeddings, store_pictures, store_predictions
+from monai_tunevlseg.benchmark.artifacts import choose_examples, store_embeddings, store_examples, store_predictions
 from monai_tunevlseg.benchmark.experiment_selection import titles_of
 from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ZERO_SHOT, ExperimentSpec
-from monai_tunevlseg.benchmark.results import (
+from monai_tunevlseg.benchmark.results_folder import (
     FORMAT_VERSION,
     METRICS,
     StoredTrial,
@@ -186,14 +186,14 @@ class ExperimentRunner:
             remove_unfinished(folder / name)  # from a worker that was killed
         titles, prompts = titles_of(self.configs_dir, spec)
         overrides = self._overrides(spec)
-        cases = read_pair_scores(report)
-        chosen = choose_cases(cases)
-        store_predictions(folder / "predictions", report, chosen)
-        store_pictures(self.results_dir / "pictures" / spec.dataset, experiment, overrides, chosen)
+        pairs = read_pair_scores(report)
+        examples = choose_examples(pairs)
+        store_predictions(folder / "predictions", report, examples)
+        store_examples(self.results_dir / "examples" / spec.dataset, experiment, overrides, examples)
         embeddings = self.results_dir / "embeddings" / spec.model / f"{spec.dataset}.npz"
         if not embeddings.is_file():
             store_embeddings(embeddings, spec, titles["model"], experiment, overrides)
-        write_pair_scores(folder / "pairs.csv", [replace(case, mask=None) for case in cases])
+        write_pair_scores(folder / "pairs.csv", [replace(pair, mask=None) for pair in pairs])
         metrics = read_json_object(report / "metrics.json")
         write_json(folder / "metrics.json", metrics)
         if search is not None:

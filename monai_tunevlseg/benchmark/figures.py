@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings
-from monai_tunevlseg.benchmark.results import RATES
+from monai_tunevlseg.benchmark.results_folder import RATES
 from monai_tunevlseg.benchmark.tables import ordered_datasets
 
 __all__ = ["LineFit", "TrialPoint", "depth_figures", "embedding_figure", "fit_line", "rates_figure"]

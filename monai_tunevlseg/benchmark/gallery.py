@@ -1,4 +1,4 @@
-"""Test images with their masks and the predictions of every method."""
+"""Examples of the test split: images, masks and the predictions of every method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from monai_tunevlseg.benchmark.results import ExperimentResult, ReportProblem
+from monai_tunevlseg.benchmark.results_folder import ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.data.label_overlay import draw_overlay
 from monai_tunevlseg.evaluation import read_pair_scores
@@ -21,16 +21,16 @@ from monai_tunevlseg.json_files import read_json
 
 __all__ = ["Gallery", "GalleryRow", "Thumbnail", "build_galleries"]
 
-CaseKey = tuple[str, int | None, str]  # image, slice, class name
+PairKey = tuple[str, int | None, str]  # image, slice, class name
 
 THUMBNAIL_SIZE = 176  # length of the longer side in pixels
 JPEG_QUALITY = 82
-CASE_NAME = re.compile(r"[\w-]{1,100}")  # part of file names
+EXAMPLE_NAME = re.compile(r"[\w-]{1,100}")  # part of file names
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture in the report.
+    """A small image in the report.
 
     Attributes:
         caption: image, truth, or model and method.
@@ -45,7 +45,7 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """One test case: the image, its mask, and the prediction of each method."""
+    """One example: the image, its mask, and the prediction of each method."""
 
     title: str
     thumbnails: Sequence[Thumbnail]
@@ -53,7 +53,7 @@ class GalleryRow:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The test cases of one dataset."""
+    """The examples of one dataset."""
 
     dataset: str
     rows: Sequence[GalleryRow]
@@ -62,10 +62,10 @@ class Gallery:
 def build_galleries(
     results_dir: Path, results: Sequence[ExperimentResult], problems: list[ReportProblem]
 ) -> list[Gallery]:
-    """Draw the stored test cases of each dataset, without variants.
+    """Draw the stored examples of each dataset, without variants.
 
     Args:
-        results_dir: folder with ``pictures/DATASET/``; ``README.md`` in this package describes it.
+        results_dir: folder with ``examples/DATASET/``; ``README.md`` in this package describes it.
         results: experiments; their folders hold ``predictions/``.
         problems: receives missing and unreadable files.
     """
@@ -73,13 +73,13 @@ def build_galleries(
     for dataset in ordered_datasets(result.spec.dataset for result in results):
         chosen = [result for result in results if result.spec.dataset == dataset and result.spec.variant is None]
         chosen.sort(key=lambda result: row_order(result.spec.model, result.spec.method))
-        place = f"pictures/{dataset}"
+        place = f"examples/{dataset}"
         try:
-            cases = read_json(results_dir / place / "cases.json")
+            examples = read_json(results_dir / place / "examples.json")
             scores = {result: _scores(result) for result in chosen}
-            rows = [_row(results_dir / place, case, scores, problems) for case in cases]
+            rows = [_row(results_dir / place, example, scores, problems) for example in examples]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            problems.append(ReportProblem(place, f"test cases cannot be shown: {_message(error, results_dir)}."))
+            problems.append(ReportProblem(place, f"examples cannot be shown: {_message(error, results_dir)}."))
             continue
         galleries.append(Gallery(dataset, rows))
     return galleries
@@ -87,13 +87,13 @@ def build_galleries(
 
 def _row(
     folder: Path,
-    case: dict[str, Any],
-    scores: Mapping[ExperimentResult, Mapping[CaseKey, float | None]],
+    example: dict[str, Any],
+    scores: Mapping[ExperimentResult, Mapping[PairKey, float | None]],
     problems: list[ReportProblem],
 ) -> GalleryRow:
-    name, key = case["name"], (case["image"], case["slice"], case["class_name"])
-    if not isinstance(name, str) or not CASE_NAME.fullmatch(name):
-        raise ValueError(f"name {name!r} in cases.json; names consist of letters, digits, - and _ (at most 100)")
+    name, key = example["name"], (example["image"], example["slice"], example["class_name"])
+    if not isinstance(name, str) or not EXAMPLE_NAME.fullmatch(name):
+        raise ValueError(f"name {name!r} in examples.json; names consist of letters, digits, - and _ (at most 100)")
     image = np.asarray(_read_image(folder / f"{name}_image.png").convert("RGB"), dtype=np.float32) / 255
     thumbnails = [
         Thumbnail("image", "", _data_uri((image * 255).round().astype(np.uint8))),
@@ -120,9 +120,9 @@ def _message(error: Exception, results_dir: Path) -> str:
     return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
 
 
-def _scores(result: ExperimentResult) -> dict[CaseKey, float | None]:
+def _scores(result: ExperimentResult) -> dict[PairKey, float | None]:
     try:
-        return {case.key: case.dice for case in read_pair_scores(result.folder)}
+        return {pair.key: pair.dice for pair in read_pair_scores(result.folder)}
     except (OSError, ValueError):
         return {}  # already a problem of the comparisons
 

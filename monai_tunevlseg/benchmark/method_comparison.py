@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monai_tunevlseg.benchmark.experiment_spec import BASELINES
-from monai_tunevlseg.benchmark.results import METRICS, ExperimentResult, ReportProblem
+from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.evaluation import Bootstrap, Comparison, PairScores, compare, read_pair_scores
 
@@ -74,16 +74,16 @@ def compare_with_best(
 def _dataset_comparison(
     dataset: str, results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
 ) -> DatasetComparison | None:
-    cases = {result: read for result in results if (read := _cases(result, metric, problems))}
-    learners = [result for result in cases if result.spec.method not in BASELINES]
-    if not learners or len(cases) < 2:
+    scores = {result: read for result in results if (read := _pair_scores(result, metric, problems))}
+    learners = [result for result in scores if result.spec.method not in BASELINES]
+    if not learners or len(scores) < 2:
         return None
     best = max(learners, key=lambda result: result.score(metric) or 0.0)
     comparisons = {}
-    for result in cases:
+    for result in scores:
         if result is not best:
             try:
-                comparisons[result] = _compare(cases[best], cases[result], metric)
+                comparisons[result] = _compare(scores[best], scores[result], metric)
             except ValueError as error:
                 problems.append(ReportProblem(result.spec.name, f"cannot be compared with {best.spec.name}: {error}"))
     p_values = holm_adjusted([comparison.p_value for comparison in comparisons.values()])
@@ -94,7 +94,7 @@ def _dataset_comparison(
     return DatasetComparison(dataset, _title(best), best.score(metric) or 0.0, methods)
 
 
-def _cases(result: ExperimentResult, metric: str, problems: list[ReportProblem]) -> list[PairScores]:
+def _pair_scores(result: ExperimentResult, metric: str, problems: list[ReportProblem]) -> list[PairScores]:
     try:
         return read_pair_scores(result.folder, required=[METRICS[metric].score])
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from monai_tunevlseg.benchmark.embeddings import Embeddings, read_all_embeddings
 from monai_tunevlseg.benchmark.figures import TrialPoint, depth_figures, embedding_figure, rates_figure
 from monai_tunevlseg.benchmark.gallery import Gallery, build_galleries
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison, compare_with_best
-from monai_tunevlseg.benchmark.results import METRICS, ExperimentResult, Metric, ReportProblem, read_results
+from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, Metric, ReportProblem, read_results
 from monai_tunevlseg.benchmark.tables import Table, build_tables, row_order
 
 __all__ = ["BenchmarkReport", "ReportFigure", "build_report"]

@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 
 from monai_tunevlseg.benchmark.experiment_spec import BASELINES
 from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_methods, paper_rows
-from monai_tunevlseg.benchmark.results import ExperimentResult
+from monai_tunevlseg.benchmark.results_folder import ExperimentResult
 
 __all__ = ["Cell", "Row", "Table", "build_tables", "ordered_datasets", "row_order"]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.experiment_spec import BASELINES, ExperimentSpec
-from monai_tunevlseg.benchmark.results import StoredTrial, write_json, write_trials
+from monai_tunevlseg.benchmark.results_folder import StoredTrial, write_json, write_trials
 from monai_tunevlseg.evaluation import Bootstrap, PairScores, summarize, write_pair_scores
 
 TITLES = {
@@ -42,7 +42,7 @@ def write_experiment(
     areas: Sequence[int] | None = None,
     facts: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write one experiment, named DATASET/MODEL_METHOD[-VARIANT], with these Dice scores of its test cases.
+    """Write one experiment, named DATASET/MODEL_METHOD[-VARIANT], with these Dice scores of its test pairs.
 
     At the images' own resolution every Dice score is one point lower, but not below 0.
     """
@@ -52,7 +52,7 @@ def write_experiment(
     spec = ExperimentSpec(dataset, model, method, variant or None)
     folder = results / spec.name
     areas = areas or [100] * len(dices)
-    cases = [
+    pairs = [
         PairScores(
             f"images/{number:03}.png",
             None,
@@ -69,8 +69,8 @@ def write_experiment(
         )
         for number, (dice, area) in enumerate(zip(dices, areas, strict=True))
     ]
-    write_pair_scores(folder / "pairs.csv", cases)
-    summary = summarize(cases, ["dice", "iou", "dice_original", "iou_original"], Bootstrap(resamples=9))
+    write_pair_scores(folder / "pairs.csv", pairs)
+    summary = summarize(pairs, ["dice", "iou", "dice_original", "iou_original"], Bootstrap(resamples=9))
     write_json(folder / "metrics.json", {"format_version": 1, "split": "test", **summary})
     baseline = method in BASELINES
     trained = method != "zero_shot"
@@ -106,11 +106,11 @@ def trial(number: int, dice: float, depth: float, rate: float = 1e-3, decay: flo
     return StoredTrial(number, "COMPLETE", dice - 1, 60.0, test, hyperparameters)
 
 
-def write_pictures(results: Path, dataset: str, names: Sequence[str], specs: Sequence[str]) -> None:
-    """Write test cases of squares, and shifted squares as predictions."""
-    folder = results / "pictures" / dataset
+def write_examples(results: Path, dataset: str, names: Sequence[str], specs: Sequence[str]) -> None:
+    """Write examples of squares, and shifted squares as predictions."""
+    folder = results / "examples" / dataset
     folder.mkdir(parents=True)
-    cases = []
+    examples = []
     for index, name in enumerate(names):
         rng = np.random.default_rng(index)
         truth = np.zeros((96, 96), dtype=bool)
@@ -118,13 +118,13 @@ def write_pictures(results: Path, dataset: str, names: Sequence[str], specs: Seq
         image = (rng.integers(0, 90, (96, 96, 3)) + 90 * truth[..., None]).astype(np.uint8)
         Image.fromarray(image).save(folder / f"{name}_image.png")
         Image.fromarray(truth).save(folder / f"{name}_truth.png")
-        case = {"name": name, "image": f"images/{index:03}.png", "slice": None, "class_name": "lesion"}
-        cases.append({**case, "text": "lesion"})
+        example = {"name": name, "image": f"images/{index:03}.png", "slice": None, "class_name": "lesion"}
+        examples.append({**example, "text": "lesion"})
         for shift, spec in enumerate(specs):
             path = results / spec / "predictions" / f"{name}.png"
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(np.roll(truth, shift, axis=1)).save(path)
-    (folder / "cases.json").write_text(json.dumps(cases))
+    (folder / "examples.json").write_text(json.dumps(examples))
 
 
 def write_points(results: Path, model: str, dataset: str, center: float, texts: Sequence[str]) -> None:
@@ -136,17 +136,17 @@ def write_points(results: Path, model: str, dataset: str, center: float, texts: 
     write_embeddings(path, Embeddings(dataset, model, TITLES[model], text, image, texts))
 
 
-def write_study(results: Path, datasets: Sequence[str], trials: int = 4, cases: int = 12) -> Path:
+def write_study(results: Path, datasets: Sequence[str], trials: int = 4, pairs: int = 12) -> Path:
     """Write a whole benchmark: eight combinations, baselines, ablations, test images and embeddings."""
     rng = np.random.default_rng(0)
     for place, dataset in enumerate(datasets):
         names = [*(f"{model}_{method}" for model, method in COMBINATIONS)]
         names += [f"{model}_{method}" for model in ("clipseg", "cris") for method in BASELINES]
         names += ["clipseg_maple-gaussian", *(f"{model}_{method}-no_upsampler" for model, method in COMBINATIONS)]
-        difficulty = rng.uniform(0, 15, cases)
+        difficulty = rng.uniform(0, 15, pairs)
         for name in names:
             level = 85 - 4 * place + rng.uniform(-8, 3) - (50 if "zero_shot" in name else 0)
-            dices = np.clip(level - difficulty + rng.normal(0, 4, cases), 0, 100).round(4).tolist()
+            dices = np.clip(level - difficulty + rng.normal(0, 4, pairs), 0, 100).round(4).tolist()
             swept = [
                 trial(
                     number,
@@ -159,7 +159,7 @@ def write_study(results: Path, datasets: Sequence[str], trials: int = 4, cases: 
             ]
             write_experiment(results, f"{dataset}/{name}", dices, swept)
         plain = [f"{dataset}/{name}" for name in names if "-" not in name]
-        write_pictures(results, dataset, ["00001", "00005"], plain)
+        write_examples(results, dataset, ["00001", "00005"], plain)
         for model in ("clipseg", "cris"):
             write_points(results, model, dataset, float(place), [f"text {place} {i}" for i in range(3)])
     return results

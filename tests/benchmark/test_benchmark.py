@@ -19,7 +19,7 @@ from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.benchmark import experiment_runner, read_results
 from monai_tunevlseg.benchmark.artifacts import evenly_spaced
 from monai_tunevlseg.benchmark.embeddings import read_embeddings
-from monai_tunevlseg.benchmark.results import read_result
+from monai_tunevlseg.benchmark.results_folder import read_result
 from monai_tunevlseg.evaluation import read_pair_scores
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -98,20 +98,20 @@ def test_both_experiments_are_stored(benchmark):
     (only,) = tuned.trials
     assert only.state == "COMPLETE" and only.test["dice"] == pytest.approx(tuned.score("dice"))
     assert {"learning_rate", "weight_decay", "prompt_depth"} <= set(only.hyperparameters)
-    cases = read_pair_scores(tuned.folder)
-    assert len(cases) == 4 and not any(case.mask for case in cases)
+    pairs = read_pair_scores(tuned.folder)
+    assert len(pairs) == 4 and not any(pair.mask for pair in pairs)
 
 
-def test_pictures_predictions_and_embeddings_are_stored(benchmark):
+def test_examples_predictions_and_embeddings_are_stored(benchmark):
     results, _ = benchmark
-    listed = json.loads((results / "pictures" / "ultrasound" / "cases.json").read_text())
-    assert [case["name"] for case in listed] == ["00000", "00002", "00003"]
-    for case in listed:
-        truth = Image.open(results / "pictures" / "ultrasound" / f"{case['name']}_truth.png")
-        original = Image.open(results.parent / "data" / "ultrasound" / case["image"].replace("images", "masks"))
+    listed = json.loads((results / "examples" / "ultrasound" / "examples.json").read_text())
+    assert [example["name"] for example in listed] == ["00000", "00002", "00003"]
+    for example in listed:
+        truth = Image.open(results / "examples" / "ultrasound" / f"{example['name']}_truth.png")
+        original = Image.open(results.parent / "data" / "ultrasound" / example["image"].replace("images", "masks"))
         assert np.array_equal(np.asarray(truth) > 0, np.asarray(original) > 0)
         for spec in ("clipseg_vpt", "clipseg_zero_shot"):
-            prediction = Image.open(results / "ultrasound" / spec / "predictions" / f"{case['name']}.png")
+            prediction = Image.open(results / "ultrasound" / spec / "predictions" / f"{example['name']}.png")
             assert prediction.size == truth.size == (40, 26)
     embedded = read_embeddings(results / "embeddings" / "clipseg" / "ultrasound.npz")
     assert embedded.text.shape == (1, 24) and embedded.image.shape == (4, 24)
@@ -144,8 +144,8 @@ def test_interruptions_do_not_change_the_tables(benchmark):
         assert rows(results / "report" / name) == rows(whole / "report" / name), name
     trials = [rows(folder / "ultrasound" / "clipseg_vpt" / "trials.csv") for folder in (results, whole)]
     assert [{**row, "seconds": ""} for row in trials[0]] == [{**row, "seconds": ""} for row in trials[1]]
-    cases = [(folder / "ultrasound" / "clipseg_vpt" / "pairs.csv").read_bytes() for folder in (results, whole)]
-    assert cases[0] == cases[1]
+    pairs = [(folder / "ultrasound" / "clipseg_vpt" / "pairs.csv").read_bytes() for folder in (results, whole)]
+    assert pairs[0] == pairs[1]
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from sample_results import trial, write_experiment, write_pictures
+from sample_results import trial, write_examples, write_experiment
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
@@ -20,7 +20,7 @@ from monai_tunevlseg.benchmark.embeddings import read_embeddings, write_embeddin
 from monai_tunevlseg.benchmark.formatting import bytes_text, seconds_text, signed_text
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 from monai_tunevlseg.benchmark.report_markdown import render_markdown
-from monai_tunevlseg.benchmark.results import METRICS, read_result, write_json
+from monai_tunevlseg.benchmark.results_folder import METRICS, read_result, write_json
 from monai_tunevlseg.benchmark.tables import build_tables
 
 
@@ -77,14 +77,14 @@ def test_html_makes_no_requests(page):
     parsed = Page((page / "report.html").read_text())
     assert parsed.open == []
     assert parsed.requests and all(request.startswith("data:image/") for request in parsed.requests)
-    assert {"Table 3. Models and methods", "Cost", "Test images"} <= set(parsed.headings)
+    assert {"Table 3. Models and methods", "Cost", "Examples"} <= set(parsed.headings)
     assert "Problems" not in parsed.headings
 
 
-def test_html_has_every_figure_and_picture(page):
+def test_html_has_every_figure_and_example(page):
     text = (page / "report.html").read_text()
     assert [number for number in (4, 5, 6, 7) if f"<b>Figure {number}.</b>" in text] == [4, 5, 6, 7]
-    assert text.count("data:image/jpeg") == 2 * 2 * (2 + 12)  # datasets, cases; image, truth, experiments
+    assert text.count("data:image/jpeg") == 2 * 2 * (2 + 12)  # datasets, examples; image, truth, experiments
     assert sorted(path.name for path in (page / "figures").iterdir()) == [
         "figure4_clipseg.svg",
         "figure4_cris.svg",
@@ -173,7 +173,7 @@ def test_untrusted_text_is_escaped_in_markdown(tmp_path):
 def test_rates_without_a_logarithm_are_left_out(rates, tmp_path):
     swept = [trial(0, 50.0, 1.0), trial(1, 60.0, 2.0, *rates), trial(2, 70.0, 3.0)]
     write_experiment(tmp_path, "kvasir/clipseg_vpt", [80], swept)
-    write_pictures(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
+    write_examples(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
     report = build_report(tmp_path)
     assert {figure.number for figure in report.figures} >= {6, 7}
     damaged = [problem.message for problem in report.problems]
@@ -183,17 +183,17 @@ def test_rates_without_a_logarithm_are_left_out(rates, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../secret", "/etc/x", "a/b", "..", "", None, 3, "x" * 101, ["a"]])
-def test_names_of_test_cases_stay_in_their_folder(name, tmp_path):
+def test_names_of_examples_stay_in_their_folder(name, tmp_path):
     results = tmp_path / "results"
     write_experiment(results, "kvasir/clipseg_vpt", [80])
-    write_pictures(results, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
+    write_examples(results, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
     for end in ("image", "truth"):  # files that must not be shown
-        shutil.copy(results / "pictures" / "kvasir" / f"00000_{end}.png", tmp_path / f"secret_{end}.png")
-    path = results / "pictures" / "kvasir" / "cases.json"
+        shutil.copy(results / "examples" / "kvasir" / f"00000_{end}.png", tmp_path / f"secret_{end}.png")
+    path = results / "examples" / "kvasir" / "examples.json"
     path.write_text(json.dumps([{**json.loads(path.read_text())[0], "name": name}]))
     report = build_report(results)
     assert not report.galleries
-    assert ["cases.json" in p.message and repr(name) in p.message for p in report.problems].count(True) == 1
+    assert ["examples.json" in p.message and repr(name) in p.message for p in report.problems].count(True) == 1
 
 
 @pytest.mark.parametrize(("model", "dataset"), [("../../../x", "kvasir"), ("cris", "kvasir"), ("clipseg", "busi")])
@@ -240,7 +240,7 @@ def test_untested_trials_are_not_drawn(tmp_path):
     untested = [trial(number, 50.0, float(number)) for number in range(3)]
     untested = [type(t)(t.number, "FAIL", None, None, {}, t.hyperparameters) for t in untested]
     write_experiment(tmp_path, "kvasir/clipseg_vpt", [80], untested)
-    write_pictures(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
+    write_examples(tmp_path, "kvasir", ["00000"], ["kvasir/clipseg_vpt"])
     report = build_report(tmp_path)
     assert not report.figures and not report.problems
 
@@ -265,7 +265,7 @@ def test_untested_trials_are_not_drawn(tmp_path):
             "kvasir/clipseg_coop",
             r"metrics\.json.*'dice'.*'much'.* 0 .* 100\b",
         ),
-        (lambda f: (f / "pairs.csv").unlink(), "kvasir/clipseg_coop/pairs.csv", r"cases\.csv"),
+        (lambda f: (f / "pairs.csv").unlink(), "kvasir/clipseg_coop/pairs.csv", r"pairs\.csv"),
         (lambda f: (f / "pairs.csv").write_text("a,b\n1,2\n"), "kvasir/clipseg_coop/pairs.csv", "column"),
         (lambda f: (f / "trials.csv").unlink(), "kvasir/clipseg_coop/trials.csv", "missing"),
         (
@@ -284,8 +284,8 @@ def test_untested_trials_are_not_drawn(tmp_path):
             "shown",
         ),
         (
-            lambda f: (f.parents[1] / "pictures" / "kvasir" / "cases.json").write_text("{"),
-            "pictures/kvasir",
+            lambda f: (f.parents[1] / "examples" / "kvasir" / "examples.json").write_text("{"),
+            "examples/kvasir",
             "shown",
         ),
         (
@@ -296,7 +296,7 @@ def test_untested_trials_are_not_drawn(tmp_path):
     ],
 )
 def test_damaged_files_are_named_and_left_out(tmp_path, study, damage, place, message):
-    for name in ("kvasir/clipseg_vpt", "kvasir/clipseg_coop", "pictures/kvasir", "embeddings/clipseg"):
+    for name in ("kvasir/clipseg_vpt", "kvasir/clipseg_coop", "examples/kvasir", "embeddings/clipseg"):
         shutil.copytree(study / name, tmp_path / name)
     damage(tmp_path / "kvasir" / "clipseg_coop")
     written = CliRunner().invoke(app, ["report", str(tmp_path)])
@@ -323,7 +323,7 @@ def test_failed_and_unfinished_experiments_are_named(tmp_path):
     assert named == {
         "kvasir/clipseg_coop": "failed: no trial was finished.",
         "kvasir/cris_coop": "not finished.",
-        "pictures/kvasir": named["pictures/kvasir"],
+        "examples/kvasir": named["examples/kvasir"],
     }
 
 
@@ -334,7 +334,7 @@ def test_folder_without_results(tmp_path):
 
 def test_metric_and_output_of_the_command(tmp_path):
     write_experiment(tmp_path / "results", "kvasir/clipseg_vpt", [80, 90])
-    write_pictures(tmp_path / "results", "kvasir", ["00001"], ["kvasir/clipseg_vpt"])
+    write_examples(tmp_path / "results", "kvasir", ["00001"], ["kvasir/clipseg_vpt"])
     arguments = ["report", str(tmp_path / "results"), "--metric", "dice_original", "--output", str(tmp_path / "out")]
     written = CliRunner().invoke(app, arguments)
     assert written.exit_code == 0 and written.stdout.strip() == str(tmp_path / "out" / "report.html")
