@@ -9,7 +9,7 @@ from typing import Any
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 from monai_tunevlseg.benchmark.tables import Row, Table
-from monai_tunevlseg.data.csv_files import write_csv
+from monai_tunevlseg.csv_files import write_csv
 
 __all__ = ["write_csv_files"]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from monai_tunevlseg.data.class_presence import require_classes
 from monai_tunevlseg.data.dark_pictures import warn_of_dark_pictures
 from monai_tunevlseg.data.dataset_spec import CLASS_NAME, DatasetSpec
+from monai_tunevlseg.data.image_files import is_image, list_images, list_subfolders, list_visible
 from monai_tunevlseg.data.intensity_windows import window_entry
 from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, is_volume_file, suffix_of
 from monai_tunevlseg.data.layouts import LAYOUTS
-from monai_tunevlseg.data.layouts._files import is_image, list_images, subfolders, visible
 from monai_tunevlseg.data.samples import Case, Sample, Splits
 from monai_tunevlseg.data.splits import (
     complete_splits,
@@ -86,7 +86,7 @@ def build_inference_datalist(dataset_dir: str | Path, intensity_window: Sequence
     folder = path / "images" if (path / "images").is_dir() else path
     images = list_images(folder)
     if not images:
-        inner = [path.name for path in subfolders(folder) if any(map(is_image, visible(path)))]
+        inner = [path.name for path in list_subfolders(folder) if any(map(is_image, list_visible(path)))]
         way_out = f"set dataset_dir to its folder {shorten(inner)}" if inner else f"supported are {', '.join(SUFFIXES)}"
         raise ValueError(f"{folder} holds no images; {way_out}.")
     return _to_segment(images, intensity_window)

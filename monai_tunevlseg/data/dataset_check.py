@@ -22,8 +22,9 @@ from typing import Any
 from monai_tunevlseg.data.class_presence import absence_message
 from monai_tunevlseg.data.datalists import choose_text, find_splits, read_cases
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
+from monai_tunevlseg.data.duplicates import HASH_BITS
 from monai_tunevlseg.data.file_traits import trait_warnings
-from monai_tunevlseg.data.image_check import HASH_BITS, ImageCheck, check_image
+from monai_tunevlseg.data.image_check import ImageCheck, check_image
 from monai_tunevlseg.data.intensity_windows import window_entry
 from monai_tunevlseg.data.issues import DatasetError, DatasetIssue
 from monai_tunevlseg.data.layouts import LAYOUTS

@@ -8,11 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-__all__ = ["group_near_duplicates", "group_identical_files"]
+__all__ = [
+    "HASH_BITS",
+    "fine_details",
+    "group_identical_files",
+    "group_near_duplicates",
+    "perceptual_hash",
+]
 
+HASH_SIZE = 16
+HASH_BITS = HASH_SIZE**2
+HASHED_SIZE = 4 * HASH_SIZE
+"""ImageHash makes a picture this small before it takes the lowest frequencies."""
+DETAILS = 32
+GAP = 2
+REDUCED_SIZE = GAP * HASHED_SIZE
+"""A quick average reduces pictures to this size, before a good filter reduces them further."""
 BEGINNING = 8192  # bytes
 ROWS = 256  # of a table of distances, so that 10,000 pictures take some ten megabytes
 CORRELATION = 0.9
@@ -26,12 +42,12 @@ def group_identical_files(paths: Iterable[Path]) -> list[list[Path]]:
     Returns:
         the groups of two or more, in the order of the paths.
     """
-    group_near_duplicates = _grouped((path.stat().st_size, path) for path in dict.fromkeys(paths))
+    groups = _grouped((path.stat().st_size, path) for path in dict.fromkeys(paths))
     with ThreadPoolExecutor() as pool:
         for digest in (_digest_beginning, _digest):
-            paths = [path for group in group_near_duplicates for path in group]
-            group_near_duplicates = _grouped(zip(pool.map(digest, paths), paths, strict=True))
-    return group_near_duplicates
+            paths = [path for group in groups for path in group]
+            groups = _grouped(zip(pool.map(digest, paths), paths, strict=True))
+    return groups
 
 
 def group_near_duplicates(bits: np.ndarray, details: np.ndarray, distance: int) -> list[list[int]]:
@@ -59,6 +75,37 @@ def group_near_duplicates(bits: np.ndarray, details: np.ndarray, distance: int) 
     numbers = np.argsort(group, kind="stable")
     parts = np.split(numbers, np.flatnonzero(np.diff(group[numbers])) + 1)
     return sorted(part.tolist() for part in parts if len(part) > 1)
+
+
+def perceptual_hash(gray: Image.Image) -> np.ndarray:
+    """Hash what a picture looks like: pictures that look the same differ in few bits.
+
+    Args:
+        gray: 8-bit gray.
+
+    Returns:
+        bool of shape (HASH_BITS,): ImageHash's `phash`, in a fraction of its time for large pictures.
+    """
+    import imagehash
+
+    small = gray.resize((HASHED_SIZE, HASHED_SIZE), Image.Resampling.LANCZOS, reducing_gap=GAP)
+    return imagehash.phash(small, hash_size=HASH_SIZE).hash.ravel()
+
+
+def fine_details(gray: Image.Image) -> np.ndarray:
+    """Keep what is smaller than a tenth of a picture, whatever its brightness and contrast.
+
+    Args:
+        gray: 8-bit gray.
+
+    Returns:
+        float32 of shape (DETAILS**2,) and of length 1, or 0 for a picture of one value: the product of two pictures'
+        details is their correlation.
+    """
+    small = np.asarray(gray.resize((DETAILS, DETAILS), Image.Resampling.BOX, reducing_gap=GAP), np.float32)
+    fine = (small - gaussian_filter(small, DETAILS / 10)).ravel()
+    fine -= fine.mean()
+    return fine / max(float(np.linalg.norm(fine)), np.finfo(np.float32).tiny)
 
 
 def _merge(group: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:

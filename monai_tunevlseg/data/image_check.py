@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
+from monai_tunevlseg.data.duplicates import REDUCED_SIZE, fine_details, perceptual_hash
 from monai_tunevlseg.data.file_traits import FileTraits, image_traits, mask_traits
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file
 from monai_tunevlseg.data.io.mask_values import to_binary_mask
@@ -23,16 +23,9 @@ from monai_tunevlseg.data.issues import DatasetIssue, issue_from_error, size_iss
 from monai_tunevlseg.data.sample_masks import mask_paths
 from monai_tunevlseg.data.samples import Sample
 
-__all__ = ["HASH_BITS", "ImageCheck", "details", "check_image", "perceptual_hash"]
+__all__ = ["ImageCheck", "check_image"]
 
-HASH_SIZE = 16
-HASH_BITS = HASH_SIZE**2
-HASHED_SIZE = 4 * HASH_SIZE
-"""ImageHash makes a picture this small before it takes the lowest frequencies."""
-DETAILS = 32
-GAP = 2
-"""Pictures are made this many times as large by a quick average, and then so small by a good one."""
-Coding: TypeAlias = tuple[Path, bool, int | None, float | None]
+MaskKey: TypeAlias = tuple[Path, bool, int | None, float | None]
 """A mask file, whether it is read whole, the label value and the threshold."""
 
 
@@ -43,7 +36,7 @@ class ImageCheck:
     Args:
         image: the image's path.
         bits: its perceptual hash, bool of shape (HASH_BITS,); None where it cannot be read.
-        details: as `details` gives them; None where it cannot be read.
+        details: as `fine_details` gives them; None where it cannot be read.
         issues: what is wrong with it or its masks.
         empty: for each of its samples, whether the mask shows nothing; None where it cannot be read.
         traits: what is peculiar to it and its masks.
@@ -72,7 +65,7 @@ def check_image(image: Path, samples: Sequence[Sample]) -> ImageCheck:
     try:
         window = samples[0].get("intensity_window") if samples else None
         shape, gray = _decode(image, window)
-        check.bits, check.details = perceptual_hash(gray), details(gray)
+        check.bits, check.details = perceptual_hash(gray), fine_details(gray)
         check.traits.append(image_traits(image, window is not None))
     except (OSError, ValueError, MemoryError) as error:
         check.issues.append(issue_from_error(error, [image]))
@@ -82,41 +75,10 @@ def check_image(image: Path, samples: Sequence[Sample]) -> ImageCheck:
     return check
 
 
-def perceptual_hash(gray: Image.Image) -> np.ndarray:
-    """Hash what a picture looks like: pictures that look the same differ in few bits.
-
-    Args:
-        gray: 8-bit gray.
-
-    Returns:
-        bool of shape (HASH_BITS,): ImageHash's `phash`, in a fraction of its time for large pictures.
-    """
-    import imagehash
-
-    small = gray.resize((HASHED_SIZE, HASHED_SIZE), Image.Resampling.LANCZOS, reducing_gap=GAP)
-    return imagehash.phash(small, hash_size=HASH_SIZE).hash.ravel()
-
-
-def details(gray: Image.Image) -> np.ndarray:
-    """Keep what is smaller than a tenth of a picture, whatever its brightness and contrast.
-
-    Args:
-        gray: 8-bit gray.
-
-    Returns:
-        float32 of shape (DETAILS**2,) and of length 1, or 0 for a picture of one value: the product of two pictures'
-        details is their correlation.
-    """
-    small = np.asarray(gray.resize((DETAILS, DETAILS), Image.Resampling.BOX, reducing_gap=GAP), np.float32)
-    fine = (small - gaussian_filter(small, DETAILS / 10)).ravel()
-    fine -= fine.mean()
-    return fine / max(float(np.linalg.norm(fine)), np.finfo(np.float32).tiny)
-
-
 def _decode(image: Path, window: Sequence[float] | None) -> tuple[tuple[int, ...], Image.Image]:
     """Decode to the stored shape and a gray picture, the middle slice of a volume."""
     if not is_volume_file(image):
-        return read_gray_picture(image, GAP * HASHED_SIZE, window)
+        return read_gray_picture(image, REDUCED_SIZE, window)
     values = read_volume(image, intensity_window=window)
     middle = values if values.ndim == 3 else values[len(values) // 2]
     return values.shape[:-1], Image.fromarray((middle * 255).astype(np.uint8)).convert("L")
@@ -130,7 +92,7 @@ class _Masks:
         self.shape = shape
         self.issues = issues
         self._stored: dict[tuple[Path, bool], StoredMask | None] = {}
-        self._shown: dict[Coding, np.ndarray | None] = {}
+        self._shown: dict[MaskKey, np.ndarray | None] = {}
 
     def is_empty(self, sample: Sample) -> bool | None:
         paths = mask_paths(sample)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from monai_tunevlseg.data.csv_files import read_csv, write_csv
+from monai_tunevlseg.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
 from monai_tunevlseg.messages import shorten
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.bundles import experiment_names, render_experiment
+from monai_tunevlseg.data.sample_digest import digest_samples
 from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.search.search_space import ScalingSizes
 from monai_tunevlseg.yaml_files import read_yaml_mapping
@@ -123,19 +122,12 @@ def describe_base_model(experiment: Experiment, overrides: Mapping[str, Any]) ->
 
 
 def digest_of_data(experiment: Experiment, overrides: Mapping[str, Any]) -> str:
-    """Read the dataset as a run does, and return a digest of which image is in which split with which text.
+    """Read the dataset as a run does, and return the digest of its samples and splits.
 
-    Paths do not count, so that it is the same on every machine. What is wrong with the dataset is an error here, before
+    What is wrong with the dataset is an error here, before
     any trial starts.
     """
     parser = read_experiment_config(experiment, "train", {**overrides, "write_splits_to": None})
     with unwrapped_errors():
         datalists = parser.get_parsed_content("datalists")
-    content = {
-        split: sorted(
-            (Path(sample["image"]).name, sample.get("slice", -1), sample["text"], sample.get("class_name", ""))
-            for sample in samples
-        )
-        for split, samples in datalists.items()
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return digest_samples(sample | {"split": split} for split, samples in datalists.items() for sample in samples)

@@ -13,11 +13,11 @@ from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 
 from monai_tunevlseg.atomic_files import atomic_file, remove_unfinished
+from monai_tunevlseg.data.sample_digest import digest_samples
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.training.run_record import (
     HYPERPARAMETERS,
     check_same_run,
-    data_digest,
     plain_values,
     without_machine_options,
     write_hyperparameters,
@@ -109,7 +109,7 @@ class CheckpointHandler:
             FileNotFoundError: when there is nothing to continue from.
             ValueError: when a checkpoint is damaged, is that of another run, or has more epochs than wanted.
         """
-        self.data_digests = {split: data_digest(samples) for split, samples in self.data.items()}
+        self.data_digests = {split: digest_samples(samples) for split, samples in self.data.items()}
         if idist.get_rank() == 0:
             for path in (self.best_path, self.last_path, self.directory / HYPERPARAMETERS):
                 remove_unfinished(path)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai.bundle.utils import ID_SEP_KEY
 
 from monai_tunevlseg.atomic_files import write_text_atomically
-from monai_tunevlseg.data.sample_masks import mask_paths
 
 __all__ = [
     "CHECKPOINT_DIGEST",
     "HYPERPARAMETERS",
-    "data_digest",
     "without_machine_options",
     "plain_values",
     "check_same_run",
@@ -66,21 +63,6 @@ def write_hyperparameters(checkpoint: Path, values: Mapping[str, Any], digest: s
     """
     content = {**values, CHECKPOINT_DIGEST: digest}
     write_text_atomically(checkpoint.with_name(HYPERPARAMETERS), json.dumps(content, indent=2, sort_keys=True) + "\n")
-
-
-def data_digest(samples: Iterable[Mapping[str, Any]]) -> str:
-    """Return what tells the samples of a run from others, wherever the folder is: names, sizes, texts and their order.
-
-    Raises:
-        FileNotFoundError: when a file does not exist.
-    """
-    digest = hashlib.sha256()
-    for sample in samples:
-        files = [Path(sample["image"]), *mask_paths(sample)]
-        row = {key: value for key, value in sample.items() if key not in ("image", "label")}
-        row["files"] = [(file.name, file.stat().st_size) for file in files]
-        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
-    return digest.hexdigest()[:16]
 
 
 def without_machine_options(values: Mapping[str, Any]) -> dict[str, Any]:

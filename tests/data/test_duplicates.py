@@ -1,4 +1,4 @@
-"""Pictures that look group_near_duplicates, in groups."""
+"""Pictures that look alike, in groups."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
 from monai_tunevlseg.data.dataset_check import MAX_DISTANCE
-from monai_tunevlseg.data.duplicates import group_near_duplicates
-from monai_tunevlseg.data.image_check import details, perceptual_hash
+from monai_tunevlseg.data.duplicates import fine_details, group_near_duplicates, perceptual_hash
 
 PHOTOS = 24
 
@@ -54,7 +53,7 @@ CHANGES = {
 
 def groups(images, distance=MAX_DISTANCE):
     return group_near_duplicates(
-        np.stack(list(map(perceptual_hash, images))), np.stack(list(map(details, images))), distance
+        np.stack(list(map(perceptual_hash, images))), np.stack(list(map(fine_details, images))), distance
     )
 
 
@@ -79,5 +78,5 @@ def test_many_rows_give_the_same_groups_as_few(monkeypatch):
 
 
 def test_pictures_of_one_value_have_no_details():
-    assert not details(Image.new("L", (50, 40), 90)).any()
+    assert not fine_details(Image.new("L", (50, 40), 90)).any()
     assert groups([Image.new("L", (50, 40), value) for value in (10, 200)]) == []

@@ -10,8 +10,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from monai_tunevlseg.data.duplicates import CORRELATION, group_identical_files, group_near_duplicates
-from monai_tunevlseg.data.image_check import check_image, details, perceptual_hash
+from monai_tunevlseg.data.duplicates import (
+    CORRELATION,
+    fine_details,
+    group_identical_files,
+    group_near_duplicates,
+    perceptual_hash,
+)
+from monai_tunevlseg.data.image_check import check_image
 from monai_tunevlseg.data.io.mask_values import to_binary_mask
 from monai_tunevlseg.data.io.pictures import read_gray_picture, read_picture
 from monai_tunevlseg.data.io.reading import read_stored_mask, read_unique_values
@@ -246,7 +252,7 @@ def test_hashes_of_different_real_images_differ_in_many_bits(shared_dir):
     paths = [*folder.glob("kvasir_seg/**/images/*.jpg"), *folder.glob("cvc_clinicdb/**/Original/*.tif")]
     paths += [path for path in folder.glob("busi/**/*.png") if "_mask" not in path.name]
     pictures = [read_gray_picture(path, 64)[1] for path in paths]
-    hashes, fine = np.stack([*map(perceptual_hash, pictures)]), np.stack([*map(details, pictures)])
+    hashes, fine = np.stack([*map(perceptual_hash, pictures)]), np.stack([*map(fine_details, pictures)])
     distances = (hashes[:, None] != hashes).sum(axis=-1)
     assert len(paths) >= 30
     others = ~np.eye(len(paths), dtype=bool)

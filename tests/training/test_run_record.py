@@ -10,7 +10,6 @@ from monai_tunevlseg.training.run_record import (
     CHANGEABLE_OPTIONS,
     MACHINE_OPTIONS,
     check_same_run,
-    data_digest,
     plain_values,
     without_machine_options,
     write_hyperparameters,
@@ -81,26 +80,3 @@ def test_other_data_are_refused(split):
 
 def test_no_hyperparameter_is_both_of_the_machine_and_of_the_run():
     assert not MACHINE_OPTIONS & CHANGEABLE_OPTIONS
-
-
-@pytest.fixture
-def samples(tmp_path):
-    for name in ("1.png", "2.png"):
-        (tmp_path / name).write_bytes(b"x" * 7)
-    return [{"image": str(tmp_path / f"{n}.png"), "label": [str(tmp_path / "2.png")], "text": "polyp"} for n in (1, 2)]
-
-
-def test_data_are_known_by_names_sizes_texts_and_order(samples, tmp_path):
-    digest = data_digest(samples)
-    assert data_digest(samples) == digest
-    others = [samples[::-1], samples[:1], [sample | {"text": "lesion"} for sample in samples]]
-    (tmp_path / "moved").mkdir()
-    for path in tmp_path.glob("*.png"):
-        (tmp_path / "moved" / path.name).write_bytes(path.read_bytes())
-    moved = [
-        sample | {key: str(tmp_path / "moved" / Path(sample["image"]).name) for key in ["image"]} for sample in samples
-    ]
-    assert data_digest(moved) == digest
-    assert len({digest, *map(data_digest, others)}) == 4
-    (tmp_path / "1.png").write_bytes(b"longer")
-    assert data_digest(samples) != digest

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from monai_tunevlseg.data.image_files import index_by_stem
 from monai_tunevlseg.data.issues import DatasetIssue, sorted_or_raise
-from monai_tunevlseg.data.layouts._files import by_stem, match
+from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case
 
-__all__ = ["nested_folder", "read_binary_masks"]
+__all__ = ["read_binary_masks"]
 
 
 def read_binary_masks(folders: Mapping[Path, Path], encoding: MaskEncoding, ending: str = "") -> list[Case]:
@@ -34,16 +35,11 @@ def read_binary_masks(folders: Mapping[Path, Path], encoding: MaskEncoding, endi
     cases: list[Case] = []
     issues: list[DatasetIssue] = []
     for image_folder, mask_folder in folders.items():
-        images, strange_images = by_stem(image_folder)
-        masks, strange_masks = by_stem(mask_folder, ending)
-        stems, unmatched = match(image_folder.parent, images, {stem: [mask] for stem, mask in masks.items()})
+        images, strange_images = index_by_stem(image_folder)
+        masks, strange_masks = index_by_stem(mask_folder, ending)
+        stems, unmatched = pair_masks(image_folder.parent, images, {stem: [mask] for stem, mask in masks.items()})
         cases += [Case(stem, [encoding.sample(images[stem], masks[stem], name)]) for stem in stems]
         issues += strange_images + strange_masks + unmatched
     if not cases and not issues:
         raise FileNotFoundError(f"there are no images in {', '.join(map(str, folders))}; unpack the dataset there.")
     return sorted_or_raise(cases, issues)
-
-
-def nested_folder(folder: Path) -> Path:
-    """Return the folder of the same name in a folder, which archives have, or the folder where there is none."""
-    return folder / folder.name if (folder / folder.name).is_dir() else folder

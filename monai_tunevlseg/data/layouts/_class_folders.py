@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from monai_tunevlseg.data.image_files import list_visible
 from monai_tunevlseg.data.issues import DatasetIssue, map_files
 from monai_tunevlseg.data.layouts._discovery import Place, find_masks
-from monai_tunevlseg.data.layouts._files import match, visible
+from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Sample
 
@@ -23,7 +24,7 @@ def class_folders(masks: Path) -> dict[str, Path]:
     Raises:
         FileNotFoundError: when the folder is missing.
     """
-    entries = visible(masks)
+    entries = list_visible(masks)
     return {} if any(path.is_file() for path in entries) else {path.name: path for path in entries if path.is_dir()}
 
 
@@ -77,7 +78,7 @@ def _read_class(
 ) -> dict[str, list[Sample]]:
     masks, strange = find_masks(folder, images, encoding.mask_ending)
     shown = {stem: images[stem] for stem in masks if stem in images}
-    stems, unmatched = match(place.images.parent, shown, {stem: [mask] for stem, mask in masks.items()})
+    stems, unmatched = pair_masks(place.images.parent, shown, {stem: [mask] for stem, mask in masks.items()})
 
     def read(stem: str) -> tuple[str, list[Sample]]:
         return stem, read_samples(images[stem], masks[stem], encoding)

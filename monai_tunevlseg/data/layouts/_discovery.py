@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_tunevlseg.data.image_files import index_by_stem, is_image, list_subfolders, list_visible
 from monai_tunevlseg.data.issues import DatasetIssue
-from monai_tunevlseg.data.layouts._files import by_stem, is_image, subfolders, visible
 from monai_tunevlseg.data.samples import SPLIT_NAMES
 from monai_tunevlseg.messages import shorten
 
@@ -74,7 +74,7 @@ def find_places(dataset_dir: Path) -> list[Place]:
             raise ValueError(f"{dataset_dir} has several folders of images and masks: {names}; set dataset_dir to one.")
         if found:
             return next(iter(found.values()))
-        level = [inner for folder in level for inner in subfolders(folder)]
+        level = [inner for folder in level for inner in list_subfolders(folder)]
     raise FileNotFoundError(_nothing_found(dataset_dir))
 
 
@@ -86,7 +86,7 @@ def folder_of(folder: Path, names: Sequence[str], split: str | None = None) -> P
     """
     if split is None and (folder / names[0]).is_dir():
         return folder / names[0]
-    called = [path for path in subfolders(folder) if _meaning(path.name, names) == split and _holds_images(path)]
+    called = [path for path in list_subfolders(folder) if _meaning(path.name, names) == split and _holds_images(path)]
     if len(called) > 1:
         raise ValueError(
             f"{folder} has several folders that may hold the {names[0]}: {shorten(path.name for path in called)}; "
@@ -111,7 +111,7 @@ def find_masks(
     """
     prefix = next((stem[: stem.rindex("/") + 1] for stem in images if "/" in stem), "")
     plain = {stem.removeprefix(prefix) for stem in images}
-    masks, issues = by_stem(folder, ending or "")
+    masks, issues = index_by_stem(folder, ending or "")
     if ending is None and (found := common_ending(plain, masks)):
         warnings.warn(
             f"the names of the masks in {folder} end in {found!r} beyond those of their images, which is taken off; "
@@ -164,7 +164,7 @@ def _both_in(folder: Path) -> tuple[Path | None, Path | None]:
     """
     images, masks = (folder_of(folder, names) for names in (IMAGE_NAMES, MASK_NAMES))
     if images and masks and masks.name.lower() == FIELD_OF_VIEW and (count := _count_images(images)):
-        rivals = [path for path in subfolders(folder) if path != images and _count_images(path) == count]
+        rivals = [path for path in list_subfolders(folder) if path != images and _count_images(path) == count]
         if any(path != masks for path in rivals):
             names = shorten(path.name for path in sorted({masks, *rivals}))
             raise ValueError(
@@ -174,18 +174,18 @@ def _both_in(folder: Path) -> tuple[Path | None, Path | None]:
 
 
 def _count_images(folder: Path) -> int:
-    return sum(map(is_image, visible(folder)))
+    return sum(map(is_image, list_visible(folder)))
 
 
 def _inner_splits(images: Path, masks: Path) -> list[Place]:
     """Find `images/train/` and so on, for which `masks/train/` must be there too."""
-    of_split = {SPLIT_WORDS.get(path.name.lower()): path for path in subfolders(images)}
+    of_split = {SPLIT_WORDS.get(path.name.lower()): path for path in list_subfolders(images)}
     pairs = [
         Place(of_split[split], path, split)
-        for path in subfolders(masks)
+        for path in list_subfolders(masks)
         if (split := SPLIT_WORDS.get(path.name.lower())) and split in of_split
     ]
-    return _in_order(pairs) if len(pairs) == len(subfolders(masks)) else []
+    return _in_order(pairs) if len(pairs) == len(list_subfolders(masks)) else []
 
 
 def _split_folders(folder: Path) -> Iterator[Place]:
@@ -195,7 +195,7 @@ def _split_folders(folder: Path) -> Iterator[Place]:
         ValueError: when `mask/` of one split may be something else than what another split has to be learned.
     """
     places, lacking = [], []
-    for path in subfolders(folder):
+    for path in list_subfolders(folder):
         split = SPLIT_WORDS.get(path.name.lower())
         images, masks = _both_in(path) if split else (None, None)
         if images and masks:
@@ -239,13 +239,13 @@ def _meaning(name: str, names: Sequence[str]) -> str | None:
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(path.is_dir() or is_image(path) for path in visible(folder))
+    return any(path.is_dir() or is_image(path) for path in list_visible(folder))
 
 
 def _nothing_found(dataset_dir: Path) -> str:
     images, masks = (folder_of(dataset_dir, names) for names in (IMAGE_NAMES, MASK_NAMES))
     missing = dataset_dir / ("masks" if images and not masks else "images")
-    held = shorten(f"{folder.name}/" for folder in subfolders(dataset_dir)) or "no folders"
+    held = shorten(f"{folder.name}/" for folder in list_subfolders(dataset_dir)) or "no folders"
     if files := _count_images(dataset_dir):
         held += f" and {files} image files; a common ending of the masks' names, such as -mask, may stay"
     return (

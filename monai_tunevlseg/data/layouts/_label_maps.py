@@ -8,7 +8,7 @@ from pathlib import Path
 from monai_tunevlseg.data.io.mask_values import distinct_values, to_label_map
 from monai_tunevlseg.data.io.reading import read_stored_mask
 from monai_tunevlseg.data.issues import DatasetIssue, map_files, sorted_or_raise
-from monai_tunevlseg.data.layouts._files import match
+from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case
 from monai_tunevlseg.messages import shorten
@@ -55,6 +55,6 @@ def read_label_maps(
         shown = [name for name, value in encoding.values.items() if value in present]
         return Case(stem, [encoding.sample(images[stem], mask, name, **more) for name in shown])
 
-    stems, unmatched = match(dataset_dir, images, {stem: [mask] for stem, mask in masks.items()})
+    stems, unmatched = pair_masks(dataset_dir, images, {stem: [mask] for stem, mask in masks.items()})
     cases, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem]])
     return sorted_or_raise(cases, [*issues, *unmatched, *unreadable])

@@ -26,10 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.data.image_files import list_visible
 from monai_tunevlseg.data.io.file_suffixes import stem_of
 from monai_tunevlseg.data.issues import sorted_or_raise
 from monai_tunevlseg.data.layouts._base import Layout
-from monai_tunevlseg.data.layouts._files import inside, match, visible
+from monai_tunevlseg.data.layouts._files import file_inside
+from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Splits
 from monai_tunevlseg.data.splits import DrawSplits, OverlapWarning
@@ -87,7 +89,7 @@ def read_annotations(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int)
             of_stem[stem].append((entry, class_name))
     images = {stem: dataset_dir / "images" / entry.image for entry, stem in zip(entries, listed, strict=True)}
     masks = {stem: [dataset_dir / "masks" / entry.mask for entry, _ in pairs] for stem, pairs in of_stem.items()}
-    stems, issues = match(dataset_dir, images, masks)
+    stems, issues = pair_masks(dataset_dir, images, masks)
     _warn_of_others(dataset_dir, entries)
     cases = [
         Case(stem, [_sample(dataset_dir, entry, name, encoding) for entry, name in of_stem[stem]]) for stem in stems
@@ -130,7 +132,7 @@ def _entry(path: Path, split: str, number: int, pair: Any) -> ListedPair:
     if not isinstance(image, str) or not isinstance(mask, str) or not image or not mask:
         raise ValueError(f"{path}: pair {number} must have img_name and mask_name, the names of files; it is {pair!r}.")
     for folder, name in (("images", image), ("masks", mask)):
-        inside(path.parent.parent / folder, name, path)
+        file_inside(path.parent.parent / folder, name, path)
     texts = pair.get("prompts", {})
     if not isinstance(texts, dict) or not all(map(_is_text, texts.values())):
         raise ValueError(f"{path}: prompts of pair {number} must be texts or lists of texts, not {texts!r}.")
@@ -238,6 +240,6 @@ def _warn_of_others(dataset_dir: Path, entries: Sequence[ListedPair]) -> None:
             OverlapWarning,
             stacklevel=3,
         )
-    unused = [path.name for path in visible(dataset_dir / "images") if path.is_file() and path.name not in splits]
+    unused = [path.name for path in list_visible(dataset_dir / "images") if path.is_file() and path.name not in splits]
     if unused:
         warnings.warn(f"{dataset_dir}/anns leaves out {len(unused)} images: {shorten(unused)}.", stacklevel=3)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
-from monai_tunevlseg.data.layouts._binary_masks import nested_folder, read_binary_masks
-from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
+from monai_tunevlseg.data.layouts._files import find_root, nested_folder
 from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from monai_tunevlseg.data.image_files import index_by_stem
 from monai_tunevlseg.data.issues import DatasetIssue, sorted_or_raise
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
 from monai_tunevlseg.data.layouts._discovery import IMAGE_NAMES, MASK_NAMES, folder_of
-from monai_tunevlseg.data.layouts._files import by_stem, find_root, match
+from monai_tunevlseg.data.layouts._files import find_root
 from monai_tunevlseg.data.layouts._mask_encodings import check_classes
+from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Sample
 
@@ -78,7 +80,7 @@ def _read_kind(folder: Path, encoding: MaskEncoding) -> tuple[list[Case], list[D
     masks: dict[str, list[Path]] = {}
     issues: list[DatasetIssue] = []
     for part in [inner, of_masks] if inner and of_masks else [folder]:
-        files, strange = by_stem(part)
+        files, strange = index_by_stem(part)
         issues += strange
         for stem, path in files.items():
             mask = MASK.fullmatch(stem)
@@ -86,7 +88,7 @@ def _read_kind(folder: Path, encoding: MaskEncoding) -> tuple[list[Case], list[D
                 masks.setdefault(mask["image"] if mask else stem, []).append(path)
             else:
                 images[stem] = path
-    stems, unmatched = match(folder, images, masks)
+    stems, unmatched = pair_masks(folder, images, masks)
     if not images and not issues + unmatched:
         message = f"{folder} holds no images; put NAME (N).png and NAME (N)_mask.png there."
         unmatched = [DatasetIssue("missing", message, (str(folder),))]

@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_tunevlseg.data.image_files import index_by_stem, list_subfolders
 from monai_tunevlseg.data.io.mask_values import distinct_values, to_label_map
 from monai_tunevlseg.data.io.reading import read_shape, read_stored_mask
 from monai_tunevlseg.data.issues import DatasetIssue, map_files, size_issue, sorted_or_raise
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
-from monai_tunevlseg.data.layouts._files import by_stem, find_root, pair, read_names, subfolders
+from monai_tunevlseg.data.layouts._files import find_root, read_names
 from monai_tunevlseg.data.layouts._mask_encodings import label_map_encoding
+from monai_tunevlseg.data.layouts._pairing import pair_masks_by_name
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Splits
 from monai_tunevlseg.data.splits import DrawSplits
@@ -69,7 +71,7 @@ def read_camus(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> li
     root = _find_root(dataset_dir)
     for patient in _patients(root):
         issues += _sort_files(patient, images, masks)
-    stems, unmatched = pair(root, images, masks)
+    stems, unmatched = pair_masks_by_name(root, images, masks)
 
     def read(stem: str) -> Case | DatasetIssue:
         return _read_frame(stem, images[stem], masks[stem][0], chosen, known)
@@ -102,7 +104,7 @@ def split_camus(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> S
 
 
 def _patients(folder: Path) -> list[Path]:
-    return [path for path in subfolders(folder) if path.name.startswith("patient")]
+    return [path for path in list_subfolders(folder) if path.name.startswith("patient")]
 
 
 def _find_root(dataset_dir: Path) -> Path:
@@ -136,7 +138,7 @@ def _read_list(path: Path) -> list[str]:
 
 def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Path]]) -> list[DatasetIssue]:
     """Put the files of a patient's folder where they belong, and tell which belong nowhere."""
-    files, issues = by_stem(patient, ignored=IGNORED)
+    files, issues = index_by_stem(patient, ignored=IGNORED)
     strange = []
     for stem, path in files.items():
         frame = FRAME.fullmatch(stem)

@@ -21,7 +21,7 @@ from monai_tunevlseg.data.io.reading import read_shape
 from monai_tunevlseg.data.io.run_lengths import parse_run_lengths
 from monai_tunevlseg.data.issues import DatasetIssue, map_files, size_issue, sorted_or_raise
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
-from monai_tunevlseg.data.layouts._files import find_root, inside
+from monai_tunevlseg.data.layouts._files import file_inside, find_root
 from monai_tunevlseg.data.layouts._mask_encodings import check_classes
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Splits
@@ -150,7 +150,7 @@ def _read_json(path: Path) -> dict[str, dict[str, Any]]:
 def _radiograph(stem: str, codes: Mapping[str, Any], folder: Path, source: Path) -> Radiograph:
     renamed = {OTHER_NAMES.get(name.lower(), name.lower()): code for name, code in codes.items()}
     # patient64541_study1_view1_frontal is patient64541/study1/view1_frontal.jpg
-    return Radiograph(stem, inside(folder, "/".join(f"{stem}.jpg".split("_", 2)), source), source, renamed)
+    return Radiograph(stem, file_inside(folder, "/".join(f"{stem}.jpg".split("_", 2)), source), source, renamed)
 
 
 def _read_case(radiograph: Radiograph, encoding: MaskEncoding) -> Case | DatasetIssue:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_tunevlseg.data.image_files import list_subfolders, list_visible
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
-from monai_tunevlseg.data.layouts._files import find_root, subfolders, visible
+from monai_tunevlseg.data.layouts._files import find_root
 from monai_tunevlseg.data.layouts._label_maps import read_label_maps
 from monai_tunevlseg.data.layouts._mask_encodings import label_map_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
@@ -103,5 +104,5 @@ def _find_root(dataset_dir: Path) -> Path:
 
 
 def _by_stem(folder: Path, ending: str) -> dict[str, Path]:
-    files = (path for city in subfolders(folder) for path in visible(city))
+    files = (path for city in list_subfolders(folder) for path in list_visible(city))
     return {path.name.removesuffix(ending): path for path in files if path.name.endswith(ending)}

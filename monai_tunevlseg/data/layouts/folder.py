@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_tunevlseg.data.class_presence import find_ids_from_zero, warn_of_classes_without_pairs
+from monai_tunevlseg.data.image_files import index_by_stem
 from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, is_volume_file
 from monai_tunevlseg.data.io.mask_values import distinct_values, to_binary_mask, to_label_map
 from monai_tunevlseg.data.io.orientation import array_axis
@@ -23,7 +24,7 @@ from monai_tunevlseg.data.layouts._base import Layout
 from monai_tunevlseg.data.layouts._class_folders import class_folders, read_class_folders
 from monai_tunevlseg.data.layouts._dataset_json import DatasetJson, read_dataset_json
 from monai_tunevlseg.data.layouts._discovery import Place, find_masks, find_places
-from monai_tunevlseg.data.layouts._files import by_stem, match
+from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Sample, Splits
 from monai_tunevlseg.data.splits import DrawSplits, complete_splits
@@ -97,7 +98,7 @@ def _find_images(places: Sequence[Place]) -> tuple[dict[Place, dict[str, Path]],
     """List the images of each place by stem, and what is wrong with its folder of images."""
     images, issues = {}, []
     for place in places:
-        images[place], strange = by_stem(place.images)
+        images[place], strange = index_by_stem(place.images)
         issues += strange
     if len(set().union(*images.values())) < sum(map(len, images.values())):
         images = {
@@ -111,7 +112,7 @@ def _read_place(
     place: Place, images: dict[str, Path], encoding: MaskEncoding, slice_axis: int, description: DatasetJson | None
 ) -> tuple[list[Case], list[DatasetIssue]]:
     masks, issues = find_masks(place.masks, images, encoding.mask_ending)
-    stems, unmatched = match(place.images.parent, images, {stem: [mask] for stem, mask in masks.items()})
+    stems, unmatched = pair_masks(place.images.parent, images, {stem: [mask] for stem, mask in masks.items()})
     ignored = (
         {} if description is None or description.ignore_value is None else {"ignore_value": description.ignore_value}
     )

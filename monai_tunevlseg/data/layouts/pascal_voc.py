@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
-from monai_tunevlseg.data.layouts._files import find_root, inside, read_names
+from monai_tunevlseg.data.layouts._files import file_inside, find_root, read_names
 from monai_tunevlseg.data.layouts._label_maps import read_label_maps
 from monai_tunevlseg.data.layouts._mask_encodings import label_map_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
@@ -76,8 +76,8 @@ def read_pascal_voc(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) 
     root = _find_root(dataset_dir)
     stems = sorted({*_read_list(root, "train"), *_read_list(root, "val")})
     lists = root / "ImageSets" / "Segmentation"
-    images = {stem: inside(root / "JPEGImages", f"{stem}.jpg", lists) for stem in stems}
-    masks = {stem: inside(root / "SegmentationClass", f"{stem}.png", lists) for stem in stems}
+    images = {stem: file_inside(root / "JPEGImages", f"{stem}.jpg", lists) for stem in stems}
+    masks = {stem: file_inside(root / "SegmentationClass", f"{stem}.png", lists) for stem in stems}
     chosen = label_map_encoding(encoding, INFO, VALUES)
     return read_label_maps(root, images, masks, chosen, (), VALUES.values(), CONTOUR)
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.data import MaskEncoding
+from monai_tunevlseg.data.image_files import index_by_stem
 from monai_tunevlseg.data.layouts._base import DatasetInfo
-from monai_tunevlseg.data.layouts._files import by_stem, find_root, match, pair
+from monai_tunevlseg.data.layouts._files import find_root
 from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding, label_map_encoding
+from monai_tunevlseg.data.layouts._pairing import pair_masks, pair_masks_by_name
 
 INFO = DatasetInfo("Set", ("a", "b"), "x", "y", (1, 1, 1), "L.", "https://s", "r")
 
@@ -38,7 +40,7 @@ def test_no_folder_and_several_are_refused(tmp_path):
 def test_endings_are_taken_off_and_chosen_files_passed_over(tmp_path, save):
     for name in ("a_mask.png", "b_mask.png", "c.png", "d.cfg"):
         save(tmp_path / name, np.zeros((2, 3), np.uint8)) if name.endswith("png") else (tmp_path / name).touch()
-    found, issues = by_stem(tmp_path, "_mask", re.compile(r"\w\.cfg"))
+    found, issues = index_by_stem(tmp_path, "_mask", re.compile(r"\w\.cfg"))
     assert found == {"a": tmp_path / "a_mask.png", "b": tmp_path / "b_mask.png"}
     assert [(issue.kind, issue.files) for issue in issues] == [("extra", (str(tmp_path / "c.png"),))]
 
@@ -49,13 +51,13 @@ def test_images_are_matched_with_all_their_masks(tmp_path, save):
 
     images = {name: put(name, 2, 3) for name in "abc"}
     masks = {"a": [put("a1", 2, 3), put("a2", 2, 3)], "b": [put("b1", 2, 3), put("b2", 3, 2)], "d": [put("d1", 2, 3)]}
-    stems, issues = match(tmp_path, images, masks)
+    stems, issues = pair_masks(tmp_path, images, masks)
     assert stems == ["a"]
     missing, size = issues
     assert missing.kind == "missing" and set(missing.files) == {str(images["c"]), str(masks["d"][0])}
     assert "1 images without a mask: c; and 1 masks without an image: d1; files belong" in missing.message
     assert size.kind == "size" and "1 masks of another size than their image: b2.png is 3 x 2" in size.message
-    assert pair(tmp_path, images, masks) == (["a", "b"], [missing])
+    assert pair_masks_by_name(tmp_path, images, masks) == (["a", "b"], [missing])
 
 
 def test_what_the_user_says_of_masks_goes_before_what_is_known():

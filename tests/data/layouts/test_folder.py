@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.data import LoadImageMaskd
+from monai_tunevlseg.data.image_files import list_images
 from monai_tunevlseg.data.io import volumes
 from monai_tunevlseg.data.io.reading import read_image, read_mask, read_stored_mask
 from monai_tunevlseg.data.io.voxel_data import read_stream
 from monai_tunevlseg.data.layouts import LAYOUTS
-from monai_tunevlseg.data.layouts._files import list_images
 from monai_tunevlseg.data.layouts.folder import read_folder
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from monai_tunevlseg.data.csv_files import read_csv, write_csv
+from monai_tunevlseg.csv_files import read_csv, write_csv
 
 FORMULAS = ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(A1)", "\tx", "\rx", "\nx", *"\uff1d\uff0b\uff0d\uff20"]
 
