@@ -25,6 +25,7 @@ LEVELS = (  # rooms from the highest to the lowest; those of one level know noth
     {"bundles", "feature_cache", "segmenter"},
     {"training", "evaluation", "networks", "inferers"},
     {"methods", "data"},
+    {"csv_files"},  # a helper that writes with another
 )  # all others are helpers, on a level below
 
 
