@@ -111,7 +111,7 @@ def test_no_arrow_points_up(sources):
 )
 @pytest.mark.parametrize("place", ["{}", "if TYPE_CHECKING:\n    {}", "def late():\n    {}"])
 def test_a_circle_is_found(sources, place, line):
-    state = f"{PACKAGE}.networks.state"
+    state = f"{PACKAGE}.networks.identity"
     faulty = sources | {state: f"{sources[state]}\n{place.format(line)}\n"}
     assert state in circle(faulty)
     assert not upward(faulty)

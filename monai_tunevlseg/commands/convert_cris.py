@@ -19,7 +19,7 @@ def convert_cris(
     output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; 'pretrained' takes it.")],
 ) -> None:
     """Check CRIS's published checkpoint, and write it as a folder that 'pretrained' takes."""
-    from monai_tunevlseg.networks import cris_conversion
+    from monai_tunevlseg.networks.cris import conversion
 
     with exit_on_error():
-        typer.echo(cris_conversion.convert_cris(clip, cris, tokenizer, output_dir))
+        typer.echo(conversion.convert_cris(clip, cris, tokenizer, output_dir))

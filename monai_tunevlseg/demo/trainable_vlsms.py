@@ -21,8 +21,8 @@ from monai_tunevlseg.atomic_files import unfinished_folder
 from monai_tunevlseg.demo.scenes import SIZE
 from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH, build_tokenizer
 from monai_tunevlseg.networks import CRIS, CRISConfig, save_cris
-from monai_tunevlseg.networks.cris_clip import end_of_text
-from monai_tunevlseg.networks.cris_model import behind
+from monai_tunevlseg.networks.cris.encoders import end_of_text
+from monai_tunevlseg.networks.cris.model import behind
 from monai_tunevlseg.registry import Registry
 
 __all__ = ["TRAINABLE_VLSMS", "TrainableCLIPSeg", "TrainableCRIS", "Outputs", "TrainableVLSM"]

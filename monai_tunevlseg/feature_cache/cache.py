@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from monai_tunevlseg.feature_cache.keys import digest
 from monai_tunevlseg.feature_cache.stores import DiskStore, Entry, FeatureStore, MemoryStore
 from monai_tunevlseg.feature_cache.views import Views
-from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.version import __version__
 
@@ -60,7 +59,7 @@ def open_cache(
         raise ValueError(f"feature_cache is {kind!r}; it must be off, memory or disk.")
     if not 0 < max_gibibytes < math.inf:
         raise ValueError(f"feature_cache_size is {max_gibibytes}; give a number of GiB above 0.")
-    check_constant(network.method_name, network.unfreeze)
+    check_constant(network)
     max_bytes = int(max_gibibytes * 2**30)
     store = MemoryStore(max_bytes) if kind == "memory" else DiskStore(directory, max_bytes)
     return FeatureCache(network, store, amp, num_workers)
@@ -71,25 +70,17 @@ def is_off(kind: str | bool | None) -> bool:
     return kind in OFF
 
 
-def check_constant(method: str | None, unfreeze: str | None) -> None:
+def check_constant(network: PromptTunedNetwork) -> None:
     """Check that image features do not change while a network trains.
 
-    Args:
-        method: the prompt learner's registered name; None where there is none.
-        unfreeze: the part of the base model that trains; None for none.
-
     Raises:
-        ValueError: when they do; names the method or the part that trains.
+        ValueError: when they do; names the method and the unfrozen part.
     """
-    if method is not None and METHODS[method].prompts_vision:
+    if not network.trained.image_is_constant:
         raise ValueError(
-            f"the method {method} prompts the vision encoder, so that an image's features change with every step; "
-            "set feature_cache to off, or choose coop or cocoop."
-        )
-    if unfreeze is not None:
-        raise ValueError(
-            f"unfreeze is {unfreeze}, so that an image's features change with every step; set feature_cache to off, "
-            "or unfreeze to null."
+            f"with the method {network.method_name!r} and unfreeze {network.unfreeze!r} the features of an image "
+            "change with every step; set feature_cache to off, or choose unfreeze null and a method that leaves the "
+            "vision encoder alone, such as coop."
         )
 
 

@@ -1,4 +1,4 @@
-"""Prompt learners: what is learned in front of a frozen encoder."""
+"""Methods: what is tuned beside a frozen base model. Prompt learners today; adapters have their base class."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from monai_tunevlseg.methods.base import PromptLearner, TextContextLearner
+from monai_tunevlseg.methods.adapter import Adapter
 from monai_tunevlseg.methods.cocoop import CoCoOp
 from monai_tunevlseg.methods.coop import CoOp
+from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
 from monai_tunevlseg.methods.maple import MaPLe
+from monai_tunevlseg.methods.method import Method
+from monai_tunevlseg.methods.prompt_learner import PromptLearner, TextContextLearner
 from monai_tunevlseg.methods.shared_attention import SharedAttention
 from monai_tunevlseg.methods.shared_separate import SharedSeparate
 from monai_tunevlseg.methods.vpt import VPT
@@ -18,9 +21,12 @@ from monai_tunevlseg.registry import Registry
 __all__ = [
     "METHODS",
     "VPT",
+    "Adapter",
     "CoCoOp",
     "CoOp",
+    "EncoderSizes",
     "MaPLe",
+    "Method",
     "PromptLearner",
     "SharedAttention",
     "SharedSeparate",
@@ -28,7 +34,7 @@ __all__ = [
     "complete_arguments",
 ]
 
-METHODS: Registry[type[PromptLearner]] = Registry("method")
+METHODS: Registry[type[Method]] = Registry("method")
 METHODS.register("coop", CoOp)
 METHODS.register("cocoop", CoCoOp)
 METHODS.register("vpt", VPT)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_tunevlseg.methods.base import TextContextLearner
+from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
 from monai_tunevlseg.methods.projections import Projection
+from monai_tunevlseg.methods.prompt_learner import TextContextLearner
 
 __all__ = ["CoCoOp"]
 
@@ -16,8 +17,8 @@ class CoCoOp(TextContextLearner):
     Source: Zhou et al., *Conditional Prompt Learning for Vision-Language Models*, 2022.
 
     Args:
-        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.methods.PromptLearner`. Depth 1 is the published CoCoOp.
+        encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`;
+            depth 1 is the published CoCoOp.
         context_initializer: phrase that the first context starts from; None for a Gaussian.
         intermediate_dim: bottleneck of the projections.
         linear_projection: leave the activation out of the projections; "LoRA" in Table 2 of TuneVLSeg.
@@ -27,21 +28,16 @@ class CoCoOp(TextContextLearner):
 
     def __init__(
         self,
-        text_dim: int,
-        vision_dim: int | None,
-        image_embed_dim: int,
-        num_layers: int,
+        encoders: EncoderSizes,
         num_context: int = 4,
         prompt_depth: int = 1,
         context_initializer: str | None = "a photo of a",
         intermediate_dim: int = 64,
         linear_projection: bool = False,
     ) -> None:
-        super().__init__(
-            text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth, context_initializer
-        )
+        super().__init__(encoders, num_context, prompt_depth, context_initializer)
         self.projections = nn.ModuleList(
-            Projection(image_embed_dim, text_dim, intermediate_dim, linear_projection, norm_bias=False)
+            Projection(encoders.image_embed_dim, self.text_dim, intermediate_dim, linear_projection, norm_bias=False)
             for _ in range(prompt_depth)
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from monai_tunevlseg.methods.base import TextContextLearner
+from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
+from monai_tunevlseg.methods.prompt_learner import TextContextLearner
 
 __all__ = ["CoOp"]
 
@@ -11,21 +12,16 @@ class CoOp(TextContextLearner):
     """Textual context P_i (TuneVLSeg, eq. 5 and 6; Zhou et al., *Learning to Prompt for Vision-Language Models*, 2022).
 
     Args:
-        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.methods.PromptLearner`. Depth 1 is the published CoOp.
+        encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`;
+            depth 1 is the published CoOp.
         context_initializer: phrase that the first context starts from; None for a Gaussian.
     """
 
     def __init__(
         self,
-        text_dim: int,
-        vision_dim: int | None,
-        image_embed_dim: int,
-        num_layers: int,
+        encoders: EncoderSizes,
         num_context: int = 4,
         prompt_depth: int = 1,
         context_initializer: str | None = "a photo of a",
     ) -> None:
-        super().__init__(
-            text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth, context_initializer
-        )
+        super().__init__(encoders, num_context, prompt_depth, context_initializer)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_tunevlseg.methods.base import TextContextLearner
+from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
 from monai_tunevlseg.methods.projections import Projection
+from monai_tunevlseg.methods.prompt_learner import TextContextLearner
 
 __all__ = ["MaPLe"]
 
@@ -16,8 +17,7 @@ class MaPLe(TextContextLearner):
     Source: Khattak et al., *MaPLe: Multi-modal Prompt Learning*, 2023.
 
     Args:
-        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.methods.PromptLearner`.
+        encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`.
         context_initializer: phrase that the first context starts from; None for a Gaussian.
         intermediate_dim: bottleneck of the projections U_i.
         linear_projection: leave the activation out of the projections; "LoRA" in Table 2 of TuneVLSeg.
@@ -27,21 +27,16 @@ class MaPLe(TextContextLearner):
 
     def __init__(
         self,
-        text_dim: int,
-        vision_dim: int | None,
-        image_embed_dim: int,
-        num_layers: int,
+        encoders: EncoderSizes,
         num_context: int = 4,
         prompt_depth: int = 1,
         context_initializer: str | None = "a photo of a",
         intermediate_dim: int = 64,
         linear_projection: bool = False,
     ) -> None:
-        super().__init__(
-            text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth, context_initializer
-        )
+        super().__init__(encoders, num_context, prompt_depth, context_initializer)
         self.projections = nn.ModuleList(
-            Projection(text_dim, self.vision_dim, intermediate_dim, linear_projection) for _ in range(prompt_depth)
+            Projection(self.text_dim, self.vision_dim, intermediate_dim, linear_projection) for _ in range(prompt_depth)
         )
 
     def visual_context(self, layer: int) -> Tensor:

@@ -6,7 +6,8 @@ import copy
 
 from torch import Tensor, nn
 
-from monai_tunevlseg.methods.base import PromptLearner, gaussian_context
+from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
+from monai_tunevlseg.methods.prompt_learner import PromptLearner, gaussian_context
 
 __all__ = ["SharedAttention"]
 
@@ -19,8 +20,7 @@ class SharedAttention(PromptLearner):
     training they are parts of one [P, P~] = U(P^), with one dropout.
 
     Args:
-        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.methods.PromptLearner`.
+        encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`.
         nhead: heads of the attention; divides text_dim + vision_dim.
         dim_feedforward: width of the block's feed-forward layer.
         dropout: dropout probability of the block, in [0, 1].
@@ -35,10 +35,7 @@ class SharedAttention(PromptLearner):
 
     def __init__(
         self,
-        text_dim: int,
-        vision_dim: int | None,
-        image_embed_dim: int,
-        num_layers: int,
+        encoders: EncoderSizes,
         num_context: int = 4,
         prompt_depth: int = 1,
         nhead: int = 16,
@@ -46,7 +43,7 @@ class SharedAttention(PromptLearner):
         dropout: float = 0.1,
         norm_first: bool = False,
     ) -> None:
-        super().__init__(text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth)
+        super().__init__(encoders, num_context, prompt_depth)
         width = self.text_dim + self.vision_dim
         if nhead < 1 or width % nhead:
             raise ValueError(

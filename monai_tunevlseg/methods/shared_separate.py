@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_tunevlseg.methods.base import PromptLearner, gaussian_context
+from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
+from monai_tunevlseg.methods.prompt_learner import PromptLearner, gaussian_context
 
 __all__ = ["SharedSeparate"]
 
@@ -13,8 +14,7 @@ class SharedSeparate(PromptLearner):
     """Unified context of width ``shared_dim``, mapped by (Linear, LayerNorm) to each encoder (TuneVLSeg, eq. 10, 11).
 
     Args:
-        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.methods.PromptLearner`.
+        encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`.
         shared_dim: width of the unified context.
 
     Raises:
@@ -26,19 +26,16 @@ class SharedSeparate(PromptLearner):
 
     def __init__(
         self,
-        text_dim: int,
-        vision_dim: int | None,
-        image_embed_dim: int,
-        num_layers: int,
+        encoders: EncoderSizes,
         num_context: int = 4,
         prompt_depth: int = 1,
         shared_dim: int = 64,
     ) -> None:
-        super().__init__(text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth)
+        super().__init__(encoders, num_context, prompt_depth)
         if shared_dim < 1:
             raise ValueError(f"shared_dim {shared_dim} of SharedSeparate must be at least 1.")
         self.context = gaussian_context(prompt_depth, num_context, shared_dim)
-        self.text_maps = _affine_maps(prompt_depth, shared_dim, text_dim)
+        self.text_maps = _affine_maps(prompt_depth, shared_dim, self.text_dim)
         self.vision_maps = _affine_maps(prompt_depth, shared_dim, self.vision_dim)
 
     def text_context(self, layer: int, image_embedding: Tensor | None = None) -> Tensor:

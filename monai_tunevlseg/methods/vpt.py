@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from monai_tunevlseg.methods.base import PromptLearner, gaussian_context
+from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
+from monai_tunevlseg.methods.prompt_learner import PromptLearner, gaussian_context
 
 __all__ = ["VPT"]
 
@@ -13,22 +14,18 @@ class VPT(PromptLearner):
     """Visual context (TuneVLSeg, eq. 7 and 8; Jia et al., *Visual Prompt Tuning*, 2022).
 
     Args:
-        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see
-            :class:`~monai_tunevlseg.methods.PromptLearner`.
+        encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`.
     """
 
     prompts_vision = True
 
     def __init__(
         self,
-        text_dim: int,
-        vision_dim: int | None,
-        image_embed_dim: int,
-        num_layers: int,
+        encoders: EncoderSizes,
         num_context: int = 4,
         prompt_depth: int = 1,
     ) -> None:
-        super().__init__(text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth)
+        super().__init__(encoders, num_context, prompt_depth)
         self.context = gaussian_context(prompt_depth, num_context, self.vision_dim)
 
     def visual_context(self, layer: int) -> Tensor:

@@ -1,20 +1,18 @@
-"""Frozen vision-language segmentation models with learnable prompts."""
+"""Frozen vision-language segmentation models, and what is tuned of them."""
 
 from monai_tunevlseg.networks.base import ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.networks.base_model import BaseModel
-from monai_tunevlseg.networks.clipseg import PromptTunedCLIPSeg
-from monai_tunevlseg.networks.clipseg_folder import load_clipseg
+from monai_tunevlseg.networks.clipseg import PromptTunedCLIPSeg, load_clipseg
 from monai_tunevlseg.networks.compiling import compile_layers
-from monai_tunevlseg.networks.cris import PromptTunedCRIS, load_cris
-from monai_tunevlseg.networks.cris_config import CRISConfig
-from monai_tunevlseg.networks.cris_folder import save_cris
-from monai_tunevlseg.networks.cris_model import CRIS
+from monai_tunevlseg.networks.cris import CRIS, CRISConfig, PromptTunedCRIS, load_cris, save_cris
 from monai_tunevlseg.networks.image_settings import ImageSettings
 from monai_tunevlseg.networks.precision import choose_precision
 from monai_tunevlseg.networks.upsampler import Upsampler
+from monai_tunevlseg.registry import Registry
 
 __all__ = [
     "CRIS",
+    "VLSMS",
     "BaseModel",
     "CRISConfig",
     "ImageFeatures",
@@ -29,3 +27,7 @@ __all__ = [
     "load_cris",
     "save_cris",
 ]
+
+VLSMS: Registry[type[PromptTunedNetwork]] = Registry("model")
+VLSMS.register("clipseg", PromptTunedCLIPSeg)
+VLSMS.register("cris", PromptTunedCRIS)

@@ -1,34 +1,31 @@
-"""The contract of every prompt-tuned network: freezing, texts, forward pass and state."""
+"""The contract of every tuned network: texts, forward pass and identity."""
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from monai_tunevlseg.methods import METHODS, PromptLearner, TextContextLearner, complete_arguments
-from monai_tunevlseg.networks.base_model import BaseModel
-from monai_tunevlseg.networks.precision import in_precision
-from monai_tunevlseg.networks.state import (
-    FORMAT_VERSION,
-    SavedWithoutBase,
-    decode_identity,
-    difference,
-    encode_identity,
+from monai_tunevlseg.methods import (
+    METHODS,
+    EncoderSizes,
+    Method,
+    PromptLearner,
+    TextContextLearner,
+    complete_arguments,
 )
-from monai_tunevlseg.networks.texts import MAX_TOKENS, check_class_tokens, checked_texts, token_ids
+from monai_tunevlseg.networks.base_model import BaseModel
+from monai_tunevlseg.networks.frozen_base import FrozenBase
+from monai_tunevlseg.networks.identity import FORMAT_VERSION, decode_identity, difference, encode_identity
+from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, checked_texts, tokenize
 
-__all__ = ["EncoderSizes", "ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
+__all__ = ["ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
 
-UNFREEZE = (None, "decoder", "all")
 PAIRS_AT_ONCE = 4  # of image and text; the widest tensor of CLIPSeg's decoder has 4 MB for each
 
 TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
@@ -37,8 +34,8 @@ TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
 class ImageFeatures(dict[str, Tensor]):
     """All that a network keeps of B images before it looks at a text: name -> (B, ...), one row per image.
 
-    ``embedding`` (B, image_embed_dim) is the image-level embedding, there when a method asks for it. Where no method
-    prompts the vision encoder and the base is frozen, the features are constants of the images.
+    ``embedding`` (B, image_embed_dim) is the image-level embedding, there when it is asked for. Where the network's
+    ``trained.image_is_constant``, the features are constants of the images.
     """
 
     def to(self, *arguments: Any, **settings: Any) -> ImageFeatures:
@@ -46,45 +43,35 @@ class ImageFeatures(dict[str, Tensor]):
         return ImageFeatures({name: value.to(*arguments, **settings) for name, value in self.items()})
 
 
-@dataclass(frozen=True)
-class EncoderSizes:
-    """What a method must know of the encoders; the vision entries are None where there is no vision transformer."""
-
-    text_dim: int
-    text_layers: int
-    vision_dim: int | None
-    vision_layers: int | None
-    image_embed_dim: int
-
-
-class PromptTunedNetwork(SavedWithoutBase, ABC):
-    """A VLSM with a prompt learner and an upsampler; a checkpoint holds what trains, and nothing else.
-
-    The VLSM is frozen, unless ``unfreeze`` says otherwise: fine-tuning is the baseline of the paper. A fine-tuned part
-    is a copy of the base model's, which itself never changes.
+class PromptTunedNetwork(FrozenBase, ABC):
+    """A VLSM with a method and an upsampler: the frozen base model, and the little that is tuned.
 
     A subclass says how its base model encodes an image, encodes texts and decodes both; the rest is here.
 
     Args:
-        base_model: the loaded VLSM; what of it is frozen is kept in eval mode.
+        base_model: the loaded VLSM.
         class_names: the texts that are used when ``forward`` is given none; K of them.
-        method: registered name of the prompt learner; None for zero-shot.
+        method: registered name of the method; None for none.
         method_kwargs: the method's own arguments, such as ``num_context`` and ``prompt_depth``.
         upsampler: mix the learnable upsampler into the logits (TuneVLSeg, section 5).
         unfreeze: the part of the base model that trains too: None, "decoder" (all but the two encoders) or "all".
-            Batch norms keep the base's statistics, for the batches of fine-tuning are small.
 
     Attributes:
-        text_features: features of the texts met so far, by text; filled only when no method touches the text side, for
-            they are constants then.
+        text_features: features of the texts met so far, by text; filled only while ``trained.text_is_constant``.
 
     Raises:
-        ValueError: when class names are missing or empty, the method or one of its arguments does not fit, or
-            ``unfreeze`` is unknown; or when two class names are the same to the tokenizer.
+        ValueError: when class names are missing or empty, or two of them are the same to the tokenizer; when the method
+            or one of its arguments does not fit, or ``unfreeze`` is unknown.
     """
 
+    load_base: ClassVar[Callable[..., BaseModel]]
+    """Loads a base model: ``load_base(pretrained, wanted_fingerprint=None)``."""
+    no_visual_prompts: ClassVar[str | None] = None
+    """Why visual prompts cannot be inserted, as the end of a sentence; None where they can."""
+    text_embedding: ClassVar[str]
+    """Name of the text feature that lies in the space of the image-level embedding."""
     repeated_layers: ClassVar[tuple[str, ...]]
-    """Names of the base model's modules whose children are layers of one kind, run one behind the other."""
+    """Names of the base model's modules whose children are layers of one kind, run one after the other."""
 
     def __init__(
         self,
@@ -95,42 +82,48 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         upsampler: bool = True,
         unfreeze: str | None = None,
     ) -> None:
-        super().__init__(unfreeze)
-        if unfreeze not in UNFREEZE:
-            raise ValueError(f"unfreeze is {unfreeze!r}; it must be one of {', '.join(map(repr, UNFREEZE))}.")
+        super().__init__(base_model.model, unfreeze)
         self.class_names = checked_texts(class_names, "class_names")
         self.base_name, self.base_fingerprint = base_model.name, base_model.fingerprint
         self.tokenizer = base_model.tokenizer
-        self.base = self._trainable_base(base_model.model.requires_grad_(False).eval())
         self.method_name = method
         self.method_kwargs = complete_arguments(method, method_kwargs or {}) if method else {}
         self.method = self._build_method()
+        self._tune(self.method)
         self.upsampler = self._build_upsampler() if upsampler else None
-        check_class_tokens(self.tokenizer, self.class_names, self._num_context())
+        check_class_tokens(self.tokenizer, self.class_names, self._most_tokens())
         self.text_features: dict[str, TextFeatures] = {}
 
     @abstractmethod
     def encoder_sizes(self) -> EncoderSizes:
-        """Return the widths and depths that the method is built for."""
+        """Return the widths and depths that a method is built for."""
 
     @abstractmethod
     def embed_tokens(self, token_ids: Tensor) -> Tensor:
         """Look up token embeddings: (N,) -> (N, text_dim)."""
 
     @abstractmethod
-    def encode_image(self, image: Tensor, method: PromptLearner | None = None) -> ImageFeatures:
-        """Encode images (B, 3, H, W) as far as no text is needed, with the contexts of ``method``; None = its own."""
+    def encode_image(
+        self, image: Tensor, learner: PromptLearner | None = None, embed: bool | None = None
+    ) -> ImageFeatures:
+        """Encode images (B, 3, H, W) as far as no text is needed.
+
+        Args:
+            image: normalized as the base model wants it.
+            learner: gives the contexts; None = the network's own prompt learner.
+            embed: whether to return the image-level ``embedding`` too; None = when the method is conditioned on it.
+        """
 
     @abstractmethod
     def encode_text(
-        self, token_ids: Tensor, image_embedding: Tensor | None, method: PromptLearner | None = None
+        self, tokens: Tokens, image_embedding: Tensor | None, learner: PromptLearner | None = None
     ) -> TextFeatures:
-        """Encode S token sequences (S, N), with the contexts of ``method``; None = its own.
+        """Encode S token sequences.
 
         Args:
-            token_ids: (S, N), each with SOS, words, EOS and padding.
+            tokens: ids and mask, each (S, N).
             image_embedding: (S, image_embed_dim) of each sequence's image, or None.
-            method: what :meth:`PromptLearner.evaluated` of this network's method has returned.
+            learner: gives the contexts; None = the network's own prompt learner.
         """
 
     @abstractmethod
@@ -156,60 +149,46 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         Raises:
             ValueError: when the shape of the image, the number of texts or a text itself does not fit.
         """
-        method = self.method.evaluated() if self.method is not None else None
+        learner = self.learner.evaluated() if self.learner is not None else None
         if isinstance(image, ImageFeatures):
-            return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))), method)
+            return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))), learner)
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
         if isinstance(image, MetaTensor):  # which costs time in every operation, and matters to none
             logits = self.forward(image.as_tensor(), text)
             return MetaTensor(logits).copy_meta_from(image)
         texts = self._indexed_texts(text, image)
-        return self._segment(self.encode_image(image, method), *texts, method)
+        return self._segment(self.encode_image(image, learner), *texts, learner)
 
-    def tokenize(self, texts: Sequence[str]) -> Tensor:
+    @property
+    def learner(self) -> PromptLearner | None:
+        """The method, where it is a prompt learner."""
+        return self.method if isinstance(self.method, PromptLearner) else None
+
+    def embed_image(self, image: Tensor) -> Tensor:
+        """Return the image-level embedding: (B, 3, H, W), normalized -> (B, image_embed_dim)."""
+        return self.encode_image(image, embed=True)["embedding"]
+
+    def embed_text(self, texts: Sequence[str]) -> Tensor:
+        """Return the embedding of S texts in the space of the image-level one: (S, image_embed_dim)."""
+        return self.encode_text(self.tokenize(texts), None)[self.text_embedding]
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
         """Tokenize texts with room for the context; words that do not fit are cut with a warning, SOS and EOS never.
 
         Returns:
-            (S, N) token ids padded to the longest text, N + ``num_context`` at most 77.
+            ids and mask, each (S, N), padded to the longest text; N + ``num_context`` is at most the text encoder's
+            number of positions.
         """
-        ids = token_ids(self.tokenizer, texts, self._num_context())
-        return torch.tensor(ids, device=next(self.base.parameters()).device)
+        return tokenize(self.tokenizer, texts, self._most_tokens(), next(self.base.parameters()).device)
 
-    def _num_context(self) -> int:
-        return self.method.num_context if self.method is not None and self.method.prompts_text else 0
+    def _is_conditioned(self) -> bool:
+        return self.method is not None and self.method.image_conditioned
 
-    def train(self, mode: bool = True) -> PromptTunedNetwork:
-        """Set the mode of what trains; what is frozen stays in eval, and so does every batch norm of the base."""
-        self.training = mode
-        for part in (self.method, self.upsampler):
-            if part is not None:
-                part.train(mode)
-        if self.unfreeze is None:
-            return self  # without a walk through the base, which is in eval since it was loaded
-        self.base.eval()
-        for part in self._trained_parts(self.base):
-            part.train(mode)
-        for module in self.base.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
-        return self
-
-    def compute_in(self, precision: str) -> Self:
-        """Let the frozen base compute in a precision; no checkpoint depends on it.
-
-        Args:
-            precision: "fp32"; "bf16": what is frozen computes in bfloat16, what trains and the upsampler in float32; or
-                "fp16-amp", the same as "fp32" here, and whoever runs the network casts automatically.
-
-        Returns:
-            this network.
-
-        Raises:
-            ValueError: when ``precision`` is unknown.
-        """
-        self.base = in_precision(self.base, precision)
-        return self
+    def _most_tokens(self) -> int:
+        learner = self.learner
+        taken = learner.num_context if learner is not None and learner.prompts_text else 0
+        return self.encoder_sizes().text_positions - taken
 
     def get_extra_state(self) -> Tensor:
         """Return what identifies this network."""
@@ -254,40 +233,10 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
             "TorchScript; trace it: pass --use_trace True to ckpt_export, or call torch.jit.trace."
         )
 
-    def _trained_parts(self, base: nn.Module) -> list[nn.Module]:
-        if self.unfreeze is None:
-            return []
-        return [base] if self.unfreeze == "all" else [base.get_submodule(part) for part in self.decoder_parts]
-
-    def _trainable_base(self, base: nn.Module) -> nn.Module:
-        """Return the base model itself, or a copy that shares what is frozen and owns what trains."""
-        trained = {id(tensor) for part in self._trained_parts(base) for tensor in _tensors(part)}
-        if not trained:
-            return base
-        copied = copy.deepcopy(base, {id(tensor): tensor for tensor in _tensors(base) if id(tensor) not in trained})
-        for part in self._trained_parts(copied):
-            part.requires_grad_(True)
-        return copied
-
-    def _build_method(self) -> PromptLearner | None:
+    def _build_method(self) -> Method | None:
         if self.method_name is None:
             return None
-        kind, sizes = METHODS[self.method_name], self.encoder_sizes()
-        prompted = [sizes.text_layers] if kind.prompts_text else []
-        if kind.prompts_vision and sizes.vision_layers is not None:
-            prompted.append(sizes.vision_layers)
-        method = kind(
-            text_dim=sizes.text_dim,
-            vision_dim=sizes.vision_dim,
-            image_embed_dim=sizes.image_embed_dim,
-            num_layers=min(prompted, default=sizes.text_layers),
-            **self.method_kwargs,
-        )
-        if kind.prompts_text and method.num_context > MAX_TOKENS - 3:
-            raise ValueError(
-                f"num_context {method.num_context} leaves no room for a word among the {MAX_TOKENS} tokens that the "
-                f"text encoder takes; choose at most {MAX_TOKENS - 3}."
-            )
+        method = METHODS[self.method_name](self.encoder_sizes(), **self.method_kwargs)
         if isinstance(method, TextContextLearner) and method.context_initializer:
             token_ids = self.tokenizer(method.context_initializer, add_special_tokens=False)["input_ids"]
             method.initialize_first_context(self.embed_tokens(torch.tensor(token_ids)))
@@ -311,9 +260,9 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
 
     def _segment(
-        self, features: ImageFeatures, texts: list[str], index: Tensor, method: PromptLearner | None
+        self, features: ImageFeatures, texts: list[str], index: Tensor, learner: PromptLearner | None
     ) -> Tensor:
-        text_features = self._text_features_per_image(texts, index, features.get("embedding"), method)
+        text_features = self._text_features_per_image(texts, index, features.get("embedding"), learner)
         logits = self._decode(features, {name: self._for_decoder(value) for name, value in text_features.items()})
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
@@ -335,25 +284,25 @@ class PromptTunedNetwork(SavedWithoutBase, ABC):
         """Cast what a frozen encoder returns, for a decoder that trains stays in float32."""
         if not encoded.is_floating_point():
             return encoded
-        return encoded.to(next(self.base.get_submodule(self.decoder_parts[0]).parameters()).dtype)
+        return encoded.to(next(self.base.get_submodule(self.parts.decoder[0]).parameters()).dtype)
 
     def _text_features_per_image(
-        self, texts: list[str], index: Tensor, image_embedding: Tensor | None, method: PromptLearner | None
+        self, texts: list[str], index: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None
     ) -> TextFeatures:
         """Encode each distinct text once, or each (image, text) pair where the text side depends on the image."""
-        if image_embedding is None or self.method is None:
-            return {name: value[index] for name, value in self._distinct_text_features(texts, method).items()}
-        token_ids = self.tokenize(texts)[index].flatten(0, 1)  # (B * k, N)
+        if image_embedding is None or self.method is None or not self._is_conditioned():
+            return {name: value[index] for name, value in self._distinct_text_features(texts, learner).items()}
+        tokens = Tokens(*(rows[index].flatten(0, 1) for rows in self.tokenize(texts)))  # (B * k, N)
         image_embedding = image_embedding.to(next(self.method.parameters()).dtype)
-        features = self.encode_text(token_ids, image_embedding.repeat_interleave(index.shape[1], dim=0), method)
+        features = self.encode_text(tokens, image_embedding.repeat_interleave(index.shape[1], dim=0), learner)
         return {name: value.unflatten(0, (-1, index.shape[1])) for name, value in features.items()}
 
-    def _distinct_text_features(self, texts: list[str], method: PromptLearner | None) -> TextFeatures:
+    def _distinct_text_features(self, texts: list[str], learner: PromptLearner | None) -> TextFeatures:
         if torch.jit.is_tracing():  # an exported network has its texts' features, and no text encoder
             with torch.no_grad(), _untraced():
-                return self._distinct_text_features(texts, self.method)  # nothing that was traced
-        if self.unfreeze == "all" or (self.method is not None and self.method.prompts_text):
-            return self.encode_text(self.tokenize(texts), None, method)
+                return self._distinct_text_features(texts, self.learner)  # nothing that was traced
+        if not self.trained.text_is_constant:
+            return self.encode_text(self.tokenize(texts), None, learner)
         if missing := [text for text in texts if not self._remembers(text)]:
             self._remember_text_features(missing)
         rows = [self.text_features[text] for text in texts]
@@ -385,8 +334,3 @@ def _untraced() -> Iterator[None]:
         yield
     finally:
         torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()

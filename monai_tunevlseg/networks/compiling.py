@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from itertools import chain
-
 from monai_tunevlseg.networks.base import PromptTunedNetwork
+from monai_tunevlseg.networks.module_copies import copy_modules
 
 __all__ = ["compile_layers"]
 
@@ -22,8 +20,7 @@ def compile_layers(network: PromptTunedNetwork) -> PromptTunedNetwork:
     Returns:
         the same network.
     """
-    tensors = chain(network.base.parameters(), network.base.buffers())
-    network.base = copy.deepcopy(network.base, {id(tensor): tensor for tensor in tensors})
+    network.base = copy_modules(network.base)
     for name in network.repeated_layers:
         for layer in network.base.get_submodule(name).children():
             # batches and texts have any length, and a translation for each length would soon be too many

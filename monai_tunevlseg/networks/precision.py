@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from monai_tunevlseg.networks.module_copies import copy_modules
 
 __all__ = ["PRECISIONS", "choose_precision", "in_precision"]
 
@@ -74,12 +75,13 @@ def in_precision(base: nn.Module, precision: str) -> nn.Module:
         raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}.")
     if precision != "bf16":
         return base
-    known: dict[int, Tensor] = {}
-    for module in base.modules():
-        keep = isinstance(module, _BatchNorm)
-        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-            known[id(tensor)] = tensor if keep else _converted(tensor)
-    return copy.deepcopy(base, known)
+    converted = {
+        id(tensor): _converted(tensor)
+        for module in base.modules()
+        if not isinstance(module, _BatchNorm)
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    }
+    return copy_modules(base, instead=converted)
 
 
 def _converted(tensor: Tensor) -> Tensor:

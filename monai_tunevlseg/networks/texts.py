@@ -1,16 +1,18 @@
-"""Texts on their way to a text encoder: what is none, what is cut, and which are the same."""
+"""Texts on their way to a text encoder: empty ones are refused, long ones cut, equal ones found."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from textwrap import shorten
+from typing import NamedTuple
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["MAX_TOKENS", "check_class_tokens", "checked_texts", "token_ids"]
+__all__ = ["Tokens", "check_class_tokens", "checked_texts", "tokenize"]
 
-MAX_TOKENS = 77  # positions of CLIP's text encoder
 SHOWN = 80  # characters of a text in a message
 
 
@@ -32,37 +34,51 @@ def checked_texts(texts: Sequence[str], what: str) -> list[str]:
     return list(texts)
 
 
-def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], num_context: int) -> list[list[int]]:
-    """Tokenize texts with room for the context; words that do not fit are cut with a warning, SOS and EOS never.
+class Tokens(NamedTuple):
+    """S token sequences, padded to one length.
+
+    Attributes:
+        ids: (S, N), each with start, words, end and padding.
+        mask: (S, N) bool, False for padding.
+    """
+
+    ids: Tensor
+    mask: Tensor
+
+
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], most: int, device: torch.device | None = None
+) -> Tokens:
+    """Tokenize texts; words that do not fit are cut with a warning, the special tokens never.
 
     Args:
         tokenizer: the base model's.
         texts: S of them.
-        num_context: number of context vectors before the words.
-
-    Returns:
-        S rows, padded to the longest text; their length and ``num_context`` are at most 77 together.
+        most: number of tokens that there is room for, special ones included.
+        device: of the tokens.
     """
-    most = MAX_TOKENS - num_context
     for text, ids in zip(texts, tokenizer(list(texts), verbose=False)["input_ids"], strict=True):
         if len(ids) > most:
             warnings.warn(
                 f"the text {shorten(text, SHOWN)!r} has {len(ids)} tokens with its start and end, and the text encoder "
-                f"takes {most} beside {num_context} context vectors: its last words are cut; shorten it.",
+                f"takes {most} beside the context vectors: its last words are cut; shorten it.",
                 stacklevel=3,
             )
-    rows: list[list[int]] = tokenizer(list(texts), padding=True, truncation=True, max_length=most)["input_ids"]
-    return rows
+    rows = tokenizer(list(texts), padding=True, truncation=True, max_length=most, return_attention_mask=True)
+    ids, mask = (torch.tensor(rows[name], device=device) for name in ("input_ids", "attention_mask"))
+    return Tokens(ids, mask.bool())
 
 
-def check_class_tokens(tokenizer: PreTrainedTokenizerBase, class_names: Sequence[str], num_context: int) -> None:
-    """Check that class names which differ also differ in what the text encoder sees.
+def check_class_tokens(tokenizer: PreTrainedTokenizerBase, class_names: Sequence[str], most: int) -> None:
+    """Check that class names which differ also differ in what the text encoder sees of them, ``most`` tokens.
 
     Raises:
         ValueError: when two of them are the same tokens; names both.
     """
     known: dict[tuple[int, ...], str] = {}
-    for name, row in zip(class_names, token_ids(tokenizer, class_names, num_context), strict=True):
+    for name, row in zip(
+        class_names, tokenize(tokenizer, class_names, most, torch.device("cpu")).ids.tolist(), strict=True
+    ):
         other = known.setdefault(tuple(row), name)
         if other != name:
             raise ValueError(

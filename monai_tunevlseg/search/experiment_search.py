@@ -14,12 +14,13 @@ from filelock import FileLock
 from optuna.distributions import distribution_to_json
 
 from monai_tunevlseg.bundle_processes import bundle_command
-from monai_tunevlseg.bundles import HYPERPARAMETERS, optional, prompt_learner, typed
+from monai_tunevlseg.bundles import HYPERPARAMETERS, typed
 from monai_tunevlseg.feature_cache import check_constant, is_off
 from monai_tunevlseg.search.best_trial import choose_best, evaluate_checkpoint, write_overlay, write_trained_bundle
 from monai_tunevlseg.search.experiments import (
     BaseModelInfo,
     Experiment,
+    build_network,
     describe_base_model,
     digest_of_data,
     find_experiment,
@@ -173,6 +174,8 @@ def _base_and_space(
 ) -> tuple[BaseModelInfo, SearchSpace]:
     """Return the base model, and what is searched with it: all of the space that is not fixed."""
     base = describe_base_model(experiment, overrides)
+    if not is_off(settings.fixed.get("feature_cache")):
+        check_constant(build_network(experiment, {**overrides, **experiment.known("train", {"prompt_depth": 1})}))
     space = read_search_space(configs_dir, experiment.method, experiment.flat_values("train").keys(), base.sizes)
     space = {name: dimension for name, dimension in space.items() if name not in settings.fixed}
     if not space:
@@ -214,9 +217,6 @@ def _check_fixed(experiment: Experiment, fixed: Mapping[str, Any]) -> None:
             )
         if name in HYPERPARAMETERS:
             typed(name, value)
-    if not is_off(fixed.get("feature_cache")):
-        values = {**known, **fixed}
-        check_constant(prompt_learner(values["method"], values["unfreeze"]), optional(values["unfreeze"]))
 
 
 def _plan(

@@ -10,12 +10,15 @@ from typing import Any
 from monai_tunevlseg.bundles import experiment_names, render_experiment
 from monai_tunevlseg.data.sample_digest import digest_samples
 from monai_tunevlseg.errors import unwrapped_errors
+from monai_tunevlseg.methods import METHODS, Method
+from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.search.search_space import ScalingSizes
 from monai_tunevlseg.yaml_files import read_yaml_mapping
 
 __all__ = [
     "BaseModelInfo",
     "Experiment",
+    "build_network",
     "describe_base_model",
     "digest_of_data",
     "find_experiment",
@@ -98,25 +101,26 @@ def read_experiment_config(experiment: Experiment, kind: str, overrides: Mapping
     return parser
 
 
+def build_network(experiment: Experiment, overrides: Mapping[str, Any]) -> PromptTunedNetwork:
+    """Load the experiment's base model and build its network around it, untrained."""
+    parser = read_experiment_config(experiment, "train", overrides)
+    with unwrapped_errors():
+        network: PromptTunedNetwork = parser.get_parsed_content("network_def")
+    return network
+
+
 def describe_base_model(experiment: Experiment, overrides: Mapping[str, Any]) -> BaseModelInfo:
     """Load the experiment's base model and return what the study must know of it."""
-    from monai_tunevlseg.methods import METHODS
-
-    # zero-shot, for the default depth may be more than this base model takes
-    parser = read_experiment_config(experiment, "train", {**overrides, "method": "null", "upsampler": False})
-    with unwrapped_errors():
-        network = parser.get_parsed_content("network_def")
-    sizes = network.encoder_sizes()
-    kind = METHODS[experiment.method] if experiment.method in set(METHODS) else None
-    prompted = [sizes.text_layers] if kind is None or kind.prompts_text else []
-    if sizes.vision_layers is not None and kind is not None and kind.prompts_vision:
-        prompted.append(sizes.vision_layers)
+    # without the method, because its default depth may be more than this base model takes
+    network = build_network(experiment, {**overrides, "method": "null", "upsampler": False})
+    sizes, name = network.encoder_sizes(), experiment.method
+    kind = METHODS[name] if name in set(METHODS) else Method
     return BaseModelInfo(
         network.base_fingerprint,
         ScalingSizes(
             text_dim=sizes.text_dim,
             joint_dim=sizes.text_dim + (sizes.vision_dim or 0),
-            num_layers=min(prompted, default=sizes.text_layers),
+            num_layers=sizes.prompted_layers(kind.prompts_text, kind.prompts_vision),
         ),
     )
 

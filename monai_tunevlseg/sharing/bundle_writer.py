@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.bundles import render_bundle, with_values
-from monai_tunevlseg.networks.state import decode_identity, encode_identity
+from monai_tunevlseg.networks.identity import decode_identity, encode_identity
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
 from monai_tunevlseg.sharing.model_card import data_license, metadata, model_card
 from monai_tunevlseg.training import CHECKPOINT

@@ -135,10 +135,10 @@ def test_damaged_entries_are_encoded_again(tmp_path, build_network, counter, cap
 @pytest.mark.parametrize(
     ("method", "unfreeze", "message"),
     [
-        ("vpt", None, "the method vpt prompts the vision encoder.*set feature_cache to off"),
-        ("maple", None, "the method maple prompts the vision encoder"),
-        ("coop", "decoder", "unfreeze is decoder.*set feature_cache to off, or unfreeze to null"),
-        (None, "all", "unfreeze is all"),
+        ("vpt", None, "'vpt'.*None.*feature_cache"),
+        ("maple", None, "'maple'.*feature_cache"),
+        ("coop", "decoder", "'coop'.*'decoder'.*feature_cache"),
+        (None, "all", "None.*'all'.*feature_cache"),
     ],
 )
 def test_what_changes_while_training_is_refused(method, unfreeze, message, build_network):

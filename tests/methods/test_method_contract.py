@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_tunevlseg.methods import METHODS, PromptLearner, TextContextLearner, complete_arguments
-from monai_tunevlseg.methods.base import CONTEXT_STD
+from monai_tunevlseg.methods import METHODS, EncoderSizes, PromptLearner, TextContextLearner, complete_arguments
+from monai_tunevlseg.methods.prompt_learner import CONTEXT_STD
 
 TEXT_DIM, VISION_DIM, EMBED_DIM, NUM_LAYERS = 24, 36, 20, 5
 CONTEXTS = {"num_context": 3, "prompt_depth": 4}
+ENCODERS = EncoderSizes(
+    text_dim=TEXT_DIM,
+    text_layers=NUM_LAYERS,
+    text_positions=77,
+    image_embed_dim=EMBED_DIM,
+    vision_dim=VISION_DIM,
+    vision_layers=NUM_LAYERS,
+)
 
-every_method = pytest.mark.parametrize("name", list(METHODS))
+every_method = pytest.mark.parametrize("name", [name for name in METHODS if issubclass(METHODS[name], PromptLearner)])
 
 
-def build(name: str, **arguments) -> PromptLearner:
-    """Build a method from its own defaults, for encoders of the widths above."""
+def build(name: str, encoders: EncoderSizes = ENCODERS, **arguments) -> PromptLearner:
+    """Build a prompt learner from its own defaults, for encoders of the widths above."""
     own = complete_arguments(name, {})
     if "nhead" in own:
         own["nhead"] = next(n for n in range(own["nhead"], 0, -1) if (TEXT_DIM + VISION_DIM) % n == 0)
-    sizes = {"text_dim": TEXT_DIM, "vision_dim": VISION_DIM, "image_embed_dim": EMBED_DIM, "num_layers": NUM_LAYERS}
     torch.manual_seed(0)
-    return METHODS[name](**(sizes | own | CONTEXTS | arguments))
+    return METHODS[name](encoders, **(own | CONTEXTS | arguments))
 
 
 def text_context(method: PromptLearner, layer: int, count: int = 2) -> Tensor:
@@ -116,12 +124,30 @@ def test_at_least_one_context_vector_is_needed(name, count):
 
 
 @every_method
-def test_a_missing_vision_transformer_is_refused_where_it_is_prompted(name):
+def test_visual_prompts_that_cannot_be_inserted_are_refused_with_the_reason(name):
+    encoders = replace(ENCODERS, vision_dim=None, vision_layers=None, no_visual_prompts="its ears are too small")
     if METHODS[name].prompts_vision:
-        with pytest.raises(ValueError, match="vision transformer"):
-            build(name, vision_dim=None)
+        with pytest.raises(ValueError, match=f"{METHODS[name].__name__}.*its ears are too small"):
+            build(name, encoders)
     else:
-        assert text_context(build(name, vision_dim=None), 0).shape[-1] == TEXT_DIM
+        assert text_context(build(name, encoders), 0).shape[-1] == TEXT_DIM
+
+
+@every_method
+def test_the_context_leaves_room_for_a_word(name):
+    encoders = replace(ENCODERS, text_positions=32)
+    if METHODS[name].prompts_text:
+        assert build(name, encoders, num_context=29).num_context == 29
+        with pytest.raises(ValueError, match=r"num_context 30 .*32.*29"):
+            build(name, encoders, num_context=30)
+    else:
+        assert build(name, encoders, num_context=30).num_context == 30
+
+
+@pytest.mark.parametrize(("text", "vision", "layers"), [(True, False, 4), (False, True, 3), (True, True, 3)])
+def test_the_shallower_prompted_encoder_limits_the_depth(text, vision, layers):
+    encoders = replace(ENCODERS, text_layers=4, vision_layers=3)
+    assert encoders.prompted_layers(text, vision) == layers
 
 
 @every_method
@@ -129,7 +155,7 @@ def test_defaults_are_completed_and_unknown_arguments_refused(name):
     completed = complete_arguments(name, {"num_context": 9})
     assert completed["num_context"] == 9
     assert {"prompt_depth", "num_context"} <= set(completed)
-    assert not {"text_dim", "vision_dim", "image_embed_dim", "num_layers"} & set(completed)
+    assert "encoders" not in completed
     with pytest.raises(ValueError, match=rf"method '{name}' does not take color.*num_context"):
         complete_arguments(name, {"color": 1})
 

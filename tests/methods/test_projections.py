@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_tunevlseg.methods import METHODS, CoCoOp, MaPLe, complete_arguments
+from monai_tunevlseg.methods import METHODS, CoCoOp, EncoderSizes, MaPLe, complete_arguments
 from monai_tunevlseg.methods.projections import Projection
 
-SIZES = {"text_dim": 24, "vision_dim": 36, "image_embed_dim": 20, "num_layers": 5}
+ENCODERS = EncoderSizes(24, 5, 77, 20, vision_dim=36, vision_layers=5)
 projecting = pytest.mark.parametrize(
     "name", [name for name in METHODS if "linear_projection" in complete_arguments(name, {})]
 )
@@ -59,7 +59,7 @@ def similarity(vectors: Tensor) -> float:
     return ((cosines.sum() - count) / (count * count - count)).item()
 
 
-FULL = {"text_dim": 512, "vision_dim": 768, "image_embed_dim": 512, "num_layers": 12}
+FULL = EncoderSizes(512, 12, 77, 512, vision_dim=768, vision_layers=12)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_contexts_of_a_layer_start_as_different_vectors(name, arguments, mos
     for seed in range(4):
         torch.manual_seed(seed)
         with torch.no_grad():
-            values.append(similarity(METHODS[name](**FULL, **arguments).eval().visual_context(0)))
+            values.append(similarity(METHODS[name](FULL, **arguments).eval().visual_context(0)))
     assert sum(values) / len(values) < most
 
 
@@ -86,7 +86,7 @@ def test_the_shifts_of_different_images_start_as_different_vectors(linear_projec
     """The reference's CoCoOp starts at 0.32, a linear one at 0.00."""
     torch.manual_seed(0)
     with torch.no_grad():
-        method = CoCoOp(**FULL, linear_projection=linear_projection)
+        method = CoCoOp(FULL, linear_projection=linear_projection)
         shifts = method.text_context(0, torch.randn(16, 512))[:, 0] - method.context[0, 0]
     assert similarity(shifts) < most
 
@@ -102,13 +102,13 @@ def test_the_last_step_is_a_layer_norm(linear_projection):
 @projecting
 def test_an_empty_bottleneck_is_refused(name, width):
     with pytest.raises(ValueError, match=f"intermediate_dim {width} .*at least 1"):
-        METHODS[name](**SIZES, intermediate_dim=width)
+        METHODS[name](ENCODERS, intermediate_dim=width)
 
 
 @projecting
 @pytest.mark.parametrize("linear_projection", [False, True])
 def test_every_prompted_layer_has_a_projection_of_its_own(name, linear_projection):
-    method = METHODS[name](**SIZES, prompt_depth=3, intermediate_dim=7, linear_projection=linear_projection)
+    method = METHODS[name](ENCODERS, prompt_depth=3, intermediate_dim=7, linear_projection=linear_projection)
     projections = [module for module in method.modules() if isinstance(module, Projection)]
     assert len(projections) == 3
     assert all(projection[0].out_features == 7 for projection in projections)
@@ -119,7 +119,7 @@ def test_every_prompted_layer_has_a_projection_of_its_own(name, linear_projectio
 
 def test_cocoop_adds_the_projected_image_to_every_vector():
     torch.manual_seed(0)
-    method = CoCoOp(**SIZES, num_context=3, prompt_depth=2)
+    method = CoCoOp(ENCODERS, num_context=3, prompt_depth=2)
     embedding = torch.randn(4, 20)
     for layer in range(2):
         shift = method.text_context(layer, embedding) - method.context[layer]
@@ -128,6 +128,6 @@ def test_cocoop_adds_the_projected_image_to_every_vector():
 
 
 def test_maple_projects_its_own_textual_context():
-    method = MaPLe(**SIZES, num_context=3, prompt_depth=2)
+    method = MaPLe(ENCODERS, num_context=3, prompt_depth=2)
     for layer in range(2):
         torch.testing.assert_close(method.visual_context(layer), method.projections[layer](method.text_context(layer)))

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from monai_tunevlseg.methods import SharedAttention, SharedSeparate
+from monai_tunevlseg.methods import EncoderSizes, SharedAttention, SharedSeparate
 
-SIZES = {"text_dim": 24, "vision_dim": 36, "image_embed_dim": 20, "num_layers": 5}
+ENCODERS = EncoderSizes(24, 5, 77, 20, vision_dim=36, vision_layers=5)
 
 
 def shared_attention(**arguments) -> SharedAttention:
     torch.manual_seed(0)
     arguments = {"num_context": 4, "prompt_depth": 2, "nhead": 6, "dim_feedforward": 32} | arguments
-    return SharedAttention(**SIZES, **arguments).eval()
+    return SharedAttention(ENCODERS, **arguments).eval()
 
 
 @pytest.mark.parametrize("nhead", [0, -4, 7, 16, 61])
@@ -94,12 +94,12 @@ def test_gradients_of_both_sides_add_up_in_one_evaluation():
 @pytest.mark.parametrize("shared_dim", [0, -1])
 def test_an_empty_shared_space_is_refused(shared_dim):
     with pytest.raises(ValueError, match=f"shared_dim {shared_dim} .*at least 1"):
-        SharedSeparate(**SIZES, shared_dim=shared_dim)
+        SharedSeparate(ENCODERS, shared_dim=shared_dim)
 
 
 def test_shared_separate_maps_each_vector_on_its_own():
     torch.manual_seed(0)
-    method = SharedSeparate(**SIZES, num_context=4, prompt_depth=3, shared_dim=7)
+    method = SharedSeparate(ENCODERS, num_context=4, prompt_depth=3, shared_dim=7)
     assert method.context.shape == (3, 4, 7)
     for maps, context, width in (
         (method.text_maps, method.text_context, 24),

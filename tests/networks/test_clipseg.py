@@ -12,7 +12,7 @@ from network_cases import CASES, NetworkCase
 
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import PromptTunedCLIPSeg
-from monai_tunevlseg.networks.clipseg import encode_image, encode_text
+from monai_tunevlseg.networks.clipseg.network import encode_image, encode_text
 
 CLIPSEG, REFINED = (case for case in CASES if case.network is PromptTunedCLIPSeg)
 TEXTS = ["polyp", "a photo of a red circle", "lesion!"]
@@ -109,7 +109,7 @@ def test_zero_shot_logits_of_any_size_are_those_of_the_reference(case, rows, col
 def test_the_prompted_text_encoder_is_that_of_the_equations(method, depth, build, pictures):
     network = exact(build(CLIPSEG, method, prompt_depth=depth, num_context=3))
     images = pictures(CLIPSEG, 2, 16, 16).double()
-    token_ids = network.tokenize(["polyp", "a photo of a red circle"])
+    token_ids = network.tokenize(["polyp", "a photo of a red circle"]).ids
     given = None
     if network.method.image_conditioned:
         given = torch.stack([naive.image_embedding(network.base, image) for image in images])

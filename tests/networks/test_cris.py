@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from monai_tunevlseg.networks import PromptTunedCRIS, load_clipseg, load_cris
-from monai_tunevlseg.networks.cris import encode_text
+from monai_tunevlseg.networks.cris.network import encode_text
 
 TEXTS = ["polyp", "a photo of a red circle"]
 
@@ -66,7 +66,9 @@ def test_prompted_text_encoder_equals_a_naive_one(tiny_cris, method, depth):
     network = network_of(tiny_cris, method, num_context=3, prompt_depth=depth)
     embedding = torch.randn(2, tiny_cris.model.config.embed_dim) if method == "cocoop" else None
     with torch.no_grad():
-        words, state, end = encode_text(tiny_cris.model.backbone, network.tokenize(TEXTS), network.method, embedding)
+        words, state, end = encode_text(
+            tiny_cris.model.backbone, network.tokenize(TEXTS).ids, network.method, embedding
+        )
         for row, text in enumerate(TEXTS):
             ids = tiny_cris.tokenizer(text)["input_ids"]
             contexts = [network.method.text_context(layer, embedding) for layer in range(depth)]
@@ -109,7 +111,7 @@ def test_texts_met_in_different_calls_go_together(tiny_cris):
 
 def test_a_text_of_any_length_is_cut_to_what_the_encoder_takes(tiny_cris):
     network = network_of(tiny_cris, "coop", num_context=4)
-    ids = network.tokenize(["polyp " * 100])
+    ids = network.tokenize(["polyp " * 100]).ids
     assert ids.shape == (1, 73)
     assert ids[0, -1] == tiny_cris.tokenizer.eos_token_id
     assert network(torch.randn(1, 3, 64, 64), ["polyp " * 100]).isfinite().all()

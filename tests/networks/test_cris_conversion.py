@@ -14,8 +14,9 @@ from transformers import CLIPTokenizer
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.networks import cris_folder, load_cris
-from monai_tunevlseg.networks.cris_conversion import convert_cris
+from monai_tunevlseg.networks import load_cris
+from monai_tunevlseg.networks.cris import loading
+from monai_tunevlseg.networks.cris.conversion import convert_cris
 
 SMALL = {"text": 64, "text_layers": 2, "stem": 8, "blocks": (1, 2, 1, 1), "grid": 2, "joint": 24}
 
@@ -238,7 +239,7 @@ def test_an_interrupted_conversion_leaves_nothing(clip, cris, tokenizer_dir, tmp
         raise OSError("no space left on device")
 
     files = write_clip(clip, "plain", tmp_path), write_cris(cris, "plain", tmp_path)
-    monkeypatch.setattr(cris_folder, "save_file", no_space)
+    monkeypatch.setattr(loading, "save_file", no_space)
     with pytest.raises(OSError, match="no space left"):
         convert_cris(*files, tokenizer_dir, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["RN50.pt", "cris_best.pth"]

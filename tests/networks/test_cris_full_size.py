@@ -9,7 +9,7 @@ from transformers import CLIPTokenizer
 
 from monai_tunevlseg.networks import CRIS, PromptTunedCRIS, load_cris
 from monai_tunevlseg.networks.base_model import fingerprint
-from monai_tunevlseg.networks.cris_conversion import convert_cris
+from monai_tunevlseg.networks.cris.conversion import convert_cris
 
 
 def full_tokenizer() -> CLIPTokenizer:

@@ -9,8 +9,8 @@ from cris_release import Sizes, cris_shapes
 from torch.nn import functional
 
 from monai_tunevlseg.networks import CRIS, CRISConfig
-from monai_tunevlseg.networks.cris_clip import AttentionPool, Bottleneck
-from monai_tunevlseg.networks.cris_heads import CoordConv, Projector, sine_codes, sine_codes_2d
+from monai_tunevlseg.networks.cris.decoder import CoordConv, Projector, sine_codes, sine_codes_2d
+from monai_tunevlseg.networks.cris.encoders import AttentionPool, Bottleneck
 
 NOT_PARAMETERS = ("running_mean", "running_var", "num_batches_tracked")
 

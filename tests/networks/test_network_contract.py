@@ -22,12 +22,12 @@ def arguments_of(method: str | None, depth: int = DEPTH) -> dict[str, int]:
 
 
 def counted(network, monkeypatch, method: str) -> list[int]:
-    """Collect the number of rows of each call of a method whose first argument is a tensor."""
+    """Collect the number of rows of each call of a method whose first argument is a tensor, or a tuple of tensors."""
     rows: list[int] = []
     original = getattr(network, method)
 
     def counting(first, *arguments):
-        rows.append(len(first))
+        rows.append(len(first[0] if isinstance(first, tuple) else first))
         return original(first, *arguments)
 
     monkeypatch.setattr(network, method, counting)
@@ -116,13 +116,14 @@ def test_an_image_may_be_given_by_its_features(case, method, build, pictures):
 
 
 @every_combination_and_zero_shot
-def test_text_features_are_kept_where_no_method_touches_the_text(case, method, build, pictures, monkeypatch):
+def test_text_features_are_kept_where_they_are_constant(case, method, build, pictures, monkeypatch):
     network, image = build(case, method, **arguments_of(method)), pictures(case)
     rows = counted(network, monkeypatch, "encode_text")
     for _ in range(3):
         network(image)
     network(image, ["polyp", "cell"])
-    if method and METHODS[method].prompts_text:
+    assert network.trained.text_is_constant == (method is None or not METHODS[method].prompts_text)
+    if not network.trained.text_is_constant:
         per_text = 2 if METHODS[method].image_conditioned else 1
         assert rows == [3 * per_text] * 3 + [2]
         assert not network.text_features
@@ -319,11 +320,13 @@ def test_a_depth_beyond_the_shallower_encoder_is_refused(case, build):
 
 
 @every_network
-def test_methods_for_a_missing_vision_transformer_are_refused(case, build):
-    if build(case).encoder_sizes().vision_layers is not None:
+def test_visual_prompts_that_cannot_be_inserted_are_refused_with_the_reason(case, build):
+    reason = case.network.no_visual_prompts
+    assert (build(case).encoder_sizes().vision_dim is None) == (reason is not None)
+    if reason is None:
         return
     for method in set(METHODS) - set(case.methods):
-        with pytest.raises(ValueError, match="vision transformer"):
+        with pytest.raises(ValueError, match=reason):
             build(case, method)
 
 
@@ -374,7 +377,7 @@ def test_the_mode_of_a_step_is_set_without_a_walk_through_what_is_frozen(case, u
     for mode in (True, False, True):
         network.train(mode)
         assert network.training == network.method.training == network.upsampler.training == mode
-    assert bool(walks) == (unfreeze is not None)
+    assert not walks
     norms = [module for module in network.base.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     assert not any(norm.training for norm in norms)
     if unfreeze is None:

@@ -28,7 +28,7 @@ def ends(token_ids: torch.Tensor, eos: int) -> list[int]:
 def test_any_text_has_one_start_one_end_and_room_for_the_context(build, batch, num_context):
     network = build(NETWORK, "coop", num_context=num_context)
     sos, eos = network.tokenizer.bos_token_id, network.tokenizer.eos_token_id
-    token_ids = network.tokenize(batch)
+    token_ids = network.tokenize(batch).ids
     assert token_ids.shape[0] == len(batch)
     assert token_ids.shape[1] + num_context <= 77
     for row, end in zip(token_ids.tolist(), ends(token_ids, eos), strict=True):
@@ -50,7 +50,7 @@ def test_any_text_is_segmented(build, text):
 @pytest.mark.parametrize("num_context", [1, 4, 74])
 def test_words_are_cut_and_the_end_never(case, num_context, build):
     network = build(case, "coop", num_context=num_context)
-    token_ids = network.tokenize([LONG, "polyp"])
+    token_ids = network.tokenize([LONG, "polyp"]).ids
     assert token_ids.shape == (2, 77 - num_context)
     assert ends(token_ids, network.tokenizer.eos_token_id) == [76 - num_context, 2]
 
@@ -71,7 +71,7 @@ def test_what_was_cut_does_not_matter(case, method, build, pictures):
 def test_without_textual_context_all_positions_belong_to_the_words(case, build):
     for method in [None, *(name for name in case.methods if name == "vpt")]:
         network = build(case, method)
-        assert network.tokenize([LONG]).shape == (1, 77)
+        assert network.tokenize([LONG]).ids.shape == (1, 77)
 
 
 @every_network
@@ -84,7 +84,7 @@ def test_a_context_that_leaves_no_room_for_a_word_is_refused(case, num_context, 
 @every_network
 def test_case_and_outer_blanks_do_not_matter(case, build):
     network = build(case)
-    first, second = network.tokenize(["Red Circle", "  red   circle "])
+    first, second = network.tokenize(["Red Circle", "  red   circle "]).ids
     assert torch.equal(first, second)
 
 

@@ -13,8 +13,8 @@ import torch
 from cris_release import Sizes, clip_shapes, cris_shapes, random_weights, write_torchscript
 from torch import nn
 
-from monai_tunevlseg.networks.cris_conversion import read_clip, read_state_dict
-from monai_tunevlseg.networks.torchscript_archive import is_torchscript, read_tensors
+from monai_tunevlseg.networks.cris.conversion import read_clip, read_state_dict
+from monai_tunevlseg.networks.cris.torchscript_archive import is_torchscript, read_tensors
 
 SMALL = Sizes(vocab_size=20, text=64, text_layers=2, stem=8, blocks=(1, 2, 1, 1), grid=2, joint=24)
 

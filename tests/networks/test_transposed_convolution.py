@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_tunevlseg.networks.transposed_convolution import BlockTransposedConvolution
+from monai_tunevlseg.networks.clipseg.transposed_convolution import BlockTransposedConvolution
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -335,7 +335,7 @@ def search(*arguments):
         ([EXPERIMENT, "--trial-timeout", "0"], "trial_timeout is 0.0"),
         ([EXPERIMENT, "--trial-silence", "-1"], "trial_silence is -1.0"),
         ([EXPERIMENT, "--keep", "none"], "keep is 'none'; it is all or best"),
-        ([EXPERIMENT, "--share-features"], "the method maple prompts the vision encoder"),
+        ([EXPERIMENT, "--share-features"], "'maple'.*feature_cache"),
     ],
 )
 def test_what_is_wrong_with_a_command_is_said_in_a_sentence(arguments, message, pictures, tmp_path):

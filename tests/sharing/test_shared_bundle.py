@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.networks import load_clipseg
-from monai_tunevlseg.networks.state import decode_identity
+from monai_tunevlseg.networks.identity import decode_identity
 from monai_tunevlseg.sharing import Release, Sources, pack_bundle, share_bundle, verify_bundle
 from monai_tunevlseg.sharing.onnx_export import load_for_export
 from monai_tunevlseg.sharing.trained_run import read_trained_run

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.bundles.baking import with_values
-from monai_tunevlseg.networks.state import decode_identity, encode_identity
+from monai_tunevlseg.networks.identity import decode_identity, encode_identity
 from monai_tunevlseg.sharing import Release, Sources, build_bundle_spec, pack_bundle, share_bundle
 from monai_tunevlseg.sharing.trained_run import read_trained_run
 

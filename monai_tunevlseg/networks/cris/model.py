@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monai_tunevlseg.networks.cris_clip import CLIPBackbone, end_of_text
-from monai_tunevlseg.networks.cris_config import CRISConfig
-from monai_tunevlseg.networks.cris_heads import Decoder, Neck, Projector
+from monai_tunevlseg.networks.cris.config import CRISConfig
+from monai_tunevlseg.networks.cris.decoder import Decoder, Neck, Projector
+from monai_tunevlseg.networks.cris.encoders import CLIPBackbone, end_of_text
 
 __all__ = ["CRIS", "behind"]
 

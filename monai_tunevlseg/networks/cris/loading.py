@@ -10,18 +10,48 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTokenizer
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.networks.base_folder import load_tokenizer, reading
-from monai_tunevlseg.networks.cris_config import CRISConfig
-from monai_tunevlseg.networks.cris_model import CRIS
+from monai_tunevlseg.networks.base_folder import from_folder_or_hub, load_tokenizer, reading
+from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint
+from monai_tunevlseg.networks.cris.config import IMAGE_STRIDE, CRISConfig
+from monai_tunevlseg.networks.cris.model import CRIS
+from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
 from monai_tunevlseg.networks.stored_weights import check_finite, check_types, stored_weights
 
-__all__ = ["compare_weights", "empty_cris", "read_cris", "read_tokenizer", "save_cris"]
+__all__ = ["compare_weights", "empty_cris", "load_cris", "read_cris", "read_tokenizer", "save_cris"]
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 NAMES_SHOWN = 10
+
+
+def load_cris(pretrained: str | Path, wanted_fingerprint: str | None = None) -> BaseModel:
+    """Load a CRIS base model.
+
+    Args:
+        pretrained: local folder that ``tunevlseg convert-cris`` has written (``config.json``, ``model.safetensors``,
+            tokenizer), which is never looked up on the network, or the id of such a folder on the hub.
+        wanted_fingerprint: refuse a model with another one; None = take whichever.
+
+    Raises:
+        FileNotFoundError: when the folder, or a file of it, is missing.
+        ConnectionError: when the hub cannot deliver the model.
+        ValueError: when the folder holds another kind of model, weights do not fit, or it is not the wanted one.
+    """
+    return checked(
+        from_folder_or_hub(str(pretrained), lambda folder: _load(folder, str(pretrained))), wanted_fingerprint
+    )
+
+
+def _load(folder: Path, name: str) -> BaseModel:
+    model, tokenizer = read_cris(folder)
+    config = model.config
+    own = ImageSettings(config.image_size, tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD))
+    images = read_image_settings(folder, own, IMAGE_STRIDE) or own
+    heads = {part: getattr(config, part) for part in ("text_heads", "vision_heads", "decoder_heads")}
+    return BaseModel(name, model, tokenizer, images, fingerprint(model, heads, tokenizer))
 
 
 def save_cris(model: CRIS, tokenizer: CLIPTokenizer, folder: Path) -> Path:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from monai_tunevlseg.networks.base_folder import reason_of
-from monai_tunevlseg.networks.cris_config import CRISConfig
-from monai_tunevlseg.networks.cris_folder import compare_weights, empty_cris, read_tokenizer, save_cris
-from monai_tunevlseg.networks.torchscript_archive import is_torchscript, read_tensors
+from monai_tunevlseg.networks.cris.config import CRISConfig
+from monai_tunevlseg.networks.cris.loading import compare_weights, empty_cris, read_tokenizer, save_cris
+from monai_tunevlseg.networks.cris.torchscript_archive import is_torchscript, read_tensors
 
 __all__ = ["convert_cris"]
 

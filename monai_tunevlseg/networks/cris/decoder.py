@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monai_tunevlseg.networks.cris_config import CRISConfig
+from monai_tunevlseg.networks.cris.config import CRISConfig
 
 __all__ = ["Decoder", "Neck", "Projector"]
 

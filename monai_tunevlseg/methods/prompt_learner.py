@@ -7,6 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
+from monai_tunevlseg.methods.method import Method
+
 __all__ = ["CONTEXT_STD", "PromptLearner", "TextContextLearner", "gaussian_context"]
 
 CONTEXT_STD = 0.02  # TuneVLSeg, section 7.2: Gaussian contexts have mean 0 and standard deviation 0.02
@@ -17,53 +20,46 @@ def gaussian_context(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(*shape) * CONTEXT_STD)
 
 
-class PromptLearner(nn.Module):
-    """Base of all prompt learners (the paper's context methods).
+class PromptLearner(Method):
+    """Base of all prompt learners (the paper's context learners).
 
-    A method holds the context of the first ``prompt_depth`` transformer layers (J in the paper) and returns it
+    A prompt learner holds the context of the first ``prompt_depth`` transformer layers (J in the paper) and returns it
     layer by layer. It keeps nothing between calls.
 
     Args:
-        text_dim: width of the text encoder.
-        vision_dim: width of the vision transformer; None where the vision encoder is none.
-        image_embed_dim: width of the image-level embedding.
-        num_layers: number of layers of the encoder that is prompted; of the shallower one when both are.
-        num_context: number of context vectors a layer, B in the paper.
-        prompt_depth: number of layers with context of their own, J in the paper; 1 is the input alone.
+        encoders: of the network.
+        num_context: number of context vectors per layer, B in the paper.
+        prompt_depth: number of layers with context of their own, J in the paper; 1 = the input alone.
 
     Raises:
-        ValueError: when ``num_context`` is below 1, ``prompt_depth`` is outside 1..``num_layers``, or the method
-            prompts a vision transformer that is not there.
+        ValueError: when ``num_context`` is below 1, ``prompt_depth`` exceeds the layers of the prompted encoder (of the
+            shallower one when both are), or visual prompts cannot be inserted.
     """
 
-    prompts_text: ClassVar[bool] = False
-    prompts_vision: ClassVar[bool] = False
-    image_conditioned: ClassVar[bool] = False
-    # arguments that do not change what a trained context means: a checkpoint loads whatever their value is
     training_only_arguments: ClassVar[frozenset[str]] = frozenset({"context_initializer", "dropout"})
 
-    def __init__(
-        self,
-        text_dim: int,
-        vision_dim: int | None,
-        image_embed_dim: int,
-        num_layers: int,
-        num_context: int,
-        prompt_depth: int,
-    ) -> None:
+    def __init__(self, encoders: EncoderSizes, num_context: int, prompt_depth: int) -> None:
         super().__init__()
         name = type(self).__name__
-        if self.prompts_vision and vision_dim is None:
-            raise ValueError(f"{name} prompts a vision transformer, and this network has none; use CoOp or CoCoOp.")
+        if self.prompts_vision and encoders.vision_dim is None:
+            raise ValueError(
+                f"{name} prompts the vision encoder, but {encoders.no_visual_prompts or 'this one takes no prompts'}; "
+                "use a method that prompts the text alone, such as CoOp."
+            )
         if num_context < 1:
             raise ValueError(f"num_context {num_context} of {name} must be at least 1.")
-        if not 1 <= prompt_depth <= num_layers:
+        if self.prompts_text and num_context > (most := encoders.text_positions - 3):
             raise ValueError(
-                f"prompt_depth {prompt_depth} of {name} is outside 1..{num_layers}, the number of layers it can prompt."
+                f"num_context {num_context} leaves no room for a word among the {encoders.text_positions} tokens that "
+                f"the text encoder takes; choose at most {most}."
             )
-        self.text_dim = text_dim
-        self.vision_dim = vision_dim or 0
-        self.image_embed_dim = image_embed_dim
+        layers = encoders.prompted_layers(self.prompts_text, self.prompts_vision)
+        if not 1 <= prompt_depth <= layers:
+            raise ValueError(
+                f"prompt_depth {prompt_depth} of {name} is outside 1..{layers}, the number of layers it can prompt."
+            )
+        self.text_dim = encoders.text_dim
+        self.vision_dim = encoders.vision_dim or 0
         self.num_context = num_context
         self.prompt_depth = prompt_depth
 
@@ -106,29 +102,22 @@ class PromptLearner(nn.Module):
 
 
 class TextContextLearner(PromptLearner):
-    """A method whose context lives in the space of token embeddings: CoOp, CoCoOp and MaPLe.
+    """A prompt learner whose context lives in the space of token embeddings: CoOp, CoCoOp and MaPLe.
 
     Args:
+        encoders, num_context, prompt_depth: see :class:`PromptLearner`.
         context_initializer: phrase whose token embeddings the first layer's context starts from (TuneVLSeg,
             section 7.2); None leaves it Gaussian. The network, which owns the tokenizer, looks the embeddings up.
-        text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth: see :class:`PromptLearner`.
     """
 
     prompts_text = True
 
     def __init__(
-        self,
-        text_dim: int,
-        vision_dim: int | None,
-        image_embed_dim: int,
-        num_layers: int,
-        num_context: int,
-        prompt_depth: int,
-        context_initializer: str | None,
+        self, encoders: EncoderSizes, num_context: int, prompt_depth: int, context_initializer: str | None
     ) -> None:
-        super().__init__(text_dim, vision_dim, image_embed_dim, num_layers, num_context, prompt_depth)
+        super().__init__(encoders, num_context, prompt_depth)
         self.context_initializer = context_initializer
-        self.context = gaussian_context(prompt_depth, num_context, text_dim)
+        self.context = gaussian_context(prompt_depth, num_context, encoders.text_dim)
 
     def initialize_first_context(self, embeddings: Tensor) -> None:
         """Start the first layer's context from token embeddings.

@@ -13,12 +13,12 @@ from transformers.activations import QuickGELUActivation
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.networks.activation import QuickGELU
 from monai_tunevlseg.networks.base_folder import from_folder_or_hub, load_tokenizer, reading
 from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint
+from monai_tunevlseg.networks.clipseg.activation import QuickGELU
+from monai_tunevlseg.networks.clipseg.transposed_convolution import BlockTransposedConvolution
 from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
 from monai_tunevlseg.networks.stored_weights import check_finite, check_types, stored_weights, total_numbers
-from monai_tunevlseg.networks.transposed_convolution import BlockTransposedConvolution
 
 __all__ = ["load_clipseg"]
 

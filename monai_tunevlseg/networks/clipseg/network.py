@@ -9,9 +9,13 @@ from torch import Tensor, nn
 from transformers import CLIPSegForImageSegmentation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSegTextModel, CLIPSegVisionModel
 
-from monai_tunevlseg.methods import PromptLearner
-from monai_tunevlseg.networks.base import EncoderSizes, ImageFeatures, PromptTunedNetwork, TextFeatures
+from monai_tunevlseg.methods import EncoderSizes, PromptLearner
+from monai_tunevlseg.networks.base import ImageFeatures, PromptTunedNetwork, TextFeatures
+from monai_tunevlseg.networks.clipseg.loading import load_clipseg
 from monai_tunevlseg.networks.image_sides import checked_sides
+from monai_tunevlseg.networks.text_context import insert_text_context
+from monai_tunevlseg.networks.texts import Tokens
+from monai_tunevlseg.networks.trained import Parts
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "reduce"]
@@ -26,7 +30,14 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
     """
 
     base: CLIPSegForImageSegmentation
-    decoder_parts = ("decoder",)
+    load_base = staticmethod(load_clipseg)
+    parts = Parts(
+        text=("clip.text_model", "clip.text_projection"),
+        vision=("clip.vision_model", "clip.visual_projection"),
+        decoder=("decoder",),
+        early_decoder=("decoder.reduces",),
+    )
+    text_embedding = "embedding"
     repeated_layers = ("clip.text_model.encoder.layers", "clip.vision_model.encoder.layers", "decoder.layers")
 
     def encoder_sizes(self) -> EncoderSizes:
@@ -35,6 +46,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         return EncoderSizes(
             text_dim=config.text_config.hidden_size,
             text_layers=config.text_config.num_hidden_layers,
+            text_positions=config.text_config.max_position_embeddings,
             vision_dim=config.vision_config.hidden_size,
             # after the last tap nothing reads a layer's context, and the tap itself sees that of the layer after it
             vision_layers=min(config.vision_config.num_hidden_layers, max(config.extract_layers) + 2),
@@ -46,16 +58,18 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         embedding = self.base.clip.text_model.embeddings.token_embedding
         return embedding(token_ids.to(embedding.weight.device))
 
-    def encode_image(self, image: Tensor, method: PromptLearner | None = None) -> ImageFeatures:
+    def encode_image(
+        self, image: Tensor, learner: PromptLearner | None = None, embed: bool | None = None
+    ) -> ImageFeatures:
         """Run the prompted vision encoder up to the last layer that is read, and the decoder's linear reductions.
 
         Args:
             image: (B, 3, H, W), normalized.
-            method: gives the contexts; None = the network's own.
+            learner: gives the contexts; None = the network's own.
+            embed: whether to return ``embedding`` too, which needs all layers; None = when the method asks for it.
 
         Returns:
-            the features of :func:`reduce`, and ``embedding``, the projected pooled output (B, projection_dim), when the
-            method is conditioned on the image.
+            the features of :func:`reduce`, and ``embedding``, the projected pooled output (B, projection_dim).
 
         Raises:
             ValueError: when the patch size does not divide H and W.
@@ -64,21 +78,21 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         image = checked_sides(image, patch, "CLIPSeg")
         height, width = image.shape[-2:]
         clip = self.base.clip
-        conditioned = self.method is not None and self.method.image_conditioned
-        last = len(clip.vision_model.encoder.layers) - 1 if conditioned else max(self.base.extract_layers)
-        hidden = encode_image(clip.vision_model, image, method or self.method, last)
+        embed = self._is_conditioned() if embed is None else embed
+        last = len(clip.vision_model.encoder.layers) - 1 if embed else max(self.base.extract_layers)
+        hidden = encode_image(clip.vision_model, image, learner or self.learner, last)
         taps = [self._for_decoder(hidden[i]) for i in self.base.extract_layers]
         features = reduce(self.base.decoder, taps, (height // patch, width // patch))
-        if conditioned:
+        if embed:
             features["embedding"] = clip.visual_projection(clip.vision_model.post_layernorm(hidden[-1][:, 0]))
         return features
 
     def encode_text(
-        self, token_ids: Tensor, image_embedding: Tensor | None, method: PromptLearner | None = None
+        self, tokens: Tokens, image_embedding: Tensor | None, learner: PromptLearner | None = None
     ) -> TextFeatures:
         """Run the prompted text encoder: (S, N) -> ``embedding`` (S, projection_dim)."""
         clip, eos = self.base.clip, self.tokenizer.eos_token_id
-        pooled = encode_text(clip.text_model, token_ids, eos, method or self.method, image_embedding)
+        pooled = encode_text(clip.text_model, tokens.ids, eos, learner or self.learner, image_embedding)
         return {"embedding": clip.text_projection(pooled)}
 
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
@@ -97,33 +111,28 @@ def encode_text(
     model: CLIPSegTextModel,
     token_ids: Tensor,
     eos_token_id: int,
-    method: PromptLearner | None,
+    learner: PromptLearner | None,
     image_embedding: Tensor | None = None,
 ) -> Tensor:
-    """Encode token sequences with the method's textual context behind SOS (TuneVLSeg, eq. 5 and 6).
+    """Encode token sequences with the learner's textual context behind SOS (TuneVLSeg, eq. 5 and 6).
 
     Args:
         model: the text transformer.
         token_ids: (S, N), each with SOS, words, EOS and padding. What follows EOS cannot reach it, for attention is
             causal, so padding needs no mask.
         eos_token_id: id of EOS.
-        method: its context is inserted where it prompts the text.
-        image_embedding: (S, image_embed_dim) for methods that are conditioned on the image.
+        learner: its context is inserted where it prompts the text.
+        image_embedding: (S, image_embed_dim) for learners that are conditioned on the image.
 
     Returns:
         (S, text_dim), the final state of EOS.
     """
-    prompted = method if method is not None and method.prompts_text else None
-    count = prompted.num_context if prompted is not None else 0
-    hidden = model.embeddings.token_embedding(token_ids)  # (S, N, text_dim)
-    if prompted is not None:
-        context = prompted.text_context(0, image_embedding).expand(hidden.shape[0], -1, -1)
-        hidden = torch.cat([hidden[:, :1], context.to(hidden.dtype), hidden[:, 1:]], dim=1)  # (S, N + count, text_dim)
-    hidden = model.embeddings(inputs_embeds=hidden)
+    hidden = insert_text_context(model.embeddings.token_embedding(token_ids), 0, learner, image_embedding)
+    count = hidden.shape[1] - token_ids.shape[1]
+    hidden = model.embeddings(inputs_embeds=hidden)  # (S, N + count, text_dim)
     for index, layer in enumerate(model.encoder.layers):
-        if prompted is not None and 0 < index < prompted.prompt_depth:
-            context = prompted.text_context(index, image_embedding).expand(hidden.shape[0], -1, -1)
-            hidden = torch.cat([hidden[:, :1], context.to(hidden.dtype), hidden[:, 1 + count :]], dim=1)
+        if index:
+            hidden = insert_text_context(hidden, index, learner, image_embedding)
         hidden = layer(hidden, attention_mask=None, is_causal=True)
     # padding may be EOS too, so the first one counts
     eos = (token_ids == eos_token_id).int().argmax(dim=1) + count
@@ -131,22 +140,22 @@ def encode_text(
 
 
 def encode_image(
-    model: CLIPSegVisionModel, image: Tensor, method: PromptLearner | None, last_layer: int
+    model: CLIPSegVisionModel, image: Tensor, learner: PromptLearner | None, last_layer: int
 ) -> list[Tensor]:
-    """Encode images with the method's visual context behind the patches (TuneVLSeg, eq. 7 and 8).
+    """Encode images with the learner's visual context behind the patches (TuneVLSeg, eq. 7 and 8).
 
     The context of a layer replaces that of the layer before as soon as this one has run, so the decoder's taps see it.
 
     Args:
         model: the vision transformer.
         image: (B, 3, H, W), normalized.
-        method: its context is appended where it prompts the vision encoder.
+        learner: its context is appended where it prompts the vision encoder.
         last_layer: index of the last layer to run.
 
     Returns:
         hidden states after layers 0..``last_layer``, each (B, 1 + patches + num_context, vision_dim).
     """
-    prompted = method if method is not None and method.prompts_vision else None
+    prompted = learner if learner is not None and learner.prompts_vision else None
     hidden = model.embeddings(image)  # (B, 1 + patches, vision_dim)
     patches_end = hidden.shape[1]
 

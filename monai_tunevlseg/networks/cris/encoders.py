@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monai_tunevlseg.networks.activation import QuickGELU
-from monai_tunevlseg.networks.cris_config import CONTEXT_LENGTH, CRISConfig
+from monai_tunevlseg.networks.clipseg.activation import QuickGELU
+from monai_tunevlseg.networks.cris.config import CONTEXT_LENGTH, CRISConfig
 
 __all__ = ["CLIPBackbone", "end_of_text"]
 

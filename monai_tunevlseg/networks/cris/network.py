@@ -1,0 +1,142 @@
+"""CRIS with prompts: one prompted text encoder over the loaded model's modules."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from monai_tunevlseg.methods import EncoderSizes, PromptLearner
+from monai_tunevlseg.networks.base import ImageFeatures, PromptTunedNetwork, TextFeatures
+from monai_tunevlseg.networks.cris.config import CONTEXT_LENGTH, IMAGE_STRIDE
+from monai_tunevlseg.networks.cris.encoders import CLIPBackbone, end_of_text
+from monai_tunevlseg.networks.cris.loading import load_cris
+from monai_tunevlseg.networks.cris.model import CRIS, behind
+from monai_tunevlseg.networks.image_sides import checked_sides
+from monai_tunevlseg.networks.text_context import insert_text_context
+from monai_tunevlseg.networks.texts import Tokens
+from monai_tunevlseg.networks.trained import Parts
+from monai_tunevlseg.networks.upsampler import Upsampler
+
+__all__ = ["PromptTunedCRIS", "encode_text"]
+
+UPSAMPLER_CHANNELS = 64  # TuneVLSeg reduces CRIS's 512 channels to so many
+LEVELS = ("third", "fourth", "fifth")
+
+
+class PromptTunedCRIS(PromptTunedNetwork):
+    """CRIS (Wang et al., *CRIS: CLIP-Driven Referring Image Segmentation*, 2022) with learnable prompts.
+
+    Takes the methods that prompt the text alone, for its vision encoder is a ResNet. With neither method nor
+    upsampler its logits are those of :class:`~monai_tunevlseg.networks.CRIS`. Images may have any size that 32
+    divides; the position embedding is interpolated. See :class:`~monai_tunevlseg.networks.PromptTunedNetwork` for
+    arguments and errors.
+    """
+
+    base: CRIS
+    load_base = staticmethod(load_cris)
+    parts = Parts(
+        text=tuple(
+            f"backbone.{name}"
+            for name in ("transformer", "token_embedding", "positional_embedding", "ln_final", "text_projection")
+        ),
+        vision=("backbone.visual",),
+        decoder=("neck", "decoder", "proj"),
+        early_decoder=("neck.f1_v_proj", "neck.f2_v_proj", "neck.f3_v_proj"),
+    )
+    no_visual_prompts = "CRIS's vision encoder is a ResNet, which has no tokens that prompts could join"
+    text_embedding = "state"
+    repeated_layers = ("backbone.transformer.resblocks", "decoder.layers")
+
+    def encoder_sizes(self) -> EncoderSizes:
+        """Return the widths and depths of CRIS's encoders."""
+        config = self.base.config
+        return EncoderSizes(
+            text_dim=config.text_width,
+            text_layers=config.text_layers,
+            text_positions=CONTEXT_LENGTH,
+            image_embed_dim=config.embed_dim,
+            no_visual_prompts=self.no_visual_prompts,
+        )
+
+    def embed_tokens(self, token_ids: Tensor) -> Tensor:
+        """Look up token embeddings: (N,) -> (N, text_width)."""
+        embedding = self.base.backbone.token_embedding
+        return embedding(token_ids.to(embedding.weight.device))
+
+    def encode_image(
+        self, image: Tensor, learner: PromptLearner | None = None, embed: bool | None = None
+    ) -> ImageFeatures:
+        """Run the vision encoder, and the neck up to where the text enters.
+
+        Args:
+            image: (B, 3, H, W), normalized.
+            learner: without effect, because visual prompts cannot be inserted.
+            embed: whether to return ``embedding`` too; None = when the method asks for it.
+
+        Returns:
+            ``third``, ``fourth`` and ``fifth``, the projected maps, and ``embedding``, the spatial mean of C5
+            (B, embed_dim).
+
+        Raises:
+            ValueError: when 32 does not divide H and W.
+        """
+        image = checked_sides(image, IMAGE_STRIDE, "CRIS").to(self.base.backbone.visual.conv1.weight.dtype)
+        # a ResNet is faster with the channels last, and what reads its maps is not
+        maps = self.base.backbone.visual(image.contiguous(memory_format=torch.channels_last))
+        levels = self.base.neck.project([self._for_decoder(level) for level in maps])
+        features = ImageFeatures(zip(LEVELS, (level.contiguous() for level in levels), strict=True))
+        if self._is_conditioned() if embed is None else embed:
+            features["embedding"] = maps[-1].mean(dim=(2, 3))
+        return features
+
+    def encode_text(
+        self, tokens: Tokens, image_embedding: Tensor | None, learner: PromptLearner | None = None
+    ) -> TextFeatures:
+        """Run the prompted text encoder.
+
+        Returns:
+            ``words`` (S, 77, text_width), zero after the last token, so that texts of any length go together;
+            ``padding`` (S, 77) bool, True after EOS; ``state`` (S, embed_dim).
+        """
+        words, state, end = encode_text(self.base.backbone, tokens.ids, learner or self.learner, image_embedding)
+        words = functional.pad(words, (0, 0, 0, CONTEXT_LENGTH - words.shape[1]))
+        return {"words": words, "padding": behind(end, CONTEXT_LENGTH), "state": state}
+
+    def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
+        """Decode to logits (B, k, H, W)."""
+        levels = [image_features[level] for level in LEVELS]
+        features, logits = self.base.decode(levels, **text_features)
+        if self.upsampler is not None:
+            logits = self.upsampler(features, logits)
+        return logits.unflatten(0, (-1, text_features["state"].shape[1])).squeeze(2)
+
+    def _build_upsampler(self) -> nn.Module:
+        return Upsampler(self.base.config.text_width, UPSAMPLER_CHANNELS)
+
+
+def encode_text(
+    model: CLIPBackbone, token_ids: Tensor, learner: PromptLearner | None, image_embedding: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Encode token sequences with the learner's textual context after SOS (TuneVLSeg, eq. 5 and 6).
+
+    Args:
+        model: holds the text transformer.
+        token_ids: (S, N), each with SOS, words, EOS and padding.
+        learner: its context is inserted where it prompts the text.
+        image_embedding: (S, embed_dim) for learners that are conditioned on the image.
+
+    Returns:
+        features of the tokens and the context, (S, N + num_context, text_width); the state of EOS in CLIP's joint
+        space, (S, embed_dim); the position of EOS, (S,).
+    """
+    hidden = insert_text_context(model.token_embedding(token_ids), 0, learner, image_embedding)
+    count = hidden.shape[1] - token_ids.shape[1]
+    hidden = hidden + model.positional_embedding[: hidden.shape[1]]  # (S, N + count, text_width)
+    for index, layer in enumerate(model.transformer.resblocks):
+        if index:
+            hidden = insert_text_context(hidden, index, learner, image_embedding)
+        hidden = layer(hidden)
+    end = end_of_text(token_ids) + count
+    words, state = model.finish_text(hidden, end)
+    return words, state, end

@@ -1,0 +1,82 @@
+"""What follows from which parameters of a base model require a gradient, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+__all__ = ["Parts", "Trained"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where in a base model its parts are: names of modules and parameters, disjoint and complete.
+
+    Attributes:
+        text: what encodes texts.
+        vision: what encodes images.
+        decoder: what decodes both.
+        early_decoder: what of the decoder runs before it reads a text.
+    """
+
+    text: tuple[str, ...]
+    vision: tuple[str, ...]
+    decoder: tuple[str, ...]
+    early_decoder: tuple[str, ...]
+
+    def reaches_text(self, name: str) -> bool:
+        """Return whether text features depend on a parameter; one that belongs to no part reaches everything."""
+        return _is_below(name, self.text) or not _is_below(name, self.vision + self.decoder)
+
+    def reaches_image(self, name: str) -> bool:
+        """Return whether image features depend on a parameter; one that belongs to no part reaches everything."""
+        return _is_below(name, self.vision + self.early_decoder) or not _is_below(name, self.text + self.decoder)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What trains of a base model; derived once, when the network is built.
+
+    Attributes:
+        saved: names of the parameters and buffers that a checkpoint holds.
+        modules: names of the modules that follow the network's mode; all others stay in eval.
+        text_is_constant: whether text features depend on nothing that trains.
+        image_is_constant: whether image features depend on nothing that trains.
+    """
+
+    saved: frozenset[str]
+    modules: tuple[str, ...]
+    text_is_constant: bool
+    image_is_constant: bool
+
+    @classmethod
+    def derive(
+        cls, base: nn.Module, parts: Parts, modules: Collection[str], prompts_text: bool, prompts_vision: bool
+    ) -> Trained:
+        """Derive everything from the parameters that require a gradient.
+
+        Args:
+            base: the network's base model, adapters in place.
+            parts: where its parts are.
+            modules: names of the unfrozen modules and of those that an adapter has added. Batch norms keep the base's
+                statistics, because the batches of fine-tuning are small.
+            prompts_text: whether a prompt learner reaches the text encoder.
+            prompts_vision: whether a prompt learner reaches the vision encoder.
+        """
+        parameters = {name: each.requires_grad for name, each in base.named_parameters(remove_duplicate=False)}
+        trained = {name for name, trains in parameters.items() if trains}
+        owners = {name.rpartition(".")[0] for name in trained}
+        buffers = {name for name in base.state_dict() if name not in parameters and name.rpartition(".")[0] in owners}
+        return cls(
+            saved=frozenset(trained | buffers),
+            modules=tuple(name for name in modules if not isinstance(base.get_submodule(name), _BatchNorm)),
+            text_is_constant=not (prompts_text or any(map(parts.reaches_text, trained))),
+            image_is_constant=not (prompts_vision or any(map(parts.reaches_image, trained))),
+        )
+
+
+def _is_below(name: str, parts: tuple[str, ...]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
