@@ -1,5 +1,4 @@
-# One command each. VENV may name another environment, LABEL_VENV another one for MONAI Label; PYTHON the interpreter
-# that they are made from.
+# VENV and LABEL_VENV are the environments of the package and of MONAI Label, PYTHON the interpreter that creates them.
 PYTHON ?= python3
 VENV ?= .venv
 LABEL_VENV ?= .venv-label
@@ -8,7 +7,7 @@ METHOD ?= vpt
 DATASET ?= ultrasound
 
 bin := $(VENV)/bin
-# $(call check_python,first minor version that is too new,who needs what)
+# $(call check_python,first unsupported minor version,requirement)
 wrong = $(PYTHON) is Python %d.%d, and $(1); name such an interpreter: make PYTHON=python3.11
 check_python = $(PYTHON) -c 'import sys; sys.version_info[1] in range(11, $(1)) or sys.exit("$(call wrong,$(2))" % sys.version_info[:2])'
 
@@ -20,7 +19,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(bin)/python -m pytest -n 2
 
-# startup/ makes torchvision importable beside a CPU build of torch
+# startup/ makes torchvision importable with a CPU build of torch
 test-label: $(LABEL_VENV)/installed
 	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest tests/monai_label
 
@@ -47,7 +46,7 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-# torch first, and torchvision without dependencies, so that nothing puts another build of torch in its place
+# torch first, and torchvision without dependencies, so that nothing replaces this build of torch
 $(LABEL_VENV)/installed: setup.cfg constraints-label.txt
 	@$(call check_python,13,MONAI Label needs 3.11 or 3.12)
 	$(PYTHON) -m venv $(LABEL_VENV)

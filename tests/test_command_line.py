@@ -1,4 +1,4 @@
-"""The command line around what the package does."""
+"""The commands ``bundles`` and ``init``."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ def test_committed_bundles_are_current(tmp_path):
     assert CliRunner().invoke(app, ["bundles", "check", *options]).exit_code == 0
 
 
-def test_init_lays_bundles_down_with_their_experiments(tmp_path):
-    said = CliRunner().invoke(app, ["init", str(tmp_path), "--bundle", "clipseg_vpt", "--bundle", "cris_coop"])
-    assert said.exit_code == 0 and "clipseg_vpt" in said.output
+def test_init_writes_bundles_with_their_experiments(tmp_path):
+    result = CliRunner().invoke(app, ["init", str(tmp_path), "--bundle", "clipseg_vpt", "--bundle", "cris_coop"])
+    assert result.exit_code == 0 and "clipseg_vpt" in result.output
     assert sorted(path.name for path in (tmp_path / "bundles").iterdir()) == ["clipseg_vpt", "cris_coop"]
     for path in (tmp_path / "bundles" / "clipseg_vpt").rglob("*"):
-        ours = ROOT / path.relative_to(tmp_path)
-        assert path.is_dir() or path.read_bytes() == ours.read_bytes()
+        original = ROOT / path.relative_to(tmp_path)
+        assert path.is_dir() or path.read_bytes() == original.read_bytes()
     experiment = Path("configs", "kvasir", "cris_coop.yaml")
     assert (tmp_path / experiment).read_bytes() == (ROOT / experiment).read_bytes()
 
 
-def test_init_refuses_what_is_there_and_unknown_bundles(tmp_path):
+def test_init_refuses_existing_and_unknown_bundles(tmp_path):
     assert "clipseg_vptt" in CliRunner().invoke(app, ["init", str(tmp_path), "--bundle", "clipseg_vptt"]).output
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "bundles" / "cris_coop").mkdir(parents=True)
-    said = CliRunner().invoke(app, ["init", str(tmp_path)])
-    assert said.exit_code == 1 and "cris_coop" in said.output.replace("\n", "")
+    result = CliRunner().invoke(app, ["init", str(tmp_path)])
+    assert result.exit_code == 1 and "cris_coop" in result.output.replace("\n", "")
     assert sorted((tmp_path / "bundles").iterdir()) == [tmp_path / "bundles" / "cris_coop"]
 
 
-def test_a_wrong_folder_of_fragments_is_misuse_and_removes_nothing(tmp_path, monkeypatch):
+def test_a_wrong_configs_folder_is_a_usage_error_and_removes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "bundles" / "clipseg_vpt" / "configs" / "train.yaml"
     config.parent.mkdir(parents=True)
     config.write_text("# clipseg_vpt: training. Written by `make bundles` from configs/; change it there.\n")
     for command in ("write", "check"):
         for wrong in ("nowhere", "."):
-            ended = CliRunner().invoke(app, ["bundles", command, "--configs-dir", wrong, "--bundles-dir", "bundles"])
-            assert ended.exit_code == 2 and "--configs-dir" in ended.output
+            result = CliRunner().invoke(app, ["bundles", command, "--configs-dir", wrong, "--bundles-dir", "bundles"])
+            assert result.exit_code == 2 and "--configs-dir" in result.output
     assert config.is_file()

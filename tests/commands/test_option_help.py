@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from typer.main import get_command
-
-from monai_tunevlseg.__main__ import app
+from command_tree import COMMANDS, OPTIONS
 
 TYPERS_OWN = ("install_completion", "show_completion")
 FRAGMENTS = re.compile(
@@ -18,20 +16,11 @@ IMPERATIVES = re.compile("Add|Check|Do|Encode|Give|Join|Keep|Leave|Make|Pack|Pri
 
 
 def is_noun_phrase(text):
-    """Return whether a help text begins with a capital word that can head a phrase, and ends as a sentence does."""
+    """Return whether a help text starts with a capitalized word that can head a noun phrase, and ends with a period."""
     first = re.match(r"([A-Z][\w/'-]+)[,:;]? \S", text or "")
     if first is None or not text.endswith("."):
         return False
     return not (FRAGMENTS.fullmatch(first[1]) or IMPERATIVES.fullmatch(first[1]))
-
-
-def walk(command, name="tunevlseg"):
-    yield name, command
-    for word, below in getattr(command, "commands", {}).items():
-        yield from walk(below, f"{name} {word}")
-
-
-COMMANDS = dict(walk(get_command(app)))
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
@@ -40,15 +29,11 @@ def test_help_is_a_noun_phrase(command):
     assert {option: text for option, text in helps.items() if not is_noun_phrase(text)} == {}
 
 
-def test_every_command_is_read():
-    read = {
-        name: {option for parameter in command.params for option in parameter.opts}
-        for name, command in COMMANDS.items()
-    }
-    assert {"--n-trials", "--heartbeat-interval", "--grace-period", "--override"} <= read["tunevlseg search"]
-    assert {"--n-trials", "--n-jobs", "--override"} <= read["tunevlseg benchmark"]
-    assert {"--run-dir", "--base-model-id", "--changelog", "--override"} <= read["tunevlseg share"]
-    assert "--max-distance" in read["tunevlseg datasets check"]
+def test_options_have_the_names_of_optuna_and_monai():
+    assert {"--n-trials", "--heartbeat-interval", "--grace-period", "--override"} <= OPTIONS["tunevlseg search"]
+    assert {"--n-trials", "--n-jobs", "--override"} <= OPTIONS["tunevlseg benchmark"]
+    assert {"--run-dir", "--base-model-id", "--changelog", "--override"} <= OPTIONS["tunevlseg share"]
+    assert "--max-distance" in OPTIONS["tunevlseg datasets check"]
 
 
 @pytest.mark.parametrize(
