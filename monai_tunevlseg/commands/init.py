@@ -1,4 +1,4 @@
-"""``tunevlseg init``: bundles in a folder of one's own."""
+"""``tunevlseg init``: copy bundles and configs to a folder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["init"]
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that gets bundles/ and configs/.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for bundles/ and configs/.")],
     configs_dir: ConfigsDir,
     bundle: Annotated[
         list[str] | None, typer.Option(help="Name of a bundle, such as clipseg_vpt; may be repeated; all by default.")
     ] = None,
 ) -> None:
-    """Write the bundles, and the configs of all datasets with them, into a folder to run them in."""
+    """Write bundles, and their configs for all datasets, to a folder to run them in."""
     from monai_tunevlseg.bundles import lay_down
 
     with exit_on_error():

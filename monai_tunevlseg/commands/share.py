@@ -18,33 +18,33 @@ __all__ = ["share"]
 
 def share(
     experiment: ExperimentName,
-    output: Annotated[Path, typer.Option(help="Parent folder of the bundle's own folder.")],
+    output: Annotated[Path, typer.Option(help="Parent folder of the bundle.")],
     configs_dir: ConfigsDir,
     run_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run: bundle_root of a training, or best of a search; untrained by default."),
+        typer.Option(
+            help="Folder of the run: bundle_root of a training, or best of a search; initial weights by default."
+        ),
     ] = None,
-    zipped: Annotated[
-        bool, typer.Option("--zip", help="Zip archive of the bundle in addition, NAME_vX.Y.Z.zip.")
-    ] = False,
-    metrics: Annotated[Path | None, typer.Option(help="Path of metrics.json, if not in the run's folder.")] = None,
+    zipped: Annotated[bool, typer.Option("--zip", help="Additional zip file of the bundle, NAME_vX.Y.Z.zip.")] = False,
+    metrics: Annotated[Path | None, typer.Option(help="Path of metrics.json, if outside the run's folder.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the bundle; DATASET_CLASS_MODEL_METHOD by default.")] = None,
     version: Annotated[str, typer.Option(help="Version of the bundle, X.Y.Z.")] = "0.1.0",
     changelog: Annotated[str, typer.Option(help="Changes in this version.")] = "first version",
     authors: Annotated[str, typer.Option(help="Authors of the bundle.")] = "monai_tunevlseg",
     weights_license: Annotated[str | None, typer.Option(help="License of models/model.pt.")] = None,
     base_model_id: Annotated[
-        str | None, typer.Option(help="Hub id of the base model, if it was loaded from a folder.")
+        str | None, typer.Option(help="Public id of the base model, if it was loaded from a folder.")
     ] = None,
     pretrained: Annotated[Path | None, typer.Option(help="Folder of the base model on this machine.")] = None,
     override: Overrides = None,
     schema: Annotated[
-        Path | None, typer.Option(help="File with MONAI's metadata schema, for machines without network.")
+        Path | None, typer.Option(help="Path of MONAI's metadata schema, for machines without network access.")
     ] = None,
 ) -> None:
-    """Write a self-contained bundle of an experiment and its run, check it, and pack it.
+    """Write an experiment and its run as a self-contained bundle, verify it, and pack it.
 
-    What fails a check stays on disk, and the exit code is 1.
+    If a check fails, the bundle stays on disk, and the exit code is 1.
     """
     from monai_tunevlseg.sharing import (
         Release,
@@ -62,23 +62,25 @@ def share(
         release = Release(name, version, changelog, authors, weights_license)
         spec = build_bundle_spec(experiment, run_dir, sources)
         if zipped and (target := zip_path(output / (name or spec.name), version)).exists():
-            raise FileExistsError(f"{target} exists already; remove it, or pass another --version.")
+            raise FileExistsError(f"{target} exists; remove it, or pass another --version.")
         folder = write_shared_bundle(spec, output, configs_dir, release)
-        typer.echo(f"written: {folder}" + ("" if run_dir else " (untrained: pass --run-dir to share what was learned)"))
+        typer.echo(
+            f"written: {folder}" + ("" if run_dir else " (initial weights; pass --run-dir to share trained ones)")
+        )
         if spec.base.folder is not None:
             typer.echo(
-                f"the base model is called {spec.base.id}, fingerprint {spec.base.fingerprint}, and was read "
-                f"from {spec.base.folder}; pass --base-model-id when others know it by another name"
+                f"the bundle refers to its base model as {spec.base.id}, fingerprint {spec.base.fingerprint}, loaded "
+                f"from {spec.base.folder}; --base-model-id changes the reference"
             )
-        failed = [check for check in verify_bundle(folder, spec.base.folder, schema) if _say(check)]
+        failed = [check for check in verify_bundle(folder, spec.base.folder, schema) if _report(check)]
         if zipped and not failed:
             typer.echo(f"packed: {pack_bundle(folder)}")
     if failed:
         raise typer.Exit(1)
 
 
-def _say(check: CheckResult) -> bool:
-    """Print a finding; return whether it is a failure."""
+def _report(check: CheckResult) -> bool:
+    """Print the result of a check, and return whether it failed."""
     if check.problem is not None:
         typer.echo(f"error: {check.name}: {check.problem}", err=True)
     elif check.skipped is not None:

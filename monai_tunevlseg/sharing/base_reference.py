@@ -1,4 +1,4 @@
-"""How a shared bundle names its base model: by an id that means the same on every machine, and a fingerprint."""
+"""The reference of a shared bundle to its base model: an id that is valid on every machine, and a fingerprint."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LOADERS = {"clipseg": load_clipseg, "cris": load_cris}
 
 @dataclass(frozen=True)
 class BaseReference:
-    """A base model by name.
+    """A portable reference to a base model.
 
     Attributes:
-        values: what the bundle's configs say: ``pretrained``, what it needs, and ``base_fingerprint``.
-        id: for people: a hub id, a folder's name, or where the model is embedded.
-        fingerprint: the digest of its weights.
-        images: size, mean and standard deviation of its images.
-        folder: where this machine has it, when ``values`` need not lead there.
+        values: config values of the reference: ``pretrained``, ``base_fingerprint`` and the import that they require.
+        id: readable id: a hub id, the name of a folder, or the name of an embedded model.
+        fingerprint: digest of the weights.
+        images: size, mean and standard deviation of the images.
+        folder: folder of the model on this machine, if ``values`` may not lead to it.
     """
 
     values: dict[str, Any]
@@ -35,7 +35,7 @@ class BaseReference:
 
     @property
     def embedded(self) -> bool:
-        """Whether it comes with this package."""
+        """Whether the model is part of this package."""
         return "demo_import" in self.values
 
 
@@ -46,21 +46,21 @@ def find_base_reference(
     base_model_id: str | None = None,
     folder: str | Path | None = None,
 ) -> BaseReference:
-    """Load a base model and find a reference to it that travels.
+    """Load a base model and find a portable reference to it.
 
-    A folder of this machine does not travel: an embedded model is known by its fingerprint, and for any other folder
-    stands ``base_model_id``, or what the experiment names.
+    A folder of this machine is not portable: an embedded model is recognized by its fingerprint, and any other folder
+    is replaced by ``base_model_id`` or by the experiment's base model.
 
     Args:
-        model: name of the model's fragment.
-        own: what the experiment's configs say under ``pretrained``.
-        identity: that of a checkpoint; None = nothing is trained yet.
-        base_model_id: the reference to write; None = found out.
-        folder: where this machine has the model; None = where the checkpoint's training had it.
+        model: name of the VLSM.
+        own: ``pretrained`` in the experiment's configs.
+        identity: network identity of the checkpoint; None = not trained.
+        base_model_id: public id of the base model; None = derived from the checkpoint and the experiment.
+        folder: folder of the model on this machine; None = as in training.
 
     Raises:
-        OSError: when the model can be loaded from nowhere.
-        ValueError: when it has another fingerprint than the checkpoint says, or no name is known for it.
+        OSError: when the model cannot be loaded.
+        ValueError: when its fingerprint differs from the checkpoint's, or no public id is known.
     """
     embedded, of_demo = LOADERS[model](demo_model(model)), own.startswith("$")
     wanted = identity["base_fingerprint"] if identity else None
@@ -69,12 +69,11 @@ def find_base_reference(
     trained_with = str(identity["base_model"]) if identity else own
     if folder is None and Path(trained_with).expanduser().is_dir():
         folder = trained_with
-    name = base_model_id or (trained_with if _travels(trained_with) else None) or (None if of_demo else own)
+    name = base_model_id or (trained_with if _is_hub_id(trained_with) else None) or (None if of_demo else own)
     if name is None:
         raise ValueError(
-            f"the base model {trained_with} ({wanted}) is not the experiment's own, embedded one "
-            f"({embedded.fingerprint}); "
-            "pass --base-model-id with the hub id or folder name that others know it by."
+            f"no public id is known for the base model {trained_with} ({wanted}), which is not the embedded one "
+            f"({embedded.fingerprint}); pass its hub id or folder name with --base-model-id."
         )
     loaded = LOADERS[model](str(folder or name), wanted)
     if base_model_id is None and loaded.fingerprint == embedded.fingerprint:
@@ -83,8 +82,8 @@ def find_base_reference(
     return BaseReference(values, name, loaded.fingerprint, loaded.images, None if folder is None else str(folder))
 
 
-def _travels(name: str) -> bool:
-    """Tell whether a name is a hub id, and no path."""
+def _is_hub_id(name: str) -> bool:
+    """Return whether a name is a hub id, not a path."""
     return not name.startswith(("$", ".", "/", "~")) and name.count("/") == 1 and not Path(name).is_dir()
 
 

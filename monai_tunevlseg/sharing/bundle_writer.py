@@ -1,4 +1,4 @@
-"""Writing a bundle that needs nothing but the installed package: its configs in one piece, weights, documents."""
+"""Write a self-contained bundle: complete configs, weights and documents."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.bundles import render_bundle, with_values
 from monai_tunevlseg.networks.identity import decode_identity, encode_identity
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
-from monai_tunevlseg.sharing.model_card import data_license, metadata, model_card
+from monai_tunevlseg.sharing.metadata import render_metadata
+from monai_tunevlseg.sharing.model_card import render_data_license, render_model_card
 from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["share_bundle", "write_shared_bundle"]
 
-START = "$@bundle_root + '/models/model.pt'"
+TRAINED_START = "$@bundle_root + '/models/model.pt'"
 METADATA, CARD = Path("configs", "metadata.json"), Path("docs", "README.md")
 JSON_COPIES = ("train", "inference")
-"""Configs that are there as JSON too, for ``monai.bundle.load`` reads nothing else."""
+"""Configs that are also written as JSON, because ``monai.bundle.load`` reads only JSON."""
 
 
 def share_bundle(
@@ -34,23 +35,22 @@ def share_bundle(
     sources: Sources | None = None,
     release: Release | None = None,
 ) -> Path:
-    """Write a self-contained bundle.
+    """Write an experiment and a run of it as a self-contained bundle.
 
     Args:
-        experiment: DATASET/MODEL_METHOD.
-        output_dir: gets a folder with the bundle's name.
-        run_dir: where a run of the experiment wrote ``models/model.pt``, or a search's folder ``best``; None = the
-            weights that training starts from, untrained.
-        sources: where else parts come from.
-        release: name, version and people.
+        experiment: name of the experiment, DATASET/MODEL_METHOD.
+        output_dir: parent folder of the bundle.
+        run_dir: folder of a run with ``models/model.pt``, or the folder ``best`` of a search; None = initial weights.
+        sources: sources of further parts.
+        release: release information.
 
     Returns:
-        the bundle's folder.
+        folder of the bundle.
 
     Raises:
-        FileExistsError: when the bundle is there already.
-        FileNotFoundError: when the run has no checkpoint, or the base model is nowhere.
-        ValueError: when there is no such experiment, or the checkpoint is not one of it.
+        FileExistsError: when the bundle exists.
+        FileNotFoundError: when the run has no checkpoint, or the base model is not found.
+        ValueError: when the experiment is unknown, or the checkpoint belongs to another one.
     """
     sources = sources or Sources()
     return write_shared_bundle(
@@ -59,18 +59,24 @@ def share_bundle(
 
 
 def write_shared_bundle(spec: BundleSpec, output_dir: str | Path, configs_dir: str | Path, release: Release) -> Path:
-    """Write what :func:`~monai_tunevlseg.sharing.build_bundle_spec` has put together; atomic.
+    """Write the bundle of a spec atomically.
+
+    Args:
+        spec: content of the bundle.
+        output_dir: parent folder of the bundle.
+        configs_dir: folder of the config fragments.
+        release: release information.
 
     Returns:
-        the bundle's folder.
+        folder of the bundle.
 
     Raises:
-        FileExistsError: when the bundle is there already.
+        FileExistsError: when the bundle exists.
     """
     name = release.name or spec.name
     folder = Path(output_dir) / name
     if folder.exists():
-        raise FileExistsError(f"{folder} exists already; remove it, or choose another --output or --name.")
+        raise FileExistsError(f"{folder} exists; remove it, or choose another --output or --name.")
     with atomic_folder(folder) as unfinished:
         _fill(unfinished, name, spec, configs_dir, release)
     return folder
@@ -80,45 +86,45 @@ def _fill(made: Path, name: str, spec: BundleSpec, configs_dir: str | Path, rele
     written = {"bundle": name, "written": "Written by `tunevlseg share`."}
     texts = render_bundle(configs_dir, spec.facts["bundle"], written)
     del texts[CARD]
-    texts[METADATA] = metadata(texts[METADATA], spec, release, name)
-    _write(made, _baked(texts, spec))
-    state = _start_state(made, spec) if spec.run is None else spec.run.state
+    texts[METADATA] = render_metadata(texts[METADATA], spec, release, name)
+    _write_texts(made, _config_files(texts, spec))
+    state = _initial_state(made, spec) if spec.run is None else spec.run.state
     identity = decode_identity(state["_extra_state"]) | {"base_model": spec.base.id}
-    state["_extra_state"] = encode_identity(identity)  # without the folder where the base model was
+    state["_extra_state"] = encode_identity(identity)  # without this machine's folder of the base model
     (made / CHECKPOINT).parent.mkdir()
     torch.save(state, made / CHECKPOINT)
-    weights = sum(tensor.numel() for key, tensor in state.items() if key != "_extra_state")
-    card = model_card(spec, release, name, identity, weights)
-    _write(made, {CARD: card, Path("docs", "data_license.txt"): data_license(spec)})
+    num_parameters = sum(tensor.numel() for key, tensor in state.items() if key != "_extra_state")
+    card = render_model_card(spec, release, name, identity, num_parameters)
+    _write_texts(made, {CARD: card, Path("docs", "data_license.txt"): render_data_license(spec)})
 
 
-def _baked(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str]:
-    """Put the experiment's values into the configs, and add those that are to be there as JSON."""
+def _config_files(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str]:
+    """Set the values of the spec in all YAML configs, and add the JSON copies."""
     files = dict(texts)
     for path, text in texts.items():
         if path.suffix != ".yaml":
             continue
-        start = {"initial_checkpoint": START} if path.stem == "train" and spec.run is not None else {}
-        files[path] = with_values(text, dict(spec.baked) | start)
+        start = {"initial_checkpoint": TRAINED_START} if path.stem == "train" and spec.run is not None else {}
+        files[path] = with_values(text, dict(spec.config_values) | start)
         if path.stem in JSON_COPIES:
             content = yaml.safe_load(files[path])
             files[path.with_suffix(".json")] = json.dumps(content, indent=4, ensure_ascii=False) + "\n"
     return files
 
 
-def _start_state(made: Path, spec: BundleSpec) -> dict[str, Any]:
-    """Return what training would start from."""
+def _initial_state(made: Path, spec: BundleSpec) -> dict[str, Any]:
+    """Return the initial state of training."""
     parser = ConfigParser()
     parser.read_config(str(made / "configs" / "train.yaml"))
     if spec.base.folder is not None:
         parser["pretrained"] = spec.base.folder
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(spec.values["seed"]))
+        torch.manual_seed(int(spec.hyperparameters["seed"]))
         state: dict[str, Tensor] = dict(parser.get_parsed_content("network_def").state_dict())
     return state
 
 
-def _write(folder: Path, texts: Mapping[Path, str]) -> None:
+def _write_texts(folder: Path, texts: Mapping[Path, str]) -> None:
     for path, text in texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")

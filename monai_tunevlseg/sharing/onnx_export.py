@@ -1,4 +1,4 @@
-"""A bundle's network as one ONNX file, with its texts folded in."""
+"""Export the network of a bundle to ONNX, with its texts folded in."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class OnnxFile:
     """A written ONNX file.
 
     Attributes:
-        path: of the file.
-        difference: the largest one between its logits and the network's, on random images.
+        path: path of the file.
+        difference: maximum absolute difference between its logits and the network's, on random images.
     """
 
     path: Path
@@ -47,53 +47,60 @@ def load_for_export(folder: str | Path, pretrained: str | Path | None = None) ->
 
 
 def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | None = None) -> OnnxFile:
-    """Write a bundle's network as ONNX, and compare what onnxruntime computes with it.
+    """Export the network of a bundle to ONNX, and compare the logits of onnxruntime with the network's.
 
-    The file takes ``image`` (B, 3, H, W), normalized, and gives ``pred``, logits (B, K, H, W); B is free. The texts are
-    folded in: unless they depend on the image, there is no text encoder in it.
+    The input is ``image``, (B, 3, H, W), normalized; the output is ``pred``, logits (B, K, H, W). B is dynamic.
+    The texts are folded in: the graph has no text encoder unless the text features depend on the image.
+
+    Args:
+        folder: folder of the bundle.
+        path: path of the ONNX file.
+        pretrained: folder of the base model on this machine; None = as in the bundle's configs.
 
     Raises:
-        FileExistsError: when the file is there already.
-        FileNotFoundError: when there is no bundle.
+        FileExistsError: when the file exists.
+        FileNotFoundError: when the folder is not a bundle.
         ImportError: when onnx or onnxruntime is not installed.
-        ValueError: when onnxruntime computes something else.
+        ValueError: when the logits of onnxruntime differ.
     """
     path = Path(path)
     if path.exists():
-        raise FileExistsError(f"{path} exists already; remove it, or choose another file.")
+        raise FileExistsError(f"{path} exists; remove it, or choose another file.")
     onnx, has_onnx = optional_import("onnx")
     runtime, has_runtime = optional_import("onnxruntime")
     if not (has_onnx and has_runtime):
-        raise ImportError("an ONNX file needs onnx and onnxruntime; pip install 'monai_tunevlseg[export]'.")
+        raise ImportError("the ONNX export requires onnx and onnxruntime; pip install 'monai_tunevlseg[export]'.")
     segmenter = load_for_export(folder, pretrained)
     network, inferer = segmenter.network, segmenter.inferer
-    exported = onnx.load_from_string(_converted(network, torch.rand(1, 3, *inferer.image_size)))
-    about = {
+    exported = onnx.load_from_string(_to_onnx(network, torch.rand(1, 3, *inferer.image_size)))
+    properties = {
         "class_names": network.class_names,
         "image_size": inferer.image_size[0],
         "image_mean": inferer.mean,
         "image_std": inferer.std,
         "base_fingerprint": network.base_fingerprint,
     }
-    onnx.helper.set_model_props(exported, {name: json.dumps(value) for name, value in about.items()})
+    onnx.helper.set_model_props(exported, {name: json.dumps(value) for name, value in properties.items()})
     content = exported.SerializeToString()
-    difference = _difference(network, runtime.InferenceSession(content), torch.rand(2, 3, *inferer.image_size))
+    difference = _max_difference(network, runtime.InferenceSession(content), torch.rand(2, 3, *inferer.image_size))
     if not difference <= TOLERANCE:
-        raise ValueError(f"onnxruntime's logits differ from the network's by {difference:.2g}; nothing was written.")
+        raise ValueError(
+            f"the logits of onnxruntime differ from the network's by {difference:.2g}; no file was written."
+        )
     with atomic_file(path) as unfinished:
         unfinished.write_bytes(content)
     return OnnxFile(path, difference)
 
 
-def _converted(network: PromptTunedNetwork, image: Tensor) -> bytes:
-    """Convert by tracing; torch's newer exporter would need one more package."""
-    stream: Any = io.BytesIO()  # torch's types know of paths only
+def _to_onnx(network: PromptTunedNetwork, image: Tensor) -> bytes:
+    """Convert by tracing; torch's newer exporter requires one more package."""
+    stream: Any = io.BytesIO()  # torch annotates paths only
     torch.onnx.register_custom_op_symbolic("aten::col2im", _col2im, OPSET)
     fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # its fused operators are none of ONNX's
+    torch.backends.mha.set_fastpath_enabled(False)  # ONNX lacks its fused operators
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the tracer points out every constant
+            warnings.simplefilter("ignore")  # the tracer warns of every constant
             torch.onnx.export(
                 network,
                 (image,),
@@ -114,13 +121,13 @@ def _converted(network: PromptTunedNetwork, image: Tensor) -> bytes:
 def _col2im(
     graph: Any, columns: Any, size: Any, kernel: Any, dilation: list[int], padding: list[int], stride: list[int]
 ) -> Any:
-    """Translate ``fold``; torch's own translation stumbles over sizes that are lists."""
+    """Translate ``fold``; torch's own translation fails for sizes that are lists."""
     return graph.op(
         "Col2Im", columns, size, kernel, dilations_i=dilation, pads_i=[*padding, *padding], strides_i=stride
     )
 
 
-def _difference(network: PromptTunedNetwork, session: Any, images: Tensor) -> float:
+def _max_difference(network: PromptTunedNetwork, session: Any, images: Tensor) -> float:
     with torch.no_grad():
         wanted = network(images)
     found = torch.from_numpy(session.run(None, {"image": images.numpy()})[0])

@@ -1,4 +1,4 @@
-"""The form of what a run has written, as JSON Schemas: whatever is shared onwards is checked against them first."""
+"""JSON Schemas of the files of a run, which are validated before their content enters a shared bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monai_tunevlseg.json_schemas import schema_violation
 __all__ = ["IDENTITY_SCHEMA", "METRICS_SCHEMA", "NETWORK_KEYS", "check_schema"]
 
 NETWORK_KEYS = ("network", "base_fingerprint", "method", "method_kwargs", "upsampler", "unfreeze")
-"""What of an evaluation's network must be that of the checkpoint."""
+"""Keys of a network's identity that must agree between an evaluation and the checkpoint."""
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -54,7 +54,7 @@ METRICS_SCHEMA: dict[str, Any] = {
     },
     "required": [*_PART["required"], "split", "images", "clusters", "network", "classes", "bootstrap"],
 }
-"""What the model card and the metadata take from ``metrics.json``, as a JSON Schema."""
+"""JSON Schema of ``metrics.json``, as far as the model card and the metadata use it."""
 IDENTITY_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -71,14 +71,14 @@ IDENTITY_SCHEMA: dict[str, Any] = {
     },
     "required": [*NETWORK_KEYS, "base_model", "class_names"],
 }
-"""What a checkpoint says of its network, as a JSON Schema."""
+"""JSON Schema of the network identity in a checkpoint."""
 
 
 def check_schema(content: Mapping[str, Any], schema: Mapping[str, Any], path: Path) -> None:
-    """Check the content of a file against a schema.
+    """Check the content of a file against a JSON Schema.
 
     Raises:
-        ValueError: when it has another form; names the file and the place in it.
+        ValueError: when the content violates the schema; names the file and the place in it.
     """
-    if wrong := schema_violation(content, schema):
-        raise ValueError(f"{path}, {wrong}; pass a file that this package has written.")
+    if violation := schema_violation(content, schema):
+        raise ValueError(f"{path}, {violation}; pass a file that this package has written.")

@@ -1,4 +1,4 @@
-"""What a run of a bundle has left behind: the checkpoint, how it was trained, and what was measured."""
+"""Read the results of a run: the checkpoint, its hyperparameters and its metrics."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["TrainedRun", "read_trained_run"]
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained network on disk.
+    """Results of a run.
 
     Attributes:
-        state: the checkpoint's tensors, on the CPU.
-        identity: what the checkpoint says of its network.
-        hyperparameters: what training was given; empty when the run did not write it down.
-        metrics: what ``evaluate.yaml`` measured of this very checkpoint; None when it did not.
+        state: state dict of the checkpoint, on the CPU.
+        identity: identity of the network, from the checkpoint.
+        hyperparameters: hyperparameters of training; empty without a ``hyperparameters.json``.
+        metrics: metrics of exactly this checkpoint, from ``evaluate.yaml``; None without an evaluation.
     """
 
     state: dict[str, Tensor]
@@ -37,22 +37,23 @@ class TrainedRun:
 
 
 def read_trained_run(folder: str | Path, metrics_file: str | Path | None = None) -> TrainedRun:
-    """Read what a run has written into a folder, or a search into its folder ``best``.
+    """Read the results in the folder of a run, or in the folder ``best`` of a search.
 
     Args:
-        folder: has ``models/model.pt``, and maybe ``eval/metrics.json``; a search's has ``../test/metrics.json``.
-        metrics_file: a ``metrics.json`` elsewhere.
+        folder: folder with ``models/model.pt`` and optionally ``eval/metrics.json``; the metrics of a search are in
+            ``../test/metrics.json``.
+        metrics_file: path of another ``metrics.json``.
 
     Raises:
-        FileNotFoundError: when there is no checkpoint, or no ``metrics_file``.
-        ValueError: when a file cannot be read, holds values of another type or some that MONAI's configs would
-            evaluate, or the metrics are those of another checkpoint.
+        FileNotFoundError: when the checkpoint or ``metrics_file`` does not exist.
+        ValueError: when a file cannot be read, has values of a wrong type or values that MONAI's config parser would
+            evaluate, or the metrics belong to another checkpoint.
     """
     checkpoint = Path(folder) / CHECKPOINT
     if not checkpoint.is_file():
         raise FileNotFoundError(
-            f"the run folder {folder} has no {CHECKPOINT.as_posix()}; pass --run-dir with the bundle_root of a "
-            "finished training, or a search's folder best."
+            f"no {CHECKPOINT.as_posix()} in the run folder {folder}; pass --run-dir with the bundle_root of a finished "
+            "training, or with the folder best of a search."
         )
     state = _read_network(checkpoint)
     identity = decode_identity(state["_extra_state"])
@@ -66,22 +67,22 @@ def read_trained_run(folder: str | Path, metrics_file: str | Path | None = None)
 def _read_network(path: Path) -> dict[str, Tensor]:
     state = read_weights(path)
     if "_extra_state" not in state:
-        raise ValueError(f"{path} is not a checkpoint of a prompt-tuned network; pass the model.pt of a run.")
+        raise ValueError(f"{path} is not a checkpoint of this package: no _extra_state; pass the model.pt of a run.")
     return state
 
 
 def _read_record(checkpoint: Path) -> dict[str, Any]:
-    """Return the hyperparameters that led to a checkpoint; none where no record was written."""
+    """Return the hyperparameters that led to a checkpoint; empty without a record."""
     path = checkpoint.with_name(HYPERPARAMETERS)
     if not path.is_file():
         return {}
-    # names that begin with _ are the user's own, and go no further
+    # names that begin with _ are the user's own and are not shared
     record = {name: value for name, value in read_json_object(path).items() if not name.startswith("_")}
     refuse_expressions(record, str(path))
     if record.pop(CHECKPOINT_DIGEST, None) not in (None, file_digest(checkpoint)):
         raise ValueError(
-            f"{path} was not written with {checkpoint}, so that it may say what was not trained; resume or repeat the "
-            "training, or remove the file to share with the experiment's own values."
+            f"{path} was not written together with {checkpoint}, so its values may be wrong; resume or repeat the "
+            "training, or remove the file to share the bundle with the experiment's defaults."
         )
     return record
 
@@ -89,7 +90,7 @@ def _read_record(checkpoint: Path) -> dict[str, Any]:
 def _metrics_file(folder: Path, given: str | Path | None) -> Path | None:
     if given is not None:
         if not Path(given).is_file():
-            raise FileNotFoundError(f"there is no {given}; pass --metrics with the metrics.json of an evaluation.")
+            raise FileNotFoundError(f"no file {given}; pass --metrics with the metrics.json of an evaluation.")
         return Path(given)
     places = [folder / "eval" / "metrics.json"]
     if folder.resolve().name == "best":
@@ -98,20 +99,20 @@ def _metrics_file(folder: Path, given: str | Path | None) -> Path | None:
 
 
 def _checked_metrics(path: Path, checkpoint: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an evaluation's numbers; those of another network would be invented here."""
+    """Return the metrics of an evaluation; those of another network are refused."""
     metrics = read_json_object(path)
     check_schema(metrics, METRICS_SCHEMA, path)
     refuse_expressions(metrics["classes"], str(path))
     differing = [name for name in NETWORK_KEYS if metrics["network"].get(name) != identity.get(name)]
     digest = metrics.get("checkpoint_digest")
     if differing or digest != file_digest(checkpoint):
-        what = f"it has another {differing[0]}" if differing else _difference(digest)
+        reason = f"its {differing[0]} differs" if differing else _digest_difference(digest)
         raise ValueError(
-            f"{path} was not measured of {checkpoint} ({what}); evaluate this checkpoint again, or remove the file to "
-            "share without metrics."
+            f"the metrics in {path} are not those of {checkpoint} ({reason}); evaluate this checkpoint again, or "
+            "remove the file to share the bundle without metrics."
         )
     return metrics
 
 
-def _difference(digest: str | None) -> str:
-    return "it names no checkpoint_digest" if digest is None else "the checkpoint was written anew since"
+def _digest_difference(digest: str | None) -> str:
+    return "it has no checkpoint_digest" if digest is None else "its checkpoint_digest differs"

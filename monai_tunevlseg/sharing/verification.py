@@ -1,4 +1,4 @@
-"""Checking a written bundle as whoever downloads it would use it; nothing in its folder changes."""
+"""Verify a written bundle in the ways that its users run it, without changes to its folder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["CheckResult", "verify_bundle"]
 
-SIDE = 40  # of the smoke test's pictures, in pixels
-PICTURES = 3  # one for each split
-PLAIN_FOLDER = {
+IMAGE_SIDE = 40  # pixels
+NUM_IMAGES = 3  # one for each split
+FOLDER_OPTIONS = {
     "layout": "folder",
     **dict.fromkeys(
         ("splits_file", "label_values", "mask_threshold", "mask_ending", "group_pattern", "neutral_text"), "null"
@@ -33,17 +33,17 @@ PLAIN_FOLDER = {
     "text_source": "class_name",
     "num_workers": 0,
 }
-"""What makes any experiment read an ordinary folder."""
+"""Hyperparameters for reading an ordinary folder of images and masks, for any experiment."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check has found.
+    """Result of a check.
 
     Attributes:
-        name: of the check.
-        problem: a sentence; None = all is well.
-        skipped: why it could not be made; None = it was.
+        name: name of the check.
+        problem: reason of a failure; None = passed or skipped.
+        skipped: reason for skipping the check; None = not skipped.
     """
 
     name: str
@@ -52,27 +52,27 @@ class CheckResult:
 
 
 class SkippedError(Exception):
-    """A check that cannot be made here."""
+    """A check cannot run on this machine."""
 
 
 def verify_bundle(
     folder: str | Path, pretrained: str | Path | None = None, schema: str | Path | None = None
 ) -> Iterator[CheckResult]:
-    """Check a bundle and yield each finding as it comes.
+    """Run all checks of a bundle, and yield each result.
 
     Args:
-        folder: the bundle's.
-        pretrained: where this machine has the base model; None = as the bundle says.
-        schema: MONAI's schema of metadata as a file; None = MONAI fetches it once.
+        folder: folder of the bundle.
+        pretrained: folder of the base model on this machine; None = as in the bundle's configs.
+        schema: file with MONAI's metadata schema; None = MONAI downloads it once.
     """
     folder = Path(folder)
     with tempfile.TemporaryDirectory(prefix="tunevlseg_") as temporary, _quiet():
         bundle = _Bundle(folder, Path(temporary), None if pretrained is None else str(pretrained))
         checks: dict[str, Callable[[], None]] = {
-            "metadata follow MONAI's schema": lambda: _check_schema(folder, schema),
-            "input and output are those of the metadata": bundle.check_network,
-            "configs have the properties that MONAI asks for": bundle.check_properties,
-            "TorchScript export gives the network's output": bundle.check_torchscript,
+            "metadata follows MONAI's schema": lambda: _check_schema(folder, schema),
+            "network input and output match the metadata": bundle.check_network,
+            "configs have the properties that MONAI requires": bundle.check_properties,
+            "TorchScript export matches the network": bundle.check_torchscript,
             "inference writes masks": bundle.check_inference,
         }
         for name, check in checks.items():
@@ -81,19 +81,19 @@ def verify_bundle(
                     check()
             except SkippedError as reason:
                 yield CheckResult(name, skipped=str(reason))
-            except Exception as error:  # whatever breaks is what is to be reported
+            except Exception as error:  # reported, whatever it is
                 yield CheckResult(name, problem=f"{type(error).__name__}: {str(error).strip() or 'no reason given'}")
             else:
                 yield CheckResult(name)
 
 
 class _Bundle:
-    """The checks that build something.
+    """Checks that build a network or a workflow.
 
     Args:
-        folder: the bundle's.
-        work: a temporary folder.
-        pretrained: where this machine has the base model.
+        folder: folder of the bundle.
+        work: temporary folder.
+        pretrained: folder of the base model on this machine; None = as in the bundle's configs.
     """
 
     def __init__(self, folder: Path, work: Path, pretrained: str | None) -> None:
@@ -108,40 +108,40 @@ class _Bundle:
         return str(self.folder / "configs" / name)
 
     def workflow(self, name: str, kind: str) -> ConfigWorkflow:
-        """Build what a config describes, on a few small pictures."""
+        """Build the workflow of a config, with a few small images as data."""
         data, output = self.work / "data", self.work / Path(name).stem
         values = ConfigParser.load_config_file(self.config(name))
         if not data.is_dir():
-            _write_pictures(data, len(values["class_names"]))
-        more: dict[str, Any] = {
-            **PLAIN_FOLDER,
+            _write_images(data, len(values["class_names"]))
+        options: dict[str, Any] = {
+            **FOLDER_OPTIONS,
             "dataset_dir": str(data),
             "output_dir": str(output),
             "ckpt_dir": str(output),
         }
-        known = {key: value for key, value in more.items() if key in values} | self.overrides
-        made = ConfigWorkflow(self.config(name), workflow_type=kind, logging_file=False, **known)
-        made.initialize()
-        return made
+        known = {key: value for key, value in options.items() if key in values} | self.overrides
+        workflow = ConfigWorkflow(self.config(name), workflow_type=kind, logging_file=False, **known)
+        workflow.initialize()
+        return workflow
 
     def check_network(self) -> None:
-        """Run the network once, from each config that people start with."""
+        """Run the network once with ``train.yaml`` and once with ``inference.yaml``."""
         for name in ("train.yaml", "inference.yaml"):
             verify_net_in_out(
                 net_id="network_def", meta_file=self.metadata, config_file=self.config(name), **self.overrides
             )
 
     def check_properties(self) -> None:
-        """Look for all that MONAI's workflows need."""
+        """Check that all configs have the properties that MONAI's workflows require."""
         kinds = {"train.yaml": "train", "evaluate.yaml": "infer", "inference.yaml": "infer"}
         for name, kind in {**kinds, "train.json": "train", "inference.json": "infer"}.items():
-            made = self.workflow(name, kind)
-            if missing := made.check_properties():
+            workflow = self.workflow(name, kind)
+            if missing := workflow.check_properties():
                 raise ValueError(f"{name} has no {', '.join(missing)}.")
-            made.finalize()
+            workflow.finalize()
 
     def check_torchscript(self) -> None:
-        """Export as ``python -m monai.bundle ckpt_export --use_trace True`` does, and compare."""
+        """Compare the output of ``python -m monai.bundle ckpt_export --use_trace True`` with the network's."""
         target = self.work / "model.ts"
         ckpt_export(
             net_id="network_def",
@@ -159,13 +159,13 @@ class _Bundle:
             torch.testing.assert_close(torch.jit.load(target)(images), wanted, rtol=1e-4, atol=1e-4)
 
     def check_inference(self) -> None:
-        """Infer a few pictures from files to files."""
-        made = self.workflow("inference.yaml", "infer")
-        made.run()
+        """Segment a few images, from files to files."""
+        workflow = self.workflow("inference.yaml", "infer")
+        workflow.run()
         written = sorted((self.work / "inference" / "masks").glob("*.png"))
         sizes = {Image.open(path).size for path in written}
-        if len(written) != PICTURES or sizes != {(SIDE, SIDE)}:
-            raise ValueError(f"{len(written)} masks of the sizes {sizes} came out for {PICTURES} pictures.")
+        if len(written) != NUM_IMAGES or sizes != {(IMAGE_SIDE, IMAGE_SIDE)}:
+            raise ValueError(f"{len(written)} masks of sizes {sizes} for {NUM_IMAGES} images of side {IMAGE_SIDE}.")
 
 
 def _check_schema(folder: Path, schema: str | Path | None) -> None:
@@ -173,32 +173,30 @@ def _check_schema(folder: Path, schema: str | Path | None) -> None:
     url = str(ConfigParser.load_config_file(metadata)["schema"])
     file = Path(schema) if schema is not None else Path(torch.hub.get_dir()).parent / "monai" / url.rpartition("/")[2]
     if schema is not None and not file.is_file():
-        raise FileNotFoundError(f"there is no schema {file}; pass --schema with a copy of {url}.")
+        raise FileNotFoundError(f"no file {file}; pass --schema with a copy of {url}.")
     if not file.is_file():
         try:
             download_url(url, file, progress=False)
         except OSError as error:
-            raise SkippedError(
-                f"{url} could not be fetched ({error}); pass --schema with a copy of it to check."
-            ) from error
+            raise SkippedError(f"{url} cannot be downloaded ({error}); pass --schema with a copy of it.") from error
     verify_metadata(meta_file=str(metadata), filepath=str(file))
 
 
-def _write_pictures(folder: Path, num_classes: int) -> None:
-    """Write noise with a square of every class."""
+def _write_images(folder: Path, num_classes: int) -> None:
+    """Write images of noise, and masks with a square for each class."""
     rng = np.random.default_rng(0)
-    for number in range(PICTURES):
-        mask = np.zeros((SIDE, SIDE), np.uint8)
+    for number in range(NUM_IMAGES):
+        mask = np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
         for value in range(1, num_classes + 1):
             mask[value % 30 : value % 30 + 10, 5:15] = value
-        for name, pixels in (("images", rng.integers(0, 255, (SIDE, SIDE, 3), np.uint8)), ("masks", mask)):
+        for name, pixels in (("images", rng.integers(0, 255, (IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8)), ("masks", mask)):
             (folder / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep warnings and the logs of MONAI's runs out of what the command says."""
+    """Suppress warnings and MONAI's logs, to keep them out of the command's output."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)

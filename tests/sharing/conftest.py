@@ -1,4 +1,4 @@
-"""A small run of an experiment, and the bundle that the command makes of it."""
+"""A short run of an experiment, and the bundle that the command writes from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_dir(tmp_path_factory, data) -> Path:
-    """One epoch of an experiment with other hyperparameters than its own, and its evaluation."""
+    """One epoch of an experiment with hyperparameters other than its defaults, and its evaluation."""
     folder = tmp_path_factory.mktemp("run")
     more = {"bundle_root": str(folder), "dataset_dir": str(data), "prompt_depth": 3, "device": "cpu"}
     more["intensity_window"] = [0, 200]
@@ -40,7 +40,7 @@ def run_dir(tmp_path_factory, data) -> Path:
 
 @pytest.fixture(scope="session")
 def schema(tmp_path_factory) -> Path:
-    """A stand-in for MONAI's schema, which is fetched from the network."""
+    """A substitute for MONAI's schema, which would be downloaded."""
     file = tmp_path_factory.mktemp("schema") / "schema.json"
     file.write_text(json.dumps({"type": "object", "required": ["version", "monai_version", "network_data_format"]}))
     return file
@@ -48,12 +48,12 @@ def schema(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory, run_dir, schema):
-    """The folder with the bundle and its zip, and what the command said."""
+    """The folder with the bundle and its zip file, and the output of the command."""
     output = tmp_path_factory.mktemp("shared")
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         app,
         ["share", EXPERIMENT, "--output", str(output), "--run-dir", str(run_dir), "--zip", "--schema", str(schema)]
         + ["--configs-dir", str(ROOT / "configs")],
     )
-    assert said.exit_code == 0, said.output
-    return output, said.output
+    assert result.exit_code == 0, result.output
+    return output, result.output

@@ -1,4 +1,4 @@
-"""The whole way of a bundle with a base model in the published form: 224 pixels in its config, 352 in its processor."""
+"""From training to export with a base model in its published form: 224 pixels in the config, 352 in the processor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def dataset_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory, published_clipseg_dir, dataset_dir) -> Path:
-    """One epoch of training, an evaluation and an inference; each says at which size its network ran."""
+    """One epoch of training, an evaluation and an inference, each with a network input of 352 pixels."""
     folder = tmp_path_factory.mktemp("run")
     common = {"bundle_root": str(folder), "pretrained": str(published_clipseg_dir), "device": "cpu", "num_workers": 0}
     common |= {"layout": "folder", "prompt_depth": 2, "precision": "fp32"}
@@ -70,7 +70,7 @@ def test_training_evaluation_and_inference_run_at_352(run_dir):
     assert {Image.open(path).size for path in (run_dir / "output" / "masks").glob("*.png")} == {(300, 400)}
 
 
-def test_what_is_shared_and_exported_says_352_and_takes_it(run_dir, published_clipseg_dir, schema, tmp_path):
+def test_shared_bundle_and_export_have_size_352(run_dir, published_clipseg_dir, schema, tmp_path):
     arguments = [
         "share",
         EXPERIMENT,
@@ -82,23 +82,23 @@ def test_what_is_shared_and_exported_says_352_and_takes_it(run_dir, published_cl
         "CIDAS/clipseg-rd64-refined",
     ]
     arguments += ["--pretrained", published_clipseg_dir, "--schema", schema, "--configs-dir", ROOT / "configs"]
-    said = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert said.exit_code == 0, said.output
-    assert said.output.count("checked: ") == 5
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("checked: ") == 5
     formats = json.loads((tmp_path / NAME / "configs" / "metadata.json").read_text())["network_data_format"]
     assert formats["inputs"]["image"]["spatial_shape"] == formats["outputs"]["pred"]["spatial_shape"] == [352, 352]
 
     target = tmp_path / "model.onnx"
     arguments = ["export-onnx", tmp_path / NAME, target, "--pretrained", published_clipseg_dir]
-    said = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert said.exit_code == 0, said.output
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
     (image,) = onnx.load(target).graph.input
     assert [side.dim_value for side in image.type.tensor_type.shape.dim[1:]] == [3, 352, 352]
     properties = {item.key: json.loads(item.value) for item in onnx.load(target).metadata_props}
     assert (properties["image_size"], properties["image_mean"]) == (352, [0.485, 0.456, 0.406])
 
 
-def test_its_logits_at_352_are_those_of_transformers(published_clipseg_dir):
+def test_logits_at_352_are_those_of_transformers(published_clipseg_dir):
     base = load_clipseg(published_clipseg_dir)
     network = PromptTunedCLIPSeg(base, ["polyp"], upsampler=False).eval()
     image = torch.randn(1, 3, base.image_size, base.image_size)

@@ -1,7 +1,8 @@
-"""What `tunevlseg share` writes, and what it refuses."""
+"""Bundles that `tunevlseg share` writes, and input that it refuses."""
 
 import json
 import os
+import re
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_the_command_writes_checks_and_packs(shared):
     assert not {file for file in files if file.startswith(("eval/", "output/"))}, "the checks left something"
 
 
-def test_no_path_of_this_machine_is_in_it(shared, run_dir):
+def test_no_file_contains_a_path_of_this_machine(shared, run_dir):
     for path in (shared[0] / NAME).rglob("*"):
         if path.is_file():
             content = path.read_bytes()
@@ -54,7 +55,7 @@ def test_no_path_of_this_machine_is_in_it(shared, run_dir):
                 assert place.encode() not in content, (path, place)
 
 
-def test_what_the_run_was_given_is_baked_in(shared):
+def test_hyperparameters_of_the_run_are_set_in_all_configs(shared):
     train = config(shared[0] / NAME)
     assert (train["learning_rate"], train["prompt_depth"], train["epochs"]) == (0.004, 3, 1)
     assert train["class_names"] == ["lesion"] and train["pretrained"].startswith("$demo.")
@@ -65,7 +66,7 @@ def test_what_the_run_was_given_is_baked_in(shared):
     assert same == train
 
 
-def test_metadata_say_what_was_measured(shared, run_dir):
+def test_metadata_and_card_have_the_metrics(shared, run_dir):
     metadata = json.loads((shared[0] / NAME / "configs" / "metadata.json").read_text())
     metrics = json.loads((run_dir / "eval" / "metrics.json").read_text())
     assert metadata["eval_metrics"]["mean_dice"] == pytest.approx(metrics["dice"] / 100, abs=1e-4)
@@ -77,7 +78,7 @@ def test_metadata_say_what_was_measured(shared, run_dir):
     assert f"| {metrics['dice']:.2f} % | {low:.2f} to {high:.2f} |" in (shared[0] / NAME / "docs/README.md").read_text()
 
 
-def test_metadata_follow_the_real_schema(shared, shared_dir):
+def test_metadata_follows_monais_schema(shared, shared_dir):
     schema = shared_dir / "monai" / "meta_schema_20240725.json"
     verify_metadata(meta_file=str(shared[0] / NAME / "configs" / "metadata.json"), filepath=str(schema))
 
@@ -89,7 +90,7 @@ def test_the_weights_are_those_of_the_run(shared, run_dir):
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_without_a_run_nothing_is_claimed(tmp_path):
+def test_a_bundle_without_a_run_has_no_metrics(tmp_path):
     folder = share_bundle("echo/clipseg_vpt", tmp_path, sources=HERE, release=Release(version="1.2.3"))
     metadata = json.loads((folder / "configs" / "metadata.json").read_text())
     assert folder.name == "echo_clipseg_vpt" and "eval_metrics" not in metadata
@@ -100,8 +101,8 @@ def test_without_a_run_nothing_is_claimed(tmp_path):
     assert load_for_export(folder).network(torch.rand(1, 3, 96, 96)).shape == (1, 3, 96, 96)
 
 
-def test_an_experiment_of_public_data_names_owner_and_licenses(tmp_path, tiny_clipseg_dir):
-    sources = Sources(pretrained=tiny_clipseg_dir, values={"prompt_depth": 2}, configs_dir=ROOT / "configs")
+def test_a_bundle_of_a_public_dataset_names_owner_and_licenses(tmp_path, tiny_clipseg_dir):
+    sources = Sources(pretrained=tiny_clipseg_dir, overrides={"prompt_depth": 2}, configs_dir=ROOT / "configs")
     folder = share_bundle("kvasir/clipseg_vpt", tmp_path, sources=sources)
     assert folder.name == "kvasir_polyp_clipseg_vpt"
     train = config(folder)
@@ -113,7 +114,7 @@ def test_an_experiment_of_public_data_names_owner_and_licenses(tmp_path, tiny_cl
         assert part in card
 
 
-def test_a_changed_base_model_is_refused_with_both_fingerprints(shared, tmp_path):
+def test_another_base_model_is_refused_with_both_fingerprints(shared, tmp_path):
     changed = shutil.copytree(demo_model("clipseg"), tmp_path / "changed")
     weights = load_file(changed / "model.safetensors")
     next(iter(weights.values())).add_(1)
@@ -123,7 +124,7 @@ def test_a_changed_base_model_is_refused_with_both_fingerprints(shared, tmp_path
         load_for_export(shared[0] / NAME, changed)
 
 
-def test_the_same_input_gives_the_same_bytes(run_dir, shared, tmp_path):
+def test_zip_files_are_reproducible(run_dir, shared, tmp_path):
     again = share_bundle(EXPERIMENT, tmp_path, run_dir, HERE)
     for path in again.rglob("*"):
         os.utime(path, (0, 0))
@@ -131,17 +132,17 @@ def test_the_same_input_gives_the_same_bytes(run_dir, shared, tmp_path):
     assert pack_bundle(again).read_bytes() == (shared[0] / f"{NAME}_v0.1.0.zip").read_bytes()
 
 
-def test_a_failed_check_is_a_sentence_and_removes_nothing(shared, schema, tmp_path):
+def test_a_failed_check_is_reported_and_removes_nothing(shared, schema, tmp_path):
     folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
     metadata = folder / "configs" / "metadata.json"
     metadata.write_text(metadata.read_text().replace('"num_channels": 1', '"num_channels": 2'))
     before = sorted(folder.rglob("*"))
     first, second = islice(verify_bundle(folder, schema=schema), 2)
-    assert first.problem is None and "channel number" in second.problem
+    assert first.problem is None and {"1", "2"} <= set(re.findall(r"\b\d+\b", second.problem))
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_bundle_that_fails_its_checks_stays_and_is_not_packed(schema, tmp_path):
+def test_a_bundle_with_a_failed_check_is_kept_but_not_packed(schema, tmp_path):
     arguments = [
         "share",
         EXPERIMENT,
@@ -154,12 +155,12 @@ def test_a_bundle_that_fails_its_checks_stays_and_is_not_packed(schema, tmp_path
         "image_size=50",
     ]
     said = CliRunner().invoke(app, [*arguments, "--configs-dir", str(ROOT / "configs")])
-    assert said.exit_code == 1 and "error: input and output" in said.output and "50x50" in said.output
+    assert said.exit_code == 1 and "error: network input" in said.output and "50x50" in said.output
     assert (tmp_path / NAME / "configs" / "train.yaml").is_file()
     assert not list(tmp_path.glob("*.zip"))
 
 
-def test_a_schema_that_cannot_be_fetched_is_not_called_checked(shared, tmp_path, monkeypatch):
+def test_a_check_without_the_schema_is_skipped(shared, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
     metadata = json.loads((folder / "configs" / "metadata.json").read_text())
@@ -169,13 +170,14 @@ def test_a_schema_that_cannot_be_fetched_is_not_called_checked(shared, tmp_path,
     assert check.problem is None and "--schema" in check.skipped
 
 
-def test_bad_input_is_named(run_dir, shared, tmp_path):
+def test_invalid_input_is_named(run_dir, shared, tmp_path):
     assert EXPERIMENT in refused("ultrasound/clipseg_vptt", "--output", tmp_path)
     assert "models/model.pt" in refused(EXPERIMENT, "--output", tmp_path, "--run-dir", tmp_path)
     other = refused("ultrasound/clipseg_coop", "--output", tmp_path, "--run-dir", run_dir)
     assert "'vpt'" in other and "'coop'" in other
-    assert "exists already" in refused(EXPERIMENT, "--output", shared[0], "--run-dir", run_dir)
-    assert "exists already" in refused(EXPERIMENT, "--output", shared[0], "--run-dir", run_dir, "--zip")
+    folder = str(shared[0] / NAME)
+    assert folder in refused(EXPERIMENT, "--output", shared[0], "--run-dir", run_dir)
+    assert f"{folder}_v0.1.0.zip" in refused(EXPERIMENT, "--output", shared[0], "--run-dir", run_dir, "--zip")
     assert "X.Y.Z" in refused(EXPERIMENT, "--output", tmp_path, "--version", "one")
     assert "learning_rat" in refused(EXPERIMENT, "--output", tmp_path, "--override", "learning_rat=1")
     missing = refused(EXPERIMENT, "--output", tmp_path, "--run-dir", run_dir, "--metrics", tmp_path / "none.json")
@@ -186,10 +188,10 @@ def test_bad_input_is_named(run_dir, shared, tmp_path):
 def test_a_damaged_or_foreign_checkpoint_is_named(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "model.pt").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"model\.pt is damaged"):
+    with pytest.raises(ValueError, match=r"model\.pt"):
         read_trained_run(tmp_path)
     torch.save({"weight": torch.zeros(1)}, tmp_path / "models" / "model.pt")
-    with pytest.raises(ValueError, match="not a checkpoint of a prompt-tuned network"):
+    with pytest.raises(ValueError, match=r"model\.pt.*_extra_state"):
         read_trained_run(tmp_path)
 
 
@@ -199,7 +201,7 @@ def test_a_record_of_another_checkpoint_is_refused(run_dir, tmp_path):
     state = torch.load(folder / "models" / "model.pt", weights_only=True)
     state["method.context"] += 1
     torch.save(state, folder / "models" / "model.pt")
-    with pytest.raises(ValueError, match=r"hyperparameters\.json was not written with .*model\.pt"):
+    with pytest.raises(ValueError, match=r"hyperparameters\.json.*model\.pt"):
         read_trained_run(folder)
     (folder / "models" / "hyperparameters.json").unlink()
     assert read_trained_run(folder).hyperparameters == {}
@@ -210,16 +212,16 @@ def test_metrics_of_other_weights_are_refused(run_dir, tmp_path):
     state = torch.load(folder / "models" / "model.pt", weights_only=True)
     state["method.context"] += 1
     torch.save(state, folder / "models" / "model.pt")
-    with pytest.raises(ValueError, match="not measured of.*written anew"):
+    with pytest.raises(ValueError, match=r"metrics\.json.*model\.pt.*checkpoint_digest"):
         read_trained_run(folder)
     metrics = json.loads((folder / "eval" / "metrics.json").read_text())
     metrics["network"]["method"] = None
     (folder / "eval" / "metrics.json").write_text(json.dumps(metrics))
-    with pytest.raises(ValueError, match="another method"):
+    with pytest.raises(ValueError, match=r"metrics\.json.*model\.pt.*\bmethod\b"):
         read_trained_run(folder)
 
 
-def test_a_searchs_best_bundle_is_a_run_and_its_test_the_metrics(run_dir, tmp_path):
+def test_the_best_bundle_of_a_search_is_a_run_with_metrics(run_dir, tmp_path):
     best = tmp_path / "best"
     shutil.copytree(run_dir / "models", best / "models")
     shutil.copytree(run_dir / "eval", tmp_path / "test")

@@ -1,4 +1,4 @@
-"""The packed bundle on its own, in another folder, by MONAI's own commands."""
+"""The unpacked bundle in another folder, with MONAI's commands only."""
 
 import functools
 import json
@@ -44,7 +44,7 @@ def run_monai(folder, command, data, *options):
     return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
 
 
-def test_it_infers_and_evaluates_and_goes_on_training(unpacked, own_data, run_dir):
+def test_inference_evaluation_and_further_training(unpacked, own_data, run_dir):
     inferred = run_monai(unpacked, INFER, own_data)
     assert inferred.returncode == 0, inferred.stderr[-3000:]
     masks = sorted((unpacked / "output" / "masks").iterdir())
@@ -66,7 +66,7 @@ def test_it_infers_and_evaluates_and_goes_on_training(unpacked, own_data, run_di
             torch.testing.assert_close(after[name], value, rtol=0, atol=1e-6)
 
 
-def test_ckpt_export_traces_the_network_and_says_why_it_cannot_script(unpacked):
+def test_ckpt_export_traces_the_network_and_refuses_scripting(unpacked):
     traced = run_monai(unpacked, EXPORT, None)
     assert traced.returncode == 0, traced.stderr[-3000:]
     images = torch.rand(2, 3, 96, 96)
@@ -81,7 +81,7 @@ def test_ckpt_export_traces_the_network_and_says_why_it_cannot_script(unpacked):
     assert "cannot be scripted" in scripted.stderr.strip().splitlines()[-1]
 
 
-def test_monai_downloads_loads_and_creates_it(shared, own_data, tmp_path):
+def test_monai_downloads_and_loads_the_bundle(shared, own_data, tmp_path):
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass

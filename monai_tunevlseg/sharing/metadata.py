@@ -1,0 +1,82 @@
+"""The ``metadata.json`` of a shared bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from monai_tunevlseg.evaluation import PAIR_METRICS
+from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release
+
+__all__ = ["render_metadata"]
+
+_VERSION_KEYS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
+
+
+def render_metadata(template: str, spec: BundleSpec, release: Release, name: str) -> str:
+    """Return the content of ``metadata.json``.
+
+    Args:
+        template: ``metadata.json`` of the experiment's bundle.
+        spec: content of the bundle.
+        release: release information.
+        name: name of the bundle.
+    """
+    content, facts = json.loads(template), spec.facts
+    channels = {str(index): text for index, text in enumerate(spec.class_names)}
+    classes, dataset = ", ".join(spec.class_names), spec.public_dataset
+    _set_data_format(content["network_data_format"], spec.image_size, channels)
+    content |= {
+        "version": release.version,
+        "changelog": {release.version: release.changelog},
+        **{key: _version(package) for key, package in _VERSION_KEYS.items()},
+        "required_packages_version": {package: _version(package) for package in content["required_packages_version"]},
+        "name": name,
+        "task": f"Segmentation of {classes} by text",
+        "description": spec.description,
+        "authors": release.authors,
+        "copyright": f"Copyright (c) {release.authors}",
+        "data_source": f"{dataset.title}, {dataset.source}"
+        if dataset
+        else f"{facts['dataset']['title']}, drawn by this package",
+        "label_classes": f"binary masks of {classes}",
+        "pred_classes": "one logit channel per class: " + ", ".join(f"{k} = {text}" for k, text in channels.items()),
+        "base_model": {"id": spec.base.id, "fingerprint": spec.base.fingerprint},
+    }
+    if dataset is not None:
+        content["references"].append(dataset.reference)
+    if spec.metrics is not None:
+        content["eval_metrics"] = _eval_metrics(spec.metrics)
+    content["title"] = f"{facts['model']['title']} with {facts['method']['title']} on {facts['dataset']['title']}"
+    return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+
+
+def _set_data_format(data_format: dict[str, Any], image_size: int, channels: Mapping[str, str]) -> None:
+    """Set the spatial shape of all tensors and the channels of the output."""
+    output = data_format["outputs"]["pred"]
+    for tensor in (*data_format["inputs"].values(), output):
+        tensor["spatial_shape"] = [image_size, image_size]
+    output |= {"num_channels": len(channels), "channel_def": dict(channels)}
+
+
+def _version(package: str) -> str:
+    return version(package).partition("+")[0]  # without the local version of CPU and CUDA builds
+
+
+def _eval_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the means as fractions of 1, as in the Model Zoo; with several classes, also those of each class."""
+    measured = {"split": metrics["split"], "pairs": metrics["pairs"], **_means(metrics)}
+    if len(metrics["classes"]) > 1:
+        measured["classes"] = {name: _means(part) for name, part in metrics["classes"].items()}
+    return measured
+
+
+def _means(part: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        f"mean_{name}": round(part[name] / PAIR_METRICS[name.removesuffix("_foreground")].factor, 4)
+        for score in PAIR_METRICS
+        for name in (score, f"{score}_foreground")
+        if part.get(name) is not None
+    }
