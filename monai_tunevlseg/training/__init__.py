@@ -1,4 +1,4 @@
-"""Training as in the paper: loss, optimizer groups, seeding per epoch, checkpoints that survive an interruption."""
+"""Training as in the paper: loss, parameter groups, a seed for each epoch, and checkpoints to resume from."""
 
 from monai_tunevlseg.training.accumulation import AccumulationRescaler, accumulation_steps
 from monai_tunevlseg.training.checkpoints import CHECKPOINT, CheckpointHandler

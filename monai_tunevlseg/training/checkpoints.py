@@ -1,4 +1,4 @@
-"""Checkpoints: the best network, and everything that continuing needs, each replaced in one step."""
+"""Checkpoints: the best network, and the state to resume from, each written atomically."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from monai_tunevlseg.training.weights import checkpoint_errors, read_checkpoint,
 __all__ = ["CHECKPOINT", "CheckpointHandler"]
 
 CHECKPOINT = Path("models", "model.pt")
-"""Where the folder of a run has its best network, unless ``ckpt_dir`` says otherwise."""
+"""Path of the best network in the folder of a run, unless ``ckpt_dir`` is set."""
 
 NUMBERS: Mapping[str, type | tuple[type, ...]] = {"epoch": int, "best_metric_epoch": int, "best_metric": (int, float)}
 ENTRIES = {*NUMBERS, "model", "scaler", "hyperparameters", "data"}
@@ -42,25 +42,24 @@ class _Stateful(Protocol):
 
 
 class CheckpointHandler:
-    """Writes ``model.pt`` and ``last.pt`` after each epoch, and continues from ``last.pt`` when asked to.
+    """Writes ``model.pt`` and ``last.pt`` after each epoch, and resumes from ``last.pt``.
 
-    ``model.pt`` is the bare state of the network at the best validation metric, as MONAI's ``CheckpointLoader`` and
-    ``ckpt_export`` load it; ``hyperparameters.json`` says what led to it, and has its digest. ``last.pt`` has the
-    network under ``model`` and all else that training depends on; random numbers are not in it, because they follow
-    from the seed and the epoch. All are written beside the old file and then take its place, so that an interruption
-    leaves the old one. Those of an earlier run stay until this one has its own. Attach it to the trainer, after
-    validation.
+    ``model.pt`` is the state of the network at the best validation metric, as MONAI's ``CheckpointLoader`` and
+    ``ckpt_export`` load it; ``hyperparameters.json`` holds the hyperparameters that led to it, and its digest.
+    ``last.pt`` holds the network under ``model``, and all other state of the training; random numbers are not part of
+    it, because they follow from the seed and the epoch. All files are written atomically, and those of an earlier run
+    stay until this run writes its own. Attach it to the trainer, after validation.
 
     Args:
-        directory: of the files.
-        network: not wrapped for several processes.
+        directory: folder of the files.
+        network: the network, not wrapped for several processes.
         evaluator: the validation engine, which tracks the best metric.
-        state: what else continuing needs, by name: optimizer, scheduler, early stopping.
-        resume: continue from ``last.pt``.
+        state: other objects with a state to resume, by name: optimizer, scheduler, early stopping.
+        resume: whether to resume from ``last.pt``.
         initial_checkpoint: the checkpoint that training starts from, if any; replaced only by a better one.
-        data: the samples by split; resuming with others is refused.
-        splits: a draft of the splits in use, and the file that it replaces with the first ``model.pt``, so that a run
-            that keeps no network leaves the splits of the one before; None = there is no such file.
+        data: the samples by split; resuming with other samples is refused.
+        splits: the draft of the splits in use, and the file that it replaces with the first ``model.pt``, so that a
+            run that keeps no network leaves the splits of the run before; None = no such file.
     """
 
     def __init__(
@@ -89,10 +88,10 @@ class CheckpointHandler:
         self.hyperparameters: dict[str, Any] = {}
 
     def record_hyperparameters(self, resolved: Mapping[str, Any]) -> None:
-        """Take down the hyperparameters of the run.
+        """Record the hyperparameters of the run.
 
         Args:
-            resolved: what the config's ids stand for.
+            resolved: the values of the config by id.
         """
         self.hyperparameters = plain_values(resolved)
 
@@ -103,11 +102,11 @@ class CheckpointHandler:
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def start(self, engine: Trainer) -> None:
-        """Restore the run when it is to continue; else keep the start weights if they were validated.
+        """Restore a run that resumes; otherwise keep the initial weights if they were validated.
 
         Raises:
-            FileNotFoundError: when there is nothing to continue from.
-            ValueError: when a checkpoint is damaged, is that of another run, or has more epochs than wanted.
+            FileNotFoundError: when there is no checkpoint to resume from.
+            ValueError: when a checkpoint is damaged, belongs to another run, or has more epochs than ``max_epochs``.
         """
         self.data_digests = {split: digest_samples(samples) for split, samples in self.data.items()}
         if idist.get_rank() == 0:
@@ -116,12 +115,12 @@ class CheckpointHandler:
         if self.resume:
             self._restore(engine, self._read(engine.state.device))
             self.last_saved = self.last_path
-            logger.info(f"Continuing after epoch {engine.state.epoch} from {self.last_path}.")
+            logger.info(f"Resuming after epoch {engine.state.epoch} from {self.last_path}.")
         elif self.evaluator.state.best_metric_epoch == 0 and not self._starts_from_best():
             self._save_best()
 
     def save(self, engine: Trainer) -> None:
-        """Write the best network, when this epoch's is it, and the state to continue from."""
+        """Write the network if this epoch's is the best, and the state to resume from."""
         if self.evaluator.state.best_metric_epoch == engine.state.epoch:
             self._save_best()
         if idist.get_rank() == 0:
@@ -129,23 +128,23 @@ class CheckpointHandler:
         self.last_saved = self.last_path
 
     def finish(self, engine: Trainer) -> None:
-        """Say where the best network is.
+        """Log the path of the best network.
 
         Raises:
-            ValueError: when there is none, because no validation gave a number.
+            ValueError: when no network was kept, because no validation gave a number.
         """
         state = self.evaluator.state
         if state.best_metric_epoch < 0:
             raise ValueError(
-                f"no validation gave a number for {state.key_metric_name}, so that no network was kept; look for "
-                "broken images and masks, or lower learning_rate."
+                f"no validation gave a number for {state.key_metric_name}, so that no network was kept; check the "
+                "images and masks, or lower learning_rate."
             )
-        epoch = f"of epoch {state.best_metric_epoch}" if state.best_metric_epoch else "that training started from"
+        epoch = f"of epoch {state.best_metric_epoch}" if state.best_metric_epoch else "from the initial weights"
         score = f"{state.key_metric_name} {state.best_metric:.4f}"
         logger.info(f"The best network, {epoch} ({score}), is {self.best_path}.")
 
     def _starts_from_best(self) -> bool:
-        """Return whether ``model.pt`` is the very checkpoint that training starts from."""
+        """Return whether ``model.pt`` is the initial checkpoint itself."""
         if self.initial_checkpoint is None or not self.best_path.is_file():
             return False
         return self.initial_checkpoint.samefile(self.best_path)
@@ -154,7 +153,7 @@ class CheckpointHandler:
         if idist.get_rank() > 0:
             return
         if self.last_saved is None:
-            self.last_path.unlink(missing_ok=True)  # of an earlier run, which would resume with this run's best network
+            self.last_path.unlink(missing_ok=True)  # an earlier run would resume with this run's best network
             self._publish_splits()
         with atomic_file(self.best_path) as unfinished:
             _write(unfinished, self.network.state_dict(), self.best_path)
@@ -163,11 +162,12 @@ class CheckpointHandler:
 
     def _publish_splits(self) -> None:
         draft, final = self.splits
-        if draft is not None and final is not None and Path(draft).is_file():  # MONAI Label gives lists without splits
+        # MONAI Label's datalists come without splits
+        if draft is not None and final is not None and Path(draft).is_file():
             Path(draft).replace(final)
 
     def _snapshot(self, engine: Trainer) -> dict[str, Any]:
-        """Return everything that the following epochs depend on."""
+        """Return the state that the following epochs depend on."""
         return {
             "epoch": engine.state.epoch,
             "best_metric": self.evaluator.state.best_metric,
@@ -180,29 +180,29 @@ class CheckpointHandler:
         }
 
     def _read(self, device: torch.device | None) -> dict[str, Any]:
-        """Load ``last.pt`` without running code from it."""
+        """Read ``last.pt`` without running code from it."""
         if not self.last_path.is_file():
             raise FileNotFoundError(
-                f"resume is true, but there is no checkpoint {self.last_path} to continue from; "
-                "train with resume false, or set ckpt_dir to the folder of the interrupted run."
+                f"resume is true, but the checkpoint {self.last_path} does not exist; train with resume false, or set "
+                "ckpt_dir to the folder of the interrupted run."
             )
         snapshot = read_checkpoint(self.last_path, device)
         if missing := sorted({*ENTRIES, *self.state} - set(snapshot)):
-            raise ValueError(f"the checkpoint {self.last_path} has no {', '.join(missing)}; train with resume false.")
+            raise ValueError(f"the checkpoint {self.last_path} lacks {', '.join(missing)}; train with resume false.")
         for name, kind in NUMBERS.items():
             if not isinstance(snapshot[name], kind) or isinstance(snapshot[name], bool):
                 raise ValueError(
-                    f"the checkpoint {self.last_path} has the {name} {snapshot[name]!r:.80}; train with resume false."
+                    f"the checkpoint {self.last_path} has {name} {snapshot[name]!r:.80}; train with resume false."
                 )
         return snapshot
 
     def _restore(self, engine: Trainer, snapshot: Mapping[str, Any]) -> None:
-        """Put the run back to the end of the checkpoint's epoch."""
+        """Restore the run to the end of the checkpoint's epoch."""
         epoch, best_epoch = snapshot["epoch"], snapshot["best_metric_epoch"]
         check_same_run(self.last_path, snapshot, without_machine_options(self.hyperparameters), self.data_digests)
         if not 0 < epoch <= engine.state.max_epochs:
             raise ValueError(
-                f"the checkpoint {self.last_path} has {epoch} epochs behind it, more than epochs = "
+                f"the checkpoint {self.last_path} was written after epoch {epoch}, beyond epochs = "
                 f"{engine.state.max_epochs}; raise epochs."
             )
         if best_epoch >= 0:
@@ -221,8 +221,8 @@ class CheckpointHandler:
     def _check_best(self, epoch: int) -> None:
         if not self.best_path.is_file():
             raise FileNotFoundError(
-                f"the best network so far, {self.best_path} of epoch {epoch}, is missing beside "
-                f"{self.last_path.name}; put it back, or train with resume false."
+                f"the best network, {self.best_path} of epoch {epoch}, is missing beside {self.last_path.name}; "
+                "restore it, or train with resume false."
             )
         read_weights(self.best_path)
 
@@ -233,13 +233,13 @@ def _replace(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def _write(unfinished: Path, state: Mapping[str, Any], path: Path) -> None:
-    """Write what is to become the file ``path``.
+    """Write the unfinished file of ``path``.
 
     Raises:
-        OSError: when that fails, as on a full disk; names ``path``.
+        OSError: when writing fails, as on a full disk; names ``path``.
     """
     try:
         with unfinished.open("wb") as stream:
             torch.save(state, stream)
     except (OSError, RuntimeError) as error:
-        raise OSError(f"the checkpoint {path} cannot be written ({error}); make room, and resume.") from error
+        raise OSError(f"the checkpoint {path} cannot be written ({error}); free disk space, and resume.") from error

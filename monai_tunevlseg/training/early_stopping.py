@@ -1,4 +1,4 @@
-"""Early stopping whose count survives an interruption."""
+"""Early stopping with a state that a resumed run restores."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["EarlyStopping"]
 
 
 class EarlyStopping:
-    """Stops the trainer when a validation loss has not fallen for a number of validations.
+    """Stops the trainer after a number of validations without improvement of the validation loss.
 
-    Small falls add up: the loss is compared with that of the last improvement, as PyTorch Lightning does. NaN is not an
-    improvement. Attach it to the trainer.
+    The loss is compared with that of the last improvement, as in PyTorch Lightning, so that small improvements add up.
+    NaN is not an improvement. Attach it to the trainer.
 
     Args:
         validator: the evaluator that computes the metric.
         patience: validations without improvement after which the trainer stops, 1 or more.
-        min_delta: an improvement is a fall by more than this, 0 or more.
-        min_epochs: the trainer is not stopped before the end of this epoch.
-        metric: name of the metric to decrease.
+        min_delta: minimum decrease that counts as an improvement, 0 or more.
+        min_epochs: epoch before whose end the trainer is not stopped.
+        metric: name of the metric, lower is better.
 
     Raises:
         ValueError: when ``patience`` or ``min_delta`` is out of range.
@@ -34,7 +34,7 @@ class EarlyStopping:
         if not patience >= 1:
             raise ValueError(f"early_stopping_patience is {patience}; it must be 1 or more.")
         if not 0 <= min_delta < math.inf:
-            raise ValueError(f"early_stopping_min_delta is {min_delta}; it must be a number of 0 or more.")
+            raise ValueError(f"early_stopping_min_delta is {min_delta}; it must be a finite number, 0 or more.")
         self.validator = validator
         self.patience = patience
         self.min_delta = min_delta
@@ -45,29 +45,29 @@ class EarlyStopping:
         self.counter = 0
 
     def attach(self, engine: Engine) -> None:
-        """Stop this trainer, and look at the metric whenever the validator has finished."""
+        """Register with the trainer to stop, and with the validation engine."""
         self.trainer = engine
         self.validator.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, validator: Engine) -> None:
-        """Count the validation that has finished."""
+        """Count a completed validation."""
         value = float(validator.state.metrics[self.metric])
         if value < self.best - self.min_delta:
             self.best, self.counter = value, 0
         else:
             self.counter += 1
-        self._stop_if_hopeless(validator.state.epoch)
+        self._stop_without_improvement(validator.state.epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the count and the best value so far."""
+        """Return the count and the best value."""
         return {"counter": self.counter, "best": self.best}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue counting; a run that had stopped already stops at once."""
+        """Restore the count; a run that had been stopped stops at once."""
         self.counter, self.best = int(state_dict["counter"]), float(state_dict["best"])
         if self.trainer is not None:
-            self._stop_if_hopeless(self.trainer.state.epoch)
+            self._stop_without_improvement(self.trainer.state.epoch)
 
-    def _stop_if_hopeless(self, epoch: int) -> None:
+    def _stop_without_improvement(self, epoch: int) -> None:
         if self.trainer is not None and self.counter >= self.patience and epoch >= self.min_epochs:
             self.trainer.terminate()

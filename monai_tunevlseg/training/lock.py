@@ -1,4 +1,4 @@
-"""One training at a time in a folder."""
+"""A lock against two trainings in one folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["FolderLock"]
 
 
 class FolderLock:
-    """Keeps other processes from training into the same folder. Attach it to the trainer before everything else.
+    """Keeps other processes from training into the same folder. Attach it to the trainer before all other handlers.
 
-    The lock ends with the run or the process, however that ends. Within a process it is shared, so that a run that
-    failed in a notebook can be started again. Of several processes that train together only the first one locks.
+    The lock ends with the run or the process. Within a process it is shared, so that a run that failed in a notebook
+    can be started again. Only the first of several processes that train together takes it.
 
     Args:
-        directory: of the checkpoints; made.
+        directory: folder of the checkpoints; created if missing.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -31,7 +31,7 @@ class FolderLock:
         engine.add_event_handler(Events.COMPLETED, self.release)
 
     def acquire(self) -> None:
-        """Take the folder.
+        """Lock the folder.
 
         Raises:
             RuntimeError: when another process is training into it.
@@ -44,12 +44,12 @@ class FolderLock:
             self.lock.acquire()
         except Timeout as error:
             raise RuntimeError(
-                f"another run is training into {self.directory}; wait for it, or give this one another ckpt_dir and "
+                f"another run is training into {self.directory}; wait for its end, or choose another ckpt_dir and "
                 "output_dir."
             ) from error
 
     def release(self) -> None:
-        """Give the folder back."""
+        """Unlock the folder."""
         if self.lock is not None:
             self.lock.release(force=True)
             self.lock = None

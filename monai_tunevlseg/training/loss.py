@@ -1,4 +1,4 @@
-"""The loss of the paper: Dice plus weighted binary cross entropy, every class on its own."""
+"""The loss of the paper: Dice plus weighted binary cross entropy for each (image, text) pair."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from monai_tunevlseg.data import IGNORE_INDEX
 
 __all__ = ["PairDiceCELoss"]
 
-SURELY_BACKGROUND = -100.0  # a logit whose probability is 0 in float32
+BACKGROUND_LOGIT = -100.0  # its sigmoid is 0 in float32
 
 
 class PairDiceCELoss(_Loss):
-    """Dice plus binary cross entropy, both with a sigmoid and in float32, for each (image, class) pair.
+    """Dice plus binary cross entropy, both with a sigmoid and in float32, for each (image, text) pair.
 
-    Without ignored pixels it is MONAI's ``DiceCELoss`` with the class channels moved into the batch: classes overlap
-    here, and MONAI takes softmax cross entropy for several channels. Both terms are those of the pixels that are not
-    ignored; a pair without any adds a Dice term of 0 and no cross entropy.
+    Without ignored pixels it is MONAI's ``DiceCELoss`` with the class channels moved into the batch, because classes
+    may overlap and MONAI takes softmax cross entropy for several channels. Ignored pixels are left out of both terms; a
+    pair with ignored pixels only adds a Dice term of 0 and no cross entropy.
 
     Args:
         lambda_dice: weight of the Dice term (paper: 1).
@@ -38,7 +38,7 @@ class PairDiceCELoss(_Loss):
 
         Args:
             logits: (B, K, H, W), any floating type.
-            label: (B, K, H, W) in {0, 1}, and ``data.IGNORE_INDEX`` where a pixel is to be ignored.
+            label: (B, K, H, W) in {0, 1}, and ``data.IGNORE_INDEX`` where pixels are ignored.
 
         Raises:
             ValueError: when the two shapes differ.
@@ -51,15 +51,15 @@ class PairDiceCELoss(_Loss):
         with torch.autocast(device_type=logits.device.type, enabled=False):
             pairs, truth = _pairs(logits), _pairs(label)
             ignored = truth == IGNORE_INDEX
-            # surely background, and right: no gradient, and the Dice term does not count it
-            pairs, truth = pairs.masked_fill(ignored, SURELY_BACKGROUND), truth.masked_fill(ignored, 0)
+            # background in prediction and label: no gradient, and no part in the Dice term
+            pairs, truth = pairs.masked_fill(ignored, BACKGROUND_LOGIT), truth.masked_fill(ignored, 0)
             entropy = binary_cross_entropy_with_logits(pairs, truth, weight=_weights(~ignored))
             loss: torch.Tensor = self.lambda_dice * self.dice(pairs, truth) + self.lambda_ce * entropy
             return loss
 
 
 def _weights(counted: torch.Tensor) -> torch.Tensor:
-    """Return the weights (P, 1, H, W) with which the mean over all pixels is each pair's mean over those counted."""
+    """Return weights (P, 1, H, W) that turn the mean over all pixels into each pair's mean over its counted pixels."""
     share = counted.float().mean(dim=(1, 2, 3), keepdim=True)
     return counted / share.clamp(min=1 / counted[0].numel())
 

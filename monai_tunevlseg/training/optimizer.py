@@ -1,4 +1,4 @@
-"""Which parameters train, and which of them decay."""
+"""The optimizer's parameter groups."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _DECAYING: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], tuple[str,
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the optimizer's parameter groups: what trains, with and without weight decay.
+    """Return the trainable parameters in groups with and without weight decay.
 
     Weights of linear, convolution and attention layers decay; context vectors, norms, biases and scalars do not.
 
     Args:
-        network: only its parameters with ``requires_grad`` are taken, in the order of ``named_parameters()``.
-        weight_decay: of the decaying group, 0 or more.
+        network: its parameters with ``requires_grad`` are taken, in the order of ``named_parameters()``.
+        weight_decay: weight decay of the first group, 0 or more.
 
     Raises:
-        ValueError: when nothing trains, or ``weight_decay`` is negative.
+        ValueError: when no parameter is trainable, or ``weight_decay`` is negative.
     """
     if weight_decay < 0:
         raise ValueError(f"weight_decay is {weight_decay}; it must be 0 or more.")
@@ -34,8 +34,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not trained:
         raise ValueError(
-            f"nothing trains in {type(network).__name__}: all its parameters are frozen; "
-            "choose a method, or switch the upsampler on."
+            f"{type(network).__name__} has no trainable parameters; choose a method, or switch the upsampler on."
         )
     groups = (
         {"params": [p for p in trained if id(p) in decaying], "weight_decay": weight_decay},
@@ -45,7 +44,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def _decaying_ids(network: nn.Module) -> Iterator[int]:
-    """Yield the ids of the weights that decay, wherever in the network their layer is."""
+    """Yield the ids of the weights that decay."""
     for module in network.modules():
         for kinds, names in _DECAYING:
             if isinstance(module, kinds):

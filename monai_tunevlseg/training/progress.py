@@ -11,7 +11,7 @@ __all__ = ["TrainingProgress"]
 
 
 class TrainingProgress(ProgressBar):
-    """Ignite's progress bar over the steps of an epoch, with the loss; only where there is a terminal."""
+    """Ignite's progress bar over the steps of an epoch, with the loss; shown on a terminal only."""
 
     def __init__(self) -> None:
         super().__init__(persist=True, disable=None)

@@ -1,4 +1,4 @@
-"""What a run was given: its hyperparameters and its data, kept with the checkpoints that they led to."""
+"""The record of a run, kept with its checkpoints: its hyperparameters, and a digest of its data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 HYPERPARAMETERS = "hyperparameters.json"
 CHECKPOINT_DIGEST = "checkpoint_digest"
-"""In ``hyperparameters.json``, the digest of the ``model.pt`` that the hyperparameters led to."""
+"""Key in ``hyperparameters.json`` of the digest of the ``model.pt`` beside it."""
 
 MACHINE_OPTIONS = {
     *("bundle_root", "dataset_dir", "splits_file", "ckpt_dir", "output_dir", "write_splits_to", "splits_draft"),
@@ -31,22 +31,22 @@ MACHINE_OPTIONS = {
     *("num_workers", "loader_workers", "cache_rate", "image_cache_rate", "feature_cache_dir", "feature_cache_size"),
     *("show_progress", "rank", "is_main_process", "compile", "zero_shot"),
 }
-"""Paths, whose content is compared instead, and what changes no result."""
+"""Paths, because their content is compared instead, and options that change no result."""
 
 CHANGEABLE_OPTIONS = {
     *("epochs", "min_epochs", "early_stopping_patience", "early_stopping_min_delta", "val_interval"),
     *("batch_size", "accumulation_steps", "num_processes", "precision", "chosen_precision", "amp"),
 }
-"""What a resumed run may be given anew: how long it continues, and how a step is computed."""
+"""Options that a run may change when it resumes: its length, and how a step is computed."""
 
 logger = logging.getLogger(__name__)
 
 
 def plain_values(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values at the outermost level of a config that are numbers, texts, switches, or lists of them.
+    """Return the top-level values of a config that are numbers, strings, booleans, None, or lists or mappings of these.
 
     Args:
-        resolved: what the config's ids stand for, those below others included.
+        resolved: the values of the config by id, nested ids included.
     """
     values = {name: value for name, value in resolved.items() if ID_SEP_KEY not in name and _is_plain(value)}
     plain: dict[str, Any] = json.loads(json.dumps(values))
@@ -59,25 +59,25 @@ def write_hyperparameters(checkpoint: Path, values: Mapping[str, Any], digest: s
     Args:
         checkpoint: the ``model.pt``.
         values: as :func:`plain_values` returns them.
-        digest: of the checkpoint.
+        digest: digest of the checkpoint.
     """
     content = {**values, CHECKPOINT_DIGEST: digest}
     write_text_atomically(checkpoint.with_name(HYPERPARAMETERS), json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def without_machine_options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hyperparameters without those of the machine and its folders."""
+    """Return the hyperparameters without paths and without options that change no result."""
     return {name: value for name, value in values.items() if name not in MACHINE_OPTIONS}
 
 
 def check_same_run(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any], data: Mapping[str, str]) -> None:
-    """Check that a run may resume from a checkpoint: what was learned so far would have been learned by it too.
+    """Check that a run may resume from a checkpoint: hyperparameters and data must be those of the checkpoint's run.
 
     Args:
         path: the checkpoint.
         theirs: its content, with ``hyperparameters`` and ``data``.
         ours: the hyperparameters of the run that resumes, as :func:`without_machine_options` returns them.
-        data: the digests of its data, by split.
+        data: the digests of the data of the run that resumes, by split.
 
     Raises:
         ValueError: when hyperparameters or data differ; names the values of both sides.
@@ -85,7 +85,7 @@ def check_same_run(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any
     before = theirs["hyperparameters"]
     changed = [name for name in ours if name in before and _text(ours[name]) != _text(before[name])]
     if refused := [name for name in changed if name not in CHANGEABLE_OPTIONS]:
-        others = ", ".join(f"{name} {before[name]!r} and not {ours[name]!r}" for name in sorted(refused))
+        others = ", ".join(f"{name} {before[name]!r} instead of {ours[name]!r}" for name in sorted(refused))
         raise ValueError(f"the run of {path} has {others}; resume with the same values, or train with resume false.")
     if splits := [split for split, digest in data.items() if theirs["data"].get(split, digest) != digest]:
         raise ValueError(
@@ -93,11 +93,11 @@ def check_same_run(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any
             "and texts, or train with resume false."
         )
     for name in changed:
-        logger.warning(f"{name} is {ours[name]!r} from here on; the run had {before[name]!r} before.")
+        logger.warning(f"{name} changes from {before[name]!r} to {ours[name]!r} in the resumed run.")
 
 
 def _text(value: Any) -> str:
-    """Return a value as JSON; a text such as ``true``, as a command line gives it, like what it stands for."""
+    """Return a value as JSON; a string such as ``true``, as a command line gives it, like the value that it means."""
     return (value if isinstance(value, str) else json.dumps(value)).lower()
 
 

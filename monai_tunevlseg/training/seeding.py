@@ -1,7 +1,7 @@
-"""Randomness that follows from (seed, epoch, sample) alone.
+"""Randomness that depends on (seed, epoch, sample) only.
 
-So an interrupted and resumed run sees what the uninterrupted one sees, and neither the number of loader workers nor the
-number of processes changes an augmentation.
+A resumed run sees the augmentations of the uninterrupted run, and neither the number of loader workers nor the number
+of processes changes an augmentation.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class SeededDataset(CacheDataset):
     Args:
         data: the samples, dictionaries.
         transform: deterministic transforms first, so that they can be cached.
-        seed: of the run, 0 or more.
+        seed: random seed of the run, 0 or more.
         cache_rate: share of the samples kept in memory after their deterministic transforms, in [0, 1].
-        complete: makes samples with texts of ``data`` that has none; not called otherwise.
+        complete: turns ``data`` into samples with texts; called only when a sample has no ``text``.
 
     Raises:
         ValueError: when ``cache_rate`` is out of range.
@@ -54,7 +54,7 @@ class SeededDataset(CacheDataset):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next samples belong to; before the loader's workers start."""
+        """Set the epoch of the next samples, before the loader's workers start."""
         self.epoch = epoch
 
     def _transform(self, index: int) -> Any:
@@ -65,14 +65,15 @@ class SeededDataset(CacheDataset):
 
 
 class EpochSeeding:
-    """At the start of each epoch, before the loader's iterator exists: seeds the generators and tells the dataset.
+    """Seeds the random generators and the dataset at the start of each epoch, before the loader's iterator exists.
 
-    Attach it to the trainer. Shuffling is the sampler's own: MONAI's trainer tells a ``DistributedSampler`` the epoch.
+    Attach it to the trainer. The order of the samples is the sampler's: MONAI's trainer sets the epoch of a
+    ``DistributedSampler``.
 
     Args:
-        seed: of the run, 0 or more.
-        dataset: the training data.
-        rank: of this process, so that dropout differs between processes.
+        seed: random seed of the run, 0 or more.
+        dataset: the training dataset.
+        rank: rank of this process, so that dropout differs between processes.
     """
 
     def __init__(self, seed: int, dataset: SeededDataset, rank: int = 0) -> None:
@@ -85,6 +86,6 @@ class EpochSeeding:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Seed Python's, NumPy's and PyTorch's generators for the epoch that starts."""
+        """Seed the generators of Python, NumPy and PyTorch for the epoch that starts."""
         set_determinism(seed=derive_seed(self.seed, engine.state.epoch, self.rank))
         self.dataset.set_epoch(engine.state.epoch)

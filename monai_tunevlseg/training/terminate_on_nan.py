@@ -1,4 +1,4 @@
-"""Stops a run whose loss or parameters are not finite, before anything is saved."""
+"""Ends a run with a loss or parameters that are not finite, before they are saved."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 class TerminateOnNaN:
-    """Raises on a NaN or infinite loss, or such a parameter at the end of an epoch.
+    """Raises an error for a NaN or infinite loss, or for such a parameter at the end of an epoch.
 
-    With a gradient scaler a step that overflows in half precision is left out by the scaler, and the run continues,
-    unless all steps of an epoch overflow. Attach it to the trainer before validation and checkpoints.
+    Unlike ignite's ``TerminateOnNan``, which ends a run without an error, it names the step and the last good
+    checkpoint. With a gradient scaler, which skips steps that overflow in half precision, the run continues unless all
+    steps of an epoch overflow. Attach it to the trainer, before validation and checkpoints.
 
     Args:
-        checkpoints: names the last good checkpoint for the message.
+        checkpoints: the handler that knows the last good checkpoint.
     """
 
     def __init__(self, checkpoints: CheckpointHandler) -> None:
@@ -33,19 +34,19 @@ class TerminateOnNaN:
 
     def attach(self, engine: SupervisedTrainer) -> None:
         """Register with the trainer."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self.count_anew)
+        engine.add_event_handler(Events.EPOCH_STARTED, self.reset)
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self.check_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.check_parameters)
 
-    def count_anew(self) -> None:
-        """Forget the steps of the epoch before that overflowed."""
+    def reset(self) -> None:
+        """Reset the count of steps that overflowed."""
         self.overflows = 0
 
     def check_loss(self, engine: SupervisedTrainer) -> None:
-        """Look at the loss of this step before it goes backward.
+        """Check the loss of a step before its backward pass.
 
         Raises:
-            FloatingPointError: when it is not finite, and with a gradient scaler when none of the epoch was.
+            FloatingPointError: when it is not finite; with a gradient scaler, when no loss of the epoch is finite.
         """
         loss = engine.state.output["loss"]
         if torch.isfinite(loss):
@@ -53,10 +54,10 @@ class TerminateOnNaN:
         self.overflows += 1
         if not _has_scaler(engine) or self.overflows == engine.state.epoch_length:
             raise FloatingPointError(self._message(engine, f"the training loss is {loss.item()}"))
-        logger.warning(f"the loss of a step in epoch {engine.state.epoch} is {loss.item()}; the step is left out.")
+        logger.warning(f"the loss of a step in epoch {engine.state.epoch} is {loss.item()}; the step is skipped.")
 
     def check_parameters(self, engine: SupervisedTrainer) -> None:
-        """Look at what trains, after the last step of an epoch.
+        """Check the trainable parameters after the last step of an epoch.
 
         Raises:
             FloatingPointError: when a value is not finite.
@@ -68,10 +69,10 @@ class TerminateOnNaN:
     def _message(self, engine: SupervisedTrainer, what: str) -> str:
         step = (engine.state.iteration - 1) % engine.state.epoch_length + 1
         good = self.checkpoints.last_saved
-        where = f"the last good checkpoint is {good}" if good else "no checkpoint was written before"
+        where = f"the last good checkpoint is {good}" if good else "no checkpoint was written"
         return (
             f"{what} in epoch {engine.state.epoch}, step {step} of {engine.state.epoch_length}; {where}; "
-            "lower learning_rate, or look for broken images and masks."
+            "lower learning_rate, or check the images and masks."
         )
 
 

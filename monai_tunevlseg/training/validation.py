@@ -1,4 +1,4 @@
-"""When a training validates, and on whose share of the images."""
+"""The validation schedule of a training, and its sampler."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Validation", "validation_sampler"]
 
 
 class Validation(ValidationHandler):
-    """MONAI's ``ValidationHandler``, which also validates after the last epoch and, when asked to, before the first.
+    """MONAI's ``ValidationHandler`` that also validates after the last epoch and, with ``start``, before the first.
 
     Args:
         validator: the validation engine.
         interval: epochs from one validation to the next, 1 or more.
-        start: validate before the first epoch too, as epoch 0, so that start weights can be the best.
+        start: validate before the first epoch as epoch 0, so that the initial weights can be the best.
 
     Raises:
-        ValueError: when ``interval`` is not a whole number of 1 or more.
+        ValueError: when ``interval`` is not an integer of 1 or more.
     """
 
     def __init__(self, validator: Evaluator, interval: int = 1, start: bool = False) -> None:
         if not isinstance(interval, int) or interval < 1:
-            raise ValueError(f"val_interval is {interval!r}; it must be a number of epochs, 1 or more.")
+            raise ValueError(f"val_interval is {interval!r}; it must be an integer of 1 or more epochs.")
         super().__init__(interval, validator, exec_at_start=start)
 
     def attach(self, engine: Engine) -> None:
@@ -41,10 +41,10 @@ class Validation(ValidationHandler):
 
 
 def validation_sampler(dataset: Dataset, num_processes: int, rank: int) -> Any:
-    """Return the sampler of one process, which gives every image to exactly one of them.
+    """Return the sampler of one process; each sample goes to exactly one process.
 
     Raises:
-        ValueError: when there are fewer images than processes.
+        ValueError: when there are fewer samples than processes.
     """
     size = len(dataset)  # type: ignore[arg-type]
     if size < num_processes:

@@ -1,4 +1,4 @@
-"""The validation curve of a run, for whoever watches the run or reads it later."""
+"""The metrics of each validation of a run, as lines of JSON."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RSS_UNIT = 1024  # bytes; the unit of ru_maxrss on Linux
 
 
 class ValidationLogger:
-    """Writes one line of JSON per validation: epoch, metrics, and the most memory that the run has held so far.
+    """Writes one line of JSON per validation: epoch, metrics, and the peak memory of the run so far.
 
-    The file is replaced in one step, so that another process may read it at any time. It always has the lines of this
-    run and no others: a run from scratch removes an earlier run's, and one that resumes has its lines from the
-    checkpoint, whatever has become of the file. Attach it to the trainer, after the checkpoints.
+    The file is written atomically, so that another process may read it at any time. It holds the lines of this run
+    only: a run from scratch removes those of an earlier run, and a run that resumes takes its lines from the
+    checkpoint and not from the file. Attach it to the trainer, after the checkpoints.
 
     Args:
-        validator: the evaluator whose metrics are written.
+        validator: the validation engine.
         path: the file, such as ``validation.jsonl``.
     """
 
@@ -52,7 +52,7 @@ class ValidationLogger:
         self.write()
 
     def write(self) -> None:
-        """Write the lines there are, by the first of several processes; without any there is no file."""
+        """Write the lines in the first of several processes; remove the file if there are none."""
         if idist.get_rank() > 0:
             return
         remove_unfinished(self.path)
@@ -71,7 +71,7 @@ class ValidationLogger:
 
 
 def read_validation_log(path: str | Path) -> list[dict[str, Any]]:
-    """Return the lines of a curve by epoch; none where nothing has been validated yet.
+    """Return the lines of a validation log by epoch; none before the first validation.
 
     Raises:
         ValueError: when the file is damaged; names it.
@@ -86,14 +86,14 @@ def read_validation_log(path: str | Path) -> list[dict[str, Any]]:
         epoch = line.get("epoch") if isinstance(line, dict) else None
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
             raise ValueError(
-                f"line {number} of {file} has no number of an epoch where a validation curve has one; remove the file, "
-                "and run again."
+                f"line {number} of {file} is not a line of a validation log, because it has no number under 'epoch'; "
+                "remove the file, and run again."
             )
     return sorted(lines, key=lambda line: line["epoch"])
 
 
 def _peak_memory(device: torch.device | None) -> int:
-    """Return the most bytes that tensors held on a GPU, or that the process held where there is none."""
+    """Return the peak memory in bytes: of tensors on a GPU, or of the process on other devices."""
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT

@@ -1,4 +1,4 @@
-"""Reading checkpoints: never code from one, never a damaged one, and every error names the file."""
+"""Reading checkpoints: without running code, with their checksums compared, and with errors that name the file."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from torch import Tensor, nn
 __all__ = ["WeightsLoader", "load_weights", "checkpoint_errors", "read_checkpoint", "read_weights"]
 
 TRAINING_STATE = "model"
-"""Where ``last.pt`` has the network's weights among all else."""
+"""Key of the network's weights in ``last.pt``."""
 
 
 def read_checkpoint(path: str | Path, device: torch.device | str | None = "cpu") -> dict[str, Any]:
-    """Read a file that ``torch.save`` wrote with tensors and plain values in it.
+    """Read a file of tensors and plain values that ``torch.save`` wrote.
 
-    All its checksums are compared first, which torch does not do.
+    All checksums are compared first, which torch does not do.
 
     Args:
         path: the checkpoint.
-        device: where its tensors go.
+        device: device of the tensors.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it is damaged, or something else; names it.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file is damaged, or is not a checkpoint; names it.
     """
     path = _existing(path)
     with checkpoint_errors(path, "is damaged, or is not a checkpoint"):
@@ -38,7 +38,7 @@ def read_checkpoint(path: str | Path, device: torch.device | str | None = "cpu")
                 raise ValueError(f"the checksum of {damaged} differs")
         content = torch.load(path, map_location=device, weights_only=True)
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__} where a checkpoint has named tensors.")
+        raise ValueError(f"{path} is not a checkpoint: it holds a {type(content).__name__} instead of named tensors.")
     return content
 
 
@@ -46,9 +46,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Read the weights of a network from a ``model.pt`` or a ``last.pt``, onto the CPU.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it is damaged, holds something else than weights, or one of them is not a finite number; names
-            the file.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file is damaged, does not hold weights, or a weight is not finite; names the file.
     """
     content = read_checkpoint(path)
     nested = content.get(TRAINING_STATE)
@@ -63,8 +62,8 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     """Load a checkpoint into the network that it was trained in.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it is damaged, or is that of another network; names the file.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file is damaged, or belongs to another network; names the file.
     """
     weights = read_weights(path)
     with checkpoint_errors(path, "does not fit this network"):
@@ -72,14 +71,14 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
 
 
 class WeightsLoader:
-    """Loads a checkpoint when a run starts: MONAI's ``CheckpointLoader`` with errors that name the file.
+    """Loads a checkpoint when a run starts, as MONAI's ``CheckpointLoader``, with errors that name the file.
 
     Args:
-        path: a ``model.pt``, or a ``last.pt`` for the network at the end of its last epoch.
-        network: not wrapped for several processes.
+        path: a ``model.pt``, or a ``last.pt`` with the network after its last epoch.
+        network: the network, not wrapped for several processes.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
     """
 
     def __init__(self, path: str | Path, network: nn.Module) -> None:
@@ -99,18 +98,18 @@ class WeightsLoader:
 def _existing(path: str | Path) -> Path:
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f"there is no checkpoint {path}; run train.yaml first, pass --bundle_root with the folder of the bundle or "
-            "run that has one, or --ckpt_path with the file, or --method null for the base model without training."
+            f"no checkpoint {path}; run train.yaml first, pass --bundle_root with the folder of a bundle or run that "
+            "has one, or --ckpt_path with the file, or --method null for the base model without training."
         )
     return Path(path)
 
 
 def _problem(name: str, value: Any) -> str | None:
-    """Return what is wrong with an entry of a network's state."""
+    """Return the problem of an entry of a network's state; None without one."""
     if not isinstance(value, Tensor):
         return f"is a {type(value).__name__} and not a tensor"
     if not value.is_floating_point():
-        # counters of batch norms are int64, and the identity of the network is bytes
+        # counters of batch norms are int64, and the extra state of a network is bytes
         known = value.dtype == torch.int64 or name.endswith("_extra_state")
         return None if known else f"has the type {value.dtype}"
     return None if bool(torch.isfinite(value).all()) else "has values that are not finite"
@@ -118,18 +117,18 @@ def _problem(name: str, value: Any) -> str | None:
 
 @contextmanager
 def checkpoint_errors(path: str | Path, what: str) -> Iterator[None]:
-    """Turn any error into one that names the file: for damaged files torch and pickle raise nearly every kind."""
+    """Turn any error into one that names the file; torch and pickle raise many kinds for damaged files."""
     try:
         yield
     except Exception as error:
         reason = _reason(error)
-        raise ValueError(f"the checkpoint {path} {what} ({reason}); train again, or give another one.") from error
+        raise ValueError(f"the checkpoint {path} {what} ({reason}); train again, or give another file.") from error
 
 
 def _reason(error: Exception) -> str:
-    """Return what an error says in one line.
+    """Return the message of an error in one line.
 
-    Of torch's readers only the kind is told, because their texts advise to run the file's code.
+    For errors of torch's readers it is the type only, because their texts advise to run the file's code.
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

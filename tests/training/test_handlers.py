@@ -98,10 +98,10 @@ def test_accumulation_steps_make_the_effective_batch():
 
 @pytest.mark.parametrize(
     ("arguments", "nearest"),
-    [((32, 5), "to 30 or 35"), ((32, 12), "to 24 or 36"), ((32, 64), "to 64,"), ((32, 8, 8), "8 processes.* to 64,")],
+    [((32, 5), "30 or 35"), ((32, 12), "24 or 36"), ((32, 64), " 64,"), ((32, 8, 8), "8 processes.* 64,")],
 )
-def test_batches_that_do_not_add_up_name_what_would(arguments, nearest):
-    with pytest.raises(ValueError, match=rf"effective_batch_size is 32.*batch_size {arguments[1]}.*{nearest}"):
+def test_a_batch_that_is_not_a_multiple_names_the_nearest(arguments, nearest):
+    with pytest.raises(ValueError, match=rf"effective_batch_size .*32.*batch_size {arguments[1]}.*{nearest}"):
         accumulation_steps(*arguments)
 
 
@@ -121,7 +121,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_in_its_step(value, tmp_path):
             engine.state.batch["label"][0] = value
 
     run.trainer.add_event_handler("ITERATION_STARTED", spoil)
-    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) in epoch 2, step 3 of 4.*last\.pt"):
+    with pytest.raises(FloatingPointError, match=r"(nan|inf).*epoch 2, step 3 of 4.*last\.pt"):
         run.trainer.run()
     assert torch.load(run.checkpoints.last_path, weights_only=True)["epoch"] == 1
 
@@ -160,7 +160,7 @@ def test_a_gradient_scaler_leaves_steps_out_that_overflow(tmp_path):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_an_epoch_in_which_every_step_overflows_stops_the_run(tmp_path):
     run = half_precision_run(tmp_path, calls={5, 6, 7, 8})
-    with pytest.raises(FloatingPointError, match="loss is inf in epoch 2, step 4 of 4"):
+    with pytest.raises(FloatingPointError, match="inf.*epoch 2, step 4 of 4"):
         run.trainer.run()
 
 
@@ -192,7 +192,7 @@ def test_files_have_the_mode_that_the_umask_leaves(umask, mode, tmp_path):
     }
 
 
-def test_what_killed_runs_left_half_written_is_removed(tmp_path):
+def test_unfinished_files_of_killed_runs_are_removed(tmp_path):
     litter = {unfinished_path(tmp_path / name).name for name in ("model.pt", "last.pt", "hyperparameters.json")}
     others = {"tmpabcdefgh", "notes.txt", unfinished_path(tmp_path / "other.pt").name}
     for name in litter | others:
@@ -214,7 +214,7 @@ def test_a_write_that_fails_leaves_the_old_files(error, tmp_path, monkeypatch):
         raise error
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match=r"last\.pt cannot be written .*no space left"):
+    with pytest.raises(OSError, match=r"last\.pt.*no space left"):
         Run(tmp_path, epochs=2, resume=True).trainer.run()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -227,15 +227,13 @@ def test_a_missing_checkpoint_is_named(tmp_path):
 def test_a_missing_best_network_is_named(tmp_path):
     Run(tmp_path, epochs=1).trainer.run()
     (tmp_path / "model.pt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"model\.pt of epoch 1"):
+    with pytest.raises(FileNotFoundError, match=r"model\.pt.*epoch 1.*last\.pt"):
         Run(tmp_path, resume=True).trainer.run()
 
 
 def test_a_checkpoint_of_something_else_is_named(tmp_path):
     torch.save({"model": {}}, tmp_path / "last.pt")
-    with pytest.raises(
-        ValueError, match=r"last\.pt has no best_metric, best_metric_epoch, data, early_stopping, epoch"
-    ):
+    with pytest.raises(ValueError, match=r"last\.pt.*best_metric, best_metric_epoch, data, early_stopping, epoch"):
         Run(tmp_path, resume=True).trainer.run()
 
 
@@ -251,11 +249,11 @@ def test_an_impossible_number_in_a_checkpoint_is_named(name, value, tmp_path):
 
 
 @pytest.mark.parametrize("damaged", ["model.pt", "last.pt"])
-def test_damage_is_noticed_before_anything_is_continued(damaged, tmp_path):
+def test_damage_is_noticed_before_a_run_resumes(damaged, tmp_path):
     Run(tmp_path, epochs=1).trainer.run()
     path = tmp_path / damaged
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=rf"{damaged} is damaged"):
+    with pytest.raises(ValueError, match=damaged):
         Run(tmp_path, epochs=2, resume=True).trainer.run()
 
 
@@ -263,21 +261,21 @@ def test_a_checkpoint_of_another_network_is_named(tmp_path):
     Run(tmp_path, epochs=1).trainer.run()
     content = torch.load(tmp_path / "last.pt", weights_only=True)
     torch.save(content | {"model": {"weight": torch.zeros(3, 1)}}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match=r"last\.pt does not fit this run .*weight"):
+    with pytest.raises(ValueError, match=r"last\.pt.*weight"):
         Run(tmp_path, epochs=2, resume=True).trainer.run()
 
 
-def test_a_run_without_any_number_says_that_it_kept_nothing(tmp_path):
+def test_a_run_without_a_valid_score_is_an_error(tmp_path):
     run = Run(tmp_path, epochs=1)
     run.evaluator.add_event_handler("EPOCH_COMPLETED", lambda: setattr(run.evaluator.state, "best_metric_epoch", -1))
-    with pytest.raises(ValueError, match="no validation gave a number for score"):
+    with pytest.raises(ValueError, match="score.*learning_rate"):
         run.trainer.run()
     assert not (tmp_path / "model.pt").exists()
 
 
-def test_more_epochs_behind_than_wanted_is_an_error(tmp_path):
+def test_a_checkpoint_beyond_the_epochs_is_refused(tmp_path):
     Run(tmp_path, epochs=3).trainer.run()
-    with pytest.raises(ValueError, match="3 epochs behind it, more than epochs = 2"):
+    with pytest.raises(ValueError, match=r"last\.pt.*epoch 3.*epochs = 2"):
         Run(tmp_path, epochs=2, resume=True).trainer.run()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -52,29 +53,26 @@ def test_the_same_run_on_another_machine_resumes(changed, caplog):
 @pytest.mark.parametrize(
     ("changed", "sides"),
     [
-        ({"learning_rate": 0.5}, "learning_rate 0.002 and not 0.5"),
-        ({"class_names": ["lesion"]}, r"class_names \['polyp'\] and not \['lesion'\]"),
-        ({"upsampler": "false"}, "upsampler True and not 'false'"),
-        (
-            {"unfreeze": "all", "learning_rate": 1},
-            "learning_rate .*unfreeze None and not 'all'|unfreeze None.*learning",
-        ),
+        ({"learning_rate": 0.5}, "learning_rate 0.002.*0.5"),
+        ({"class_names": ["lesion"]}, r"class_names \['polyp'\].*\['lesion'\]"),
+        ({"upsampler": "false"}, "upsampler True.*'false'"),
+        ({"unfreeze": "all", "learning_rate": 1}, "learning_rate 0.002.* 1.*unfreeze None.*'all'"),
     ],
 )
 def test_other_hyperparameters_are_refused_with_both_values(changed, sides):
-    with pytest.raises(ValueError, match=rf"{LAST}.*({sides}).*resume false"):
+    with pytest.raises(ValueError, match=rf"{LAST}.*{sides}.*resume"):
         resume(**changed)
 
 
 def test_what_may_change_is_reported(caplog):
     with caplog.at_level(logging.WARNING):
         resume(epochs=9)
-    assert "epochs is 9" in caplog.text and "3 before" in caplog.text
+    assert re.search("epochs.*3.*9", caplog.text)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_other_data_are_refused(split):
-    with pytest.raises(ValueError, match=rf"other data in the split {split};"):
+    with pytest.raises(ValueError, match=rf"{LAST}.*\b{split};"):
         resume(data={"train": "a", "val": "b"} | {split: "x"})
 
 

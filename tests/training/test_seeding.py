@@ -93,7 +93,7 @@ def test_a_cached_sample_is_not_augmented_twice():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
 def test_a_cache_rate_out_of_range_is_named(rate):
-    with pytest.raises(ValueError, match=rf"cache_rate is {rate}"):
+    with pytest.raises(ValueError, match=rf"cache_rate .*{rate}"):
         noisy_dataset(cache_rate=rate)
 
 

@@ -34,7 +34,7 @@ def test_start_weights_are_validated_as_epoch_0():
 @pytest.mark.parametrize("interval", [0, -1, 1.5, "2"])
 def test_a_wrong_interval_is_named(interval):
     evaluator = SupervisedEvaluator("cpu", [{"image": 0, "label": 0}], nn.Identity())
-    with pytest.raises(ValueError, match=rf"val_interval is '?{interval}'?"):
+    with pytest.raises(ValueError, match=rf"val_interval .*{interval}"):
         Validation(evaluator, interval)
 
 

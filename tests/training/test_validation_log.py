@@ -25,17 +25,17 @@ def evaluator():
 
 
 def train(evaluator, path, validated, state=None):
-    """Run a trainer that validates after some of its epochs; return the curve's object."""
-    curve = ValidationLogger(evaluator, path)
+    """Run a trainer that validates after some of its epochs; return the logger."""
+    logger = ValidationLogger(evaluator, path)
     trainer = Engine(lambda engine, batch: None)
     if state is not None:
-        trainer.add_event_handler("STARTED", lambda: curve.load_state_dict(state))
-    curve.attach(trainer)
+        trainer.add_event_handler("STARTED", lambda: logger.load_state_dict(state))
+    logger.attach(trainer)
     trainer.add_event_handler(
         "EPOCH_COMPLETED", lambda: evaluator.run(trainer.state.epoch) if trainer.state.epoch in validated else None
     )
     trainer.run([0], max_epochs=max(validated, default=1))
-    return curve
+    return logger
 
 
 def test_every_validation_adds_its_line(evaluator, tmp_path):
@@ -43,13 +43,13 @@ def test_every_validation_adds_its_line(evaluator, tmp_path):
     with torch.no_grad():
         evaluator.network.bias.fill_(1)
     evaluator.add_event_handler("STARTED", lambda: evaluator.network.bias.data.add_(1))
-    curve = train(evaluator, path, validated=(1, 2, 4))
+    logger = train(evaluator, path, validated=(1, 2, 4))
     lines = read_validation_log(path)
     assert [line["epoch"] for line in lines] == [1, 2, 4]
     assert lines[-1]["score"] == pytest.approx(evaluator.state.metrics["score"])
     assert len({line["score"] for line in lines}) == 3
     assert all(line["peak_memory_bytes"] > 1e6 for line in lines)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == lines == curve.lines
+    assert [json.loads(line) for line in path.read_text().splitlines()] == lines == logger.lines
 
 
 @pytest.mark.parametrize("content", ['{"epoch": 1, "score": 9}\n', "no json\n", None])
@@ -73,7 +73,7 @@ def test_a_run_from_scratch_drops_the_lines_of_an_earlier_one(validated, evaluat
     assert [line["epoch"] for line in read_validation_log(path)] == list(validated)
 
 
-def test_what_a_killed_run_left_half_written_is_removed(evaluator, tmp_path):
+def test_the_unfinished_file_of_a_killed_run_is_removed(evaluator, tmp_path):
     killed, other = (unfinished_path(tmp_path / name).name for name in ("validation.jsonl", "other.jsonl"))
     others = [other, ".hidden-validation.jsonl", "x.jsonl"]
     for name in [killed, *others]:
@@ -82,7 +82,7 @@ def test_what_a_killed_run_left_half_written_is_removed(evaluator, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"validation.jsonl", *others}
 
 
-def test_no_file_is_no_curve_yet(tmp_path):
+def test_a_missing_file_is_an_empty_log(tmp_path):
     assert read_validation_log(tmp_path / "none.jsonl") == []
 
 
@@ -99,7 +99,7 @@ def test_no_file_is_no_curve_yet(tmp_path):
         "[" * 999,
     ],
 )
-def test_a_damaged_curve_is_named(content, tmp_path):
+def test_a_damaged_line_is_named(content, tmp_path):
     path = tmp_path / "validation.jsonl"
     path.write_text(f'{{"epoch": 1}}\n{content}\n', encoding="latin-1")
     with pytest.raises(ValueError, match=r"line 2 of .*validation\.jsonl"):

@@ -107,7 +107,7 @@ def test_plain_values_beside_tensors_are_read(tmp_path):
     assert torch.equal(read_weights(tmp_path / "last.pt")["weight"], torch.ones(2))
 
 
-def test_counters_and_identities_are_no_weights_that_must_be_finite(tmp_path):
+def test_counters_and_the_extra_state_are_read(tmp_path):
     state = nn.BatchNorm2d(3).state_dict() | {"_extra_state": torch.zeros(8, dtype=torch.uint8)}
     torch.save(state, tmp_path / "some.pt")
     assert read_weights(tmp_path / "some.pt").keys() == state.keys()
@@ -115,7 +115,7 @@ def test_counters_and_identities_are_no_weights_that_must_be_finite(tmp_path):
 
 @pytest.mark.parametrize("read", [read_checkpoint, read_weights])
 def test_a_missing_file_is_named(read, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"some\.pt.*run train.yaml first"):
+    with pytest.raises(FileNotFoundError, match=r"some\.pt.*train\.yaml"):
         read(tmp_path / "some.pt")
 
 
@@ -123,7 +123,7 @@ def test_a_missing_file_is_named(read, tmp_path):
 def test_weights_of_another_network_name_the_file_and_the_weight(good, other):
     content, path = good
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"some\.pt does not fit .*(weight|bias)"):
+    with pytest.raises(ValueError, match=r"some\.pt.*(weight|bias)"):
         load_weights(other, path)
 
 
