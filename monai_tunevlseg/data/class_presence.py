@@ -1,4 +1,4 @@
-"""Whether the masks of a dataset show the classes at all: a wrong value or threshold reads every mask as empty."""
+"""Checks that the masks of a dataset show its classes: with a wrong value or threshold, every mask is empty."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = [
 
 
 def absent_classes(class_names: Sequence[str], samples: Iterable[Sample]) -> list[str]:
-    """List the classes that no mask shows.
+    """Return the classes that no mask shows.
 
-    A mask is decoded only while its class is not found, so that in most datasets one mask is read for each class.
+    Masks of a class are decoded until one shows it, in most datasets a single mask for each class.
 
     Raises:
         ValueError: when a mask cannot be read.
@@ -44,10 +44,10 @@ def absent_classes(class_names: Sequence[str], samples: Iterable[Sample]) -> lis
 
 
 def require_classes(encoding: MaskEncoding, cases: Sequence[Case]) -> None:
-    """Refuse label values and thresholds that the user gave and no mask holds.
+    """Check that the masks hold the label values, or reach the threshold, given by the user.
 
     Raises:
-        ValueError: when a class with a value or threshold is in no mask.
+        ValueError: when no mask shows a class with a given value or threshold.
     """
     samples = [sample for case in cases for sample in case.samples]
     if encoding.label_values is None and encoding.mask_threshold is None:
@@ -57,9 +57,10 @@ def require_classes(encoding: MaskEncoding, cases: Sequence[Case]) -> None:
 
 
 def absence_message(encoding: MaskEncoding, absent: Sequence[str]) -> str:
-    """Say in one sentence that no mask shows classes to which the user has given values or a threshold.
+    """Return the sentence that no mask shows the `absent` classes, or an empty text if that is not an error.
 
-    Of classes with binary masks, some may be missing: the threshold is right when one is there.
+    It is an error only with given label values or a given threshold, and with a threshold only if all classes are
+    absent.
     """
     if encoding.label_values is None and len(absent) < len(encoding.class_names) or not absent:
         return ""
@@ -70,29 +71,29 @@ def absence_message(encoding: MaskEncoding, absent: Sequence[str]) -> str:
 
 
 def warn_of_classes_without_pairs(encoding: MaskEncoding, cases: Sequence[Case], place: str) -> None:
-    """Warn of classes of which a dataset has no pair, where nothing says which values are theirs.
+    """Warn of classes without a pair in a dataset whose label values are not given.
 
     Args:
         encoding: the classes.
-        cases: with the classes that each mask shows.
+        cases: the cases, with a sample for each class that a mask shows.
         place: the dataset's folder, for the message.
     """
     shown = {sample["class_name"] for case in cases for sample in case.samples}
     missing = [name for name in encoding.class_names if name not in shown]
     if cases and missing:
         warnings.warn(
-            f"no mask of {place} shows {shorten(map(repr, missing))}: nothing is learned or measured of that; where "
-            "label ids begin with 0 or have another order, give label_values, else leave it out of class_names.",
+            f"no mask of {place} shows {shorten(map(repr, missing))}, which is neither learned nor measured; give "
+            "label_values if label ids begin with 0 or have another order, else leave it out of class_names.",
             stacklevel=2,
         )
 
 
 def find_ids_from_zero(class_names: Sequence[str], cases: Sequence[Case], place: str) -> list[DatasetIssue]:
-    """Find label maps whose ids seem to begin with 0 for a class: only the last of three or more classes is missing.
+    """Find label maps whose class ids seem to begin with 0: only the last of three or more classes is missing.
 
     Args:
-        class_names: the classes that are taken for the values 1, 2 and so on.
-        cases: with the classes that each mask shows.
+        class_names: the classes that are assigned the values 1, 2 and so on.
+        cases: the cases, with a sample for each class that a mask shows.
         place: the dataset's folder, for the message.
     """
     shown = {sample["class_name"] for case in cases for sample in case.samples}
@@ -100,7 +101,7 @@ def find_ids_from_zero(class_names: Sequence[str], cases: Sequence[Case], place:
         return []
     last, from_zero = class_names[-1], {name: value for value, name in enumerate(class_names)}
     message = (
-        f"no mask of {place} holds {len(class_names)}, the value of {last!r}, but they hold the values of all other "
-        f"classes; where the ids begin with 0, give label_values {from_zero}, else leave {last!r} out of class_names."
+        f"no mask of {place} holds {len(class_names)}, the value of {last!r}, but the masks hold the values of all "
+        f"other classes; give label_values {from_zero} if ids begin with 0, else leave {last!r} out of class_names."
     )
     return [DatasetIssue("encoding", message, (place,))]

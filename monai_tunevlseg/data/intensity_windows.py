@@ -1,4 +1,4 @@
-"""The values of an image that become 0 and 1: a window that the user gives, or a volume's own range, measured once."""
+"""Intensity windows: the stored values that become 0 and 1, given by the user or measured once per volume."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from monai_tunevlseg.messages import shorten
 __all__ = ["LOOKS_LIKE_CT", "check_intensity_window", "looks_like_ct", "window_entry", "with_intensity_windows"]
 
 AIR = -500
-"""In Hounsfield units, between the lungs and air; the darkest voxels of no other modality are below."""
+"""In Hounsfield units, between lung and air; no other modality has voxels below it."""
 LOOKS_LIKE_CT = (
     "{count} volumes look like CT in Hounsfield units: {names}; each is scaled by its own 0.5 and 99.5 "
-    "percentiles, which move with what else is in view, unless intensity_window is set, such as [-160, "
+    "percentiles, which depend on everything in view, unless intensity_window is set, such as [-160, "
     "240] for soft tissue."
 )
 
 
 def check_intensity_window(intensity_window: Sequence[float] | None) -> None:
-    """Refuse what is not a window.
+    """Check an intensity window.
 
     Raises:
-        ValueError: when it is not two finite numbers, the lower one first.
+        ValueError: when it is not two finite numbers in ascending order.
     """
     if intensity_window is None:
         return
@@ -42,7 +42,7 @@ def check_intensity_window(intensity_window: Sequence[float] | None) -> None:
 
 
 def window_entry(intensity_window: Sequence[float] | None) -> Sample:
-    """Return what a user's window adds to a sample; nothing without one.
+    """Return the entry of a sample with the user's window, empty without one.
 
     Raises:
         ValueError: as for `check_intensity_window`.
@@ -52,20 +52,20 @@ def window_entry(intensity_window: Sequence[float] | None) -> Sample:
 
 
 def with_intensity_windows(samples: Sequence[Sample]) -> list[Sample]:
-    """Give each sample of a volume the range of the volume, so that no loader process measures it again.
+    """Add the measured range of its volume to each sample, so that no loader process measures it again.
 
     Args:
-        samples: those with an `intensity_window`, and those of pictures, stay unchanged.
+        samples: samples; those of pictures, and those with an `intensity_window`, stay unchanged.
 
     Returns:
-        new samples where something is added, the others themselves.
+        new samples where a window is added, and otherwise the given ones.
 
     Raises:
         DatasetError: when a volume cannot be read.
     """
-    asked = {str(sample["image"]) for sample in samples if "intensity_window" not in sample}
-    paths = sorted(path for path in asked if is_volume_file(Path(path)))
-    warn_of_dark_pictures([Path(path) for path in sorted(asked.difference(paths))])
+    without = {str(sample["image"]) for sample in samples if "intensity_window" not in sample}
+    paths = sorted(path for path in without if is_volume_file(Path(path)))
+    warn_of_dark_pictures([Path(path) for path in sorted(without.difference(paths))])
 
     def measure(path: str) -> tuple[str, tuple[float, float]]:
         return path, intensity_range(Path(path))

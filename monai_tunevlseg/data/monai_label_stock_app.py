@@ -1,4 +1,4 @@
-"""What MONAI Label's own bundle app needs of a bundle: samples without texts, and label maps as it writes them."""
+"""Support for MONAI Label's own bundle app: it gives a bundle samples without texts, and writes label maps itself."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from monai_tunevlseg.data.samples import Sample
 __all__ = ["CompletePairs", "STOCK_APP_KEY", "ToMONAILabelFormatd"]
 
 STOCK_APP_KEY = "image_path"
-"""A key that items of MONAI Label's bundle app have, and those of a bundle's own run have not."""
+"""Key of items from MONAI Label's bundle app; items of a bundle's own runs lack it."""
 
 
 class CompletePairs:
-    """Makes (image, class) pairs of samples that have an image and a label only, and measures volumes.
+    """Makes (image, class) pairs from samples with only an image and a label, and measures volumes.
 
-    MONAI Label puts such samples in the place of a bundle's datalists. Samples of volumes get an `intensity_window`
-    where they have none: their range, measured here once and not by each loader process.
+    MONAI Label replaces a bundle's datalists by such samples. Samples of volumes without an `intensity_window` get the
+    range of the volume, measured here once instead of in each loader process.
 
     Args:
         spec: how images and labels are read; its folder, splits and texts have no effect.
@@ -45,7 +45,7 @@ class CompletePairs:
         """Return the pairs.
 
         Raises:
-            FileNotFoundError: when the file does not exist.
+            FileNotFoundError: when a file does not exist.
             ValueError: when a mask cannot be read or is not as described.
         """
         return with_intensity_windows([pair for sample in samples for pair in self._pairs(sample)])
@@ -58,12 +58,12 @@ class CompletePairs:
 
 
 class ToMONAILabelFormatd(MapTransform):
-    """Turns label maps as MONAI Label's bundle app writes them; in a bundle's own run it changes nothing.
+    """Converts label maps to the form that MONAI Label's bundle app writes; changes nothing in a bundle's own runs.
 
-    That app takes pictures with columns first and without a channel, and geometry from ``original_affine``.
+    That app expects pictures with columns first and without a channel, and the geometry in ``original_affine``.
 
     Args:
-        keys: of label maps (1, ...), the image's own size; its meta data are those of ``image``.
+        keys: of label maps (1, ...) at the image's own size; the metadata is that of ``image``.
     """
 
     def __init__(self, keys: KeysCollection = "pred") -> None:

@@ -1,4 +1,4 @@
-"""From a sample to its mask: one file, the union of several, one value of a label map, or a run-length code."""
+"""The mask of a sample: a file, the union of several files, a value of a label map, or a run-length code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai_tunevlseg.data.io.run_lengths import decode_run_lengths
 __all__ = ["IGNORE_INDEX", "mask_paths", "read_sample_mask", "whole_volume"]
 
 IGNORE_INDEX = 255
-"""What a loaded mask holds where pixels are neither foreground nor background."""
+"""Value of loaded masks at pixels that are neither foreground nor background."""
 
 
 def mask_paths(sample: Mapping[Any, Any]) -> list[Path]:
@@ -35,16 +35,16 @@ def read_sample_mask(sample: Mapping[Any, Any], slice_axis: int = 2) -> np.ndarr
     """Read the mask of a sample.
 
     Args:
-        sample: with the keys that `cases.Sample` describes.
+        sample: with the keys of `samples.Sample`.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices, for samples with a `slice` but no `slice_axis`.
 
     Returns:
-        uint8 of shape (H, W), or (S, A, R) for a whole volume, as its image is read: 0 background, 1
-        foreground, 255 ignored.
+        uint8 of shape (H, W), or (S, A, R) for a whole volume, like its image: 0 background, 1 foreground,
+        255 ignored.
 
     Raises:
         FileNotFoundError: when the file does not exist.
-        ValueError: when a file cannot be decoded, its values are not what is expected, or united masks differ in size.
+        ValueError: when a file cannot be decoded, its values are not as expected, or united masks differ in size.
     """
     paths = mask_paths(sample)
     if sample.get("rle") is not None:
@@ -53,13 +53,13 @@ def read_sample_mask(sample: Mapping[Any, Any], slice_axis: int = 2) -> np.ndarr
     for path, mask in zip(paths, masks, strict=True):
         if mask.shape != masks[0].shape:
             raise ValueError(
-                f"{path} is {mask.shape} but {paths[0]} {masks[0].shape}; masks of one image must have one size."
+                f"{path} is {mask.shape} but {paths[0]} {masks[0].shape}; masks of an image must have the same size."
             )
     return _unite(masks)
 
 
 def whole_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return the sample of the whole volume where it is one of a slice."""
+    """Return the sample without its slice, which is that of the whole volume."""
     return {key: value for key, value in sample.items() if key not in ("slice", "slice_axis")}
 
 
@@ -73,7 +73,7 @@ def _read_one(sample: Mapping[Any, Any], path: Path, slice_axis: int) -> np.ndar
 
 
 def _unite(masks: list[np.ndarray]) -> np.ndarray:
-    """Unite: foreground in one is foreground; what no mask shows and one leaves open is left open."""
+    """Unite masks: foreground in any is foreground; otherwise, ignored in any is ignored."""
     united = masks[0]
     for mask in masks[1:]:
         united = np.where((united == 1) | (mask == 1), np.uint8(1), np.maximum(united, mask))

@@ -1,1 +1,1 @@
-"""Transforms between a datalist and the network, and between the network and the files that are written."""
+"""MONAI transforms between a datalist and the network, and between the network and the written files."""

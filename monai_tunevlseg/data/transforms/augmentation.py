@@ -1,4 +1,4 @@
-"""Random changes of an image and its mask in training."""
+"""Augmentation of images and masks in training."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Augmentd"]
 
 
 class Augmentd(Randomizable, MapTransform):
-    """Moves, turns and scales an image with its mask, and changes the image's brightness and contrast (Albumentations).
+    """Shifts, rotates and scales an image and its mask, and changes brightness and contrast (with Albumentations).
 
-    The geometric changes are one resampling, so that an image is blurred at most once. What enters at the border is
-    the mirrored image and the equally mirrored mask: black wedges would be a feature that no real image has. The mask
-    is resampled by nearest neighbors. Each of the two groups of changes is applied with probability `prob`. `meta` is
-    left unchanged, so that geometric changes cannot be inverted.
+    All geometric changes are one resampling, so that an image is blurred at most once. Image and mask are mirrored at
+    the border, because black wedges do not occur in real images. The mask is resampled by nearest neighbors. Geometric
+    changes and changes of intensity are each applied with probability `prob`. `meta` stays unchanged, so that geometric
+    changes cannot be inverted.
 
-    All numbers follow from MONAI's `R`, whichever way it is seeded; Albumentations' own generators are seeded from it
-    at every call, each group of changes with a seed of its own, so that the two are independent.
+    All random numbers derive from MONAI's `R`: on every call, it seeds Albumentations' generators, those of geometric
+    changes and of intensity changes separately, so that they are independent.
 
     Args:
         keys: of the image, (3, H, W) in [0, 1], and the mask, (1, H, W) in {0, 1, 255}.
-        prob: probability of each group of changes.
+        prob: probability of geometric changes, and of changes of intensity.
         scale: largest relative change of size.
         translate: largest shift, relative to the size.
         rotate: largest angle, in degrees.
@@ -51,7 +51,7 @@ class Augmentd(Randomizable, MapTransform):
     ) -> None:
         super().__init__(keys)
         if len(self.keys) != 2:
-            raise ValueError(f"Augmentd needs the keys of an image and its mask, not {self.keys}.")
+            raise ValueError(f"keys must be those of an image and its mask, not {self.keys}.")
         if not 0 <= prob <= 1:
             raise ValueError(f"prob must be in 0..1, not {prob}.")
         for name, value in {
@@ -66,7 +66,7 @@ class Augmentd(Randomizable, MapTransform):
         self._seeds: list[int] = []
 
     def randomize(self, data: Any = None) -> None:
-        """Draw the seeds of one call, one for each group of changes."""
+        """Draw the seeds of one call, for geometric changes and for changes of intensity."""
         self._seeds = self.R.randint(2**32, size=len(self._pipeline.transforms), dtype=np.uint64).tolist()
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
@@ -74,7 +74,7 @@ class Augmentd(Randomizable, MapTransform):
         sample = dict(data)
         self.randomize()
         for change, seed in zip(self._pipeline.transforms, self._seeds, strict=True):
-            change.set_random_seed(seed)  # the pipeline's own method gives all of them the same one
+            change.set_random_seed(seed)  # the pipeline's own method gives all of them the same seed
         image, mask = (sample[key] for key in self.keys)
         changed = self._pipeline(
             image=np.ascontiguousarray(np.moveaxis(np.asarray(image), 0, -1)), mask=np.asarray(mask[0], dtype=np.uint8)
@@ -87,7 +87,7 @@ class Augmentd(Randomizable, MapTransform):
 def _build_pipeline(
     prob: float, scale: float, translate: float, rotate: float, brightness: float, contrast: float
 ) -> Any:
-    # Albumentations asks a server for a newer version when it is imported, unless this is set.
+    # without this, Albumentations asks a server for its newest version when it is imported
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
     import cv2

@@ -1,4 +1,4 @@
-"""From logits to a label map."""
+"""Conversion of logits to a label map."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ __all__ = ["LogitsToLabelMapd"]
 
 
 class LogitsToLabelMapd(MapTransform):
-    """Turns logits (K, ...) into a label map (1, ...) of uint8.
+    """Converts logits (K, ...) to a label map (1, ...), uint8.
 
-    0 is background; k + 1 is where class k has the highest probability and that is above 0.5: where classes overlap,
-    such as findings of a radiograph, only the most probable one is kept, while evaluation scores each class alone.
+    k + 1 marks pixels at which class k has the highest probability, and that above 0.5; all others are 0, background.
+    Where classes overlap, such as findings in a radiograph, only the most probable one is kept, whereas evaluation
+    scores each class separately.
     """
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:

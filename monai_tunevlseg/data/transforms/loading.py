@@ -1,4 +1,4 @@
-"""MONAI transforms between a datalist and the network, and between the network and a label map."""
+"""Loading of the image and the mask of a sample."""
 
 from __future__ import annotations
 
@@ -21,29 +21,28 @@ from monai_tunevlseg.data.sample_masks import mask_paths, read_sample_mask
 __all__ = ["LOADING_KEYS", "LoadImageMaskd"]
 
 LOADING_KEYS = ("slice", "slice_axis", "intensity_window")
-"""Of a sample: what only says how its image is loaded. Pictures have none of them, and batches are of both."""
+"""Keys of a sample that only concern loading; they are removed because pictures lack them and batches may mix both."""
 
 
 class LoadImageMaskd(MapTransform):
-    """Loads the image of a sample and, for one class, its mask; other keys pass through.
+    """Loads the image of a sample and its mask of one class; other keys pass through.
 
-    `image` becomes a `MetaTensor` of shape (3, H, W), float32 in [0, 1]; a NIfTI volume of which the sample names no
-    slice becomes (3, S, A, R), from superior to inferior, anterior to posterior and the patient's right to left, so
-    that slices stand upright whatever the file's order. `label` becomes (1, H, W) or (1, S, A, R), float32 in {0, 1},
-    and 255 where pixels are to be ignored. The sample's other keys (see `cases.Sample`) say how the mask codes the
-    class, and which slice of a volume it is; the `LOADING_KEYS` end here. A tensor is left unchanged, such as an image
-    that was loaded for another sample of it.
+    `image` becomes a `MetaTensor` of shape (3, H, W), float32 in [0, 1]; a volume without a `slice` in its sample
+    becomes (3, S, A, R), from superior to inferior, anterior to posterior and the patient's right to left, so that
+    slices are upright. `label` becomes (1, H, W) or (1, S, A, R), float32 in {0, 1}, and 255 at ignored pixels. The
+    sample's other keys (see `samples.Sample`) give the encoding of the mask and the slice of a volume; `LOADING_KEYS`
+    are removed. Tensors stay unchanged, such as an image that was loaded for another sample.
 
     `meta` holds `filename_or_obj`, `affine` (4, 4) and `spatial_shape`, for batches of any size.
 
     Args:
         with_label: load `label` too.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices, for samples with a `slice` but no `slice_axis`.
-        intensity_window: the values of the file that become 0 and 1, for samples without an `intensity_window`; None =
-            0.5 and 99.5 percent of a volume's values lie below them, and a picture's type tells them.
+        intensity_window: the stored values that become 0 and 1, for samples without an `intensity_window`; None = the
+            0.5 and 99.5 percentiles of a volume, and the range of a picture's type.
 
     Raises:
-        ValueError: when the window is not two finite numbers, the lower one first.
+        ValueError: when the window is not two finite numbers in ascending order.
     """
 
     def __init__(
@@ -58,8 +57,8 @@ class LoadImageMaskd(MapTransform):
         """Load one sample.
 
         Raises:
-            KeyError: when the sample has no `image`, or no `label` where one is wanted.
-            FileNotFoundError: when the file does not exist.
+            KeyError: when the sample has no `image`, or no `label` although `with_label` is set.
+            FileNotFoundError: when a file does not exist.
             ValueError: when a file cannot be decoded, the mask's values are not as expected, or the sizes differ.
         """
         sample = dict(data)

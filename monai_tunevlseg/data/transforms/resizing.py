@@ -1,4 +1,4 @@
-"""Resizing of images to the network's input, the same in training, evaluation and inference."""
+"""Resizing of images and masks to the network's input, identical in training, evaluation and inference."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["ResizeImageMaskd", "resize_images"]
 
 
 class ResizeImageMaskd(MapTransform):
-    """Resizes the image of a sample as `resize_images` does, and its masks by nearest neighbors.
+    """Resizes the image of a sample with `resize_images`, and its masks by nearest neighbors.
 
-    `meta` is left unchanged.
+    `meta` stays unchanged.
 
     Args:
-        spatial_size: of the network's input in pixels, one number or (height, width).
+        spatial_size: size of the network's input in pixels, one number or (height, width).
         antialias: as for `resize_images`.
 
     Raises:
@@ -54,11 +54,10 @@ def resize_images(
     Args:
         images: (B, 3, H, W).
         size: height and width to resize to.
-        antialias: average over what a smaller picture cannot show, instead of leaving out pixels, as the paper's recipe
-            does; where nothing gets smaller it changes nothing. With VPT on the demo's ultrasound pictures at 96 x 96,
-            Dice was 76.3 with it and 73.2 without at their own 123 x 141, and 77.6 against 53.9 when they were eight
-            times as large and noisy.
-        limits: of the values; what the cubic kernel overshoots at edges is cut off, as 8 bits would. None = none.
+        antialias: average over pixels when an image gets smaller, instead of dropping them as the paper's recipe does.
+            With VPT on the demo's ultrasound images at 96 x 96, Dice was 76.3 with and 73.2 without it for images of
+            123 x 141, and 77.6 against 53.9 for images eight times as large and noisy.
+        limits: lowest and highest value; overshoots of the cubic kernel at edges are clipped. None = no limits.
 
     Returns:
         (B, 3, height, width).

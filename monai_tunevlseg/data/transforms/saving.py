@@ -1,4 +1,4 @@
-"""Writing predictions in the form of their inputs, with a picture to look at."""
+"""Saving of predictions in the format of their images, with overlays."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ LEGEND = "legend.json"
 
 
 class SavePredictiond(MapTransform):
-    """Writes label maps as `masks/NAME` and overlays as `overlays/STEM.png` into a folder.
+    """Writes label maps to `masks/` and overlays to `overlays/STEM.png` in a folder.
 
-    A NIfTI image gets a NIfTI label map of the same name in its own order of voxels, with its affine, codes and units,
-    and a MetaImage or NRRD file one of the same stem; a picture gets a PNG of the
-    same stem: 0 and 255 for one class, label values for several. The overlay shows the image upright; of a volume, the
-    slice with the largest predicted area (the middle one where nothing was predicted).
+    The label map of a NIfTI image is a NIfTI file of the same name, in the image's order of voxels and with its affine,
+    codes and units; that of a MetaImage or NRRD file is a NIfTI file of the same stem. The label map of a picture is a
+    PNG of the same stem, with 0 and 255 for one class and label values for several. The overlay shows the upright
+    image; for a volume, the slice with the largest predicted area, or the middle slice without a prediction.
 
     Args:
-        keys: of label maps (1, H, W) or (1, S, A, R), upright as `LoadImageMaskd` loads, at the image's own size; the
-            file they are for is that of `image`.
-        output_dir: where to; made when the first prediction is written.
-        num_classes: how many classes a label map may hold.
-        slice_axis: sagittal (0), coronal (1) or axial (2) slices of a volume in overlays.
-        intensity_window: of a volume's slices in overlays, as `LoadImageMaskd` takes it.
-        class_names: of the label values 1, 2 and so on; of several, `legend.json` gets the name and color of each.
+        keys: of label maps (1, H, W) or (1, S, A, R), upright as from `LoadImageMaskd`, at the size of `image`, whose
+            metadata names the file.
+        output_dir: the folder; created for the first prediction.
+        num_classes: largest label value.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes in overlays.
+        intensity_window: of the images in overlays, as for `LoadImageMaskd`.
+        class_names: names of the label values 1, 2 and so on; for several, `legend.json` holds names and colors.
 
     Raises:
         ValueError: when an argument is out of range.
@@ -68,10 +68,10 @@ class SavePredictiond(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write one decollated item, and return it unchanged.
 
-        An item of MONAI Label's bundle app is not written, for that app does so itself.
+        An item of MONAI Label's bundle app is not written, because the app writes it.
 
         Raises:
-            ValueError: when a label map has not its image's size or more classes than `num_classes`.
+            ValueError: when a label map differs in size from its image or has more classes than `num_classes`.
         """
         if STOCK_APP_KEY in data:
             return dict(data)
@@ -95,13 +95,13 @@ class SavePredictiond(MapTransform):
         shape = read_shape(source)
         if labels.shape != (1, *shape):
             raise ValueError(
-                f"the prediction for {source} has the shape {labels.shape} where {(1, *shape)} is expected; "
-                "bring it back to the image's own size first."
+                f"the prediction for {source} has the shape {labels.shape} instead of {(1, *shape)}; "
+                "resize it to the image's own size first."
             )
         if labels.min() < 0 or labels.max() > self.num_classes or (labels != np.rint(labels)).any():
             raise ValueError(
-                f"the prediction for {source} holds {labels.min()}..{labels.max()} where label values "
-                f"0..{self.num_classes} are expected; apply LogitsToLabelMapd first."
+                f"the prediction for {source} holds {labels.min()}..{labels.max()} instead of label "
+                f"values 0..{self.num_classes}; apply LogitsToLabelMapd first."
             )
         return labels[0].astype(np.uint8)
 
@@ -120,7 +120,7 @@ def _nifti_name(source: Path) -> str:
 
 
 def write_legend(path: Path, class_names: Sequence[str]) -> None:
-    """Write which label value means which class, and its color in overlays, unless the file says so already."""
+    """Write name and overlay color of each label value, unless the file already holds them."""
     colors = {name: np.rint(class_color(index) * 255).astype(int).tolist() for index, name in enumerate(class_names)}
     legend: dict[str, dict[str, Any]] = {"0": {"name": "background"}}
     legend |= {str(value): {"name": name, "color": colors[name]} for value, name in enumerate(class_names, start=1)}

@@ -112,7 +112,7 @@ def test_prediction_that_is_no_label_map_is_refused(tmp_path, save, wrong):
     source = save(tmp_path / "a.png", np.zeros((3, 4), np.uint8))
     prediction = np.zeros((3, 4), np.float32)
     prediction[1, 2] = wrong
-    with pytest.raises(ValueError, match=r"a\.png.* 0\.\.1 .*LogitsToLabelMapd"):
+    with pytest.raises(ValueError, match=r"a\.png.* 0\.\.1;.*LogitsToLabelMapd"):
         SavePredictiond("pred", tmp_path / "out")(item(source, prediction))
 
 
