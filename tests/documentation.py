@@ -10,7 +10,7 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
-MARKED_BLOCK = re.compile(r"<!-- (?P<marker>[\w -]+) -->\n```(?:sh|python)\n(?P<commands>.*?)```", re.DOTALL)
+MARKED_BLOCK = re.compile(r"<!-- (?P<marker>[\w -]+) -->\n```(?:sh|python|yaml)\n(?P<commands>.*?)```", re.DOTALL)
 
 
 def block(marker: str) -> str:

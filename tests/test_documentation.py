@@ -130,7 +130,7 @@ def test_python_snippet_runs(tmp_path, monkeypatch):
 def test_every_block_is_run_by_a_test():
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     markers = [found["marker"] for found in MARKED_BLOCK.finditer(TEXT)]
-    assert len(markers) == len(re.findall(r"^```(?:sh|python)$", TEXT, re.MULTILINE))
+    assert len(markers) == len(re.findall(r"^```(?:sh|python|yaml)$", TEXT, re.MULTILINE))
     assert [marker for marker in markers if not re.search(rf'(?:block|lines)\("{marker}"\)', tests)] == []
 
 

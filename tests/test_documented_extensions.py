@@ -1,0 +1,62 @@
+"""The method and the dataset of docs/extending.md, added as it says: a file, a registry line and a fragment."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from documentation import ROOT, block
+from monai.bundle import ConfigParser
+from owners_trees import write_kvasir
+
+from monai_tunevlseg.bundles import write_bundles
+from monai_tunevlseg.data import LAYOUTS
+from monai_tunevlseg.demo import demo_model
+from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.networks import PromptTunedCLIPSeg, load_clipseg
+
+
+@pytest.fixture
+def configs(tmp_path):
+    """A copy of the sources of the bundles."""
+    shutil.copy(ROOT / "LICENSE", tmp_path)
+    return shutil.copytree(ROOT / "configs", tmp_path / "configs")
+
+
+def documented(marker: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "documented"}
+    exec(block(marker), names)
+    return names
+
+
+def test_a_method(configs, tmp_path):
+    (configs / "methods" / "shared_coop.yaml").write_text(block("method fragment"), encoding="utf-8")
+    write_bundles(configs, tmp_path / "bundles")
+    parser = ConfigParser()
+    parser.read_config(str(tmp_path / "bundles" / "clipseg_shared_coop" / "configs" / "train.yaml"))
+    method_kwargs = parser.get_parsed_content("method_kwargs") | {"prompt_depth": 6}
+    with METHODS.temporarily("shared_coop", documented("method")["SharedCoOp"]):
+        base_model = load_clipseg(str(demo_model("clipseg")))
+        network = PromptTunedCLIPSeg(base_model, ["polyp"], method=parser["method"], method_kwargs=method_kwargs)
+        network(torch.rand(1, 3, 96, 96)).sum().backward()
+    context = dict(network.named_parameters())["method.context"]
+    assert context.shape == (4, 64) and context.grad.abs().sum() > 0
+
+
+def test_a_dataset(configs, tmp_path):
+    (configs / "datasets" / "scans.yaml").write_text(block("dataset fragment"), encoding="utf-8")
+    write_kvasir(tmp_path)
+    data = tmp_path / "Kvasir-SEG"
+    (data / "images").rename(data / "scans")
+    (data / "masks").rename(data / "annotations")
+    with LAYOUTS.temporarily("scans", documented("dataset")["LAYOUT"]):
+        write_bundles(configs, tmp_path / "bundles")
+        parser = ConfigParser()
+        bundle = tmp_path / "bundles" / "clipseg_vpt" / "configs" / "train.yaml"
+        parser.read_config([str(bundle), str(configs / "scans" / "clipseg_vpt.yaml")])
+        parser["dataset_dir"] = str(data)
+        parser["write_splits_to"] = None
+        datalists = parser.get_parsed_content("datalists")
+    assert {sample["text"] for sample in datalists["train"]} == {"lesion"}
