@@ -1,10 +1,11 @@
-"""``tunevlseg datasets``: which datasets there are, whether a copy of one is in order, and its uniform form."""
+"""``tunevlseg datasets``: list the datasets, check a copy of one, and export it in the uniform folder form."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,13 +16,14 @@ from monai_tunevlseg.commands.error_handling import exit_on_error
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from monai_tunevlseg.data import DatasetSpec
     from monai_tunevlseg.data.dataset_check import DatasetReport
     from monai_tunevlseg.data.issues import DatasetIssue
 
 __all__ = ["app"]
 
-MOST = 10
-"""Problems of a kind that are printed."""
+MAX_PRINTED = 10
+"""Issues of each kind that are printed."""
 
 app = typer.Typer(help="List the datasets, check a copy of one, or export it in the uniform folder form.")
 
@@ -55,8 +57,8 @@ NeutralText = Annotated[str | None, typer.Option(help="Text that replaces all te
 def list_datasets(context: typer.Context) -> None:
     """List the datasets, check a copy of one, or export it in the uniform folder form.
 
-    Without a command: the datasets, with their classes, sizes in the paper's Table 1 (pairs of an image and a class of
-    train, val and test), terms, and where to ask for them.
+    Without a command, list the datasets with their classes, their sizes in the paper's Table 1 ((image, class) pairs of
+    train, val and test), their terms, and their source.
     """
     if context.invoked_subcommand is not None:
         return
@@ -67,22 +69,23 @@ def list_datasets(context: typer.Context) -> None:
 
     table = Table(show_lines=True)
     table.add_column("name", no_wrap=True)
-    for column in ("dataset", "classes", "images", "organ", "train/val/test", "terms, and where to ask"):
+    for column in ("dataset", "classes", "images", "organ", "train/val/test", "terms and source"):
         table.add_column(column, overflow="fold")
     public = {name: LAYOUTS[name].info for name in LAYOUTS}
-    for name, facts in public.items():
-        if facts is not None:
-            sizes = "/".join(str(size) if size else "-" for size in facts.sizes)
-            terms = f"{facts.license}\n{facts.source}"
-            table.add_row(name, facts.title, ", ".join(facts.class_names), facts.modality, facts.organ, sizes, terms)
+    for name, info in public.items():
+        if info is not None:
+            sizes = "/".join(str(size) if size else "-" for size in info.sizes)
+            terms = f"{info.license}\n{info.source}"
+            table.add_row(name, info.title, ", ".join(info.class_names), info.modality, info.organ, sizes, terms)
     console = Console()
     console.print(table)
-    general = ", ".join(name for name, facts in public.items() if facts is None)
+    general = ", ".join(name for name, info in public.items() if info is None)
     console.print(f"For any dataset: the layouts {general}.", highlight=False)
 
 
 @app.command()
 def check(
+    context: typer.Context,
     name: Name,
     dataset_dir: Folder,
     class_name: ClassNames = None,
@@ -102,28 +105,14 @@ def check(
     ] = 48,
     as_json: Annotated[bool, typer.Option("--json", help="JSON output.")] = False,
 ) -> None:
-    """Open every file, count, compare with the paper's Table 1, and report all that is wrong.
+    """Open every file, count images and pairs, compare with the paper's Table 1, and report all errors and warnings.
 
-    The exit code is 1 when something is wrong; warnings are things to know.
+    The exit code is 1 when there are errors.
     """
     from monai_tunevlseg.data.dataset_check import check_dataset
-    from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
     with exit_on_error(), _progress("opening") as (started, advanced):
-        spec = DatasetSpec(
-            layout=name,
-            dataset_dir=dataset_dir,
-            class_names=class_name,
-            splits_file=splits_file,
-            slice_axis=slice_axis,
-            intensity_window=intensity_window,
-            label_values=_parse_values(label_value),
-            mask_threshold=mask_threshold,
-            mask_ending=mask_ending,
-            group_pattern=group_pattern,
-            neutral_text=neutral_text,
-            text_source=text_source,
-        )
+        spec = _dataset_spec(context)
         report = check_dataset(spec, max_distance, started, advanced)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
@@ -135,6 +124,7 @@ def check(
 
 @app.command()
 def export(
+    context: typer.Context,
     name: Name,
     dataset_dir: Folder,
     output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; nothing is ever overwritten.")],
@@ -148,28 +138,31 @@ def export(
 ) -> None:
     """Write a dataset as images/, masks/ and splits.json, which the layout folder reads to the same samples."""
     from monai_tunevlseg.data.dataset_export import export_dataset
-    from monai_tunevlseg.data.dataset_spec import DatasetSpec
 
     with exit_on_error(), _progress("writing") as (started, advanced):
-        spec = DatasetSpec(
-            layout=name,
-            dataset_dir=dataset_dir,
-            class_names=class_name,
-            splits_file=splits_file,
-            slice_axis=slice_axis,
-            label_values=_parse_values(label_value),
-            mask_threshold=mask_threshold,
-            mask_ending=mask_ending,
-            group_pattern=group_pattern,
-        )
+        spec = _dataset_spec(context)
         written = export_dataset(spec, output_dir, started, advanced)
     typer.echo(f"{written.images} images, {written.pairs} pairs, {written.form}: {written.folder}")
     typer.echo(f"layout: folder\nclass_names: {json.dumps(list(written.class_names))}")
 
 
+def _dataset_spec(context: typer.Context) -> DatasetSpec:
+    """Return the dataset that a command's options describe; options of other names are the command's own."""
+    from monai_tunevlseg.data import DatasetSpec
+
+    options = context.params
+    known = {field.name for field in fields(DatasetSpec)}
+    return DatasetSpec(
+        layout=options["name"],
+        class_names=options["class_name"] or None,
+        label_values=_parse_values(options["label_value"]),
+        **{name: value for name, value in options.items() if name in known},
+    )
+
+
 @contextmanager
 def _progress(doing: str) -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
-    """Show a progress bar on stderr; give what tells it the total, and what moves it on."""
+    """Show a progress bar on stderr; yield one function that sets its total, and one that advances it."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -213,19 +206,18 @@ def _print(report: DatasetReport) -> None:
         row = [split, str(content.images), str(content.pairs), str(content.empty), escape(classes)]
         table.add_row(*row, *([str(published) if published else "-"] if report.table_1 else []))
     console.print(table)
-    for title, issues in (("wrong", report.errors), ("warning", report.warnings)):
+    for title, issues in (("error", report.errors), ("warning", report.warnings)):
         _print_problems(title, issues, console)
-    found = f"wrong: {len(report.errors)}, warnings: {len(report.warnings)}"
-    console.print(f"{report.files} files opened; {found}.")
+    console.print(f"{report.files} files opened; errors: {len(report.errors)}, warnings: {len(report.warnings)}.")
 
 
 def _print_problems(title: str, issues: Sequence[DatasetIssue], console: Console) -> None:
-    """Print up to `MOST` of each kind; --json has all."""
+    """Print up to `MAX_PRINTED` of each kind; --json prints all."""
     kinds: dict[str, list[DatasetIssue]] = {}
     for issue in issues:
         kinds.setdefault(issue.kind, []).append(issue)
     for kind, found in kinds.items():
-        for issue in found[:MOST]:
+        for issue in found[:MAX_PRINTED]:
             console.print(f"{title} ({kind}): {issue.message}", markup=False, soft_wrap=True)
-        if len(found) > MOST:
-            console.print(f"{title} ({kind}): ... and {len(found) - MOST} more; --json lists all", markup=False)
+        if len(found) > MAX_PRINTED:
+            console.print(f"{title} ({kind}): ... and {len(found) - MAX_PRINTED} more; --json prints all", markup=False)

@@ -65,7 +65,7 @@ def test_check_prints_counts_and_warnings_and_exits_with_0(run, kvasir):
     lines = words(result.stdout)
     assert "train 10 10 0 polyp 10 800" in lines
     assert "warning (count): these are 12 of the 1000 pairs of Kvasir-SEG" in lines
-    assert "24 files opened; wrong: 0, warnings: 2." in lines
+    assert "24 files opened; errors: 0, warnings: 2." in lines
 
 
 def test_check_exits_with_1_when_something_is_wrong_and_says_what(run, kvasir):
@@ -75,8 +75,8 @@ def test_check_exits_with_1_when_something_is_wrong_and_says_what(run, kvasir):
     result = run("check", "kvasir", kvasir)
     assert result.exit_code == 1
     lines = words(result.stdout)
-    assert "wrong (missing): " in lines and masks[0].stem in lines
-    assert "wrong (unreadable): " in lines and masks[1].name in lines
+    assert "error (missing): " in lines and masks[0].stem in lines
+    assert "error (unreadable): " in lines and masks[1].name in lines
 
 
 def test_check_gives_machines_json_and_nothing_else(run, kvasir):
@@ -101,8 +101,8 @@ def test_many_problems_of_a_kind_are_cut_in_print_and_whole_in_json(run, tmp_pat
     for mask in (tmp_path / "masks").iterdir():
         mask.write_bytes(b"")
     printed = words(run("check", "annotations", tmp_path, "--class-name", "polyp").stdout)
-    assert printed.count("wrong (unreadable): ") == 11
-    assert "wrong (unreadable): ... and 20 more; --json lists all" in printed
+    assert printed.count("error (unreadable): ") == 11
+    assert "error (unreadable): ... and 20 more; --json prints all" in printed
     report = json.loads(run("check", "annotations", tmp_path, "--class-name", "polyp", "--json").stdout)
     assert len(report["errors"]) == 30
 
