@@ -1,4 +1,4 @@
-"""What a run has reached: scores per case and over all cases, how sure they are, and how two runs compare."""
+"""Evaluation: scores of each pair, means with bootstrap intervals, the report, and the comparison of two runs."""
 
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.evaluation.bootstrap import Bootstrap

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of a mean over pairs that belong to images or patients."""
+"""Bootstrap intervals of a mean over pairs, clustered by image or patient."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["Bootstrap", "Interval"]
 
 Interval = tuple[float, float]
 
-RESAMPLES_AT_ONCE = 100  # bounds the memory, and is faster than all at once
-ROUNDING = 1e-9  # below which scores, in percent or pixels, are the same
+RESAMPLES_PER_BATCH = 100  # bounds the memory, and is faster than a single batch
+ROUNDING = 1e-9  # largest rounding error of scores, in percent or pixels
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are drawn: scipy's bias-corrected and accelerated (BCa) bootstrap.
+    """A cluster bootstrap: scipy's bias-corrected and accelerated (BCa) bootstrap over clusters of pairs.
 
     Clusters (images, volumes or patients) are drawn with replacement, each with all its pairs, because pairs of one
     cluster are not independent.
 
     Args:
-        resamples: how often is drawn, 1 or more.
-        level: share of such intervals that should hold the true mean.
-        seed: of the draws; the same numbers give the same interval.
+        resamples: number of resamples, 1 or more.
+        level: confidence level, above 0 and below 1.
+        seed: random seed; the same seed and scores give the same interval.
 
     Raises:
         ValueError: when an argument is out of range.
@@ -38,8 +38,10 @@ class Bootstrap:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.resamples < 1 or not 0 < self.level < 1:
-            raise ValueError(f"resamples {self.resamples} must be 1 or more and level {self.level} between 0 and 1.")
+        if self.resamples < 1:
+            raise ValueError(f"resamples is {self.resamples}; it must be 1 or more.")
+        if not 0 < self.level < 1:
+            raise ValueError(f"level is {self.level}; it must be above 0 and below 1.")
 
     def interval(self, values: Sequence[float], clusters: Sequence[str]) -> Interval | None:
         """Return the interval of the mean of all values.
@@ -60,7 +62,7 @@ class Bootstrap:
             paired=True,
             vectorized=True,
             n_resamples=self.resamples,
-            batch=RESAMPLES_AT_ONCE,
+            batch=RESAMPLES_PER_BATCH,
             confidence_level=self.level,
             method="BCa",
             rng=np.random.default_rng(self.seed),
@@ -70,12 +72,12 @@ class Bootstrap:
 
 
 def is_rounding(differences: np.ndarray | float) -> np.ndarray:
-    """Return for each difference of scores whether it is nothing but rounding."""
+    """Return for each difference of scores whether it is a rounding error."""
     return np.abs(differences) < ROUNDING
 
 
 def cluster_sums(values: Sequence[float], clusters: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum of each cluster's values and their count, (U,) each, in the order of the clusters' names."""
+    """Return the sum and the count of each cluster's values, (C,) each, in the order of the clusters' names."""
     _, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     return np.bincount(index, weights=np.asarray(values, dtype=float)), np.bincount(index).astype(float)
 

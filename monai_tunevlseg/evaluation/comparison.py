@@ -1,4 +1,4 @@
-"""Whether one run is better than another on the same pairs."""
+"""The comparison of two runs on the same pairs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = ["Comparison", "compare"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs differ in.
+    """The difference of two runs.
 
     Attributes:
-        metric: name of the score that is compared, one of ``PAIR_METRICS``.
+        metric: name of the compared score, one of ``PAIR_METRICS``.
         foreground_only: whether pairs with an empty mask are left out.
-        pairs: how many pairs both runs have a score for.
-        clusters: how many images, volumes or patients these belong to.
+        pairs: number of pairs with a score in both runs.
+        clusters: number of images, volumes or patients of these pairs.
         mean_a: mean of the first run's scores over these pairs.
-        mean_b: mean of the second run's.
+        mean_b: mean of the second run's scores over these pairs.
         difference: ``mean_b - mean_a``.
-        interval: of the difference; None where it cannot be told.
-        wilcoxon_statistic: of the two-sided signed-rank test over the clusters' mean differences, because pairs of one
-            cluster are not independent; None when all differences are 0.
-        p_value: of that test.
+        interval: bootstrap interval of the difference; None where it is undefined.
+        wilcoxon_statistic: statistic of the two-sided signed-rank test over the clusters' mean differences, because
+            pairs of one cluster are not independent; None when all differences are 0.
+        p_value: p-value of that test.
         only_in_a: pairs that the second run does not have, left out.
         only_in_b: pairs that the first run does not have, left out.
-        unmeasured: pairs for which a run has no such score, such as a distance to an empty mask, left out.
+        unmeasured: pairs without such a score in a run, such as a distance to an empty mask, left out.
     """
 
     metric: str
@@ -63,19 +63,19 @@ def compare(
     """Compare two runs on the pairs that both have, matched by image, slice and class name.
 
     Args:
-        first: cases of the first run, no pair twice.
-        second: cases of the second run.
+        first: pairs of the first run, each pair once.
+        second: pairs of the second run.
         metric: name of a score.
         foreground_only: leave out pairs with an empty mask.
-        bootstrap: how the interval is drawn.
+        bootstrap: settings of the interval.
 
     Raises:
-        ValueError: when the metric is unknown, the runs have no pair in common, or their masks differ: then they were
-            not measured on the same dataset.
+        ValueError: when the metric is unknown, the runs have no pair in common, or their masks differ, so that they
+            were not measured on the same dataset.
     """
     if metric not in PAIR_METRICS:
-        raise ValueError(f"there is no metric {metric!r}; known are {', '.join(PAIR_METRICS)}.")
-    mine, theirs = ({case.key: case for case in cases} for cases in (first, second))
+        raise ValueError(f"unknown metric {metric!r}; known are {', '.join(PAIR_METRICS)}.")
+    mine, theirs = ({pair.key: pair for pair in pairs} for pairs in (first, second))
     common = [key for key in mine if key in theirs]
     _check_masks(first, second, [(mine[key], theirs[key]) for key in common])
     chosen = [key for key in common if not foreground_only or mine[key].has_foreground(metric)]
@@ -104,7 +104,7 @@ def _compared(
     bootstrap: Bootstrap,
     **left_out: list[str],
 ) -> Comparison:
-    """Compare scores, (pairs, 2), that belong to clusters."""
+    """Compare scores (P, 2) of P pairs in clusters."""
     differences = _without_rounding(scores[:, 1] - scores[:, 0])
     sums, counts = cluster_sums(differences.tolist(), clusters)
     statistic, p_value = _wilcoxon(sums / counts)
@@ -124,7 +124,7 @@ def _compared(
 
 
 def _without_rounding(differences: np.ndarray) -> np.ndarray:
-    """Return differences with 0 for those that are rounding, so that interval and test see the same."""
+    """Return differences with rounding errors set to 0, so that interval and test agree."""
     return np.where(is_rounding(differences), 0.0, differences)
 
 
@@ -140,7 +140,7 @@ def _wilcoxon(differences: np.ndarray) -> tuple[float, float] | tuple[None, None
 def _check_masks(
     first: Sequence[PairScores], second: Sequence[PairScores], matched: Sequence[tuple[PairScores, PairScores]]
 ) -> None:
-    """Refuse runs on other pairs or masks; the areas at the model's resolution may differ, for models do."""
+    """Refuse runs on other pairs or masks; areas at the model's resolution may differ between models."""
     if not matched:
         raise ValueError(
             f"the two files have no pair in common: one has {_name(first[0].key)}, the other {_name(second[0].key)}."
@@ -148,8 +148,8 @@ def _check_masks(
     differing = [_name(a.key) for a, b in matched if a.label_pixels_original != b.label_pixels_original]
     if differing:
         raise ValueError(
-            f"{len(differing)} of {len(matched)} common pairs have masks of another area in the two files, so that "
-            f"these were not measured on the same masks: {shorten(differing, most=3)}."
+            f"{len(differing)} of {len(matched)} common pairs have masks of different areas in the two files, so that "
+            f"they were not measured on the same masks: {shorten(differing, most=3)}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation's worst, median and best cases, and the files of predicted masks they are made from."""
+"""Overlays of an evaluation's worst, median and best pairs, and the files of predicted masks."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from monai_tunevlseg.evaluation.pair_scores import PairScores
 __all__ = ["choose_examples", "mask_name", "remove_earlier", "write_mask", "write_example_overlays"]
 
 RANKS = ("worst", "median", "best")
-SIDES = 400, 1024  # smallest and largest length of a picture's longer side, in pixels
+SIDES = 400, 1024  # smallest and largest length of an overlay's longer side, in pixels
 TRUTH_COLOR = class_color(2)  # azure, which stands out on flesh and beside green
 PREDICTION_COLOR = class_color(0)
-LONGEST_TITLE = 200  # bytes, of the 255 that a file's name may have
-SHADE = 0.25  # brightness left where pixels are ignored
+MAX_TITLE_BYTES = 200  # of the 255 of a file name
+IGNORED_BRIGHTNESS = 0.25  # factor for ignored pixels
 
 
-def mask_name(pair: Sample) -> str:
-    """Return the file name of a pair's predicted mask: its number in the split, its image, slice and class."""
-    return f"{pair['number']:05}_{_title(pair)}.png"
+def mask_name(sample: Sample) -> str:
+    """Return the file name of a predicted mask: number in the split, image, slice and class of the sample."""
+    return f"{sample['number']:05}_{_title(sample)}.png"
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
-    """Write a mask, bool (H, W), as a PNG of one bit per pixel; folders are made."""
+    """Write a mask, bool (H, W), as a PNG of one bit per pixel; the folder is created if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(mask).save(path)
 
 
 def remove_earlier(output_dir: Path) -> None:
-    """Remove the pictures of an earlier report in the same folder, and no other file."""
+    """Remove the masks and overlays of an earlier report in the same folder, and no other file."""
     for path in (output_dir / "predicted_masks").glob("*.png"):
         if re.match(r"\d{5,}_", path.name):
             path.unlink()
@@ -50,27 +50,27 @@ def remove_earlier(output_dir: Path) -> None:
             path.unlink()
 
 
-def choose_examples(cases: Sequence[PairScores], count: int) -> dict[str, list[int]]:
-    """Choose cases by their Dice at the model's resolution; where it is the same, the larger error is worse.
+def choose_examples(pairs: Sequence[PairScores], count: int) -> dict[str, list[int]]:
+    """Choose pairs by their Dice at the model's resolution; of pairs with the same Dice, the larger error is worse.
 
-    Median and best cases are chosen among those with foreground, for a mask that is rightly empty shows nothing.
+    Median and best pairs are chosen among those with foreground, because a correct empty mask shows nothing.
 
     Args:
-        cases: of one evaluation.
-        count: how many of each rank.
+        pairs: pairs of one evaluation.
+        count: number of pairs of each rank.
 
     Returns:
-        indices for ``worst`` and ``best``, the most extreme first, and for ``median``, the nearest to it first; no case
-        is chosen twice.
+        indices for ``worst`` and ``best``, the most extreme first, and for ``median``, the nearest first; each pair is
+        chosen once at most.
     """
 
     def quality(index: int) -> tuple[float, int, int]:
-        case = cases[index]
-        return case.dice or 0.0, -(case.label_pixels + case.predicted_pixels), index
+        pair = pairs[index]
+        return pair.dice or 0.0, -(pair.label_pixels + pair.predicted_pixels), index
 
-    ranked = sorted(range(len(cases)), key=quality)
+    ranked = sorted(range(len(pairs)), key=quality)
     worst = ranked[:count]
-    shown = [index for index in ranked if cases[index].has_foreground("dice")]
+    shown = [index for index in ranked if pairs[index].has_foreground("dice")]
     best = [index for index in reversed(shown) if index not in worst][:count]
     middle = (len(shown) - 1) / 2
     nearest = sorted(range(len(shown)), key=lambda place: abs(place - middle))
@@ -79,28 +79,28 @@ def choose_examples(cases: Sequence[PairScores], count: int) -> dict[str, list[i
 
 
 def write_example_overlays(
-    folder: Path, cases: Sequence[PairScores], pairs: Sequence[Sample], masks: Mapping[int, Path], count: int
+    folder: Path, pairs: Sequence[PairScores], samples: Sequence[Sample], masks: Mapping[int, Path], count: int
 ) -> None:
-    """Write a picture of each chosen case, named by rank and case.
+    """Write an overlay of each chosen pair, named by rank and pair.
 
     Args:
-        folder: gets the PNGs; made when there is one.
-        cases: of one evaluation.
-        pairs: the sample of each case.
-        masks: the file of each case's predicted mask, by its index.
-        count: how many of each rank.
+        folder: output folder; created for the first overlay.
+        pairs: pairs of one evaluation.
+        samples: the sample of each pair.
+        masks: the file of each pair's predicted mask, by the index of the pair.
+        count: number of pairs of each rank.
     """
     load = LoadImageMaskd()
-    for rank, indices in choose_examples(cases, count).items():
+    for rank, indices in choose_examples(pairs, count).items():
         for place, index in enumerate(indices, start=1):
-            pair: Any = pairs[index]
-            sample, dice = load(pair), cases[index].dice or 0.0
+            sample: Any = samples[index]
+            loaded, dice = load(sample), pairs[index].dice or 0.0
             with Image.open(masks[index]) as file:
                 prediction = np.asarray(file)
-            image, label = (np.asarray(torch.as_tensor(sample[key])) for key in ("image", "label"))
+            image, label = (np.asarray(torch.as_tensor(loaded[key])) for key in ("image", "label"))
             picture = _draw(np.moveaxis(image, 0, -1), label[0], prediction)
-            caption = f"{rank} {place}: Dice {dice:.1f} %, {pair['class_name']}"
-            with atomic_file(folder / f"{rank}_{place:02}_dice_{dice:05.1f}_{_title(pair)}.png") as unfinished:
+            caption = f"{rank} {place}: Dice {dice:.1f} %, {sample['class_name']}"
+            with atomic_file(folder / f"{rank}_{place:02}_dice_{dice:05.1f}_{_title(sample)}.png") as unfinished:
                 _captioned(picture, caption).save(unfinished, format="PNG")
 
 
@@ -114,7 +114,7 @@ def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.nd
     pixels = Image.fromarray(np.rint(image * 255).astype(np.uint8))
     resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
     shown = np.asarray(pixels.resize((width, height), resample), dtype=np.float32) / 255
-    shown[label == IGNORE_INDEX] *= SHADE
+    shown[label == IGNORE_INDEX] *= IGNORED_BRIGHTNESS
     picture = draw_overlay(shown, prediction & (label != IGNORE_INDEX), num_classes=1)
     outline = contour(label == 1, max(1, round(min(label.shape) / 200)))
     picture[outline] = np.rint(TRUTH_COLOR * 255)
@@ -122,7 +122,7 @@ def _draw(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> np.nd
 
 
 def _captioned(picture: np.ndarray, caption: str) -> Image.Image:
-    """Put the caption and the legend above a picture."""
+    """Draw the caption and the legend above a picture."""
     size = max(12, picture.shape[1] // 32)
     font = ImageFont.load_default(size)
     lines = (
@@ -140,8 +140,8 @@ def _captioned(picture: np.ndarray, caption: str) -> Image.Image:
     return canvas
 
 
-def _title(pair: Sample) -> str:
-    """Name a pair in a file name: letters and digits of any script, and nothing that a file system minds."""
-    place = f"_{pair['slice']}" if "slice" in pair else ""
-    title = re.sub(r"[^\w.-]+", "-", f"{stem_of(Path(pair['image']))}{place}_{pair['class_name']}")
-    return title.encode()[:LONGEST_TITLE].decode(errors="ignore")
+def _title(sample: Sample) -> str:
+    """Return the part of a file name that names a sample: letters and digits of any script, no special characters."""
+    place = f"_{sample['slice']}" if "slice" in sample else ""
+    title = re.sub(r"[^\w.-]+", "-", f"{stem_of(Path(sample['image']))}{place}_{sample['class_name']}")
+    return title.encode()[:MAX_TITLE_BYTES].decode(errors="ignore")

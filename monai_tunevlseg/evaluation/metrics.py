@@ -1,4 +1,4 @@
-"""What is measured of each pair, and the metrics whose behavior on empty masks MONAI leaves open."""
+"""The metrics of a pair, and those of them whose behavior on empty masks differs from MONAI's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["PAIR_METRICS", "Hausdorff95", "PairMetric", "SurfaceDice"]
 
 @dataclass(frozen=True)
 class PairMetric:
-    """One number of a pair.
+    """Facts about one metric.
 
     Attributes:
-        factor: from MONAI's number to the report's.
-        unit: of the report's number.
-        area: the column that tells whether the mask has foreground, at the resolution that is measured.
-        needs_both: only defined where neither mask nor prediction is empty.
+        factor: factor from MONAI's value to the score in the report.
+        unit: unit of the score in the report.
+        area: column with the area of the mask at the resolution of the metric.
+        needs_both: whether the metric is undefined when mask or prediction is empty.
     """
 
     factor: float
@@ -40,16 +40,15 @@ PAIR_METRICS: Mapping[str, PairMetric] = MappingProxyType(
         "surface_dice": PairMetric(100, "%", "label_pixels_original"),
     }
 )
-"""`dice` and `iou` at the model's resolution, the others at the image's own. The metrics of an evaluator that have
-these names are what its report shows."""
+"""Metrics that a report shows, by name: `dice` and `iou` at the model's resolution, the others at the image's own."""
 
 
 class Hausdorff95(HausdorffDistanceMetric):
-    """95th percentile of the Hausdorff distance, in pixels; NaN, which MONAI's means leave out, without two contours.
+    """95th percentile of the Hausdorff distance, in pixels; NaN, which MONAI's means skip, without two contours.
 
-    Where mask or prediction is empty there is no distance, and none that one could make up (MONAI's infinity, the
-    picture's diagonal) can be averaged. A mean over what remains flatters a model that predicts nothing where it is
-    hard; read it with the number of pairs that it is over.
+    When mask or prediction is empty, the distance is undefined, and no substitute (MONAI's infinity, the picture's
+    diagonal) can be averaged. The mean over the other pairs favors a model that predicts nothing on difficult images:
+    read it together with the number of pairs.
     """
 
     def __init__(self) -> None:
@@ -63,13 +62,13 @@ class Hausdorff95(HausdorffDistanceMetric):
 
 
 class SurfaceDice(SurfaceDiceMetric):
-    """Share of the two contours that lies within a tolerance of the other; 1 when both masks are empty, like Dice.
+    """Share of the two contours within a tolerance of the other contour; 1 when both masks are empty, as for Dice.
 
     Args:
-        tolerance: in pixels, 0 or more.
+        tolerance: tolerance in pixels, 0 or more.
 
     Raises:
-        ValueError: when it is negative or no finite number.
+        ValueError: when ``tolerance`` is negative or not finite.
     """
 
     def __init__(self, tolerance: float) -> None:

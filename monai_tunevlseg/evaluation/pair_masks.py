@@ -1,4 +1,4 @@
-"""From a batch's logits to the masks of its pairs, at the model's resolution and at the images' own."""
+"""The masks of a batch's pairs, at the model's resolution and at the images' own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ __all__ = ["LogitsToPairMasks"]
 
 
 class LogitsToPairMasks(Transform):
-    """Takes a batch of grouped pairs apart into lists with one entry per pair, ready for MONAI's metrics.
+    """Converts the logits and labels of a batch of image groups into masks, one per pair, for MONAI's metrics.
 
     Foreground is where the sigmoid of the logit is above 0.5. For the image's own resolution the logits are resized
-    bilinearly, as inference does, and then cut. Pixels that the label says to ignore are taken out of mask and
-    prediction alike; overlap metrics then do not see them at all. (Contours, for distances, end at such a region in
-    both.)
+    bilinearly, as in inference, before the threshold. Ignored pixels are background in both mask and prediction, so
+    that overlap metrics do not count them. (For distances, contours in both end at an ignored region.)
     """
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +39,7 @@ class LogitsToPairMasks(Transform):
         originals = [torch.as_tensor(mask[None]) for masks in batch["full_label"] for mask in masks]
         at_model = [_masks(logit, label) for logit, label in zip(logits, labels, strict=True)]
         at_original = [
-            # one at a time, for all texts of a large picture take much memory as numbers
+            # one at a time, because the logits of all texts of a large picture take much memory
             _masks(_resized(logit, label.shape[-2:]), label.to(logit.device))
             for logit, label in zip(logits, originals, strict=True)
         ]
@@ -56,6 +55,6 @@ def _resized(logits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def _masks(logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return prediction and mask, (1, H, W) each in {0, 1}, without what is ignored."""
+    """Return prediction and mask, (1, H, W) each in {0, 1}, with ignored pixels as 0."""
     counted = label != IGNORE_INDEX
     return ((logits > 0) & counted).to(torch.uint8), ((label > 0) & counted).to(torch.uint8)

@@ -1,7 +1,7 @@
-"""The report of an evaluation: ``metrics.json``, ``pairs.csv``, the predicted masks, and pictures of some cases.
+"""The report of an evaluation: ``metrics.json``, ``pairs.csv``, the predicted masks, and overlays of some pairs.
 
-Slices of volumes that show nothing of their class count in none of the means: they would raise those that hold a 100
-for an empty prediction, and lower the others. They have a table and a summary of their own.
+Slices of volumes that do not show their class are not part of the means: they would raise means that count an empty
+prediction as 100, and lower the others. They have a table and a summary of their own.
 """
 
 from __future__ import annotations
@@ -51,28 +51,28 @@ AREAS = {
 
 
 def describe_network(network: torch.nn.Module) -> dict[str, Any]:
-    """Return what identifies a prompt-tuned network, and how many parameters of it are trained."""
+    """Return the identity of a network, and its number of trained parameters."""
     state: Any = network.get_extra_state()
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     return {**json.loads(bytes(state.cpu().tolist())), "trained_parameters": trained}
 
 
 class EvaluationReportHandler:
-    """Writes the report when an evaluation of grouped pairs has finished. Attach it to the evaluator.
+    """Writes the report at the end of an evaluation of image groups. Attach it to the evaluator.
 
-    The scores are those of the evaluator's metrics that bear a name in ``PAIR_METRICS``. Only numbers stay in memory;
-    predictions go to files as they come.
+    The scores are those of the evaluator's metrics with a name in ``PAIR_METRICS``. Only numbers are kept in memory;
+    predictions are written to files at once.
 
     Args:
-        output_dir: gets ``metrics.json``, ``pairs.csv``, ``predicted_masks/`` and ``overlays/``, and for volumes
-            ``slices_without_foreground.csv``.
+        output_dir: output folder of ``metrics.json``, ``pairs.csv``, ``predicted_masks/`` and ``overlays/``, and for
+            volumes ``slices_without_foreground.csv``.
         split: name of the split.
-        dataset_dir: paths in ``pairs.csv`` are relative to it, so that reports of two machines can be compared.
-        about: what else ``metrics.json`` should hold, such as ``network``.
-        bootstrap: how intervals are drawn.
-        num_overlays: how many of the worst, median and best cases each get a picture; 0 = none.
-        save_masks: keep the predictions, at the images' own resolution.
-        whole_volumes: whether all slices of volumes are among the pairs, so that Dice of whole volumes can be told.
+        dataset_dir: folder that paths in ``pairs.csv`` are relative to, for the comparison of two machines' reports.
+        about: further entries of ``metrics.json``, such as ``network``.
+        bootstrap: settings of the intervals.
+        num_overlays: number of overlays of each of the worst, median and best pairs; 0 = none.
+        save_masks: whether to keep the predictions, at the images' own resolution.
+        whole_volumes: whether all slices of volumes are among the pairs, as Dice of whole volumes needs them.
 
     Raises:
         ValueError: when ``num_overlays`` is negative.
@@ -101,7 +101,7 @@ class EvaluationReportHandler:
         self.whole_volumes = whole_volumes
         self._masks_dir = self.output_dir / "predicted_masks"
         self._temporary = ExitStack()
-        self._pairs: list[Sample] = []  # in the order in which they came, as the metrics have them
+        self._samples: list[Sample] = []  # in the order of the metrics' values
         self._areas: list[dict[str, int]] = []
         self._common: list[int] = []
 
@@ -112,8 +112,8 @@ class EvaluationReportHandler:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def start(self, engine: Evaluator) -> None:
-        """Forget an earlier run."""
-        self._pairs.clear()
+        """Discard the results of an earlier run."""
+        self._samples.clear()
         self._areas.clear()
         self._common.clear()
         self._temporary.close()
@@ -123,69 +123,69 @@ class EvaluationReportHandler:
             self._masks_dir = Path(folder)
 
     def collect(self, engine: Evaluator) -> None:
-        """Remember a batch's pairs and their areas, and write the predictions."""
-        pairs = [pair for group in engine.state.batch["pairs"] for pair in group]
-        for index, pair in enumerate(pairs):
-            self._pairs.append(pair)
+        """Collect a batch's samples and areas, and write the predictions."""
+        samples = [sample for group in engine.state.batch["pairs"] for sample in group]
+        for index, sample in enumerate(samples):
+            self._samples.append(sample)
             self._areas.append({area: int(engine.state.output[mask][index].sum()) for area, mask in AREAS.items()})
             original = [engine.state.output[f"{name}_original"][index] for name in ("pred", "label")]
             self._common.append(int((original[0] & original[1]).sum()))
             if self.save_masks or self.num_overlays:
                 predicted = engine.state.output["pred_original"][index][0].cpu().numpy()
-                write_mask(self._masks_dir / mask_name(pair), predicted.astype(bool))
+                write_mask(self._masks_dir / mask_name(sample), predicted.astype(bool))
 
     def write(self, engine: Evaluator) -> None:
         """Write all files.
 
         Raises:
-            ValueError: when the evaluator has seen no pair, or has no metric ``dice``.
+            ValueError: when no slice shows a class, or the evaluator has no metric ``dice``.
         """
-        details = {
-            name: engine.state.metric_details[name] for name in PAIR_METRICS if name in engine.state.metric_details
-        }
-        if "dice" not in details:
+        measured = engine.state.metric_details
+        scores = {name: measured[name].flatten().tolist() for name in PAIR_METRICS if name in measured}
+        if "dice" not in scores:
             raise ValueError("the evaluator has no metric named 'dice', which its report is about.")
-        order = np.argsort([pair["number"] for pair in self._pairs], kind="stable")
-        scores = {name: buffer.flatten().tolist() for name, buffer in details.items()}
-        found = [self._case(index, {name: values[index] for name, values in scores.items()}) for index in order]
-        places = [place for place, case in enumerate(found) if not is_empty_slice(case)]
-        cases = [found[place] for place in places]
-        empty = [case for case in found if is_empty_slice(case)]
-        if not cases:
+        order = np.argsort([sample["number"] for sample in self._samples], kind="stable")
+        found = [self._pair_scores(index, {name: values[index] for name, values in scores.items()}) for index in order]
+        places = [place for place, pair in enumerate(found) if not is_empty_slice(pair)]
+        pairs = [found[place] for place in places]
+        if not pairs:
             raise ValueError(f"none of the {len(found)} slices of the split {self.split!r} shows a class.")
-        metrics = self._summary(cases, list(scores)) | self._of_volumes(found, empty, [self._common[i] for i in order])
-        write_pair_scores(self.output_dir / "pairs.csv", cases)
+        empty = [pair for pair in found if is_empty_slice(pair)]
+        metrics = self._summary(pairs, list(scores)) | self._of_volumes(found, empty, [self._common[i] for i in order])
+        self._write_tables(pairs, empty, metrics)
+        samples = [self._samples[order[place]] for place in places]
+        files = {place: self._masks_dir / mask_name(sample) for place, sample in enumerate(samples)}
+        with self._temporary:
+            write_example_overlays(self.output_dir / "overlays", pairs, samples, files, self.num_overlays)
+        self._log(metrics)
+
+    def _write_tables(self, pairs: Sequence[PairScores], empty: Sequence[PairScores], metrics: dict[str, Any]) -> None:
+        write_pair_scores(self.output_dir / "pairs.csv", pairs)
         (self.output_dir / EMPTY_SLICES).unlink(missing_ok=True)
         if empty:
             write_pair_scores(self.output_dir / EMPTY_SLICES, empty)
-        write_text_atomically(
-            self.output_dir / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False, default=str) + "\n"
-        )
-        pairs = [self._pairs[order[place]] for place in places]
-        files = {place: self._masks_dir / mask_name(pair) for place, pair in enumerate(pairs)}
-        with self._temporary:
-            write_example_overlays(self.output_dir / "overlays", cases, pairs, files, self.num_overlays)
-        logger.info(f"{len(cases)} pairs: {metrics['dice']:.2f} % Dice; the report is in {self.output_dir}")
+        content = json.dumps(metrics, indent=2, allow_nan=False, default=str)
+        write_text_atomically(self.output_dir / "metrics.json", content + "\n")
+
+    def _log(self, metrics: Mapping[str, Any]) -> None:
+        logger.info(f"{metrics['pairs']} pairs: {metrics['dice']:.2f} % Dice; the report is in {self.output_dir}")
         if volumes := metrics.get("volumes"):
             logger.info(f"{volumes['pairs']} whole volumes and classes: {volumes['dice']:.2f} % Dice")
-            logger.info(
-                "something was found in {with_prediction} of {pairs} slices without the class".format_map(
-                    metrics["slices_without_foreground"]
-                )
-            )
+            empty = metrics["slices_without_foreground"]
+            logger.info(f"false positives in {empty['with_prediction']} of {empty['pairs']} slices without the class")
 
-    def _case(self, index: int, scores: Mapping[str, float]) -> PairScores:
-        pair = self._pairs[index]
-        image = Path(pair["image"])
+    def _pair_scores(self, index: int, scores: Mapping[str, float]) -> PairScores:
+        sample = self._samples[index]
+        image = Path(sample["image"])
         if self.dataset_dir is not None and image.is_relative_to(self.dataset_dir):
             image = image.relative_to(self.dataset_dir)
         return PairScores(
             image=image.as_posix(),
-            slice=pair.get("slice"),
-            class_name=pair["class_name"],
-            text=pair["text"],
-            group=pair.get("group"),
-            mask=f"{self._masks_dir.name}/{mask_name(pair)}" if self.save_masks else None,
+            slice=sample.get("slice"),
+            class_name=sample["class_name"],
+            text=sample["text"],
+            group=sample.get("group"),
+            mask=f"{self._masks_dir.name}/{mask_name(sample)}" if self.save_masks else None,
             **self._areas[index],
             **{name: _rounded(PAIR_METRICS[name].factor * value) for name, value in scores.items()},  # type: ignore[arg-type]
         )
@@ -193,7 +193,7 @@ class EvaluationReportHandler:
     def _of_volumes(
         self, found: Sequence[PairScores], empty: Sequence[PairScores], common: Sequence[int]
     ) -> dict[str, Any]:
-        """Return what is told of volumes beside the slices that show a class; nothing where slices are missing."""
+        """Return the summaries of empty slices and of whole volumes; empty where slices are missing."""
         volumes = volumes_of(found, common)
         if not (self.whole_volumes and volumes):
             return {}
@@ -202,17 +202,17 @@ class EvaluationReportHandler:
             "volumes": summarize_volumes(volumes, self.bootstrap),
         }
 
-    def _summary(self, cases: Sequence[PairScores], scores: Sequence[str]) -> dict[str, Any]:
-        names = sorted({case.class_name for case in cases})
+    def _summary(self, pairs: Sequence[PairScores], scores: Sequence[str]) -> dict[str, Any]:
+        names = sorted({pair.class_name for pair in pairs})
         return {
             "format_version": FORMAT_VERSION,
             "split": self.split,
-            **summarize(cases, scores, self.bootstrap),
+            **summarize(pairs, scores, self.bootstrap),
             "classes": {
-                name: summarize([case for case in cases if case.class_name == name], scores, self.bootstrap)
+                name: summarize([pair for pair in pairs if pair.class_name == name], scores, self.bootstrap)
                 for name in names
             },
-            "bootstrap": {**asdict(self.bootstrap), "method": "BCa", "cluster": _cluster(cases)},
+            "bootstrap": {**asdict(self.bootstrap), "method": "BCa", "cluster": _cluster(pairs)},
             **self.about,
         }
 
@@ -221,6 +221,6 @@ def _rounded(value: float) -> float | None:
     return round(value, DECIMALS) if math.isfinite(value) else None
 
 
-def _cluster(cases: Sequence[PairScores]) -> str:
-    """Say what is drawn as a whole: every image, or every group of images such as a patient's."""
-    return "group" if any(case.group is not None for case in cases) else "image"
+def _cluster(pairs: Sequence[PairScores]) -> str:
+    """Return the kind of cluster: an image, or a group of images such as a patient's."""
+    return "group" if any(pair.group is not None for pair in pairs) else "image"

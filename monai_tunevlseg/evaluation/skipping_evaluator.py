@@ -1,4 +1,4 @@
-"""Runs over folders in which some files cannot be read: the others are done, and all bad ones are named at once."""
+"""Runs over folders with unreadable files: the other files are processed, and one message lists all unreadable ones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 class SkippingEvaluator(SupervisedEvaluator):
-    """MONAI's evaluator for the batches of a `SkippingDataset`: it logs unreadable samples and continues.
+    """MONAI's `SupervisedEvaluator` for batches of a `SkippingDataset`: unreadable samples are logged and skipped.
 
     It takes the arguments of `SupervisedEvaluator`.
 
     Attributes:
-        unreadable: why samples could not be read, in the order of the last run.
+        unreadable: reasons why samples could not be read, in the order of the last run.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -31,31 +31,29 @@ class SkippingEvaluator(SupervisedEvaluator):
         self.add_event_handler(Events.STARTED, self.unreadable.clear)
 
     def raise_for_unreadable(self) -> None:
-        """Name what the last run has left out.
+        """Report the samples that the last run skipped.
 
         Raises:
             ValueError: when a sample could not be read; lists the reasons.
         """
         if self.unreadable:
-            raise ValueError(_listed(self.unreadable, self.state.epoch_length, "the others are done"))
+            raise ValueError(_listed(self.unreadable, self.state.epoch_length, "the others were processed"))
 
     def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, Any]:
         if UNREADABLE not in batchdata:
             return super()._iteration(engine, batchdata)
         for reason in batchdata[UNREADABLE]:
-            logger.error("left out: %s", reason)
+            logger.error("skipped: %s", reason)
         self.unreadable += batchdata[UNREADABLE]
         return {}
 
 
 def run_or_list_unreadable(evaluator: Evaluator, dataset: Dataset) -> None:
-    """Run an evaluation, whose figures would be wrong without some of the data.
-
-    Where a file cannot be read, all others are read too, so that one message names every bad one.
+    """Run an evaluation, which needs all of its data; list all unreadable files if there are any.
 
     Args:
-        evaluator: of the run.
-        dataset: what it evaluates.
+        evaluator: the evaluator of the run.
+        dataset: the dataset that it evaluates.
 
     Raises:
         ValueError: when files cannot be read; lists the reasons.
@@ -63,7 +61,7 @@ def run_or_list_unreadable(evaluator: Evaluator, dataset: Dataset) -> None:
     try:
         evaluator.run()
     except (OSError, RuntimeError, ValueError) as error:
-        if "applying transform" not in str(error):  # what MONAI says, in this process or in one of a loader
+        if "applying transform" not in str(error):  # MONAI's message, in this process or in a loader's
             raise
         if not (reasons := unreadable_in(dataset)):
             raise

@@ -1,4 +1,4 @@
-"""What an evaluation of slices does not tell of volumes: slices that do not show the class, and Dice of the whole."""
+"""Scores of volumes that an evaluation of slices lacks: slices without the class, and Dice of whole volumes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ DECIMALS = 4
 
 @dataclass(frozen=True)
 class VolumeScores:
-    """One class in one volume, at the file's own resolution.
+    """The scores of one class in one volume, at the file's own resolution.
 
     Attributes:
-        image: path of the file, as `PairScores` has it.
-        class_name: which class.
-        cluster: what is drawn as a whole in a bootstrap.
-        label_voxels: size of the mask, without ignored voxels, as for all sizes.
-        predicted_voxels: size of the prediction.
-        common_voxels: size of what both have.
+        image: path of the file, as in `PairScores`.
+        class_name: name of the class.
+        cluster: cluster of the volume in a bootstrap.
+        label_voxels: voxels of the mask, without ignored voxels, as all counts.
+        predicted_voxels: voxels of the prediction.
+        common_voxels: voxels of both.
     """
 
     image: str
@@ -42,45 +42,46 @@ class VolumeScores:
         return 200 * self.common_voxels / size if size else 100.0
 
 
-def is_empty_slice(case: PairScores) -> bool:
-    """Return whether a case is a slice of a volume that shows nothing of its class."""
-    return case.slice is not None and case.label_pixels_original == 0
+def is_empty_slice(pair: PairScores) -> bool:
+    """Return whether a pair is a slice of a volume that does not show its class."""
+    return pair.slice is not None and pair.label_pixels_original == 0
 
 
-def summarize_empty_slices(cases: Sequence[PairScores]) -> dict[str, Any]:
-    """Return how often, and how much, a network finds of a class in slices that do not show it.
+def summarize_empty_slices(pairs: Sequence[PairScores]) -> dict[str, Any]:
+    """Return how often, and how much, a network predicts a class in slices that do not show it.
 
     Args:
-        cases: slices without the class.
+        pairs: slices without the class.
 
     Returns:
-        ``pairs``; ``with_prediction``, the pairs in which something was found, and ``false_positive_share``, their
-        share in percent, None without pairs; ``predicted_pixels_original``, the sum of what was found.
+        ``pairs``; ``with_prediction``, the number of pairs with a prediction that is not empty, and
+        ``false_positive_share``, their share in percent, None without pairs; ``predicted_pixels_original``, the sum of
+        the predicted pixels.
     """
-    found = sum(case.predicted_pixels_original > 0 for case in cases)
+    found = sum(pair.predicted_pixels_original > 0 for pair in pairs)
     return {
-        "pairs": len(cases),
+        "pairs": len(pairs),
         "with_prediction": found,
-        "false_positive_share": round(100 * found / len(cases), DECIMALS) if cases else None,
-        "predicted_pixels_original": sum(case.predicted_pixels_original for case in cases),
+        "false_positive_share": round(100 * found / len(pairs), DECIMALS) if pairs else None,
+        "predicted_pixels_original": sum(pair.predicted_pixels_original for pair in pairs),
     }
 
 
-def volumes_of(cases: Sequence[PairScores], common: Sequence[int]) -> list[VolumeScores]:
-    """Put slices together again.
+def volumes_of(pairs: Sequence[PairScores], common: Sequence[int]) -> list[VolumeScores]:
+    """Sum the slices of each volume.
 
     Args:
-        cases: of one evaluation, every slice of its volumes among them; pictures are passed over.
-        common: of each case, the pixels of the image that mask and prediction have in common.
+        pairs: pairs of one evaluation, with every slice of its volumes; pictures are skipped.
+        common: for each pair, the number of the image's pixels in both mask and prediction.
 
     Returns:
-        one for each volume and class, sorted.
+        the scores of each volume and class, sorted.
     """
     sums: dict[tuple[str, str, str], list[int]] = {}
-    for case, shared in zip(cases, common, strict=True):
-        if case.slice is not None:
-            total = sums.setdefault((case.image, case.class_name, case.cluster), [0, 0, 0])
-            for place, size in enumerate((case.label_pixels_original, case.predicted_pixels_original, shared)):
+    for pair, shared in zip(pairs, common, strict=True):
+        if pair.slice is not None:
+            total = sums.setdefault((pair.image, pair.class_name, pair.cluster), [0, 0, 0])
+            for place, size in enumerate((pair.label_pixels_original, pair.predicted_pixels_original, shared)):
                 total[place] += size
     return [VolumeScores(*key, *sizes) for key, sizes in sorted(sums.items())]
 
@@ -89,8 +90,8 @@ def summarize_volumes(volumes: Sequence[VolumeScores], bootstrap: Bootstrap) -> 
     """Return the mean Dice of whole volumes, over all of them and by class.
 
     Args:
-        volumes: one or more.
-        bootstrap: how the interval is drawn.
+        volumes: one or more volumes.
+        bootstrap: settings of the interval.
 
     Returns:
         ``pairs`` of a volume and a class, ``dice`` in percent, ``interval`` [low, high] of it or None, ``classes``, the

@@ -81,12 +81,12 @@ def test_another_metric_has_its_own_unit(files):
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (b"image,slice\na,1\n", [], "b/pairs.csv has no column class_name, dice, label_pixels"),
-        (b"\xff\xfe\x00", [], "b/pairs.csv is not CSV"),
-        (None, [], "there is no file"),
-        (b"image,slice,class_name,dice,label_pixels\nother.png,,x,1,1\n", [], "no pair in common"),
-        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--metric", "quality"], "no metric 'quality'"),
-        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--resamples", "0"], "resamples 0"),
+        (b"image,slice\na,1\n", [], "class_name, dice, label_pixels"),
+        (b"\xff\xfe\x00", [], "b/pairs.csv"),
+        (None, [], "b/pairs.csv"),
+        (b"image,slice,class_name,dice,label_pixels\nother.png,,x,1,1\n", [], "other.png 'x'"),
+        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--metric", "quality"], "'quality'"),
+        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--resamples", "0"], "resamples is 0"),
     ],
 )
 def test_mistakes_end_with_a_sentence_and_1(files, content, options, message):

@@ -1,4 +1,4 @@
-"""A network that is told its predictions by the image, and the run of a bundle's evaluation with it."""
+"""A network that predicts by color, and the run of a bundle's evaluation with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLORS = ("red", "green", "blue")
 
 
 class ColorNetwork(nn.Module):
-    """Finds a text, the name of a color, where the image has more than half of that color."""
+    """Predicts a text, the name of a color, where the image has more than half of that color."""
 
     def __init__(self):
         super().__init__()

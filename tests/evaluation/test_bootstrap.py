@@ -68,7 +68,7 @@ def test_of_many_intervals_95_percent_hold_the_true_mean():
         ([0.1, 0.1, 0.1, 0.1], ["a", "a", "a", "b"]),
     ],
 )
-def test_what_cannot_be_told_is_none(values, clusters):
+def test_an_undefined_interval_is_none(values, clusters):
     assert Bootstrap(resamples=100).interval(values, clusters) is None
 
 
@@ -82,7 +82,7 @@ def test_the_interval_depends_on_the_seed_and_on_nothing_else():
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.sampled_from("abcde")), max_size=12))
-def test_an_interval_lies_among_the_units_means(pairs):
+def test_an_interval_lies_among_the_clusters_means(pairs):
     values, clusters = [value for value, _ in pairs], [cluster for _, cluster in pairs]
     interval = Bootstrap(resamples=50).interval(values, clusters)
     if interval is not None:
@@ -90,7 +90,7 @@ def test_an_interval_lies_among_the_units_means(pairs):
         assert min(means) - 1e-9 <= interval[0] <= interval[1] <= max(means) + 1e-9
 
 
-@pytest.mark.parametrize("arguments", [{"resamples": 0}, {"level": 0}, {"level": 1}])
-def test_settings_out_of_range_are_refused(arguments):
-    with pytest.raises(ValueError, match="must be 1 or more and level"):
-        Bootstrap(**arguments)
+@pytest.mark.parametrize(("name", "value"), [("resamples", 0), ("level", 0), ("level", 1)])
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value};"):
+        Bootstrap(**{name: value})

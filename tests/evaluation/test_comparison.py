@@ -55,7 +55,7 @@ def test_pairs_of_one_image_count_as_one_in_the_test():
     assert (result.wilcoxon_statistic, result.p_value) == (expected.statistic, expected.pvalue)
 
 
-def test_slices_and_groups_are_units():
+def test_slices_and_groups_are_clusters():
     def volume(scores, group):
         return [
             PairScores(f"{patient}{number}.nii.gz", number, "x", "x", group=patient if group else None, dice=score)
@@ -69,7 +69,7 @@ def test_slices_and_groups_are_units():
     assert compare(volume(scores, True), volume(better, True), bootstrap=FEW).clusters == 2
 
 
-def test_what_only_one_has_is_named_and_left_out():
+def test_pairs_of_one_run_only_are_named_and_left_out():
     result = compare(run({"a": 50.0, "b": 60.0, "only": 0.0}), run({"b": 70.0, "a": 50.0, "extra": 9.0}), bootstrap=FEW)
     assert (result.pairs, result.difference) == (2, 5)
     assert (result.only_in_a, result.only_in_b, result.unmeasured) == (["only 'x'"], ["extra 'x'"], [])
@@ -91,7 +91,7 @@ def test_foreground_only():
     assert compare(first, second, bootstrap=FEW).difference == -45
     result = compare(first, second, foreground_only=True, bootstrap=FEW)
     assert (result.pairs, result.difference) == (1, 10)
-    with pytest.raises(ValueError, match="none of the 1 common pairs with foreground has 'dice'"):
+    with pytest.raises(ValueError, match="1 common pairs with foreground.*'dice'"):
         compare(first[1:], second[1:], foreground_only=True)
 
 
@@ -100,7 +100,7 @@ def test_a_run_against_itself_has_no_difference_and_no_test():
     assert (result.difference, result.interval, result.p_value) == (0, None, None)
 
 
-def test_swapping_the_runs_changes_the_sign_alone():
+def test_swapping_the_runs_changes_the_sign_only():
     first, second = run({"a": 50.0, "b": 61.0, "c": 70.0}), run({"a": 53.0, "b": 60.0, "c": 78.0})
     there, back = compare(first, second, bootstrap=FEW), compare(second, first, bootstrap=FEW)
     assert there.difference == -back.difference
@@ -110,10 +110,10 @@ def test_swapping_the_runs_changes_the_sign_alone():
 @pytest.mark.parametrize(
     ("second", "metric", "message"),
     [
-        (run({"z": 50.0}), "dice", "no pair in common: one has a 'x', the other z 'x'"),
-        (run({"a": 50.0}), "quality", "no metric 'quality'; known are dice, iou"),
-        (run({"a": 50.0}, label_pixels_original=5), "dice", "1 of 1 common pairs have masks of another area"),
-        (run({"a": 50.0}), "hd95", "none of the 1 common pairs has 'hd95'"),
+        (run({"z": 50.0}), "dice", "a 'x'.* z 'x'"),
+        (run({"a": 50.0}), "quality", "metric 'quality'.*dice, iou"),
+        (run({"a": 50.0}, label_pixels_original=5), "dice", "1 of 1 .*masks.*a 'x'"),
+        (run({"a": 50.0}), "hd95", "1 common pairs.*'hd95'"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(second, metric, message):

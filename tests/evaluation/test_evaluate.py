@@ -122,7 +122,7 @@ def test_both_resolutions_agree_with_a_naive_computation(tmp_path):
     assert any(row["dice"] != row["dice_original"] for row in rows)
 
 
-def test_rows_come_in_the_datalists_order_whatever_the_batches(tmp_path):
+def test_rows_are_in_the_order_of_the_datalist(tmp_path):
     texts = {"a": 1, "b": 3, "c": 2, "d": 3, "e": 1}
     for stem, count in texts.items():
         size = (8 + 2 * count, 10)
@@ -164,7 +164,7 @@ def test_ignored_pixels_are_in_no_number(tmp_path):
     assert counted[1]["dice"] == pytest.approx(100 * 2 * 16 / (32 + 32), abs=1e-3)
 
 
-def test_distances_on_request_with_what_they_are_over(five, tmp_path):
+def test_distances_on_request_with_their_number_of_pairs(five, tmp_path):
     _, plain, plain_rows = evaluate(five, tmp_path / "plain", class_names=["red"])
     assert not any("hd95" in name or "surface" in name for name in plain if name != "surface_tolerance")
     assert {row["hd95"] for row in plain_rows} == {row["surface_dice"] for row in plain_rows} == {""}
@@ -185,7 +185,7 @@ def test_distances_on_request_with_what_they_are_over(five, tmp_path):
     assert (strict["surface_tolerance"], plain["surface_tolerance"]) == (0, None)
 
 
-def test_a_mask_too_small_for_the_models_resolution_is_foreground_at_the_images(tmp_path):
+def test_a_mask_that_vanishes_when_resized_is_foreground_at_the_images_size(tmp_path):
     speck = np.zeros((64, 64), bool)
     speck[0, 0] = True
     write_image(tmp_path / "set", "a", [np.zeros((64, 64))], [speck])
@@ -203,7 +203,7 @@ def test_predicted_masks_are_kept_at_the_images_size_or_not_at_all(five, tmp_pat
     _, _, rows = evaluate(five, tmp_path / "none", class_names=["red"], save_masks="false")
     assert {row["mask"] for row in rows} == {""}
     assert sorted(path.name for path in (tmp_path / "none").iterdir()) == ["metrics.json", "overlays", "pairs.csv"]
-    assert len(list((tmp_path / "none" / "overlays").iterdir())) == 4  # all but the rightly empty one
+    assert len(list((tmp_path / "none" / "overlays").iterdir())) == 4  # without the pair of an empty mask
 
 
 def test_a_second_run_replaces_the_first_and_leaves_other_files(five, tmp_path):
@@ -222,7 +222,7 @@ def test_a_second_run_replaces_the_first_and_leaves_other_files(five, tmp_path):
     assert len(read_pair_scores(tmp_path / "out")) == 1
 
 
-def test_what_the_report_is_about_is_in_it(five, tmp_path):
+def test_the_report_identifies_its_run(five, tmp_path):
     _, metrics, _ = evaluate(five, tmp_path / "out", class_names=["red"])
     assert metrics["bundle"] == "clipseg_vpt"
     assert metrics["network"] == {"method": None, "trained_parameters": 0}
@@ -231,7 +231,7 @@ def test_what_the_report_is_about_is_in_it(five, tmp_path):
     assert metrics["bootstrap"] == {"resamples": 200, "level": 0.95, "seed": 0, "method": "BCa", "cluster": "image"}
 
 
-def test_groups_are_the_unit_where_the_dataset_has_them(five, tmp_path):
+def test_groups_of_a_dataset_are_the_clusters(five, tmp_path):
     _, metrics, rows = evaluate(five, tmp_path / "out", class_names=["red"], group_pattern="[0-2]|[34]")
     assert [row["group"] for row in rows] == ["0", "1", "2", "3", "4"]
     assert (metrics["clusters"], metrics["bootstrap"]["cluster"]) == (5, "group")
@@ -244,7 +244,7 @@ def test_the_same_run_gives_the_same_files(five, tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_a_neutral_text_is_what_the_network_is_told(tmp_path):
+def test_a_neutral_text_is_given_to_the_network(tmp_path):
     halves = [np.arange(8) < 4, np.arange(8) >= 4]
     masks = [np.broadcast_to(half, (8, 8)) for half in halves]
     write_image(tmp_path / "set", "a", masks, masks)
@@ -257,7 +257,7 @@ def test_a_neutral_text_is_what_the_network_is_told(tmp_path):
     assert {name: part["dice"] for name, part in metrics["classes"].items()} == {"red": 100, "green": 0}
 
 
-def test_slices_are_pairs_and_volumes_the_unit(tmp_path):
+def test_slices_are_pairs_and_volumes_the_clusters(tmp_path):
     for name, value in (("a", 1), ("b", 1)):
         mask = np.zeros((8, 12, 4), np.uint8)
         mask[2:6, 3:9, 1:] = value

@@ -23,7 +23,7 @@ cases = st.builds(
 
 
 @given(st.lists(cases, max_size=20), st.integers(0, 6))
-def test_chosen_cases_are_worst_median_and_best(listed, count):
+def test_chosen_pairs_are_worst_median_and_best(listed, count):
     chosen = choose_examples(listed, count)
     indices = [index for rank in chosen.values() for index in rank]
     assert len(indices) == len(set(indices))
@@ -81,11 +81,11 @@ def written(tmp_path):
     return path
 
 
-def test_a_picture_is_named_by_rank_and_case(written):
+def test_an_overlay_is_named_by_rank_and_pair(written):
     assert written.name == "worst_01_dice_012.3_gray_left-right-ü-.png"
 
 
-def test_mask_prediction_and_what_is_ignored_are_told_apart(written):
+def test_mask_prediction_and_ignored_pixels_differ_in_color(written):
     picture = np.asarray(Image.open(written))
     caption = len(picture) - 200
     assert picture.shape[1] == 500 and 40 < caption < 120

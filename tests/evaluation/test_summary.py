@@ -49,5 +49,5 @@ def test_without_foreground_or_scores_there_is_no_mean():
 
 
 def test_nothing_to_summarize_is_an_error():
-    with pytest.raises(ValueError, match="no case"):
+    with pytest.raises(ValueError, match="no pair"):
         summarize([], ["dice"], FEW)
