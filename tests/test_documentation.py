@@ -23,7 +23,7 @@ from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 from monai_tunevlseg.benchmark.presets import PRESETS
 from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo_datasets import write_demo_dataset
-from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.methods import METHODS, EncoderSizes
 from monai_tunevlseg.networks import CRIS, Upsampler
 from monai_tunevlseg.sharing import Release, Sources, share_bundle
 
@@ -131,7 +131,7 @@ def test_every_block_is_run_by_a_test():
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     markers = [found["marker"] for found in MARKED_BLOCK.finditer(TEXT)]
     assert len(markers) == len(re.findall(r"^```(?:sh|python|yaml)$", TEXT, re.MULTILINE))
-    assert [marker for marker in markers if not re.search(rf'(?:block|lines)\("{marker}"\)', tests)] == []
+    assert [marker for marker in markers if not re.search(rf'(?:block|lines|documented)\("{marker}"\)', tests)] == []
 
 
 def test_commands_of_make_are_those_of_ci():
@@ -172,28 +172,28 @@ def test_links_and_pictures_exist(page):
 
 
 @pytest.fixture(scope="module")
-def full_size() -> dict[str, tuple[torch.nn.Module, dict, tuple]]:
-    """The base models as published, without memory; what their methods are built for; their upsamplers' channels."""
+def full_size() -> dict[str, tuple[torch.nn.Module, EncoderSizes, tuple[int, ...]]]:
+    """The base models as published, without memory, the sizes of their encoders, and their upsamplers' channels."""
     with torch.device("meta"):
         clipseg, cris = CLIPSegForImageSegmentation(CLIPSegConfig()), CRIS()
-    text = {"text_dim": 512, "num_layers": 12}
+    text = {"text_dim": 512, "text_layers": 12, "text_positions": 77}
     return {
-        "clipseg": (clipseg, text | {"vision_dim": 768, "image_embed_dim": 512}, (64,)),
-        "cris": (cris, text | {"vision_dim": None, "image_embed_dim": 1024}, (512, 64)),
+        "clipseg": (clipseg, EncoderSizes(**text, image_embed_dim=512, vision_dim=768, vision_layers=11), (64,)),
+        "cris": (cris, EncoderSizes(**text, image_embed_dim=1024), (512, 64)),
     }
 
 
 @pytest.mark.parametrize("bundle", bundle_names(ROOT / "configs"))
 def test_the_table_has_every_bundle_with_parameters_at_full_size(bundle, full_size):
     model, _, method = bundle.partition("_")
-    base, widths, channels = full_size[model]
+    base, encoders, channels = full_size[model]
     parser = ConfigParser()
     parser.read_config(str(ROOT / "bundles" / bundle / "configs" / "train.yaml"))
     if method == "finetune":
         title, trained = "none", base
     else:
         arguments = parser.get_parsed_content("method_kwargs")
-        parts = {"method": METHODS[method](**widths, **arguments), "upsampler": Upsampler(*channels)}
+        parts = {"method": METHODS[method](encoders, **arguments), "upsampler": Upsampler(*channels)}
         title, trained = METHODS[method].__name__, torch.nn.ModuleDict(parts)
     count = sum(parameter.numel() for parameter in trained.parameters())
     size = sum(value.nbytes for value in trained.state_dict().values()) / 1000
