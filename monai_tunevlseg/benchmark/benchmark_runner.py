@@ -55,7 +55,7 @@ class BenchmarkRunner:
                 self._run(spec, wait=True)
 
     def _run(self, spec: ExperimentSpec, wait: bool) -> None:
-        lock = experiment_lock(self.runner.results_dir, spec)
+        lock = experiment_lock(self.runner.folders.results, spec)
         try:
             if wait:
                 self.runner.run_trials(spec)
@@ -68,7 +68,7 @@ class BenchmarkRunner:
         except Exception as error:  # one failed experiment must not end the others
             logger.exception(f"{spec.name} failed")
             self.failures[spec] = str(error) or repr(error)
-            write_json(self.runner.results_dir / spec.name / "failure.json", {"message": self.failures[spec]})
+            write_json(self.runner.folders.results / spec.name / "failure.json", {"message": self.failures[spec]})
             self.log(f"{spec.name} failed: {self.failures[spec]}")
             return
         self._log_progress()

@@ -23,7 +23,7 @@ from monai_tunevlseg.benchmark.results_folder import (
     write_json,
     write_trials,
 )
-from monai_tunevlseg.benchmark.settings import BenchmarkSettings
+from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
 from monai_tunevlseg.evaluation import read_pair_scores, write_pair_scores
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search import (
@@ -47,31 +47,18 @@ class ExperimentRunner:
     """Runs experiments of a benchmark.
 
     Args:
-        results_dir: results folder, which gets a folder for each experiment.
-        data_root: folder with a subfolder for each dataset.
+        folders: folders of the benchmark.
         settings: settings of the benchmark.
-        configs_dir: the folder of the fragments.
-        bundles_dir: the folder of the bundles.
     """
 
-    def __init__(
-        self,
-        results_dir: Path,
-        data_root: Path,
-        settings: BenchmarkSettings,
-        configs_dir: Path,
-        bundles_dir: Path,
-    ) -> None:
-        self.results_dir = results_dir
-        self.data_root = data_root
+    def __init__(self, folders: BenchmarkFolders, settings: BenchmarkSettings) -> None:
+        self.folders = folders
         self.settings = settings
-        self.configs_dir = configs_dir
-        self.bundles_dir = bundles_dir
 
     def finished_seconds(self, spec: ExperimentSpec) -> float | None:
         """Return the seconds of a finished experiment; None if it is not finished with these settings."""
         try:
-            facts = read_result(self.results_dir / spec.name).facts
+            facts = read_result(self.folders.results / spec.name).facts
         except (OSError, ValueError):
             return None  # it runs again, and its search resumes
         return float(facts["seconds"]["total"]) if self._covers_settings(spec, facts["settings"]) else None
@@ -92,9 +79,9 @@ class ExperimentRunner:
 
     def run(self, spec: ExperimentSpec) -> None:
         """Run an experiment and store its results; resumes after an interruption."""
-        folder = self.results_dir / spec.name
+        folder = self.folders.results / spec.name
         started = time.monotonic()
-        experiment = find_experiment(spec.experiment, self.configs_dir, self.bundles_dir)
+        experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
         if spec.method == ZERO_SHOT:
             report = folder / "search" / "test"
             self._evaluate(spec, experiment, report, None, self._overrides(spec))
@@ -116,16 +103,18 @@ class ExperimentRunner:
             limits=self.settings.limits,
             study_name=spec.name,
         )
-        folder = self.results_dir / spec.name / "search"
-        return run_search(spec.experiment, self._dataset(spec), folder, settings, self.configs_dir, self.bundles_dir)
+        folder = self.folders.results / spec.name / "search"
+        return run_search(
+            spec.experiment, self._dataset(spec), folder, settings, self.folders.configs, self.folders.bundles
+        )
 
     def _dataset(self, spec: ExperimentSpec) -> Path:
-        return (self.data_root / spec.dataset).expanduser().absolute()
+        return (self.folders.data / spec.dataset).expanduser().absolute()
 
     def _overrides(self, spec: ExperimentSpec) -> dict[str, Any]:
         variant = VARIANTS[spec.variant] if spec.variant else None
         changed = {} if variant is None else {variant.override: variant.value}
-        experiment = find_experiment(spec.experiment, self.configs_dir, self.bundles_dir)
+        experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
         fixed = experiment.known("train", self.settings.fixed)  # some bundles do not have all of them
         return {**fixed, **changed, "dataset_dir": str(self._dataset(spec))}
 
@@ -152,7 +141,7 @@ class ExperimentRunner:
         checkpoint = Path(str(trial.folder)) / CHECKPOINT
         if not checkpoint.is_file():
             raise FileNotFoundError(f"{checkpoint} is missing.")
-        output = self.results_dir / spec.name / "search" / "tests" / f"{trial.number:04d}"
+        output = self.folders.results / spec.name / "search" / "tests" / f"{trial.number:04d}"
         metrics = output / "metrics.json"
         if metrics.is_file() and metrics.stat().st_mtime >= checkpoint.stat().st_mtime:
             return read_json_object(metrics)
@@ -181,16 +170,16 @@ class ExperimentRunner:
         seconds: float,
     ) -> None:
         """Write the files that the report reads, ``result.json`` last. The caller holds the experiment's lock."""
-        folder, report = self.results_dir / spec.name, self.results_dir / spec.name / "search" / "test"
+        folder, report = self.folders.results / spec.name, self.folders.results / spec.name / "search" / "test"
         for name in ("pairs.csv", "metrics.json", "trials.csv", "result.json", "failure.json"):
             remove_unfinished(folder / name)  # from a worker that was killed
-        titles, prompts = titles_of(self.configs_dir, spec)
+        titles, prompts = titles_of(self.folders.configs, spec)
         overrides = self._overrides(spec)
         pairs = read_pair_scores(report)
         examples = choose_examples(pairs)
         store_predictions(folder / "predictions", report, examples)
-        store_examples(self.results_dir / "examples" / spec.dataset, experiment, overrides, examples)
-        embeddings = self.results_dir / "embeddings" / spec.model / f"{spec.dataset}.npz"
+        store_examples(self.folders.results / "examples" / spec.dataset, experiment, overrides, examples)
+        embeddings = self.folders.results / "embeddings" / spec.model / f"{spec.dataset}.npz"
         if not embeddings.is_file():
             store_embeddings(embeddings, spec, titles["model"], experiment, overrides)
         write_pair_scores(folder / "pairs.csv", [replace(pair, mask=None) for pair in pairs])

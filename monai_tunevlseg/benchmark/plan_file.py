@@ -10,7 +10,7 @@ from typing import Any
 from monai_tunevlseg.benchmark.experiment_selection import all_experiments
 from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
 from monai_tunevlseg.benchmark.results_folder import FORMAT_VERSION, PLAN_FILE, write_json
-from monai_tunevlseg.benchmark.settings import BenchmarkSettings
+from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
 from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search import Limits
@@ -19,7 +19,7 @@ __all__ = ["join_plan", "write_plan"]
 
 
 def write_plan(
-    results_dir: Path, specs: Sequence[ExperimentSpec], settings: BenchmarkSettings, configs_dir: Path
+    folders: BenchmarkFolders, specs: Sequence[ExperimentSpec], settings: BenchmarkSettings
 ) -> list[ExperimentSpec]:
     """Write ``benchmark.json``, and return all planned experiments: these and those of an earlier plan.
 
@@ -30,22 +30,23 @@ def write_plan(
     new = settings.stored()
     refuse_expressions(new["fixed"], "--override")  # workers read it from a file, which others may have changed
     earlier: list[ExperimentSpec] = []
-    if (results_dir / PLAN_FILE).is_file():
-        earlier, old = _read_plan(results_dir, configs_dir)
+    path = folders.results / PLAN_FILE
+    if path.is_file():
+        earlier, old = _read_plan(path, folders.configs)
         for name in ("objective", "seed", "fixed"):
             if old.get(name) != new[name]:
                 raise ValueError(
-                    f"{results_dir} has results with {name} {old.get(name)!r}, not {new[name]!r}; choose another "
+                    f"{folders.results} has results with {name} {old.get(name)!r}, not {new[name]!r}; choose another "
                     "folder with --results."
                 )
     planned = list(dict.fromkeys([*earlier, *specs]))
     content = {"format_version": FORMAT_VERSION, "experiments": [spec.name for spec in planned], "settings": new}
-    write_json(results_dir / PLAN_FILE, content)
+    write_json(path, content)
     return planned
 
 
 def join_plan(
-    results_dir: Path, storage: str | None, configs_dir: Path, limits: Limits | None = None
+    folders: BenchmarkFolders, storage: str | None, limits: Limits | None = None
 ) -> tuple[list[ExperimentSpec], BenchmarkSettings]:
     """Return the experiments and settings of a benchmark that was started elsewhere.
 
@@ -53,14 +54,14 @@ def join_plan(
         FileNotFoundError: when the folder has no plan.
         ValueError: when the plan is damaged or has another format version.
     """
-    if not (results_dir / PLAN_FILE).is_file():
-        raise FileNotFoundError(f"no {results_dir / PLAN_FILE}; start the benchmark before its workers.")
-    specs, settings = _read_plan(results_dir, configs_dir)
+    path = folders.results / PLAN_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}; start the benchmark before its workers.")
+    specs, settings = _read_plan(path, folders.configs)
     return specs, replace(BenchmarkSettings(**settings), storage=storage, limits=limits or Limits())
 
 
-def _read_plan(results_dir: Path, configs_dir: Path) -> tuple[list[ExperimentSpec], dict[str, Any]]:
-    path = results_dir / PLAN_FILE
+def _read_plan(path: Path, configs_dir: Path) -> tuple[list[ExperimentSpec], dict[str, Any]]:
     try:
         content = read_json_object(path)
         known = {spec.name: spec for spec in _with_variants(all_experiments(configs_dir))}

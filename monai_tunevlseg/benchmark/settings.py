@@ -1,14 +1,32 @@
-"""Settings of a benchmark."""
+"""Settings and folders of a benchmark."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.search import Limits, SearchSettings
 
-__all__ = ["BenchmarkSettings"]
+__all__ = ["BenchmarkFolders", "BenchmarkSettings"]
+
+
+@dataclass(frozen=True)
+class BenchmarkFolders:
+    """Folders of a benchmark.
+
+    Attributes:
+        results: results folder, which gets a folder for each experiment.
+        data: folder with a subfolder for each dataset.
+        configs: folder of the config fragments.
+        bundles: folder of the bundles.
+    """
+
+    results: Path
+    data: Path
+    configs: Path
+    bundles: Path
 
 
 @dataclass(frozen=True)

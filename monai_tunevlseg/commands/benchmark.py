@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,29 +27,13 @@ from monai_tunevlseg.commands.options import (
 
 if TYPE_CHECKING:
     from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
+    from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
     from monai_tunevlseg.benchmark.presets import Preset
-    from monai_tunevlseg.benchmark.settings import BenchmarkSettings
+    from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
 
 __all__ = ["benchmark"]
 
 STOP_TIMEOUT = 30.0  # seconds for a worker to end its trial
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Folders of a benchmark.
-
-    Attributes:
-        results: results folder.
-        data: folder with a subfolder for each dataset.
-        configs: folder of the config fragments.
-        bundles: folder of the bundles.
-    """
-
-    results: Path
-    data: Path
-    configs: Path
-    bundles: Path
 
 
 def benchmark(
@@ -92,7 +75,9 @@ def benchmark(
 
     An experiment's name is DATASET/MODEL_METHOD; baselines are the methods finetune and zero_shot.
     """
-    from monai_tunevlseg.benchmark.settings import BenchmarkSettings
+    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
+    from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
+    from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
 
     with resumable_command():
         chosen = _preset(preset)
@@ -109,8 +94,12 @@ def benchmark(
         if count < 1:
             raise ValueError(f"n_jobs is {count}; it must be 1 or more.")
         patterns = experiments.split(",") if experiments else list(chosen.patterns)
-        folders = Folders(results, data_root or results / "data", configs_dir, bundles_dir)
-        runner = _joined(settings, folders) if worker else _started(patterns, variant or [], settings, folders)
+        folders = BenchmarkFolders(results, data_root or results / "data", configs_dir, bundles_dir)
+        if worker:
+            specs, settings = _join(settings, folders)
+        else:
+            specs = _plan(patterns, variant or [], settings, folders)
+        runner = BenchmarkRunner(specs, ExperimentRunner(folders, settings), typer.echo)
         if preset and not worker:
             _write_data(folders.data)
         with _workers(count - 1, folders, settings):
@@ -131,24 +120,19 @@ def _preset(name: str | None) -> Preset:
     return PRESETS[name]
 
 
-def _joined(settings: BenchmarkSettings, folders: Folders) -> BenchmarkRunner:
-    """Return the runner of a worker."""
-    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
-    from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
+def _join(settings: BenchmarkSettings, folders: BenchmarkFolders) -> tuple[list[ExperimentSpec], BenchmarkSettings]:
+    """Return the experiments and settings of a worker."""
     from monai_tunevlseg.benchmark.plan_file import join_plan
 
-    specs, settings = join_plan(folders.results, settings.storage, folders.configs, settings.limits)
+    specs, settings = join_plan(folders, settings.storage, settings.limits)
     _check_storage(settings)
-    runner = ExperimentRunner(folders.results, folders.data, settings, folders.configs, folders.bundles)
-    return BenchmarkRunner(specs, runner, typer.echo)
+    return specs, settings
 
 
-def _started(
-    patterns: list[str], variants: list[str], settings: BenchmarkSettings, folders: Folders
-) -> BenchmarkRunner:
-    """Write the plan of a benchmark, and return its runner."""
-    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
-    from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
+def _plan(
+    patterns: list[str], variants: list[str], settings: BenchmarkSettings, folders: BenchmarkFolders
+) -> list[ExperimentSpec]:
+    """Select the experiments of a benchmark, and write its plan."""
     from monai_tunevlseg.benchmark.experiment_selection import check_hyperparameters, select_experiments
     from monai_tunevlseg.benchmark.plan_file import write_plan
 
@@ -157,9 +141,7 @@ def _started(
     specs = select_experiments(folders.configs, patterns, variants, folders.bundles)
     check_hyperparameters(specs, settings.fixed, folders.configs, folders.bundles)
     _check_storage(settings)
-    specs = write_plan(folders.results, specs, settings, folders.configs)
-    runner = ExperimentRunner(folders.results, folders.data, settings, folders.configs, folders.bundles)
-    return BenchmarkRunner(specs, runner, typer.echo)
+    return write_plan(folders, specs, settings)
 
 
 def _check_storage(settings: BenchmarkSettings) -> None:
@@ -171,7 +153,7 @@ def _check_storage(settings: BenchmarkSettings) -> None:
 
 
 @contextmanager
-def _workers(count: int, folders: Folders, settings: BenchmarkSettings) -> Iterator[None]:
+def _workers(count: int, folders: BenchmarkFolders, settings: BenchmarkSettings) -> Iterator[None]:
     """Run ``count`` other workers until the block ends, and share the CPU cores among all."""
     from monai_tunevlseg.bundle_processes import ChildProcess
 

@@ -17,18 +17,22 @@ from monai_tunevlseg.benchmark import ExperimentSpec
 from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner, experiment_lock
 from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
 from monai_tunevlseg.benchmark.plan_file import join_plan, write_plan
-from monai_tunevlseg.benchmark.settings import BenchmarkSettings
+from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
 SPECS = [ExperimentSpec("kvasir", "clipseg", method) for method in ("zero_shot", "vpt", "coop")]
 
 
+def folders_in(results_dir):
+    return BenchmarkFolders(results_dir, results_dir / "data", CONFIGS, BUNDLES)
+
+
 class FakeRunner(ExperimentRunner):
     """Writes a result instead of a run, or fails."""
 
     def __init__(self, results_dir, settings=None, failing=()):
-        super().__init__(results_dir, results_dir / "data", settings or BenchmarkSettings(n_trials=2), CONFIGS, BUNDLES)
+        super().__init__(folders_in(results_dir), settings or BenchmarkSettings(n_trials=2))
         self.failing = failing
         self.calls = []
 
@@ -40,8 +44,8 @@ class FakeRunner(ExperimentRunner):
         if spec.method in self.failing:
             raise RuntimeError("the dataset has no images.")
         stored = self.settings.stored()
-        write_experiment(self.results_dir, spec.name, [80, 90], facts={"settings": stored})
-        (self.results_dir / spec.name / "failure.json").unlink(missing_ok=True)
+        write_experiment(self.folders.results, spec.name, [80, 90], facts={"settings": stored})
+        (self.folders.results / spec.name / "failure.json").unlink(missing_ok=True)
 
 
 def benchmark_runner(tmp_path, **arguments):
@@ -136,13 +140,13 @@ def test_experiments_of_other_workers_are_joined_at_the_end(tmp_path):
 
 def test_plans_are_merged_and_joined(tmp_path):
     settings = BenchmarkSettings(n_trials=2, fixed={"epochs": 3}, storage="sqlite:///mine.db")
-    assert write_plan(tmp_path, SPECS[:2], settings, CONFIGS) == SPECS[:2]
-    assert write_plan(tmp_path, SPECS[1:], replace(settings, n_trials=5), CONFIGS) == SPECS
-    joined, theirs = join_plan(tmp_path, "sqlite:///theirs.db", CONFIGS)
+    assert write_plan(folders_in(tmp_path), SPECS[:2], settings) == SPECS[:2]
+    assert write_plan(folders_in(tmp_path), SPECS[1:], replace(settings, n_trials=5)) == SPECS
+    joined, theirs = join_plan(folders_in(tmp_path), "sqlite:///theirs.db")
     assert joined == SPECS
     assert theirs == replace(settings, n_trials=5, storage="sqlite:///theirs.db")
     with pytest.raises(ValueError, match=r"\bseed 0\b.* 1\b"):
-        write_plan(tmp_path, SPECS, replace(settings, seed=1), CONFIGS)
+        write_plan(folders_in(tmp_path), SPECS, replace(settings, seed=1))
 
 
 @pytest.mark.parametrize(
@@ -161,15 +165,15 @@ def test_plans_are_merged_and_joined(tmp_path):
 def test_damaged_plan_is_named(tmp_path, content):
     (tmp_path / "benchmark.json").write_text(content)
     with pytest.raises(ValueError, match=r"benchmark\.json"):
-        join_plan(tmp_path, None, CONFIGS)
+        join_plan(folders_in(tmp_path), None)
 
 
 def test_plan_of_another_version_is_named(tmp_path):
-    write_plan(tmp_path, SPECS, BenchmarkSettings(), CONFIGS)
+    write_plan(folders_in(tmp_path), SPECS, BenchmarkSettings())
     path = tmp_path / "benchmark.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 2}))
     with pytest.raises(ValueError, match=r"benchmark\.json.* 2\b.* 1\b"):
-        join_plan(tmp_path, None, CONFIGS)
+        join_plan(folders_in(tmp_path), None)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +232,7 @@ def test_workers_get_the_storage_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_processes, "ChildProcess", Child)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = BenchmarkSettings(storage="postgresql://me:secret@host/db", limits=Limits(60, None))
-    with command._workers(2, command.Folders(tmp_path, tmp_path, CONFIGS, BUNDLES), settings):
+    with command._workers(2, folders_in(tmp_path), settings):
         pass
     assert len(started) == 2
     for arguments, environment in started:
