@@ -18,7 +18,6 @@ from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
 from monai_tunevlseg.evaluation import PairScores
-from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.search.experiments import Experiment, read_experiment_config
 
 __all__ = ["choose_examples", "evenly_spaced", "store_embeddings", "store_examples", "store_predictions"]
@@ -86,15 +85,7 @@ def store_embeddings(
 ) -> None:
     """Embed the texts and some evenly spaced images of the test split with the frozen base model."""
     parser = read_experiment_config(experiment, "evaluate", {**overrides, "method": "null", "upsampler": False})
-    plain = parser.get_parsed_content("network_def")
-    # a method that is conditioned on the image asks for the image-level embedding, and leaves the vision encoder alone
-    conditioned = type(plain)(
-        parser.get_parsed_content("base_model"),
-        plain.class_names,
-        method=next(name for name in METHODS if METHODS[name].image_conditioned),
-        method_kwargs={"prompt_depth": 1},
-        upsampler=False,
-    )
+    network = parser.get_parsed_content("network_def")
     samples = list(_samples(experiment, overrides).values())
     images = list({(str(sample["image"]), sample.get("slice")): sample for sample in samples}.values())
     images = [images[index] for index in evenly_spaced(len(images), NUM_EMBEDDED)]
@@ -102,15 +93,12 @@ def store_embeddings(
     texts = sorted({str(sample["text"]) for sample in samples})
     rows = []
     with torch.no_grad():
-        width = plain.encoder_sizes().image_embed_dim
-        features = plain.encode_text(plain.tokenize(texts), None)
-        (text,) = (value for value in features.values() if value.shape == (len(texts), width))
         for start in range(0, len(images), BATCH_SIZE):
             batch = torch.stack(
                 [torch.as_tensor(prepare(sample)["image"]) for sample in images[start : start + BATCH_SIZE]]
             )
-            rows.append(conditioned.encode_image(batch)["embedding"])
-    text, image = (value.float().numpy() for value in (text, torch.cat(rows)))
+            rows.append(network.embed_image(batch))
+        text, image = (value.float().numpy() for value in (network.embed_text(texts), torch.cat(rows)))
     write_embeddings(path, Embeddings(spec.dataset, spec.model, title, text, image, texts))
 
 
