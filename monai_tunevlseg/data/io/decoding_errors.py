@@ -49,6 +49,8 @@ def translate_decoding_errors(path: Path) -> Iterator[None]:
             raise UnsupportedFileError("it is not a regular file; give an image file")
         yield
     except FileNotFoundError as error:
+        if path.exists():
+            raise  # of another file that the header names
         raise FileNotFoundError(f"no file {path}.") from error
     except UnsupportedFileError as error:
         raise ValueError(f"{path} cannot be read: {error}.") from error

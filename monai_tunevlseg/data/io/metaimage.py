@@ -6,13 +6,12 @@ Without ITK: for damaged compressed pixels, ITK 5.4 prints a line and returns un
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from monai_tunevlseg.data.io.decoding_errors import UnsupportedFileError, translate_decoding_errors
 from monai_tunevlseg.data.io.voxel_data import VoxelProxy, check_voxel_count
 
 __all__ = ["METAIMAGE_SUFFIX", "PIXEL_SUFFIXES", "load_metaimage", "pixel_file"]
@@ -34,6 +33,7 @@ ELEMENT_TYPES = {
 MAX_HEADER_BYTES = 65536  # real ones have some hundreds
 # The axes of a MetaImage point to left, posterior and superior (LPS), those of NIfTI to right, anterior and superior.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+REQUIRED = ("NDims", "DimSize", "ElementType", "ElementDataFile")
 # The only supported values; other values mean forms that this reader does not know.
 EXPECTED = {"ObjectType": "Image", "BinaryData": "True", "HeaderSize": "0", "ElementNumberOfChannels": "1"}
 
@@ -51,24 +51,13 @@ def load_metaimage(path: Path) -> nib.Nifti1Image:
         FileNotFoundError: when the file or the file with its pixels does not exist.
         ValueError: when header or pixels are damaged or have a form that is not supported.
     """
-    with _refusing(path):
+    with translate_decoding_errors(path):
         header = _read_header(path)
         shape, dtype = _form(header)
         check_voxel_count(shape)
         _pixel_file(path, header)
         values = VoxelProxy(shape, dtype.newbyteorder("="), lambda: _read_pixels(path, header))
         return nib.Nifti1Image(values, _affine(header, len(shape)), dtype=values.dtype)
-
-
-@contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, KeyError, EOFError, MemoryError, zlib.error) as error:
-        reason = f"its header has no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(
-            f"{path} cannot be read: {reason}. If a file is damaged, replace it, or save it as NIfTI."
-        ) from error
 
 
 def pixel_file(path: Path) -> Path:
@@ -78,13 +67,11 @@ def pixel_file(path: Path) -> Path:
         FileNotFoundError: when the header or the file with the pixels does not exist.
         ValueError: when the header is damaged or names no file beside it.
     """
-    with _refusing(path):
+    with translate_decoding_errors(path):
         return _pixel_file(path, _read_header(path))
 
 
 def _read_header(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}.")
     if path.stat().st_size > MAX_HEADER_BYTES:
         raise ValueError(f"it has {path.stat().st_size} bytes, too many for a header")
     lines = [line for line in path.read_text(encoding="latin-1").splitlines() if line.strip()]
@@ -92,9 +79,12 @@ def _read_header(path: Path) -> dict[str, str]:
     if strange:
         raise ValueError(f"{strange[0][:40]!r} is not a line of a MetaImage's header")
     header = {key.strip(): value.strip() for key, value in (line.split("=", 1) for line in lines)}
+    for key in REQUIRED:
+        if key not in header:
+            raise ValueError(f"its header has no {key}")
     for key, expected in EXPECTED.items():
         if header.get(key, expected) != expected:
-            raise ValueError(f"its {key} is {header[key]}; supported is {expected}")
+            raise UnsupportedFileError(f"its {key} is {header[key]}; supported is {expected}, else save it as NIfTI")
     return header
 
 
@@ -102,15 +92,15 @@ def _form(header: dict[str, str]) -> tuple[tuple[int, ...], np.dtype]:
     """Return the size, first axis first, (X, Y) or (X, Y, Z), and the stored type."""
     shape = tuple(int(size) for size in header["DimSize"].split())
     if len(shape) not in (2, 3) or min(shape) < 1 or len(shape) != int(header["NDims"]):
-        raise ValueError(f"its size is {header['DimSize']} in {header['NDims']} dimensions; supported are 2 and 3")
+        raise UnsupportedFileError(f"its size is {header['DimSize']} in {header['NDims']} dimensions; save 2 or 3")
     if header["ElementType"] not in ELEMENT_TYPES:
-        raise ValueError(f"its ElementType {header['ElementType']} is not supported")
+        raise UnsupportedFileError(f"its ElementType {header['ElementType']} is not supported; save it as NIfTI")
     big_endian = "True" in (header.get("BinaryDataByteOrderMSB"), header.get("ElementByteOrderMSB"))
     return shape, np.dtype((">" if big_endian else "<") + ELEMENT_TYPES[header["ElementType"]])
 
 
 def _read_pixels(path: Path, header: dict[str, str]) -> np.ndarray:
-    with _refusing(path):
+    with translate_decoding_errors(path):
         shape, dtype = _form(header)
         content = _read_content(path, header, int(np.prod(shape, dtype=object)) * dtype.itemsize)
         return np.frombuffer(content, dtype).reshape(shape, order="F").astype(dtype.newbyteorder("="))
@@ -132,7 +122,7 @@ def _read_content(path: Path, header: dict[str, str], size: int) -> bytes:
 def _pixel_file(path: Path, header: dict[str, str]) -> Path:
     name = header["ElementDataFile"]
     if name.split()[:1] in (["LOCAL"], ["LIST"]) or "%" in name or Path(name).name != name:
-        raise ValueError(f"its pixels are in {name}; supported is one file beside the header")
+        raise UnsupportedFileError(f"its pixels are in {name}; save them as one file beside the header")
     source = path.parent / name
     if not source.is_file():
         raise FileNotFoundError(f"no file {source} with the pixels of {path}.")

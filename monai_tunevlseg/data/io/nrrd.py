@@ -13,7 +13,7 @@ import nibabel as nib
 import nrrd
 import numpy as np
 
-from monai_tunevlseg.data.io.decoding_errors import translate_decoding_errors
+from monai_tunevlseg.data.io.decoding_errors import UnsupportedFileError, translate_decoding_errors
 from monai_tunevlseg.data.io.voxel_data import VoxelProxy, check_voxel_count, read_stream
 
 __all__ = ["NRRD_SUFFIXES", "load_nrrd"]
@@ -71,7 +71,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
             raise ValueError(f"its header has no {field}")
     for field in ("data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip"):
         if header.get(field):
-            raise ValueError(f"its header has a {field}, but only voxels right after the header are supported")
+            raise UnsupportedFileError(f"its header has a {field}; save it with the voxels right after the header")
     return dict(header), end
 
 
@@ -83,14 +83,14 @@ def _sizes(header: Mapping[str, Any]) -> tuple[tuple[int, ...], bool]:
     if len(kinds) != len(sizes) or len(sizes) != header["dimension"] or min(sizes) < 1:
         raise ValueError(f"its sizes {sizes}, kinds {kinds} and dimension {header['dimension']} contradict each other")
     if others and any(str(key).startswith("Segment") for key in header):
-        raise ValueError(
+        raise UnsupportedFileError(
             f"it has {sizes[others[0]]} layers of overlapping segments; save it without overlaps, as one label map"
         )
     if others and (others != [0] or sizes[0] != 3 or _dtype(header) != np.uint8):
-        raise ValueError(f"its axes are {', '.join(kinds)} of {sizes}; supported are space and three 8-bit colors")
+        raise UnsupportedFileError(f"its axes are {', '.join(kinds)} of {sizes}; save only space or 8-bit RGB voxels")
     spatial = sizes[len(others) :]
     if len(spatial) not in (2, 3):
-        raise ValueError(f"it has the size {sizes}; save it as one or more 2-D or 3-D images")
+        raise UnsupportedFileError(f"it has the size {sizes}; save it as one or more 2-D or 3-D images")
     return spatial, bool(others)
 
 
@@ -103,7 +103,7 @@ def _dtype(header: Mapping[str, Any]) -> np.dtype:
             return nrrd.read_data(one, io.BytesIO(bytes(width))).dtype
         except (nrrd.NRRDError, ValueError):
             continue
-    raise ValueError(f"its type {header['type']} is not supported")
+    raise UnsupportedFileError(f"its type {header['type']} is not supported; save it with one number per voxel")
 
 
 def _read_values(path: Path, header: Mapping[str, Any], start: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -127,7 +127,7 @@ def _read_content(file: io.BufferedReader, encoding: str, size: int) -> np.ndarr
     if encoding in ("bzip2", "bz2"):
         with bz2.BZ2File(file) as stream:
             return read_stream(stream, size)
-    raise ValueError(f"its encoding {encoding} is not supported; save it as raw or gzip")
+    raise UnsupportedFileError(f"its encoding {encoding} is not supported; save it as raw or gzip")
 
 
 def _affine(header: Mapping[str, Any], first: int) -> np.ndarray | None:

@@ -252,8 +252,6 @@ def _open(path: Path) -> _Volume:
 
 def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
     suffix = path.suffix.lower()
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not a file.")
     if suffix == METAIMAGE_SUFFIX:
         return load_metaimage(path)
     if suffix in NRRD_SUFFIXES:

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from monai_tunevlseg.data.io.decoding_errors import UnsupportedFileError
+
 __all__ = ["MAX_VOXELS", "VoxelProxy", "check_voxel_count", "read_stream"]
 
 MAX_VOXELS = 2**29
@@ -51,11 +53,11 @@ def check_voxel_count(shape: tuple[int, ...]) -> None:
     """Check that a volume is not too large before memory is allocated.
 
     Raises:
-        ValueError: when it has more than `MAX_VOXELS`.
+        UnsupportedFileError: when it has more than `MAX_VOXELS`.
     """
     voxels = int(np.prod(shape, dtype=object))
     if voxels > MAX_VOXELS:
-        raise ValueError(f"it has {voxels} voxels, more than the limit of {MAX_VOXELS}; crop or resample it")
+        raise UnsupportedFileError(f"it has {voxels} voxels, more than the limit of {MAX_VOXELS}; crop or resample it")
 
 
 def read_stream(stream: Stream, size: int, skipped: int = 0) -> np.ndarray:
