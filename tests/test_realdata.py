@@ -1,4 +1,4 @@
-"""The main job on real files: polyps and wounds as pictures, a brain tumour as a volume."""
+"""The main task on real files: polyps and wounds as pictures, a brain tumor as a volume."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_volume_slice_by_slice(tmp_path):
     richest = int(np.asarray(truth.dataobj).astype(bool).sum(axis=(0, 1)).argmax())
     for kind, image in (("images", volume), ("masks", truth)):
         (folder / kind).mkdir(parents=True)
-        for number in range(3):  # three slabs of the one volume stand in for three patients
+        for number in range(3):  # three slabs of one volume stand in for three patients
             slab = image.slicer[:, :, richest - 3 + 2 * number : richest - 1 + 2 * number]
             nib.save(slab, folder / kind / f"slab{number}.nii.gz")
     metrics = _main_job(folder, folder, tmp_path / "out", classes)

@@ -1,4 +1,4 @@
-"""The small folders of `shared/cases` through `datasets check` and a training step: read right, or refused by name."""
+"""The small folders of `shared/cases`, through `datasets check` and a training step, are read right or refused."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ READ = {
     "qupath_palette": {"palette"},
     "tif_float_lzw": set(),
 }
-"""Cases that are read, with the warnings that name what is special in them."""
+"""Cases that are read, with the names in their warnings."""
 REFUSED = {
     "missing_negative_masks": ["c03", "c07", "empty mask"],
     "nifti_truncated": ["cannot be read"],
 }
-"""Cases that are refused, with what the message names."""
+"""Cases that are refused, with the names in the message."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def resized(value) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_a_case_that_is_refused_is_refused_by_name(shared_dir, name):
+def test_a_refused_case_is_named(shared_dir, name):
     code, report = report_of(folder_of(shared_dir, name))
     messages = " ".join(problem["message"] for problem in report["errors"])
     assert code == 1 and all(word in messages for word in REFUSED[name])
@@ -92,12 +92,12 @@ def test_a_case_that_is_refused_is_refused_by_name(shared_dir, name):
 
 
 @pytest.mark.parametrize("name", ["splits_deep", "splits_deepobj", "splits-check_deep"])
-def test_deep_splits_are_refused_by_name(shared_dir, name):
+def test_deeply_nested_splits_are_named(shared_dir, name):
     with pytest.raises(ValueError, match=name):
         read_splits(shared_dir / "cases" / "faults" / "json" / name, ["a"])
 
 
-def test_a_deep_description_is_refused_by_name(shared_dir, tmp_path):
+def test_a_deeply_nested_dataset_json_is_named(shared_dir, tmp_path):
     content = (shared_dir / "cases" / "faults" / "json" / "dataset.json_deep").read_bytes()
     (tmp_path / "dataset.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"dataset\.json"):

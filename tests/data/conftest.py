@@ -18,7 +18,7 @@ def realdata(shared_dir: Path) -> Path:
 
 @pytest.fixture
 def save() -> Callable[[Path, np.ndarray], Path]:
-    """Writes an array in the form that the path's suffix asks for, and makes the folder."""
+    """Writes an array in the format of the path's suffix, and creates the folder."""
 
     def write(path: Path, array: np.ndarray) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def save() -> Callable[[Path, np.ndarray], Path]:
 
 @pytest.fixture
 def as_read() -> Callable[[np.ndarray], np.ndarray]:
-    """Turns what `save` stores as NIfTI, whose axes point to the left, to the back and up, to what is read of it."""
+    """Turns an array that `save` stores as NIfTI, with axes to left, posterior and superior, upright."""
 
     def turn(stored: np.ndarray) -> np.ndarray:
         return stored.T if stored.ndim == 2 else np.flip(stored.transpose(2, 1, 0), 0)
@@ -43,7 +43,7 @@ def as_read() -> Callable[[np.ndarray], np.ndarray]:
 
 @pytest.fixture
 def binary_folder(tmp_path: Path, save: Callable[[Path, np.ndarray], Path]) -> Path:
-    """Ten pictures of 12 x 16 in three forms, with masks; the mask of `case0` is empty."""
+    """Ten pictures of 12 x 16 in three formats, with masks; the mask of `case0` is empty."""
     rng = np.random.default_rng(0)
     for number in range(10):
         suffix = (".png", ".jpg", ".bmp")[number % 3]
@@ -56,7 +56,7 @@ def binary_folder(tmp_path: Path, save: Callable[[Path, np.ndarray], Path]) -> P
 
 @pytest.fixture
 def volume_folder(tmp_path: Path, save: Callable[[Path, np.ndarray], Path]) -> Path:
-    """Three volumes of 6 x 7 x 5 with the labels 1 in the slices 1 and 2 and 2 in the slice 2 of the last axis."""
+    """Three volumes of 6 x 7 x 5 with label 1 in the slices 1 and 2 and label 2 in slice 2 of the last axis."""
     rng = np.random.default_rng(0)
     labels = np.zeros((6, 7, 5), np.float32)
     labels[1:3, 2:5, 1:3] = 1

@@ -1,4 +1,4 @@
-"""Values and thresholds that no mask holds, and ids that begin with 0 for a class."""
+"""Values and thresholds that no mask holds, and class ids that begin with 0."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_threshold_above_every_value_is_refused(tmp_path, save):
         build_datalists(DatasetSpec(tmp_path, ["lesion"], mask_threshold=128))
 
 
-def test_a_value_in_the_last_of_the_masks_is_enough_and_in_the_first_all_that_is_read(tmp_path, save, monkeypatch):
+def test_masks_are_read_until_one_holds_the_value(tmp_path, save, monkeypatch):
     label_maps(tmp_path, save, [0])
     save(tmp_path / "masks" / "9.png", np.full((4, 4), 5, np.uint8))
     assert build_datalists(DatasetSpec(tmp_path, ["lesion"], label_values={"lesion": 5}))
@@ -54,7 +54,7 @@ def test_a_value_in_slices_of_a_volume(volume_folder):
         build_datalists(DatasetSpec(volume_folder, ["a"], label_values={"a": 3}))
 
 
-def test_ids_that_begin_with_0_for_a_class_are_refused_with_the_values_to_give(tmp_path, save):
+def test_ids_from_0_are_refused_with_the_values_to_give(tmp_path, save):
     names = ["sky", "building", "road", "car"]
     label_maps(tmp_path, save, [0, 1, 2, 3])
     with pytest.raises(ValueError, match=r" 4, .*'car'.*'sky': 0, .*'car': 3"):
@@ -74,7 +74,7 @@ def test_a_class_of_two_or_in_the_middle_may_be_missing(tmp_path, save):
     assert build_datalists(DatasetSpec(tmp_path, ["a", "b"]))
 
 
-def test_the_check_says_which_values_are_taken_for_which_classes(tmp_path, save):
+def test_the_check_reports_the_value_of_each_class(tmp_path, save):
     label_maps(tmp_path, save, [0, 1, 2])
     (issue,) = [
         issue
@@ -86,7 +86,7 @@ def test_the_check_says_which_values_are_taken_for_which_classes(tmp_path, save)
     assert not [issue for issue in check_dataset(given).warnings if issue.kind == "label values"]
 
 
-def test_a_class_that_no_mask_shows_is_warned_of_in_training_and_checking(tmp_path, save):
+def test_training_and_checking_warn_of_a_class_in_no_mask(tmp_path, save):
     label_maps(tmp_path, save, [0, 1])
     with pytest.warns(UserWarning, match=r"'b'.*label_values"):
         found = build_datalists(DatasetSpec(tmp_path, ["a", "b"]))

@@ -11,7 +11,7 @@ from monai_tunevlseg.data.dark_pictures import warn_of_dark_pictures
 
 
 def write(folder, values, dtype=np.uint16, suffix=".png"):
-    """Write a picture for each brightest value."""
+    """Write a picture for each maximum value."""
     paths = [folder / f"{number:02}{suffix}" for number in range(len(values))]
     for path, value in zip(paths, values, strict=True):
         Image.fromarray(np.array([[0, value]], dtype)).save(path)
@@ -41,7 +41,7 @@ def test_one_bright_picture_of_the_dataset_is_enough(tmp_path):
         warn_of_dark_pictures([])
 
 
-def test_a_window_of_the_user_leaves_nothing_to_say_and_damage_is_said_elsewhere(tmp_path):
+def test_neither_a_given_window_nor_damage_gives_a_warning(tmp_path):
     (path,) = write(tmp_path, [4095])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""`datasets check` names the files that are read by a rule which is not plain to see."""
+"""`datasets check` warns of files that are read by rules a user may not expect."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_each_kind_is_named_with_its_files(tmp_path, kind, writers):
     assert len(warnings[kind].files) == 10 and "case0.png" in warnings[kind].message
 
 
-def test_one_dark_picture_of_a_deep_dataset_is_no_sign(tmp_path):
+def test_one_dark_picture_of_a_deep_dataset_gives_no_warning(tmp_path):
     for number in range(10):
         pair(tmp_path, number, image=deep(16 if number else 257))
     assert found(tmp_path) == ([], {})
@@ -89,7 +89,7 @@ def test_volumes_in_several_orientations_are_named(tmp_path, save):
     assert len(warnings["orientation"].files) == 10
 
 
-def test_masks_that_cannot_be_meant_are_wrong(tmp_path):
+def test_implausible_masks_are_errors(tmp_path):
     colors = np.zeros((*SIZE, 3), np.uint8)
     colors[:10, :, 0], colors[10:, :, 1] = 128, 200
     for number in range(10):
@@ -106,7 +106,7 @@ def test_masks_that_cannot_be_meant_are_wrong(tmp_path):
     }
 
 
-def test_depth_is_told_by_the_content_and_not_by_the_suffix(tmp_path):
+def test_depth_follows_from_the_content_and_not_the_suffix(tmp_path):
     for number in range(10):
         pair(tmp_path, number, image=deep(16))
         (tmp_path / "images" / f"case{number}.png").rename(tmp_path / "images" / f"case{number}.jpg")

@@ -32,7 +32,7 @@ def ct_folder(volume_folder, save):
 @pytest.mark.parametrize(
     "wrong", [[1], [1, 2, 3], [2, 1], [1, 1], [0, float("nan")], [0, float("inf")], "ab", [0, "1"]]
 )
-def test_what_is_not_a_window_is_refused(wrong, binary_folder):
+def test_wrong_windows_are_refused(wrong, binary_folder):
     calls = [
         lambda: check_intensity_window(wrong),
         lambda: LoadImageMaskd(intensity_window=wrong),
@@ -43,7 +43,7 @@ def test_what_is_not_a_window_is_refused(wrong, binary_folder):
             call()
 
 
-def test_window_reaches_the_pixels_of_every_way(ct_folder):
+def test_window_reaches_the_pixels_on_every_path(ct_folder):
     chosen = build_datalists(DatasetSpec(ct_folder, ["a", "b"], intensity_window=[-160, 240]))["train"]
     pair = {"image": chosen[0]["image"], "label": chosen[0]["label"]}
     (completed, *_) = CompletePairs(DatasetSpec(ct_folder, ["a", "b"], intensity_window=(-160, 240)))([pair])
@@ -85,7 +85,7 @@ def test_each_volume_is_measured_once_and_not_by_loader_processes(volume_folder,
         np.testing.assert_array_equal(batch["image"][0].numpy(), expected.numpy())
 
 
-def test_pictures_and_what_has_a_window_are_left_alone(binary_folder):
+def test_pictures_and_samples_with_a_window_stay_unchanged(binary_folder):
     samples = build_datalists(DatasetSpec(binary_folder, ["polyp"]))["train"]
     assert with_intensity_windows(samples) == samples
 

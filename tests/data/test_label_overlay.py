@@ -5,7 +5,7 @@ import numpy as np
 from monai_tunevlseg.data.label_overlay import class_color, draw_overlay
 
 
-def test_tint_and_contour_are_where_the_class_is():
+def test_tint_and_contour_lie_on_the_class():
     image = np.full((20, 20, 3), 0.5, np.float32)
     labels = np.zeros((20, 20), np.uint8)
     labels[5:12, 6:14] = 2

@@ -1,4 +1,4 @@
-"""What MONAI Label's bundle app needs of samples and label maps."""
+"""Samples and label maps of MONAI Label's own bundle app."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_sample_becomes_a_pair_for_each_class_that_it_shows(files):
     assert [(pair["text"], pair["label_value"]) for pair in pairs] == [("cyst", 1), ("lesion", 2)]
 
 
-def test_a_pair_stays_as_it_is(files):
+def test_a_pair_stays_unchanged(files):
     pair = files | {"text": "cyst"}
     assert CompletePairs(DatasetSpec("", ["cyst"]))([pair]) == [pair]
 
@@ -44,7 +44,7 @@ def item(path, labels, **more):
     return {"image": image, "pred": labels, **more}
 
 
-def test_label_maps_of_a_bundles_own_run_are_left_alone(files):
+def test_label_maps_of_a_bundles_own_run_stay_unchanged(files):
     labels = torch.ones(1, 6, 8, dtype=torch.uint8)
     assert ToMONAILabelFormatd()(item(files["image"], labels))["pred"] is labels
 
@@ -56,7 +56,7 @@ def test_a_served_picture_has_columns_first_and_no_channel(files):
     assert list(served["image"].meta["spatial_shape"]) == [8, 6]
 
 
-def test_a_served_volume_keeps_its_axes_and_tells_its_affine(tmp_path):
+def test_a_served_volume_keeps_its_axes_and_its_affine(tmp_path):
     stored, affine = np.arange(120, dtype=np.uint8).reshape(4, 5, 6), np.diag([1.0, 2, 3, 1])
     path = tmp_path / "volume.nii.gz"
     nib.save(nib.Nifti1Image(stored, affine), path)

@@ -1,19 +1,13 @@
-"""From a sample's keys to its mask."""
-
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pycocotools import mask as coco
 
 from monai_tunevlseg.data import LoadImageMaskd
-from monai_tunevlseg.data.io.run_lengths import decode_run_lengths, parse_run_lengths
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX, mask_paths, read_sample_mask
 
 
@@ -45,7 +39,7 @@ def test_several_masks_are_united(three):
     assert mask_paths({"label": Path(paths[1])}) == [Path(paths[1])]
 
 
-def test_united_masks_of_two_sizes_and_no_mask_are_refused(three, tmp_path, save):
+def test_united_masks_of_two_sizes_and_empty_lists_are_refused(three, tmp_path, save):
     other = str(save(tmp_path / "d.png", np.zeros((5, 4), np.uint8)))
     with pytest.raises(ValueError, match=r"d\.png.*\(5, 4\).*a\.png.*\(4, 5\)"):
         read_sample_mask({"label": [three[0][0], other]})
@@ -64,7 +58,7 @@ def test_ignored_pixels_are_neither_foreground_nor_background(tmp_path, save):
     )
 
 
-def test_foreground_of_one_mask_goes_before_what_another_ignores(tmp_path, save):
+def test_foreground_of_one_mask_overrides_ignored_pixels_of_another(tmp_path, save):
     one = save(tmp_path / "a.png", np.array([[0, 7, 255, 255]], np.uint8))
     other = save(tmp_path / "b.png", np.array([[255, 255, 7, 255]], np.uint8))
     for paths in ([one, other], [other, one]):
@@ -80,30 +74,6 @@ def test_slices(tmp_path, save, as_read):
     np.testing.assert_array_equal(
         read_sample_mask(sample | {"slice_axis": 0}, slice_axis=1), as_read(values)[..., 3] == 2
     )
-
-
-@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 1)))
-def test_run_lengths_of_any_mask(mask):
-    rle = encode(mask)
-    np.testing.assert_array_equal(decode_run_lengths(rle, Path("a.json")), mask)
-    runs = parse_run_lengths(rle, Path("a.json"))
-    assert sum(runs) == mask.size and sum(runs[1::2]) == mask.sum()
-
-
-@given(st.text("0123456789:;<=>?@ABCNOPQRSTUVWXYZ[]^_`abcdefghijklmno~ é", max_size=12), st.integers(-2, 9))
-def test_any_code_is_decoded_to_its_size_or_named(counts, width):
-    try:
-        mask = decode_run_lengths({"size": [6, width], "counts": counts}, Path("gt.json"))
-    except ValueError as error:
-        assert str(error).startswith("gt.json ")
-    else:
-        assert mask.shape == (6, width) and set(np.unique(mask)) <= {0, 1}
-
-
-@pytest.mark.parametrize("rle", [{}, {"size": [2, 3]}, {"size": 6, "counts": "6"}, {"size": [2, 3], "counts": [6]}, 6])
-def test_codes_of_another_form_are_named(rle):
-    with pytest.raises(ValueError, match=r"gt\.json"):
-        decode_run_lengths(rle, Path("gt.json"))
 
 
 def test_loading_takes_every_form(tmp_path, save, three):

@@ -34,7 +34,7 @@ def test_truncated_file_is_named(tmp_path, suffix, kept):
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(changes=st.lists(st.tuples(st.integers(0, 399), st.integers(0, 255)), min_size=1, max_size=4))
-def test_damaged_bytes_give_a_picture_or_an_error_that_names_the_file(tmp_path_factory, suffix, changes):
+def test_damaged_bytes_give_a_picture_or_a_named_error(tmp_path_factory, suffix, changes):
     path = tmp_path_factory.mktemp("damage") / f"broken{suffix}"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(path)
     content = bytearray(path.read_bytes())
@@ -70,7 +70,7 @@ def test_foreign_content_and_missing_file_are_named(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".gif", ".bmp"])
-def test_more_pixels_than_the_limit_are_refused_with_the_way_out(tmp_path, suffix, monkeypatch):
+def test_more_pixels_than_the_limit_are_refused_with_the_remedy(tmp_path, suffix, monkeypatch):
     path = tmp_path / f"large{suffix}"
     Image.new("L", (7, 5)).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 15)
@@ -95,7 +95,7 @@ def test_pipe_and_folder_are_refused_without_waiting(tmp_path, suffix):
 @pytest.mark.parametrize(
     "error", [MemoryError(), KeyError("codec"), ImportError("no imagecodecs"), NotImplementedError()]
 )
-def test_every_error_of_a_decoder_names_the_file_and_the_way_out(error):
+def test_every_decoding_error_names_the_file_and_the_remedy(error):
     with (
         pytest.raises(ValueError, match=r"setup\.cfg.*(replace|If)") as caught,
         translate_decoding_errors(Path(__file__).parents[3] / "setup.cfg"),

@@ -24,7 +24,7 @@ from monai_tunevlseg.data.io.volumes import (
 
 
 def write(path, values, compressed=False):
-    """Write (X, Y) or (X, Y, Z) by SimpleITK, which is what wrote CAMUS."""
+    """Write (X, Y) or (X, Y, Z) with SimpleITK, like the files of CAMUS."""
     image = sitk.GetImageFromArray(values.T)
     image.SetSpacing((0.3, 0.15, 1.5)[: values.ndim])
     image.SetOrigin((4.0, -5.0, 6.0)[: values.ndim])
@@ -50,7 +50,7 @@ def test_same_as_the_nifti_file_of_the_same_image(tmp_path, shape, dtype, compre
     np.testing.assert_allclose(stored_affine(meta), nib.load(nifti).affine, atol=1e-5)
     if shape[2:] == (3,):
         np.testing.assert_array_equal(read_image(meta, 2), read_image(nifti, 2))
-        # the first axis points to the back and the second to the right, so the last slice, of the top, is flipped
+        # the first axis points to posterior and the second to the right, so the last slice, the top one, is flipped
         expected = values[:, ::-1, -1] == values[0, 0, -1]
         np.testing.assert_array_equal(read_mask(meta, int(values[0, 0, -1]), None, 0), expected)
 
@@ -74,7 +74,7 @@ def test_folder_of_metaimages_and_back(tmp_path):
     np.testing.assert_allclose(nib.load(saved).affine, stored_affine(tmp_path / "images" / "a.mhd"), atol=1e-6)
 
 
-def test_pixels_without_their_header_are_no_image(tmp_path):
+def test_pixels_without_their_header_are_not_an_image(tmp_path):
     write(tmp_path / "a.mhd", np.zeros((3, 4), np.uint8))
     (tmp_path / "b.raw").write_bytes(b"")
     with pytest.raises(ValueError, match=r"\bb\.raw"):
@@ -83,7 +83,7 @@ def test_pixels_without_their_header_are_no_image(tmp_path):
 
 @pytest.mark.parametrize("compressed", [False, True], ids=["raw", "zraw"])
 @pytest.mark.parametrize("kept", [0, 5, -1, -4, "more"])
-def test_pixels_that_are_too_few_or_too_many_are_named(tmp_path, compressed, kept):
+def test_too_few_or_too_many_pixels_are_named(tmp_path, compressed, kept):
     values = np.random.default_rng(0).integers(0, 99, (70, 50)).astype(np.uint8)
     path = write(tmp_path / "a.mhd", values, compressed)
     pixels = path.with_suffix(".zraw" if compressed else ".raw")
@@ -131,7 +131,7 @@ def test_damaged_compressed_pixels_are_named(tmp_path):
         ("Offset = 4 -5", "Offset = 4 nan", "Offset.* 4 nan.* 2"),
     ],
 )
-def test_header_that_is_wrong_or_of_another_form_is_named(tmp_path, line, other, reason):
+def test_wrong_or_unsupported_headers_are_named(tmp_path, line, other, reason):
     path = write(tmp_path / "a.mhd", np.zeros((3, 4), np.uint8))
     content = path.read_text()
     assert line in content

@@ -1,4 +1,4 @@
-"""NRRD files by 3D Slicer's and other programs' habits."""
+"""NRRD files as 3D Slicer and other programs write them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_space_and_encoding(tmp_path, space, encoding, endian):
     signs = SIGNS[space]
     expected = np.diag([*signs, 1]) @ [[0.7, 0, 0, 1], [0, 0.8, 0, 2], [0, 0, 2.5, 3], [0, 0, 0, 1]]
     np.testing.assert_allclose(stored_affine(tmp_path / "a.nrrd"), expected)
-    # rows run to the back and columns to the left
+    # rows run to posterior and columns to the left
     flips = [axis for axis, sign in enumerate((signs[2], signs[1], signs[0])) if sign > 0]
     np.testing.assert_array_equal(
         read_volume_mask(tmp_path / "a.nrrd").values, np.flip(VOLUME.transpose(2, 1, 0), flips)
@@ -48,13 +48,13 @@ def test_space_and_encoding(tmp_path, space, encoding, endian):
 
 
 def test_axes_are_permuted_by_their_directions(tmp_path):
-    directions = np.array([[0, 0, 1.0], [1, 0, 0], [0, 1, 0]])  # up, to the left, to the back
+    directions = np.array([[0, 0, 1.0], [1, 0, 0], [0, 1, 0]])  # superior, left, posterior
     nrrd.write(str(tmp_path / "a.nrrd"), VOLUME, header(**{"space directions": directions}))
     np.testing.assert_array_equal(read_volume_mask(tmp_path / "a.nrrd").values, VOLUME.transpose(0, 2, 1)[::-1])
 
 
 @pytest.mark.parametrize("more", [{"space": "scanner-xyz"}, {}])
-def test_space_that_is_not_the_patients_is_stored_as_dicom_has_it(tmp_path, more):
+def test_a_space_other_than_the_patients_is_taken_for_lps(tmp_path, more):
     nrrd.write(str(tmp_path / "a.nrrd"), VOLUME, more and header(**more))
     np.testing.assert_array_equal(read_volume_mask(tmp_path / "a.nrrd").values, VOLUME.transpose(2, 1, 0)[::-1])
 
@@ -89,7 +89,7 @@ def test_segmentation_of_several_layers_is_refused(tmp_path):
         ("dimension: 3", "dimension: 3\nnonsense", "."),
     ],
 )
-def test_header_that_is_wrong_or_of_another_form_is_named(tmp_path, line, other, reason):
+def test_wrong_or_unsupported_headers_are_named(tmp_path, line, other, reason):
     path = tmp_path / "a.nrrd"
     nrrd.write(str(path), VOLUME, header(encoding="raw"))
     content = path.read_bytes()

@@ -65,7 +65,7 @@ def test_16_bits_keep_their_depth(tmp_path):
     np.testing.assert_allclose(read_picture(tmp_path / "a.png"), as_rgb(DEEP) / 65535, atol=1e-7)
 
 
-def test_palette_becomes_its_colors_as_picture_and_indices_as_mask(tmp_path):
+def test_palette_gives_colors_of_an_image_and_indices_of_a_mask(tmp_path):
     picture = Image.fromarray(GRAY % 3).convert("L")
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     picture.save(tmp_path / "a.png")
@@ -90,7 +90,7 @@ def test_every_suffix_reads_and_measures(tmp_path, suffix):
     assert picture_shape(path) == (5, 7)
 
 
-TURNED = {  # what a viewer makes of the stored pixels
+TURNED = {  # the stored pixels as viewers display them
     1: lambda a: a,
     2: np.fliplr,
     3: lambda a: np.rot90(a, 2),
@@ -103,7 +103,7 @@ TURNED = {  # what a viewer makes of the stored pixels
 
 
 def save_turned(path, pixels, orientation):
-    """Write stored pixels that are displayed in another way."""
+    """Write stored pixels with the orientation in which viewers display them."""
     if path.suffix == ".tif":
         tifffile.imwrite(path, pixels, extratags=[(274, "H", 1, orientation, True)])
     else:
@@ -139,7 +139,7 @@ def test_orientation_without_a_meaning_turns_nothing(tmp_path, orientation):
     assert (picture_shape(path), exif_orientation(path)) == ((5, 7), 1)
 
 
-def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
+def test_exif_after_the_pixels_of_a_png_counts(tmp_path):
     path = save_turned(tmp_path / "a.png", COLORS, 6)
     content = path.read_bytes()
     at = content.index(b"eXIf") - 4
@@ -150,7 +150,7 @@ def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
     assert picture_shape(path) == read_picture(path).shape[:2] == (7, 5)
 
 
-def test_message_about_sizes_names_exif_where_that_is_the_reason(tmp_path):
+def test_message_about_sizes_names_exif_if_it_is_the_reason(tmp_path):
     path = save_turned(tmp_path / "a.jpg", COLORS, 6)
     assert "EXIF orientation 6" in exif_hint(path, (7, 5), (5, 7))
     assert exif_hint(path, (7, 5), (6, 5)) == ""
@@ -189,7 +189,7 @@ def test_shape_in_the_transparency_is_the_mask(tmp_path, suffix, color, alpha):
 
 
 @pytest.mark.parametrize("color", [0, 255])
-def test_opaque_mask_is_what_its_colors_are(tmp_path, color):
+def test_opaque_mask_is_read_from_its_colors(tmp_path, color):
     Image.fromarray(np.dstack([np.full((5, 7, 3), color, np.uint8), SHAPE * 0 + 255])).save(tmp_path / "m.png")
     assert (read_mask(tmp_path / "m.png") == (color > 0)).all()
 
@@ -201,7 +201,7 @@ def test_transparency_that_contradicts_the_colors_is_refused(tmp_path):
 
 
 def raw_png(path, values, bits, palette=None):
-    """Write what Pillow does not: gray of 2 or 4 bits, and palettes with fewer colors than indices."""
+    """Write PNGs that Pillow cannot write: gray of 2 or 4 bits, and palettes with fewer colors than indices."""
     rows = b"".join(
         b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, 8 - bits :].ravel()).tobytes() for row in values
     )
@@ -261,7 +261,7 @@ def test_animation_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("suffix", "form"), [(".tif", "PNG"), (".png", "TIFF"), (".jpg", "BMP"), (".bmp", "GIF")])
-def test_content_and_not_the_suffix_says_which_decoder(tmp_path, suffix, form):
+def test_content_and_not_the_suffix_chooses_the_decoder(tmp_path, suffix, form):
     path = tmp_path / f"m{suffix}"
     Image.fromarray(SHAPE).save(path, format=form)
     np.testing.assert_array_equal(read_picture(path), as_rgb(SHAPE > 0))
@@ -269,7 +269,7 @@ def test_content_and_not_the_suffix_says_which_decoder(tmp_path, suffix, form):
     assert picture_shape(path) == (5, 7)
 
 
-def test_share_of_the_range_is_told_where_the_type_has_more_than_8_bits(tmp_path):
+def test_peak_fraction_of_types_with_more_than_8_bits(tmp_path):
     for suffix in (".png", ".tif"):
         path = tmp_path / f"a{suffix}"
         Image.fromarray(np.full((5, 7), 4095, np.uint16)).save(path)
@@ -298,7 +298,7 @@ def test_colored_mask_keeps_its_brightest_channel(tmp_path):
     np.testing.assert_array_equal(mask.values, COLORS.max(axis=-1))
 
 
-def test_jpeg_is_lossy_whatever_its_suffix(tmp_path):
+def test_jpeg_is_lossy_with_any_suffix(tmp_path):
     Image.fromarray(GRAY).save(tmp_path / "m.png", format="JPEG")
     assert read_picture_mask(tmp_path / "m.png").lossy
 
@@ -310,7 +310,7 @@ def test_cmyk_mask_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_intensity_window_says_which_stored_values_become_0_and_1(tmp_path, suffix):
+def test_ends_of_the_intensity_window_become_0_and_1(tmp_path, suffix):
     twelve_bits = DEEP >> 4
     Image.fromarray(twelve_bits).save(tmp_path / f"a{suffix}")
     expected = np.clip((as_rgb(twelve_bits).astype(float) - 1000) / 2000, 0, 1)

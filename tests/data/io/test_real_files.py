@@ -1,4 +1,4 @@
-"""Files as the owners of public datasets distribute them, compared with what other decoders give."""
+"""Original files of public datasets, compared with other decoders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def by_opencv(path: Path) -> np.ndarray:
 
 
 def link_folder(target: Path, images: list[Path], masks: list[Path]) -> Path:
-    """Put files under the images' stems into `images/` and `masks/`."""
+    """Copy files under the stems of their images into `images/` and `masks/`."""
     for image, mask in zip(images, masks, strict=True):
         for folder, source in (("images", image), ("masks", mask)):
             (target / folder).mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ def test_clinicdb_colors(clinicdb):
         assert read_shape(path) == (288, 384)
 
 
-def test_clinicdb_is_the_trap_that_it_is_said_to_be(clinicdb):
+def test_other_decoders_refuse_clinicdb_or_read_it_as_gray(clinicdb):
     path = clinicdb / "Original" / "9.tif"
     gray = by_opencv(path)
     assert (gray[..., 0] == gray[..., 2]).all()
@@ -69,7 +69,7 @@ def test_clinicdb_is_the_trap_that_it_is_said_to_be(clinicdb):
         Image.open(path)
 
 
-def test_clinicdb_gray_edges_are_refused_by_name_and_read_with_a_threshold(clinicdb, tmp_path):
+def test_gray_edges_of_clinicdb_need_a_threshold(clinicdb, tmp_path):
     path = clinicdb / "Ground Truth" / "261.tif"
     with pytest.raises(ValueError, match=r"261\.tif.* 0, 9, 11, .*mask_threshold"):
         read_mask(path)
@@ -128,7 +128,7 @@ def test_bkai_red_and_green_lesions_both_count(realdata):
         assert (found != expected).mean() < 1e-4
 
 
-def test_bkai_colors_are_refused_where_nobody_says_that_all_of_them_are_foreground(realdata):
+def test_bkai_colors_need_a_threshold(realdata):
     path = next((realdata / "bkai_neopolyp" / "original" / "train_gt").rglob("*.jpeg"))
     with pytest.raises(ValueError, match=r"\.jpeg .*colors.*mask_threshold"):
         read_mask(path)

@@ -98,7 +98,7 @@ def test_one_bit_tiff(tmp_path, compression, inverted):
         np.testing.assert_array_equal(read_mask(tmp_path / "a.tif", mask_threshold=threshold), shown)
 
 
-def test_boolean_mask_of_tifffile_is_the_reason_why_0_as_white_is_refused(tmp_path):
+def test_boolean_masks_of_tifffile_are_why_white_0_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", GRAY > 127)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), GRAY > 127)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.tif")), GRAY <= 127)
@@ -139,7 +139,7 @@ def test_tiff_depths_and_codings(tmp_path):
         (np.zeros((5, 7, 4), np.uint8), {"photometric": "separated"}, "SEPARATED"),
     ],
 )
-def test_tiff_that_is_no_picture_is_refused(tmp_path, pixels, options, reason):
+def test_tiff_other_than_a_picture_is_refused(tmp_path, pixels, options, reason):
     tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
     with pytest.raises(ValueError, match=f"a.tif.*{reason}"):
         read_picture(tmp_path / "a.tif")

@@ -28,14 +28,14 @@ from monai_tunevlseg.data.io.voxel_data import read_stream
 AFFINE = np.array([[-0.7, 0.1, 0, 10], [0, -0.8, 0.2, 20], [0, 0, 2.5, -30], [0, 0, 0, 1]])
 VOLUME = np.random.default_rng(0).normal(size=(6, 7, 5)).astype(np.float32)
 UPRIGHT = np.array([[0, 0, -0.7, 10], [0, -0.8, 0, 20], [-2.5, 0, 0, 30], [0, 0, 0, 1]])
-"""Of an array from superior to inferior, anterior to posterior and right to left."""
+"""The affine of an array from superior to inferior, anterior to posterior and right to left."""
 ORIENTATIONS = [
     "".join(codes) for order in itertools.permutations(("RL", "AP", "SI")) for codes in itertools.product(*order)
 ]
 
 
 def lps(values):
-    """Turn an array that is stored from right to left, front to back and up."""
+    """Turn an array that is stored from right to left, anterior to posterior and inferior to superior upright."""
     return np.flip(values.transpose(2, 1, 0), 0)
 
 
@@ -47,7 +47,7 @@ def stored_as(codes, anatomy):
 
 
 def save_as(path, image):
-    """Write in the form that the suffix asks for: NIfTI by nibabel, the others by ITK, which reads it before."""
+    """Write in the format of the suffix: NIfTI with nibabel, the others with ITK from a NIfTI file."""
     nifti = path.with_name(f"source_{path.name.split('.')[0]}.nii")
     nib.save(image, path if path.name.endswith((".nii", ".nii.gz")) else nifti)
     if not path.exists():
@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
     form=st.sampled_from(["a.nii", "a.nii.gz", "a.nrrd", "packed.nrrd", "a.mhd", "packed.mhd"]),
     shape=st.tuples(*(st.integers(2, 6),) * 3),
 )
-def test_one_anatomy_reads_the_same_in_every_order_type_and_container(folder, codes, dtype, form, shape):
+def test_one_anatomy_reads_the_same_in_every_order_and_format(folder, codes, dtype, form, shape):
     for path in folder.glob("*"):
         path.unlink()
     anatomy = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
@@ -100,7 +100,7 @@ def test_mask_in_another_order_is_turned_onto_its_image(folder, image_codes, mas
 
 
 def image_of_zeros(values):
-    """Claim to have an affine and have none, as some programs do."""
+    """Declare an affine that is zero, as some programs do."""
     image = nib.Nifti1Image(values, None)
     image.header["sform_code"] = 1
     return image
@@ -154,7 +154,7 @@ def test_volume_and_slices_share_one_scale(tmp_path, save, suffix):
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 @pytest.mark.parametrize("inter", [0, -1024])
-def test_window_does_not_move_with_what_else_is_in_view(tmp_path, dtype, inter):
+def test_window_does_not_depend_on_the_rest_of_the_volume(tmp_path, dtype, inter):
     for name, brightest in (("plain", 300), ("metal", 3000)):
         houndsfield = np.linspace(-1000, 60, 6 * 7 * 5).reshape(6, 7, 5)
         houndsfield[0, 0] = brightest
@@ -180,7 +180,7 @@ def test_range_follows_the_slope(tmp_path, slope):
 
 @pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1), (6, 7, 1, 1), (1, 6, 7), (6, 1, 7)])
 @pytest.mark.parametrize("affine", [np.eye(4), AFFINE, None])
-def test_flat_image_has_columns_first_whatever_its_affine(tmp_path, shape, affine):
+def test_flat_image_has_columns_first_with_any_affine(tmp_path, shape, affine):
     flat = np.arange(42, dtype=np.uint8).reshape(6, 7)
     nib.save(nib.Nifti1Image(flat.reshape(shape), affine), tmp_path / "a.nii.gz")
     assert upright_shape(tmp_path / "a.nii.gz") == (7, 6)
@@ -264,7 +264,7 @@ def test_no_copy_of_eight_bytes_is_made(tmp_path, save):
     assert read_volume_mask(tmp_path / "b.nii").values.dtype == np.float32
 
 
-def test_every_flipped_bit_of_a_packed_file_is_noticed_or_harmless(tmp_path, save):
+def test_every_flipped_bit_of_a_compressed_file_is_found_or_harmless(tmp_path, save):
     path = save(tmp_path / "a.nii.gz", (VOLUME * 100).astype(np.int16))
     right, content = read_volume_mask(path).values.copy(), path.read_bytes()
     refused = 0
@@ -274,7 +274,7 @@ def test_every_flipped_bit_of_a_packed_file_is_noticed_or_harmless(tmp_path, sav
         try:
             np.testing.assert_array_equal(
                 read_volume_mask(broken).values, right
-            )  # some bits of the stream mean nothing
+            )  # some bits of the stream have no meaning
         except ValueError:
             refused += 1
     assert refused > 0.95 * (len(content) - 12)
@@ -292,7 +292,7 @@ def test_values_beyond_32_bits_are_named(shared_dir):
         read_volume(shared_dir / "cases" / "faults" / "f64max.nii", 0)
 
 
-def test_sizes_that_no_memory_holds_are_refused_before_it_is_taken(tmp_path):
+def test_huge_sizes_are_refused_before_memory_is_allocated(tmp_path):
     header = nib.Nifti1Header()
     header.set_data_shape((8192, 8192, 1024))
     header.set_data_dtype(np.uint8)
@@ -305,7 +305,7 @@ def test_sizes_that_no_memory_holds_are_refused_before_it_is_taken(tmp_path):
             read(tmp_path / "bomb.nii.gz")
 
 
-def test_stream_that_goes_on_after_the_voxels_is_refused(tmp_path, save):
+def test_stream_that_continues_after_the_voxels_is_refused(tmp_path, save):
     path = save(tmp_path / "a.nii.gz", VOLUME)
     with gzip.open(path, "ab") as file:
         file.write(bytes(2**25))
@@ -313,7 +313,7 @@ def test_stream_that_goes_on_after_the_voxels_is_refused(tmp_path, save):
         read_volume(path)
 
 
-def test_each_packed_file_is_unpacked_once_for_slices_in_turn(tmp_path, save, monkeypatch):
+def test_each_file_is_decompressed_once_for_slices_in_turn(tmp_path, save, monkeypatch):
     image, mask = (save(tmp_path / f"{name}.nii.gz", VOLUME) for name in "ab")
     unpacked = []
     monkeypatch.setattr(volumes, "read_stream", lambda *args: unpacked.append(args) or read_stream(*args))
@@ -323,7 +323,7 @@ def test_each_packed_file_is_unpacked_once_for_slices_in_turn(tmp_path, save, mo
     assert len(unpacked) == 2
 
 
-def test_what_is_cached_cannot_be_changed(tmp_path, save):
+def test_cached_voxels_are_read_only(tmp_path, save):
     values = read_volume_mask(save(tmp_path / "a.nii.gz", VOLUME)).values
     with pytest.raises(ValueError, match="read-only"):
         values[0] = 0
@@ -352,7 +352,7 @@ def test_four_dimensions_are_refused(tmp_path, save):
         read_volume(save(tmp_path / "a.nii", np.zeros((6, 7, 5, 2), np.float32)))
 
 
-def test_voxels_that_are_no_real_numbers_are_refused(tmp_path, save):
+def test_complex_voxels_are_refused(tmp_path, save):
     with pytest.raises(ValueError, match=r"a\.nii.* complex64"):
         read_volume(save(tmp_path / "a.nii", np.zeros((3, 4, 5), np.complex64)))
 

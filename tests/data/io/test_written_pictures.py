@@ -1,4 +1,4 @@
-"""Whatever writes a picture or a mask, in whichever form it can, the same pixels are read."""
+"""The same pixels are read from pictures and masks of any writer and format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai_tunevlseg.data.io.pictures import picture_shape, read_picture, read_p
 from monai_tunevlseg.data.io.reading import read_mask
 
 COMPRESSIONS = [None, "zlib", "lzw", "packbits", "zstd", "lzma"]
-FORMATS = {  # suffix, what the pixels are, and what is given to the writer
+FORMATS = {  # suffix and arguments of the writer
     "pillow": [(".png", {}), (".bmp", {}), (".gif", {}), (".tif", {"compression": "tiff_lzw"}), (".tif", {})],
     "opencv": [(".png", {}), (".bmp", {}), (".tif", {})],
     "tifffile": [(".tif", {"compression": name}) for name in COMPRESSIONS],
@@ -44,12 +44,12 @@ def write(writer, path, pixels, options):
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.integers(0, 2**32 - 1),
 )
-def test_whatever_writes_it_the_pixels_are_the_same(tmp_path_factory, form, kind, size, seed):
+def test_pixels_are_the_same_from_any_writer(tmp_path_factory, form, kind, size, seed):
     writer, suffix, options = form
     dtype, dimensions = kind
     deep_color = dtype == np.uint16 and dimensions == 3
     if dtype == np.uint16 and suffix in (".bmp", ".gif") or deep_color and writer == "pillow":
-        return  # what these cannot write
+        return  # these formats or writers do not support it
     if dimensions == 3 and suffix == ".gif":
         return  # quantized
     shape = (*size, 3)[:dimensions]
@@ -73,7 +73,7 @@ def test_whatever_writes_it_the_pixels_are_the_same(tmp_path_factory, form, kind
 
 
 def write_mask(writer, path, picture, dtype, options):
-    """Write black and white of the same type over a picture, and return where it is white."""
+    """Overwrite a picture by black and white of the same type, and return its white pixels."""
     mask = picture[..., 0] >= 0.5
     highest = 1 if dtype is bool else np.iinfo(dtype).max
     write(writer, path, (mask * highest).astype(dtype), options)

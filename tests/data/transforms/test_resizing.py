@@ -22,13 +22,13 @@ def resized(picture, size, antialias):
 
 
 @pytest.mark.parametrize("size", [(31, 47), (90, 80)])
-def test_without_antialias_it_is_the_reference_recipes_resizing(size):
+def test_without_antialias_it_resizes_like_the_reference_recipe(size):
     picture = edges(64, 50)
     expected = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_CUBIC) / 255
     np.testing.assert_allclose(resized(picture, size, False), expected, atol=1 / 255 + 1e-6)
 
 
-def test_with_antialias_it_is_pillows_resizing():
+def test_with_antialias_it_resizes_like_pillow():
     picture = edges(120, 200)
     expected = np.asarray(Image.fromarray(picture).resize((40, 30), Image.Resampling.BICUBIC)) / 255
     np.testing.assert_allclose(
@@ -43,7 +43,7 @@ def test_noise_of_a_large_picture_is_averaged_and_not_sampled():
 
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("size", [(20, 30), (100, 30), (100, 130)])
-def test_values_stay_in_0_1_and_what_does_not_shrink_is_the_same(antialias, size):
+def test_values_stay_in_0_1_and_antialias_acts_only_on_shrinking(antialias, size):
     result = resized(edges(64, 50), size, antialias)
     assert result.min() >= 0 and result.max() <= 1
     if min(size) >= 64:

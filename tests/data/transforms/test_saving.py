@@ -18,7 +18,7 @@ OBLIQUE = np.array([[-0.7, 0.1, 0.02, 10], [0.1, -0.8, 0.2, 20.5], [0.03, 0.1, 2
 
 
 def item(path, prediction):
-    """Pair a loaded file with a prediction, which is given in the file's own order."""
+    """Return an item of a loaded file and a prediction, which is given in the file's stored order."""
     if path.name.endswith((".nii", ".nii.gz")):
         flat = prediction.ndim == 2 or prediction.shape[2] == 1
         prediction = prediction.T.reshape(prediction.shape[1::-1]) if flat else prediction.transpose(2, 1, 0)[::-1]
@@ -108,7 +108,7 @@ def test_prediction_of_another_size_is_refused(tmp_path, save):
 
 
 @pytest.mark.parametrize("wrong", [2.0, -1.0, 0.5, float("nan")])
-def test_prediction_that_is_no_label_map_is_refused(tmp_path, save, wrong):
+def test_prediction_other_than_a_label_map_is_refused(tmp_path, save, wrong):
     source = save(tmp_path / "a.png", np.zeros((3, 4), np.uint8))
     prediction = np.zeros((3, 4), np.float32)
     prediction[1, 2] = wrong
