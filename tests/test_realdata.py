@@ -67,7 +67,7 @@ def test_pictures(tmp_path, images, masks, class_name):
 
 def test_volume_slice_by_slice(tmp_path):
     source = REAL_DATA / "brats2015_nifti/original/brats2015TrainingData/test/brats_2013_pat0001_1"
-    folder, classes = tmp_path / "data", ["necrosis", "oedema", "non-enhancing tumour", "enhancing tumour"]
+    folder, classes = tmp_path / "data", ["necrosis", "edema", "non-enhancing tumor", "enhancing tumor"]
     volume = nib.load(source / "Flair_subtrMeanDivStd.nii.gz")
     truth = nib.load(source / "OTMultiClass.nii.gz")
     richest = int(np.asarray(truth.dataobj).astype(bool).sum(axis=(0, 1)).argmax())

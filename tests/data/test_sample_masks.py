@@ -1,3 +1,5 @@
+"""Masks of samples, by the keys of the sample."""
+
 from __future__ import annotations
 
 from pathlib import Path

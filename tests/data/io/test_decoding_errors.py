@@ -62,7 +62,7 @@ def test_truncated_compressed_tiff_is_named(tmp_path, compression):
 def test_foreign_content_and_missing_file_are_named(tmp_path, suffix):
     path = tmp_path / f"foreign{suffix}"
     for read in (read_picture, read_picture_mask, picture_shape):
-        path.write_bytes(b"this is no picture, whatever it is called")
+        path.write_bytes(b"not a picture in spite of its name")
         with pytest.raises(ValueError, match=f"foreign{suffix}"):
             read(path)
         with pytest.raises(FileNotFoundError, match=f"missing{suffix}"):

@@ -151,7 +151,7 @@ def test_brats_slices_and_labels(brats, tmp_path):
         for name, source in (("images", image), ("masks", label)):
             (folder / name).mkdir(parents=True, exist_ok=True)
             nib.save(source.slicer[:, :, part], folder / name / f"{stem}.nii.gz")
-    names = ["necrosis", "oedema", "non-enhancing tumour", "enhancing tumour"]
+    names = ["necrosis", "edema", "non-enhancing tumor", "enhancing tumor"]
     datalists = build_datalists(DatasetSpec(folder, names))
     sample = datalists["train"][0]
     stored = np.asarray(nib.load(sample["label"]).dataobj)
@@ -161,7 +161,7 @@ def test_brats_slices_and_labels(brats, tmp_path):
     )
     count = sum(len(np.unique(stored[..., index])) - 1 for index in range(15))
     assert len(datalists["train"]) == count
-    united = build_datalists(DatasetSpec(folder, ["tumour"], mask_threshold=1))
+    united = build_datalists(DatasetSpec(folder, ["tumor"], mask_threshold=1))
     index = united["train"][0]["slice"]
     np.testing.assert_array_equal(
         LoadImageMaskd()(united["train"][0])["label"][0].numpy(), stored[..., 14 - index].T > 0
