@@ -52,11 +52,11 @@ def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_di
     Args:
         dataset: name of a demo dataset: ``ultrasound``, ``endoscopy`` or ``echo``.
         bundle_root: folder of a bundle, such as ``bundles/clipseg_vpt``.
-        experiment_config: the config of the dataset with this bundle, such as ``configs/ultrasound/clipseg_vpt.yaml``.
+        experiment_config: config of the experiment, such as ``configs/ultrasound/clipseg_vpt.yaml``.
         output_dir: folder for the data, the checkpoint, predictions, logs and ``overview.png``; replaced if it exists.
 
     Raises:
-        FileNotFoundError: when there is no such bundle or experiment.
+        FileNotFoundError: when the bundle or the experiment does not exist.
         ValueError: when the dataset is unknown.
         RuntimeError: when a run of the bundle fails; names its log.
     """
@@ -71,17 +71,17 @@ def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_di
     new_images = _copy_test_images(data, output_dir / "new_images")
     checkpoint = output_dir / "models" / "model.pt"
 
-    def run(config: str, name: str, **overrides: object) -> _Run:
+    def run(config: str, name: str, **overrides: object) -> _BundleRun:
         configs = [bundle_root / "configs" / f"{config}.yaml", experiment_config]
         own = {"bundle_root": bundle_root, "ckpt_path": checkpoint, "output_dir": output_dir / name}
-        return _Run(configs, own | overrides, output_dir / f"{name}.log", console)
+        return _BundleRun(configs, own | overrides, output_dir / f"{name}.log", console)
 
-    _side_by_side(
+    _run_in_parallel(
         partial(run, "evaluate", "zero_shot", dataset_dir=data, method="null"),
         partial(run, "inference", "predictions_zero_shot", dataset_dir=new_images, method="null"),
     )
-    (seconds,) = _side_by_side(partial(run, "train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent))
-    _side_by_side(
+    (seconds,) = _run_in_parallel(partial(run, "train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent))
+    _run_in_parallel(
         partial(run, "evaluate", "tuned", dataset_dir=data),
         partial(run, "inference", "predictions", dataset_dir=new_images),
     )
@@ -93,7 +93,7 @@ def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_di
     return result
 
 
-def _side_by_side(*runs: Callable[[], _Run]) -> list[float]:
+def _run_in_parallel(*runs: Callable[[], _BundleRun]) -> list[float]:
     """Start independent runs and return their wall times in seconds; an error in one of them stops all."""
     with ExitStack() as running:
         started = []
@@ -112,14 +112,14 @@ def _copy_test_images(data: Path, folder: Path) -> Path:
     return folder
 
 
-class _Run:
-    """Configs of a bundle, running in a process of their own.
+class _BundleRun:
+    """A run of a bundle in its own process.
 
     Args:
-        configs: laid over each other in this order.
-        overrides: what the command line says beyond them.
-        log: gets the output.
-        console: shows the command.
+        configs: config files; later ones override earlier ones.
+        overrides: options of the command line.
+        log: file for the output.
+        console: console on which the command is shown.
     """
 
     def __init__(self, configs: list[Path], overrides: dict[str, object], log: Path, console: Console) -> None:
@@ -131,7 +131,7 @@ class _Run:
         self.child = ChildProcess(command, log)
 
     def wait(self) -> float:
-        """Return the wall time in seconds.
+        """Wait for the end of the run, and return its wall time in seconds.
 
         Raises:
             RuntimeError: when the run failed.

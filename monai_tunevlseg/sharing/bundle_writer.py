@@ -78,24 +78,25 @@ def write_shared_bundle(spec: BundleSpec, output_dir: str | Path, configs_dir: s
     if folder.exists():
         raise FileExistsError(f"{folder} exists; remove it, or choose another --output or --name.")
     with atomic_folder(folder) as unfinished:
-        _fill(unfinished, name, spec, configs_dir, release)
+        _write_files(unfinished, name, spec, configs_dir, release)
     return folder
 
 
-def _fill(made: Path, name: str, spec: BundleSpec, configs_dir: str | Path, release: Release) -> None:
+def _write_files(folder: Path, name: str, spec: BundleSpec, configs_dir: str | Path, release: Release) -> None:
+    """Write all files of the bundle into an empty folder."""
     written = {"bundle": name, "written": "Written by `tunevlseg share`."}
     texts = render_bundle(configs_dir, spec.facts["bundle"], written)
     del texts[CARD]
     texts[METADATA] = render_metadata(texts[METADATA], spec, release, name)
-    _write_texts(made, _config_files(texts, spec))
-    state = _initial_state(made, spec) if spec.run is None else spec.run.state
+    _write_texts(folder, _config_files(texts, spec))
+    state = _initial_state(folder, spec) if spec.run is None else spec.run.state
     identity = decode_identity(state["_extra_state"]) | {"base_model": spec.base.id}
     state["_extra_state"] = encode_identity(identity)  # without this machine's folder of the base model
-    (made / CHECKPOINT).parent.mkdir()
-    torch.save(state, made / CHECKPOINT)
+    (folder / CHECKPOINT).parent.mkdir()
+    torch.save(state, folder / CHECKPOINT)
     num_parameters = sum(tensor.numel() for key, tensor in state.items() if key != "_extra_state")
     card = render_model_card(spec, release, name, identity, num_parameters)
-    _write_texts(made, {CARD: card, Path("docs", "data_license.txt"): render_data_license(spec)})
+    _write_texts(folder, {CARD: card, Path("docs", "data_license.txt"): render_data_license(spec)})
 
 
 def _config_files(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str]:
@@ -112,10 +113,10 @@ def _config_files(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str
     return files
 
 
-def _initial_state(made: Path, spec: BundleSpec) -> dict[str, Any]:
+def _initial_state(folder: Path, spec: BundleSpec) -> dict[str, Any]:
     """Return the initial state of training."""
     parser = ConfigParser()
-    parser.read_config(str(made / "configs" / "train.yaml"))
+    parser.read_config(str(folder / "configs" / "train.yaml"))
     if spec.base.folder is not None:
         parser["pretrained"] = spec.base.folder
     with torch.random.fork_rng(devices=[]):

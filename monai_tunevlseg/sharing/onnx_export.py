@@ -37,11 +37,15 @@ class OnnxFile:
 
 
 def load_for_export(folder: str | Path, pretrained: str | Path | None = None) -> Segmenter:
-    """Load a bundle on the CPU, in float32 and without compiled layers: what every exported file computes.
+    """Load a bundle as it is exported: on the CPU, in float32, without compiled layers.
+
+    Args:
+        folder: folder of the bundle.
+        pretrained: folder of the base model on this machine; None = as in the bundle's configs.
 
     Raises:
-        FileNotFoundError: as for `Segmenter.from_bundle`.
-        ValueError: as for `Segmenter.from_bundle`.
+        FileNotFoundError: when the folder is not a bundle, or has no checkpoint.
+        ValueError: when the base model has another fingerprint.
     """
     return Segmenter.from_bundle(folder, pretrained, "cpu", precision="fp32", compile=False)
 

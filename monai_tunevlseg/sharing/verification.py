@@ -58,7 +58,7 @@ class SkippedError(Exception):
 def verify_bundle(
     folder: str | Path, pretrained: str | Path | None = None, schema: str | Path | None = None
 ) -> Iterator[CheckResult]:
-    """Run all checks of a bundle, and yield each result.
+    """Run all checks of a bundle one by one, and yield their results.
 
     Args:
         folder: folder of the bundle.
@@ -67,7 +67,7 @@ def verify_bundle(
     """
     folder = Path(folder)
     with tempfile.TemporaryDirectory(prefix="tunevlseg_") as temporary, _quiet():
-        bundle = _Bundle(folder, Path(temporary), None if pretrained is None else str(pretrained))
+        bundle = _BundleChecks(folder, Path(temporary), None if pretrained is None else str(pretrained))
         checks: dict[str, Callable[[], None]] = {
             "metadata follows MONAI's schema": lambda: _check_schema(folder, schema),
             "network input and output match the metadata": bundle.check_network,
@@ -87,7 +87,7 @@ def verify_bundle(
                 yield CheckResult(name)
 
 
-class _Bundle:
+class _BundleChecks:
     """Checks that build a network or a workflow.
 
     Args:

@@ -14,10 +14,9 @@ from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.demo.scenes import SIZE
 from monai_tunevlseg.demo.train_base_model import TrainingConfig, draw_batch, evaluate
 from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS
-from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS, load_clipseg, load_cris
+from monai_tunevlseg.networks import VLSMS
 
 EMBEDDED = sorted(config.parent.name for config in Path(monai_tunevlseg.demo.__file__).parent.glob("*/config.json"))
-LOADERS = {"clipseg": (load_clipseg, PromptTunedCLIPSeg), "cris": (load_cris, PromptTunedCRIS)}
 FORWARD = {
     "clipseg": lambda model, images, tokens: model(pixel_values=images, **tokens).logits,
     "cris": lambda model, images, tokens: model(images, tokens["input_ids"])[:, 0],
@@ -36,7 +35,7 @@ class Embedded:
 
 @pytest.fixture(scope="module", params=EMBEDDED)
 def embedded(request):
-    base = LOADERS[request.param][0](str(demo_model(request.param)))
+    base = VLSMS[request.param].load_base(demo_model(request.param))
     vlsm = TRAINABLE_VLSMS[request.param]()
     vlsm.model.load_state_dict(base.model.state_dict())  # strict: the script still trains these sizes
     vlsm.tokenizer = base.tokenizer
@@ -60,7 +59,7 @@ def test_logits_are_those_of_the_base_model_and_of_its_network(embedded):
     expected = FORWARD[embedded.name](base.model.eval(), batch.images, tokens)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-4)
     texts = base.tokenizer.batch_decode(tokens["input_ids"], skip_special_tokens=True)
-    network = LOADERS[embedded.name][1](base, texts, None, {}, upsampler=False).eval()
+    network = VLSMS[embedded.name](base, texts, None, {}, upsampler=False).eval()
     torch.testing.assert_close(network(batch.images)[[0, 1], [0, 1]], got, rtol=1e-5, atol=1e-4)
 
 

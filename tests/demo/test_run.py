@@ -15,7 +15,7 @@ from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.bundle_processes import ChildProcess
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview import draw_overview
-from monai_tunevlseg.demo.run import _checkpoint_size, _copy_test_images, _Run, _side_by_side, run_demo
+from monai_tunevlseg.demo.run import _BundleRun, _checkpoint_size, _copy_test_images, _run_in_parallel, run_demo
 
 
 @pytest.mark.parametrize("name", list(DEMO_DATASETS))
@@ -39,7 +39,7 @@ def test_checkpoint_size_counts_trained_parameters(tmp_path):
 
 def test_failed_run_names_its_log(tmp_path):
     console = Console(file=io.StringIO())
-    run = _Run([tmp_path / "train.yaml"], {}, tmp_path / "training.log", console)
+    run = _BundleRun([tmp_path / "train.yaml"], {}, tmp_path / "training.log", console)
     with pytest.raises(RuntimeError, match=rf"'training'.*{tmp_path / 'training.log'}"):
         run.wait()
     assert (tmp_path / "training.log").read_text()
@@ -55,11 +55,11 @@ def test_a_failed_run_stops_the_others(tmp_path):
 
     endless = Endless()
     with pytest.raises(RuntimeError, match="failed"):
-        _side_by_side(lambda: endless)
+        _run_in_parallel(lambda: endless)
     assert endless.child.process.returncode == -signal.SIGTERM
     other = Endless()
     with pytest.raises((OSError, ValueError)):
-        _side_by_side(lambda: other, lambda: _Run([], {}, tmp_path / "no" / "\0", Console(file=io.StringIO())))
+        _run_in_parallel(lambda: other, lambda: _BundleRun([], {}, tmp_path / "no" / "\0", Console(file=io.StringIO())))
     assert other.child.process.returncode == -signal.SIGTERM
 
 

@@ -7,19 +7,19 @@ from monai_tunevlseg.demo import train_base_model
 from monai_tunevlseg.demo.scenes import SIZE
 from monai_tunevlseg.demo.train_base_model import TrainingConfig, draw_batch, mask_loss, total_loss
 from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS
-from monai_tunevlseg.networks import load_clipseg, load_cris
+from monai_tunevlseg.networks import VLSMS
 
 every_vlsm = pytest.mark.parametrize("name", list(TRAINABLE_VLSMS))
 
 
-@pytest.mark.parametrize(("name", "load"), [("clipseg", load_clipseg), ("cris", load_cris)])
-def test_command_writes_a_folder_that_can_be_loaded(name, load, tmp_path):
+@every_vlsm
+def test_command_writes_a_folder_that_can_be_loaded(name, tmp_path):
     app = train_base_model.typer.Typer()
     app.command()(train_base_model.main)
     arguments = ["--model", name, "--output", str(tmp_path), "--steps", "2", "--batch-size", "2"]
     result = CliRunner().invoke(app, [*arguments, "--held-out-scenes", "2"])
     assert result.exit_code == 0, result.output
-    assert load(str(tmp_path)).image_size == SIZE
+    assert VLSMS[name].load_base(tmp_path).image_size == SIZE
 
 
 @every_vlsm

@@ -9,9 +9,8 @@ from monai_tunevlseg.demo.scenes import SIZE
 from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH
 from monai_tunevlseg.demo.train_base_model import TrainingConfig, draw_batch
 from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS
-from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS, load_clipseg, load_cris
+from monai_tunevlseg.networks import VLSMS
 
-LOADERS = {"clipseg": (load_clipseg, PromptTunedCLIPSeg), "cris": (load_cris, PromptTunedCRIS)}
 SMALL = TrainingConfig(steps=2, batch_size=2, phrases=2, warmup=1)
 
 every_vlsm = pytest.mark.parametrize("name", list(TRAINABLE_VLSMS))
@@ -37,7 +36,7 @@ def test_outputs_are_a_mask_per_pair_and_scores_per_image_and_text(vlsm, name):
 @every_vlsm
 @torch.no_grad()
 def test_saved_folder_loads_and_its_network_gives_the_same_logits(vlsm, name, tmp_path):
-    load, network = LOADERS[name]
+    network = VLSMS[name]
     (tmp_path / "config.json").write_text("{}")  # files of an earlier save are replaced
     vlsm.save(tmp_path)
     vlsm.save(tmp_path)
@@ -47,7 +46,7 @@ def test_saved_folder_loads_and_its_network_gives_the_same_logits(vlsm, name, tm
     texts = ["red circle", "a photo of a very long polyp"]
     images = torch.randn(2, 3, SIZE, SIZE)
     got = vlsm(images, vlsm.tokenize(texts), torch.tensor([[0, 1], [0, 1]])).logits
-    expected = network(load(str(tmp_path)), texts, None, {}, upsampler=False).eval()(images)
+    expected = network(network.load_base(tmp_path), texts, None, {}, upsampler=False).eval()(images)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-4)
 
 
@@ -73,8 +72,8 @@ def test_every_weight_is_trained(vlsm, name):
 @every_vlsm
 def test_sizes_match_scenes_tokenizer_and_prompt_depths(vlsm, name, tmp_path):
     vlsm.save(tmp_path)
-    load, network = LOADERS[name]
-    base = load(str(tmp_path))
+    network = VLSMS[name]
+    base = network.load_base(tmp_path)
     assert base.image_size == SIZE
     assert base.tokenizer.model_max_length == CONTEXT_LENGTH
     assert network(base, ["red circle"], "coop", {"prompt_depth": 6}, upsampler=False).encoder_sizes().text_layers == 6

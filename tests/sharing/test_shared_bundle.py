@@ -22,6 +22,7 @@ from monai_tunevlseg.networks.identity import decode_identity
 from monai_tunevlseg.sharing import Release, Sources, pack_bundle, share_bundle, verify_bundle
 from monai_tunevlseg.sharing.onnx_export import load_for_export
 from monai_tunevlseg.sharing.trained_run import read_trained_run
+from monai_tunevlseg.sharing.verification import FOLDER_OPTIONS
 
 HERE = Sources(configs_dir=ROOT / "configs")
 
@@ -122,6 +123,10 @@ def test_another_base_model_is_refused_with_both_fingerprints(shared, tmp_path):
     was, now = (load_clipseg(folder).fingerprint for folder in (demo_model("clipseg"), changed))
     with pytest.raises(ValueError, match=f"{now}.*{was}"):
         load_for_export(shared[0] / NAME, changed)
+
+
+def test_options_of_the_checks_exist_in_a_bundle(shared):
+    assert set(FOLDER_OPTIONS) <= set(config(shared[0] / NAME))
 
 
 def test_zip_files_are_reproducible(run_dir, shared, tmp_path):
