@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ import torch
 from monai.transforms import Compose
 from PIL import Image
 
-from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
+from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
+from monai_tunevlseg.benchmark.results_folder import write_json
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
-from monai_tunevlseg.evaluation import PairScores
+from monai_tunevlseg.evaluation import PairKey, PairScores
 from monai_tunevlseg.search.experiments import Experiment, read_experiment_config
 
 __all__ = ["choose_examples", "evenly_spaced", "store_embeddings", "store_examples", "store_predictions"]
@@ -26,8 +26,6 @@ MAX_SIZE = 400  # height and width of stored images in pixels
 NUM_EXAMPLES = 3
 NUM_EMBEDDED = 100  # images per dataset
 BATCH_SIZE = 8
-
-PairKey = tuple[str, int | None, str]  # image, slice, class name
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:
@@ -61,16 +59,9 @@ def store_examples(
         pixels = np.rint(np.moveaxis(image, 0, -1) * 255).astype(np.uint8)
         _write_image(folder / f"{name}_image.png", pixels)
         _write_image(folder / f"{name}_truth.png", label[0] == 1)
-        listed.append(
-            {
-                "name": name,
-                "image": pair.image,
-                "slice": pair.slice,
-                "class_name": pair.class_name,
-                "text": pair.text,
-            }
-        )
-    write_text_atomically(folder / "examples.json", json.dumps(listed, indent=2) + "\n")
+        facts = {key: getattr(pair, key) for key in ("image", "slice", "class_name", "text")}
+        listed.append({"name": name, **facts})
+    write_json(folder / "examples.json", listed)
 
 
 def store_predictions(folder: Path, report: Path, examples: Mapping[str, PairScores]) -> None:

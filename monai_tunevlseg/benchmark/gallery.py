@@ -16,12 +16,10 @@ from PIL import Image, UnidentifiedImageError
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.data.label_overlay import draw_overlay
-from monai_tunevlseg.evaluation import read_pair_scores
+from monai_tunevlseg.evaluation import PairKey, read_pair_scores
 from monai_tunevlseg.json_files import read_json
 
 __all__ = ["Gallery", "GalleryRow", "Thumbnail", "build_galleries"]
-
-PairKey = tuple[str, int | None, str]  # image, slice, class name
 
 THUMBNAIL_SIZE = 176  # length of the longer side in pixels
 JPEG_QUALITY = 82
@@ -100,7 +98,6 @@ def _row(
         Thumbnail("truth", "", _overlay(image, folder / f"{name}_truth.png")),
     ]
     for result, dices in scores.items():
-        titles = result.facts["titles"]
         path = result.folder / "predictions" / f"{name}.png"
         source = None
         try:
@@ -110,7 +107,7 @@ def _row(
             problems.append(ReportProblem(place, f"cannot be shown: {type(error).__name__}."))
         dice = dices.get(key)
         detail = "" if dice is None else f"{dice:.1f} %"
-        thumbnails.append(Thumbnail(f"{titles['model']} {titles['method']}", detail, source))
+        thumbnails.append(Thumbnail(result.title, detail, source))
     place = "" if key[1] is None else f", slice {key[1]}"
     return GalleryRow(f"{key[0]}{place}: {key[2]}", thumbnails)
 

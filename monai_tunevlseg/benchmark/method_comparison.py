@@ -25,7 +25,7 @@ class MethodComparison:
         adjusted_p: p-value with Holm's correction for the comparisons of the dataset; None if it has no p-value.
     """
 
-    title: tuple[str, str]
+    title: str
     comparison: Comparison
     adjusted_p: float | None
 
@@ -42,7 +42,7 @@ class DatasetComparison:
     """
 
     dataset: str
-    best: tuple[str, str]
+    best: str
     score: float
     methods: Sequence[MethodComparison]
 
@@ -88,10 +88,10 @@ def _dataset_comparison(
                 problems.append(ReportProblem(result.spec.name, f"cannot be compared with {best.spec.name}: {error}"))
     p_values = holm_adjusted([comparison.p_value for comparison in comparisons.values()])
     methods = [
-        MethodComparison(_title(result), comparison, p)
+        MethodComparison(result.title, comparison, p)
         for (result, comparison), p in zip(comparisons.items(), p_values, strict=True)
     ]
-    return DatasetComparison(dataset, _title(best), best.score(metric) or 0.0, methods)
+    return DatasetComparison(dataset, best.title, best.score(metric) or 0.0, methods)
 
 
 def _pair_scores(result: ExperimentResult, metric: str, problems: list[ReportProblem]) -> list[PairScores]:
@@ -118,8 +118,3 @@ def holm_adjusted(p_values: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, (len(known) - rank) * p))
         corrected[index] = highest
     return corrected
-
-
-def _title(result: ExperimentResult) -> tuple[str, str]:
-    titles = result.facts["titles"]
-    return titles["model"], titles["method"]

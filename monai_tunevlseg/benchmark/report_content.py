@@ -147,7 +147,7 @@ def _points(results: Sequence[ExperimentResult], metric: str) -> list[TrialPoint
     return [
         TrialPoint(
             result.spec.dataset,
-            f"{result.facts['titles']['model']} {result.facts['titles']['method']}",
+            result.title,
             result.facts["prompts"] == ["text"],
             trial.test[metric],
             trial.hyperparameters,

@@ -58,8 +58,8 @@ def _comparison_rows(dataset: DatasetComparison) -> list[dict[str, Any]]:
         rows.append(
             {
                 "dataset": dataset.dataset,
-                "best": " ".join(dataset.best),
-                "method": " ".join(method.title),
+                "best": dataset.best,
+                "method": method.title,
                 "pairs": comparison.pairs,
                 "clusters": comparison.clusters,
                 "mean_best": _rounded(comparison.mean_a),

@@ -60,7 +60,7 @@ def _cell_markdown(cell: Cell | None) -> str:
 
 
 def _comparison_markdown(dataset: DatasetComparison, report: BenchmarkReport) -> str:
-    title, best = escape_markdown(report.dataset_titles[dataset.dataset]), escape_markdown(" ".join(dataset.best))
+    title, best = escape_markdown(report.dataset_titles[dataset.dataset]), escape_markdown(dataset.best)
     head = f"## {title}: comparison with {best} ({dataset.score:.2f})"
     rows = []
     for method in dataset.methods:
@@ -68,7 +68,7 @@ def _comparison_markdown(dataset: DatasetComparison, report: BenchmarkReport) ->
         low, high = comparison.interval or (None, None)
         rows.append(
             [
-                escape_markdown(" ".join(method.title)),
+                escape_markdown(method.title),
                 number_text(comparison.mean_b),
                 signed_text(comparison.difference),
                 f"{signed_text(low)} to {signed_text(high)}",

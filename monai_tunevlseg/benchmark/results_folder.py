@@ -126,6 +126,11 @@ class ExperimentResult:
     metrics: Mapping[str, Any]
     trials: Sequence[StoredTrial] = ()
 
+    @property
+    def title(self) -> str:
+        """Titles of model and method."""
+        return f"{self.facts['titles']['model']} {self.facts['titles']['method']}"
+
     def score(self, metric: str) -> float | None:
         """Return one of ``METRICS`` on the test split, in percent."""
         value = self.metrics.get(metric)
@@ -314,7 +319,7 @@ def _number_or_text(cell: str) -> float | str:
         return cell
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically."""
     write_text_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 

@@ -24,6 +24,7 @@ from monai_tunevlseg.commands.options import (
     limits_of,
     parse_overrides,
 )
+from monai_tunevlseg.commands.report import write_with_warnings
 
 if TYPE_CHECKING:
     from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
@@ -77,6 +78,7 @@ def benchmark(
     """
     from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
     from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
+    from monai_tunevlseg.benchmark.presets import write_demo_data
     from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
 
     with resumable_command():
@@ -101,11 +103,11 @@ def benchmark(
             specs = _plan(patterns, variant or [], settings, folders)
         runner = BenchmarkRunner(specs, ExperimentRunner(folders, settings), typer.echo)
         if preset and not worker:
-            _write_data(folders.data)
+            write_demo_data(folders.data)
         with _workers(count - 1, folders, settings):
             runner.run()
         if not worker:
-            _report(results)
+            typer.echo(f"report: {write_with_warnings(results)}")
     _exit_with_failures(runner)
 
 
@@ -175,21 +177,6 @@ def _workers(count: int, folders: BenchmarkFolders, settings: BenchmarkSettings)
         yield
         for process in processes:
             process.process.wait()
-
-
-def _write_data(data_root: Path) -> None:
-    from monai_tunevlseg.benchmark.presets import write_demo_data
-
-    write_demo_data(data_root)
-
-
-def _report(results: Path) -> None:
-    from monai_tunevlseg.benchmark import write_report
-
-    report = write_report(results)
-    for problem in report.problems:
-        typer.echo(f"warning: {problem.place}: {problem.message}", err=True)
-    typer.echo(f"report: {results / 'report' / 'report.html'}")
 
 
 def _exit_with_failures(runner: BenchmarkRunner) -> None:

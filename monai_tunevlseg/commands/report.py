@@ -9,7 +9,7 @@ import typer
 
 from monai_tunevlseg.commands.error_handling import exit_on_error
 
-__all__ = ["report"]
+__all__ = ["report", "write_with_warnings"]
 
 
 def report(
@@ -20,10 +20,15 @@ def report(
     output: Annotated[Path | None, typer.Option(help="Folder of the report; RESULTS/report by default.")] = None,
 ) -> None:
     """Write the tables and figures of the paper as HTML, Markdown and CSV from stored results."""
+    with exit_on_error():
+        typer.echo(write_with_warnings(results, metric, output))
+
+
+def write_with_warnings(results: Path, metric: str = "dice", output: Path | None = None) -> Path:
+    """Write a report and return its HTML file; print missing and unusable results as warnings."""
     from monai_tunevlseg.benchmark import write_report
 
-    with exit_on_error():
-        written = write_report(results, output, metric)
-    for problem in written.problems:
+    output = output or results / "report"
+    for problem in write_report(results, output, metric).problems:
         typer.echo(f"warning: {problem.place}: {problem.message}", err=True)
-    typer.echo((results / "report" if output is None else output) / "report.html")
+    return output / "report.html"

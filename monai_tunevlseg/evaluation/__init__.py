@@ -5,7 +5,7 @@ from monai_tunevlseg.evaluation.bootstrap import Bootstrap
 from monai_tunevlseg.evaluation.comparison import Comparison, compare
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS, Hausdorff95, SurfaceDice
 from monai_tunevlseg.evaluation.pair_masks import LogitsToPairMasks
-from monai_tunevlseg.evaluation.pair_scores import PairScores, read_pair_scores, write_pair_scores
+from monai_tunevlseg.evaluation.pair_scores import PairKey, PairScores, read_pair_scores, write_pair_scores
 from monai_tunevlseg.evaluation.report_handler import EvaluationReportHandler, describe_network
 from monai_tunevlseg.evaluation.skipping_evaluator import SkippingEvaluator, run_or_list_unreadable
 from monai_tunevlseg.evaluation.summary import summarize
@@ -13,6 +13,7 @@ from monai_tunevlseg.evaluation.summary import summarize
 __all__ = [
     "PAIR_METRICS",
     "Bootstrap",
+    "PairKey",
     "PairScores",
     "EvaluationReportHandler",
     "Comparison",

@@ -12,10 +12,11 @@ from monai_tunevlseg.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
 from monai_tunevlseg.messages import shorten
 
-__all__ = ["PairScores", "read_pair_scores", "write_pair_scores"]
+__all__ = ["PairKey", "PairScores", "read_pair_scores", "write_pair_scores"]
 
 COUNTS = ("label_pixels", "predicted_pixels", "label_pixels_original", "predicted_pixels_original")
 KEY = ("image", "slice", "class_name")
+PairKey = tuple[str, int | None, str]  # image, slice and class name
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PairScores:
     mask: str | None = None
 
     @property
-    def key(self) -> tuple[str, int | None, str]:
+    def key(self) -> PairKey:
         """Key that identifies the pair in its dataset."""
         return self.image, self.slice, self.class_name
 

@@ -18,7 +18,7 @@ def test_every_method_is_compared_with_the_best_prompt_learner(tmp_path):
     write_experiment(tmp_path, "kvasir/clipseg_vpt-no_upsampler", [99, 99, 99, 99])
     problems = []
     (dataset,) = compare_with_best(read_results(tmp_path).experiments, "dice", problems)
-    assert dataset.best == ("CLIPSeg", "VPT") and dataset.score == pytest.approx(75)
+    assert dataset.best == "CLIPSeg VPT" and dataset.score == pytest.approx(75)
     tuned, coop = dataset.methods
     assert tuned.comparison.difference == pytest.approx(39 / 4)
     assert coop.comparison.difference == pytest.approx(-2)
@@ -44,7 +44,7 @@ def test_incomparable_experiments_are_named_and_left_out(tmp_path):
     write_experiment(tmp_path, "kvasir/clipseg_maple", [75, 85])
     problems = []
     (dataset,) = compare_with_best(read_results(tmp_path).experiments, "dice", problems)
-    assert [method.title[1] for method in dataset.methods] == ["MaPLe"]
+    assert [method.title for method in dataset.methods] == ["CLIPSeg MaPLe"]
     named = {problem.place: problem.message for problem in problems}
     assert set(named) == {"kvasir/clipseg_coop", "kvasir/cris_coop/pairs.csv"}
     assert "kvasir/clipseg_vpt" in named["kvasir/clipseg_coop"]
