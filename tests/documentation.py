@@ -14,8 +14,8 @@ MARKED_BLOCK = re.compile(r"<!-- (?P<marker>[\w -]+) -->\n```(?:sh|python|yaml)\
 
 
 def block(marker: str) -> str:
-    """Return the commands under ``<!-- marker -->``, which stands on one page only."""
-    (commands,) = [found["commands"] for found in MARKED_BLOCK.finditer(TEXT) if found["marker"] == marker]
+    """Return the commands under ``<!-- marker -->``, which are the same on every page that has them."""
+    (commands,) = {found["commands"] for found in MARKED_BLOCK.finditer(TEXT) if found["marker"] == marker}
     return commands
 
 
