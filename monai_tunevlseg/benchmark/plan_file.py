@@ -11,9 +11,9 @@ from monai_tunevlseg.benchmark.experiment_selection import all_experiments
 from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
 from monai_tunevlseg.benchmark.results_folder import FORMAT_VERSION, PLAN_FILE, write_json
 from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
-from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search import Limits
+from monai_tunevlseg.untrusted_values import refuse_expressions
 
 __all__ = ["join_plan", "write_plan"]
 

@@ -16,7 +16,6 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
 from monai_tunevlseg.bundle_processes import bundle_command
-from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.data.io.file_suffixes import stem_of
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.monai_label.bundle_model import BundleModel
@@ -24,6 +23,7 @@ from monai_tunevlseg.monai_label.datastore import FolderDatastore
 from monai_tunevlseg.monai_label.training_dataset import SubmittedLabel, write_training_dataset
 from monai_tunevlseg.monai_label.training_options import parse_training_options
 from monai_tunevlseg.training import CHECKPOINT, HYPERPARAMETERS
+from monai_tunevlseg.untrusted_values import refuse_expressions
 
 __all__ = ["BundleTraining"]
 

@@ -18,7 +18,6 @@ from monai_tunevlseg.bundles import (
     render_experiment,
     typed,
 )
-from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.data.layouts import DatasetInfo
@@ -27,6 +26,7 @@ from monai_tunevlseg.sharing.base_reference import BaseReference, find_base_refe
 from monai_tunevlseg.sharing.packing import VERSION
 from monai_tunevlseg.sharing.trained_run import TrainedRun, read_trained_run
 from monai_tunevlseg.training.run_record import MACHINE_OPTIONS
+from monai_tunevlseg.untrusted_values import refuse_expressions
 
 __all__ = ["BundleSpec", "Release", "Sources", "build_bundle_spec"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.identity import decode_identity
 from monai_tunevlseg.sharing.schemas import IDENTITY_SCHEMA, METRICS_SCHEMA, NETWORK_KEYS, check_schema
 from monai_tunevlseg.training import CHECKPOINT, CHECKPOINT_DIGEST, HYPERPARAMETERS, read_weights
+from monai_tunevlseg.untrusted_values import refuse_expressions
 
 __all__ = ["TrainedRun", "read_trained_run"]
 

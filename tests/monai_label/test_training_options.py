@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from monai_tunevlseg.config_values import refuse_expressions
 from monai_tunevlseg.monai_label.training_options import OPTIONS, parse_training_options
+from monai_tunevlseg.untrusted_values import refuse_expressions
 
 pytest.importorskip("hypothesis", reason="the environment of MONAI Label has no hypothesis; make test runs this")
 

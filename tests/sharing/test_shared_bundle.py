@@ -28,9 +28,9 @@ HERE = Sources(configs_dir=ROOT / "configs")
 
 
 def refused(*arguments):
-    said = CliRunner().invoke(app, ["share", *map(str, arguments), "--configs-dir", str(ROOT / "configs")])
-    assert said.exit_code == 1 and said.output.count("error: ") == 1 and "Traceback" not in said.output
-    return said.output
+    result = CliRunner().invoke(app, ["share", *map(str, arguments), "--configs-dir", str(ROOT / "configs")])
+    assert result.exit_code == 1 and result.output.count("error: ") == 1 and "Traceback" not in result.output
+    return result.output
 
 
 def config(folder, name="train"):
@@ -38,14 +38,14 @@ def config(folder, name="train"):
 
 
 def test_the_command_writes_checks_and_packs(shared):
-    output, said = shared
-    assert said.count("checked: ") == 5 and "error" not in said
+    output, printed = shared
+    assert printed.count("checked: ") == 5 and "error" not in printed
     assert (output / f"{NAME}_v0.1.0.zip").is_file()
     wanted = "LICENSE configs/metadata.json configs/train.yaml configs/evaluate.yaml configs/inference.yaml "
     wanted += "models/model.pt docs/README.md docs/data_license.txt"
     files = {path.relative_to(output / NAME).as_posix() for path in (output / NAME).rglob("*") if path.is_file()}
     assert set(wanted.split()) <= files
-    assert not {file for file in files if file.startswith(("eval/", "output/"))}, "the checks left something"
+    assert not {file for file in files if file.startswith(("eval/", "output/"))}, "the checks left files"
 
 
 def test_no_file_contains_a_path_of_this_machine(shared, run_dir):
@@ -159,8 +159,8 @@ def test_a_bundle_with_a_failed_check_is_kept_but_not_packed(schema, tmp_path):
         "--override",
         "image_size=50",
     ]
-    said = CliRunner().invoke(app, [*arguments, "--configs-dir", str(ROOT / "configs")])
-    assert said.exit_code == 1 and "error: network input" in said.output and "50x50" in said.output
+    result = CliRunner().invoke(app, [*arguments, "--configs-dir", str(ROOT / "configs")])
+    assert result.exit_code == 1 and "error: network input" in result.output and "50x50" in result.output
     assert (tmp_path / NAME / "configs" / "train.yaml").is_file()
     assert not list(tmp_path.glob("*.zip"))
 

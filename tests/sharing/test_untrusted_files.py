@@ -53,9 +53,9 @@ def refused(run, output):
         "--configs-dir",
         str(ROOT / "configs"),
     ]
-    said = CliRunner().invoke(app, arguments)
-    assert said.exit_code == 1 and said.output.startswith("error: ") and not list(output.glob("*"))
-    return said.output.replace("\n", "")
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1 and result.output.startswith("error: ") and not list(output.glob("*"))
+    return result.output.replace("\n", "")
 
 
 @pytest.mark.parametrize("name", ["class_names", "method_kwargs", "base_model", "network", "method"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.bundle import ConfigParser
 
-from monai_tunevlseg.config_values import MAX_TEXT_LENGTH, refuse_expressions
+from monai_tunevlseg.untrusted_values import MAX_TEXT_LENGTH, refuse_expressions
 
 PLANTED = "$__import__('pathlib').Path('planted').touch()"
 REFUSED = {
