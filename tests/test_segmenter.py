@@ -1,4 +1,4 @@
-"""The front door: masks as the bundle's inference writes them, whatever form an image comes in."""
+"""Masks of Segmenter equal those of the bundle's inference, for every form of image."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_window_applies_to_stored_values_of_every_form(segmenter, picture, dra
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_a_pil_image_is_turned_as_its_file_is(segmenter, picture, tmp_path):
+def test_a_pil_image_is_rotated_by_its_orientation(segmenter, picture, tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     Image.open(picture).convert("L").save(tmp_path / "turned.png", exif=exif)
@@ -140,7 +140,7 @@ def test_images_of_a_list_may_differ(segmenter, picture, volume):
     assert segmenter.segment([]) == []
 
 
-def test_nothing_of_a_call_remains(segmenter, picture):
+def test_a_call_leaves_the_segmenter_unchanged(segmenter, picture):
     wanted = segmenter.probabilities(picture)
     assert segmenter.class_names == ["lesion"]
     segmenter.segment(np.zeros((8, 8)), TEXTS)
@@ -169,7 +169,7 @@ def test_nothing_of_a_call_remains(segmenter, picture):
         ("README.md", "README.md"),
     ],
 )
-def test_what_is_not_an_image_is_named(segmenter, image, named):
+def test_an_invalid_image_is_named(segmenter, image, named):
     with pytest.raises(ValueError, match=named):
         segmenter.segment(image)
 
@@ -181,7 +181,7 @@ def test_other_types_are_refused(segmenter, image):
 
 
 @pytest.mark.parametrize("texts", [[], "", [" "], ["lesion", None]])
-def test_texts_must_say_something(segmenter, texts):
+def test_empty_texts_are_refused(segmenter, texts):
     with pytest.raises(ValueError, match="texts"):
         segmenter.segment(np.zeros((4, 5)), texts)
 
@@ -223,7 +223,7 @@ def test_importing_the_package_imports_neither_torch_nor_monai():
     assert told.startswith("set()")
 
 
-def test_the_package_has_nothing_else():
+def test_an_unknown_name_of_the_package_is_refused():
     import monai_tunevlseg
 
     with pytest.raises(AttributeError, match="Segmentor"):

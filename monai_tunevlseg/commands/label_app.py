@@ -1,4 +1,4 @@
-"""``tunevlseg label-app``: the folder that MONAI Label's server takes."""
+"""``tunevlseg label-app``: the folder of the app for MONAI Label's server."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["label_app"]
 
 def label_app(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Folder of the app; in the user's cache by default.")
+        Path | None, typer.Argument(metavar="[DIR]", help="Folder of the app; the default is in the user's cache.")
     ] = None,
 ) -> None:
-    """Print the folder of the MONAI Label app, for: monailabel start_server --app $(tunevlseg label-app) ..."""
+    """Print the folder of the MONAI Label app: monailabel start_server --app $(tunevlseg label-app) ..."""
     from monai_tunevlseg.monai_label import write_app_folder
 
     with exit_on_error():

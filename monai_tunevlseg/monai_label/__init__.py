@@ -1,8 +1,8 @@
-"""The MONAI Label app: annotation by text, clicks and boxes, with prompts that are re-tuned on what was annotated.
+"""The MONAI Label app: annotation by text, clicks and boxes, and training on submitted labels.
 
-Nothing here is imported by the rest of the package; what needs monailabel itself (extra ``[label]``) is in ``app``,
-``infer_task``, ``train_task``, ``active_learning``, ``datastore``, ``label_map_writer``, ``request_checks`` and
-``server_processes``.
+These modules import monailabel, from the extra ``[label]``: ``active_learning``, ``app``, ``datastore``,
+``error_responses``, ``infer_task``, ``label_map_writer``, ``request_checks``, ``server_processes``, ``sessions`` and
+``train_task``.
 """
 
 from monai_tunevlseg.monai_label.app_folder import write_app_folder

@@ -1,6 +1,6 @@
-"""``python -m monai_tunevlseg.monai_label ARGUMENTS``: the command ``monailabel``, where torch and torchvision differ.
+"""``python -m monai_tunevlseg.monai_label ARGUMENTS``: the command ``monailabel`` for unequal builds of torch.
 
-Where both are CPU builds, or both CUDA builds, the plain command ``monailabel`` does the same.
+With torch and torchvision both built for the CPU, or both for CUDA, ``monailabel`` itself does the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main() -> None:
     """
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(STARTUP), *([inherited] if inherited else [])])
-    runpy.run_path(str(STARTUP / "sitecustomize.py"))  # this process started without it
+    runpy.run_path(str(STARTUP / "sitecustomize.py"))  # which Python did not run in this process
     try:
         from monailabel.main import Main
     except ModuleNotFoundError as error:

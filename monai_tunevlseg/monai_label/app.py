@@ -1,4 +1,4 @@
-"""The app that MONAI Label's server runs: every bundle is a model."""
+"""The app in MONAI Label's server: each bundle is a model."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from monailabel.utils.sessions import Sessions
 import monai_tunevlseg
 from monai_tunevlseg.monai_label.active_learning import EntropyStrategy
 from monai_tunevlseg.monai_label.bundle_model import open_bundles
-from monai_tunevlseg.monai_label.datastore import FolderDatastore, UUIDSessions, resolve_image
+from monai_tunevlseg.monai_label.datastore import FolderDatastore, resolve_image
+from monai_tunevlseg.monai_label.error_responses import get_or_404, http_errors
 from monai_tunevlseg.monai_label.infer_task import TextSegmentation
 from monai_tunevlseg.monai_label.path_checks import check_path_component
-from monai_tunevlseg.monai_label.request_checks import add_request_checks, get_or_404, http_errors
+from monai_tunevlseg.monai_label.request_checks import add_request_checks
 from monai_tunevlseg.monai_label.server_processes import (
-    create_upload_folder,
     exit_with_server,
     terminate_children_on_exit,
 )
+from monai_tunevlseg.monai_label.sessions import UUIDSessions
 from monai_tunevlseg.monai_label.train_task import BundleTraining
+from monai_tunevlseg.monai_label.uploads import create_upload_folder
 
 __all__ = ["TuneVLSegApp"]
 
@@ -42,13 +44,13 @@ logger = logging.getLogger(__name__)
 class TuneVLSegApp(MONAILabelApp):
     """Annotation by text.
 
-    A bundle NAME is the model NAME, and the model NAME_clicks for those tools of clients that send clicks; both take
-    text and clicks.
+    A bundle NAME is the model NAME, and the model NAME_clicks for the clients' tools with clicks. Both accept text and
+    clicks.
 
     Args:
-        app_dir: the folder that the server was started with.
+        app_dir: folder of the app, from the server's ``--app``.
         studies: a folder, or the address of a DICOMweb server.
-        conf: of the server's ``--conf``: ``bundles`` are folders with commas between them.
+        conf: the server's ``--conf`` options; ``bundles`` is a comma-separated list of folders.
 
     Raises:
         FileNotFoundError: when a folder is not a bundle.
@@ -65,7 +67,7 @@ class TuneVLSegApp(MONAILabelApp):
             studies,
             conf,
             name="monai_tunevlseg",
-            description="Segmentation of images by text, with prompts that are tuned on what is annotated",
+            description="Segmentation of images by text, tuned on submitted labels",
             version=monai_tunevlseg.__version__,
         )
 
@@ -76,21 +78,21 @@ class TuneVLSegApp(MONAILabelApp):
         return FolderDatastore(self.studies)
 
     def init_infers(self) -> dict[str, InferTask]:
-        """Return the models, each also for the clients' tools with clicks."""
+        """Return each model twice, the second time for the clients' tools with clicks."""
         tasks = {name: TextSegmentation(model) for name, model in self.models.items()}
         clicks = {f"{name}_clicks": TextSegmentation(model, InferType.DEEPGROW) for name, model in self.models.items()}
         return clicks | tasks
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        """Return the re-tuning of each bundle."""
+        """Return the training of each bundle."""
         return {name: BundleTraining(model) for name, model in self.models.items()}
 
     def init_strategies(self) -> dict[str, Strategy]:
-        """Return the ways to choose the next image."""
+        """Return the strategies to choose the next image."""
         return {"entropy": EntropyStrategy(self.models), "random": Random(), "first": First()}
 
     def on_init_complete(self) -> None:
-        """Guard the server's doors."""
+        """Add the request checks, when the server has its routes."""
         super().on_init_complete()
         from monailabel.app import app
 
@@ -100,7 +102,7 @@ class TuneVLSegApp(MONAILabelApp):
         """Segment an image.
 
         Raises:
-            HTTPException: when the request is wrong; says why.
+            HTTPException: when the request is wrong.
         """
         with http_errors():
             task = get_or_404(self._infers, request.get("model"), "model")
@@ -118,32 +120,32 @@ class TuneVLSegApp(MONAILabelApp):
         """Train.
 
         Raises:
-            HTTPException: when the request is wrong; says why.
+            HTTPException: when the request is wrong.
         """
         with http_errors():
             return super().train(request)
 
     def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Segment many images; one that cannot be read is left out."""
+        """Segment many images; those that cannot be read are skipped."""
         on_cpu = {} if torch.cuda.is_available() else {"multi_gpu": False, "device": "cpu"}
         return self._batch_infer({**request, **on_cpu}, datastore or self.datastore(), self._infer_or_warn)
 
     def infer_wsi(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Segment an image as a whole: MONAI Label would open any file of the machine to cut it into tiles."""
+        """Segment an image without tiling: to tile it, MONAI Label would open any file of the machine."""
         return self.infer(request, datastore)
 
     def _infer_or_warn(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         try:
             return self.infer(request, datastore)
         except (HTTPException, MONAILabelException) as error:
-            logger.warning("%s is left out: %s", request.get("image"), error)
+            logger.warning("%s is skipped: %s", request.get("image"), error)
             return {}
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """Choose the next image to annotate.
 
         Raises:
-            HTTPException: when the request is wrong; says why.
+            HTTPException: when the request is wrong.
         """
         with http_errors():
             get_or_404(self._strategies, request.get("strategy") or "random", "strategy")
@@ -152,23 +154,23 @@ class TuneVLSegApp(MONAILabelApp):
             return super().next_sample(request)
 
     def bundle_path(self, model: str | None) -> None:
-        """Return nothing: these bundles bring no code. The server asks before it starts a training.
+        """Return None, because these bundles have no code of their own; the server calls this before a training.
 
         Raises:
-            HTTPException: when there is no such model.
+            HTTPException: when the model is unknown.
         """
         if model is not None:
             get_or_404(self.models, model, "model")
 
     def _folders(self) -> list[Path]:
-        """Return the folders whose files may be named by path; relative paths are those of the first."""
+        """Return the folders whose files a request may name by path; relative paths refer to the first."""
         store: str = self.datastore()._datastore_path
         sessions = self.sessions()
         folders = [store, self.uploads, *([sessions.store_path] if sessions else [])]
         return [Path(folder).resolve() for folder in folders]
 
     def _load_sessions(self, load: bool = False) -> Sessions | None:
-        """Open the sessions, which MONAI Label asks for when it starts."""
+        """Open the sessions at the start of the server."""
         if not load:
             return None
         return UUIDSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY)
@@ -176,5 +178,5 @@ class TuneVLSegApp(MONAILabelApp):
     def _download_dcmqi_tools(self) -> None:
         try:
             super()._download_dcmqi_tools()
-        except Exception as error:  # whatever the download raises: without the tool the server still segments
-            logger.warning("itkimage2segimage is missing, so that labels cannot go back to DICOM: %s", error)
+        except Exception as error:  # of any kind: without the tool the server still segments
+            logger.warning("itkimage2segimage is missing, so labels cannot be converted to DICOM SEG: %s", error)

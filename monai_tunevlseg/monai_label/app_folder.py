@@ -1,4 +1,4 @@
-"""The folder that MONAI Label's ``start_server --app`` takes."""
+"""The folder for MONAI Label's ``start_server --app``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["TuneVLSegApp"]
 
 
 def write_app_folder(folder: str | Path | None = None) -> Path:
-    """Write the app's folder, unless it is there, and return it.
+    """Write the app's folder, unless it exists, and return it.
 
-    It is not a folder of the package, because MONAI Label writes logs and more into it.
+    The folder is outside the package, because MONAI Label writes logs and other files into it.
 
     Args:
-        folder: where; the default is ``monai_tunevlseg/label_app`` in the user's cache (``$XDG_CACHE_HOME``).
+        folder: None = ``monai_tunevlseg/label_app`` in the user's cache (``$XDG_CACHE_HOME``).
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     app = Path(folder) if folder is not None else cache / "monai_tunevlseg" / "label_app"

@@ -1,4 +1,4 @@
-"""The studies folder, and which file of it a request means."""
+"""A folder of studies as MONAI Label's datastore, and the image that a request names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
-from monailabel.utils.sessions import SessionInfo, Sessions
 from requests import RequestException
 
 from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, suffix_of
@@ -24,26 +23,25 @@ from monai_tunevlseg.data.io.reading import read_shape
 from monai_tunevlseg.monai_label.path_checks import check_path_component
 from monai_tunevlseg.monai_label.training_dataset import check_label
 
-__all__ = ["UUIDSessions", "FolderDatastore", "resolve_image"]
+__all__ = ["FolderDatastore", "resolve_image"]
 
 logger = logging.getLogger(__name__)
 
 DICOM_UID = re.compile(r"[0-9][0-9.]{0,63}")
-SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-WATCHED_DEPTH = 4  # folders below the studies in which new files are noticed while the server runs
+WATCHED_DEPTH = 4  # levels of folders in which the running server notices new files
 
 
 class FolderDatastore(LocalDatastore):
-    """MONAI Label's local studies: every supported file in the folder and its subfolders, and nothing outside it.
+    """All supported images in a folder and its subfolders, and nothing outside it.
 
-    An image's id is its path in the folder without the suffix; of several with one stem, all but the first have the
-    suffix too. Labels are checked when they are submitted.
+    The id of an image is its path in the folder without the suffix; if several images have one stem, only the first
+    goes without its suffix. Submitted labels are checked before they are saved.
 
     Args:
-        folder: with the images. Labels and the list of the studies are written into it.
+        folder: the images. Labels and the list of studies are written into it.
 
     Raises:
-        ValueError: when the folder cannot be written to.
+        ValueError: when the folder is not writable.
     """
 
     def __init__(self, folder: str) -> None:
@@ -59,17 +57,17 @@ class FolderDatastore(LocalDatastore):
             )
         except OSError as error:
             raise ValueError(
-                f"{folder} cannot be written to ({error.strerror or error}): MONAI Label keeps labels and its list of "
-                "the studies there; give a folder that can be written to, such as one of links to the images."
+                f"{folder} is not writable ({error.strerror or error}): MONAI Label stores labels and its list of "
+                "studies there; pass a writable folder, for example of links to the images."
             ) from error
         if not self.list_images():
-            logger.warning("%s has no studies: none of its files is %s.", folder, ", ".join(self._patterns))
+            logger.warning("No studies in %s: no file matches %s.", folder, ", ".join(self._patterns))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Add an image.
 
         Raises:
-            MONAILabelException: when its name is not plain or the file cannot be read as an image.
+            MONAILabelException: when the id is not a plain name, or the file cannot be read as an image.
         """
         try:
             if image_id:
@@ -83,7 +81,7 @@ class FolderDatastore(LocalDatastore):
         """Save a label.
 
         Raises:
-            MONAILabelException: when its tag is not a plain name, or training could not read it as this image's label.
+            MONAILabelException: when the tag is not a plain name, or the file cannot be read as the image's label.
         """
         try:
             check_path_component(label_tag, "tag")
@@ -96,7 +94,7 @@ class FolderDatastore(LocalDatastore):
         return super().save_label(image_id, label_filename, label_tag, label_info)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """Return the path of a zip file with the labeled images and their labels.
+        """Return the path of a ZIP file with the labeled images and their labels.
 
         Raises:
             MONAILabelException: when no image is labeled.
@@ -106,7 +104,7 @@ class FolderDatastore(LocalDatastore):
         return super().get_dataset_archive(limit_cases)
 
     def labeled(self) -> list[tuple[Path, Path, Mapping[str, Any]]]:
-        """List the images with a final label: image, label, and what was said of the label."""
+        """List the images with a final label, as image, label, and info of the label."""
         tag = DefaultLabelTag.FINAL
         return [
             (Path(self.get_image_uri(image)), Path(self.get_label_uri(image, tag)), self.get_label_info(image, tag))
@@ -114,7 +112,7 @@ class FolderDatastore(LocalDatastore):
         ]
 
     def _remove_other_suffixes(self, image_id: str, tag: str) -> None:
-        """Remove the label that this one replaces: under another suffix it would stay beside it."""
+        """Remove the previous label, which would stay beside the new one if its suffix differs."""
         if self._datastore.label(image_id, tag):
             Path(self.get_label_uri(image_id, tag)).unlink(missing_ok=True)
 
@@ -123,7 +121,7 @@ class FolderDatastore(LocalDatastore):
         return file[: len(file) - len(suffix)], suffix
 
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
-        """Return the supported files in a folder and its subfolders by their paths in it."""
+        """Return the supported files in a folder and its subfolders, by relative path."""
         root, labels = Path(path), Path(self._datastore.label_path(None)).resolve()
         found = {}
         for folder, subfolders, files in os.walk(root):
@@ -155,33 +153,20 @@ class FolderDatastore(LocalDatastore):
         return len(new)
 
 
-class UUIDSessions(Sessions):
-    """MONAI Label's sessions, whose ids are never paths."""
-
-    def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> SessionInfo | None:
-        """Return a session; None where there is none of this id."""
-        return super().get_session(session_id, update_ts, fetch_cache) if SESSION.fullmatch(session_id) else None
-
-    def remove_session(self, session_id: str) -> None:
-        """Remove a session, if there is one of this id."""
-        if SESSION.fullmatch(session_id):
-            super().remove_session(session_id)
-
-
 def resolve_image(image: Any, store: Datastore, allowed: list[Path]) -> Path:
-    """Return the file that a request means.
+    """Return the file of the image that a request names.
 
     Args:
-        image: an image's id, a path inside the studies folder, or the path of an upload.
+        image: an id, a path inside the studies folder, or the path of an upload.
         store: the studies.
-        allowed: folders whose files may be named by path; relative ones are those of the first.
+        allowed: folders whose files may be named by path; relative paths refer to the first.
 
     Raises:
-        FileNotFoundError: when there is no such image.
-        ValueError: when it is not a name, or lies outside the folders.
+        FileNotFoundError: when the image does not exist.
+        ValueError: when the name is not one, or the path is outside the folders.
     """
     if not isinstance(image, str) or not image.strip() or "\0" in image or len(image) > 4096:
-        raise ValueError(f"image is {image!r:.100}; send the id of an image, as /datastore lists them.")
+        raise ValueError(f"image is {image!r:.100}; send the id of an image, as listed by /datastore.")
     if isinstance(store, DICOMWebDatastore):
         if DICOM_UID.fullmatch(image):
             return _series(image, store)
@@ -189,9 +174,13 @@ def resolve_image(image: Any, store: Datastore, allowed: list[Path]) -> Path:
         return Path(uri)
     path = (allowed[0] / image).resolve()
     if not any(path.is_relative_to(folder) for folder in allowed):
-        raise ValueError(f"image {image!r:.200} lies outside the studies folder; send the id of an image of it.")
+        raise ValueError(
+            f"image {image!r:.200} is outside the studies folder; send the id of an image, as listed by /datastore."
+        )
     if not path.is_file():
-        raise FileNotFoundError(f"there is no image {image!r:.200} in the studies; /datastore lists those there are.")
+        raise FileNotFoundError(
+            f"image {image!r:.200} does not exist; send the id of an image, as listed by /datastore."
+        )
     return path
 
 

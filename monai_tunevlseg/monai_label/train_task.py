@@ -1,4 +1,4 @@
-"""Re-tuning a bundle's prompts on submitted labels, through the bundle's own configs."""
+"""Training of a bundle on submitted labels with its own configs, as MONAI Label's training task."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ __all__ = ["BundleTraining"]
 logger = logging.getLogger(__name__)
 
 STATS = "label_training.json"
-OF_THE_BUNDLE = ("learning_rate", "batch_size", "effective_batch_size")
+BUNDLE_OPTIONS = ("learning_rate", "batch_size", "effective_batch_size")
 
 
 class BundleTraining(TrainTask):
-    """Trains a bundle on the labels that were submitted, and keeps the better of the old and the new checkpoint.
+    """Trains a bundle on the submitted labels, and keeps the better of the old and the new checkpoint.
 
-    Everything runs in processes of its own, whose output goes to the server's log and whose memory ends with them.
+    Training and validation run in child processes, which log to the server's log and free their memory at the end.
 
     Args:
         model: the bundle.
     """
 
     def __init__(self, model: BundleModel) -> None:
-        super().__init__(f"Re-tunes {model.name} on the submitted labels")
+        super().__init__(f"Trains {model.name} on the submitted labels")
         self.model = model
 
     def config(self) -> dict[str, Any]:
-        """Return what clients show, and send what was made of it."""
+        """Return the options that clients show, and send back as edited."""
         parser = ConfigParser()
         parser.read_config(str(self.model.folder / "configs" / "train.yaml"))
-        options = {name: parser.get_parsed_content(name) for name in OF_THE_BUNDLE}
+        options = {name: parser.get_parsed_content(name) for name in BUNDLE_OPTIONS}
         return {"max_epochs": parser.get_parsed_content("epochs"), "val_split": 0.2, "pretrained": True, **options}
 
     def stats(self) -> dict[str, Any]:
-        """Return what the last training came to."""
+        """Return the result of the last training."""
         try:
             return read_json_object(self.model.checkpoint.parent / STATS)
         except FileNotFoundError:
@@ -66,13 +66,13 @@ class BundleTraining(TrainTask):
         Args:
             request: the options of :func:`parse_training_options`. ``val_split`` is the share of images for validation;
                 ``pretrained`` continues from the current checkpoint.
-            datastore: with the labels.
+            datastore: the labels.
 
         Returns:
-            the Dice on the validation part, in percent, of the old and new checkpoint, and which was kept.
+            the validation Dice of the old and the new checkpoint in percent, and which one is kept.
 
         Raises:
-            ValueError: when an option is wrong, or there are not enough labels.
+            ValueError: when an option is wrong, or fewer than two labels can be read.
             RuntimeError: when a run of the bundle fails.
         """
         options = self.config() | parse_training_options(request)
@@ -84,7 +84,7 @@ class BundleTraining(TrainTask):
             logger.info("Training on %d images, validating on %d.", len(splits["train"]), len(splits["val"]))
             old = self.model.checkpoint if self.model.checkpoint.is_file() else None
             new = run.train(
-                {"epochs": options["max_epochs"]} | {name: options[name] for name in OF_THE_BUNDLE},
+                {"epochs": options["max_epochs"]} | {name: options[name] for name in BUNDLE_OPTIONS},
                 old if options["pretrained"] else None,
             )
             result = {
@@ -113,11 +113,11 @@ class BundleTraining(TrainTask):
 
 
 class _BundleRunner:
-    """Runs of a bundle's configs on one dataset.
+    """Runs a bundle's configs on one dataset.
 
     Args:
         model: the bundle.
-        folder: gets the dataset and all results.
+        folder: for the dataset and all results.
     """
 
     def __init__(self, model: BundleModel, folder: Path) -> None:
@@ -126,19 +126,19 @@ class _BundleRunner:
         self.data = folder / "data"
 
     def train(self, options: dict[str, Any], initial_checkpoint: Path | None) -> Path:
-        """Train, and return the checkpoint with the best validation Dice."""
+        """Train, and return the checkpoint with the highest validation Dice."""
         overlay = options | {"ckpt_dir": str(self.folder / "models"), "show_progress": False}
         overlay["initial_checkpoint"] = None if initial_checkpoint is None else str(initial_checkpoint)
-        self._start("train", overlay)
+        self._run("train", overlay)
         return self.folder / "models" / "model.pt"
 
     def dice(self, checkpoint: Path) -> float:
-        """Return the Dice of a checkpoint on the validation part, in percent."""
+        """Return the validation Dice of a checkpoint in percent."""
         quick = {"num_overlays": 0, "save_masks": False, "bootstrap_resamples": 100}
-        output = self._start("evaluate", quick | {"ckpt_path": str(checkpoint), "split": "val"})
+        output = self._run("evaluate", quick | {"ckpt_path": str(checkpoint), "split": "val"})
         return float(read_json_object(output / "metrics.json")["dice"])
 
-    def _start(self, config: str, overlay: dict[str, Any]) -> Path:
+    def _run(self, config: str, overlay: dict[str, Any]) -> Path:
         output = self.folder / config
         common = {
             "bundle_root": str(self.model.folder),
@@ -162,7 +162,7 @@ class _BundleRunner:
 
 
 def _log_lines(command: list[str], what: str) -> None:
-    """Run a command with its output, line by line, in this process's log; its last line is the reason when it fails."""
+    """Run a command, and log its output line by line; the last line is the reason of a failure."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, text=True, errors="replace", env=environment, **streams) as process:

@@ -1,4 +1,4 @@
-"""Submitted labels as a dataset that a bundle trains on."""
+"""Submitted labels as a dataset for a bundle's training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["SubmittedLabel", "check_label", "label_values", "write_training_data
 
 logger = logging.getLogger(__name__)
 
-LARGEST_VALUE = 65_535  # of a label: label maps are of 8 or 16 bits
+MAX_VALUE = 65_535  # label maps have 8 or 16 bits
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class SubmittedLabel:
     """One annotated image.
 
     Attributes:
-        image: its file.
-        label: the label map that was submitted.
-        info: what the client said of it.
+        image: file of the image.
+        label: file of the submitted label map.
+        info: info of the label from the client.
     """
 
     image: Path
@@ -44,13 +44,16 @@ class SubmittedLabel:
 
 
 def label_values(info: Mapping[str, Any]) -> dict[str, int]:
-    """Return what a label's values mean, as clients say it: ``label_info`` by viewers, ``label_names`` by inference.
+    """Return the value of each class name in a label map.
+
+    Args:
+        info: of the label, with ``label_info`` from viewers or ``label_names`` from inference.
 
     Returns:
-        the value of each name; empty = the bundle's classes in order.
+        values by name; empty = 1, 2, ... for the bundle's classes in order.
 
     Raises:
-        ValueError: when it is said in another form.
+        ValueError: when the info has another form.
     """
     entries = info.get("label_info") or []
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
@@ -69,23 +72,28 @@ def label_values(info: Mapping[str, Any]) -> dict[str, int]:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"a label has the name {name!r:.100}; send a text.")
+        raise ValueError(f"a label has the name {name!r:.100}; send a string.")
     return name
 
 
 def _value(value: Any) -> int:
     whole = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1
-    if not whole or not 1 <= value <= LARGEST_VALUE:
-        raise ValueError(f"a label has the value {value!r:.100}; send a whole number from 1 to {LARGEST_VALUE}.")
+    if not whole or not 1 <= value <= MAX_VALUE:
+        raise ValueError(f"a label has the value {value!r:.100}; send a whole number from 1 to {MAX_VALUE}.")
     return int(value)
 
 
 def check_label(image: Path, label: Path, info: Mapping[str, Any]) -> None:
-    """Check that training can read a label, before it is kept.
+    """Check that training can read a label.
+
+    Args:
+        image: file of the image.
+        label: file of the label map.
+        info: info of the label from the client.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it cannot be read as a label map of the image's size, or its names are in no known form.
+        FileNotFoundError: when a file does not exist.
+        ValueError: when the label cannot be read as a label map of the image's size, or the info has an unknown form.
     """
     label_values(info)
     _read(image, label)
@@ -94,40 +102,40 @@ def check_label(image: Path, label: Path, info: Mapping[str, Any]) -> None:
 def write_training_dataset(
     submitted: Iterable[SubmittedLabel], class_names: Sequence[str], folder: Path, val_share: float
 ) -> dict[str, list[str]]:
-    """Write images and masks in the layout ``folder``, with splits by the images' names.
+    """Write images and masks in the layout ``folder``, split by the names of the images.
 
-    An image stays in its part when others are added. Labels that cannot be read or show none of the classes' names are
-    left out with a warning; an empty label of a picture counts.
+    An image stays in its split when others are added. Labels that cannot be read, or that have none of the class names,
+    are skipped with a warning; an empty label of a picture counts.
 
     Args:
         submitted: the labels.
-        class_names: what is trained; the masks get 1, 2, ... in this order.
+        class_names: the classes; masks have the values 1, 2, ... in this order.
         folder: gets ``images``, ``masks`` and ``splits.json``.
-        val_share: of the images that validate, between 0 and 1.
+        val_share: share of the images for validation, in (0, 1).
 
     Returns:
-        the stems of ``train`` and ``val``; ``test``, which bundles want but nothing here reads, is ``val`` again.
+        the stems of ``train`` and ``val``. ``test``, which bundles require but this app does not read, equals ``val``.
 
     Raises:
-        ValueError: when the share is out of range, or fewer than two labels are left.
+        ValueError: when the share is out of range, or fewer than two labels remain.
     """
     if not 0 < val_share < 1:
         raise ValueError(f"val_split is {val_share}; it must be between 0 and 1.")
     stems: list[tuple[str, str]] = []
-    left_out: list[str] = []
+    skipped: list[str] = []
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     for count, item in enumerate(sorted(submitted, key=lambda item: item.image)):
         try:
             _write(item, class_names, folder, f"{count:05}")
         except (OSError, ValueError) as error:
-            left_out.append(f"{item.label} is left out: {error}")
-            logger.warning("%s", left_out[-1])
+            skipped.append(f"{item.label} is skipped: {error}")
+            logger.warning("%s", skipped[-1])
         else:
             stems.append((f"{count:05}", item.image.name))
     if len(stems) < 2:
-        needed = f"training needs 2 or more labeled images, one of them for validation; there are {len(stems)}."
-        raise ValueError(" ".join([needed, *left_out[:1]]))
+        problem = f"training needs at least 2 labeled images, one for validation, and has {len(stems)}."
+        raise ValueError(" ".join([problem, *skipped[:1]]))
     splits = _split(stems, val_share)
     (folder / "splits.json").write_text(json.dumps(splits), encoding="utf-8")
     return splits
@@ -136,7 +144,7 @@ def write_training_dataset(
 def _write(item: SubmittedLabel, class_names: Sequence[str], folder: Path, stem: str) -> None:
     mask = _mask(item, class_names)
     suffix = suffix_of(item.image)
-    if suffix.lower() == METAIMAGE_SUFFIX:  # whose voxels are in a second file
+    if suffix.lower() == METAIMAGE_SUFFIX:  # its voxels are in a second file
         nib.save(open_volume(item.image), folder / "images" / f"{stem}.nii.gz")
     else:
         (folder / "images" / f"{stem}{suffix}").symlink_to(item.image.resolve())
@@ -147,30 +155,30 @@ def _write(item: SubmittedLabel, class_names: Sequence[str], folder: Path, stem:
 
 
 def _mask(item: SubmittedLabel, class_names: Sequence[str]) -> np.ndarray:
-    """Return uint8 with k + 1 where class k is."""
+    """Return uint8: k + 1 where class k is, 0 elsewhere."""
     stored = _read(item.image, item.label)
     names = label_values(item.info) or {name: value for value, name in enumerate(class_names, start=1)}
     if not set(names) & set(class_names):
-        raise ValueError(f"it shows {', '.join(names)}, and none of {', '.join(class_names)}.")
+        raise ValueError(f"its classes {', '.join(names)} include none of {', '.join(class_names)}.")
     mask = np.zeros(stored.shape, np.uint8)
     for value, name in enumerate(class_names, start=1):
         if name in names:
-            # of one name alone the value does not matter: pictures have 255 where others have 1
+            # with one name the value does not matter: pictures may have 255 instead of 1
             mask[stored == names[name] if len(names) > 1 else stored > 0] = value
     return mask
 
 
 def _read(image: Path, label: Path) -> np.ndarray:
-    """Return the label's values, upright as the image is read."""
+    """Return the values of a label, upright as its image is read."""
     values = to_label_map(read_stored_mask(label, like=image), label)
     shape = read_shape(image)
     if values.shape != shape:
-        raise ValueError(f"the label is {values.shape}, its image {shape}; a label must have the size of its image.")
+        raise ValueError(f"the label has the shape {values.shape}, its image {shape}; both must have one shape.")
     return values
 
 
 def _split(stems: Sequence[tuple[str, str]], val_share: float) -> dict[str, list[str]]:
-    """Draw by the hash of the image's name; at least one image validates, and at least one trains."""
+    """Split by the hash of the image's name, with at least one image in each split."""
     drawn = sorted((int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 16**8, stem) for stem, name in stems)
     count = sum(number < val_share for number, _ in drawn)
     count = min(max(count, 1), len(drawn) - 1)

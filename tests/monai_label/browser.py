@@ -1,4 +1,4 @@
-"""Chromium without a window, driven by its DevTools protocol through a pipe."""
+"""Headless Chromium, controlled through a pipe with the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swif
 
 
 class Page:
-    """The one page of a browser.
+    """The only page of a browser.
 
     Args:
-        reading: file descriptor that the browser writes to.
-        writing: file descriptor that it reads from.
+        reading: file descriptor for the browser's messages.
+        writing: file descriptor for messages to the browser.
     """
 
     def __init__(self, reading: int, writing: int) -> None:
@@ -39,18 +39,18 @@ class Page:
         self._session = self._call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
 
     def open(self, url: str) -> None:
-        """Go to an address."""
+        """Navigate to an address."""
         self._call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """Return the value of a script's last expression, which must be JSON."""
+        """Return the value of a script's last expression, which must be serializable as JSON."""
         return self._call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
     def wait(self, script: str, seconds: float = 240) -> None:
-        """Return as soon as an expression is true.
+        """Wait until an expression is true.
 
         Raises:
-            TimeoutError: when it never is; shows what is on the page.
+            TimeoutError: when it stays false; has the text of the page.
         """
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -60,7 +60,7 @@ class Page:
         raise TimeoutError(f"{script} is not true on: {self.run('document.body.innerText')}")
 
     def picture(self) -> bytes:
-        """Return what is shown, as a PNG."""
+        """Return a screenshot as PNG."""
         return base64.b64decode(self._call("Page.captureScreenshot")["data"])
 
     def _call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Page:
         while b"\0" not in self._received:
             received = os.read(self._reading, 1 << 16)
             if not received:
-                raise RuntimeError("the browser has gone")
+                raise RuntimeError("the browser has ended")
             self._received += received
         message, _, self._received = self._received.partition(b"\0")
         return json.loads(message)
@@ -87,13 +87,13 @@ class Page:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Page]:
-    """Run a browser with its profile in a folder."""
+    """Run a browser with its profile in a folder, and yield its page."""
     their_reading, writing = os.pipe()
     reading, their_writing = os.pipe()
     command = [str(CHROMIUM), *OPTIONS, "--remote-debugging-pipe", f"--window-size={SIZE}"]
     command += [f"--user-data-dir={folder}", "about:blank"]
 
-    def take_pipes() -> None:  # the protocol's are the file descriptors 3 and 4
+    def take_pipes() -> None:  # the protocol uses file descriptors 3 and 4
         spare = [fcntl.fcntl(theirs, fcntl.F_DUPFD, 10) for theirs in (their_reading, their_writing)]
         os.dup2(spare[0], 3)
         os.dup2(spare[1], 4)

@@ -1,4 +1,4 @@
-"""Pictures, volumes and bundles that the label tests use, all small."""
+"""Small pictures, volumes and bundles for the tests of the MONAI Label app."""
 
 from __future__ import annotations
 

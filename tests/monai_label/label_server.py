@@ -1,4 +1,4 @@
-"""A real MONAI Label server in a process of its own, on a free port of this machine."""
+"""A real MONAI Label server in a process of its own, on a free local port."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import requests
 
-PATIENCE = 180  # seconds for the start; a busy machine imports for a minute
+PATIENCE = 180  # seconds for the start; imports take a minute on a busy machine
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,23 @@ class Server:
     process: subprocess.Popen
 
     def infer(self, model: str, image: str, params: str = "{}", **query: str) -> requests.Response:
-        """Send a request of inference as it is, however wrong."""
+        """Send an inference request unchecked."""
         query["image"] = image
         return requests.post(f"{self.url}/infer/{model}", params=query, data={"params": params})
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
+    """Return an unused port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
-    """Return when the address answers.
+    """Wait for a server to respond.
 
     Raises:
-        RuntimeError: when the process ends before, or it takes too long; has the end of the log.
+        RuntimeError: when the process ends before that, or takes too long; has the end of the log.
     """
     until = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < until:
@@ -55,12 +55,12 @@ def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
         else:
             return
     process.kill()
-    raise RuntimeError(f"{url} does not answer:\n{log.read_text()[-4000:]}")
+    raise RuntimeError(f"{url} does not respond:\n{log.read_text()[-4000:]}")
 
 
 @contextmanager
 def started(command: Sequence[str], url: str, log: Path, **more) -> Iterator[subprocess.Popen]:
-    """Run a server until the block ends, and everything that it has started."""
+    """Run a server and its child processes until the block ends."""
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True, **more)
     try:
@@ -78,14 +78,14 @@ def started(command: Sequence[str], url: str, log: Path, **more) -> Iterator[sub
 
 @contextmanager
 def label_server(app: Path, studies: str | Path, *conf: tuple[str, str], **environment: str) -> Iterator[Server]:
-    """Start MONAI Label's server as its users do."""
+    """Start MONAI Label's server with its own command."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "monai_tunevlseg.monai_label", "start_server", "--app", str(app)]
     command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(port)]
     for name, value in conf:
         command += ["--conf", name, value]
-    home = app.parent / "home"  # of MONAI Label's sessions and caches
+    home = app.parent / "home"  # for MONAI Label's sessions and caches
     home.mkdir(exist_ok=True)
     temporary = app.parent / "tmp"
     temporary.mkdir(exist_ok=True)

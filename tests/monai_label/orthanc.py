@@ -1,4 +1,4 @@
-"""Orthanc with its DICOMweb plugin on ports of this machine, and a small study in it."""
+"""Orthanc with its DICOMweb plugin on a local port, and a small study."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHOWN = (1, 2, 3)
 
 @contextmanager
 def orthanc(folder: Path) -> Iterator[str]:
-    """Run Orthanc, empty, with its data in a folder; gives its address."""
+    """Run an empty Orthanc with its data in a folder, and yield its address."""
     port = free_port()
     config = {
         "Name": "Test",
@@ -47,7 +47,7 @@ def orthanc(folder: Path) -> Iterator[str]:
 
 
 def store_study(url: str) -> tuple[str, str]:
-    """Write a CT of bright discs with pydicom and store it; returns the UIDs of its study and series."""
+    """Store a CT of bright discs, written with pydicom; return the UIDs of its study and series."""
     study, series, frame = generate_uid(), generate_uid(), generate_uid()
     rng = np.random.default_rng(0)
     for index in range(SLICES):

@@ -38,7 +38,7 @@ def test_bundles_share_one_copy_of_the_base_network(precision, tmp_path):
 
 
 def places(network):
-    """Where in memory the base's weights are."""
+    """Return the addresses of the base's weights."""
     return [parameter.data_ptr() for parameter in network.base.parameters()]
 
 
@@ -72,7 +72,7 @@ def test_cris_is_a_model_too(picture, tmp_path):
     assert model.segment(picture, ["red circle"]).shape == (120, 150)
 
 
-def test_texts_that_are_no_longer_asked_for_are_forgotten(models, picture, monkeypatch):
+def test_cached_texts_are_limited(models, picture, monkeypatch):
     monkeypatch.setattr("monai_tunevlseg.monai_label.bundle_model.MAX_CACHED_TEXTS", 3)
     model = models["one"]
     for number in range(6):
@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_is_named(picture, tmp_path):
         model.segment(picture, ["red circle"])
 
 
-def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_bundle_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"configs/inference\.yaml"):
         open_bundles(str(tmp_path))
 
@@ -115,6 +115,6 @@ def test_two_bundles_of_one_name_are_refused(folders, tmp_path):
         open_bundles(f"{folders[0]},{other}")
 
 
-def test_no_bundle_is_refused():
+def test_an_empty_list_of_bundles_is_refused():
     with pytest.raises(ValueError, match="--conf bundles"):
         open_bundles(" , ")

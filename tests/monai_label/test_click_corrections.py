@@ -1,4 +1,4 @@
-"""Clicks and boxes on label maps."""
+"""Corrections of label maps by clicks and boxes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LABELS = np.array(
 )
 
 
-def test_without_clicks_and_area_nothing_changes():
+def test_without_clicks_and_box_nothing_changes():
     np.testing.assert_array_equal(filter_components(LABELS), LABELS)
 
 
@@ -51,7 +51,7 @@ def test_a_negative_click_beside_everything_drops_nothing():
     np.testing.assert_array_equal(filter_components(LABELS, background=[(1, 1)]), LABELS)
 
 
-def test_the_area_is_cut_out_before_components_are_looked_for():
+def test_the_box_is_cut_before_components_are_found():
     kept = filter_components(LABELS, foreground=[(2, 2)], roi=[(0, 3), (0, 5)])
     np.testing.assert_array_equal(np.argwhere(kept), [[2, 2]])
 

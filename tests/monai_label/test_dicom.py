@@ -1,4 +1,4 @@
-"""The radiologist's way: a DICOMweb server with a study, and MONAI Label's viewer before it."""
+"""Segmentation of a study on a DICOMweb server, by a client and in MONAI Label's viewer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not INSTALLED, reason="orthanc and orthanc-dicom
 
 
 def tuned_bundle(folder: Path) -> Path:
-    """A bundle that has learned to find bright discs in gray noise."""
+    """A bundle that is trained on bright discs in gray noise."""
     rng = np.random.default_rng(0)
     for name in ("images", "masks"):
         (folder / "data" / name).mkdir(parents=True)
@@ -76,12 +76,12 @@ def test_a_series_is_segmented(study, tmp_path):
     assert (labels[..., [index for index in range(SLICES) if index not in SHOWN]] > 0).mean() < 0.02
 
 
-def test_a_series_that_is_not_there_gets_a_sentence(study):
+def test_a_missing_series_is_refused(study):
     server, *_ = study
     response = server.infer("discs", "1.2.3.4")
     assert (response.status_code, "1.2.3.4" in response.json()["detail"]) == (404, True)
     response = server.infer("discs", "../../../etc/hostname")
-    assert (response.status_code, "outside the studies" in response.json()["detail"]) == (400, True)
+    assert (response.status_code, "../../../etc/hostname" in response.json()["detail"]) == (400, True)
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc", ".."])
@@ -89,7 +89,7 @@ def test_labels_and_images_stay_in_the_cache(study, name):
     server, _, series = study
     for query in ({"image": series, "tag": name}, {"image": name, "tag": "original"}):
         response = requests.put(f"{server.url}/datastore/label", params=query, files={"label": ("l.nii.gz", b"x")})
-        assert (response.status_code, "without slashes" in response.json()["detail"]) == (400, True)
+        assert (response.status_code, repr(name) in response.json()["detail"]) == (400, True)
     params = {"image": name, "label": name, "tag": name}
     for path in ("image", "label", "image/info", "label/info"):
         assert requests.get(f"{server.url}/datastore/{path}", params=params).status_code == 400
@@ -126,5 +126,5 @@ def test_the_viewer_segments_the_study(study, tmp_path):
 
 
 def colored(pixels: np.ndarray) -> np.ndarray:
-    """Tell which pixels are no gray: the image is gray, its segmentation is not."""
+    """Return which pixels are not gray: the image is gray, its segmentation is not."""
     return np.ptp(pixels.astype(int), axis=-1) > 20

@@ -1,4 +1,4 @@
-"""Names of clients on their way into paths."""
+"""Client-supplied names that become paths."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_an_id_never_leads_out_of_its_folder(name):
 @pytest.mark.parametrize(
     "name", ["a/b", "a\\b", "..", ".", "", "a\0", "a\n", "x" * 201, "é" * 101, None, 5, {"a": 1}, ["a"]]
 )
-def test_what_is_not_plain_is_refused(name):
+def test_names_that_are_not_a_path_component_are_refused(name):
     with pytest.raises(ValueError, match="^tag "):
         check_path_component(name, "tag")
 
 
 @pytest.mark.parametrize("name", ["final", "$x", "@a", "%b", "c#d", "scan of today", "é" * 100, "..a"])
-def test_plain_names_stay(name):
+def test_path_components_are_unchanged(name):
     assert check_path_component(name, "tag") == name

@@ -1,4 +1,4 @@
-"""The app in MONAI Label's server: inference, spoken to as clients do."""
+"""Inference of the app in MONAI Label's server, through its client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ending a server, or its training, in the middle: nothing keeps running or stays, and no checkpoint is replaced."""
+"""Stopping a server, or its training: no process or file remains, and the checkpoint is unchanged."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def wait_until(condition, what, seconds=120):
 
 
 def training(server):
-    """Start a training that lasts, and return its processes once it runs."""
+    """Start a long training, and return its processes when it runs."""
     begun = server.log.read_text().count("train_loss")
     answer = requests.post(f"{server.url}/train/things", json={"max_epochs": 10_000})
     assert answer.status_code == 200
-    wait_until(lambda: server.log.read_text().count("train_loss") > begun, "no epoch ends")
+    wait_until(lambda: server.log.read_text().count("train_loss") > begun, "no epoch ended")
     processes = psutil.Process(server.process.pid).children(recursive=True)
     assert len(processes) == 2
     return processes
@@ -67,7 +67,7 @@ def test_training_ends_with_its_server(server, number):
     processes = training(server)
     os.kill(server.process.pid, number)
     server.process.wait(60)
-    wait_until(lambda: gone(processes), "the training goes on")
+    wait_until(lambda: gone(processes), "the training continues")
     assert not (server.log.parent / "things" / "models" / "model.pt").exists()
     if number == signal.SIGTERM:
         assert not temporary(server)
@@ -82,14 +82,14 @@ def test_a_stopped_training_leaves_nothing(server):
         assert gone(processes)
         assert not temporary(server, "tasks/*")
         with suppress(psutil.NoSuchProcess):
-            wait_until(lambda: not psutil.Process(server.process.pid).children(), "a process stays")
+            wait_until(lambda: not psutil.Process(server.process.pid).children(), "a process remains")
     assert not (server.log.parent / "things" / "models" / "model.pt").exists()
     assert requests.delete(f"{server.url}/train/").json() is None
 
 
-def test_a_task_without_its_server_does_not_begin(monkeypatch):
+def test_a_task_without_its_server_does_not_start(monkeypatch):
     gone = subprocess.Popen(["true"])
     gone.wait()
     monkeypatch.setenv("TUNEVLSEG_LABEL_SERVER", str(gone.pid))
-    with pytest.raises(SystemExit, match=f"the server {gone.pid} "):
+    with pytest.raises(SystemExit, match=str(gone.pid)):
         exit_with_server()

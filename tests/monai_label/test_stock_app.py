@@ -1,4 +1,4 @@
-"""MONAI Label's own bundle app with a bundle as it is shared."""
+"""MONAI Label's own bundle app with a shared bundle."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def server(tmp_path_factory):
         start[index + 1 : index + 3] for index, word in enumerate(start) if word[:2] == "--"
     )
     assert (host[0], app[0], studies[0]) == ("127.0.0.1", "APPS/monaibundle", "IMAGES")
-    conf = *map(tuple, settings), ("sam2", "false")  # which it would download
+    conf = *map(tuple, settings), ("sam2", "false")  # the app would download it
     with label_server(folder / app[0], folder / "studies", *conf) as running:
         yield running, bundle
 
 
-def test_submitted_labels_train_the_bundle_and_pictures_and_volumes_are_segmented(server, tmp_path):
+def test_submitted_labels_train_the_bundle_which_then_segments(server, tmp_path):
     running, bundle = server
     client = MONAILabelClient(running.url, tmpdir=str(tmp_path))
     assert bundle.name in client.info()["models"]

@@ -1,4 +1,4 @@
-"""Submitted labels as a dataset, without a server."""
+"""Submitted labels as a training dataset, without a server."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ def test_values_follow_the_names_that_came_with_the_label(submit, tmp_path):
     assert (set(written[:5].flat), set(written[5:9].flat), set(written[9:12].flat)) == ({1}, {0}, {2})
 
 
-def test_a_label_of_other_classes_is_left_out(submit, tmp_path, caplog):
+def test_a_label_of_other_classes_is_skipped(submit, tmp_path, caplog):
     items = [submit(number, circle_mask(), {"circle": 1}) for number in range(2)]
     write_training_dataset([*items, submit(2, circle_mask(), {"square": 1})], ["circle"], tmp_path / "d", 0.5)
     assert len(masks(tmp_path / "d")) == 2
-    assert "it shows square, and none of circle" in caplog.text
+    assert "label2.png" in caplog.text and "square" in caplog.text
 
 
-def test_a_label_of_another_size_is_left_out(submit, tmp_path, caplog):
+def test_a_label_of_another_size_is_skipped(submit, tmp_path, caplog):
     items = [submit(number, circle_mask()) for number in range(2)]
     write_training_dataset([*items, submit(2, circle_mask()[:50])], ["circle"], tmp_path / "d", 0.5)
     assert len(masks(tmp_path / "d")) == 2
-    assert "must have the size of its image" in caplog.text
+    assert "label2.png" in caplog.text and str((50, SIZE[1])) in caplog.text and str(SIZE) in caplog.text
 
 
 def test_the_dataset_is_one_that_bundles_read(submit, tmp_path):
@@ -95,15 +95,13 @@ def test_an_image_stays_in_its_part_when_others_come(submit, tmp_path):
 
 
 def test_one_label_is_too_few(submit, tmp_path):
-    with pytest.raises(ValueError, match="needs 2 or more .* there are 1"):
+    with pytest.raises(ValueError, match="2 .* 1"):
         write_training_dataset([submit(0, circle_mask())], ["circle"], tmp_path / "d", 0.5)
 
 
-def test_the_first_reason_is_told_where_too_few_labels_are_left(submit, tmp_path):
+def test_too_few_labels_are_refused_with_the_first_reason(submit, tmp_path):
     items = [submit(number, circle_mask(), {"square": 1}) for number in range(3)]
-    with pytest.raises(
-        ValueError, match=r"there are 0\. .*label0\.png is left out: it shows square, and none of circle"
-    ):
+    with pytest.raises(ValueError, match=r"2 .*0.*label0\.png.*square.*circle"):
         write_training_dataset(items, ["circle"], tmp_path / "d", 0.5)
 
 
@@ -123,7 +121,7 @@ def test_a_share_out_of_range_is_refused(share, tmp_path):
         ({"model": "kvasir", "params": {"label_names": {"polyp": 1}}}, {"polyp": 1}),
     ],
 )
-def test_names_are_found_where_clients_put_them(info, names):
+def test_label_values_are_read_from_every_form_of_info(info, names):
     assert label_values(info) == names
 
 
@@ -144,22 +142,22 @@ WRONG_NAMES = [
 
 
 @pytest.mark.parametrize("info", WRONG_NAMES)
-def test_names_in_another_form_are_refused(info):
+def test_info_in_another_form_is_refused(info):
     with pytest.raises(ValueError, match="label|params"):
         label_values(info | {"model": "m"})
 
 
 @pytest.mark.parametrize("info", WRONG_NAMES)
-def test_a_label_with_odd_names_is_left_out_and_the_others_train(submit, tmp_path, caplog, info):
+def test_only_a_label_with_odd_names_is_skipped(submit, tmp_path, caplog, info):
     good = [submit(number, circle_mask(), {"circle": 1}) for number in range(2)]
     odd = dataclasses.replace(submit(2, circle_mask()), info=info)
     splits = write_training_dataset([*good, odd], ["circle"], tmp_path / "d", 0.5)
     assert len(splits["train"] + splits["val"]) == 2
-    assert f"{odd.label} is left out" in caplog.text
+    assert str(odd.label) in caplog.text
 
 
 def columns_first(mask):
-    """Labels as 3D Slicer and ITK write those of a picture."""
+    """Return the label of a picture in the axis order of 3D Slicer and ITK."""
     return mask.T.astype(np.uint8)
 
 
@@ -181,7 +179,7 @@ def test_a_picture_label_of_a_2d_nifti_image_counts_rows_first(tmp_path):
     Image.fromarray(circle_mask().astype(np.uint8)).save(tmp_path / "label.png")
     check_label(tmp_path / "image.nii.gz", tmp_path / "label.png", {})
     Image.fromarray(circle_mask().T.astype(np.uint8)).save(tmp_path / "turned.png")
-    with pytest.raises(ValueError, match="size of its image"):
+    with pytest.raises(ValueError, match=r"\(150, 120\).*\(120, 150\)"):
         check_label(tmp_path / "image.nii.gz", tmp_path / "turned.png", {})
 
 

@@ -1,4 +1,4 @@
-"""What a request may ask of a training."""
+"""Training options in requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ json_values = st.recursive(
 )
 
 
-def test_right_options_stay_and_what_the_server_adds_is_left_out():
+def test_valid_options_are_kept_and_keys_of_the_server_dropped():
     options = {"max_epochs": 3, "batch_size": 2, "effective_batch_size": 8.0, "learning_rate": 1, "val_split": 0.2}
     asked = options | {"pretrained": False, "model": "a", "client_id": "b", "gpus": "all", "local_rank": 0}
     assert parse_training_options(asked) == options | {"pretrained": False}
@@ -44,7 +44,7 @@ def test_an_unknown_option_is_named(name):
 
 
 @given(st.dictionaries(st.sampled_from(OPTIONS) | st.text(), json_values))
-def test_whatever_is_asked_for_only_plain_numbers_get_through(request_of_a_client):
+def test_only_plain_numbers_are_returned_for_any_request(request_of_a_client):
     try:
         options = parse_training_options(request_of_a_client)
     except ValueError as error:
