@@ -19,17 +19,17 @@ __all__ = ["Reduction", "ResizedInferer", "entropy_map", "label_map"]
 
 Network = Callable[..., torch.Tensor]
 Reduction = Callable[[Iterable[torch.Tensor]], torch.Tensor]
-"""Makes one (B, C, H, W) tensor of the (B, 1, H, W) logits of the classes, which come one after the other."""
+"""Reduces the logits of the classes, (B, 1, H, W) each and one class at a time, to one (B, C, H, W) tensor."""
 
 
 def label_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
     """Return the label map of :class:`~monai_tunevlseg.data.LogitsToLabelMapd` with two classes in memory at a time.
 
     Args:
-        logits: (B, 1, H, W) of each class.
+        logits: logits (B, 1, H, W) of each class.
 
     Returns:
-        (B, 1, H, W) uint8: k + 1 where class k has the highest probability and that is above 0.5, else 0.
+        (B, 1, H, W) uint8: k + 1 where class k has the highest probability and it is above 0.5, else 0.
     """
     highest = labels = torch.zeros(())
     for value, found in enumerate(logits, start=1):
@@ -44,36 +44,35 @@ def entropy_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
     """Return the predictive entropy of each pixel in bits, as the mean over the classes.
 
     Args:
-        logits: (B, 1, H, W) of each class.
+        logits: logits (B, 1, H, W) of each class.
 
     Returns:
-        (B, 1, H, W) float32: 0 is certain, 1 a guess.
+        (B, 1, H, W) float32 in [0, 1]: 0 is certain, 1 is a guess.
     """
     total, count = torch.zeros(()), 0
     for found in logits:
-        # from logits, so that certain pixels give 0 and not 0 * log(0)
+        # from logits, because probabilities of 0 would give 0 * log(0)
         nats = F.binary_cross_entropy_with_logits(found, found.sigmoid(), reduction="none")
         total, count = total + nats.float(), count + 1
     return total / (count * math.log(2))
 
 
 class ResizedInferer(Inferer):
-    """Runs a 2-D network at its own input size and returns logits, or what a reduction makes of them, at the input's.
+    """Runs a 2-D network at its own input size and returns logits, or their reduction, at the size of the input.
 
     Pictures are resized and normalized as in training, and logits are resized bilinearly. A volume, upright as
     ``LoadImageMaskd`` loads it, is cut into slices, each treated as a picture. With a reduction, memory does not grow
-    with the number of classes: their logits are brought to the input's size one after the other.
+    with the number of classes, because their logits are resized one after the other.
 
     Args:
-        image_size: of the network's input in pixels, one number or (height, width).
-        slice_axis: how a volume is cut: into sagittal (0), coronal (1) or axial (2) slices.
-        sw_batch_size: slices in one call of the network, 1 or more; fewer where a volume has several texts, whose
-            logits are as many.
-        reduction: what is returned instead of logits, such as ``label_map``; None = the logits of all classes.
+        image_size: size of the network's input in pixels, one number or (height, width).
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes.
+        sw_batch_size: slices in one call of the network, 1 or more; divided by the number of texts of a volume.
+        reduction: reduction of the logits, such as ``label_map``; None = the logits of all classes.
         antialias: as for :func:`~monai_tunevlseg.data.transforms.resizing.resize_images`.
-        mean: of the images that the network was trained with, per channel; the input is in [0, 1] then. None = the
-            input is normalized already, and resized without a limit to its values.
-        std: the same images' standard deviation; None as ``mean``.
+        mean: mean of the training images per channel, to normalize an input in [0, 1]. None = the input is normalized
+            already, and its resized values are not clamped.
+        std: standard deviation of the training images per channel; None as ``mean``.
 
     Raises:
         ValueError: when an argument is outside its range.
@@ -106,19 +105,20 @@ class ResizedInferer(Inferer):
         self.reduction = reduction
 
     def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return logits, or what the reduction makes of them, of the spatial size of the input.
+        """Return logits, or their reduction, at the spatial size of the input.
 
         Args:
             inputs: (B, 3, H, W), or (B, 3, S, A, R) for volumes.
-            network: takes (N, 3, h, w), the further arguments, and returns (N, K, h, w).
-            args: passed on to the network.
-            kwargs: passed on to the network; ``text``, one entry per picture or volume, is repeated for its slices.
+            network: network from (N, 3, h, w) and the further arguments to (N, K, h, w).
+            args: further arguments of the network.
+            kwargs: further arguments of the network; ``text`` has one entry per picture or volume, which is repeated
+                for the slices of a volume.
 
         Raises:
-            ValueError: when the input has another number of dimensions.
+            ValueError: when the input does not have 4 or 5 dimensions.
         """
         if isinstance(inputs, MetaTensor):
-            inputs = inputs.as_tensor()  # each operation of the network would carry the metadata along
+            inputs = inputs.as_tensor()  # metadata would slow down each operation of the network
         if inputs.ndim == 4:
             return self._picture(inputs, network, *args, **kwargs)
         if inputs.ndim != 5:
@@ -149,7 +149,7 @@ class ResizedInferer(Inferer):
         return (resize_images(inputs, self.image_size, self.antialias) - mean) / std
 
     def _volume(self, volume: torch.Tensor, network: Network, text: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return (1, K, S, A, R) logits for (1, 3, S, A, R), or their reduction; ``text`` is that of the volume."""
+        """Return (1, K, S, A, R) logits for (1, 3, S, A, R), or their reduction; ``text`` is the volume's text."""
 
         def results(pictures: torch.Tensor) -> torch.Tensor:
             texts = {} if text is None else {"text": [text] * len(pictures)}

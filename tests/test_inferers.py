@@ -111,7 +111,7 @@ def test_bad_arguments_are_named(arguments, message):
         ResizedInferer(**arguments)
 
 
-def test_an_input_that_is_no_batch_is_refused():
+def test_an_input_that_is_not_a_batch_is_refused():
     with pytest.raises(ValueError, match=r"\(3, 8, 8\)"):
         ResizedInferer(8)(torch.rand(3, 8, 8), first_channel)
 

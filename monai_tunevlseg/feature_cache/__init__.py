@@ -1,4 +1,4 @@
-"""Image features of frozen networks, computed once and kept."""
+"""The feature cache: image features of frozen encoders, computed once."""
 
 from monai_tunevlseg.feature_cache.cache import FeatureCache, check_constant, is_off, open_cache
 from monai_tunevlseg.feature_cache.dataset import FeatureDataset, image_for_tensorboard

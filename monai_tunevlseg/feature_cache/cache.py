@@ -1,4 +1,4 @@
-"""Encoding views with the frozen part of a network, once each."""
+"""The cache of the features that the frozen image encoder of a network computes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from monai_tunevlseg.feature_cache.keys import digest
-from monai_tunevlseg.feature_cache.stores import DiskStore, Entry, FeatureStore, MemoryStore
+from monai_tunevlseg.feature_cache.stores import CachedTensors, DiskStore, FeatureStore, MemoryStore
 from monai_tunevlseg.feature_cache.views import Views
 from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.version import __version__
@@ -24,7 +24,7 @@ from monai_tunevlseg.version import __version__
 __all__ = ["FeatureCache", "check_constant", "is_off", "open_cache"]
 
 LABEL = "label"
-OFF = (None, False, "off", "false", "False", "null", "None")  # YAML reads a bare off as False
+OFF_VALUES = (None, False, "off", "false", "False", "null", "None")  # YAML reads a bare off as False
 
 logger = logging.getLogger(__name__)
 
@@ -40,25 +40,25 @@ def open_cache(
     """Open a bundle's feature cache.
 
     Args:
-        network: whose frozen part encodes.
+        network: the network that encodes.
         kind: ``off``, ``memory`` or ``disk``.
-        directory: where ``disk`` keeps its files.
-        max_gibibytes: of memory or disk.
-        amp: encode as ``torch.autocast`` does.
-        num_workers: loader processes that read and augment images to be encoded.
+        directory: folder of the files of ``disk``.
+        max_gibibytes: maximum size in memory or on disk, in GiB.
+        amp: whether to encode under ``torch.autocast``.
+        num_workers: loader processes that read and augment images for the cache.
 
     Returns:
-        None where it is off.
+        None if ``kind`` is off.
 
     Raises:
-        ValueError: when ``kind`` or a number is out of range, or images have no constant features in this network.
+        ValueError: when ``kind`` or a number is out of range, or the network's image features are not constant.
     """
     if is_off(kind):
         return None
     if kind not in ("memory", "disk"):
         raise ValueError(f"feature_cache is {kind!r}; it must be off, memory or disk.")
     if not 0 < max_gibibytes < math.inf:
-        raise ValueError(f"feature_cache_size is {max_gibibytes}; give a number of GiB above 0.")
+        raise ValueError(f"feature_cache_size is {max_gibibytes}; it must be a finite number of GiB above 0.")
     check_constant(network)
     max_bytes = int(max_gibibytes * 2**30)
     store = MemoryStore(max_bytes) if kind == "memory" else DiskStore(directory, max_bytes)
@@ -66,32 +66,32 @@ def open_cache(
 
 
 def is_off(kind: str | bool | None) -> bool:
-    """Tell whether a value of ``feature_cache`` means none."""
-    return kind in OFF
+    """Return whether a value of ``feature_cache`` means no cache."""
+    return kind in OFF_VALUES
 
 
 def check_constant(network: PromptTunedNetwork) -> None:
-    """Check that image features do not change while a network trains.
+    """Check that the image features of a network are constant during training.
 
     Raises:
-        ValueError: when they do; names the method and the unfrozen part.
+        ValueError: when they change; names the method and the unfrozen part.
     """
     if not network.trained.image_is_constant:
         raise ValueError(
-            f"with the method {network.method_name!r} and unfreeze {network.unfreeze!r} the features of an image "
-            "change with every step; set feature_cache to off, or choose unfreeze null and a method that leaves the "
-            "vision encoder alone, such as coop."
+            f"image features change during training with the method {network.method_name!r} and unfreeze "
+            f"{network.unfreeze!r}; set feature_cache to off, or choose unfreeze null and a method that does not change "
+            "the vision encoder, such as coop."
         )
 
 
 class FeatureCache:
-    """Gives the features of views and the labels that belong to them, and encodes what it has not got yet.
+    """Returns the features of images, and with views their labels; encodes those that are not in the store.
 
     Args:
-        network: whose ``encode_image`` depends on nothing that trains.
-        store: keeps what was encoded.
-        amp: encode as ``torch.autocast`` does.
-        num_workers: loader processes for filling.
+        network: the network that encodes; its ``encode_image`` depends on frozen parameters only.
+        store: the store of the features.
+        amp: whether to encode under ``torch.autocast``.
+        num_workers: loader processes of :meth:`fill`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class FeatureCache:
 
     @property
     def encoder(self) -> dict[str, Any]:
-        """What features depend on besides the view, as can be written as JSON."""
+        """All that features depend on besides the image, as values for JSON."""
         parameter = next(self.network.base.parameters())
         method = self.network.method
         return {
@@ -116,8 +116,8 @@ class FeatureCache:
             "precision": [str(parameter.dtype), parameter.device.type, self.amp],
         }
 
-    def get(self, views: Views, group: int, view: int) -> Entry:
-        """Return a view's features, and ``label`` (k, H, W) of its image's k samples."""
+    def get(self, views: Views, group: int, view: int) -> CachedTensors:
+        """Return a view's features and, under ``label``, the masks (k, H, W) of its image's k samples."""
         key = views.keys[group][view]
         entry = self.store.get(key)
         if entry is None:
@@ -127,7 +127,7 @@ class FeatureCache:
         return entry
 
     def encode(self, images: Tensor) -> ImageFeatures:
-        """Return the features of images (B, 3, H, W), each known by its numbers, wherever they come from."""
+        """Return the features of images (B, 3, H, W), which are looked up by their pixel values."""
         encoder = self.encoder
         contents = [image.cpu().contiguous() for image in images]
         keys = [digest(encoder, image.shape, hashlib.sha256(image.numpy().data).hexdigest()) for image in contents]
@@ -140,7 +140,7 @@ class FeatureCache:
         return features.to(images.device)
 
     def fill(self, views: Views) -> None:
-        """Encode all views that are missing, as far as there is room."""
+        """Encode all missing views until the store is full."""
         missing = [
             (group, [view for view, key in enumerate(keys) if key not in self.store])
             for group, keys in enumerate(views.keys)
@@ -151,7 +151,7 @@ class FeatureCache:
         started, count = time.monotonic(), sum(len(wanted) for _, wanted in missing)
         logger.info(f"encoding {count} of {len(views)} views of {len(views.groups)} images for the feature cache")
         if isinstance(self.store, DiskStore):
-            # processes that fill one folder at once meet few that another one is at work on
+            # processes that fill one folder at the same time rarely encode the same views
             random.Random().shuffle(missing)
         for group, wanted, images, labels in _read(views, missing, self.num_workers):
             if not self._fill_group(views.keys[group], wanted, images, labels):
@@ -159,34 +159,34 @@ class FeatureCache:
         logger.info(f"encoding took {time.monotonic() - started:.1f} s")
 
     def _fill_group(self, keys: list[str], wanted: list[int], images: Tensor, labels: Tensor) -> bool:
-        """Encode an image's views, unless another process has done so meanwhile; tell whether there was room."""
+        """Encode an image's views, except those that another process has added; return whether there was room."""
         rows = [row for row, view in enumerate(wanted) if keys[view] not in self.store]
         if not rows:
             return True
         entries = [entry | {LABEL: labels[row]} for row, entry in zip(rows, self._encode(images[rows]), strict=True)]
         return all(self._put(keys[wanted[row]], entry) for row, entry in zip(rows, entries, strict=True))
 
-    def _encode(self, images: Tensor) -> list[Entry]:
+    def _encode(self, images: Tensor) -> list[CachedTensors]:
         device = next(self.network.base.parameters()).device
-        # the features outlive the mode of whoever asks for them
+        # the features outlive the inference mode of the caller
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=self.amp):
             features = self.network.encode_image(images.to(device))
         kept = features.to("cpu")
         return [{name: value[row] for name, value in kept.items()} for row in range(len(images))]
 
-    def _put(self, key: str, entry: Entry) -> bool:
+    def _put(self, key: str, entry: CachedTensors) -> bool:
         kept = self.store.put(key, entry)
         if not kept and not self._warned:
             self._warned = True
             logger.warning(
-                "the feature cache is full: views that do not fit are encoded anew in each epoch; raise "
+                "the feature cache is full: views that do not fit are encoded again in each epoch; raise "
                 "feature_cache_size, lower num_views, or set feature_cache to disk."
             )
         return kept
 
 
 class _Missing(Dataset):
-    """Makes views in loader processes."""
+    """Missing views, made in loader processes."""
 
     def __init__(self, views: Views, missing: list[tuple[int, list[int]]]) -> None:
         self.views = views
@@ -203,6 +203,6 @@ class _Missing(Dataset):
 def _read(
     views: Views, missing: list[tuple[int, list[int]]], num_workers: int
 ) -> Iterator[tuple[int, list[int], Tensor, Tensor]]:
-    # a generator of its own, for the loader draws a number from the global one, which belongs to the training
+    # its own generator, because a loader draws a number from the global one, which belongs to the training
     generator = torch.Generator().manual_seed(0)
     yield from DataLoader(_Missing(views, missing), batch_size=None, num_workers=num_workers, generator=generator)

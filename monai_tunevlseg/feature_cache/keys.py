@@ -1,4 +1,4 @@
-"""What an entry of the feature cache is called: a digest of everything that its content follows from."""
+"""The keys of the feature cache: digests of all that the features of a view depend on."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from monai_tunevlseg.data.image_groups import ImageGroup
 from monai_tunevlseg.data.io.volumes import source_files
 from monai_tunevlseg.data.sample_masks import mask_paths
 
-__all__ = ["content_of", "describe", "digest", "source_digests", "times_of"]
+__all__ = ["describe_content", "describe", "digest", "source_digests", "modification_times"]
 
-UNREAD = ("text", "class_name", "group", "number")  # of a sample: what neither image nor mask follows from
+IGNORED_KEYS = ("text", "class_name", "group", "number")  # keys of a sample that change neither image nor mask
 
 
 def digest(*parts: Any) -> str:
-    """Return a name, 32 hexadecimal digits, for what can be written as JSON."""
+    """Return a digest of 32 hexadecimal digits of values for JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def content_of(group: ImageGroup, digest_file: Callable[[Path], Any]) -> dict[str, Any]:
-    """Say which image a group shows and where its masks are: by what the files hold, and not by their paths.
+def describe_content(group: ImageGroup, digest_file: Callable[[Path], Any]) -> dict[str, Any]:
+    """Describe the image of a group and its masks by the contents of the files and not by their paths.
 
     Args:
-        group: as :func:`~monai_tunevlseg.data.group_by_image` makes it.
-        digest_file: :func:`source_digests`, or one that remembers.
+        group: a group of :func:`~monai_tunevlseg.data.group_by_image`.
+        digest_file: :func:`source_digests`, possibly cached.
 
     Raises:
         FileNotFoundError: when a file does not exist.
     """
     position = {key: value for key, value in group.items() if key != "pairs"}
     pairs = [
-        {key: value for key, value in pair.items() if key not in UNREAD}
+        {key: value for key, value in pair.items() if key not in IGNORED_KEYS}
         | {"label": [digest_file(path) for path in mask_paths(pair)]}
         for pair in group["pairs"]
     ]
     return position | {"image": digest_file(Path(group["image"])), "pairs": pairs}
 
 
-def times_of(group: ImageGroup) -> list[int]:
-    """Return when a group's files were changed last, in nanoseconds."""
+def modification_times(group: ImageGroup) -> list[int]:
+    """Return the modification times of a group's files in nanoseconds."""
     paths = [Path(group["image"]), *(path for pair in group["pairs"] for path in mask_paths(pair))]
     return [source.stat().st_mtime_ns for path in paths for source in source_files(path)]
 
 
 def source_digests(path: Path) -> list[str]:
-    """Return the suffixes and the digests of a file and of those that it refers to.
+    """Return the suffixes and digests of a file and of the files that it refers to.
 
     Raises:
         FileNotFoundError: when a file does not exist.
@@ -67,10 +67,10 @@ def source_digests(path: Path) -> list[str]:
 
 
 def describe(item: Any, above: tuple[int, ...] = ()) -> Any:
-    """Describe a transform by its class and all that it holds, as what can be written as JSON.
+    """Describe a transform by its class and attributes, as values for JSON.
 
-    Random generators are left out, for who caches seeds them. What is of no known kind is described by its ``repr``:
-    where that tells the address in memory, no other run finds what was cached.
+    Random generators are left out, because the cache seeds them. Objects of other types are described by their
+    ``repr``: if it contains an address in memory, other runs do not find the cached features.
     """
     if item is None or isinstance(item, bool | int | float | str):
         return item
@@ -98,7 +98,7 @@ def _describe_object(item: Any, inside: tuple[int, ...]) -> Any:
         return [describe(item.__func__, inside), describe(item.__self__, inside)]
     if isinstance(item, types.FunctionType):
         return _describe_function(item, inside)
-    if hasattr(item, "to_dict"):  # as Albumentations' transforms have it
+    if hasattr(item, "to_dict"):  # Albumentations' transforms
         return describe(item.to_dict(), inside)
     if hasattr(item, "__dict__"):
         return [describe(type(item)), describe(vars(item), inside)]
@@ -106,7 +106,7 @@ def _describe_object(item: Any, inside: tuple[int, ...]) -> Any:
 
 
 def _describe_function(function: types.FunctionType, inside: tuple[int, ...]) -> Any:
-    """Describe a function by what it does and by the values that it was made with."""
+    """Describe a function by its code, defaults and closure."""
     code = function.__code__
     made_of = [code.co_code.hex(), repr(code.co_names), _constants(code)]
     enclosed = [cell.cell_contents for cell in function.__closure__ or ()]
@@ -115,7 +115,7 @@ def _describe_function(function: types.FunctionType, inside: tuple[int, ...]) ->
 
 
 def _constants(code: types.CodeType) -> list[Any]:
-    """Return a function's constants; a function inside it by its own, because its ``repr`` tells an address."""
+    """Return a function's constants; a nested function by its code, because its ``repr`` contains an address."""
     return [
         [each.co_code.hex(), repr(each.co_names), _constants(each)] if isinstance(each, types.CodeType) else repr(each)
         for each in code.co_consts

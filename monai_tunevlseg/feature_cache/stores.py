@@ -1,4 +1,4 @@
-"""Where entries are kept: in memory or on disk, never more than so many bytes."""
+"""The stores of the feature cache, in memory or on disk, with a maximum size."""
 
 from __future__ import annotations
 
@@ -18,58 +18,58 @@ from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_file
 
-__all__ = ["DiskStore", "Entry", "FeatureStore", "MemoryStore", "size_of"]
+__all__ = ["DiskStore", "CachedTensors", "FeatureStore", "MemoryStore", "size_of"]
 
-SUFFIX = ".features.safetensors"  # of its own, so that other files in the folder are never removed
+SUFFIX = ".features.safetensors"  # files with other suffixes in the folder are never removed
 CHECKSUMS = "crc32"
-LOOK_AGAIN = 64 * 2**20  # bytes at most that a process writes before it asks what others have written
-HEADER = 4096  # bytes that a file has besides its tensors, at most
+RESCAN_BYTES = 64 * 2**20  # maximum that a process writes before it scans the folder again
+HEADER_BYTES = 4096  # maximum size of a file without its tensors
 
-ABANDONED = 3600 * 10**9  # nanoseconds after which what is unfinished was left by a killed process
+ABANDONED_NS = 3600 * 10**9  # age of an unfinished file that a killed process has left
 
-Entry = dict[str, Tensor]
+CachedTensors = dict[str, Tensor]
 
 logger = logging.getLogger(__name__)
 
 
 class FeatureStore(Protocol):
-    """Keeps entries by key."""
+    """A store of entries by key."""
 
     def __contains__(self, key: str) -> bool: ...
 
-    def get(self, key: str) -> Entry | None:
-        """Return an entry, or None where there is none."""
+    def get(self, key: str) -> CachedTensors | None:
+        """Return an entry; None if it is missing."""
 
-    def put(self, key: str, entry: Entry) -> bool:
-        """Keep an entry, and tell whether there was room for it."""
+    def put(self, key: str, entry: CachedTensors) -> bool:
+        """Store an entry; return whether there was room for it."""
 
 
-def size_of(entry: Entry) -> int:
+def size_of(entry: CachedTensors) -> int:
     """Return the bytes of an entry's tensors."""
     return sum(value.nbytes for value in entry.values())
 
 
 class MemoryStore:
-    """Keeps entries in this process.
+    """A store in the memory of this process.
 
     Args:
-        max_bytes: of all tensors together.
+        max_bytes: maximum size of all tensors together.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.bytes = 0
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, CachedTensors] = {}
 
     def __contains__(self, key: str) -> bool:
         return key in self._entries
 
-    def get(self, key: str) -> Entry | None:
-        """Return an entry, or None where there is none."""
+    def get(self, key: str) -> CachedTensors | None:
+        """Return an entry; None if it is missing."""
         return self._entries.get(key)
 
-    def put(self, key: str, entry: Entry) -> bool:
-        """Keep an entry, and tell whether there was room for it."""
+    def put(self, key: str, entry: CachedTensors) -> bool:
+        """Store an entry; return whether there was room for it."""
         if key in self._entries:
             return True
         if self.bytes + size_of(entry) > self.max_bytes:
@@ -81,27 +81,27 @@ class MemoryStore:
 
 
 class DiskStore:
-    """Keeps each entry in a file of a folder, which runs and processes may share.
+    """A store with a file per entry in a folder that runs and processes may share.
 
-    A file is there whole or not at all, and is read only with the checksums that it was written with. Where there is no
-    room, files go that have not been used for longest; never those that were used since this store was opened.
+    Files are written atomically, and their checksums are compared when they are read. Without room, the least recently
+    used files are removed, except those used since this store was opened.
 
     Args:
-        directory: the folder; made when the first entry is put.
-        max_bytes: of all files together. Processes that write at once may exceed it by 64 MiB each for a moment.
+        directory: the folder; created with the first entry.
+        max_bytes: maximum size of all files together. Concurrent processes may exceed it briefly by 64 MiB each.
     """
 
     def __init__(self, directory: str | Path, max_bytes: int) -> None:
         self.directory = Path(directory).expanduser()
         self.max_bytes = max_bytes
-        self._allowance = 0  # bytes that may be written before looking again
+        self._allowance = 0  # bytes that may be written before the next scan
         self._used: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
         return self._path(key).is_file()
 
-    def get(self, key: str) -> Entry | None:
-        """Return an entry; None where there is none, or a damaged one, which the log names."""
+    def get(self, key: str) -> CachedTensors | None:
+        """Return an entry; None if it is missing, or damaged, which is logged."""
         path = self._path(key)
         try:
             entry = _read(path)
@@ -111,15 +111,15 @@ class DiskStore:
             logger.warning(f"the entry {path} of the feature cache is damaged ({error}); it is computed again.")
             return None
         self._used.add(path.name)
-        with suppress(OSError):  # in a folder that may only be read
-            os.utime(path)  # what was used last goes last
+        with suppress(OSError):  # in a read-only folder
+            os.utime(path)  # the most recently used is removed last
         return entry
 
-    def put(self, key: str, entry: Entry) -> bool:
-        """Keep an entry in place of any before it, and tell whether there was room for it."""
-        path, size = self._path(key), size_of(entry) + HEADER
+    def put(self, key: str, entry: CachedTensors) -> bool:
+        """Store an entry in place of an earlier one; return whether there was room for it."""
+        path, size = self._path(key), size_of(entry) + HEADER_BYTES
         if size > self._allowance:
-            wanted = max(size, min(LOOK_AGAIN, self.max_bytes // 64))
+            wanted = max(size, min(RESCAN_BYTES, self.max_bytes // 64))
             self._allowance = min(self._make_room(wanted), wanted)
         if size > self._allowance:
             return False
@@ -135,9 +135,9 @@ class DiskStore:
         return self.directory / f"{key}{SUFFIX}"
 
     def _make_room(self, wanted: int) -> int:
-        """Remove what was not used for longest until there is room; return the bytes that there is room for."""
+        """Remove the least recently used files until there is room; return the free bytes."""
         files = []
-        abandoned = time.time_ns() - ABANDONED
+        oldest = time.time_ns() - ABANDONED_NS
         for path in self.directory.glob(f"*{SUFFIX}"):
             try:
                 files.append((path.stat().st_mtime_ns, path.stat().st_size, path))
@@ -147,18 +147,18 @@ class DiskStore:
         for changed, size, path in sorted(files):
             if free >= wanted:
                 break
-            being_written = path.name.startswith(".") and changed > abandoned
+            being_written = path.name.startswith(".") and changed > oldest
             if path.name not in self._used and not being_written:
                 path.unlink(missing_ok=True)
                 free += size
         return max(free, 0)
 
 
-def _read(path: Path) -> Entry:
+def _read(path: Path) -> CachedTensors:
     """Read a file.
 
     Raises:
-        ValueError: when its content is not what was written.
+        ValueError: when its checksums differ.
     """
     with safe_open(path, framework="pt") as file:
         sums = json.loads((file.metadata() or {}).get(CHECKSUMS, "{}"))

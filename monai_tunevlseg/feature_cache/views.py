@@ -1,4 +1,4 @@
-"""The views of a datalist: its images, each as it is or augmented a few times, with the masks that belong to it."""
+"""The views of a datalist: its images, unchanged or augmented several times, with their masks."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from torch import Tensor
 
 from monai_tunevlseg.data import LoadImageMaskd, group_by_image
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.feature_cache.keys import content_of, describe, digest, source_digests, times_of
+from monai_tunevlseg.feature_cache.keys import describe, describe_content, digest, modification_times, source_digests
 from monai_tunevlseg.training.seeding import derive_seed
 
 __all__ = ["Views"]
 
 
 class Views:
-    """All views of a datalist. A view is the same however often it is made: its augmentation follows from its key.
+    """All views of a datalist. A view is deterministic: its augmentation follows from its key.
 
     Args:
-        data: samples; those of one image share its views.
-        transform: makes ``image`` (3, H, W) and ``label`` (1, H, W) of a sample.
-        seed: of the random transforms, 0 or more.
-        count: random views of each image; 0 = one view, without the random transforms.
-        encoder: what the features also depend on, as can be written as JSON.
+        data: the samples; samples of one image share its views.
+        transform: transform from a sample to ``image`` (3, H, W) and ``label`` (1, H, W).
+        seed: random seed of the augmentations, 0 or more.
+        count: random views of each image; 0 = one view without the random transforms.
+        encoder: further values for JSON that the features depend on.
 
     Attributes:
-        keys: of each group's views; (groups, views).
-        places: of each sample, its group and its number there.
+        keys: the key of each view by group and view.
+        places: for each sample, the index of its group and its index in the group.
 
     Raises:
         FileNotFoundError: when a file does not exist.
@@ -53,24 +53,24 @@ class Views:
             for index, pair in enumerate(group["pairs"])
         }
         read_once = cache(source_digests)  # a volume has many slices, a mask many classes
-        content = [digest(content_of(group, read_once)) for group in self.groups]
+        content = [digest(describe_content(group, read_once)) for group in self.groups]
         self.seeds = [[derive_seed(seed, int(name, 16), view) for view in range(self.count)] for name in content]
         how = [describe(self.transform), seed if count else None, dict(encoder)]
         self.keys = [
-            [digest(name, times_of(group), how, view) for view in range(self.count)]
+            [digest(name, modification_times(group), how, view) for view in range(self.count)]
             for name, group in zip(content, self.groups, strict=True)
         ]
 
     def __len__(self) -> int:
-        """Return the number of all views."""
+        """Return the number of views."""
         return len(self.groups) * self.count
 
     def make(self, group: int, views: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Read and transform an image.
 
         Args:
-            group: its number.
-            views: numbers of its views.
+            group: index of its group.
+            views: indices of the views.
 
         Returns:
             images (V, 3, H, W), and labels (V, k, H, W), uint8 in {0, 1, 255}, of the image's k samples.
@@ -86,11 +86,11 @@ class Views:
         return torch.stack(images), torch.stack(labels)
 
     def _loaded(self, position: Mapping[Any, Any], pairs: Sequence[Mapping[Any, Any]]) -> list[dict[Hashable, Any]]:
-        """Return an image's samples, the image read once where the first transform would read it for each."""
+        """Return an image's samples; with several samples, a first transform that loads reads the image only once."""
         samples: list[dict[Hashable, Any]] = [{**position, **pair} for pair in pairs]
         load = self.transform.transforms[0]
         if len(samples) > 1 and isinstance(load, LoadImageMaskd):
-            image = load(samples[0])["image"]  # which stays as it is when it is loaded again
+            image = load(samples[0])["image"]  # a loaded image stays unchanged when the transform loads the mask
             samples = [sample | {"image": image} for sample in samples]
         return samples
 

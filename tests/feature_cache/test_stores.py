@@ -7,7 +7,7 @@ import torch
 
 from monai_tunevlseg.atomic_files import unfinished_path
 from monai_tunevlseg.feature_cache import DiskStore, MemoryStore
-from monai_tunevlseg.feature_cache.stores import HEADER, size_of
+from monai_tunevlseg.feature_cache.stores import HEADER_BYTES, size_of
 
 KINDS = ["memory", "disk"]
 
@@ -29,7 +29,7 @@ def on_disk(folder):
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def test_an_entry_comes_back_as_it_was(store):
+def test_an_entry_comes_back_unchanged(store):
     assert "a" not in store
     assert store.get("a") is None
     kept = entry(1) | {"half": torch.randn(2, 3).bfloat16(), "part": torch.arange(12.0).reshape(3, 4)[:, 1]}
@@ -56,8 +56,8 @@ def test_memory_stays_under_its_bound():
     assert store.get("10") is None
 
 
-def test_a_folder_stays_under_its_bound_and_loses_what_was_not_used_for_longest(tmp_path):
-    bound = 10 * size_of(large(0)) + 5 * HEADER
+def test_a_full_folder_loses_the_least_recently_used_entries(tmp_path):
+    bound = 10 * size_of(large(0)) + 5 * HEADER_BYTES
     first = DiskStore(tmp_path, bound)
     for number in range(10):
         assert first.put(str(number), large(number))
@@ -76,8 +76,8 @@ def test_a_folder_stays_under_its_bound_and_loses_what_was_not_used_for_longest(
     assert (tmp_path / "model.safetensors").is_file()
 
 
-def test_what_this_run_uses_makes_no_room(tmp_path):
-    store = DiskStore(tmp_path, 3 * size_of(large(0)) + 2 * HEADER)
+def test_entries_of_this_run_are_not_removed(tmp_path):
+    store = DiskStore(tmp_path, 3 * size_of(large(0)) + 2 * HEADER_BYTES)
     kept = [store.put(str(number), large(number)) for number in range(6)]
     assert kept == [True] * 3 + [False] * 3
     assert all(store.get(str(number)) is not None for number in range(3))
@@ -117,7 +117,7 @@ def test_processes_share_a_folder(tmp_path):
     assert len(list(tmp_path.iterdir())) == 30
 
 
-def test_a_folder_that_may_only_be_read_is_read(tmp_path, monkeypatch):
+def test_a_read_only_folder_is_read(tmp_path, monkeypatch):
     store = DiskStore(tmp_path, 2**20)
     store.put("a", entry(1))
 
@@ -128,7 +128,7 @@ def test_a_folder_that_may_only_be_read_is_read(tmp_path, monkeypatch):
     assert store.get("a") is not None
 
 
-def test_what_a_killed_process_left_half_written_makes_room(tmp_path):
+def test_unfinished_files_of_killed_processes_are_removed(tmp_path):
     store = DiskStore(tmp_path, 200_000)
     left, written = (unfinished_path(tmp_path / f"{name}.features.safetensors") for name in ("old", "new"))
     for path in (left, written):

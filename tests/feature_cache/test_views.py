@@ -22,7 +22,7 @@ def views_of(data, transform=None, seed=0, count=3, encoder=ENCODER):
     return Views(data, transform or transform_of(), seed, count, encoder)
 
 
-def test_a_view_is_the_same_whenever_it_is_made_and_unlike_the_others(tmp_path):
+def test_a_view_is_deterministic_and_differs_from_the_others(tmp_path):
     data = write_pairs(tmp_path)
     views = views_of(data)
     images, labels = views.make(1, [0, 1, 2])
@@ -35,7 +35,7 @@ def test_a_view_is_the_same_whenever_it_is_made_and_unlike_the_others(tmp_path):
     assert torch.equal(their_labels, labels[[2, 0]])
 
 
-def test_image_and_masks_move_together_and_an_image_is_read_once_for_all_its_classes(tmp_path, counter):
+def test_image_and_masks_move_together_and_an_image_is_read_once(tmp_path, counter):
     data = write_pairs(tmp_path, count=2, classes=3)
     views = views_of(data, count=4)
     images, labels = views.make(1, range(4))
@@ -106,14 +106,14 @@ def test_a_file_that_was_touched_or_changed_gets_other_keys(change, file, tmp_pa
     ],
     ids=["seed", "encoder", "size", "probability", "further transform", "no views"],
 )
-def test_whatever_a_view_follows_from_is_in_its_key(change, tmp_path):
+def test_all_that_a_view_depends_on_is_in_its_key(change, tmp_path):
     data = write_pairs(tmp_path)
     before = keys(data)
     assert len(set(before)) == len(before)
     assert not set(before) & set(keys(data, **change))
 
 
-def test_the_key_does_not_know_the_place_the_text_or_the_number_of_views(tmp_path):
+def test_folder_text_and_number_of_views_are_not_in_the_key(tmp_path):
     data = write_pairs(tmp_path)
     moved = tmp_path / "elsewhere"
     moved.mkdir()
@@ -142,7 +142,7 @@ def test_slices_of_a_volume_are_images_of_their_own(tmp_path):
     assert not torch.equal(views.make(0, [0])[0], views.make(1, [0])[0])
 
 
-def test_a_file_that_a_header_refers_to_counts(tmp_path):
+def test_a_file_that_a_header_refers_to_is_in_the_key(tmp_path):
     header = "ObjectType = Image\nNDims = 2\nDimSize = 24 20\nElementType = MET_UCHAR\nElementDataFile = image.raw\n"
     (tmp_path / "image.mhd").write_text(header)
     (tmp_path / "image.raw").write_bytes(bytes(range(240)) * 2)
@@ -162,7 +162,7 @@ def test_a_description_is_the_same_for_the_same_transform():
 
 
 def test_a_negative_number_of_views_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="views is -1; it must be 0 or more"):
+    with pytest.raises(ValueError, match="num_views is -1"):
         views_of(write_pairs(tmp_path), count=-1)
 
 
@@ -199,7 +199,7 @@ class Settings:
         (LoadImageMaskd(), LoadImageMaskd(), LoadImageMaskd(slice_axis=1)),
     ],
 )
-def test_what_a_callable_was_made_with_is_part_of_its_description(one, same, other):
+def test_a_description_of_a_callable_has_its_bound_values(one, same, other):
     """Else the cache would hand out features of other settings."""
     transforms = [each if isinstance(each, MapTransform) else Lambda(each) for each in (one, same, other)]
     written = [json.dumps(describe(each)) for each in transforms]
