@@ -79,8 +79,8 @@ def check_constant(network: PromptTunedNetwork) -> None:
     if not network.trained.image_is_constant:
         raise ValueError(
             f"image features change during training with the method {network.method_name!r} and unfreeze "
-            f"{network.unfreeze!r}; set feature_cache to off, or choose unfreeze null and a method that does not change "
-            "the vision encoder, such as coop."
+            f"{network.unfreeze!r}; set feature_cache to off, or choose unfreeze null and a method that does not "
+            "change the vision encoder, such as coop."
         )
 
 
