@@ -1,4 +1,4 @@
-"""Models and folders that many tests share."""
+"""Models and folders shared by many tests."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ WORDS = ["a", "photo", "of", "polyp", "lesion", "red", "circle"]
 
 
 def pytest_addoption(parser) -> None:
-    """Let whoever runs the tests choose what those that depend on it compute in, wherever they run."""
+    """Add the precision of the tests marked 'precision' as an option."""
     parser.addoption(
-        "--precision", choices=("fp32", "bf16"), default="fp32", help="What tests marked 'precision' compute in."
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="Precision of the tests marked 'precision'."
     )
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """Mark the tests that ask for the precision."""
+    """Mark the tests that use ``run_precision``."""
     for item in items:
         if "run_precision" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.precision)
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items) -> None:
 
 @pytest.fixture
 def run_precision(request) -> str:
-    """The precision of bundle runs whose numbers a test looks at: not the one that is fast on the machine at hand."""
+    """The precision of bundle runs whose numbers a test checks, in place of the machine's fastest."""
     return request.config.getoption("--precision")
 
 
@@ -43,15 +43,15 @@ def _few_threads():
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """The read-only folder beside the checkout; tests that read it skip where it is absent."""
+    """The read-only folder beside the checkout; tests that need it are skipped without it."""
     folder = Path(__file__).resolve().parents[2] / "shared"
     if not folder.is_dir():
-        pytest.skip(f"{folder} is not on this machine")
+        pytest.skip(f"{folder} not found")
     return folder
 
 
 def tiny_tokenizer() -> CLIPTokenizer:
-    """A real CLIP tokenizer: the bytes, so that any text can be spelled, and a few whole words."""
+    """A CLIP tokenizer of all bytes, which spell any text, and a few whole words."""
     letters = sorted(ByteLevel.alphabet())
     tokens = letters + [f"{letter}</w>" for letter in letters]
     merges: list[tuple[str, str]] = []
@@ -68,10 +68,10 @@ def tiny_tokenizer() -> CLIPTokenizer:
 
 
 def tiny_config(complex_decoder: bool = False) -> CLIPSegConfig:
-    """CLIPSeg as published, made small; one vision layer lies behind the last tap, as in the original.
+    """A small CLIPSeg that keeps three traits of the published one.
 
-    As there, the images' size is that of the image processor and larger than what is written here, and EOS is token 2,
-    which means the last one of the vocabulary.
+    One vision layer follows the last tap, the image size is that of the image processor and larger than the one in this
+    config, and EOS is token 2, which stands for the last token of the vocabulary.
     """
     special = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
     text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
@@ -90,7 +90,7 @@ def tiny_config(complex_decoder: bool = False) -> CLIPSegConfig:
 
 
 def save_clipseg(folder: Path, config: CLIPSegConfig, image_size: int) -> Path:
-    """Save a random CLIPSeg with tokenizer and image processor, as the published ones are."""
+    """Save a random CLIPSeg with tokenizer and image processor, like the published ones."""
     torch.manual_seed(0)
     model = CLIPSegForImageSegmentation(config)
     with torch.no_grad():
@@ -118,7 +118,7 @@ def tiny_refined_clipseg_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def published_clipseg_dir(tmp_path_factory) -> Path:
-    """Folder of a random ``clipseg-rd64-refined``: of the published depth and size of images, but narrow."""
+    """Folder of a narrow random ``clipseg-rd64-refined`` with the published depth and image size."""
     narrow = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
     config: Any = CLIPSegConfig(
         text_config=narrow | {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2},
@@ -135,12 +135,12 @@ def published_clipseg_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tiny_clipseg(tiny_clipseg_dir) -> BaseModel:
-    """A freshly loaded tiny CLIPSeg, so that a test may change it."""
+    """A newly loaded tiny CLIPSeg, which a test may change."""
     return load_clipseg(str(tiny_clipseg_dir))
 
 
 def tiny_cris_config() -> CRISConfig:
-    """CRIS as released, made small."""
+    """A small CRIS."""
     return CRISConfig(
         image_size=64,
         vocab_size=len(tiny_tokenizer()),
@@ -160,7 +160,7 @@ def tiny_cris_config() -> CRISConfig:
 
 
 def random_cris(config: CRISConfig) -> CRIS:
-    """A CRIS none of whose weights and batch norm statistics is what it starts as."""
+    """Return a CRIS in which all weights and batch norm statistics differ from their initial values."""
     torch.manual_seed(0)
     model = CRIS(config).eval()
     with torch.no_grad():
@@ -180,5 +180,5 @@ def tiny_cris_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tiny_cris(tiny_cris_dir) -> BaseModel:
-    """A freshly loaded tiny CRIS, so that a test may change it."""
+    """A newly loaded tiny CRIS, which a test may change."""
     return load_cris(str(tiny_cris_dir))
