@@ -210,7 +210,7 @@ def _pixels(image: ImageLike, window: Sequence[float] | None) -> np.ndarray:
     if isinstance(image, str | os.PathLike):
         return read_image(Path(image), intensity_window=window)
     if isinstance(image, Image.Image):
-        return as_rgb(_stored(image), window)
+        return as_rgb(_from_pil(image), window)
     if isinstance(image, torch.Tensor):
         plain = image.detach().cpu()
         values = np.asarray(plain.float() if plain.is_floating_point() else plain)
@@ -220,7 +220,7 @@ def _pixels(image: ImageLike, window: Sequence[float] | None) -> np.ndarray:
     raise TypeError(f"an image is a path, a PIL image, an array or a tensor, not a {type(image).__name__}.")
 
 
-def _stored(picture: Image.Image) -> StoredPicture:
+def _from_pil(picture: Image.Image) -> StoredPicture:
     upright = ImageOps.exif_transpose(picture)
     if upright.mode == "P":
         return StoredPicture(

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from requests import RequestException
 from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, suffix_of
 from monai_tunevlseg.data.io.reading import read_shape
 from monai_tunevlseg.monai_label.path_checks import check_path_component
-from monai_tunevlseg.monai_label.training_dataset import check_label
+from monai_tunevlseg.monai_label.training_dataset import SubmittedLabel, check_label
 
 __all__ = ["FolderDatastore", "resolve_image"]
 
@@ -38,7 +37,7 @@ class FolderDatastore(LocalDatastore):
     goes without its suffix. Submitted labels are checked before they are saved.
 
     Args:
-        folder: the images. Labels and the list of studies are written into it.
+        folder: contains the images; labels and the list of studies are written into it.
 
     Raises:
         ValueError: when the folder is not writable.
@@ -103,11 +102,13 @@ class FolderDatastore(LocalDatastore):
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, "no image has a final label; submit one first.")
         return super().get_dataset_archive(limit_cases)
 
-    def labeled(self) -> list[tuple[Path, Path, Mapping[str, Any]]]:
-        """List the images with a final label, as image, label, and info of the label."""
+    def submitted_labels(self) -> list[SubmittedLabel]:
+        """Return the final label of each labeled image."""
         tag = DefaultLabelTag.FINAL
         return [
-            (Path(self.get_image_uri(image)), Path(self.get_label_uri(image, tag)), self.get_label_info(image, tag))
+            SubmittedLabel(
+                Path(self.get_image_uri(image)), Path(self.get_label_uri(image, tag)), self.get_label_info(image, tag)
+            )
             for image in self.get_labeled_images()
         ]
 
@@ -163,7 +164,7 @@ def resolve_image(image: Any, store: Datastore, allowed: list[Path]) -> Path:
 
     Raises:
         FileNotFoundError: when the image does not exist.
-        ValueError: when the name is not one, or the path is outside the folders.
+        ValueError: when ``image`` is not a name, or its path is outside the folders.
     """
     if not isinstance(image, str) or not image.strip() or "\0" in image or len(image) > 4096:
         raise ValueError(f"image is {image!r:.100}; send the id of an image, as listed by /datastore.")

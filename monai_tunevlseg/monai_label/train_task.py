@@ -78,9 +78,8 @@ class BundleTraining(TrainTask):
         options = self.config() | parse_training_options(request)
         with tempfile.TemporaryDirectory() as temporary:
             run = _BundleRunner(self.model, Path(temporary))
-            splits = write_training_dataset(
-                _submitted(datastore), self.model.class_names, run.data, options["val_split"]
-            )
+            labels = _submitted_labels(datastore)
+            splits = write_training_dataset(labels, self.model.class_names, run.data, options["val_split"])
             logger.info("Training on %d images, validating on %d.", len(splits["train"]), len(splits["val"]))
             old = self.model.checkpoint if self.model.checkpoint.is_file() else None
             new = run.train(
@@ -174,14 +173,11 @@ def _log_lines(command: list[str], what: str) -> None:
         raise RuntimeError(f"{what} failed: {last}")
 
 
-def _submitted(datastore: Datastore) -> list[SubmittedLabel]:
+def _submitted_labels(datastore: Datastore) -> list[SubmittedLabel]:
     if isinstance(datastore, FolderDatastore):
-        return [SubmittedLabel(*found) for found in datastore.labeled()]
-    return [
-        SubmittedLabel(image := Path(pair["image"]), Path(pair["label"]), _info(datastore, image))
-        for pair in datastore.datalist()
-    ]
-
-
-def _info(datastore: Datastore, image: Path) -> dict[str, Any]:
-    return datastore.get_label_info(stem_of(image), DefaultLabelTag.FINAL)
+        return datastore.submitted_labels()
+    labels = []
+    for pair in datastore.datalist():
+        image, label = Path(pair["image"]), Path(pair["label"])
+        labels.append(SubmittedLabel(image, label, datastore.get_label_info(stem_of(image), DefaultLabelTag.FINAL)))
+    return labels

@@ -34,8 +34,8 @@ class SubmittedLabel:
 
     Attributes:
         image: file of the image.
-        label: file of the submitted label map.
-        info: info of the label from the client.
+        label: file of the label map.
+        info: the client's info about the label.
     """
 
     image: Path
@@ -47,7 +47,7 @@ def label_values(info: Mapping[str, Any]) -> dict[str, int]:
     """Return the value of each class name in a label map.
 
     Args:
-        info: of the label, with ``label_info`` from viewers or ``label_names`` from inference.
+        info: the client's info about the label, with ``label_info`` from viewers or ``label_names`` from inference.
 
     Returns:
         values by name; empty = 1, 2, ... for the bundle's classes in order.
@@ -89,7 +89,7 @@ def check_label(image: Path, label: Path, info: Mapping[str, Any]) -> None:
     Args:
         image: file of the image.
         label: file of the label map.
-        info: info of the label from the client.
+        info: the client's info about the label.
 
     Raises:
         FileNotFoundError: when a file does not exist.
@@ -100,7 +100,7 @@ def check_label(image: Path, label: Path, info: Mapping[str, Any]) -> None:
 
 
 def write_training_dataset(
-    submitted: Iterable[SubmittedLabel], class_names: Sequence[str], folder: Path, val_share: float
+    submitted: Iterable[SubmittedLabel], class_names: Sequence[str], folder: Path, val_split: float
 ) -> dict[str, list[str]]:
     """Write images and masks in the layout ``folder``, split by the names of the images.
 
@@ -111,16 +111,16 @@ def write_training_dataset(
         submitted: the labels.
         class_names: the classes; masks have the values 1, 2, ... in this order.
         folder: gets ``images``, ``masks`` and ``splits.json``.
-        val_share: share of the images for validation, in (0, 1).
+        val_split: share of the images for validation, in (0, 1).
 
     Returns:
         the stems of ``train`` and ``val``. ``test``, which bundles require but this app does not read, equals ``val``.
 
     Raises:
-        ValueError: when the share is out of range, or fewer than two labels remain.
+        ValueError: when ``val_split`` is out of range, or fewer than two labels remain.
     """
-    if not 0 < val_share < 1:
-        raise ValueError(f"val_split is {val_share}; it must be between 0 and 1.")
+    if not 0 < val_split < 1:
+        raise ValueError(f"val_split is {val_split}; it must be between 0 and 1.")
     stems: list[tuple[str, str]] = []
     skipped: list[str] = []
     for name in ("images", "masks"):
@@ -136,7 +136,7 @@ def write_training_dataset(
     if len(stems) < 2:
         problem = f"training needs at least 2 labeled images, one for validation, and has {len(stems)}."
         raise ValueError(" ".join([problem, *skipped[:1]]))
-    splits = _split(stems, val_share)
+    splits = _split(stems, val_split)
     (folder / "splits.json").write_text(json.dumps(splits), encoding="utf-8")
     return splits
 
@@ -173,14 +173,14 @@ def _read(image: Path, label: Path) -> np.ndarray:
     values = to_label_map(read_stored_mask(label, like=image), label)
     shape = read_shape(image)
     if values.shape != shape:
-        raise ValueError(f"the label has the shape {values.shape}, its image {shape}; both must have one shape.")
+        raise ValueError(f"the label has the shape {values.shape}, its image {shape}; the two must be equal.")
     return values
 
 
-def _split(stems: Sequence[tuple[str, str]], val_share: float) -> dict[str, list[str]]:
+def _split(stems: Sequence[tuple[str, str]], val_split: float) -> dict[str, list[str]]:
     """Split by the hash of the image's name, with at least one image in each split."""
     drawn = sorted((int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 16**8, stem) for stem, name in stems)
-    count = sum(number < val_share for number, _ in drawn)
+    count = sum(number < val_split for number, _ in drawn)
     count = min(max(count, 1), len(drawn) - 1)
     ordered = [stem for _, stem in drawn]
     train, val = sorted(ordered[count:]), sorted(ordered[:count])

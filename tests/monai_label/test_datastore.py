@@ -65,7 +65,7 @@ def test_two_files_of_one_stem_are_two_images_for_good(studies, tmp_path):
         assert {image: store.get_image_uri(image).rsplit("/", 1)[1] for image in store.list_images()} == ids
         for image in ids:
             store.save_label(image, save_mask(tmp_path / "label.png"), "final", {})
-    assert {(image.name, label.name) for image, label, _ in store.labeled()} == {
+    assert {(found.image.name, found.label.name) for found in store.submitted_labels()} == {
         ("same.jpg", "same.png"),
         ("same.png", "same.png.png"),
     }
@@ -74,9 +74,9 @@ def test_two_files_of_one_stem_are_two_images_for_good(studies, tmp_path):
 def test_labels_of_subfolders_are_found_again(studies, tmp_path):
     studies("patient1/inner.png").save_label("patient1/inner", save_mask(tmp_path / "l.png"), "final", {"by": "me"})
     store = FolderDatastore(str(tmp_path / "studies"))
-    ((image, label, info),) = store.labeled()
-    assert (image.name, info["by"]) == ("inner.png", "me")
-    np.testing.assert_array_equal(np.asarray(Image.open(label)), circle_mask())
+    (found,) = store.submitted_labels()
+    assert (found.image.name, found.info["by"]) == ("inner.png", "me")
+    np.testing.assert_array_equal(np.asarray(Image.open(found.label)), circle_mask())
     assert store.list_images() == ["patient1/inner"]  # labels are not studies
 
 
