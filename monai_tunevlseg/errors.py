@@ -1,4 +1,4 @@
-"""Why a run has ended: the error that says it, without those that MONAI and PyTorch wrap around it."""
+"""The reason why a run failed: the original error, without the errors that MONAI and PyTorch wrap around it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-__all__ = ["TRACEBACK", "Reason", "install_error_hook", "reason_of", "root_cause", "unwrapped_errors"]
+__all__ = ["TRACEBACK", "ErrorReason", "install_error_hook", "error_reason", "root_cause", "unwrapped_errors"]
 
 TRACEBACK = "TUNEVLSEG_TRACEBACK"
-"""The environment variable that, set to anything, shows every error's traceback."""
+"""Environment variable; any value shows the traceback of every error."""
 
 _COMMAND = "monai.bundle.__main__"  # python -m monai.bundle
 _WRAPPERS = ("Failed to evaluate ", "Failed to instantiate component ", "applying transform ")
-_IN_A_WORKER = re.compile(r"Caught \w+ in \w+ worker process \d+\.\nOriginal (?P<traceback>Traceback .*)", re.DOTALL)
-_AFTER_ANOTHER = re.compile(
+_WORKER_ERROR = re.compile(r"Caught \w+ in \w+ worker process \d+\.\nOriginal (?P<traceback>Traceback .*)", re.DOTALL)
+_CHAINED = re.compile(
     r"\n\n(?:The above exception was the direct cause of the following exception"
     r"|During handling of the above exception, another exception occurred):\n\n"
 )
 _PACKAGE = str(Path(__file__).resolve().parent)
 
 
-class Reason(NamedTuple):
-    """Why a run has ended.
+class ErrorReason(NamedTuple):
+    """ErrorReason why a run failed.
 
     Attributes:
-        sentence: the kind of the error and what it says.
-        is_ours: whether this package has raised it, so that the sentence is meant for users.
+        sentence: type and message of the error.
+        is_ours: whether this package raised the error, so that its message is written for users.
     """
 
     sentence: str
@@ -40,7 +40,7 @@ class Reason(NamedTuple):
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return the error that MONAI has wrapped into its own; the error itself where there is none."""
+    """Return the error that MONAI has wrapped into its own errors; the error itself when it is not wrapped."""
     while isinstance(error, RuntimeError) and str(error).startswith(_WRAPPERS) and error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -48,45 +48,45 @@ def root_cause(error: BaseException) -> BaseException:
 
 @contextmanager
 def unwrapped_errors() -> Iterator[None]:
-    """Raise what has failed in the block, and not what MONAI has wrapped around it."""
+    """Raise the original error of the block, without MONAI's wrappers."""
     try:
         yield
     except RuntimeError as error:
         raise root_cause(error) from None
 
 
-def reason_of(error: BaseException) -> Reason:
-    """Return why a run has ended with an error, which may come from a process of a loader."""
+def error_reason(error: BaseException) -> ErrorReason:
+    """Return the reason of an error, which may come from a worker process of a loader."""
     root = root_cause(error)
-    if in_worker := _IN_A_WORKER.match(str(root)):
+    if in_worker := _WORKER_ERROR.match(str(root)):
         return _reason_in(in_worker["traceback"].rstrip())
     frames = traceback.extract_tb(root.__traceback__)
     sentence = "".join(traceback.format_exception_only(root)).rstrip()
-    return Reason(sentence, bool(frames) and frames[-1].filename.startswith(_PACKAGE))
+    return ErrorReason(sentence, bool(frames) and frames[-1].filename.startswith(_PACKAGE))
 
 
 def install_error_hook() -> None:
-    """Make the reason the last line of ``python -m monai.bundle``, and of ``torchrun`` with it; leave others alone.
+    """Make the reason the last line of ``python -m monai.bundle``, also under ``torchrun``; no-op in other programs.
 
-    The traceback, which buries it, is shown for errors that are not this package's own, and where `TRACEBACK` is set.
+    The traceback is shown for errors of other packages, and for all errors when `TRACEBACK` is set.
     """
     if getattr(getattr(sys.modules["__main__"], "__spec__", None), "name", None) == _COMMAND:
-        sys.excepthook = _print_reason_last
+        sys.excepthook = _print_error
 
 
-def _print_reason_last(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    reason = reason_of(error)
+def _print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    reason = error_reason(error)
     if issubclass(kind, KeyboardInterrupt) or not reason.is_ours or os.environ.get(TRACEBACK):
         sys.__excepthook__(kind, error, trace)
         sys.stderr.write("\n")
     else:
-        sys.stderr.write(f"\n({TRACEBACK}=1 shows where it was raised.)\n")
+        sys.stderr.write(f"\n({TRACEBACK}=1 shows the traceback.)\n")
     sys.stderr.write(" ".join(reason.sentence.split()) + "\n")
-    _tell_torchrun(reason)
+    _write_torchrun_error(reason)
 
 
-def _tell_torchrun(reason: Reason) -> None:
-    """Leave the reason where ``torchrun``, whose own report comes after that of its processes, looks for it."""
+def _write_torchrun_error(reason: ErrorReason) -> None:
+    """Write the reason into the error file of ``torchrun``, which prints its own report after its processes."""
     if os.environ.get("TORCHELASTIC_ERROR_FILE"):
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
@@ -96,14 +96,14 @@ def _tell_torchrun(reason: Reason) -> None:
             get_error_handler().record_exception(error)
 
 
-def _reason_in(text: str) -> Reason:
-    """Return the reason in a printed traceback, that of the last error which is not a wrapper."""
-    reason = Reason(text, False)
-    for block in reversed(_AFTER_ANOTHER.split(text)):
+def _reason_in(text: str) -> ErrorReason:
+    """Return the reason in a printed traceback: the last error that is not a wrapper."""
+    reason = ErrorReason(text, False)
+    for block in reversed(_CHAINED.split(text)):
         lines = block.splitlines()
         last_frame = max((index for index, line in enumerate(lines) if line.startswith('  File "')), default=0)
         said = [line for line in lines[last_frame:] if not line.startswith("  ")]
-        reason = Reason("\n".join(said), f'File "{_PACKAGE}' in lines[last_frame])
+        reason = ErrorReason("\n".join(said), f'File "{_PACKAGE}' in lines[last_frame])
         if not reason.sentence.removeprefix("RuntimeError: ").startswith(_WRAPPERS):
             break
     return reason

@@ -12,7 +12,7 @@ from monai.data import DataLoader, Dataset
 from monai.transforms import Compose
 
 from monai_tunevlseg.data import LoadImageMaskd, build_inference_datalist
-from monai_tunevlseg.errors import install_error_hook, reason_of, root_cause
+from monai_tunevlseg.errors import error_reason, install_error_hook, root_cause
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundles" / "clipseg_vpt" / "configs"
 
@@ -36,15 +36,15 @@ def parsed(expression):
     return caught(lambda: parser.get_parsed_content("b"))
 
 
-def test_the_error_inside_monais_wrappers_is_the_reason_and_not_its_own_cause():
+def test_the_error_inside_monais_wrappers_is_the_reason():
     error = parsed("$@refuse('take another')")
     assert isinstance(error, RuntimeError)
     assert repr(root_cause(error)) == repr(ValueError("take another"))
-    assert reason_of(error).sentence == "ValueError: take another"
+    assert error_reason(error).sentence == "ValueError: take another"
 
 
 def test_an_error_of_a_library_is_not_ours():
-    assert reason_of(parsed("$1 / 0")) == ("ZeroDivisionError: division by zero", False)
+    assert error_reason(parsed("$1 / 0")) == ("ZeroDivisionError: division by zero", False)
 
 
 def test_an_error_without_wrappers_is_its_own_reason():
@@ -56,12 +56,12 @@ def test_an_error_without_wrappers_is_its_own_reason():
 def test_the_reason_of_a_loaders_process_is_found(workers, tmp_path):
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     dataset = Dataset(build_inference_datalist(str(tmp_path)), Compose([LoadImageMaskd(with_label=False)]))
-    reason = reason_of(caught(lambda: list(DataLoader(dataset, num_workers=workers))))
+    reason = error_reason(caught(lambda: list(DataLoader(dataset, num_workers=workers))))
     assert reason.is_ours
     assert reason.sentence.startswith(f"ValueError: {tmp_path / 'cut.png'}") and "\n" not in reason.sentence
 
 
-def test_programs_of_others_keep_their_hook(monkeypatch):
+def test_other_programs_keep_their_hook(monkeypatch):
     def own(*error):
         raise AssertionError
 

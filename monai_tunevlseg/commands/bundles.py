@@ -11,14 +11,12 @@ from monai_tunevlseg.commands.options import BundlesDir, ConfigsDir
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Write and check the bundles and experiment configs that configs/ describes.", no_args_is_help=True
-)
+app = typer.Typer(help="Write or check the generated files in bundles/ and configs/.", no_args_is_help=True)
 
 
 @app.command()
 def write(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
-    """Write all bundles and experiment configs from their fragments."""
+    """Write all bundles and experiment configs from the config fragments."""
     from monai_tunevlseg.bundles import write_bundles
 
     with _missing_folder_as_usage_error():
@@ -28,7 +26,7 @@ def write(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
 
 @app.command()
 def check(configs_dir: ConfigsDir, bundles_dir: BundlesDir) -> None:
-    """Exit with 1 and the names when bundles or experiment configs differ from what their fragments give."""
+    """List bundles and experiment configs that differ from the config fragments, and exit with 1 if there are any."""
     from monai_tunevlseg.bundles import bundle_names, stale_files
 
     with _missing_folder_as_usage_error():

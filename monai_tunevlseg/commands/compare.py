@@ -1,4 +1,4 @@
-"""``tunevlseg compare``: whether one run is better than another on the same pairs."""
+"""``tunevlseg compare``: paired comparison of two evaluations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compare(
         str, typer.Option(help="Metric: dice, iou, dice_original, iou_original, hd95 or surface_dice.")
     ] = "dice",
     foreground_only: Annotated[
-        bool, typer.Option("--foreground-only", help="Comparison without pairs whose mask is empty.")
+        bool, typer.Option("--foreground-only", help="Comparison of the pairs with foreground only.")
     ] = False,
     resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 9999,
     seed: Annotated[int, typer.Option(help="Random seed of the bootstrap.")] = 0,
@@ -32,7 +32,7 @@ def compare(
 ) -> None:
     """Compare two evaluations pair by pair: mean difference B - A, its 95 % interval, and a Wilcoxon test.
 
-    Pairs are matched by image, slice and class; those that only one run has are left out, with a warning.
+    Pairs are matched by image, slice and class; pairs of only one run are left out, with a warning.
     """
     from monai_tunevlseg.evaluation import PAIR_METRICS, Bootstrap, read_pair_scores
     from monai_tunevlseg.evaluation import compare as compare_cases
@@ -45,36 +45,36 @@ def compare(
     if as_json:
         typer.echo(json.dumps({"a": str(a), "b": str(b), **asdict(comparison)}, indent=2))
     else:
-        typer.echo(_text(comparison, a, b, bootstrap))
+        typer.echo(_summary(comparison, a, b, bootstrap))
 
 
 def _warn(comparison: Comparison) -> None:
     from monai_tunevlseg.messages import shorten
 
-    reasons = {
+    excluded = {
         "are only in A": comparison.only_in_a,
         "are only in B": comparison.only_in_b,
         f"have no {comparison.metric} in one of the files": comparison.unmeasured,
     }
-    for reason, names in reasons.items():
+    for reason, names in excluded.items():
         if names:
             typer.echo(f"warning: {len(names)} pairs {reason} and are left out: {shorten(names, most=5)}.", err=True)
 
 
-def _text(comparison: Comparison, a: Path, b: Path, bootstrap: Bootstrap) -> str:
+def _summary(comparison: Comparison, a: Path, b: Path, bootstrap: Bootstrap) -> str:
     from monai_tunevlseg.evaluation import PAIR_METRICS
 
     unit = PAIR_METRICS[comparison.metric].unit
-    interval, p_value = "cannot be told", "not defined: no difference to rank"
+    interval, p_value = "not defined", "not defined: all differences are 0"
     if comparison.interval is not None:
         low, high = comparison.interval
         interval = f"{low:+.2f} to {high:+.2f} {unit}"
     if comparison.p_value is not None:
         p_value = f"p = {comparison.p_value:.3g}"
-    shown = "pairs with foreground" if comparison.foreground_only else "pairs"
+    pairs = "pairs with foreground" if comparison.foreground_only else "pairs"
     return "\n".join(
         (
-            f"{comparison.metric} over {comparison.pairs} {shown} of {comparison.clusters} images or groups",
+            f"{comparison.metric} over {comparison.pairs} {pairs} of {comparison.clusters} images or groups",
             f"A      {comparison.mean_a:.2f} {unit}  {a}",
             f"B      {comparison.mean_b:.2f} {unit}  {b}",
             f"B - A  {comparison.difference:+.2f} {unit}",

@@ -1,4 +1,4 @@
-"""``tunevlseg convert-cris``: CRIS's published checkpoint as a folder that ``pretrained`` takes."""
+"""``tunevlseg convert-cris``: the published checkpoint of CRIS as a base model folder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ def convert_cris(
     clip: Annotated[Path, typer.Option(help="Path of CLIP's RN50.pt: a TorchScript archive, or its state dict.")],
     cris: Annotated[Path, typer.Option(help="Path of CRIS's cris_best.pth.")],
     tokenizer: Annotated[Path, typer.Option(help="Folder of CLIP's tokenizer in transformers' format.")],
-    output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; 'pretrained' takes it.")],
+    output_dir: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of the base model to write, for the option pretrained.")
+    ],
 ) -> None:
-    """Check CRIS's published checkpoint, and write it as a folder that 'pretrained' takes."""
+    """Check the published checkpoint of CRIS, and write it as a base model folder for the option pretrained."""
     from monai_tunevlseg.networks.cris import conversion
 
     with exit_on_error():

@@ -1,4 +1,4 @@
-"""``tunevlseg search``: the hyperparameters of an experiment."""
+"""``tunevlseg search``: hyperparameter search of an experiment."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def search(
     storage: Storage = None,
     output_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder of the trials, the best one and its test; runs/search/EXPERIMENT by default."),
+        typer.Option(help="Output folder: trials, best trial and its test; runs/search/EXPERIMENT by default."),
     ] = None,
     metric: Annotated[str, typer.Option(help="Metric that selects the best trial: val_dice or val_loss.")] = "val_dice",
     seed: Annotated[int, typer.Option(help="Random seed of the sampler.")] = 0,
     override: Overrides = None,
     share_features: Annotated[
         bool,
-        typer.Option(help="Image features shared by all trials, in the output folder; for CoOp and CoCoOp."),
+        typer.Option(help="Cache of image features for all trials, in the output folder; for CoOp and CoCoOp."),
     ] = False,
     pruner: Annotated[str | None, typer.Option(help="Pruner: median, halving or hyperband; none by default.")] = None,
     study_name: Annotated[str | None, typer.Option(help="Name of the study; EXPERIMENT by default.")] = None,
@@ -66,7 +66,7 @@ def search(
 ) -> None:
     """Search the hyperparameters of an experiment with TPE, and test the best trial once.
 
-    Any number of workers join one study by running the same command. Ctrl-C ends a worker; the same command continues.
+    Any number of workers share a study by running the same command. After Ctrl-C the same command resumes the search.
     """
     from monai_tunevlseg.search import RemoteFolderError, SearchSettings, run_search
 
@@ -89,20 +89,21 @@ def search(
         )
         try:
             result = run_search(experiment, dataset_dir, output, settings, configs_dir, bundles_dir)
-        except RemoteFolderError as error:  # this worker has done its part
+        except RemoteFolderError as error:  # another worker tests the best trial
             typer.echo(f"all trials have finished; {error}")
             return
-        typer.echo(_text(result, output))
+        typer.echo(_summary(result, output))
 
 
-def _text(result: SearchResult, output: Path) -> str:
+def _summary(result: SearchResult, output: Path) -> str:
+    from monai_tunevlseg.search import format_params
+
     best = result.best
-    params = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in best.params.items())
     done = sum(trial.state != "FAIL" for trial in result.trials)
     return "\n".join(
         (
             f"{result.experiment}: {done} trials have finished",
-            f"best trial {best.number}: {result.plan['objective']} {best.value:.4f}, {params}",
+            f"best trial {best.number}: {result.plan['objective']} {best.value:.4f}, {format_params(best.params)}",
             f"test Dice {result.metrics['dice']:.2f} %",
             f"hyperparameters {output / 'best.yaml'}, trained bundle {output / 'best'}, report {output / 'test'}",
         )

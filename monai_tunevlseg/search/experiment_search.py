@@ -1,4 +1,4 @@
-"""An experiment's search from its name to the tested best trial."""
+"""The search of an experiment, from its name to the test of the best trial."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from optuna.distributions import distribution_to_json
 from monai_tunevlseg.bundle_processes import bundle_command
 from monai_tunevlseg.bundles import HYPERPARAMETERS, typed
 from monai_tunevlseg.feature_cache import check_constant, is_off
-from monai_tunevlseg.search.best_trial import choose_best, evaluate_checkpoint, write_overlay, write_trained_bundle
+from monai_tunevlseg.search.best_trial import choose_best, write_overlay, write_trained_bundle
+from monai_tunevlseg.search.checkpoint_evaluation import evaluate_checkpoint
 from monai_tunevlseg.search.experiments import (
     BaseModelInfo,
     Experiment,
@@ -45,33 +46,42 @@ from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["SearchSettings", "run_search"]
 
-MACHINE_OPTIONS = {  # may differ between machines
+MACHINE_OPTIONS = {  # may differ between workers
     *("num_workers", "cache_rate", "device", "show_progress", "pretrained"),
     *("feature_cache_dir", "feature_cache_size"),
 }
-TRIAL_OPTIONS = {"bundle_root", "dataset_dir", "ckpt_dir", "output_dir", "resume", "write_splits_to"}  # of each trial
+TRIAL_OPTIONS = {
+    "bundle_root",
+    "dataset_dir",
+    "ckpt_dir",
+    "output_dir",
+    "resume",
+    "write_splits_to",
+}  # set for each trial
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How a search is run. Workers of one study must agree on what is not marked as a matter of the worker.
+    """Settings of a search. Workers of one study must agree on ``objective``, ``seed``, ``fixed`` and ``pruner``.
 
     Attributes:
-        n_trials: how many are to finish; a higher number later adds trials.
+        n_trials: number of trials to finish; a higher number later adds trials.
         objective: "val_dice" or "val_loss".
-        seed: of the sampler.
-        fixed: hyperparameters that every trial gets; they are not searched.
-        pruner: "median", "halving" or "hyperband"; None = every trial runs to its end, as in the paper.
-        storage: address of the storage, see `open_storage`; None = ``study.db`` (SQLite) in the output folder.
-        study_name: None = the experiment's name.
-        heartbeat_interval: seconds between two signs of life of a running trial; a matter of the worker.
-        grace_period: seconds without one until a trial is given up for dead; a matter of the worker.
-        max_failures: give up when so many trials in a row have failed; a matter of the worker.
-        limits: when a run counts as hanging; a matter of the worker.
-        keep: whose ``model.pt`` stays when the search has finished: "all" = of every trial with a result, "best"; a
-            matter of the worker.
+        seed: random seed of the sampler.
+        fixed: hyperparameters of every trial, which are not searched.
+        pruner: "median", "halving" or "hyperband"; None = no pruning, as in the paper.
+        storage: URL of the storage, see `open_storage`; None = ``study.db`` (SQLite) in the output folder.
+        study_name: name of the study; None = the experiment's name.
+        heartbeat_interval: seconds between two heartbeats of a running trial.
+        grace_period: seconds without a heartbeat before a trial counts as stale.
+        max_failures: number of failed trials in a row after which the worker gives up.
+        limits: time limits of a trial and of the test.
+        keep: trials that keep their ``model.pt`` after the search, "all" or "best".
+
+    Raises:
+        ValueError: when a value is unknown or out of range.
     """
 
     n_trials: int = 20
@@ -93,14 +103,14 @@ class SearchSettings:
         if self.max_failures < 1:
             raise ValueError(f"max_failures is {self.max_failures}; it must be 1 or more.")
         if self.objective not in OBJECTIVES:
-            raise ValueError(f"the objective {self.objective!r} is not known; it is {' or '.join(OBJECTIVES)}.")
+            raise ValueError(f"unknown objective {self.objective!r}; known are {', '.join(OBJECTIVES)}.")
         if self.pruner is not None and self.pruner not in PRUNERS:
-            raise ValueError(f"the pruner {self.pruner!r} is not known; known are {', '.join(PRUNERS)}.")
+            raise ValueError(f"unknown pruner {self.pruner!r}; known are {', '.join(PRUNERS)}.")
         if self.keep not in ("all", "best"):
-            raise ValueError(f"keep is {self.keep!r}; it is all or best.")
+            raise ValueError(f"keep is {self.keep!r}; it must be all or best.")
         if not 0 < self.heartbeat_interval < self.grace_period:
             raise ValueError(
-                f"heartbeat_interval {self.heartbeat_interval} must be above 0 and below grace_period "
+                f"heartbeat_interval is {self.heartbeat_interval}; it must be above 0 and below grace_period "
                 f"{self.grace_period}."
             )
 
@@ -113,27 +123,27 @@ def run_search(
     configs_dir: str | Path,
     bundles_dir: str | Path,
 ) -> SearchResult:
-    """Search an experiment's hyperparameters, alone or with other workers, and test the best trial.
+    """Search the hyperparameters of an experiment, alone or with other workers, and test the best trial.
 
-    The same call continues what was interrupted, and joins what other workers have begun. Call it in the main
-    thread: trials end with the thread that runs them.
+    The same call resumes an interrupted search, and joins the search of other workers. Call it in the main thread: the
+    process of a trial ends with the thread that started it.
 
     Args:
-        experiment_name: DATASET/MODEL_METHOD.
-        dataset_dir: the dataset.
-        output_dir: gets ``trials/``, ``best.yaml``, ``best/`` (a trained bundle), ``test/`` and ``search.json``.
-        settings: None = the paper's.
-        configs_dir: the folder of the fragments.
-        bundles_dir: the folder of the bundles.
+        experiment_name: name of the experiment, DATASET/MODEL_METHOD.
+        dataset_dir: folder of the dataset.
+        output_dir: folder of ``trials/``, ``best.yaml``, ``best/`` (a trained bundle), ``test/`` and ``search.json``.
+        settings: settings of the search; None = the paper's.
+        configs_dir: folder of the config fragments.
+        bundles_dir: folder of the bundles.
 
     Raises:
-        FileNotFoundError: when the dataset, a config or every trial's folder is missing.
-        RemoteFolderError: when all trials have finished, and the best one's folder is on another machine.
-        ValueError: when the experiment or a hyperparameter is unknown, the dataset is wrong, the study of this
-            name has another plan, or the output folder is another study's.
+        FileNotFoundError: when the dataset, a config or the folder of every trial is missing.
+        RemoteFolderError: when all trials have finished and the folder of the best one is on another machine.
+        ValueError: when the experiment or a hyperparameter is unknown, the dataset is invalid, the study of this name
+            has another plan, or the output folder belongs to another study.
         ConnectionError: when the storage cannot be used.
-        RuntimeError: when too many trials in a row, or the evaluation, fail.
-        KeyboardInterrupt: when it is interrupted; the running trial has been ended and given back.
+        RuntimeError: when too many trials in a row, or the test, fail.
+        KeyboardInterrupt: when a shutdown is requested; the running trial has ended, and its slot is open again.
     """
     settings = settings or SearchSettings()
     experiment, output = find_experiment(experiment_name, configs_dir, bundles_dir), Path(output_dir).absolute()
@@ -145,11 +155,11 @@ def run_search(
     base, space = _base_and_space(experiment, overrides, settings, configs_dir)
     plan = _plan(experiment, settings, space, base, digest_of_data(experiment, overrides))
     name = settings.study_name or experiment.name
-    reserve_output_folder(output, name)  # when nothing is wrong with the command
+    reserve_output_folder(output, name)  # after all checks of the command
     study = join_study(storage, name, plan, settings.pruner)
     with GracefulShutdown() as shutdown:
         _run_trials(study, settings, space, _TrialCommand(experiment, overrides), output / TRIALS, shutdown)
-        with shutdown.holding(FileLock(output / ".finish.lock")):  # several workers may end at once
+        with shutdown.holding(FileLock(output / ".finish.lock")):  # several workers may finish at the same time
             result = _finish(study, experiment, plan, overrides, output, settings, shutdown)
             remove_unneeded_files(output, study, [result.best.number] if settings.keep == "best" else None)
             return result
@@ -172,25 +182,25 @@ def _run_trials(
 def _base_and_space(
     experiment: Experiment, overrides: Mapping[str, Any], settings: SearchSettings, configs_dir: str | Path
 ) -> tuple[BaseModelInfo, SearchSpace]:
-    """Return the base model, and what is searched with it: all of the space that is not fixed."""
+    """Return the base model, and the search space without the fixed hyperparameters."""
     base = describe_base_model(experiment, overrides)
     if not is_off(settings.fixed.get("feature_cache")):
         check_constant(build_network(experiment, {**overrides, **experiment.known("train", {"prompt_depth": 1})}))
     space = read_search_space(configs_dir, experiment.method, experiment.flat_values("train").keys(), base.sizes)
     space = {name: dimension for name, dimension in space.items() if name not in settings.fixed}
     if not space:
-        raise ValueError(f"nothing of {experiment.name} is left to search; fix fewer hyperparameters.")
+        raise ValueError(f"{experiment.name} has no hyperparameter left to search; fix fewer.")
     for name, dimension in space.items():
         logger.info(f"{experiment.name} searches {name}: {dimension.describe()}")
     return base, space
 
 
 class _TrialCommand:
-    """Gives the command of a trial, and writes its config down.
+    """Returns the command of a trial, and writes its config.
 
     Args:
-        experiment: what is run.
-        overrides: of every trial.
+        experiment: experiment to run.
+        overrides: hyperparameters of every trial.
     """
 
     def __init__(self, experiment: Experiment, overrides: Mapping[str, Any]) -> None:
@@ -198,7 +208,7 @@ class _TrialCommand:
         self.overrides = overrides
 
     def __call__(self, folder: Path, params: Mapping[str, Any]) -> list[str]:
-        """Return the command for a trial's folder and hyperparameters."""
+        """Return the command for the folder and the hyperparameters of a trial."""
         own = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval"), "show_progress": False}
         values = {**self.overrides, **params, **own}
         parser = read_experiment_config(self.experiment, "train", values)
@@ -210,7 +220,7 @@ def _check_fixed(experiment: Experiment, fixed: Mapping[str, Any]) -> None:
     known = experiment.flat_values("train")
     for name, value in fixed.items():
         if name in TRIAL_OPTIONS:
-            raise ValueError(f"{name} cannot be fixed, because every trial has its own.")
+            raise ValueError(f"{name} cannot be fixed, because it is set for each trial.")
         if name not in known:
             raise ValueError(
                 f"the bundle of {experiment.name} has no hyperparameter {name!r}; it has {', '.join(known)}."
@@ -222,7 +232,7 @@ def _check_fixed(experiment: Experiment, fixed: Mapping[str, Any]) -> None:
 def _plan(
     experiment: Experiment, settings: SearchSettings, space: SearchSpace, base: BaseModelInfo, data: str
 ) -> dict[str, Any]:
-    """Return what all workers of the study must agree on."""
+    """Return the values on which all workers of the study must agree."""
     return {
         "version": PLAN_VERSION,
         "experiment": experiment.name,
@@ -247,11 +257,11 @@ def _finish(
     settings: SearchSettings,
     shutdown: GracefulShutdown,
 ) -> SearchResult:
-    """Choose the best trial, test it unless that is done, and write everything down."""
+    """Choose the best trial, test it unless it is tested already, and write the results."""
     check_trials(study, plan)
     best, problems = choose_best(finished_trials(study), plan["objective"], output)
     for problem in problems:
-        logger.warning(f"{problem}; the best trial is chosen without it")
+        logger.warning(f"{problem}; this trial is not considered")
     trials = trial_results(study, output)
     chosen = next(trial for trial in trials if trial.number == best.number)
     checkpoint = find_trial_folder(best, output) / CHECKPOINT
@@ -271,7 +281,7 @@ def _finish(
 
 
 def _tested(output: Path, study: str, number: int) -> dict[str, Any] | None:
-    """Return the test's metrics when this very trial has been tested already."""
+    """Return the metrics of the test when this trial has been tested already; else None."""
     if not (output / SEARCH_FILE).is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""An experiment on disk: its bundle, its config, and what a study must know of both before the first trial."""
+"""Experiments: their bundles and configs, and the properties that a study records before the first trial."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Experiment:
-    """A dataset with a bundle.
+    """A dataset with a model and a method.
 
     Attributes:
         name: DATASET/MODEL_METHOD.
-        bundle: the bundle's folder.
-        config: the experiment's config, which is laid over the bundle's.
+        bundle: folder of the bundle.
+        config: config of the dataset with this bundle, which overrides the bundle's configs.
     """
 
     name: str
@@ -46,16 +46,16 @@ class Experiment:
         return str(self.flat_values("train")["method"])
 
     def configs(self, kind: str) -> list[Path]:
-        """Return a run's config files: the bundle's ``train``, ``evaluate`` or ``inference`` and the experiment's."""
+        """Return the config files of a run: the bundle's ``train``, ``evaluate`` or ``inference`` and the dataset's."""
         return [self.bundle / "configs" / f"{kind}.yaml", self.config]
 
     def flat_values(self, kind: str) -> dict[str, Any]:
-        """Return the hyperparameters of one of the bundle's configs, which a command line can override."""
+        """Return the hyperparameters of one of the bundle's configs, which the command line can override."""
         content = read_yaml_mapping(self.configs(kind)[0])
         return {name: value for name, value in content.items() if not isinstance(value, dict)}
 
     def known(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of some hyperparameters that one of the bundle's configs has."""
+        """Return the hyperparameters among ``values`` that one of the bundle's configs has."""
         flat = self.flat_values(kind)
         return {name: value for name, value in values.items() if name in flat}
 
@@ -65,8 +65,8 @@ class BaseModelInfo:
     """The base model of an experiment.
 
     Attributes:
-        fingerprint: of its weights.
-        sizes: what a search space depends on.
+        fingerprint: digest of the weights.
+        sizes: sizes by which a search space is scaled.
     """
 
     fingerprint: str
@@ -78,21 +78,21 @@ def find_experiment(name: str, configs_dir: str | Path, bundles_dir: str | Path)
 
     Raises:
         FileNotFoundError: when ``configs_dir`` has no experiments, or a config is missing.
-        ValueError: when there is no such experiment; names the nearest.
+        ValueError: when the experiment is unknown; names the nearest.
     """
     if not experiment_names(configs_dir):
-        raise FileNotFoundError(f"{configs_dir} has no experiments; leave --configs-dir out for the package's own.")
-    render_experiment(configs_dir, name)  # says which names are near, when there is no such experiment
+        raise FileNotFoundError(f"no experiments in {configs_dir}; omit --configs-dir to use the package's own.")
+    render_experiment(configs_dir, name)  # raises for an unknown name
     bundle = name.partition("/")[2]
     experiment = Experiment(name, Path(bundles_dir) / bundle, Path(configs_dir) / f"{name}.yaml")
     for path in experiment.configs("train"):
         if not path.is_file():
-            raise FileNotFoundError(f"the experiment {name} has no {path}; write it with 'tunevlseg bundles write'.")
+            raise FileNotFoundError(f"no {path} for the experiment {name}; write it with 'tunevlseg bundles write'.")
     return experiment
 
 
 def read_experiment_config(experiment: Experiment, kind: str, overrides: Mapping[str, Any]) -> Any:
-    """Return MONAI's ``ConfigParser`` of what a run of the experiment would read."""
+    """Return MONAI's ``ConfigParser`` of a run of the experiment."""
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
@@ -102,7 +102,7 @@ def read_experiment_config(experiment: Experiment, kind: str, overrides: Mapping
 
 
 def build_network(experiment: Experiment, overrides: Mapping[str, Any]) -> PromptTunedNetwork:
-    """Load the experiment's base model and build its network around it, untrained."""
+    """Load the base model of an experiment, and build its untrained network."""
     parser = read_experiment_config(experiment, "train", overrides)
     with unwrapped_errors():
         network: PromptTunedNetwork = parser.get_parsed_content("network_def")
@@ -110,8 +110,8 @@ def build_network(experiment: Experiment, overrides: Mapping[str, Any]) -> Promp
 
 
 def describe_base_model(experiment: Experiment, overrides: Mapping[str, Any]) -> BaseModelInfo:
-    """Load the experiment's base model and return what the study must know of it."""
-    # without the method, because its default depth may be more than this base model takes
+    """Load the base model of an experiment, and return its fingerprint and sizes."""
+    # without the method, because its default depth may exceed the number of layers of this base model
     network = build_network(experiment, {**overrides, "method": "null", "upsampler": False})
     sizes, name = network.encoder_sizes(), experiment.method
     kind = METHODS[name] if name in set(METHODS) else Method
@@ -128,8 +128,7 @@ def describe_base_model(experiment: Experiment, overrides: Mapping[str, Any]) ->
 def digest_of_data(experiment: Experiment, overrides: Mapping[str, Any]) -> str:
     """Read the dataset as a run does, and return the digest of its samples and splits.
 
-    What is wrong with the dataset is an error here, before
-    any trial starts.
+    An invalid dataset raises here, before the first trial.
     """
     parser = read_experiment_config(experiment, "train", {**overrides, "write_splits_to": None})
     with unwrapped_errors():

@@ -1,4 +1,4 @@
-"""`Ctrl-C` that leaves no storage locked and no trial half written."""
+"""`Ctrl-C` and SIGTERM without a locked storage or a partly written trial."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from filelock import FileLock, Timeout
 
 __all__ = ["GracefulShutdown"]
 
-SLICE = 0.2  # seconds between two looks while it sleeps
+SLICE = 0.2  # seconds between two checks
 
 
 class GracefulShutdown:
-    """Turns `Ctrl-C` and SIGTERM into ``KeyboardInterrupt`` where nothing is half done, as long as the block lasts.
+    """Context manager that turns `Ctrl-C` and SIGTERM into ``KeyboardInterrupt`` at safe points only.
 
-    An exception in the middle of a write would leave a database or a journal locked for all other workers. A second
-    signal is not waited for any longer. Outside the main thread, which alone gets signals, nothing changes.
+    An exception during a write could leave a database or a journal locked for all other workers. A second signal raises
+    at once. Outside the main thread, which alone receives signals, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -41,19 +41,19 @@ class GracefulShutdown:
             signal.signal(number, handler)
 
     def raise_if_requested(self) -> None:
-        """Stop here when it was asked for.
+        """Raise when a shutdown is requested.
 
         Raises:
-            KeyboardInterrupt: then.
+            KeyboardInterrupt: when a shutdown is requested.
         """
         if self.requested:
             raise KeyboardInterrupt
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, but not through a request.
+        """Sleep until the time is over or a shutdown is requested.
 
         Raises:
-            KeyboardInterrupt: when there is one.
+            KeyboardInterrupt: when a shutdown is requested.
         """
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
@@ -63,10 +63,10 @@ class GracefulShutdown:
 
     @contextmanager
     def holding(self, lock: FileLock) -> Iterator[None]:
-        """Hold a lock as long as the block lasts; wait for it, but not through a request.
+        """Hold a lock during the block; wait for it until a shutdown is requested.
 
         Raises:
-            KeyboardInterrupt: when there is one before the lock is held.
+            KeyboardInterrupt: when a shutdown is requested before the lock is held.
         """
         while True:
             self.raise_if_requested()

@@ -1,8 +1,7 @@
-"""Whether the worker of a running trial is alive, told in the same way whatever storage the study is in.
+"""Heartbeats of running trials, for every storage.
 
-Optuna's own heartbeat works with databases only: a journal file and the gRPC proxy have none, and a worker that is
-killed before its first beat is never found. So a trial carries its sign of life as a user attribute, which every
-storage has.
+Optuna's own heartbeat works with databases only, not with a journal file or the gRPC proxy, and does not find a worker
+that is killed before its first heartbeat. Here the heartbeat is a user attribute of the trial, which every storage has.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from optuna.trial import FrozenTrial
 
 __all__ = ["HEARTBEAT_KEY", "Heartbeat", "StaleTrialDetector", "heartbeat_value", "machine_id"]
 
-HEARTBEAT_KEY = "heartbeat"  # the user attribute
+HEARTBEAT_KEY = "heartbeat"  # user attribute of a trial
 
 logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Counts up a trial's sign of life in a thread, as long as the block lasts.
+    """Context manager whose thread writes the heartbeats of a trial.
 
     Args:
-        trial: the running trial.
-        interval: seconds between two beats.
+        trial: running trial.
+        interval: seconds between two heartbeats.
 
     Attributes:
-        lost: set when another worker has given the trial up for dead.
+        lost: event that is set when another worker has failed the trial as stale.
     """
 
     def __init__(self, trial: Trial, interval: float) -> None:
@@ -62,8 +61,8 @@ class Heartbeat:
         while not self._over.wait(self.interval) and not self.lost.is_set():
             try:
                 self._beat()
-            except Exception as error:  # noqa: BLE001 - of whatever driver; the storage may be back at the next beat
-                logger.warning(f"no sign of life of trial {self.trial.number} could be written: {error}")
+            except Exception as error:  # noqa: BLE001 - any driver's error; the storage may be back at the next heartbeat
+                logger.warning(f"the heartbeat of trial {self.trial.number} cannot be written: {error}")
         self.trial.storage.remove_session()  # the connection of this thread
 
     def _beat(self) -> None:
@@ -75,14 +74,14 @@ class Heartbeat:
 
 
 class StaleTrialDetector:
-    """Looks at the signs of life of running trials.
+    """Detects running trials whose worker is lost.
 
-    A trial is dead when its sign has not changed for the grace period by the clock of whoever watches, so that the
-    machines' clocks may differ; and at once when its process ran on this machine and is gone.
+    A trial is stale when its heartbeat has not changed for the grace period, measured by the clock of this process, so
+    that the clocks of machines may differ; and at once when its process ran on this machine and has ended.
 
     Args:
-        grace_period: seconds.
-        clock: gives the time in seconds.
+        grace_period: seconds without a new heartbeat.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, grace_period: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -91,24 +90,24 @@ class StaleTrialDetector:
         self._seen: dict[int, tuple[Any, float]] = {}
 
     def is_stale(self, trial: FrozenTrial) -> bool:
-        """Return whether the worker of a running trial is gone, as far as one can tell by now."""
-        sign = trial.user_attrs.get(HEARTBEAT_KEY)
-        if _is_gone(sign):
+        """Return whether a running trial is stale, as far as this process has observed it."""
+        heartbeat = trial.user_attrs.get(HEARTBEAT_KEY)
+        if _has_ended(heartbeat):
             return True
         last, since = self._seen.get(trial.number, (None, None))
-        if since is None or last != sign:
+        if since is None or last != heartbeat:
             since = self.clock()
-            self._seen[trial.number] = (sign, since)
+            self._seen[trial.number] = (heartbeat, since)
         return self.clock() - since > self.grace_period
 
 
 def heartbeat_value(beat: int) -> dict[str, Any]:
-    """Return the user attribute of a trial that this process runs."""
+    """Return the heartbeat of a trial that this process runs."""
     return {"machine": machine_id(), "process": os.getpid(), "beat": beat}
 
 
 def machine_id() -> str | None:
-    """Return what processes that can see each other share; None where the system does not tell."""
+    """Return an id of the machine and its process namespace; None on other systems than Linux."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = Path("/proc/self/ns/pid").readlink()
@@ -117,12 +116,12 @@ def machine_id() -> str | None:
     return f"{socket.gethostname()}/{boot}/{namespace}"
 
 
-def _is_gone(sign: Any) -> bool:
-    """Return whether the process of a sign of life ran here and does no longer."""
-    if not isinstance(sign, dict) or sign.get("machine") is None or sign["machine"] != machine_id():
+def _has_ended(heartbeat: Any) -> bool:
+    """Return whether the process of a heartbeat ran on this machine and has ended."""
+    if not isinstance(heartbeat, dict) or heartbeat.get("machine") is None or heartbeat["machine"] != machine_id():
         return False
-    state = _process_state(int(sign["process"]))
-    return state is None or state in "ZX"  # a killed process whose parent has not looked yet
+    state = _process_state(int(heartbeat["process"]))
+    return state is None or state in "ZX"  # zombie or dead
 
 
 def _process_state(process: int) -> str | None:

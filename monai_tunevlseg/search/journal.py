@@ -1,4 +1,4 @@
-"""Optuna's journal file, which survives writers that are killed, or that run out of disk, in the middle of a line."""
+"""Optuna's journal file, robust to writers that are killed or run out of disk space in the middle of a line."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from optuna.storages.journal._file import get_lock_file
 
 __all__ = ["RepairingJournal"]
 
-START = b'{"op_code":'  # of every line
+START = b'{"op_code":'  # first bytes of every line
 
 logger = logging.getLogger(__name__)
 
 
 class RepairingJournal(JournalFileBackend):
-    """A journal whose half lines are taken out under its lock.
+    """A journal that removes incomplete lines under its lock.
 
-    Nobody has read a line without an end, and its writer has failed: before the next line is added it is cut off. Where
-    an earlier version has added the next line to such a half one, the half is overwritten with blanks, so that no line
-    changes its place for those who read the file at this moment.
+    No reader has used a line without an end, and its writer has failed; it is cut off before the next line is added.
+    When Optuna itself has appended a line to an incomplete one, the incomplete part is overwritten with blanks, so that
+    lines keep their positions for concurrent readers.
 
     Args:
-        file_path: the file; made when it is missing.
+        file_path: path of the file, which is created when it is missing.
 
     Raises:
-        ValueError: when a line is damaged in another way; names it.
+        ValueError: when a line is damaged in another way; names the line.
     """
 
     def __init__(self, file_path: str) -> None:
@@ -41,23 +41,23 @@ class RepairingJournal(JournalFileBackend):
                 self._repair()
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add lines; what an earlier writer has left of a line is removed before."""
+        """Append lines, after an incomplete last line is removed."""
         with get_lock_file(self._lock), self._path.open("r+b") as file:
-            _cut_half_line(file)
+            _cut_incomplete_line(file)
         super().append_logs(logs)
 
     def _repair(self) -> None:
         with self._path.open("r+b") as file:
             for number, offset, line in list(self._damaged_lines()):
-                half = _length_of_half(line)
-                if half is None:
+                length = _incomplete_length(line)
+                if length is None:
                     raise ValueError(f"line {number} of {self._path} is damaged")
                 file.seek(offset)
-                file.write(b" " * half)
-                logger.warning(f"line {number} of {self._path} had been written half, and was repaired")
+                file.write(b" " * length)
+                logger.warning(f"line {number} of {self._path} was incomplete and is repaired")
 
     def _damaged_lines(self) -> Iterator[tuple[int, int, bytes]]:
-        """Yield number, offset and content of the lines with an end that are not JSON."""
+        """Yield the number, offset and content of complete lines that are not JSON."""
         offset = 0
         with self._path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -66,8 +66,8 @@ class RepairingJournal(JournalFileBackend):
                 offset += len(line)
 
 
-def _cut_half_line(file: BinaryIO) -> None:
-    """Remove what follows the last end of a line."""
+def _cut_incomplete_line(file: BinaryIO) -> None:
+    """Remove the bytes after the last end of a line."""
     end = file.seek(0, os.SEEK_END)
     kept = end
     while kept > 0:
@@ -82,8 +82,8 @@ def _cut_half_line(file: BinaryIO) -> None:
         file.truncate(kept)
 
 
-def _length_of_half(line: bytes) -> int | None:
-    """Return how many bytes of a line lie before the whole entry that it ends with; None where it has none."""
+def _incomplete_length(line: bytes) -> int | None:
+    """Return the number of bytes before the complete entry at the end of a line; None without such an entry."""
     start = line.rfind(START)
     while start > 0 and not _is_entry(line[start:]):
         start = line.rfind(START, 0, start)

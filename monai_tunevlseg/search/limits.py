@@ -1,4 +1,4 @@
-"""How long a run may take, and how long it may be silent, until it counts as hanging."""
+"""Time limits of a run, and the detection of hanging runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Limits", "HangDetector"]
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run is ended as hanging.
+    """Time limits of a run.
 
     Attributes:
-        timeout: seconds that it may take; None = no limit.
-        silence: seconds without a new line in its log or its validation curve; None = no limit.
+        timeout: maximum duration in seconds; None = no limit.
+        silence: maximum number of seconds without a new line in the log or the validation log; None = no limit.
 
     Raises:
-        ValueError: when one is 0 or less.
+        ValueError: when one is 0 or negative.
     """
 
     timeout: float | None = None
@@ -32,12 +32,12 @@ class Limits:
 
 
 class HangDetector:
-    """Watches a run from its start on.
+    """Detects that a run, which starts now, exceeds its limits.
 
     Args:
-        limits: of the run.
-        files: what it writes while it lives; they may be missing.
-        clock: gives the time in seconds.
+        limits: time limits of the run.
+        files: files that the run writes; they may be missing.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, limits: Limits, files: Sequence[Path], clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,7 +48,7 @@ class HangDetector:
         self._seen = self._state()
 
     def problem(self) -> str | None:
-        """Return why the run is to be ended; None while it is not."""
+        """Return the limit that the run exceeds, as a reason; None when it exceeds none."""
         now, state = self.clock(), self._state()
         if state != self._seen:
             self._seen, self._changed = state, now

@@ -1,4 +1,4 @@
-"""The output folder of a study: whose it is, where a trial's folder lies, and what of it nobody needs."""
+"""The output folder of a study: its owner, the folders of the trials, and the removal of unneeded files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = [
 OWNER = "study.txt"
 TRIALS = "trials"
 WRITTEN = (OWNER, "best", "best.yaml", "search.json")
-FOLDER = "folder"  # the user attribute of a trial
+FOLDER = "folder"  # user attribute of a trial
 
 
 def reserve_output_folder(output: Path, study_name: str) -> None:
-    """Make the output folder of a study, and write down whose it is.
+    """Create the output folder of a study, and record the study as its owner.
 
     Raises:
-        ValueError: when it is another study's; names both.
+        ValueError: when the folder belongs to another study; names both.
     """
     output.mkdir(parents=True, exist_ok=True)
     with FileLock(output / ".study.lock"):
@@ -41,50 +41,50 @@ def reserve_output_folder(output: Path, study_name: str) -> None:
         owner = (output / OWNER).read_text(encoding="utf-8", errors="replace").rstrip("\n")
     if owner != study_name:
         raise ValueError(
-            f"the folder {output} holds the study {owner!r}, and this command runs {study_name!r}; give it a folder of "
-            "its own with --output-dir."
+            f"the folder {output} belongs to the study {owner!r}, not to {study_name!r}; pass another folder with "
+            "--output-dir."
         )
 
 
 def trial_folder(trials: Path, number: int) -> Path:
-    """Return the folder of a trial below that of all trials."""
+    """Return the folder of a trial, below the folder of all trials."""
     return trials / f"{number:04d}"
 
 
 def make_trial_folder(folder: Path) -> None:
-    """Make the folder of a new trial.
+    """Create the folder of a new trial.
 
     Raises:
-        FileExistsError: when there is one, which only another study can have made.
+        FileExistsError: when it exists, which means that another study has created it.
     """
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
         raise FileExistsError(
-            f"{folder} holds a trial of another study; give this one a folder of its own with --output-dir, or move "
-            "the other one's trials away."
+            f"{folder} is a trial of another study; pass another folder with --output-dir, or move the trials of the "
+            "other study."
         ) from error
 
 
 def find_trial_folder(trial: FrozenTrial, output: Path) -> Path:
-    """Return the folder of a trial: where it was made, or where the output folder was moved to or is mounted here."""
+    """Return the folder of a trial: the recorded one, or the one in an output folder that was moved or is mounted."""
     recorded = Path(trial.user_attrs[FOLDER])
     moved = trial_folder(output / TRIALS, trial.number)
     return moved if moved.is_dir() or not recorded.is_dir() else recorded
 
 
 def discard_checkpoints(folder: Path) -> None:
-    """Remove all that a trial without a result has trained; config, log and validation curve stay."""
+    """Remove the checkpoints of a trial without a result, and keep its config, log and validation log."""
     shutil.rmtree(folder / CHECKPOINT.parent, ignore_errors=True)
 
 
 def remove_unneeded_files(output: Path, study: Study, keep: Iterable[int] | None) -> None:
-    """Remove checkpoints that nobody needs, and what writers that were killed have left. Hold the folder's lock.
+    """Remove unneeded checkpoints, and temporary files of killed processes. The caller holds the folder's lock.
 
     Args:
-        output: of the study.
-        study: a finished one.
-        keep: numbers of the trials whose ``model.pt`` stays; None = of all that have a result.
+        output: output folder of the study.
+        study: finished study.
+        keep: numbers of the trials that keep their ``model.pt``; None = all finished trials.
     """
     kept = None if keep is None else set(keep)
     for trial in study.get_trials(deepcopy=False):

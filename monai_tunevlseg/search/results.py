@@ -1,4 +1,4 @@
-"""What a finished search leaves behind, to be read without its storage."""
+"""The result of a search, as a file that is read without the storage."""
 
 from __future__ import annotations
 
@@ -51,23 +51,22 @@ _SEARCH = {
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial of a search.
+    """Result of a trial.
 
     Attributes:
-        slot: its place in the search, 0 to N - 1, and more when trials crashed; the same however often workers were
-            interrupted.
-        number: in Optuna's study, where trials that were interrupted count too.
+        slot: slot of the search, 0 to N - 1, or higher after crashed trials; independent of interruptions.
+        number: number in Optuna's study, where interrupted trials count too.
         state: COMPLETE, PRUNED or FAIL.
-        value: what trials are compared by; None when it failed.
-        params: its hyperparameters.
-        val_dice: validation Dice of the kept network, 0 to 1.
-        val_loss: validation loss of the kept network.
-        epoch: the one whose network is kept, from 1.
-        epochs: how many were trained.
-        seconds: wall time.
-        peak_memory_bytes: of the process; of the GPU where there was one.
-        folder: with config, log, validation curve and checkpoint.
-        reason: why it failed; None when it did not.
+        value: objective value; None when the trial failed.
+        params: hyperparameters by name.
+        val_dice: validation Dice of the checkpoint, 0 to 1.
+        val_loss: validation loss of the checkpoint.
+        epoch: epoch of the checkpoint, from 1.
+        epochs: number of trained epochs.
+        seconds: wall time in seconds.
+        peak_memory_bytes: peak memory of the GPU, or of the process without a GPU.
+        folder: folder of the config, the log, the validation log and the checkpoint.
+        reason: reason of a failure; None when the trial did not fail.
     """
 
     slot: int
@@ -87,16 +86,16 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A finished search.
+    """Result of a finished search.
 
     Attributes:
-        experiment: its name.
-        study: the study's name.
-        plan: what all workers agreed on: objective, seed, search space, fixed hyperparameters, base model, data.
-        best: the trial that was chosen, on validation data alone.
-        trials: all that finished, were pruned or crashed, by slot.
-        metrics: ``metrics.json`` of the best trial's test.
-        problems: what went wrong without ending the search.
+        experiment: name of the experiment.
+        study: name of the study.
+        plan: values common to all workers: objective, seed, search space, fixed hyperparameters, base model, data.
+        best: best trial, chosen on validation data alone.
+        trials: finished, pruned and crashed trials, sorted by slot.
+        metrics: ``metrics.json`` of the test of the best trial.
+        problems: problems that did not end the search.
     """
 
     experiment: str
@@ -109,11 +108,11 @@ class SearchResult:
 
 
 def trial_results(study: optuna.Study, output: Path) -> list[TrialResult]:
-    """Return the trials that finished, were pruned or crashed, by slot; not those that were run again.
+    """Return the finished, pruned and crashed trials, sorted by slot; interrupted and lost ones are left out.
 
     Args:
-        study: the study.
-        output: its folder on this machine.
+        study: study of the search.
+        output: output folder of the study on this machine.
     """
     return sorted(
         (_trial_result(trial, output) for trial in study.get_trials(deepcopy=False) if _counts(trial)),
@@ -122,7 +121,7 @@ def trial_results(study: optuna.Study, output: Path) -> list[TrialResult]:
 
 
 def write_search_result(folder: Path, result: SearchResult) -> None:
-    """Write ``search.json``, whole or not at all."""
+    """Write ``search.json`` atomically."""
     content = {"format_version": SEARCH_VERSION, **asdict(result)}
     write_text_atomically(folder / SEARCH_FILE, json.dumps(content, indent=2) + "\n")
 
@@ -131,16 +130,16 @@ def read_search_result(folder: str | Path) -> SearchResult:
     """Read ``search.json`` of a finished search.
 
     Raises:
-        FileNotFoundError: when there is none.
-        ValueError: when it is damaged, or of another format version.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file is damaged or has another format version.
     """
     path = Path(folder) / SEARCH_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; the search has not finished.")
+        raise FileNotFoundError(f"no {path}; the search has not finished.")
     content = read_json_object(path)
     version = content.pop("format_version", None)
     if version != SEARCH_VERSION:
-        raise ValueError(f"{path} has format version {version!r}, this package reads {SEARCH_VERSION}; search again.")
+        raise ValueError(f"{path} has format version {version!r}, not {SEARCH_VERSION}; run the search again.")
     if wrong := schema_violation(content, _SEARCH):
         raise ValueError(f"{path} is damaged: {wrong}; remove it, and run the search again.")
     best, trials = TrialResult(**content.pop("best")), [TrialResult(**entry) for entry in content.pop("trials")]

@@ -1,4 +1,4 @@
-"""Search spaces: read from ``configs/search/``, and scaled to the base model that is tuned."""
+"""Search spaces: read from ``configs/search/`` and scaled to the sizes of the base model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from monai_tunevlseg.bundles.fragments import compose
 from monai_tunevlseg.yaml_files import parse_yaml_mapping
 
-__all__ = ["ScalingSizes", "Dimension", "SearchSpace", "read_search_space", "suggest"]
+__all__ = ["Dimension", "ScalingSizes", "SearchSpace", "format_params", "read_search_space", "suggest"]
 
 _COMMON = "common"
 _RANGE, _CHOICES = {"low", "high", "log", "below"}, {"choices", "scales_with", "at", "divides"}
@@ -21,12 +21,12 @@ _RANGE, _CHOICES = {"low", "high", "log", "below"}, {"choices", "scales_with", "
 
 @dataclass(frozen=True)
 class ScalingSizes:
-    """What a space may depend on of the base model.
+    """Sizes of the base model by which a search space is scaled.
 
     Attributes:
         text_dim: width of the text encoder; 512 in the paper.
-        joint_dim: widths of text and vision encoder together; 1280 in the paper.
-        num_layers: layers of the encoder that is prompted, of the shallower one when both are; 12 in the paper.
+        joint_dim: sum of the widths of the text and the vision encoder; 1280 in the paper.
+        num_layers: number of layers of the prompted encoder, the shallower one of two; 12 in the paper.
     """
 
     text_dim: int
@@ -36,38 +36,38 @@ class ScalingSizes:
 
 @dataclass(frozen=True)
 class Dimension:
-    """One hyperparameter that is searched.
+    """A dimension of a search space.
 
     Attributes:
-        distribution: what trials draw from.
-        published: the same before it was scaled to the base model.
+        distribution: distribution from which trials draw.
+        published: distribution in the config, before it is scaled to the base model.
     """
 
     distribution: BaseDistribution
     published: BaseDistribution
 
     def describe(self) -> str:
-        """Return the values in words, with the published ones where they differ."""
-        ours, theirs = _in_words(self.distribution), _in_words(self.published)
+        """Return the values as text, with the published ones where they differ."""
+        ours, theirs = _as_text(self.distribution), _as_text(self.published)
         return ours if ours == theirs else f"{ours} (published: {theirs}; scaled to the base model)"
 
 
 SearchSpace = dict[str, Dimension]
-"""Hyperparameters by name, in a fixed order."""
+"""Dimensions by the names of their hyperparameters, in a fixed order."""
 
 
 def read_search_space(configs_dir: str | Path, method: str, known: Collection[str], sizes: ScalingSizes) -> SearchSpace:
-    """Read what is searched for a method: the common lines, with its own laid over them.
+    """Read the search space of a method: ``common.yaml``, overridden by the method's own file.
 
     Args:
-        configs_dir: the folder with ``search/``.
-        method: name of the method, or ``finetune``; one without a file of its own searches the common lines.
-        known: the bundle's hyperparameters.
-        sizes: of the base model; at the published ones the space is the paper's.
+        configs_dir: folder that contains ``search/``.
+        method: name of the method, or ``finetune``; a method without a file has the common space.
+        known: names of the bundle's hyperparameters.
+        sizes: sizes of the base model; at the published sizes the space is the paper's.
 
     Raises:
-        FileNotFoundError: when there are no common lines.
-        ValueError: when a line is not understood, or names no hyperparameter of the bundle.
+        FileNotFoundError: when ``common.yaml`` does not exist.
+        ValueError: when an entry is invalid, or the bundle does not have its hyperparameter.
     """
     folder = Path(configs_dir).resolve() / "search"
     lines = _read(folder / f"{_COMMON}.yaml")
@@ -81,18 +81,25 @@ def read_search_space(configs_dir: str | Path, method: str, known: Collection[st
             continue
         if name not in known:
             raise ValueError(
-                f"{where} has {name!r}, but the bundle has no such hyperparameter; its are {_list(known)}."
+                f"{where} has {name!r}, which is not a hyperparameter of the bundle; known are {_list(known)}."
             )
         try:
             space[name] = _dimension(line, sizes)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{where} has {name}: {line!r}, which is not understood: {error}.") from error
+            raise ValueError(f"{where} has the invalid entry {name}: {line!r}: {error}.") from error
     return space
 
 
 def suggest(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
     """Draw the hyperparameters of a trial."""
     return {name: _suggest(trial, name, dimension.distribution) for name, dimension in space.items()}
+
+
+def format_params(params: Mapping[str, Any]) -> str:
+    """Return hyperparameters as text, with floats to three digits."""
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in params.items()
+    )
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
@@ -102,7 +109,7 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
         return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
     if isinstance(distribution, FloatDistribution):
         return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
-    raise TypeError(f"{name} has a distribution of unknown kind, {type(distribution).__name__}.")
+    raise TypeError(f"{name} has the unknown distribution {type(distribution).__name__}.")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -111,7 +118,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _dimension(line: Mapping[str, Any], sizes: ScalingSizes) -> Dimension:
     if unknown := set(line) - (_CHOICES if "choices" in line else _RANGE):
-        raise ValueError(f"{_list(unknown)} is no part of it")
+        raise ValueError(f"unknown keys {_list(unknown)}")
     if "choices" in line:
         return Dimension(CategoricalDistribution(_scaled(line, sizes)), CategoricalDistribution(line["choices"]))
     low, high, log = line["low"], line["high"], line.get("log", False)
@@ -125,12 +132,12 @@ def _dimension(line: Mapping[str, Any], sizes: ScalingSizes) -> Dimension:
 def _number_kind(low: Any, high: Any) -> type[IntDistribution] | type[FloatDistribution]:
     for value in (low, high):
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{value!r} is no number (YAML wants a point in 1.0e-5)")
+            raise ValueError(f"{value!r} is not a number (YAML needs a point, as in 1.0e-5)")
     return IntDistribution if isinstance(low, int) and isinstance(high, int) else FloatDistribution
 
 
 def _scaled(line: Mapping[str, Any], sizes: ScalingSizes) -> list[Any]:
-    """Return the choices for this base model, each once."""
+    """Return the choices for this base model, without duplicates."""
     choices = list(line["choices"])
     if "scales_with" in line:
         ratio = _size(sizes, line["scales_with"]) / line["at"]
@@ -149,11 +156,11 @@ def _nearest_divisor(width: int, value: float) -> int:
 
 def _size(sizes: ScalingSizes, name: str) -> int:
     if name not in ScalingSizes.__dataclass_fields__:
-        raise ValueError(f"{name!r} is no size; sizes are {_list(ScalingSizes.__dataclass_fields__)}")
+        raise ValueError(f"{name!r} is not a size; sizes are {_list(ScalingSizes.__dataclass_fields__)}")
     return int(getattr(sizes, name))
 
 
-def _in_words(distribution: BaseDistribution) -> str:
+def _as_text(distribution: BaseDistribution) -> str:
     if isinstance(distribution, CategoricalDistribution):
         return ", ".join(str(choice) for choice in distribution.choices)
     if isinstance(distribution, IntDistribution | FloatDistribution):

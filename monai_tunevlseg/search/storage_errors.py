@@ -1,4 +1,4 @@
-"""A storage whose calls wait for other workers' writes, and end in errors that name the storage."""
+"""Storage calls that wait for a locked database, and raise errors that name the storage."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from monai_tunevlseg.search.storage_urls import redact_secrets, redact_url
 
 __all__ = ["with_readable_errors", "driver_message"]
 
-PAUSE = 1.0  # seconds until a locked database is tried again
-BUSY = "database is locked"  # SQLite's words for another connection's write; nothing was written then
+PAUSE = 1.0  # seconds before a locked database is tried again
+LOCKED = "database is locked"  # SQLite's message during another connection's write; nothing was written
 
 logger = logging.getLogger(__name__)
 
 
-class _Guard:
+class _Caller:
     """Calls the methods of a storage.
 
     Args:
-        storage: the storage.
-        url: its address.
+        storage: storage to call.
+        url: URL of the storage.
     """
 
     def __init__(self, storage: BaseStorage, url: str) -> None:
@@ -35,7 +35,7 @@ class _Guard:
         self._url = url
 
     def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
-        said = False
+        logged = False
         while True:
             try:
                 return getattr(self._storage, name)(*arguments, **options)
@@ -43,60 +43,60 @@ class _Guard:
                 raise
             except Exception as error:
                 if not is_locked(error):
-                    raise _translated(error, self._url) from error
-            if not said:
+                    raise _readable(error, self._url) from error
+            if not logged:
                 logger.warning(f"waiting for another worker's write to {redact_url(self._url)}")
-                said = True
+                logged = True
             time.sleep(PAUSE)
 
 
 def with_readable_errors(storage: BaseStorage, url: str) -> BaseStorage:
-    """Return a storage that does what the given one does.
+    """Return a wrapper of a storage.
 
-    Its calls wait while SQLite's file is locked. They raise ConnectionError when the storage cannot be used, and
-    ValueError when what it holds makes no sense; both name the address, without a password.
+    Calls wait while the SQLite file is locked. They raise ConnectionError when the storage cannot be used, and
+    ValueError when its content is invalid; both name the URL without the password.
     """
-    return _GuardedStorage(storage, url)
+    return _ReadableStorage(storage, url)
 
 
 def _calling(name: str) -> Callable[..., Any]:
-    def call(self: _Guard, *arguments: Any, **options: Any) -> Any:
+    def call(self: _Caller, *arguments: Any, **options: Any) -> Any:
         return self._call(name, *arguments, **options)
 
     return call
 
 
 _METHODS = [name for name, _ in inspect.getmembers(BaseStorage, inspect.isfunction) if not name.startswith("_")]
-_GuardedStorage: Any = type("_GuardedStorage", (_Guard, BaseStorage), {name: _calling(name) for name in _METHODS})
+_ReadableStorage: Any = type("_ReadableStorage", (_Caller, BaseStorage), {name: _calling(name) for name in _METHODS})
 
 
 def is_locked(error: BaseException) -> bool:
-    """Return whether another connection's write is all that is in the way."""
+    """Return whether the error is the lock of another connection's write."""
     causes: list[BaseException] = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
-    return any(isinstance(cause, OperationalError) and BUSY in str(cause.orig) for cause in causes)
+    return any(isinstance(cause, OperationalError) and LOCKED in str(cause.orig) for cause in causes)
 
 
 def driver_message(error: BaseException) -> str:
-    """Return the first line of the driver's own message."""
+    """Return the first line of the message of the driver."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
     origin = getattr(cause, "orig", None) or cause
     return next((line.strip() for line in str(origin).splitlines() if line.strip()), type(origin).__name__)
 
 
-def _translated(error: Exception, url: str) -> Exception:
+def _readable(error: Exception, url: str) -> Exception:
     shown, reason = redact_url(url), redact_secrets(driver_message(error), url)
     if isinstance(error, OSError | SQLAlchemyError | StorageInternalError) or _is_of_grpc(error):
         return ConnectionError(
-            f"the storage {shown} cannot be used ({reason}); the same command continues when that is mended."
+            f"the storage {shown} cannot be used ({reason}); the same command resumes once the cause is fixed."
         )
     return ValueError(
-        f"the storage {shown} is damaged, or was not made by Optuna ({type(error).__name__}: {reason}); give another "
-        "--storage."
+        f"the storage {shown} is damaged, or was not created by Optuna ({type(error).__name__}: {reason}); pass "
+        "another --storage."
     )
 
 
 def _is_of_grpc(error: Exception) -> bool:
-    """Return whether an error is gRPC's, which need not be installed."""
+    """Return whether an error is from gRPC, which need not be installed."""
     return any(kind.__module__.partition(".")[0] == "grpc" for kind in type(error).__mro__)

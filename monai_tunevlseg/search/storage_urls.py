@@ -1,4 +1,4 @@
-"""Addresses of storages in messages: never with what may be a password."""
+"""URLs of storages in messages, without passwords."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _PLAIN = re.compile(r"[^:@?=#]*")
 
 
 def redact_url(url: str) -> str:
-    """Return an address without its password, for messages and reports.
+    """Return a URL without its password, for messages and reports.
 
-    Where it cannot be told which part is the password, hardly anything is left.
+    When the password cannot be located, only the scheme remains.
     """
     if found := _FILE.fullmatch(url):
         return found["head"] + (f"?{HIDDEN}" if found["query"] else "")
@@ -39,7 +39,7 @@ def redact_url(url: str) -> str:
 
 
 def redact_secrets(text: str, url: str) -> str:
-    """Return a driver's message with everything hidden that is secret in the address that it is about."""
+    """Return the message of a driver without the secrets of a URL."""
     for secret in sorted(_secrets(url), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text

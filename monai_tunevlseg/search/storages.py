@@ -1,4 +1,4 @@
-"""Where a study is kept: a database, a journal file, or another machine's storage behind gRPC."""
+"""Storages of studies: databases, journal files, and storages of other machines behind gRPC."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["open_storage"]
 
 T = TypeVar("T")
 
-PATIENCE = 5  # seconds until a server counts as not reachable
-LOCK_PATIENCE = 5  # seconds that SQLite itself waits for another worker's write, deaf to Ctrl-C
-ANSWER_PATIENCE = 60  # seconds that MySQL may take to answer
-CREATION_ATTEMPTS = 5  # workers that start at once create the same tables
-DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}  # what the extras install
+CONNECT_TIMEOUT = 5  # seconds before a server counts as unreachable
+LOCK_TIMEOUT = 5  # seconds that SQLite waits for another worker's write; Ctrl-C has no effect meanwhile
+ANSWER_TIMEOUT = 60  # seconds to wait for an answer of MySQL
+CREATION_ATTEMPTS = 5  # because workers that start at the same time create the same tables
+DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}  # drivers that the extras install
 KINDS = "sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or grpc://HOST:PORT"
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs"}
 
@@ -34,25 +34,27 @@ logger = logging.getLogger(__name__)
 
 
 def open_storage(url: str) -> BaseStorage:
-    """Open a storage; SQLite and journal files, and the tables of a database, are created.
+    """Open a storage; missing SQLite files, journal files and database tables are created.
 
     Args:
         url: ``sqlite:///FILE``, ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, ``mysql://...``, ``journal:///FILE``
             or ``grpc://HOST:PORT``, the address of Optuna's ``run_grpc_proxy_server``.
 
     Raises:
-        ValueError: when the address is not understood, or the file is not a storage.
+        ValueError: when the URL is invalid or the file is not a storage.
         ConnectionError: when the storage cannot be reached.
-        ImportError: when the database's driver is not installed.
+        ImportError: when the driver of the database is not installed.
     """
     scheme, _, rest = url.partition("://")
     if not rest:
-        raise ValueError(f"the storage {redact_url(url)!r} is not an address; write {KINDS}.")
+        raise ValueError(f"the storage {redact_url(url)!r} is not a URL; pass {KINDS}.")
     if scheme == "journal":
         return with_readable_errors(_open_journal(Path(rest).expanduser()), url)
     if scheme == "grpc":
         return with_readable_errors(_open_grpc(url), url)
-    return with_readable_errors(get_storage(_open_database(url)), url)  # with Optuna's cache of finished trials
+    return with_readable_errors(
+        get_storage(_open_database(url)), url
+    )  # get_storage adds Optuna's cache of finished trials
 
 
 def _open_journal(path: Path) -> BaseStorage:
@@ -60,10 +62,10 @@ def _open_journal(path: Path) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(RepairingJournal(str(path)))
     except OSError as error:
-        raise ConnectionError(f"the journal {path} cannot be opened ({error}); give another --storage.") from error
+        raise ConnectionError(f"the journal {path} cannot be opened ({error}); pass another --storage.") from error
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, OptunaError) as error:
         raise ValueError(
-            f"the file {path} is not a journal of Optuna, or is damaged ({error or type(error).__name__}); give "
+            f"the file {path} is not a journal of Optuna, or is damaged ({error or type(error).__name__}); pass "
             "another --storage."
         ) from error
 
@@ -74,19 +76,19 @@ def _open_grpc(url: str) -> BaseStorage:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError(f"the storage {shown!r} has no valid port; write grpc://HOST:PORT.") from error
+        raise ValueError(f"the storage {shown!r} has no valid port; pass grpc://HOST:PORT.") from error
     if not host or not port:
-        raise ValueError(f"the storage {shown!r} has no host or no port; write grpc://HOST:PORT.")
+        raise ValueError(f"the storage {shown!r} has no host or no port; pass grpc://HOST:PORT.")
     try:
         proxy = GrpcStorageProxy(host=host, port=port)
-        proxy.wait_server_ready(timeout=PATIENCE)
+        proxy.wait_server_ready(timeout=CONNECT_TIMEOUT)
     except ConnectionError as error:
         raise ConnectionError(
-            f"the storage {shown} cannot be reached within {PATIENCE} seconds; start Optuna's run_grpc_proxy_server "
-            "there, or give another --storage."
+            f"the storage {shown} cannot be reached within {CONNECT_TIMEOUT} seconds; start Optuna's "
+            "run_grpc_proxy_server there, or pass another --storage."
         ) from error
     except ImportError as error:
-        raise ImportError("gRPC is not installed; pip install 'monai_tunevlseg[grpc]'.") from error
+        raise ImportError("gRPC is not installed; run pip install 'monai_tunevlseg[grpc]'.") from error
     return proxy
 
 
@@ -96,28 +98,28 @@ def _open_database(url: str) -> RDBStorage:
     backend = parsed.get_backend_name()
     options = _engine_options(backend)
     try:
-        return _patiently(lambda: RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options))
-    except (ArgumentError, NoSuchModuleError, TypeError) as error:  # the latter of an option that a driver lacks
+        return _with_retries(lambda: RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options))
+    except (ArgumentError, NoSuchModuleError, TypeError) as error:  # TypeError: an option that the driver does not have
         reason = redact_secrets(driver_message(error), url)
-        raise ValueError(f"the storage {shown!r} is not understood ({reason}); write {KINDS}.") from error
+        raise ValueError(f"the storage {shown!r} is not a valid URL ({reason}); pass {KINDS}.") from error
     except ImportError as error:
         raise ImportError(
-            f"the driver of {shown} is not installed; pip install 'monai_tunevlseg[{backend}]' brings it."
+            f"the driver of {shown} is not installed; run pip install 'monai_tunevlseg[{backend}]'."
         ) from error
     except (SQLAlchemyError, OSError, OptunaError, RuntimeError, AssertionError) as error:
         raise ConnectionError(
             f"the storage {shown} cannot be used ({redact_secrets(driver_message(error), url)}); start the server, or "
-            "give another --storage."
+            "pass another --storage."
         ) from error
 
 
 def _parsed(url: str) -> URL:
-    """Return an address with the driver that the extras install, and make the folder of a file."""
+    """Return a URL with the driver that the extras install, and create the folder of a file."""
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:  # the latter of a port that is not a number
+    except (ArgumentError, ValueError) as error:  # ValueError: the port is not a number
         reason = "" if isinstance(error, ArgumentError) else ": its port is not a number"
-        raise ValueError(f"the storage {redact_url(url)!r} is not understood{reason}; write {KINDS}.") from error
+        raise ValueError(f"the storage {redact_url(url)!r} is not a valid URL{reason}; pass {KINDS}.") from error
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         path = Path(parsed.database).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +130,7 @@ def _parsed(url: str) -> URL:
 
 
 def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """Return the kind of file system that a path is on, such as ``nfs4``; None where the system does not tell."""
+    """Return the type of the file system of a path, such as ``nfs4``; None when it is unknown."""
     try:
         lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
@@ -141,15 +143,15 @@ def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str 
 
 def _engine_options(backend: str) -> dict[str, Any]:
     if backend == "sqlite":
-        return {"connect_args": {"timeout": LOCK_PATIENCE}}
-    patience: dict[str, int] = {"connect_timeout": PATIENCE}
-    if backend == "mysql":  # whose driver would wait for ever for a server that does not answer
-        patience |= {"read_timeout": ANSWER_PATIENCE, "write_timeout": ANSWER_PATIENCE}
-    return {"connect_args": patience, "pool_pre_ping": True}
+        return {"connect_args": {"timeout": LOCK_TIMEOUT}}
+    timeouts: dict[str, int] = {"connect_timeout": CONNECT_TIMEOUT}
+    if backend == "mysql":  # its driver would wait for a silent server without limit
+        timeouts |= {"read_timeout": ANSWER_TIMEOUT, "write_timeout": ANSWER_TIMEOUT}
+    return {"connect_args": timeouts, "pool_pre_ping": True}
 
 
-def _patiently(create: Callable[[], T]) -> T:
-    """Call again when another worker creates the same tables at this moment; a server that is down fails at once."""
+def _with_retries(create: Callable[[], T]) -> T:
+    """Retry while another worker creates the same tables; fail at once for other errors."""
     attempt = 0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A study that any number of workers join: the same plan for all of them, and a loop that ends when it is done."""
+"""A study that any number of workers share: its plan, its samplers, and the loop of a worker."""
 
 from __future__ import annotations
 
@@ -30,48 +30,48 @@ __all__ = [
 ]
 
 PLAN_VERSION = 1
-PLAN = "plan"  # the user attribute of a study
-STARTUP_TRIALS = 10  # drawn at random, before TPE has something to learn from
+PLAN = "plan"  # user attribute of a study
+STARTUP_TRIALS = 10  # random trials before TPE
 PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
     "median": MedianPruner,
     "halving": SuccessiveHalvingPruner,
     "hyperband": HyperbandPruner,
 }
-POLL = 2.0  # seconds between two looks at the trials of other workers
+POLL = 2.0  # seconds between two checks of the trials of other workers
 
 logger = logging.getLogger(__name__)
 
 
 def join_study(storage: BaseStorage, name: str, plan: Mapping[str, Any], pruner: str | None = None) -> optuna.Study:
-    """Create a study, or join the one of this name when its plan is the same.
+    """Create a study, or join the study of this name when it has the same plan.
 
     Args:
-        storage: where it is kept.
-        name: of the study.
-        plan: everything that all workers must agree on; JSON. ``objective`` gives the direction.
+        storage: storage of the study.
+        name: name of the study.
+        plan: JSON values on which all workers agree; ``objective`` determines the direction.
         pruner: one of `PRUNERS`; None = no pruning.
 
     Raises:
-        ValueError: when there is a study of this name with another plan, or no study of this package.
+        ValueError: when the study of this name has another plan, or was not created by this package.
     """
     objective = OBJECTIVES[plan["objective"]]
     made = PRUNERS[pruner]() if pruner else NopPruner()
     study = optuna.create_study(
         storage=storage, study_name=name, direction=objective.direction, pruner=made, load_if_exists=True
     )
-    # trials first: a worker sets the plan before it adds one, so whoever sees a trial sees the plan afterwards
+    # trials first: a worker sets the plan before it adds a trial, so that a study with trials has a plan
     has_trials = bool(study.get_trials(deepcopy=False))
     attributes = study.user_attrs
     if not isinstance(attributes.get(PLAN), dict):
         if PLAN in attributes or has_trials:
-            raise ValueError(f"the study {name!r} was not made by this command; choose another study name.")
+            raise ValueError(f"the study {name!r} was not created by this command; choose another study name.")
         study.set_user_attr(PLAN, dict(plan))
     check_plan(study, plan)
     return study
 
 
 def check_plan(study: optuna.Study, plan: Mapping[str, Any]) -> None:
-    """Refuse to mix trials of two plans.
+    """Check that the study has this plan.
 
     Raises:
         ValueError: when the plans differ; names the first difference.
@@ -80,31 +80,36 @@ def check_plan(study: optuna.Study, plan: Mapping[str, Any]) -> None:
     for key in dict.fromkeys(["version", *theirs, *ours]):
         if theirs.get(key) != ours.get(key):
             raise ValueError(
-                f"the study {study.study_name!r} has {key} = {json.dumps(theirs.get(key))}, and this command "
-                f"{json.dumps(ours.get(key))}; use the same, or choose another study name."
+                f"the study {study.study_name!r} has {key} = {json.dumps(theirs.get(key))}, but this command has "
+                f"{json.dumps(ours.get(key))}; use the same value, or choose another study name."
             )
 
 
 def check_trials(study: optuna.Study, plan: Mapping[str, Any]) -> None:
-    """Refuse trials that did not draw from the plan's space: whoever can write to the storage may have added them.
+    """Check that all trials draw from the search space of the plan, because others may write to the storage.
 
     Raises:
-        ValueError: when one has another hyperparameter, or one with other choices; names both.
+        ValueError: when a trial has another hyperparameter or another distribution; names both.
     """
     for trial in study.get_trials(deepcopy=False):
         for name, distribution in trial.distributions.items():
             if plan["space"].get(name) != distribution_to_json(distribution):
                 raise ValueError(
                     f"trial {trial.number} of the study {study.study_name!r} has {name} = {trial.params[name]!r:.100}, "
-                    "drawn from something other than what this study searches; choose another study name."
+                    "which is not from the search space of this study; choose another study name."
                 )
 
 
 def make_sampler(slot: int, seed: int, startup_trials: int = STARTUP_TRIALS) -> BaseSampler:
-    """Return the sampler of a slot: random for the first ones, then multivariate TPE.
+    """Return the sampler of a slot: random for the first slots, then multivariate TPE.
 
-    Each slot has a seed of its own, so that the order in which workers come changes nothing for the first slots, and
-    for the others only which trials TPE has to learn from.
+    Each slot has its own seed. The order of the workers therefore does not change the first slots, and for the others
+    only the trials that TPE models.
+
+    Args:
+        slot: slot of the search, from 0.
+        seed: random seed of the search.
+        startup_trials: number of random slots.
     """
     own_seed = int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])
     if slot < startup_trials:
@@ -113,21 +118,24 @@ def make_sampler(slot: int, seed: int, startup_trials: int = STARTUP_TRIALS) -> 
 
 
 def run_trials(queue: TrialQueue, runner: TrialRunner, seed: int, max_failures: int, poll: float = POLL) -> Progress:
-    """Run trials, together with other workers, until as many have finished as are wanted.
+    """Run trials, together with other workers, until the search has finished.
 
     Args:
-        queue: of the study.
-        runner: of the claimed trials.
-        seed: of the study.
-        max_failures: give up when so many trials of this worker have failed one after another.
-        poll: seconds between two looks at the trials of other workers.
+        queue: queue of the study.
+        runner: runner of a trial.
+        seed: random seed of the search.
+        max_failures: number of failed trials in a row after which this worker gives up.
+        poll: seconds between two checks of the trials of other workers.
+
+    Returns:
+        the progress at the end.
 
     Raises:
-        RuntimeError: when too many trials fail; names the last reason.
-        KeyboardInterrupt: when the worker is interrupted.
+        RuntimeError: when too many trials in a row fail; names the last reason.
+        KeyboardInterrupt: when a shutdown is requested.
     """
     failures, waiting = 0, False
-    while (progress := queue.progress()).done < queue.wanted:
+    while (progress := queue.progress()).done < queue.n_trials:
         runner.shutdown.raise_if_requested()
         acquired = queue.acquire()
         if acquired is None:
@@ -141,5 +149,5 @@ def run_trials(queue: TrialQueue, runner: TrialRunner, seed: int, max_failures: 
         reason = runner.run(acquired)
         failures = failures + 1 if reason else 0
         if failures >= max_failures:
-            raise RuntimeError(f"{failures} trials failed one after another, the last one with {reason}.")
+            raise RuntimeError(f"{failures} trials in a row failed, the last one with: {reason}.")
     return progress

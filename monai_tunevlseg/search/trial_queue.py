@@ -1,16 +1,16 @@
-"""Who runs what: workers share a study's trials without a coordinator, and exactly as many finish as are wanted.
+"""A queue of trials without a coordinator: workers share a study, and exactly N trials finish.
 
-A search of N trials has the slots 0 to N - 1. A worker creates its trial with its slot, in one step of the storage, and
-looks at the slot again: when an earlier trial holds it, this one gives way. The storage numbers trials in the order in
-which it creates them, so that of two workers one always sees the other, and no slot ever has two trials that finish.
-Optuna's queue of waiting trials is not used, because SQLite hands one to two workers. Slots, and not the order in which
-workers come, give the seeds.
+A search of N trials has the slots 0 to N - 1. A worker creates its trial together with its slot, in one storage call,
+and then reads the slot again: when an earlier trial holds it, the later one fails. The storage numbers trials in the
+order of their creation, so that of two workers one always sees the other, and no slot has two finished trials.
+Optuna's queue of waiting trials is not used, because SQLite gives one trial to two workers. The slot determines the
+random seed, so that results do not depend on the order of the workers.
 
-How a trial ended decides its slot:
+The end of a trial determines the state of its slot:
 
 - finished or pruned: the slot is done;
-- crashed: the slot is spent, and one more is opened at the end, with other hyperparameters;
-- interrupted, or its worker was lost: the slot is open again, and the next trial gets the same hyperparameters.
+- crashed: the slot is used up, and a new one with other hyperparameters is added at the end;
+- interrupted, or its worker is lost: the slot is open again, and the next trial gets the same hyperparameters.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from monai_tunevlseg.search.heartbeat import HEARTBEAT_KEY, Heartbeat, StaleTria
 
 __all__ = ["CRASHED", "INTERRUPTED", "AcquiredTrial", "TrialQueue", "Progress", "finished_trials", "progress_of"]
 
-SLOT, TOKEN, CAUSE, REASON = "slot", "token", "cause", "reason"  # user attributes
-CRASHED, INTERRUPTED, SURPLUS = "crashed", "interrupted", "surplus"  # causes; a lost worker leaves none
+SLOT, TOKEN, CAUSE, REASON = "slot", "token", "cause", "reason"  # user attributes of a trial
+CRASHED, INTERRUPTED, SURPLUS = "crashed", "interrupted", "surplus"  # values of CAUSE; a lost worker leaves none
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 logger = logging.getLogger(__name__)
@@ -38,13 +38,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a search is.
+    """Progress of a search.
 
     Attributes:
-        done: trials that have finished or were pruned.
-        running: trials that a worker runs.
-        crashed: trials that were lost to an error.
-        open_slots: what nobody runs yet.
+        done: number of finished and pruned trials.
+        running: number of running trials.
+        crashed: number of crashed trials.
+        open_slots: slots without a trial.
     """
 
     done: int
@@ -55,11 +55,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class AcquiredTrial:
-    """A trial that this worker runs, and nobody else.
+    """A trial that this worker alone runs.
 
     Attributes:
-        trial: Optuna's.
-        slot: its place in the search.
+        trial: the running trial of Optuna.
+        slot: slot of the search, from 0.
     """
 
     trial: optuna.Trial
@@ -70,65 +70,65 @@ class TrialQueue:
     """Hands out the trials of a study.
 
     Args:
-        study: shared with other workers.
-        wanted: how many trials are to finish.
-        names: of the hyperparameters that every trial has.
-        heartbeat_interval: seconds between two signs of life of a running trial.
-        grace_period: seconds without one until a trial is given up for dead.
+        study: study that other workers may share.
+        n_trials: number of trials to finish.
+        param_names: names of the hyperparameters of every trial.
+        heartbeat_interval: seconds between two heartbeats of a running trial.
+        grace_period: seconds without a heartbeat before a trial counts as stale.
     """
 
     def __init__(
         self,
         study: optuna.Study,
-        wanted: int,
-        names: Collection[str],
+        n_trials: int,
+        param_names: Collection[str],
         heartbeat_interval: float,
         grace_period: float,
     ) -> None:
         self.study = study
-        self.wanted = wanted
-        self.names = frozenset(names)
+        self.n_trials = n_trials
+        self.param_names = frozenset(param_names)
         self.heartbeat_interval = heartbeat_interval
-        self.stale_trials = StaleTrialDetector(grace_period)
+        self.stale_detector = StaleTrialDetector(grace_period)
 
     def progress(self) -> Progress:
-        """Return how far the search is."""
-        return progress_of(self.study.get_trials(deepcopy=False), self.wanted)
+        """Return the progress of the search."""
+        return progress_of(self.study.get_trials(deepcopy=False), self.n_trials)
 
     def acquire(self) -> AcquiredTrial | None:
-        """Take a trial; None when there is none to take at this moment."""
+        """Create a trial in the first open slot; return None when no slot is open or another worker was first."""
         self._fail_stale_trials()
         trials = self.study.get_trials(deepcopy=False)
-        slots = progress_of(trials, self.wanted).open_slots
+        slots = progress_of(trials, self.n_trials).open_slots
         if not slots:
             return None
-        trial = self._create(slots[0], _params_of_slot(trials, slots[0], self.names))
+        trial = self._create(slots[0], _params_of_slot(trials, slots[0], self.param_names))
         if self._is_taken(slots[0], before=trial.number):
             self.fail(trial, SURPLUS, "another worker was first")
             return None
         return AcquiredTrial(trial, slots[0])
 
     def keep_alive(self, acquired: AcquiredTrial) -> Heartbeat:
-        """Give signs of life of a trial, as long as the returned block lasts."""
+        """Return a context manager that writes heartbeats of a trial."""
         return Heartbeat(acquired.trial, self.heartbeat_interval)
 
     def fail(self, trial: optuna.Trial, cause: str, reason: str) -> None:
-        """End a trial of this worker without a result; nothing happens when another worker has done it already."""
+        """Fail a trial of this worker; do nothing when another worker has failed it already."""
         try:
             trial.set_user_attr(CAUSE, cause)
             trial.set_user_attr(REASON, reason)
             self.study.tell(trial, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):
-            logger.info(f"trial {trial.number} had been ended already")
+            logger.info(f"trial {trial.number} has ended already")
 
     def _create(self, slot: int, params: dict[str, Any]) -> optuna.Trial:
-        """Create a running trial, with the hyperparameters that it must have, if any."""
+        """Create a running trial with fixed hyperparameters, which may be none."""
         token = uuid.uuid4().hex
         self.study.add_trial(
             optuna.create_trial(
                 state=TrialState.RUNNING,
                 user_attrs={SLOT: slot, TOKEN: token, HEARTBEAT_KEY: heartbeat_value(0)},
-                system_attrs={"fixed_params": params},  # as Study.enqueue_trial hands them over
+                system_attrs={"fixed_params": params},  # the key that Study.enqueue_trial uses
             )
         )
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -136,28 +136,28 @@ class TrialQueue:
         return optuna.Trial(self.study, created._trial_id)
 
     def _is_taken(self, slot: int, before: int) -> bool:
-        """Return whether an earlier trial holds the slot, or has spent it."""
+        """Return whether an earlier trial holds the slot or has used it up."""
         earlier = [t for t in self.study.get_trials(deepcopy=False) if t.number < before and _slot(t) == slot]
         return any(trial.state != TrialState.FAIL or _is_crashed(trial) for trial in earlier)
 
     def _fail_stale_trials(self) -> None:
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if not self.stale_trials.is_stale(trial):
+            if not self.stale_detector.is_stale(trial):
                 continue
             try:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-                logger.warning(f"the worker of trial {trial.number} is gone; its trial will be run again")
+                logger.warning(f"the worker of trial {trial.number} is lost; the trial is run again")
             except (UpdateFinishedTrialError, ValueError):
-                logger.info(f"trial {trial.number} had been ended already")
+                logger.info(f"trial {trial.number} has ended already")
 
 
-def progress_of(trials: Sequence[FrozenTrial], wanted: int) -> Progress:
-    """Return how far a search of so many wanted trials is."""
+def progress_of(trials: Sequence[FrozenTrial], n_trials: int) -> Progress:
+    """Return the progress of a search of ``n_trials`` trials."""
     placed = [trial for trial in trials if _slot(trial) is not None]
     crashed = {_slot(trial) for trial in placed if _is_crashed(trial)}
     held = {_slot(trial) for trial in placed if trial.state != TrialState.FAIL}
     done = {_slot(trial) for trial in placed if trial.state in DONE}
-    slots = range(wanted + len(crashed))
+    slots = range(n_trials + len(crashed))
     return Progress(
         done=len(done),
         running=len(held - done),
@@ -167,7 +167,7 @@ def progress_of(trials: Sequence[FrozenTrial], wanted: int) -> Progress:
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that have a result, by slot."""
+    """Return the finished trials, sorted by slot."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return sorted((trial for trial in trials if _slot(trial) is not None), key=lambda trial: trial.user_attrs[SLOT])
 
@@ -181,10 +181,9 @@ def _is_crashed(trial: FrozenTrial) -> bool:
 
 
 def _params_of_slot(trials: Sequence[FrozenTrial], slot: int, names: frozenset[str]) -> dict[str, Any]:
-    """Return the hyperparameters that a slot has had, when its trial was interrupted or lost; else none.
+    """Return the hyperparameters of the interrupted or lost trial of a slot; none when it had only a part of them.
 
-    A trial that was lost between two suggestions has trained nothing. Were its part of them handed over, the slot's
-    sampler would draw the rest from another place of its sequence.
+    With a part of them the sampler of the slot would draw the rest from another position of its random sequence.
     """
     earlier = [trial.params for trial in trials if _slot(trial) == slot and names <= trial.params.keys()]
     return dict(earlier[-1]) if earlier else {}

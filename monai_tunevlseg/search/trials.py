@@ -1,4 +1,4 @@
-"""One trial: a bundle run in a process of its own, and what is read from what it leaves behind."""
+"""One trial: a bundle run in a child process, and the result that is read from its output."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from monai_tunevlseg.search.graceful_shutdown import GracefulShutdown
 from monai_tunevlseg.search.heartbeat import Heartbeat
 from monai_tunevlseg.search.limits import HangDetector, Limits
 from monai_tunevlseg.search.output_folder import FOLDER, discard_checkpoints, make_trial_folder, trial_folder
-from monai_tunevlseg.search.search_space import SearchSpace, suggest
+from monai_tunevlseg.search.search_space import SearchSpace, format_params, suggest
 from monai_tunevlseg.search.trial_queue import CRASHED, INTERRUPTED, AcquiredTrial, TrialQueue
 from monai_tunevlseg.training import CHECKPOINT, read_validation_log
 
 __all__ = ["OBJECTIVES", "Objective", "TrialRunner", "trial_problem"]
 
-CURVE, LOG = Path("eval", "validation.jsonl"), "log.txt"
-CONTINUATION = Path("models", "last.pt")  # of no use when a trial has finished
-CHOOSES_EPOCH = "val_mean_dice"  # the checkpoint is that of its highest value
-POLL = 0.25  # seconds between two looks at a running trial
+VALIDATION_LOG, LOG = Path("eval", "validation.jsonl"), "log.txt"
+RESUME_CHECKPOINT = Path("models", "last.pt")  # unneeded after a trial has finished
+CHOOSES_EPOCH = "val_mean_dice"  # the checkpoint is that of the highest value
+POLL = 0.25  # seconds between two checks of a running trial
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What trials are compared by.
+    """Metric by which trials are compared.
 
     Attributes:
-        metric: its name in the validation curve.
+        metric: name in the validation log.
         direction: "maximize" or "minimize".
     """
 
@@ -51,22 +51,22 @@ OBJECTIVES: Mapping[str, Objective] = {
     "val_dice": Objective("val_mean_dice", "maximize"),
     "val_loss": Objective("val_loss", "minimize"),
 }
-"""Both are read at the epoch whose network is kept, the one with the highest validation Dice."""
+"""Both are taken at the epoch of the checkpoint, which has the highest validation Dice."""
 
 
 class TrialRunner:
-    """Runs the trials that this worker has claimed.
+    """Runs the trials that this worker has acquired.
 
     Args:
-        queue: of the study.
-        space: what is searched.
+        queue: queue of the study.
+        space: search space.
         objective: one of `OBJECTIVES`.
-        folder: gets a folder for each trial.
-        command: gives the command for a trial's folder and hyperparameters; it leaves ``models/model.pt`` and
-            ``eval/validation.jsonl`` in the folder.
-        shutdown: looked at while a trial runs.
-        prune: end a trial early when the study's pruner says so.
-        limits: when a trial counts as hanging; it is ended and has failed then.
+        folder: parent folder of the trials' folders.
+        command: returns the command for a trial's folder and hyperparameters; the command writes ``models/model.pt``
+            and ``eval/validation.jsonl`` into the folder.
+        shutdown: shutdown request, checked while a trial runs.
+        prune: whether the study's pruner may stop trials early.
+        limits: time limits of a trial; a trial that exceeds them is stopped and fails.
     """
 
     def __init__(
@@ -90,21 +90,19 @@ class TrialRunner:
         self.limits = limits or Limits()
 
     def run(self, acquired: AcquiredTrial) -> str | None:
-        """Run a trial to its end.
+        """Run a trial.
 
         Returns:
-            why it failed, in one line; None when it finished, was pruned, or went to another worker.
+            the reason of a failure, in one line; None when the trial finished, was pruned, or went to another worker.
 
         Raises:
-            KeyboardInterrupt: when the run is interrupted; the process has been ended, and the trial given back.
-            OSError: when its folder cannot be written, or the storage cannot be used; likewise.
+            KeyboardInterrupt: when a shutdown is requested; the process has ended, and the slot is open again.
+            OSError: when the folder cannot be written or the storage cannot be used; the slot is open again.
         """
         try:
             return self._run(acquired)
         except UpdateFinishedTrialError:
-            logger.warning(
-                f"trial {acquired.trial.number} was failed as stale by another worker; its result is dropped"
-            )
+            logger.warning(f"another worker has failed trial {acquired.trial.number} as stale; its result is dropped")
             return None
         except BaseException:
             with suppress(ConnectionError):
@@ -119,7 +117,7 @@ class TrialRunner:
             complete = False
             try:
                 trial.set_user_attr(FOLDER, str(folder.absolute()))
-                logger.info(f"trial {trial.number} (slot {acquired.slot}): {_in_words(params)}")
+                logger.info(f"trial {trial.number} (slot {acquired.slot}): {format_params(params)}")
                 started = time.monotonic()
                 end = self._watch(trial, ChildProcess(self.command(folder, params), folder / LOG), heartbeat, folder)
                 if heartbeat.lost.is_set():
@@ -136,8 +134,8 @@ class TrialRunner:
                     discard_checkpoints(folder)
 
     def _watch(self, trial: optuna.Trial, child: ChildProcess, heartbeat: Heartbeat, folder: Path) -> int | str | None:
-        """Return the exit status, or why the trial was ended as hanging; None when it is pruned or another worker's."""
-        reported, hang_detector = 0, HangDetector(self.limits, [folder / LOG, folder / CURVE])
+        """Return the exit status, or the exceeded limit; None when the trial is pruned or went to another worker."""
+        reported, hang_detector = 0, HangDetector(self.limits, [folder / LOG, folder / VALIDATION_LOG])
         try:
             while (status := child.wait(POLL)) is None:
                 self.shutdown.raise_if_requested()
@@ -145,17 +143,17 @@ class TrialRunner:
                     return None
                 if problem := hang_detector.problem():
                     return problem
-                reported, hopeless = self._report(trial, folder, reported)
-                if hopeless:
+                reported, to_prune = self._report(trial, folder, reported)
+                if to_prune:
                     return None
-            self._report(trial, folder, reported)  # for the trials that are compared with this one
+            self._report(trial, folder, reported)  # for the pruning of other trials
             return status
         finally:
             child.stop()
 
     def _report(self, trial: optuna.Trial, folder: Path, reported: int) -> tuple[int, bool]:
-        """Tell the pruner of new validations; return the last epoch that it knows, and whether it has seen enough."""
-        for line in read_validation_log(folder / CURVE) if self.prune else ():
+        """Report new validations to the pruner; return the last reported epoch, and whether to prune."""
+        for line in read_validation_log(folder / VALIDATION_LOG) if self.prune else ():
             if line["epoch"] > reported:
                 reported = line["epoch"]
                 trial.report(float(line[self.objective.metric]), step=reported)
@@ -164,14 +162,14 @@ class TrialRunner:
         return reported, False
 
     def _conclude(self, trial: optuna.Trial, folder: Path, end: int | str, seconds: float) -> str | None:
-        """Read the result and end the trial with it; return why there is none."""
+        """Read the result and tell it to the study; return the reason when the trial failed."""
         if isinstance(end, str):
             reason: str | None = end
         else:
             reason = failure_reason(end, folder / LOG) if end else trial_problem(folder)
         facts: dict[str, Any] = {"seconds": round(seconds, 3)}
         if reason is None:
-            curve = read_validation_log(folder / CURVE)
+            curve = read_validation_log(folder / VALIDATION_LOG)
             kept = max(curve, key=lambda line: (line[CHOOSES_EPOCH], -line["epoch"]))
             facts |= {name: kept[objective.metric] for name, objective in OBJECTIVES.items()}
             facts |= {"epoch": kept["epoch"], "epochs": curve[-1]["epoch"]}
@@ -184,7 +182,7 @@ class TrialRunner:
             self.queue.fail(trial, CRASHED, reason)
             logger.warning(f"trial {trial.number} failed: {reason}; its log is {folder / LOG}")
             return f"{reason}; its log is {folder / LOG}"
-        (folder / CONTINUATION).unlink(missing_ok=True)
+        (folder / RESUME_CHECKPOINT).unlink(missing_ok=True)
         value = float(kept[self.objective.metric])
         self.queue.study.tell(trial, value)
         logger.info(f"trial {trial.number} finished: {self.objective.metric} {value:.4f} in {seconds:.0f} s")
@@ -192,25 +190,19 @@ class TrialRunner:
 
 
 def trial_problem(folder: Path) -> str | None:
-    """Return what is wrong with the folder of a finished trial; None when nothing is."""
+    """Return the problem with the folder of a finished trial; None when it has none."""
     if not folder.is_dir():
-        return f"there is no folder {folder} on this machine"
+        return f"no folder {folder} on this machine"
     checkpoint = folder / CHECKPOINT
     if not checkpoint.is_file() or not checkpoint.stat().st_size:
         return f"{checkpoint} is missing or empty"
     try:
-        curve = read_validation_log(folder / CURVE)
+        curve = read_validation_log(folder / VALIDATION_LOG)
     except (ValueError, OSError) as error:
         return str(error).rstrip(".")
     if not curve:
-        return f"{folder / CURVE} is missing or empty"
+        return f"{folder / VALIDATION_LOG} is missing or empty"
     for objective in OBJECTIVES.values():
         if not all(isinstance(line.get(objective.metric), int | float) for line in curve):
-            return f"{folder / CURVE} lacks {objective.metric}"
+            return f"{folder / VALIDATION_LOG} lacks {objective.metric}"
     return None
-
-
-def _in_words(params: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in params.items()
-    )

@@ -1,6 +1,7 @@
 """``tunevlseg compare`` at the command line."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -60,16 +61,15 @@ def test_folders_of_evaluations_are_taken_too(files):
 def test_what_is_left_out_is_said_on_stderr(files):
     write_pair_scores(files[0], [*cases(50.0, 60.0, 70.0), PairScores("lost.png", 3, "x", "x", dice=1.0)])
     result = run(*files, "--json")
-    assert "warning: 1 pairs are only in A and are left out: lost.png slice 3 'x'." in result.stderr
-    assert "warning: 1 pairs are only in B and are left out: 3.png 'x'." in result.stderr
+    assert re.search(r"warning: 1 .*in A .*lost\.png slice 3 'x'", result.stderr)
+    assert re.search(r"warning: 1 .*in B .*3\.png 'x'", result.stderr)
     assert json.loads(result.stdout)["only_in_a"] == ["lost.png slice 3 'x'"]
 
 
 def test_no_difference_is_said(files):
     result = run(files[0], files[0], "--foreground-only")
     assert "dice over 4 pairs with foreground" in result.stdout
-    assert "interval (bootstrap of images or groups): cannot be told" in result.stdout
-    assert "not defined: no difference to rank" in result.stdout
+    assert result.stdout.count("not defined") == 2
 
 
 def test_another_metric_has_its_own_unit(files):
@@ -79,20 +79,21 @@ def test_another_metric_has_its_own_unit(files):
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "message"),
+    ("content", "options", "values"),
     [
-        (b"image,slice\na,1\n", [], "class_name, dice, label_pixels"),
-        (b"\xff\xfe\x00", [], "b/pairs.csv"),
-        (None, [], "b/pairs.csv"),
-        (b"image,slice,class_name,dice,label_pixels\nother.png,,x,1,1\n", [], "other.png 'x'"),
-        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--metric", "quality"], "'quality'"),
-        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--resamples", "0"], "resamples is 0"),
+        (b"image,slice\na,1\n", [], ["b/pairs.csv", "class_name, dice, label_pixels"]),
+        (b"\xff\xfe\x00", [], ["b/pairs.csv", "CSV"]),
+        (None, [], ["b/pairs.csv"]),
+        (b"image,slice,class_name,dice,label_pixels\nother.png,,x,1,1\n", [], ["other.png", "0.png"]),
+        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--metric", "quality"], ["'quality'"]),
+        (b"image,slice,class_name,dice,label_pixels\n0.png,,x,1,1\n", ["--resamples", "0"], ["resamples is 0"]),
     ],
 )
-def test_mistakes_end_with_a_sentence_and_1(files, content, options, message):
+def test_an_error_is_a_sentence_with_exit_code_1(files, content, options, values):
     files[1].unlink() if content is None else files[1].write_bytes(content)
     result = run(*files, *options)
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("error: ") and message in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert [value for value in values if value not in result.stderr] == [], result.stderr
     assert "Traceback" not in result.output

@@ -114,9 +114,9 @@ def test_the_same_call_on_a_finished_search_runs_nothing(finished_search, settin
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 1}, "has seed = 0, and this command 1"),
-        ({"objective": "val_loss"}, 'has objective = "val_dice"'),
-        ({"fixed": {"epochs": 2}}, 'has fixed = .*"epochs": 1'),
+        ({"seed": 1}, "seed = 0.* 1;"),
+        ({"objective": "val_loss"}, 'objective = "val_dice".*"val_loss"'),
+        ({"fixed": {"epochs": 2}}, 'fixed = .*"epochs": 1.*"epochs": 2'),
     ],
 )
 def test_another_plan_is_refused(change, message, finished_search, settings, pictures):
@@ -130,7 +130,7 @@ def test_another_dataset_is_refused(finished_search, settings, pictures, tmp_pat
     splits = json.loads((other / "splits.json").read_text())
     splits["val"], splits["test"] = splits["test"], splits["val"]
     (other / "splits.json").write_text(json.dumps(splits))
-    with pytest.raises(ValueError, match="has data = "):
+    with pytest.raises(ValueError, match="data = "):
         run_search(EXPERIMENT, other, finished_search[1], settings, **FOLDERS)
 
 
@@ -160,7 +160,7 @@ def test_when_every_trial_is_damaged_the_best_one_is_named(trials):
     found, folders, output = trials
     for folder in folders:
         (folder / "models" / "model.pt").unlink()
-    with pytest.raises(FileNotFoundError, match=f"best one is trial {found[0].number}: {folders[0]}.*is missing"):
+    with pytest.raises(FileNotFoundError, match=f"trial {found[0].number}: {folders[0]}"):
         choose_best(found, "val_dice", output)
 
 
@@ -168,7 +168,7 @@ def test_no_other_trial_is_chosen_when_the_best_one_is_on_another_machine(trials
     found, folders, output = trials
     shutil.rmtree(folders[0])
     found[0].user_attrs["folder"] = str(tmp_path / "there" / "trials" / "0000")
-    with pytest.raises(RemoteFolderError, match=f"the best trial, {found[0].number}, .* not on this machine"):
+    with pytest.raises(RemoteFolderError, match=f"best trial, {found[0].number}, .*{folders[0]}"):
         choose_best(found, "val_dice", output)
 
 
@@ -197,7 +197,7 @@ def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(
         *fixed,
     )
     assert run.exit_code == 0, run.output
-    assert f"the best trial, {result.best.number}, " in run.stdout and "not on this machine" in run.stdout
+    assert f"best trial, {result.best.number}, " in run.stdout and f"trials/{result.best.number:04d}" in run.stdout
     assert not any((here / name).exists() for name in ("test", "best", "best.yaml", "search.json"))
     shutil.copytree(result.best.folder, here / "trials" / f"{result.best.number:04d}")  # the folder has been brought
     again = run_search(EXPERIMENT, pictures, here, replace(settings, storage=f"sqlite:///{storage}"), **FOLDERS)
@@ -216,7 +216,7 @@ def test_a_trial_that_somebody_else_has_changed_runs_nothing(finished_search, se
             "WHERE param_name = 'prompt_depth' AND trial_id IN (SELECT trial_id FROM trials WHERE number = ?)",
             (json.dumps(planted), other.number),
         )
-    with pytest.raises(ValueError, match=f"trial {other.number} .* neutral_text"):
+    with pytest.raises(ValueError, match=f"trial {other.number} .*neutral_text"):
         run_search(EXPERIMENT, pictures, copied, settings, **FOLDERS)
     assert not (tmp_path / "x").exists()
 
@@ -224,9 +224,7 @@ def test_a_trial_that_somebody_else_has_changed_runs_nothing(finished_search, se
 def test_another_study_in_the_same_folder_is_refused_and_touches_nothing(finished_search, settings, pictures):
     _, folder = finished_search
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    with pytest.raises(
-        ValueError, match=f"holds the study '{EXPERIMENT}', and this command runs 'another'.*--output-dir"
-    ):
+    with pytest.raises(ValueError, match=f"'{EXPERIMENT}'.*'another'.*--output-dir"):
         run_search(EXPERIMENT, pictures, folder, replace(settings, study_name="another"), **FOLDERS)
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".study.lock"}
     assert after == {path: changed for path, changed in before.items() if path.name != ".study.lock"}
@@ -261,25 +259,25 @@ def test_keep_best_leaves_one_checkpoint_and_the_search_can_be_repeated(finished
 def test_the_storage_may_come_from_the_environment(finished_search, settings, pictures, tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEVLSEG_STORAGE", "postgresql://me:secret@127.0.0.1:1/x")
     run = search(EXPERIMENT, "--dataset-dir", pictures, "--output-dir", tmp_path / "out")
-    assert run.exit_code == 1 and "postgresql://me:***@127.0.0.1:1/x cannot" in run.stderr, run.output
+    assert run.exit_code == 1 and "postgresql://me:***@127.0.0.1:1/x " in run.stderr, run.output
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
-        ("[" * 100_000, "cannot be read as JSON"),
-        ("[]", "holds a list"),
-        ('{"format_version": 9}', "has format version 9"),
-        ("{}", "has format version None"),
-        ('{"format_version": 1}', "is damaged"),
+        ("{", "JSON"),
+        ("[" * 100_000, "JSON"),
+        ("[]", "list"),
+        ('{"format_version": 9}', "version 9"),
+        ("{}", "version None"),
+        ('{"format_version": 1}', "experiment"),
     ],
 )
 def test_a_damaged_search_file_is_named(content, message, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"search\.json is missing"):
+    with pytest.raises(FileNotFoundError, match=r"search\.json"):
         read_search_result(tmp_path)
     (tmp_path / "search.json").write_text(content)
-    with pytest.raises(ValueError, match=rf"search\.json {message}"):
+    with pytest.raises(ValueError, match=rf"search\.json .*{message}"):
         read_search_result(tmp_path)
 
 
@@ -311,41 +309,41 @@ def search(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "values"),
     [
         (
             ["ultrasound/clipseg_vtp"],
-            "no experiment 'ultrasound/clipseg_vtp'; near to it are ultrasound/clipseg_vpt",
+            ["'ultrasound/clipseg_vtp'", "ultrasound/clipseg_vpt"],
         ),
-        ([EXPERIMENT, "--override", "lerning_rate=1"], "has no hyperparameter 'lerning_rate'"),
-        ([EXPERIMENT, "--override", "epochs=0"], "epochs is 0; it must be a whole number from 1"),
-        ([EXPERIMENT, "--override", "output_dir=x"], "output_dir cannot be fixed"),
-        ([EXPERIMENT, "--override", "epochs"], "--override 'epochs' "),
-        ([EXPERIMENT, "--metric", "test_dice"], "the objective 'test_dice' is not known; it is val_dice or val_loss"),
-        ([EXPERIMENT, "--pruner", "secateurs"], "the pruner 'secateurs' is not known"),
-        ([EXPERIMENT, "--n-trials", "0"], "n_trials is 0"),
-        ([EXPERIMENT, "--grace-period", "1"], "must be above 0 and below grace_period"),
+        ([EXPERIMENT, "--override", "lerning_rate=1"], ["'lerning_rate'"]),
+        ([EXPERIMENT, "--override", "epochs=0"], ["epochs is 0", "from 1"]),
+        ([EXPERIMENT, "--override", "output_dir=x"], ["output_dir"]),
+        ([EXPERIMENT, "--override", "epochs"], ["--override 'epochs'", "NAME=VALUE"]),
+        ([EXPERIMENT, "--metric", "test_dice"], ["'test_dice'", "val_dice", "val_loss"]),
+        ([EXPERIMENT, "--pruner", "secateurs"], ["'secateurs'", "hyperband"]),
+        ([EXPERIMENT, "--n-trials", "0"], ["n_trials is 0"]),
+        ([EXPERIMENT, "--grace-period", "1"], ["heartbeat_interval is 30.0", "grace_period 1.0"]),
         (
             [EXPERIMENT, "--storage", "postgresql://me:secret@127.0.0.1:1/x"],
-            "postgresql://me:***@127.0.0.1:1/x cannot",
+            ["postgresql://me:***@127.0.0.1:1/x "],
         ),
-        ([EXPERIMENT, "--storage", "nowhere"], "'nowhere' is not an address"),
-        ([EXPERIMENT, "--override", "epochs=[1"], "--override 'epochs=[1' is not YAML"),
-        ([EXPERIMENT, "--n-trials", "-3"], "n_trials is -3"),
-        ([EXPERIMENT, "--trial-timeout", "0"], "trial_timeout is 0.0"),
-        ([EXPERIMENT, "--trial-silence", "-1"], "trial_silence is -1.0"),
-        ([EXPERIMENT, "--keep", "none"], "keep is 'none'; it is all or best"),
-        ([EXPERIMENT, "--share-features"], "'maple'.*feature_cache"),
+        ([EXPERIMENT, "--storage", "nowhere"], ["'nowhere'", "sqlite:///FILE"]),
+        ([EXPERIMENT, "--override", "epochs=[1"], ["--override 'epochs=[1'", "YAML"]),
+        ([EXPERIMENT, "--n-trials", "-3"], ["n_trials is -3"]),
+        ([EXPERIMENT, "--trial-timeout", "0"], ["trial_timeout is 0.0"]),
+        ([EXPERIMENT, "--trial-silence", "-1"], ["trial_silence is -1.0"]),
+        ([EXPERIMENT, "--keep", "none"], ["keep is 'none'", "all", "best"]),
+        ([EXPERIMENT, "--share-features"], ["'maple'", "feature_cache"]),
     ],
 )
-def test_what_is_wrong_with_a_command_is_said_in_a_sentence(arguments, message, pictures, tmp_path):
+def test_an_invalid_command_ends_with_a_sentence(arguments, values, pictures, tmp_path):
     result = search(*arguments, "--dataset-dir", pictures, "--output-dir", tmp_path / "out")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
-    assert message in result.stderr
+    assert [value for value in values if value not in result.stderr] == [], result.stderr
 
 
 def test_a_missing_dataset_is_named_before_any_trial(tmp_path, settings):
-    with pytest.raises(FileNotFoundError, match=r"dataset_dir .*nowhere is not a folder"):
+    with pytest.raises(FileNotFoundError, match=r"dataset_dir .*nowhere"):
         run_search(EXPERIMENT, tmp_path / "nowhere", tmp_path / "out", settings, **FOLDERS)
     assert not (tmp_path / "out" / "trials").exists() and not (tmp_path / "out" / "study.txt").exists()

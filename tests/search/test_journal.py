@@ -21,7 +21,7 @@ def journal(tmp_path_factory):
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(1, 200))
-def test_a_half_line_at_the_end_is_cut_off_before_the_next_one(cut, journal, tmp_path_factory):
+def test_an_incomplete_last_line_is_cut_off_before_the_next_one(cut, journal, tmp_path_factory):
     content, _ = journal
     path = tmp_path_factory.mktemp("cut") / "study"
     path.write_bytes(content[:-cut])
@@ -35,7 +35,7 @@ def test_a_half_line_at_the_end_is_cut_off_before_the_next_one(cut, journal, tmp
     assert again.user_attrs["added"] == cut
 
 
-def test_a_half_line_that_another_was_added_to_is_repaired_in_place(journal, tmp_path, caplog):
+def test_an_incomplete_line_before_another_entry_is_repaired_in_place(journal, tmp_path, caplog):
     content, rows = journal
     lines = content.splitlines(keepends=True)
     half = lines[4][: len(lines[4]) // 2]
@@ -59,7 +59,7 @@ def test_a_line_that_is_damaged_otherwise_is_named(journal, tmp_path):
     lines = journal[0].splitlines(keepends=True)
     path = tmp_path / "study"
     path.write_bytes(b"".join([*lines[:2], b"}" + lines[2][1:], *lines[3:]]))
-    with pytest.raises(ValueError, match=r"study is not a journal of Optuna, or is damaged \(line 3 of .*study"):
+    with pytest.raises(ValueError, match=r"study .*line 3 of .*study"):
         open_storage(f"journal:///{path}")
 
 
@@ -75,7 +75,7 @@ def test_a_writer_that_runs_out_of_disk_leaves_a_journal_that_continues(tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr("optuna.storages.journal._file.os.fsync", half_written)
-        with pytest.raises(ConnectionError, match=r"journal:///.*study cannot be used .*No space left on device"):
+        with pytest.raises(ConnectionError, match=r"journal:///.*study .*No space left on device"):
             study.set_user_attr("a", 1)
     assert path.stat().st_size == len(before) + 10
     study.set_user_attr("b", 2)

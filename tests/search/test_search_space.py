@@ -107,7 +107,7 @@ def test_whatever_the_base_model_its_choices_fit(text_dim, joint_dim, num_layers
 def test_a_damaged_space_is_named(tmp_path):
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "common.yaml").write_text("learning_rate: {low: [1\n")
-    with pytest.raises(ValueError, match=r"search/common\.yaml is not YAML"):
+    with pytest.raises(ValueError, match=r"search/common\.yaml"):
         read_search_space(tmp_path, "coop", ["learning_rate"], PUBLISHED)
 
 
@@ -130,17 +130,17 @@ def configs(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("lerning_rate: {low: 1, high: 2}", "'lerning_rate', but the bundle has no such hyperparameter"),
-        ("depth: {low: 1e-5, high: 2}", "'1e-5' is no number"),
-        ("depth: {low: true, high: 2}", "True is no number"),
-        ("depth: {low: 3, high: 2}", "depth: .* is not understood"),
-        ("depth: {low: 1}", "is not understood: 'high'"),
-        ("depth: {low: 1, high: 2, step: 1}", "step is no part of it"),
-        ("depth: {low: 1, high: 2, below: layers}", "'layers' is no size; sizes are joint_dim, num_layers, text_dim"),
-        ("depth: {choices: []}", "is not understood"),
-        ("depth: {choices: [a], scales_with: text_dim, at: 1}", "is not understood"),
-        ("depth: 3", "is not understood"),
-        ("- depth", "holds a list"),
+        ("lerning_rate: {low: 1, high: 2}", "'lerning_rate'.*depth, learning_rate"),
+        ("depth: {low: 1e-5, high: 2}", "depth: .*'1e-5' .*1.0e-5"),
+        ("depth: {low: true, high: 2}", "depth: .*: True "),
+        ("depth: {low: 3, high: 2}", "depth: .*3, .*2"),
+        ("depth: {low: 1}", "depth: .*: 'high'"),
+        ("depth: {low: 1, high: 2, step: 1}", "depth: .* step"),
+        ("depth: {low: 1, high: 2, below: layers}", "'layers' .*joint_dim, num_layers, text_dim"),
+        ("depth: {choices: []}", r"depth: .*\[\]"),
+        ("depth: {choices: [a], scales_with: text_dim, at: 1}", "depth: .*text_dim"),
+        ("depth: 3", "depth: 3"),
+        ("- depth", "mine.yaml.*list"),
     ],
 )
 def test_what_is_wrong_with_a_space_is_named(line, message, configs):

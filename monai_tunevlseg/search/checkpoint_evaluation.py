@@ -1,0 +1,74 @@
+"""Evaluation of a checkpoint on the test split of an experiment, in a child process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_tunevlseg.bundle_processes import ChildProcess, bundle_command, failure_reason
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.search.experiments import Experiment
+from monai_tunevlseg.search.graceful_shutdown import GracefulShutdown
+from monai_tunevlseg.search.limits import HangDetector, Limits
+
+__all__ = ["evaluate_checkpoint"]
+
+POLL = 1.0  # seconds between two checks of a running evaluation
+
+
+def evaluate_checkpoint(
+    experiment: Experiment,
+    dataset_dir: str | Path,
+    output_dir: Path,
+    checkpoint: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    shutdown: GracefulShutdown | None = None,
+    limits: Limits | None = None,
+) -> dict[str, Any]:
+    """Evaluate a checkpoint on the test split of an experiment, in a child process.
+
+    Args:
+        experiment: experiment whose ``evaluate.yaml`` is run.
+        dataset_dir: folder of the dataset.
+        output_dir: folder of ``metrics.json``, ``pairs.csv``, the other files of the report, and the log.
+        checkpoint: path of a ``model.pt``; None = zero-shot.
+        overrides: hyperparameters; those that ``evaluate.yaml`` does not have are ignored.
+        shutdown: shutdown request, checked during the evaluation.
+        limits: time limits of the evaluation.
+
+    Returns:
+        the content of ``metrics.json``.
+
+    Raises:
+        RuntimeError: when the evaluation fails or exceeds its limits; names its log.
+        KeyboardInterrupt: when a shutdown is requested.
+    """
+    values = experiment.known("evaluate", overrides or {}) | {
+        "bundle_root": experiment.bundle,
+        "dataset_dir": dataset_dir,
+        "output_dir": output_dir,
+        **({"method": None} if checkpoint is None else {"ckpt_path": checkpoint}),
+    }
+    output_dir.mkdir(parents=True, exist_ok=True)
+    log = output_dir / "log.txt"
+    log.unlink(missing_ok=True)
+    child = ChildProcess(bundle_command(experiment.configs("evaluate"), values), log)
+    end = _wait_for(child, shutdown, HangDetector(limits or Limits(), [log]))
+    if end:
+        reason = end if isinstance(end, str) else failure_reason(end, log)
+        raise RuntimeError(f"the evaluation of {experiment.name} failed: {reason}; its log is {log}.")
+    return read_json_object(output_dir / "metrics.json")
+
+
+def _wait_for(child: ChildProcess, shutdown: GracefulShutdown | None, hang_detector: HangDetector) -> int | str:
+    """Return the exit status, or the exceeded limit."""
+    try:
+        while (status := child.wait(POLL)) is None:
+            if shutdown is not None:
+                shutdown.raise_if_requested()
+            if problem := hang_detector.problem():
+                return problem
+        return status
+    finally:
+        child.stop()
