@@ -22,8 +22,8 @@ from monai_tunevlseg.search.experiments import (
     BaseModelInfo,
     Experiment,
     build_network,
+    dataset_digest,
     describe_base_model,
-    digest_of_data,
     find_experiment,
     read_experiment_config,
 )
@@ -153,7 +153,7 @@ def run_search(
     data = Path(dataset_dir).expanduser().absolute()
     overrides = {**settings.fixed, "bundle_root": str(experiment.bundle), "dataset_dir": str(data)}
     base, space = _base_and_space(experiment, overrides, settings, configs_dir)
-    plan = _plan(experiment, settings, space, base, digest_of_data(experiment, overrides))
+    plan = _plan(experiment, settings, space, base, dataset_digest(experiment, overrides))
     name = settings.study_name or experiment.name
     reserve_output_folder(output, name)  # after all checks of the command
     study = join_study(storage, name, plan, settings.pruner)

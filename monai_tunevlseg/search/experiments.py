@@ -20,7 +20,7 @@ __all__ = [
     "Experiment",
     "build_network",
     "describe_base_model",
-    "digest_of_data",
+    "dataset_digest",
     "find_experiment",
     "read_experiment_config",
 ]
@@ -125,7 +125,7 @@ def describe_base_model(experiment: Experiment, overrides: Mapping[str, Any]) ->
     )
 
 
-def digest_of_data(experiment: Experiment, overrides: Mapping[str, Any]) -> str:
+def dataset_digest(experiment: Experiment, overrides: Mapping[str, Any]) -> str:
     """Read the dataset as a run does, and return the digest of its samples and splits.
 
     An invalid dataset raises here, before the first trial.
