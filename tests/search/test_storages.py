@@ -69,7 +69,7 @@ def test_a_server_that_is_not_there_is_named_within_seconds(address, driver, ser
         ("oracles://delphi/x", "oracles://delphi/x.*sqlite:///FILE"),
         ("mysql://me:secret@127.0.0.1:1/x?password=secret&bogus=secret", "bogus"),
         ("grpc://localhost", "grpc://localhost.* port.*grpc://HOST:PORT"),
-        ("grpc://localhost:many", "grpc://localhost:many.* port.*grpc://HOST:PORT"),
+        ("grpc://localhost:many", r"grpc://\*\*\*.* port.*grpc://HOST:PORT"),
         ("postgresql://me:secret@db:notaport/x", "db:notaport/x.* port "),
     ],
 )
