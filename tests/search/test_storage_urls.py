@@ -61,7 +61,7 @@ def test_no_form_of_an_address_shows_its_password(scheme, form, before, after):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("scheme", ["nonsense://", "postgresql:", "", "grpc://", "oracle://"])
 def test_no_message_about_an_address_that_is_not_understood_shows_its_password(scheme, form, monkeypatch):
-    monkeypatch.setattr("monai_tunevlseg.search.storages.PATIENCE", 0.1)
+    monkeypatch.setattr("monai_tunevlseg.search.storages.CONNECT_TIMEOUT", 0.1)
     with pytest.raises((ValueError, OSError, ImportError)) as raised:
         open_storage(form.format(scheme=scheme, secret=SECRET))
     assert SECRET not in str(raised.value)
