@@ -16,7 +16,7 @@ from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
 from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.benchmark.results_folder import write_json
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
+from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
 from monai_tunevlseg.evaluation import PairKey, PairScores
 from monai_tunevlseg.search.experiments import Experiment, read_experiment_config
 

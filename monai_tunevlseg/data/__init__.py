@@ -17,8 +17,8 @@ from monai_tunevlseg.data.samples import Case, Sample
 from monai_tunevlseg.data.skipping_dataset import SkippingDataset
 from monai_tunevlseg.data.transforms.augmentation import Augmentd
 from monai_tunevlseg.data.transforms.label_maps import LogitsToLabelMapd
-from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
 from monai_tunevlseg.data.transforms.resizing import ResizeImageMaskd
+from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
 from monai_tunevlseg.data.transforms.saving import SavePredictiond
 
 __all__ = [

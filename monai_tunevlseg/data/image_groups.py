@@ -10,7 +10,7 @@ from monai.transforms import Transform
 from torch.utils.data import Sampler
 
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
+from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
 
 __all__ = ["ImageGroup", "ImageGroupBatchSampler", "LoadImageGroup", "collate_image_groups", "group_by_image"]
 

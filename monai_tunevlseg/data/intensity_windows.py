@@ -58,7 +58,7 @@ def with_intensity_windows(samples: Sequence[Sample]) -> list[Sample]:
         samples: samples; those of pictures, and those with an `intensity_window`, stay unchanged.
 
     Returns:
-        new samples where a window is added, and otherwise the given ones.
+        new samples if a window is added, else the given ones.
 
     Raises:
         DatasetError: when a volume cannot be read.

@@ -16,7 +16,7 @@ from monai_tunevlseg.data.io.file_suffixes import stem_of
 from monai_tunevlseg.data.label_overlay import class_color, contour, draw_overlay
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.data.transforms.loading import LoadImageMaskd
+from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
 from monai_tunevlseg.evaluation.pair_scores import PairScores
 
 __all__ = ["choose_examples", "mask_name", "remove_earlier", "write_mask", "write_example_overlays"]

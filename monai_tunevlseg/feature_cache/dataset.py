@@ -9,7 +9,7 @@ from monai.transforms import ScaleIntensity
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from monai_tunevlseg.data.transforms.loading import LOADING_KEYS
+from monai_tunevlseg.data.transforms.sample_loading import LOADING_KEYS
 from monai_tunevlseg.feature_cache.cache import LABEL, FeatureCache
 from monai_tunevlseg.feature_cache.views import Views
 from monai_tunevlseg.networks import ImageFeatures

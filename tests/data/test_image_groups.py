@@ -16,7 +16,7 @@ from monai_tunevlseg.data import (
     collate_image_groups,
     group_by_image,
 )
-from monai_tunevlseg.data.transforms import loading
+from monai_tunevlseg.data.transforms import sample_loading
 
 samples = st.lists(
     st.fixed_dictionaries(
@@ -104,7 +104,7 @@ def test_a_loaded_group_has_the_image_and_masks_of_each_of_its_samples(groups):
 
 
 def test_the_image_of_a_group_is_read_once(groups):
-    with patch.object(loading, "read_image", wraps=loading.read_image) as reader:
+    with patch.object(sample_loading, "read_image", wraps=sample_loading.read_image) as reader:
         LoadImageGroup(LoadImageMaskd())(groups[0])
     assert len(groups[0]["pairs"]) == 2
     assert reader.call_count == 1

@@ -1,1 +1,7 @@
-"""Readers and writers of pictures (PNG, JPEG, BMP, GIF, TIFF), volumes (NIfTI, MetaImage, NRRD) and masks."""
+"""Readers and writers of images, masks and label maps.
+
+A *picture* is a file in PNG, JPEG, BMP, GIF or TIFF. A *volume* is a file in NIfTI, MetaImage or NRRD, of two or three
+dimensions. `reading` reads both; it is the entry for other rooms. An *upright* array is oriented as viewers display the
+image: (H, W) of a picture, and (S, A, R) of a volume, from superior to inferior, anterior to posterior and the
+patient's right to left.
+"""

@@ -39,7 +39,7 @@ def to_label_map(mask: StoredMask, path: Path) -> np.ndarray:
         return values
     broken = values[(values != np.rint(values)) | ~np.isfinite(values)]
     if broken.size:
-        raise ValueError(f"{path} holds the values {_some(np.unique(broken))} where labels are integers; round them.")
+        raise ValueError(f"{path} holds the values {_some(np.unique(broken))} instead of integer labels; round them.")
     return values.astype(np.int32)
 
 
@@ -164,7 +164,7 @@ def _foreground_of_jpeg(values: np.ndarray, path: Path) -> np.ndarray:
     brightest = int(values.max())
     if 0 < brightest < HALF_RANGE:
         raise ValueError(
-            f"{path} is a JPEG mask whose brightest value is {brightest}, where foreground is expected near 255; "
+            f"{path} is a JPEG mask whose brightest value is {brightest}, far from 255 for foreground; "
             "set mask_threshold to the lowest brightness (0..255) that is foreground."
         )
     return values >= HALF_RANGE

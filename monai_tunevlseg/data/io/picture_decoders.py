@@ -79,7 +79,7 @@ def open_pillow(path: Path) -> Image.Image:
     check_pixel_count(picture.height, picture.width)
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format not in LOSSY_FORMATS:
-        raise UnsupportedFileError(f"it holds {frames} frames where one is expected; save each as its own file")
+        raise UnsupportedFileError(f"it holds {frames} frames instead of one; save each as its own file")
     return picture
 
 

@@ -70,5 +70,5 @@ def _read_runs(counts: bytes, pixels: int) -> list[int]:
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0
     if shift or sum(runs) != pixels or min(runs, default=0) < 0:
-        raise ValueError(f"its runs cover {sum(runs)} pixels where the picture has {pixels}")
+        raise ValueError(f"its runs cover {sum(runs)} pixels instead of the {pixels} of the picture")
     return runs
