@@ -65,18 +65,18 @@ def build_datalists(
 
 
 def build_inference_datalist(dataset_dir: str | Path, intensity_window: Sequence[float] | None = None) -> list[Sample]:
-    """List images to segment, with a warning where pictures would be read as nearly black.
+    """List images to segment, with a warning when pictures would be read as nearly black.
 
     Args:
         dataset_dir: an image file, a folder of image files, or a folder with such a folder `images/` in it.
-        intensity_window: as they are loaded.
+        intensity_window: the intensity window that they are loaded with.
 
     Returns:
         [{"image": path}, ...], sorted by file name; paths are absolute.
 
     Raises:
-        FileNotFoundError: when there is no such file or folder.
-        ValueError: when there is no image, a file that is no image, or two with the same stem.
+        FileNotFoundError: when the file or folder does not exist.
+        ValueError: when there are no images, other files, or two images with the same stem.
     """
     path = Path(dataset_dir).expanduser().absolute()
     if path.is_file():
@@ -87,8 +87,8 @@ def build_inference_datalist(dataset_dir: str | Path, intensity_window: Sequence
     images = list_images(folder)
     if not images:
         inner = [path.name for path in list_subfolders(folder) if any(map(is_image, list_visible(path)))]
-        way_out = f"set dataset_dir to its folder {shorten(inner)}" if inner else f"supported are {', '.join(SUFFIXES)}"
-        raise ValueError(f"{folder} holds no images; {way_out}.")
+        remedy = f"set dataset_dir to its folder {shorten(inner)}" if inner else f"supported are {', '.join(SUFFIXES)}"
+        raise ValueError(f"{folder} holds no images; {remedy}.")
     return _to_segment(images, intensity_window)
 
 
@@ -102,7 +102,7 @@ def read_cases(spec: DatasetSpec) -> list[Case]:
     """List a dataset's cases, one or more.
 
     Raises:
-        FileNotFoundError: when the folder is missing, or the layout finds no images or a part of them in it.
+        FileNotFoundError: when the folder is missing, or the layout misses images or a part of the dataset in it.
         ValueError: as the layout describes.
     """
     if not spec.folder.is_dir():
@@ -206,8 +206,8 @@ def _gather(cases: Sequence[Case], splits: Splits, group_of: Callable[[str], str
         if not stems:
             raise ValueError(
                 f"the split {name!r} is empty: its list in the splits file is empty, or the {len(cases)} images (or "
-                "their groups) are too few to draw from; give train, val and test an image each, or leave val or test "
-                "out of the splits file to draw it from train."
+                "their groups) are too few to draw from; give each split at least one image, or leave val or test out "
+                "of the splits file to draw it from train."
             )
         if not datalists[name]:
             raise ValueError(f"the split {name!r} has no samples: none of its {len(stems)} images shows a class.")

@@ -1,12 +1,12 @@
 """Writing a dataset in the uniform form that the layout `folder` reads to the same samples.
 
-Images are copied unchanged, but for MetaImages and NRRD files, which become NIfTI. Masks become one of three forms, PNG
-for pictures and NIfTI for volumes:
+Images are copied unchanged, except that MetaImage and NRRD files become NIfTI. Masks get one of three forms, as PNG for
+pictures and NIfTI for volumes:
 
 - one class: 0/255, in `masks/`;
-- several classes that one file per image codes, or one class with ignored pixels: label maps in `masks/`, 1 for the
-  first class and so on, 255 for ignored pixels, and a `dataset.json` that says so;
-- several classes with masks of their own, which may overlap or be empty: 0/255, in a folder `masks/CLASS/` for each.
+- several classes in one file per image, or one class with ignored pixels: label maps in `masks/`, 1 for the first class
+  and so on, 255 for ignored pixels, described by a `dataset.json`;
+- several classes with separate masks, which may overlap or be empty: 0/255, in a folder `masks/CLASS/` for each.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ BINARY, LABELS, FOLDERS = "binary masks", "label maps", "a folder of binary mask
 
 @dataclass(frozen=True)
 class ExportedDataset:
-    """What was written.
+    """A dataset in the uniform form.
 
     Args:
-        folder: where.
-        form: of the masks.
-        class_names: what the layout `folder` must be told.
-        images: how many.
-        pairs: how many (image, class) pairs.
+        folder: its folder.
+        form: the form of its masks.
+        class_names: the class names for the layout `folder`.
+        images: the number of images.
+        pairs: the number of (image, class) pairs.
     """
 
     folder: Path
@@ -66,16 +66,16 @@ def export_dataset(
     """Write a dataset in the uniform form; images that show none of the classes are left out.
 
     Args:
-        spec: which dataset, read how; texts are not written, since in the uniform form they are the class names.
-        output_dir: the folder to write, which must not exist or be empty; atomic.
-        started: is told the number of images before they are written.
-        advanced: is called after each of them.
+        spec: the dataset, and how it is read; texts are not written, because in the uniform form they are the class
+            names.
+        output_dir: the folder to write atomically; it must not exist or be empty.
+        started: is called with the number of images before they are written.
+        advanced: is called after each image.
 
     Raises:
-        FileExistsError: when there is something at `output_dir`.
-        FileNotFoundError: when the dataset is not there.
-        ValueError: when something is wrong with the dataset, as `build_datalists` says, or it cannot be written in
-            this form.
+        FileExistsError: when `output_dir` exists and is not an empty folder.
+        FileNotFoundError: when the dataset's folder is missing.
+        ValueError: when `build_datalists` refuses the dataset, or it cannot be written in this form.
     """
     output = output_dir.expanduser().absolute()
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
@@ -105,7 +105,7 @@ def _choose_form(cases: Sequence[Case], chosen: Sequence[str]) -> tuple[str, tup
     for case in cases:
         shown = [(sample["class_name"], sample.get("slice")) for sample in case.samples]
         if len(shown) != len(set(shown)):
-            raise ValueError(f"{case.samples[0]['image']} has several masks of one class; unite or rename them first.")
+            raise ValueError(f"{case.samples[0]['image']} has several masks of one class; unite or rename them.")
     samples = [sample for case in cases for sample in case.samples]
     class_names = tuple(dict.fromkeys((*chosen, *(sample["class_name"] for sample in samples))))
     ignored = any("ignore_value" in sample for sample in samples)
@@ -115,7 +115,7 @@ def _choose_form(cases: Sequence[Case], chosen: Sequence[str]) -> tuple[str, tup
         return LABELS, class_names
     strange = [name for name in class_names if Path(name).name != name or name.startswith(".")]
     if strange or ignored:
-        reason = f"{shorten(strange)} cannot be the name of one" if strange else "no pixels can be ignored there"
+        reason = f"{shorten(strange)} cannot be the name of a folder" if strange else "binary masks ignore no pixels"
         raise ValueError(f"these masks need a folder for each class, but {reason}; choose other classes.")
     return FOLDERS, class_names
 
@@ -128,7 +128,7 @@ def _is_label_map(samples: Sequence[Sample]) -> bool:
 def _file_names(cases: Sequence[Case]) -> dict[str, str]:
     names = {case.stem: case.stem.replace("/", "__").replace("\\", "__") for case in cases}
     if len(set(names.values())) != len(names):
-        raise ValueError("two images would have the same name in one folder; rename them.")
+        raise ValueError("two images would get the same name in one folder; rename them.")
     return names
 
 
@@ -157,7 +157,7 @@ def _write_cases(
 
 
 def _masks(case: Case, form: str, class_names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Make the masks of an image by the folder in `masks/` that they go to, uint8 of the image's shape."""
+    """Return the masks of an image by their folder in `masks/`, uint8 of the image's shape."""
     of_class = {sample["class_name"]: read_sample_mask(whole_volume(sample)) for sample in case.samples}
     if form == FOLDERS:
         return {name: mask * np.uint8(255) for name, mask in of_class.items()}

@@ -1,7 +1,7 @@
-"""Synthetic demo datasets, shifted in domain from the scenes that the tiny base models learned on.
+"""Synthetic demo datasets, shifted in domain from the scenes that the tiny base models were trained on.
 
-They are written as ordinary folders, `images/`, `masks/` and `splits.json`, so that they pass through the same code as
-real data.
+They are written as ordinary folders, `images/`, `masks/` and `splits.json`, and pass through the same code as real
+data.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Labels = NDArray[np.uint8]
 DrawScene = Callable[[np.random.Generator], tuple[Floats, Labels]]
 
 _SHARES = (0.75, 0.125)
-"""Shares of the images in the train and the val split; the rest is test."""
+"""Shares of the train and the val split; the rest is the test split."""
 
 _ECHO_AFFINE = np.array([[-0.5, 0, 0, 30], [0, -0.5, 0, 45], [0, 0, 1, 0], [0, 0, 0, 1]], np.float64)
-"""Voxel to world in mm: pixels of 0.5 mm, both axes reversed, origin moved."""
+"""Voxel to world, in mm: pixels of 0.5 mm, both axes reversed, origin shifted."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class DemoDataset:
     """A kind of synthetic pictures.
 
     Args:
-        draw: makes one picture: image, (H, W) or (H, W, 3) float32 in [0, 1], and (H, W) uint8 label map.
-        class_names: the class of label value 1, of 2, and so on.
-        suffix: of the files; with one class, a PNG mask is 0/255; a NIfTI mask holds the label values.
+        draw: draws one picture: image, (H, W) or (H, W, 3) float32 in [0, 1], and label map, (H, W) uint8.
+        class_names: the classes of label values 1, 2 and so on.
+        suffix: the suffix of the files; with one class, a PNG mask is 0/255; a NIfTI mask holds the label values.
     """
 
     draw: DrawScene
@@ -47,30 +47,28 @@ class DemoDataset:
 
 
 def write_demo_dataset(name: str, output_dir: str | Path, seed: int = 0, num_images: int = 320) -> Path:
-    """Write a demo dataset as a folder; the same arguments write the same pictures.
+    """Write a demo dataset as a folder; equal arguments write equal pictures.
 
     Args:
         name: one of `DEMO_DATASETS`: ultrasound, endoscopy, echo.
-        output_dir: folder that gets `images/`, `masks/` and `splits.json`; made where missing.
-        seed: 0 or more; another seed gives other pictures.
-        num_images: how many, 3 or more: 75 % go to the train split, half of the rest to val and to test each.
+        output_dir: the folder of `images/`, `masks/` and `splits.json`; created if missing.
+        seed: random seed of the pictures, 0 or more.
+        num_images: number of images, 3 or more: 75 % are in the train split, and half of the rest in val and test each.
 
     Returns:
         `output_dir`.
 
     Raises:
         ValueError: when the name is unknown, the seed is negative or there are fewer than 3 images.
-        FileExistsError: when the folder holds images already.
+        FileExistsError: when the folder already holds images.
     """
     dataset = DEMO_DATASETS[name]
     if seed < 0 or num_images < 3:
-        raise ValueError(
-            f"write_demo_dataset got seed {seed} and num_images {num_images}; give 0 or more and 3 or more."
-        )
+        raise ValueError(f"seed must be 0 or more and num_images 3 or more, not {seed} and {num_images}.")
     folder = Path(output_dir)
     images, masks = folder / "images", folder / "masks"
     if images.is_dir() and any(images.iterdir()):
-        raise FileExistsError(f"{images} holds files already; give another output_dir or remove them.")
+        raise FileExistsError(f"{images} already holds files; give another output_dir or remove them.")
     for made in (images, masks):
         made.mkdir(parents=True, exist_ok=True)
     stems = [f"{name}_{index:04d}" for index in range(num_images)]
@@ -84,14 +82,14 @@ def write_demo_dataset(name: str, output_dir: str | Path, seed: int = 0, num_ima
 
 
 def _splits(stems: list[str]) -> dict[str, list[str]]:
-    """Cut the stems into train, val and test; val and test get one at least."""
+    """Cut the stems into train, val and test; val and test get at least one."""
     val = max(1, round(len(stems) * _SHARES[1]))
     train = len(stems) - 2 * val
     return {"train": stems[:train], "val": stems[train : train + val], "test": stems[train + val :]}
 
 
 def _write(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write a picture by its suffix; a NIfTI has the columns first, as (X, Y)."""
+    """Write a picture in the format of its suffix; NIfTI stores columns first, (X, Y)."""
     if path.suffix == ".png":
         Image.fromarray(pixels).save(path)
     else:
@@ -106,9 +104,9 @@ class _Canvas:
     """Coordinates of a picture, and the random fields that are drawn on it.
 
     Args:
-        height: in pixels.
-        width: in pixels.
-        rng: where the chance comes from.
+        height: height in pixels.
+        width: width in pixels.
+        rng: random number generator of the fields.
     """
 
     def __init__(self, height: int, width: int, rng: np.random.Generator) -> None:
@@ -118,7 +116,7 @@ class _Canvas:
         self.x = np.linspace(0, 1, width, dtype=np.float32)[None] + np.zeros(self.shape, np.float32)
 
     def noise(self, rows: int, columns: int) -> Floats:
-        """Return smooth noise in [0, 1], (H, W): a grid of that many random values, linearly interpolated."""
+        """Return smooth noise in [0, 1], (H, W): a grid of rows x columns random values, linearly interpolated."""
         grid = self.rng.random((rows, columns), dtype=np.float32)
         return _weights(self.shape[0], rows) @ grid @ _weights(self.shape[1], columns).T
 
@@ -135,7 +133,7 @@ class _Canvas:
             center: x and y in [0, 1].
             radii: half axes, as shares of the picture's sides.
             angle: rotation in radians.
-            wobble: how far the outline departs from the ellipse, as a share of its radius.
+            wobble: deviation of the outline from the ellipse, as a share of its radius.
         """
         x, y = self.x - np.float32(center[0]), self.y - np.float32(center[1])
         u = (np.cos(angle) * x + np.sin(angle) * y) / np.float32(radii[0])
@@ -146,13 +144,13 @@ class _Canvas:
 
 
 def _weights(size: int, knots: int) -> Floats:
-    """Return the (size, knots) matrix that interpolates `knots` values linearly at `size` places."""
+    """Return the (size, knots) matrix that interpolates `knots` values linearly at `size` positions."""
     position = np.linspace(0, knots - 1, size, dtype=np.float32)
     return np.clip(1 - np.abs(position[:, None] - np.arange(knots, dtype=np.float32)[None]), 0, 1)
 
 
 def _inside(relative: Floats, softness: float) -> Floats:
-    """Return 1 inside, 0 outside, with a soft edge of that relative width."""
+    """Return 1 inside and 0 outside, with a soft edge of the given relative width."""
     return np.clip(0.5 + (1 - relative) / np.float32(softness), 0, 1)
 
 

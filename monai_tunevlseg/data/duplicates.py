@@ -1,4 +1,4 @@
-"""Finding images that are there twice: the same bytes, or nearly the same picture."""
+"""Duplicates: identical files, and pictures that look nearly the same."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ __all__ = [
 HASH_SIZE = 16
 HASH_BITS = HASH_SIZE**2
 HASHED_SIZE = 4 * HASH_SIZE
-"""ImageHash makes a picture this small before it takes the lowest frequencies."""
+"""Size that ImageHash reduces a picture to before it takes the lowest frequencies."""
 DETAILS = 32
 GAP = 2
 REDUCED_SIZE = GAP * HASHED_SIZE
 """A quick average reduces pictures to this size, before a good filter reduces them further."""
 BEGINNING = 8192  # bytes
-ROWS = 256  # of a table of distances, so that 10,000 pictures take some ten megabytes
+ROWS = 256  # of the table of distances at a time, so that 10,000 pictures take about ten megabytes
 CORRELATION = 0.9
-"""Of details. Real pictures of six datasets at another brightness, contrast, size or quality, or with marks drawn on
-them, kept 0.85 and more of it, and nine tenths of them 0.96; different ones of one dataset reached 0.81."""
+"""Minimum correlation of the details of near-duplicates. Real pictures of six datasets at another brightness, contrast,
+size or quality, or with marks drawn on them, kept at least 0.85, and nine tenths of them 0.96; different pictures of
+one dataset reached 0.81."""
 
 
 def group_identical_files(paths: Iterable[Path]) -> list[list[Path]]:
-    """Find files with the same bytes. Only those of the same size and beginning are read to the end.
+    """Group files with identical bytes; only files of the same size and beginning are read to the end.
 
     Returns:
-        the groups of two or more, in the order of the paths.
+        the groups of two or more files, in the order of the paths.
     """
     groups = _grouped((path.stat().st_size, path) for path in dict.fromkeys(paths))
     with ThreadPoolExecutor() as pool:
@@ -51,24 +52,24 @@ def group_identical_files(paths: Iterable[Path]) -> list[list[Path]]:
 
 
 def group_near_duplicates(bits: np.ndarray, details: np.ndarray, distance: int) -> list[list[int]]:
-    """Find groups of pictures that look nearly the same; whoever looks like one of a group is in it.
+    """Group pictures that look nearly the same; a picture that resembles one of a group belongs to it.
 
-    Two pictures look nearly the same when their hashes differ in few bits, and their details correlate too: hashes of
-    different pictures of one kind, such as two ultrasound scans, come near each other by chance.
+    Two pictures look nearly the same when their hashes differ in few bits and their details correlate, because hashes
+    of different pictures of one kind, such as two ultrasound scans, may be close by chance.
 
     Args:
         bits: the perceptual hash of each of N pictures, bool of shape (N, bits).
-        details: the details of each, float32 of shape (N, values) and of length 1.
-        distance: the most bits in which two hashes may differ.
+        details: the fine details of each picture, float32 of shape (N, values) and of length 1.
+        distance: maximum Hamming distance of two hashes, in bits.
 
     Returns:
-        the numbers of the pictures in each group of two or more.
+        the indices of the pictures in each group of two or more.
     """
     signs = np.where(bits, np.float32(1), np.float32(-1))
     group = np.arange(len(bits))
     for start in range(0, len(bits), ROWS):
         rows = slice(start, start + ROWS)
-        # of n bits written as 1 and -1, equal ones add 1 to the product and different ones take 1 away
+        # with bits as 1 and -1, equal bits add 1 to the product and different bits subtract 1
         different = (bits.shape[1] - signs[rows] @ signs[start:].T) / 2
         close = (different <= distance) & (details[rows] @ details[start:].T >= CORRELATION)
         group = _merge(group, *(start + found for found in np.nonzero(close)))
@@ -78,13 +79,13 @@ def group_near_duplicates(bits: np.ndarray, details: np.ndarray, distance: int) 
 
 
 def perceptual_hash(gray: Image.Image) -> np.ndarray:
-    """Hash what a picture looks like: pictures that look the same differ in few bits.
+    """Hash the look of a picture: pictures that look the same differ in few bits.
 
     Args:
         gray: 8-bit gray.
 
     Returns:
-        bool of shape (HASH_BITS,): ImageHash's `phash`, in a fraction of its time for large pictures.
+        bool of shape (HASH_BITS,): the `phash` of ImageHash, in a fraction of its time for large pictures.
     """
     import imagehash
 
@@ -93,14 +94,14 @@ def perceptual_hash(gray: Image.Image) -> np.ndarray:
 
 
 def fine_details(gray: Image.Image) -> np.ndarray:
-    """Keep what is smaller than a tenth of a picture, whatever its brightness and contrast.
+    """Return the details smaller than a tenth of a picture, independent of its brightness and contrast.
 
     Args:
         gray: 8-bit gray.
 
     Returns:
-        float32 of shape (DETAILS**2,) and of length 1, or 0 for a picture of one value: the product of two pictures'
-        details is their correlation.
+        float32 of shape (DETAILS**2,) and of length 1, or 0 for a uniform picture; the dot product of the details of
+        two pictures is their correlation.
     """
     small = np.asarray(gray.resize((DETAILS, DETAILS), Image.Resampling.BOX, reducing_gap=GAP), np.float32)
     fine = (small - gaussian_filter(small, DETAILS / 10)).ravel()
@@ -109,7 +110,7 @@ def fine_details(gray: Image.Image) -> np.ndarray:
 
 
 def _merge(group: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Unite the groups of pictures that are linked."""
+    """Unite the groups of linked pictures."""
     links = coo_matrix((np.ones(len(one), bool), (group[one], group[other])), shape=(len(group), len(group)))
     return connected_components(links, directed=False)[1][group]
 

@@ -1,4 +1,4 @@
-"""Decoding an image with all of its masks, to see whether they can be used and what they show."""
+"""Checking an image with all of its masks."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ MaskKey: TypeAlias = tuple[Path, bool, int | None, float | None]
 
 @dataclass
 class ImageCheck:
-    """What decoding showed.
+    """Result of checking an image and its masks.
 
     Args:
         image: the image's path.
-        bits: its perceptual hash, bool of shape (HASH_BITS,); None where it cannot be read.
-        details: as `fine_details` gives them; None where it cannot be read.
-        issues: what is wrong with it or its masks.
-        empty: for each of its samples, whether the mask shows nothing; None where it cannot be read.
-        traits: what is peculiar to it and its masks.
+        bits: its perceptual hash, bool of shape (HASH_BITS,); None when the image cannot be read.
+        details: its fine details, float32 of length 1; None when the image cannot be read.
+        issues: issues of the image and its masks.
+        empty: for each of its samples, whether the mask is empty; None when it cannot be read.
+        traits: peculiarities of the image and its masks.
     """
 
     image: str
@@ -55,10 +55,10 @@ def check_image(image: Path, samples: Sequence[Sample]) -> ImageCheck:
 
     Args:
         image: a picture or a volume.
-        samples: all with this image.
+        samples: all samples of this image.
 
     Returns:
-        what is wrong, none of it raised.
+        the result; errors are among its issues.
     """
     check = ImageCheck(str(image))
     shape: tuple[int, ...] | None = None
@@ -76,7 +76,7 @@ def check_image(image: Path, samples: Sequence[Sample]) -> ImageCheck:
 
 
 def _decode(image: Path, window: Sequence[float] | None) -> tuple[tuple[int, ...], Image.Image]:
-    """Decode to the stored shape and a gray picture, the middle slice of a volume."""
+    """Return the stored shape and a gray picture, of a volume the middle slice."""
     if not is_volume_file(image):
         return read_gray_picture(image, REDUCED_SIZE, window)
     values = read_volume(image, intensity_window=window)
@@ -85,7 +85,7 @@ def _decode(image: Path, window: Sequence[float] | None) -> tuple[tuple[int, ...
 
 
 class _Masks:
-    """The masks of one image, each file decoded and interpreted once; issues go to a list."""
+    """The masks of one image; each file is decoded and interpreted once, and issues go to a list."""
 
     def __init__(self, image: Path, shape: tuple[int, ...] | None, issues: list[DatasetIssue]) -> None:
         self.image = image
@@ -108,7 +108,7 @@ class _Masks:
         return not any(mask.any() for mask in parts)
 
     def read(self) -> list[tuple[Path, StoredMask]]:
-        """List the masks that could be read."""
+        """Return the readable masks."""
         return [(path, mask) for (path, _), mask in self._stored.items() if mask is not None]
 
     def _is_empty_code(self, sample: Sample, path: Path) -> bool | None:
@@ -121,17 +121,17 @@ class _Masks:
         return not any(runs[1::2])
 
     def _show(self, path: Path, sample: Sample) -> np.ndarray | None:
-        """Return where the class is in a whole volume, or which values of a picture mean it."""
-        encoding = (path, "slice" in sample, sample.get("label_value"), sample.get("mask_threshold"))
-        if encoding not in self._shown:
-            self._shown[encoding] = None
-            stored = self._read(*encoding[:2])
+        """Return the class's area in a whole volume, or the values of a picture that mean the class."""
+        key = (path, "slice" in sample, sample.get("label_value"), sample.get("mask_threshold"))
+        if key not in self._shown:
+            self._shown[key] = None
+            stored = self._read(*key[:2])
             try:
                 if stored is not None:
-                    self._shown[encoding] = to_binary_mask(stored, path, *encoding[2:])
+                    self._shown[key] = to_binary_mask(stored, path, *key[2:])
             except ValueError as error:
                 self.issues.append(DatasetIssue("encoding", str(error), (str(path),)))
-        return self._shown[encoding]
+        return self._shown[key]
 
     def _read(self, path: Path, whole: bool) -> StoredMask | None:
         if (path, whole) not in self._stored:

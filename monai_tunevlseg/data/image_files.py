@@ -19,11 +19,11 @@ __all__ = ["index_by_stem", "is_image", "list_images", "normalized", "list_subfo
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 DICOM_MARK = (128, b"DICM")
-"""Where DICOM's mark begins in a file, and what it is."""
+"""Offset and bytes of the mark in DICOM files."""
 
 
 def list_visible(folder: Path) -> list[Path]:
-    """List what is directly in a folder, sorted; hidden files and those of operating systems are passed over.
+    """List the files and folders directly in a folder, sorted, without hidden files and files of operating systems.
 
     Raises:
         FileNotFoundError: when the folder is missing.
@@ -38,18 +38,18 @@ def list_subfolders(folder: Path) -> list[Path]:
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}.")
+        raise FileNotFoundError(f"no folder {folder}.")
     with os.scandir(folder) as entries:
         named = sorted(entries, key=lambda entry: entry.name)
     return [entry for entry in named if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES]
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the image files directly in a folder, sorted; hidden files and subfolders are passed over.
+    """List the image files directly in a folder, sorted, without hidden files and subfolders.
 
     Raises:
         FileNotFoundError: when the folder is missing.
-        ValueError: when a file has no supported suffix or two have the same stem.
+        ValueError: when a file has no supported suffix, or two files have the same stem.
     """
     images, issues = index_by_stem(folder)
     if issues:
@@ -63,24 +63,24 @@ def is_image(path: Path) -> bool:
 
 
 def normalized(name: str) -> str:
-    """Return a name in the one Unicode form (NFC) that names are compared in; macOS decomposes them (NFD)."""
+    """Return a name in the Unicode form NFC, in which names are compared; macOS decomposes names (NFD)."""
     return unicodedata.normalize("NFC", name)
 
 
 def index_by_stem(
     folder: Path, ending: str = "", ignored: re.Pattern[str] | None = None
 ) -> tuple[dict[str, Path], list[DatasetIssue]]:
-    """List the image files directly in a folder by stem; hidden files and subfolders are passed over.
+    """List the image files directly in a folder by stem, without hidden files and subfolders.
 
-    A warning names subfolders with images beside the images of the folder itself.
+    A warning names subfolders with images when the folder itself holds images.
 
     Args:
-        folder: where they are.
-        ending: what every stem ends in, which is taken off ("_Segmentation").
-        ignored: files whose whole name it matches are passed over.
+        folder: the folder.
+        ending: the ending of every stem, which is removed ("_Segmentation").
+        ignored: a pattern of whole file names to skip.
 
     Returns:
-        the file of each stem, in Unicode's form NFC, the first of several, and what is wrong.
+        the file of each stem, in the Unicode form NFC, the first of several, and the issues.
 
     Raises:
         FileNotFoundError: when the folder is missing.
@@ -108,18 +108,18 @@ def index_by_stem(
 
 
 def _unusable(folder: Path, entries: Sequence[Path], strange: Sequence[Path]) -> list[DatasetIssue | None]:
-    """Name the files that are not images, or cannot be: links to nothing, and names that JSON cannot hold."""
+    """Return the issues of unusable files: other files than images, broken links, and names that JSON cannot hold."""
     dicom = [path for path in strange if _is_dicom(path)]
     others = [path for path in strange if path not in dicom]
     broken = [path for path in entries if path.is_symlink() and not path.exists()]
     return [
         _extra(
             dicom,
-            f"{folder} holds DICOM files: {{}}; convert them first, a series to one NIfTI volume (dcm2niix does it), "
-            "single images to PNG.",
+            f"{folder} holds DICOM files: {{}}; convert a series to one NIfTI volume (with dcm2niix), and single "
+            "images to PNG.",
         ),
         _extra(others, f"{folder} holds files that are not images: {{}}; supported are {', '.join(SUFFIXES)}."),
-        _extra(broken, f"{folder} holds links whose files are missing: {{}}; restore the files or remove the links."),
+        _extra(broken, f"{folder} holds broken links: {{}}; restore their files or remove the links."),
         _extra(
             [path for path in entries if not _is_utf8(path)],
             f"{folder} holds files whose names are not UTF-8: {{}}; rename them.",
@@ -143,21 +143,21 @@ def _is_dicom(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(start + len(mark))[start:] == mark
     except OSError:
-        return False  # then it is a strange file in any case
+        return False  # an unreadable file is an issue in any case
 
 
 def _warn_of_subfolders(folder: Path, entries: Sequence[Path]) -> None:
-    passed_over = [path.name for path in entries if path.is_dir() and any(map(is_image, list_visible(path)))]
-    if passed_over:
+    skipped = [path.name for path in entries if path.is_dir() and any(map(is_image, list_visible(path)))]
+    if skipped:
         warnings.warn(
-            f"{folder} holds images, so that its subfolders with images are passed over: {shorten(passed_over)}; "
-            "move their images up to use them too.",
+            f"{folder} holds images, so its subfolders with images are skipped: {shorten(skipped)}; move their images "
+            "up to use them too.",
             stacklevel=3,
         )
 
 
 def _holds_pixels(path: Path) -> bool:
-    """Return whether a file has the pixels of a MetaImage beside it."""
+    """Return whether a file holds the pixels of a MetaImage header beside it."""
     return path.suffix.lower() in PIXEL_SUFFIXES and path.with_suffix(METAIMAGE_SUFFIX).is_file()
 
 

@@ -15,20 +15,20 @@ from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
 __all__ = ["ImageGroup", "ImageGroupBatchSampler", "LoadImageGroup", "collate_image_groups", "group_by_image"]
 
 ImageGroup: TypeAlias = dict[str, Any]
-"""`image`, where it is a slice `slice` and `slice_axis`, and `pairs`: what else each sample of it has, in order."""
+"""`image`, of a slice also `slice` and `slice_axis`, and `pairs`: the other keys of each of its samples, in order."""
 
 POSITION = ("image", "slice", "slice_axis")
 
 
 def group_by_image(datalist: Sequence[Sample]) -> list[ImageGroup]:
-    """Gather the samples of each image, or of each slice of a volume.
+    """Group samples by image, or by slice of a volume.
 
     Args:
-        datalist: samples; none is changed.
+        datalist: the samples; none is changed.
 
     Returns:
-        groups in the order in which their images first appear. Each of a group's `pairs` also has `number`, the place
-        of its sample in `datalist`, from 0.
+        the groups, in the order in which their images first appear. Each of a group's `pairs` also has `number`, the
+        index of its sample in `datalist`.
     """
     groups: dict[tuple[Any, ...], ImageGroup] = {}
     for number, sample in enumerate(datalist):
@@ -52,14 +52,14 @@ class LoadImageGroup(Transform):
         """Load one group of k pairs.
 
         Returns:
-            `image` (3, H, W) as `LoadImageMaskd` gives it; `label`, a tensor (k, H, W), uint8 in {0, 1}, 255 where a
-            mask says that pixels do not count; `full_label`, the same as an array, which stays as it is when `label` is
-            resized; `text`, k texts; `pairs`, k samples with `number` that name their files.
+            `image` (3, H, W) as `LoadImageMaskd` loads it; `label`, a tensor (k, H, W), uint8 in {0, 1}, and 255 for
+            ignored pixels; `full_label`, the same as an array, which is unchanged when `label` is resized; `text`, k
+            texts; `pairs`, the k samples with `number`.
 
         Raises:
             KeyError: when a sample lacks a key.
-            FileNotFoundError: when the file does not exist.
-            ValueError: when a file cannot be decoded or is not as its sample says.
+            FileNotFoundError: when a file does not exist.
+            ValueError: when a file cannot be decoded or differs from its sample.
         """
         position = {key: group[key] for key in POSITION if key in group}
         pairs = [position | pair for pair in group["pairs"]]
@@ -67,26 +67,26 @@ class LoadImageGroup(Transform):
         label = torch.empty((len(pairs), *loaded["label"].shape[1:]), dtype=torch.uint8)
         label[0] = loaded["label"].as_tensor()[0]
         for index, pair in enumerate(pairs[1:], start=1):
-            # an image that is loaded already stays
+            # an image that is already loaded is not loaded again
             label[index] = self.load({**pair, "image": loaded["image"]})["label"].as_tensor()[0]
         return {
             "image": loaded["image"],
             "label": label,
-            "full_label": label.numpy(),  # loader processes send arrays through pipes, not through scarce shared memory
+            "full_label": label.numpy(),  # worker processes send arrays through pipes, not through scarce shared memory
             "text": [pair["text"] for pair in pairs],
             "pairs": pairs,
         }
 
 
 class ImageGroupBatchSampler(Sampler[list[int]]):
-    """Batches groups with the same number of pairs, so that every image of a batch has as many texts.
+    """Batches groups with equal numbers of pairs, so that all images of a batch have equally many texts.
 
-    A batch holds at most `batch_size` pairs, for they are what takes memory, or one image where that alone has more.
-    The largest groups come first: what does not fit into memory shows at once. Groups of one size keep their order.
+    A batch holds at most `batch_size` pairs, because pairs take the memory, or one image that has more. The largest
+    groups come first, so that a lack of memory shows at once. Groups of one size keep their order.
 
     Args:
-        groups: as `group_by_image` makes them.
-        batch_size: pairs in one batch, 1 or more.
+        groups: groups of :func:`group_by_image`.
+        batch_size: maximum number of pairs in one batch, 1 or more.
 
     Raises:
         ValueError: when `batch_size` is less.
@@ -114,10 +114,10 @@ class ImageGroupBatchSampler(Sampler[list[int]]):
 
 
 def collate_image_groups(groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Collate B loaded groups of k pairs each, which `LoadImageGroup` and a resizing transform have made.
+    """Collate B groups of k pairs each that `LoadImageGroup` and a resizing transform have returned.
 
     Returns:
-        `image` (B, 3, h, w) and `label` (B, k, h, w); lists of B entries for everything else, whose sizes may differ.
+        `image` (B, 3, h, w) and `label` (B, k, h, w); lists of B items for all other keys, whose sizes may differ.
     """
     stacked = {key: torch.stack([torch.as_tensor(group[key]) for group in groups]) for key in ("image", "label")}
     return {key: [group[key] for group in groups] for key in groups[0] if key not in stacked} | stacked

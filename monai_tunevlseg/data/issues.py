@@ -1,4 +1,4 @@
-"""Finding everything that is wrong in a dataset's folder before saying so."""
+"""Issues of a dataset's folder, collected before they are reported."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class DatasetIssue:
-    """One thing that is wrong.
+    """One thing that is wrong or worth knowing.
 
     Args:
-        kind: one word for programs: missing, unreadable, size, encoding and so on.
-        message: one sentence that names what it is about, and the way out.
-        files: all that it is about, where the sentence names the first few.
+        kind: a short name for programs: missing, unreadable, size, encoding and so on.
+        message: one sentence that names the cause and the remedy.
+        files: all files concerned, of which the sentence names the first few.
     """
 
     kind: str
@@ -34,11 +34,11 @@ class DatasetIssue:
 
 
 class DatasetError(ValueError):
-    """Everything that is wrong in a dataset's folder.
+    """Everything that is wrong with a dataset's folder.
 
     Args:
-        issues: one or more.
-        cases: what is right nevertheless.
+        issues: one or more issues.
+        cases: the cases without an issue.
     """
 
     def __init__(self, issues: Sequence[DatasetIssue], cases: Sequence[Case]) -> None:
@@ -54,13 +54,13 @@ def map_files(
     """Call a function that reads files for each item, on all cores.
 
     Args:
-        function: reads what belongs to one item. A issue that it returns, or an OSError, ValueError or MemoryError
-            that it raises, does not stop the others.
-        items: what it is called with.
-        paths_of: gives the files that it reads.
+        function: reads the files of one item. An issue that it returns, or an OSError, ValueError or MemoryError that
+            it raises, does not stop the others.
+        items: its arguments.
+        paths_of: returns the files of an item.
 
     Returns:
-        what it read, in the order of the items, and the issues.
+        the results, in the order of the items, and the issues.
     """
 
     def attempt(item: Item) -> Result | DatasetIssue:
@@ -76,17 +76,17 @@ def map_files(
 
 
 def issue_from_error(error: Exception, paths: Sequence[Path]) -> DatasetIssue:
-    """Turn an error into a issue with those of the files that its message names, or all where it names none."""
+    """Turn an error into an issue with the files that its message names, or with all files when it names none."""
     kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
     message = str(error)
     if isinstance(error, MemoryError):
-        message = f"{' and '.join(map(str, paths))} need more memory than there is; make them smaller or cut them."
+        message = f"{' and '.join(map(str, paths))} need more memory than is available; make them smaller or crop them."
     named = tuple(str(path) for path in paths if str(path) in message)
     return DatasetIssue(kind, message, named or tuple(map(str, paths)))
 
 
 def size_issue(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> DatasetIssue:
-    """Say that a mask has not the size of its image."""
+    """Return the issue of a mask that differs from its image in size."""
     sizes = [" x ".join(map(str, size)) for size in (mask_size, image_size)]
     turned = exif_hint(image, image_size, mask_size)
     message = f"{mask} is {sizes[0]} but its image {image} {sizes[1]}; a mask must have the size of its image{turned}."

@@ -15,15 +15,15 @@ __all__ = ["MaskEncoding"]
 
 @dataclass(frozen=True)
 class MaskEncoding:
-    """How mask files code classes.
+    """How mask files encode classes.
 
     Args:
-        class_names: what is learned, in the order of the network's outputs.
-        label_values: the value of each class in the mask files, of which one of several may be 0; None = binary for one
-            class, 1..K in order for K.
-        mask_threshold: brightness in (0, 255] from which on binary masks are foreground; None = they must be clean.
-        mask_ending: what the names of masks end in beyond those of their images, such as "_mask", in the layout
-            `folder`; None = what the names of all of them end in.
+        class_names: the classes, in the order of the network's outputs.
+        label_values: the value of each class in the mask files; with several classes, one value may be 0. None = binary
+            for one class, 1..K in order for K.
+        mask_threshold: lowest brightness in (0, 255] of the foreground of binary masks; None = masks must be clean.
+        mask_ending: the ending of the masks' names beyond those of their images, such as "_mask", in the layout
+            `folder`; None = their common ending.
         every_slice: whether slices of a volume that show nothing of a class are pairs too.
 
     Raises:
@@ -36,7 +36,7 @@ class MaskEncoding:
     mask_ending: str | None = None
     every_slice: bool = False
     values: dict[str, int | None] = field(init=False)
-    """The value of each class in `class_names`' order; None = binary."""
+    """The value of each class, in the order of `class_names`; None = binary."""
 
     def __post_init__(self) -> None:
         _check_names(self.class_names)
@@ -47,8 +47,8 @@ class MaskEncoding:
             _check_threshold(self.mask_threshold)
         if self.mask_threshold is not None and not self.binary:
             raise ValueError(
-                f"mask_threshold {self.mask_threshold} is for binary masks; "
-                "with label_values or several classes set it to null."
+                f"mask_threshold {self.mask_threshold} applies to binary masks only; "
+                "with label_values or several classes, set it to null."
             )
 
     @property
@@ -64,13 +64,13 @@ class MaskEncoding:
         return {name: value for value, name in enumerate(self.class_names, start=1)}
 
     def sample(self, image: Path, mask: Path | Sequence[Path], class_name: str, **more: Any) -> Sample:
-        """Compose the sample of one class.
+        """Return the sample of one class.
 
         Args:
             image: the image's file.
-            mask: the mask's file, or several whose union is the mask.
+            mask: the mask's file, or several files whose union is the mask.
             class_name: one of `class_names`.
-            **more: whatever else of `Sample` applies: `slice` and `slice_axis`, `ignore_value`, `rle`, `texts`.
+            **more: further keys of `Sample`: `slice` and `slice_axis`, `ignore_value`, `rle`, `texts`.
         """
         label = str(mask) if isinstance(mask, Path) else [str(path) for path in mask]
         sample: Sample = {"image": str(image), "label": label, "text": class_name, "class_name": class_name}
@@ -86,7 +86,7 @@ def _check_names(class_names: Sequence[str]) -> None:
         raise ValueError(f"class_names must be a list of one or more names, such as ['polyp'], not {class_names!r}.")
     wrong = [name for name in class_names if not isinstance(name, str) or not name.strip()]
     if wrong or len(set(class_names)) != len(class_names):
-        raise ValueError(f"class_names must be texts, none of them empty or twice, not {list(class_names)!r}.")
+        raise ValueError(f"class_names must be distinct texts that are not empty, not {list(class_names)!r}.")
 
 
 def _check_values(class_names: Sequence[str], label_values: Mapping[str, int]) -> None:
@@ -101,11 +101,11 @@ def _check_values(class_names: Sequence[str], label_values: Mapping[str, int]) -
         raise ValueError(f"label_values must be integers, not {dict(label_values)}.")
     if values == [0]:
         raise ValueError(
-            f"label_values {dict(label_values)} gives the only class the value 0, which is background then; give the "
-            "value that the masks hold where the class is."
+            f"label_values {dict(label_values)} gives the only class the value 0, which is the background; give the "
+            "value of the class in the masks."
         )
     if len(set(values)) != len(values):
-        raise ValueError(f"label_values gives two classes one value: {dict(label_values)}.")
+        raise ValueError(f"label_values gives two classes the same value: {dict(label_values)}.")
 
 
 def _check_threshold(mask_threshold: float) -> None:

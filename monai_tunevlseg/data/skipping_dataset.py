@@ -1,4 +1,4 @@
-"""Samples that cannot be read, which end a run on a folder of images no earlier than its last image."""
+"""A dataset that skips unreadable samples, so that they do not end a run before its last image."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from monai_tunevlseg.errors import root_cause
 __all__ = ["UNREADABLE", "SkippingDataset", "unreadable_in"]
 
 UNREADABLE = "unreadable"
-"""The key of the reason, in the place of a sample that cannot be read."""
+"""Key of the reason in the item of an unreadable sample."""
 
 
 class SkippingDataset(Dataset):
-    """A MONAI dataset that gives ``{"unreadable": reason}`` for a sample that cannot be read.
+    """A MONAI dataset whose item is ``{"unreadable": reason}`` for a sample that cannot be read.
 
-    Only wrong or damaged files (OSError and ValueError) are such samples; other errors end the run.
+    This covers wrong and damaged files (OSError and ValueError); other errors end the run.
 
     Args:
         data: the samples.
@@ -35,7 +35,7 @@ class SkippingDataset(Dataset):
 
 
 def unreadable_in(dataset: Dataset) -> list[str]:
-    """Read every sample of a dataset, and return the reasons of those that cannot be read, in their order."""
+    """Read every sample of a dataset, and return the reasons of the unreadable ones, in order."""
     samples = SkippingDataset(dataset.data, dataset.transform)
     found = (samples[index] for index in range(len(samples)))
     return [sample[UNREADABLE] for sample in found if UNREADABLE in sample]

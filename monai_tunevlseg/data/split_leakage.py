@@ -1,4 +1,4 @@
-"""Finding what is there more than once, in two splits or in one: images, bytes, look-alikes, patients."""
+"""Split leakage: images, copies, near-duplicates, patients and sequences that occur more than once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from monai_tunevlseg.messages import shorten
 
 __all__ = ["find_copies", "find_near_duplicates", "find_shared_samples", "find_repetitions", "find_shared_sequences"]
 
-BIASED = "results on such splits are too good"
+BIASED = "results on such splits are optimistically biased"
 
 
 def find_copies(datalists: Mapping[str, Sequence[Sample]]) -> list[list[str]]:
-    """Find the groups of images that have the same bytes."""
+    """Return the groups of images with identical bytes."""
     images = dict.fromkeys(Path(image) for samples in datalists.values() for image in _images(samples))
     return [[str(path) for path in group] for group in group_identical_files(path for path in images if path.is_file())]
 
@@ -28,21 +28,21 @@ def find_copies(datalists: Mapping[str, Sequence[Sample]]) -> list[list[str]]:
 def find_shared_samples(
     datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]
 ) -> list[DatasetIssue]:
-    """Find images, copies and groups such as patients that are in more than one split."""
+    """Find images, copies and groups such as patients in more than one split."""
     return [*_shared_images(datalists), *_shared_copies(datalists, copies), *_shared_groups(datalists)]
 
 
 def find_shared_sequences(splits: Splits, sequence_of: Callable[[str], str]) -> list[DatasetIssue]:
-    """Name the sequences of frames that are in the test split and in another one."""
+    """Find the sequences of frames in the test split that another split shows too."""
     seen = {sequence_of(stem) for name in splits if name != "test" for stem in splits[name]}
     shared = [stem for stem in splits.get("test", []) if sequence_of(stem) in seen]
     if not shared:
         return []
     sequences = sorted({sequence_of(stem) for stem in shared}, key=lambda name: (len(name), name))
     message = (
-        f"{len(shared)} of the {len(splits['test'])} test frames are of sequences that train or val show too: "
+        f"{len(shared)} of the {len(splits['test'])} test frames belong to sequences that train or val show too: "
         f"{shorten(sequences)}; the paper draws frame by frame, but results on new sequences are lower: to measure "
-        "those, give whole sequences to each split in a splits_file."
+        "those, give each split whole sequences in a splits_file."
     )
     return [DatasetIssue("sequence", message, tuple(shared))]
 
@@ -53,13 +53,13 @@ def find_near_duplicates(
     looks: Mapping[str, tuple[np.ndarray, np.ndarray]],
     distance: int,
 ) -> list[DatasetIssue]:
-    """Find groups of pictures that nearly look the same, other than copies.
+    """Find groups of pictures that look nearly the same, other than copies.
 
     Args:
         datalists: the samples of each split.
-        copies: groups of images that have the same bytes.
-        looks: the perceptual hash and the details of each image, by path.
-        distance: the most bits in which two hashes may differ.
+        copies: groups of images with identical bytes.
+        looks: the perceptual hash and the fine details of each image, by path.
+        distance: maximum Hamming distance of two hashes, in bits.
     """
     copy_of = {image: number for number, group in enumerate(copies) for image in group}
     splits_of, classes_of = _splits_of(datalists), _classes_of(datalists)
@@ -81,7 +81,7 @@ def find_near_duplicates(
 
 
 def find_repetitions(datalists: Mapping[str, Sequence[Sample]], copies: Sequence[Sequence[str]]) -> list[DatasetIssue]:
-    """Find copies within one split, and copies that have different classes or masks."""
+    """Find copies within one split, and copies with different classes or masks."""
     splits_of = _splits_of(datalists)
     samples_of: dict[str, list[Sample]] = {}
     for sample in itertools.chain(*datalists.values()):
@@ -90,16 +90,16 @@ def find_repetitions(datalists: Mapping[str, Sequence[Sample]], copies: Sequence
     for group in copies:
         named = _named(group, splits_of)
         if len(set().union(*(splits_of[image] for image in group))) == 1:
-            issues.append(_repetition(group, splits_of, f"{len(group)} images are the same bytes: {named}", "copies"))
+            issues.append(_repetition(group, splits_of, f"{len(group)} images are identical files: {named}", "copies"))
         difference = _difference([samples_of[image] for image in group])
         if difference:
-            message = f"{len(group)} images are the same bytes but {difference}: {named}; keep the right one."
+            message = f"{len(group)} images are identical files but {difference}: {named}; keep the right one."
             issues.append(DatasetIssue("contradiction", message, tuple(group)))
     return issues
 
 
 def _difference(copies: Sequence[Sequence[Sample]]) -> str:
-    """Say in what the samples of images with the same bytes differ; "" where they do not."""
+    """Describe how the samples of identical images differ; "" when they do not."""
     classes = [{sample["class_name"] for sample in samples} for samples in copies]
     if any(names != classes[0] for names in classes):
         return f"have different classes ({', '.join(sorted(set().union(*classes)))})"
@@ -108,7 +108,7 @@ def _difference(copies: Sequence[Sequence[Sample]]) -> str:
         try:
             masks = [_mask_of(samples, name) for samples in copies]
         except (OSError, ValueError):
-            continue  # what cannot be read is reported with its file
+            continue  # an unreadable mask is reported with its file
         lowest = min(lowest, *(_dice(masks[0], mask) for mask in masks[1:]))
     return f"have different masks (Dice {100 * lowest:.1f})" if lowest < 1 else ""
 
@@ -127,9 +127,9 @@ def _dice(one: np.ndarray, other: np.ndarray) -> float:
 
 def _repetition(group: Sequence[str], splits_of: Mapping[str, set[str]], what: str, kind: str) -> DatasetIssue:
     if len(set().union(*(splits_of[image] for image in group))) > 1:
-        message = f"{what}; look at them, and keep them in one split by group_pattern or a splits_file."
+        message = f"{what}; look at them, and keep them in one split with group_pattern or a splits_file."
         return DatasetIssue(kind, message, tuple(group))
-    return DatasetIssue(f"{kind} in one split", f"{what}; they count as often as they are there.", tuple(group))
+    return DatasetIssue(f"{kind} in one split", f"{what}; each of them counts.", tuple(group))
 
 
 def _named(group: Sequence[str], splits_of: Mapping[str, set[str]]) -> str:
@@ -171,7 +171,7 @@ def _shared_copies(
     for group in copies:
         if len(set().union(*(splits_of[image] for image in group))) > 1:
             named = _named(group, splits_of)
-            message = f"the same bytes are in more than one split: {named}; {BIASED}; keep one of them."
+            message = f"identical files are in more than one split: {named}; {BIASED}; keep one of them."
             yield DatasetIssue("duplicate", message, tuple(group))
 
 

@@ -1,4 +1,4 @@
-"""Which image belongs to training, validation and test: reading, drawing, checking and writing `splits.json`."""
+"""Reading, drawing, checking and writing splits, the stems of train, val and test."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class DrawSplits(Protocol):
-    """Draws splits of stems by the hash of their names; groups, such as patients, are never divided."""
+    """Draws splits of stems by the hash of their names, without dividing groups such as patients."""
 
     def __call__(
         self,
@@ -43,34 +43,31 @@ class DrawSplits(Protocol):
         shares: tuple[int, int, int] | None = None,
         weights: Mapping[str, int] | None = None,
     ) -> Splits:
-        """Draw so many groups, with a warning where there are not that many, or shares of them; default 8:1:1.
-
-        `weights` says what each stem counts, where that is not the number of groups.
-        """
+        """Draw splits, as :func:`draw_splits` describes."""
 
 
 DEFAULT_SHARES = (8, 1, 1)
 DATASET = "dataset_dir"
-"""The key of the dataset's folder in the splits that a run writes."""
+"""Key of the dataset's folder in the splits file of a run."""
 
 
 class OverlapWarning(UserWarning):
-    """Two splits share images or groups."""
+    """A warning that two splits share images or groups."""
 
 
 def read_splits(path: Path, stems: Iterable[str], tolerant: bool = False) -> Splits:
     """Read and check splits.
 
-    Images that are in no split are left out, with a warning.
+    Images in no split are left out, with a warning.
 
     Args:
         path: a JSON file {"train": [stem, ...], "val": [...], "test": [...]}; val or test may be left out.
         stems: the stems of the dataset.
-        tolerant: pass over names that belong to no image.
+        tolerant: skip names that belong to no image.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file is no such JSON, or lists an unknown stem or a stem twice in one split.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file is not such JSON, or lists an unknown stem, or a stem twice in one split.
     """
     own = {unicodedata.normalize("NFC", stem): stem for stem in stems}
     splits = {name: [own.get(stem, stem) for stem in listed] for name, listed in _parse(path).items()}
@@ -103,17 +100,18 @@ def draw_splits(
 ) -> Splits:
     """Draw splits from the names alone, so that the same files give the same splits on every machine.
 
-    Names are put in the order of their SHA-256 and cut; with weights, groups are then moved until the sizes come out,
-    or nearly so where no group is small enough. Where there are enough of them, every split that is to have
-    some has at least one; where there are not, all are for training.
+    Names are sorted by their SHA-256 and cut; with weights, groups are then moved until the sizes match, or nearly
+    match when no group is small enough. Each split with a share gets at least one group; with fewer groups than splits,
+    all are for training.
 
     Args:
         stems: the stems of the dataset.
-        group_of: gives the group of a stem, such as its patient; a group is never divided, and sizes and shares are
-            those of the groups. None = each image for itself.
-        sizes: the groups of train, val and test, or what they weigh; with another total, their shares, and a warning.
-        shares: the shares of train, val and test, where there are no `sizes`; None = 80/10/10.
-        weights: what each stem counts, such as its number of samples; None = each group counts as one.
+        group_of: returns the group of a stem, such as its patient; a group is never divided, and sizes and shares count
+            groups. None = each image is a group.
+        sizes: the number of groups of train, val and test, or their weight; when the dataset's total differs, they are
+            shares, and a warning says so.
+        shares: the shares of train, val and test when `sizes` is None; None = 80/10/10.
+        weights: the weight of each stem, such as its number of samples; None = each group counts as one.
     """
     members: dict[str, list[str]] = {}
     for stem in stems:
@@ -129,8 +127,8 @@ def draw_splits(
     if sizes and total != sum(sizes):
         things = "samples" if weights else "groups" if group_of else "images"
         warnings.warn(
-            f"there are {total} {things} to draw splits from where the published sizes {_ratio(sizes)} take "
-            f"{sum(sizes)}; drawn in the same shares: {_ratio(counts)}.",
+            f"the published sizes {_ratio(sizes)} need {sum(sizes)} {things}, and the dataset has {total}; splits are "
+            f"drawn in the same proportions: {_ratio(counts)}.",
             stacklevel=2,
         )
     return {
@@ -140,12 +138,12 @@ def draw_splits(
 
 
 def _fill(groups: Sequence[str], weights: Mapping[str, int], targets: Sequence[int]) -> list[list[str]]:
-    """Cut where the targets are reached, then move groups between the parts while that brings the sums nearer."""
+    """Cut where the targets are reached, then move groups between the parts while this reduces the difference."""
     parts: list[list[str]] = [[] for _ in targets]
     room = list(targets)
     filling = 0
     for position, group in enumerate(groups):
-        # a group is left for each part to come
+        # leaves a group for each part to come
         while any(targets[filling + 1 :]) and (
             room[filling] <= 0 or len(groups) - position <= sum(target > 0 for target in targets[filling + 1 :])
         ):
@@ -166,7 +164,7 @@ def _fill(groups: Sequence[str], weights: Mapping[str, int], targets: Sequence[i
 
 
 def _allot(total: int, shares: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Divide a number in three: val and test are rounded, from one up, and train gets the rest, if it has a share."""
+    """Divide a number in three: val and test are rounded, to one at least, and train gets the rest."""
     if total < sum(share > 0 for share in shares):
         return total, 0, 0
     whole = sum(shares)
@@ -181,18 +179,18 @@ def _ratio(counts: Iterable[int]) -> str:
 
 
 def complete_splits(splits: Mapping[str, Sequence[str]], draw: DrawSplits, where: str) -> Splits:
-    """Draw val and test from train where they are not given, with a warning.
+    """Draw missing val and test splits from train, with a warning.
 
     Args:
-        splits: train, and val or test or both.
+        splits: train, and optionally val and test.
         draw: draws splits.
-        where: what they are from, for messages.
+        where: their source, for messages.
 
     Raises:
         ValueError: when train is missing.
     """
     if "train" not in splits:
-        raise ValueError(f"{where} has the splits {', '.join(splits)} but no train; add it, or give a splits_file.")
+        raise ValueError(f"{where} has the splits {', '.join(splits)} but not train; add it, or give a splits_file.")
     missing = [name for name in SPLIT_NAMES if name not in splits]
     given = {name: list(stems) for name, stems in splits.items()}
     if not missing:
@@ -200,25 +198,25 @@ def complete_splits(splits: Mapping[str, Sequence[str]], draw: DrawSplits, where
     val, test = (int(name in missing) for name in SPLIT_NAMES[1:])
     drawn = draw(given["train"], shares=(10 - val - test, val, test))
     warnings.warn(
-        f"{where} has no {' and no '.join(missing)}: a tenth of train each is drawn; give a splits_file to choose.",
+        f"{where} has no {' and no '.join(missing)}: a tenth of train is drawn for each; give a splits_file to choose.",
         stacklevel=2,
     )
     return {name: drawn[name] if name == "train" or name in missing else given[name] for name in SPLIT_NAMES}
 
 
 def group_by(pattern: str) -> Callable[[str], str]:
-    r"""Make a function that finds the group of a stem, such as its patient.
+    r"""Return a function that finds the group of a stem, such as its patient.
 
     Args:
-        pattern: a regular expression such as `^(patient\d+)_`; the group is its first group, or all of it.
+        pattern: a regular expression such as `^(patient\d+)_`; the group is its first group, or the whole match.
 
     Raises:
-        ValueError: when the pattern is no regular expression; the function, when a stem does not match.
+        ValueError: when the pattern is not a regular expression; the function, when a stem does not match.
     """
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"group_pattern {pattern!r} is no regular expression: {error}.") from error
+        raise ValueError(f"group_pattern {pattern!r} is not a regular expression: {error}.") from error
 
     def group_of(stem: str) -> str:
         match = expression.search(stem)
@@ -230,7 +228,7 @@ def group_by(pattern: str) -> Callable[[str], str]:
 
 
 def warn_of_overlap(splits: Mapping[str, Iterable[str]], group_of: Callable[[str], str] | None = None) -> None:
-    """Warn of images, or groups, that two splits share: results on such splits are too good."""
+    """Warn of images or groups that two splits share, because results on such splits are optimistically biased."""
     groups = {name: {group_of(stem) if group_of else stem for stem in stems} for name, stems in splits.items()}
     for one, other in itertools.combinations(groups, 2):
         shared = sorted(groups[one] & groups[other])
@@ -240,30 +238,30 @@ def warn_of_overlap(splits: Mapping[str, Iterable[str]], group_of: Callable[[str
 
 
 def write_splits(path: Path, splits: Splits, dataset_dir: Path | None = None) -> None:
-    """Write splits as JSON that `read_splits` reads; folders are made, and an interrupted write leaves no trace.
+    """Write splits atomically as JSON that `read_splits` reads; missing folders are created.
 
     Args:
         path: the file.
         splits: the stems of each split.
-        dataset_dir: the dataset that they are of, for `find_run_splits`.
+        dataset_dir: the dataset's folder, for `find_run_splits`.
     """
     content = splits if dataset_dir is None else {**splits, DATASET: str(dataset_dir)}
     write_text_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 def find_run_splits(path: Path, dataset_dir: Path, stems: Iterable[str]) -> Splits | None:
-    """Read the splits that a run has written, if there are any and they are of this dataset.
+    """Read the splits that a run has written, if they exist and belong to this dataset.
 
-    They are where the folder is the one that they name. Where that one is gone, as after a move, they are where all
-    their names are in the dataset.
+    They belong to the dataset when they name its folder. When the folder that they name does not exist, as after a
+    move, they belong to it when the dataset has all their stems.
 
     Args:
-        path: where the run wrote them.
+        path: the splits file of the run.
         dataset_dir: the dataset's folder.
         stems: the stems of the dataset.
 
     Returns:
-        the splits, without names that the dataset lacks; None where there are none of this dataset.
+        the splits, without stems that the dataset lacks; None when they do not belong to it.
 
     Raises:
         ValueError: when the file cannot be read.
@@ -283,29 +281,29 @@ def find_run_splits(path: Path, dataset_dir: Path, stems: Iterable[str]) -> Spli
 
 
 def refuse_trained(splits: Splits, trained: Splits, path: Path) -> None:
-    """Refuse to test images that a run has trained on or chosen its checkpoint by.
+    """Refuse to test images that a run has trained on or chosen its checkpoint with.
 
     Raises:
-        ValueError: when the test split has such images.
+        ValueError: when the test split holds such images.
     """
     seen = sorted(set(splits["test"]) & {*trained["train"], *trained["val"]})
     if seen:
         raise ValueError(
-            f"the split 'test' holds {len(seen)} images that the run of {path} has trained or chosen on: "
-            f"{shorten(seen)}; give that file as splits_file, or set trained_splits to null to test them nevertheless."
+            f"the split 'test' holds {len(seen)} images that the run of {path} has trained on or chosen its checkpoint "
+            f"with: {shorten(seen)}; give that file as splits_file, or set trained_splits to null to test them anyway."
         )
 
 
 def _parse(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
-        raise FileNotFoundError(f"there is no splits file {path}; give another splits_file.")
+        raise FileNotFoundError(f"no splits file {path}; give another splits_file.")
     content = read_json(path)
     if isinstance(content, dict):
         content.pop(DATASET, None)
     if not isinstance(content, dict) or not {"train"} <= set(content) <= set(SPLIT_NAMES) or len(content) < 2:
         raise ValueError(
-            f"{path} must be one JSON object with the keys {', '.join(SPLIT_NAMES)}, of which val or test may be left "
-            "out, and no other."
+            f"{path} must be one JSON object with the keys {', '.join(SPLIT_NAMES)} and no others; val or test may be "
+            "left out."
         )
     for name, stems in content.items():
         if not isinstance(stems, list) or not all(isinstance(stem, str) for stem in stems):

@@ -1,4 +1,4 @@
-"""Texts that give the answer away."""
+"""Text leakage: texts that reveal whether the mask is empty."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["find_text_leakage"]
 ABSENCE = re.compile(
     r"\b(no|not|none|nothing|without|absent|absence of|free of|lacks?|negative|normal|healthy)\b", re.I
 )
-WAY_OUT = "with neutral_text, or another text_source, the text cannot say what the mask should show."
+REMEDY = "with neutral_text, or another text_source, the text cannot reveal the content of the mask."
 
 
 def find_text_leakage(texts: Sequence[str], empty: Sequence[bool | None], images: Sequence[str]) -> list[DatasetIssue]:
-    """Find texts that say that there is nothing, and texts that only pairs with an empty mask have.
+    """Find texts that state an absence, and texts that occur only with empty masks.
 
-    A text that all pairs have tells nothing.
+    A single text for all pairs reveals nothing.
 
     Args:
-        texts: of each pair.
-        empty: whether its mask is; None where it cannot be read.
-        images: its image's path.
+        texts: the text of each pair.
+        empty: whether the pair's mask is empty; None when it cannot be read.
+        images: the path of the pair's image.
     """
     if len(set(texts)) < 2:
         return []
@@ -32,15 +32,15 @@ def find_text_leakage(texts: Sequence[str], empty: Sequence[bool | None], images
     absent = [number for number, text in enumerate(texts) if ABSENCE.search(text)]
     if absent:
         named = shorten((repr(text) for text in dict.fromkeys(texts[number] for number in absent)), most=3)
-        message = f"the texts of {len(absent)} pairs say that there is nothing to find: {named}; {WAY_OUT}"
+        message = f"the texts of {len(absent)} pairs state an absence: {named}; {REMEDY}"
         issues.append(DatasetIssue("text", message, tuple(images[number] for number in absent)))
     with_foreground = {text for text, is_empty in zip(texts, empty, strict=True) if is_empty is False}
-    told = [number for number, text in enumerate(texts) if empty[number] and text not in with_foreground]
-    if told and with_foreground:
-        named = shorten((repr(text) for text in dict.fromkeys(texts[number] for number in told)), most=3)
+    revealing = [number for number, text in enumerate(texts) if empty[number] and text not in with_foreground]
+    if revealing and with_foreground:
+        named = shorten((repr(text) for text in dict.fromkeys(texts[number] for number in revealing)), most=3)
         message = (
-            f"{len(told)} of {sum(map(bool, empty))} pairs with an empty mask have texts that no pair with foreground "
-            f"has: {named}; {WAY_OUT}"
+            f"{len(revealing)} of {sum(map(bool, empty))} pairs with an empty mask have texts that no pair with "
+            f"foreground has: {named}; {REMEDY}"
         )
-        issues.append(DatasetIssue("text", message, tuple(images[number] for number in told)))
+        issues.append(DatasetIssue("text", message, tuple(images[number] for number in revealing)))
     return issues

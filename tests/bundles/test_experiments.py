@@ -75,7 +75,7 @@ def test_an_unknown_experiment_is_refused_and_the_nearest_are_named():
 
 
 @every_experiment
-@pytest.mark.filterwarnings("ignore:there are .* to draw splits from", "ignore:.*lists")
+@pytest.mark.filterwarnings("ignore:the published sizes", "ignore:.*lists")
 def test_an_experiment_trains_a_step_on_its_dataset(experiment, small_dataset, request, tmp_path):
     dataset, name = experiment.split("/")
     tiny = request.getfixturevalue(f"tiny_{name.split('_')[0]}_dir")

@@ -150,7 +150,7 @@ def test_wrong_arguments_are_one_sentence_on_stderr(run, tmp_path, monkeypatch, 
     assert result.stdout == ""
 
 
-@pytest.mark.filterwarnings("ignore:there are .* to draw splits from")
+@pytest.mark.filterwarnings("ignore:the published sizes")
 def test_check_takes_a_window_for_ct(run, tmp_path):
     for number in range(3):
         for name, values in (("images", np.linspace(-1000, 400, 320)), ("masks", np.arange(320) > 100)):

@@ -23,7 +23,7 @@ FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_tree
 def export(name, folder, output, **arguments):
     arguments.setdefault("class_names", None if LAYOUTS[name].info else ["polyp"])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="there are .* to draw splits from")
+        warnings.filterwarnings("ignore", message="the published sizes")
         return export_dataset(DatasetSpec(folder, layout=name, **arguments), output)
 
 
@@ -50,7 +50,7 @@ def test_the_folder_gives_the_same_samples(tmp_path, form):
         warnings.simplefilter("error")
         found = build_datalists(DatasetSpec(tmp_path / "out", written.class_names))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="there are .* to draw splits from")
+        warnings.filterwarnings("ignore", message="the published sizes")
         class_names = LAYOUTS[name].info.class_names if LAYOUTS[name].info else ["polyp"]
         given = build_datalists(DatasetSpec(tmp_path / "data", class_names, layout=name))
     one, other = loaded(given), loaded(found)

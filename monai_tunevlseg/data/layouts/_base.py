@@ -1,4 +1,4 @@
-"""What a dataset's layout is made of."""
+"""Layouts of dataset folders, and the published facts about datasets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ __all__ = ["DatasetInfo", "Layout", "ReadCases", "SplitCases", "draw_published_s
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a public dataset.
+    """Published facts about a dataset.
 
     Args:
-        title: its name, as its owner writes it.
-        class_names: the texts.
-        modality: how its images are made.
-        organ: what they show; "none" for open domain.
-        sizes: (image, class) pairs of train, val and test in the TuneVLSeg paper's Table 1; 0 where it has none.
+        title: its name, in its owner's spelling.
+        class_names: its classes, which are the texts.
+        modality: the imaging modality.
+        organ: the organ in the images; "none" for open domain.
+        sizes: (image, class) pairs of train, val and test in Table 1 of the TuneVLSeg paper; 0 for a split that it does
+            not have.
         license: the terms of use, in one sentence.
-        source: where to ask for it.
+        source: the address to request it from.
         reference: its paper.
     """
 
@@ -40,10 +41,10 @@ class DatasetInfo:
 
 
 ReadCases: TypeAlias = Callable[[Path, MaskEncoding, int], list[Case]]
-"""Lists the cases of (dataset_dir, encoding, slice_axis), or raises an error that names what is wrong in the folder."""
+"""Returns the cases of (dataset_dir, encoding, slice_axis), or raises an error that names the issues of the folder."""
 
 SplitCases: TypeAlias = Callable[[Path, Sequence[Case], DrawSplits], Splits]
-"""Splits the cases of a dataset_dir, by its owner's lists or folders and by drawing what these leave open."""
+"""Splits the cases of a dataset_dir by its owner's lists or folders, and draws the splits that these do not define."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ class Layout:
     """How a dataset's folder is laid out.
 
     Args:
-        read: lists its cases.
-        info: of the public dataset; None = a layout for any dataset.
-        group_pattern: finds the group of a stem, such as its patient, as `build_datalists` describes.
-        split: the dataset's own splits; None = 80/10/10 of the groups.
-        sequence_of: gives the sequence of a frame by its stem, where splits divide sequences as the paper's do.
+        read: reads its cases.
+        info: facts about the public dataset; None = a layout for any dataset.
+        group_pattern: regular expression for the group of a stem, such as its patient; None = each image is a group.
+        split: returns the dataset's own splits; None = 80/10/10 of the groups.
+        sequence_of: returns the sequence of a frame by its stem, when splits divide sequences as the paper's do.
     """
 
     read: ReadCases
@@ -66,7 +67,7 @@ class Layout:
 
 
 def draw_published_sizes(train: int, val: int, test: int) -> SplitCases:
-    """Make a `Layout.split` that draws splits of the published sizes."""
+    """Return a `Layout.split` that draws splits of the published sizes."""
 
     def split(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
         return draw([case.stem for case in cases], sizes=(train, val, test))

@@ -1,4 +1,4 @@
-"""What layouts share whose images lie in one folder and their binary masks, of the same names, in another."""
+"""Reading datasets with images in one folder and binary masks of the same names in another."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["read_binary_masks"]
 
 
 def read_binary_masks(folders: Mapping[Path, Path], encoding: MaskEncoding, ending: str = "") -> list[Case]:
-    """List a case with one sample for each image, also where its mask is empty.
+    """Return a case with one sample for each image, even when its mask is empty.
 
-    Masks are only measured here and read when they are loaded.
+    Only the sizes of masks are read here; their pixels are read when they are loaded.
 
     Args:
-        folders: folders of images, and for each the folder of their masks.
-        encoding: one class and its binary masks.
-        ending: what the stems of masks end in beyond those of their images.
+        folders: the folders of images, each with the folder of its masks.
+        encoding: the encoding of one class in binary masks.
+        ending: the ending of the masks' stems beyond those of their images.
 
     Returns:
         the cases, sorted by stem.
@@ -41,5 +41,5 @@ def read_binary_masks(folders: Mapping[Path, Path], encoding: MaskEncoding, endi
         cases += [Case(stem, [encoding.sample(images[stem], masks[stem], name)]) for stem in stems]
         issues += strange_images + strange_masks + unmatched
     if not cases and not issues:
-        raise FileNotFoundError(f"there are no images in {', '.join(map(str, folders))}; unpack the dataset there.")
+        raise FileNotFoundError(f"no images in {', '.join(map(str, folders))}; unpack the dataset there.")
     return sorted_or_raise(cases, issues)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monai_tunevlseg.data.image_files import list_visible
 from monai_tunevlseg.data.issues import DatasetIssue, map_files
-from monai_tunevlseg.data.layouts._discovery import Place, find_masks
+from monai_tunevlseg.data.layouts._discovery import DatasetPart, find_masks
 from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Sample
@@ -19,7 +19,7 @@ ReadSamples = Callable[[Path, Path, MaskEncoding], list[Sample]]
 
 
 def class_folders(masks: Path) -> dict[str, Path]:
-    """Return the folder of each class, none where masks lie in `masks` itself.
+    """Return the folder of each class; none when masks lie in `masks` itself.
 
     Raises:
         FileNotFoundError: when the folder is missing.
@@ -29,47 +29,47 @@ def class_folders(masks: Path) -> dict[str, Path]:
 
 
 def read_class_folders(
-    place: Place, images: Mapping[str, Path], encoding: MaskEncoding, read_samples: ReadSamples
+    part: DatasetPart, images: Mapping[str, Path], encoding: MaskEncoding, read_samples: ReadSamples
 ) -> tuple[list[Case], list[DatasetIssue]]:
-    """List the cases: an image is a sample of the classes in whose folders it has a mask.
+    """Read the cases: an image has a sample for each class in whose folder it has a mask.
 
     Args:
-        place: the folder of images and that of the folders of masks.
+        part: the folder of images, and the folder of the classes' folders.
         images: the image of each stem.
-        encoding: which of the classes.
+        encoding: the requested classes.
         read_samples: reads the samples of an image and a mask of one class.
 
     Returns:
-        the cases, of which one without samples is of none of the classes, and what is wrong: masks without an image or
-        not of its size, files that cannot be read.
+        the cases, which have no samples when they show none of the classes, and the issues: masks without an image or
+        of another size, and unreadable files.
 
     Raises:
         ValueError: when a class has no folder, or label values are given.
     """
-    folders = class_folders(place.masks)
+    folders = class_folders(part.masks)
     unknown = [name for name in encoding.class_names if name not in folders]
     if unknown or encoding.label_values is not None:
         raise ValueError(
-            f"{place.masks} has a folder of binary masks for each class: class_names may be "
-            f"{', '.join(folders)}, not {', '.join(unknown) or 'those of label_values, which have no meaning here'}."
+            f"{part.masks} has a folder of binary masks for each class: class_names may be "
+            f"{', '.join(folders)}, not {', '.join(unknown) or 'the label_values, which do not apply here'}."
         )
     issues: list[DatasetIssue] = []
     cases = {stem: Case(stem, []) for stem in images}
     for name in encoding.class_names:
         one = replace(encoding, class_names=[name])
-        for stem, samples in _read_class(place, images, folders[name], one, read_samples, issues).items():
+        for stem, samples in _read_class(part, images, folders[name], one, read_samples, issues).items():
             cases[stem].samples.extend(samples)
     if images and not issues and not any(case.samples for case in cases.values()):
         message = (
-            f"the folders {', '.join(encoding.class_names)} of {place.masks} hold no masks; put the masks of each "
+            f"the folders {', '.join(encoding.class_names)} of {part.masks} hold no masks; put the masks of each "
             "class there, under the names of their images."
         )
-        issues.append(DatasetIssue("missing", message, (str(place.masks),)))
+        issues.append(DatasetIssue("missing", message, (str(part.masks),)))
     return list(cases.values()), issues
 
 
 def _read_class(
-    place: Place,
+    part: DatasetPart,
     images: Mapping[str, Path],
     folder: Path,
     encoding: MaskEncoding,
@@ -78,7 +78,7 @@ def _read_class(
 ) -> dict[str, list[Sample]]:
     masks, strange = find_masks(folder, images, encoding.mask_ending)
     shown = {stem: images[stem] for stem in masks if stem in images}
-    stems, unmatched = pair_masks(place.images.parent, shown, {stem: [mask] for stem, mask in masks.items()})
+    stems, unmatched = pair_masks(part.images.parent, shown, {stem: [mask] for stem, mask in masks.items()})
 
     def read(stem: str) -> tuple[str, list[Sample]]:
         return stem, read_samples(images[stem], masks[stem], encoding)

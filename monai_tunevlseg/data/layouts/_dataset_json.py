@@ -1,4 +1,4 @@
-"""`dataset.json`, which may lie in a folder of the layout `folder` and says what its label maps mean.
+"""`dataset.json`, an optional description of the label maps in a folder of the layout `folder`.
 
 {"class_names": ["aeroplane", ...], "ignore_value": 255}: the classes of the values 1, 2 and so on, and the value of
 pixels that are neither foreground nor background, or null.
@@ -21,20 +21,20 @@ DATASET_JSON = "dataset.json"
 
 @dataclass(frozen=True)
 class DatasetJson:
-    """What label maps mean.
+    """The content of a `dataset.json`.
 
     Args:
         path: the file.
         class_names: the classes of the values 1, 2 and so on.
-        ignore_value: the value of pixels that count neither as foreground nor as background; None = none.
+        ignore_value: the value of ignored pixels; None = no pixel is ignored.
     """
 
     path: Path
     class_names: tuple[str, ...]
     ignore_value: int | None
 
-    def coding_of(self, encoding: MaskEncoding) -> MaskEncoding:
-        """Give the chosen classes their values.
+    def encode(self, encoding: MaskEncoding) -> MaskEncoding:
+        """Return the encoding with the values of its classes.
 
         Raises:
             ValueError: when a class is unknown, or a threshold is given.
@@ -43,22 +43,22 @@ class DatasetJson:
         if unknown:
             raise ValueError(
                 f"{self.path} has no class {shorten(map(repr, unknown))}: class_names may be "
-                f"{', '.join(self.class_names)}; to name a class otherwise for the network, set neutral_text."
+                f"{', '.join(self.class_names)}; to give the network another text, set neutral_text."
             )
         if encoding.mask_threshold is not None:
             raise ValueError(
-                f"by {self.path} masks are label maps, so that mask_threshold {encoding.mask_threshold} has no "
-                "meaning; set mask_threshold to null."
+                f"{self.path} declares label maps, to which mask_threshold {encoding.mask_threshold} does not apply; "
+                "set mask_threshold to null."
             )
         values = {name: self.class_names.index(name) + 1 for name in encoding.class_names}
         return replace(encoding, label_values=values)
 
 
 def read_dataset_json(dataset_dir: Path) -> DatasetJson | None:
-    """Read the file, if there is one.
+    """Read the `dataset.json` of a folder; None if it does not exist.
 
     Raises:
-        ValueError: when it is no such file.
+        ValueError: when its content is wrong.
     """
     path = dataset_dir / DATASET_JSON
     if not path.is_file():
@@ -73,12 +73,12 @@ def read_dataset_json(dataset_dir: Path) -> DatasetJson | None:
     if ignored is not None and 0 <= ignored <= len(names):
         meaning = "background" if ignored == 0 else f"the class {names[ignored - 1]!r}"
         raise ValueError(
-            f"{path} gives ignore_value {ignored}, the value of {meaning}; give a value of its own, or null."
+            f"{path} has ignore_value {ignored}, which is the value of {meaning}; give an unused value, or null."
         )
     return DatasetJson(path, tuple(names), ignored)
 
 
 def write_dataset_json(dataset_dir: Path, class_names: tuple[str, ...], ignore_value: int | None) -> None:
-    """Write the file."""
+    """Write the `dataset.json` of a folder."""
     content = {"class_names": list(class_names), "ignore_value": ignore_value}
     (dataset_dir / DATASET_JSON).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Finding the images and masks in folders as people have them: their names, the owner's splits, endings of masks."""
+"""Finding images and masks in folders of various names, with the owner's splits and endings of the masks' names."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from monai_tunevlseg.data.issues import DatasetIssue
 from monai_tunevlseg.data.samples import SPLIT_NAMES
 from monai_tunevlseg.messages import shorten
 
-__all__ = ["IMAGE_NAMES", "MASK_NAMES", "Place", "common_ending", "find_masks", "find_places", "folder_of"]
+__all__ = ["IMAGE_NAMES", "MASK_NAMES", "DatasetPart", "common_ending", "find_masks", "find_parts", "folder_of"]
 
 IMAGE_NAMES = ("images", "image", "imgs", "img", "original", "originals", "pictures", "photos", "frames", "jpegimages")
 MASK_NAMES = (
     *("masks", "mask", "labels", "label", "gt", "groundtruth", "groundtruths", "annotations", "annotation"),
     *("segmentations", "segmentation", "seg", "segmentationmasks", "targets", "target"),
 )
-"""What folders are called, in lower case and without anything between the words; earlier names take precedence."""
+"""Names of folders, in lower case and without separators between the words; earlier names take precedence."""
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 FIELD_OF_VIEW = "mask"
-"""How DRIVE and HRF call the folder of what the camera sees, beside one of vessels with a name of its own."""
+"""Folder name of the field of view in DRIVE and HRF, where the masks of vessels are in a folder of another name."""
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 DEPTH = 3
-"""How many folders around the dataset are looked through, as archives have them."""
+"""Levels of folders that are searched, because archives wrap the dataset in further folders."""
 
 
 @dataclass(frozen=True)
-class Place:
+class DatasetPart:
     """A folder of images and the folder of their masks.
 
     Args:
         images: the folder of images.
         masks: the folder of their masks.
-        split: the owner's split, where the names of the folders say one.
+        split: the owner's split, if the folders' names state one.
     """
 
     images: Path
@@ -49,26 +49,26 @@ class Place:
     split: str | None = None
 
 
-def find_places(dataset_dir: Path) -> list[Place]:
+def find_parts(dataset_dir: Path) -> list[DatasetPart]:
     """Find the folders of images and masks of a dataset.
 
-    Read are `images/` and `masks/`, or other usual names (`Original/`, `labels/`, `GT/`, ...), in the folder itself,
-    in a folder for each split (`train/images/`, `Test/GT/`), with such folders in them (`images/train/`), or with the
-    split in their names (`train_images/`); or all of this in the only folder in the folder that has it.
+    These are `images/` and `masks/`, or other common names (`Original/`, `labels/`, `GT/`, ...), in the folder itself,
+    in a folder for each split (`train/images/`, `Test/GT/`), around such folders (`images/train/`), or with the split
+    in their names (`train_images/`). All of this may also be in a single inner folder.
 
     Args:
         dataset_dir: the dataset's folder.
 
     Returns:
-        one place, or one for each split that the owner has.
+        one part, or one for each of the owner's splits.
 
     Raises:
-        FileNotFoundError: when there are none.
-        ValueError: when several folders could be meant.
+        FileNotFoundError: when there are no such folders.
+        ValueError: when several folders match.
     """
     level = [dataset_dir]
     for _ in range(DEPTH):
-        found = {folder: places for folder in level if (places := _places_in(folder))}
+        found = {folder: parts for folder in level if (parts := _parts_in(folder))}
         if len(found) > 1:
             names = shorten(folder.relative_to(dataset_dir) for folder in found)
             raise ValueError(f"{dataset_dir} has several folders of images and masks: {names}; set dataset_dir to one.")
@@ -79,10 +79,10 @@ def find_places(dataset_dir: Path) -> list[Place]:
 
 
 def folder_of(folder: Path, names: Sequence[str], split: str | None = None) -> Path | None:
-    """Find the folder in a folder that has one of the names, whatever its spelling.
+    """Find the folder in a folder that has one of the names, in any spelling.
 
     Raises:
-        ValueError: when several have one, and none of them has the first name as it is written.
+        ValueError: when several folders match, and none of them has exactly the first name.
     """
     if split is None and (folder / names[0]).is_dir():
         return folder / names[0]
@@ -90,7 +90,7 @@ def folder_of(folder: Path, names: Sequence[str], split: str | None = None) -> P
     if len(called) > 1:
         raise ValueError(
             f"{folder} has several folders that may hold the {names[0]}: {shorten(path.name for path in called)}; "
-            f"rename the one that is meant to {names[0]}."
+            f"rename the right one to {names[0]}."
         )
     return called[0] if called else None
 
@@ -101,10 +101,10 @@ def find_masks(
     """List the masks in a folder by the stems of their images.
 
     Args:
-        folder: where they are.
+        folder: the folder of masks.
         images: the stems of the images; they may begin with the split and `/`.
-        ending: what the masks' names end in beyond those of their images; None = what all of them end in, which a
-            warning names.
+        ending: the ending of the masks' names beyond those of their images; None = their common ending, which a warning
+            names.
 
     Raises:
         ValueError: when several endings fit equally well.
@@ -114,8 +114,8 @@ def find_masks(
     masks, issues = index_by_stem(folder, ending or "")
     if ending is None and (found := common_ending(plain, masks)):
         warnings.warn(
-            f"the names of the masks in {folder} end in {found!r} beyond those of their images, which is taken off; "
-            "set mask_ending to another ending if this is wrong.",
+            f"the names of the masks in {folder} end in {found!r} beyond those of their images, which is removed; set "
+            "mask_ending if this is wrong.",
             stacklevel=2,
         )
         masks = {stem.removesuffix(found): path for stem, path in masks.items()}
@@ -123,7 +123,7 @@ def find_masks(
 
 
 def common_ending(images: Collection[str], masks: Collection[str]) -> str:
-    """Find what the names of all masks end in beyond those of their images, such as `_lesion`; none = "".
+    """Return the common ending of the masks' names beyond those of their images, such as `_lesion`, or "".
 
     Args:
         images: the stems of the images.
@@ -143,16 +143,16 @@ def common_ending(images: Collection[str], masks: Collection[str]) -> str:
     if len(best) > 1:
         raise ValueError(
             f"the masks' names may end in {' or '.join(map(repr, best))} beyond those of their images; set mask_ending "
-            "to the one that is meant."
+            "to the right one."
         )
     return best[0] if best else ""
 
 
-def _places_in(folder: Path) -> list[Place]:
+def _parts_in(folder: Path) -> list[DatasetPart]:
     images, masks = _both_in(folder)
     if images and masks:
         inner = _inner_splits(images, masks)
-        return inner or [Place(images, masks)]
+        return inner or [DatasetPart(images, masks)]
     return [*_split_folders(folder), *_split_names(folder)]
 
 
@@ -160,7 +160,7 @@ def _both_in(folder: Path) -> tuple[Path | None, Path | None]:
     """Find the folders of images and masks in a folder.
 
     Raises:
-        ValueError: when `mask/` may be something else than what is to be learned, since another folder is as full.
+        ValueError: when `mask/` may be a field of view, because another folder holds as many images.
     """
     images, masks = (folder_of(folder, names) for names in (IMAGE_NAMES, MASK_NAMES))
     if images and masks and masks.name.lower() == FIELD_OF_VIEW and (count := _count_images(images)):
@@ -168,7 +168,7 @@ def _both_in(folder: Path) -> tuple[Path | None, Path | None]:
         if any(path != masks for path in rivals):
             names = shorten(path.name for path in sorted({masks, *rivals}))
             raise ValueError(
-                f"{folder} has several folders that may hold the masks: {names}; rename the one that is meant to masks."
+                f"{folder} has several folders that may hold the masks: {names}; rename the right one to masks."
             )
     return images, masks
 
@@ -177,59 +177,59 @@ def _count_images(folder: Path) -> int:
     return sum(map(is_image, list_visible(folder)))
 
 
-def _inner_splits(images: Path, masks: Path) -> list[Place]:
-    """Find `images/train/` and so on, for which `masks/train/` must be there too."""
+def _inner_splits(images: Path, masks: Path) -> list[DatasetPart]:
+    """Find `images/train/` with `masks/train/`, and so on."""
     of_split = {SPLIT_WORDS.get(path.name.lower()): path for path in list_subfolders(images)}
     pairs = [
-        Place(of_split[split], path, split)
+        DatasetPart(of_split[split], path, split)
         for path in list_subfolders(masks)
         if (split := SPLIT_WORDS.get(path.name.lower())) and split in of_split
     ]
     return _in_order(pairs) if len(pairs) == len(list_subfolders(masks)) else []
 
 
-def _split_folders(folder: Path) -> Iterator[Place]:
-    """Find `train/images/` and `train/masks/`, and so on.
+def _split_folders(folder: Path) -> Iterator[DatasetPart]:
+    """Find `train/images/` with `train/masks/`, and so on.
 
     Raises:
-        ValueError: when `mask/` of one split may be something else than what another split has to be learned.
+        ValueError: when `mask/` of one split may be a field of view, because the masks of another split are elsewhere.
     """
-    places, lacking = [], []
+    parts, lacking = [], []
     for path in list_subfolders(folder):
         split = SPLIT_WORDS.get(path.name.lower())
         images, masks = _both_in(path) if split else (None, None)
         if images and masks:
-            places.append(Place(images, masks, split))
+            parts.append(DatasetPart(images, masks, split))
         elif images:
             lacking.append(path)
-    if places and lacking:
+    if parts and lacking:
         warnings.warn(
             f"{shorten(lacking)} have images but no folder of masks and are left out; put their masks into masks/.",
             stacklevel=2,
         )
-    names = {place.masks.name.lower() for place in places}
+    names = {part.masks.name.lower() for part in parts}
     if FIELD_OF_VIEW in names and len(names) > 1:
         raise ValueError(
             f"the splits of {folder} have their masks in folders of different names: "
-            f"{shorten(place.masks.relative_to(folder) for place in places)}; rename those that are meant to masks."
+            f"{shorten(part.masks.relative_to(folder) for part in parts)}; rename the right ones to masks."
         )
-    yield from _in_order(places)
+    yield from _in_order(parts)
 
 
-def _split_names(folder: Path) -> Iterator[Place]:
-    """Find `train_images/` and `train_masks/`, and so on."""
+def _split_names(folder: Path) -> Iterator[DatasetPart]:
+    """Find `train_images/` with `train_masks/`, and so on."""
     for split in SPLIT_NAMES:
         images, masks = (folder_of(folder, names, split) for names in (IMAGE_NAMES, MASK_NAMES))
         if images and masks:
-            yield Place(images, masks, split)
+            yield DatasetPart(images, masks, split)
 
 
-def _in_order(places: Sequence[Place]) -> list[Place]:
-    return sorted(places, key=lambda place: SPLIT_NAMES.index(place.split or "train"))
+def _in_order(parts: Sequence[DatasetPart]) -> list[DatasetPart]:
+    return sorted(parts, key=lambda part: SPLIT_NAMES.index(part.split or "train"))
 
 
 def _meaning(name: str, names: Sequence[str]) -> str | None:
-    """Return the split that a folder's name says beside one of the names; "" where it has none of them."""
+    """Return the split in a folder's name beside one of the names, None without a split; "" when no name matches."""
     words = [word.lower() for word in WORD.findall(name)]
     splits = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
     rest = "".join(word for word in words if word not in SPLIT_WORDS)
@@ -247,8 +247,8 @@ def _nothing_found(dataset_dir: Path) -> str:
     missing = dataset_dir / ("masks" if images and not masks else "images")
     held = shorten(f"{folder.name}/" for folder in list_subfolders(dataset_dir)) or "no folders"
     if files := _count_images(dataset_dir):
-        held += f" and {files} image files; a common ending of the masks' names, such as -mask, may stay"
+        held += f" and {files} image files; the masks' names may keep a common ending, such as -mask"
     return (
-        f"there is no folder {missing}: {dataset_dir} holds {held}; put images into images/ and masks into masks/, or "
-        f"name them otherwise ({', '.join(IMAGE_NAMES[1:6])}, ...; {', '.join(MASK_NAMES[1:6])}, ...)."
+        f"no folder {missing}: {dataset_dir} holds {held}; put images into images/ and masks into masks/, or use other "
+        f"names ({', '.join(IMAGE_NAMES[1:6])}, ...; {', '.join(MASK_NAMES[1:6])}, ...)."
     )

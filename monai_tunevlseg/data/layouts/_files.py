@@ -1,4 +1,4 @@
-"""Finding the folders and files of a public dataset."""
+"""Finding the folders and files of a dataset's archive."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["find_root", "file_inside", "nested_folder", "read_names"]
 
 
 def file_inside(folder: Path, name: str, source: Path) -> Path:
-    """Return the path of a file that a list names, which must lie in the folder.
+    """Return the path of a listed file, which must lie in the folder.
 
     Args:
-        folder: where the file must be.
+        folder: the folder of the file.
         name: its path in the folder, with `/`.
         source: the list, for the message.
 
     Raises:
-        ValueError: when the name leads out of the folder.
+        ValueError: when the path leaves the folder.
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or "\0" in name or Path(name).is_absolute() or not path.parts:
@@ -29,10 +29,10 @@ def file_inside(folder: Path, name: str, source: Path) -> Path:
 
 
 def read_names(path: Path) -> list[str]:
-    """Read a text file of names, divided by blanks or lines.
+    """Read a text file of names, separated by blanks or line ends.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when it is not UTF-8.
     """
     try:
@@ -42,16 +42,16 @@ def read_names(path: Path) -> list[str]:
 
 
 def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -> Path:
-    """Find the folder that a dataset's archive was unpacked to: the given one, or the only one in it that fits.
+    """Find the root folder of a dataset: the given folder, or the only matching folder in it.
 
     Args:
         dataset_dir: the given folder.
-        is_root: tells whether a folder is the one.
-        wanted: what it must have, for the message.
+        is_root: returns whether a folder is the root.
+        wanted: the required content of the root, for the message.
 
     Raises:
-        FileNotFoundError: when no folder fits.
-        ValueError: when several do.
+        FileNotFoundError: when no folder matches.
+        ValueError: when several folders match.
     """
     if is_root(dataset_dir):
         return dataset_dir
@@ -69,5 +69,5 @@ def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -
 
 
 def nested_folder(folder: Path) -> Path:
-    """Return the folder of the same name in a folder, which archives have, or the folder where there is none."""
+    """Return the folder of the same name in a folder, as some archives have it, or else the folder itself."""
     return folder / folder.name if (folder / folder.name).is_dir() else folder

@@ -1,4 +1,4 @@
-"""Cases of datasets that are given as pictures and label maps of known values."""
+"""Reading datasets of pictures with label maps."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def read_label_maps(
     allowed: Collection[int] | None = None,
     ignore_value: int | None = None,
 ) -> list[Case]:
-    """List a sample for each class that a picture shows; every label map is decoded once.
+    """Return a sample for each class that a picture shows; every label map is decoded once.
 
     Args:
         dataset_dir: the dataset's folder, for messages.
         images: the picture of each stem.
         masks: the label map of each stem.
         encoding: the classes and their values.
-        issues: what else is wrong.
-        allowed: the values that label maps may hold beside 0 and `ignore_value`; None = any.
-        ignore_value: pixels of this value are neither foreground nor background.
+        issues: issues found before.
+        allowed: the values that label maps may hold in addition to 0 and `ignore_value`; None = any.
+        ignore_value: the value of ignored pixels.
 
     Returns:
         the cases, sorted by stem; a case without samples shows none of the classes.
 
     Raises:
-        DatasetError: when there are issues, or a file is missing or cannot be read, sizes differ or a value is
-            not allowed; it names all of them.
+        DatasetError: when there are issues, or files are missing or unreadable, sizes differ or values are not allowed;
+            it names all of them.
     """
     more = {} if ignore_value is None else {"ignore_value": ignore_value}
 
@@ -50,7 +50,7 @@ def read_label_maps(
         present = set(distinct_values(to_label_map(read_stored_mask(mask), mask)).tolist())
         strange = sorted(present - {0, ignore_value, *allowed}) if allowed is not None else []
         if strange:
-            message = f"{mask} holds the label values {shorten(strange)}, which mean no class; replace the file."
+            message = f"{mask} holds the label values {shorten(strange)}, which are not classes; replace the file."
             return DatasetIssue("encoding", message, (str(mask),))
         shown = [name for name, value in encoding.values.items() if value in present]
         return Case(stem, [encoding.sample(images[stem], mask, name, **more) for name in shown])

@@ -1,4 +1,4 @@
-"""What the user asks of a dataset, against what is known of its masks."""
+"""Combining the user's mask encoding with the known encoding of a dataset's masks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["binary_encoding", "check_classes", "label_map_encoding"]
 
 
 def check_classes(encoding: MaskEncoding, info: DatasetInfo, known: Sequence[str] = ()) -> None:
-    """Refuse classes that a dataset has not.
+    """Refuse classes that a dataset does not have.
 
     Args:
-        encoding: what the user asks for.
-        info: of the dataset.
-        known: its classes, where they are not those of `info`.
+        encoding: the user's encoding.
+        info: facts about the dataset.
+        known: its classes, if they differ from those of `info`.
 
     Raises:
         ValueError: when a class is unknown, or mask_ending is given; the message lists all classes.
@@ -26,22 +26,22 @@ def check_classes(encoding: MaskEncoding, info: DatasetInfo, known: Sequence[str
     if unknown:
         raise ValueError(
             f"{info.title} has no class {', '.join(map(repr, unknown))}: class_names may be {', '.join(known)}; "
-            "to name a class otherwise for the network, set neutral_text."
+            "to give the network another text, set neutral_text."
         )
     if encoding.mask_ending is not None:
         raise ValueError(
-            f"mask_ending {encoding.mask_ending!r} is for the layout folder; the masks of {info.title} have known "
-            "names: set it to null."
+            f"mask_ending {encoding.mask_ending!r} applies to the layout folder only; the masks of {info.title} have "
+            "known names: set it to null."
         )
 
 
 def binary_encoding(encoding: MaskEncoding, info: DatasetInfo, mask_threshold: float | None = None) -> MaskEncoding:
-    """Compose the encoding of a dataset with one class and binary masks.
+    """Return the encoding of a dataset with one class and binary masks.
 
     Args:
-        encoding: what the user asks for.
-        info: of the dataset.
-        mask_threshold: from which value on its masks mean foreground, where the user says nothing.
+        encoding: the user's encoding.
+        info: facts about the dataset.
+        mask_threshold: the threshold of its masks, unless the user gives another.
 
     Raises:
         ValueError: when a class is unknown or label values are given.
@@ -49,20 +49,20 @@ def binary_encoding(encoding: MaskEncoding, info: DatasetInfo, mask_threshold: f
     check_classes(encoding, info)
     if encoding.label_values is not None:
         raise ValueError(
-            f"the masks of {info.title} are binary, so that label_values {dict(encoding.label_values)} have no "
-            "meaning; set label_values to null."
+            f"the masks of {info.title} are binary, and label_values {dict(encoding.label_values)} do not apply; set "
+            "label_values to null."
         )
     threshold = mask_threshold if encoding.mask_threshold is None else encoding.mask_threshold
     return MaskEncoding(encoding.class_names, mask_threshold=threshold)
 
 
 def label_map_encoding(encoding: MaskEncoding, info: DatasetInfo, label_values: Mapping[str, int]) -> MaskEncoding:
-    """Compose the encoding of a dataset whose masks are label maps.
+    """Return the encoding of a dataset whose masks are label maps.
 
     Args:
-        encoding: what the user asks for.
-        info: of the dataset.
-        label_values: of all its classes, where the user gives no other.
+        encoding: the user's encoding.
+        info: facts about the dataset.
+        label_values: the values of all its classes, unless the user gives others.
 
     Raises:
         ValueError: when a class is unknown or a threshold is given.
@@ -70,8 +70,8 @@ def label_map_encoding(encoding: MaskEncoding, info: DatasetInfo, label_values: 
     check_classes(encoding, info)
     if encoding.mask_threshold is not None:
         raise ValueError(
-            f"the masks of {info.title} are label maps, so that mask_threshold {encoding.mask_threshold} has no "
-            "meaning; set mask_threshold to null."
+            f"the masks of {info.title} are label maps, and mask_threshold {encoding.mask_threshold} does not apply; "
+            "set mask_threshold to null."
         )
     return MaskEncoding(
         encoding.class_names, encoding.label_values or {name: label_values[name] for name in encoding.class_names}

@@ -21,21 +21,19 @@ __all__ = ["pair_masks", "pair_masks_by_name"]
 def pair_masks_by_name(
     dataset_dir: Path, images: Mapping[str, Path], masks: Mapping[str, Sequence[Path]]
 ) -> tuple[list[str], list[DatasetIssue]]:
-    """Find the images that have masks, as `pair_masks` does, but without a look into the files."""
+    """Find the images that have masks, as `pair_masks` does, but without opening the files."""
     lonely = [images[stem] for stem in sorted(images.keys() - masks.keys())]
     orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
     lists = {"images without a mask": lonely, "masks without an image": orphans}
     complaints = [f"{len(paths)} {what}: {shorten(map(stem_of, paths))}" for what, paths in lists.items() if paths]
-    way_out = (
-        _rename_alike(lonely, orphans) if orphans else "save an empty mask (all 0) for an image that shows nothing"
-    )
-    message = f"{dataset_dir} has {'; and '.join(complaints)}; files belong together by their names: {way_out}."
+    remedy = _rename_alike(lonely, orphans) if orphans else "save an empty mask (all 0) for an image that shows nothing"
+    message = f"{dataset_dir} has {'; and '.join(complaints)}; files are paired by name: {remedy}."
     issues = [DatasetIssue("missing", message, tuple(map(str, [*lonely, *orphans])))] if complaints else []
     return sorted(images.keys() & masks.keys()), issues
 
 
 def _rename_alike(images: Sequence[Path], masks: Sequence[Path]) -> str:
-    """Say how to make names belong together, with an example where all images and all masks end in their own way."""
+    """Return the remedy for names that differ, with an example when all images and all masks have their own ending."""
     of_image, of_mask = (_without_ending(paths) for paths in (images, masks))
     both = sorted(of_image.keys() & of_mask.keys())
     if not both:
@@ -45,7 +43,7 @@ def _rename_alike(images: Sequence[Path], masks: Sequence[Path]) -> str:
 
 
 def _without_ending(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the files by their stems without what all of these end in."""
+    """Return the files by their stems without the common ending."""
     of_stem = {normalized(stem_of(path)): path for path in paths}
     ending = os.path.commonprefix([stem[::-1] for stem in of_stem])[::-1]
     return {stem.removesuffix(ending): path for stem, path in of_stem.items()} if len(of_stem) > 1 else {}
@@ -62,8 +60,8 @@ def pair_masks(
         masks: the masks of each stem, one or more.
 
     Returns:
-        their stems, sorted, and what is wrong with the others: partners that are missing, other sizes, headers that
-        cannot be read. A warning names those with masks that lie elsewhere by their affines.
+        their stems, sorted, and the issues of the others: missing partners, other sizes, unreadable headers. A warning
+        names the masks whose affine differs from their image's.
     """
     both, issues = pair_masks_by_name(dataset_dir, images, masks)
 
@@ -74,7 +72,7 @@ def pair_masks(
     wrong = [complaint for _, complaints in measured for complaint in complaints]
     if wrong:
         message = (
-            f"{dataset_dir} has {len(wrong)} masks of another size than their image: {shorten(wrong)}; paste "
+            f"{dataset_dir} has {len(wrong)} masks that differ from their image in size: {shorten(wrong)}; paste "
             "masks of a crop back to their place, and resize others to their image."
         )
         files = [str(path) for stem, found in measured if found for path in (images[stem], *masks[stem])]
@@ -97,8 +95,8 @@ def _warn_of_geometry(pairs: Mapping[str, Sequence[tuple[Path, Path]]]) -> None:
     moved = [stem for stem, both in pairs.items() if any(_lies_elsewhere(image, mask) for image, mask in both)]
     if moved:
         warnings.warn(
-            f"{len(moved)} NIfTI masks have another affine than their image: {shorten(moved)}; "
-            "their voxels are taken to lie on each other as they are stored.",
+            f"the affines of {len(moved)} masks differ from those of their images: {shorten(moved)}; stored voxels are "
+            "taken to match.",
             stacklevel=2,
         )
 

@@ -2,17 +2,17 @@
 
 `images/`, `masks/` and `anns/{train,val,test}.json`, each a list of pairs: {"img_name": "1.png", "mask_name": "1.png",
 "prompts": {"p0": "", "p1": "polyp", "p7": ["polyp which is ...", ...], ...}, ...}. The three files are the splits;
-other files in `anns/` are passed over. Masks are binary: a dataset with several classes has a mask for each.
+other files in `anns/` are ignored. Masks are binary: a dataset with several classes has a mask for each.
 
-Which class a pair shows:
+The class of a pair:
 
-- one class: that one;
-- several, and masks in folders `masks/mask_1/`, `masks/mask_2/` and so on: the class with that number, counted from 1
-  in the order of class_names, or as `label_values` says, which may leave folders out;
-- several, and no such folders: the class whose name has the word after the last `_` of the image's name, such as
-  "malignant tumor" for `102_malignant.png`.
+- with one class: this class;
+- with several classes and masks in folders `masks/mask_1/`, `masks/mask_2/` and so on: the class with the folder's
+  number, in the order of class_names from 1 on, or by `label_values`, which may leave folders out;
+- with several classes and no such folders: the class whose name contains the word after the last `_` of the image's
+  name, such as "malignant tumor" for `102_malignant.png`.
 
-Whatever else is ambiguous is refused, and so are pairs whose published texts name another of the classes.
+Ambiguous pairs are refused, and so are pairs whose published texts name another of the classes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MASK_FOLDER = re.compile(r"^mask_(\d+)/")
 
 @dataclass(frozen=True)
 class ListedPair:
-    """One (image, class) pair of a split, as its file lists it."""
+    """One (image, class) pair in the list of a split."""
 
     split: str
     image: str
@@ -60,12 +60,12 @@ class ListedPair:
 
     @property
     def last_word(self) -> str:
-        """What follows the last `_` of the image's name."""
+        """The word after the last `_` of the image's name."""
         return stem_of(Path(self.image)).rsplit("_", 1)[-1].lower()
 
 
 def read_annotations(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases of the published layout: one sample for each pair of a listed class.
+    """Read the cases of the published layout: one sample for each listed pair of a requested class.
 
     Args:
         dataset_dir: the folder with `images/`, `masks/` and `anns/`.
@@ -73,12 +73,12 @@ def read_annotations(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int)
         slice_axis: not used.
 
     Returns:
-        the cases, sorted by stem: the image's name without suffix. An image that several splits list is a case for
-        each, such as `patient0001_2CH_ED (val)`; there is a warning.
+        the cases, sorted by stem: the image's name without suffix. An image that several splits list is a case in each,
+        such as `patient0001_2CH_ED (val)`, with a warning.
 
     Raises:
         FileNotFoundError: when a list is missing.
-        ValueError: when a list is no such list, or leaves open which class a pair shows.
+        ValueError: when a list has another form, or the class of a pair is ambiguous.
         DatasetError: when images or masks are missing or wrong; it names all of them.
     """
     entries = _read_entries(dataset_dir)
@@ -116,7 +116,7 @@ def _read_entries(dataset_dir: Path) -> list[ListedPair]:
 
 def _read_list(path: Path, split: str) -> list[ListedPair]:
     if not path.is_file():
-        raise FileNotFoundError(f"there is no {path}: anns/ must list the pairs of {', '.join(SPLIT_NAMES)}; add it.")
+        raise FileNotFoundError(f"no {path}: anns/ must list the pairs of {', '.join(SPLIT_NAMES)}; add it.")
     content = read_json(path)
     if not isinstance(content, list):
         raise ValueError(f"{path} must be a list of pairs, each with img_name and mask_name.")
@@ -157,14 +157,14 @@ def _stems(entries: Sequence[ListedPair]) -> list[str]:
 
 
 def _class_names(dataset_dir: Path, entries: Sequence[ListedPair], encoding: MaskEncoding) -> list[str | None]:
-    """Tell which class each entry shows; None = one that is left out."""
+    """Return the class of each entry; None = a class that is left out."""
     numbers = sorted({entry.folder for entry in entries if entry.folder is not None})
     if numbers and any(entry.folder is None for entry in entries):
         raise ValueError(f"{dataset_dir}: some masks are in folders mask_{shorten(numbers)} and some are not.")
     if encoding.label_values is not None and not numbers:
         raise ValueError(
-            f"label_values {dict(encoding.label_values)} choose among folders masks/mask_1/, mask_2/ and so on, but "
-            f"the lists of {dataset_dir} have none; set label_values to null."
+            f"label_values {dict(encoding.label_values)} select folders masks/mask_1/, mask_2/ and so on, but the "
+            f"lists of {dataset_dir} have none; set label_values to null."
         )
     if numbers:
         found = _by_folder(dataset_dir, entries, encoding, numbers)
@@ -175,7 +175,7 @@ def _class_names(dataset_dir: Path, entries: Sequence[ListedPair], encoding: Mas
     _check_texts(dataset_dir, entries, found, encoding.class_names)
     unseen = [name for name in encoding.class_names if name not in found]
     if unseen:
-        raise ValueError(f"the lists of {dataset_dir} have no pair of the class {shorten(unseen)}; leave it out.")
+        raise ValueError(f"the lists of {dataset_dir} have no pairs of the class {shorten(unseen)}; leave it out.")
     return found
 
 
@@ -188,9 +188,9 @@ def _by_folder(
     unknown = [number for number in numbers if number not in class_of]
     if unknown and encoding.label_values is None:
         raise ValueError(
-            f"{dataset_dir} has masks in the folders mask_{', mask_'.join(map(str, numbers))}, of which class_names "
-            f"{list(encoding.class_names)} do not tell what is in mask_{unknown[0]}: name all classes in the order of "
-            "their numbers, or give label_values, such as {'left atrium cavity': 3}, for those that are wanted."
+            f"{dataset_dir} has masks in the folders mask_{', mask_'.join(map(str, numbers))}, but class_names "
+            f"{list(encoding.class_names)} do not cover mask_{unknown[0]}: name all classes in the order of their "
+            "numbers, or give label_values, such as {'left atrium cavity': 3}, for the wanted classes."
         )
     return [class_of.get(entry.folder) for entry in entries]
 
@@ -199,9 +199,9 @@ def _by_last_word(dataset_dir: Path, entry: ListedPair, class_names: Sequence[st
     found = [name for name in class_names if entry.last_word in re.findall(r"\w+", name.lower())]
     if len(found) != 1:
         raise ValueError(
-            f"{dataset_dir}: which of the classes {', '.join(class_names)} {entry.image} in anns/{entry.split}.json "
-            f"shows is not clear: {entry.last_word!r} is a word of {len(found)} of them where one is needed; add or "
-            "rename classes, or give one name for all."
+            f"{dataset_dir}: the class of {entry.image} in anns/{entry.split}.json is ambiguous: {entry.last_word!r} "
+            f"is a word of {len(found)} of the classes {', '.join(class_names)}, not of one; add or rename classes, or "
+            "give one name for all."
         )
     return found[0]
 
@@ -209,15 +209,15 @@ def _by_last_word(dataset_dir: Path, entry: ListedPair, class_names: Sequence[st
 def _check_texts(
     dataset_dir: Path, entries: Sequence[ListedPair], found: Sequence[str | None], class_names: Sequence[str]
 ) -> None:
-    """Refuse classes in the wrong order: the texts of a pair that name a class must name that of the pair."""
+    """Refuse classes in the wrong order: texts of a pair that name a class must name the class of the pair."""
     for entry, own in zip(entries, found, strict=True):
         spoken = json.dumps(entry.texts, ensure_ascii=False).lower()
         others = [name for name in class_names if name != own and name.lower() in spoken]
         if own is not None and others and own.lower() not in spoken:
             raise ValueError(
-                f"{dataset_dir}: by class_names, the mask {entry.mask} of {entry.image} would show {own!r}, but its "
-                f"texts in anns/{entry.split}.json speak of {others[0]!r}; put class_names in the order of the mask "
-                "folders, or give label_values."
+                f"{dataset_dir}: by class_names, the mask {entry.mask} of {entry.image} shows {own!r}, but its texts "
+                f"in anns/{entry.split}.json name {others[0]!r}; put class_names in the order of the mask folders, or "
+                "give label_values."
             )
 
 
@@ -236,7 +236,7 @@ def _warn_of_others(dataset_dir: Path, entries: Sequence[ListedPair]) -> None:
         pairs = sorted({" and ".join(names) for names in shared.values()})
         warnings.warn(
             f"{dataset_dir}/anns: {len(shared)} images are in more than one split ({', '.join(pairs)}): "
-            f"{shorten(shared)}; results on them are too good.",
+            f"{shorten(shared)}; results on them are optimistically biased.",
             OverlapWarning,
             stacklevel=3,
         )

@@ -1,8 +1,8 @@
 """The layout `bkai`: BKAI-IGH NeoPolyp as its owner distributes it, `train/*.jpeg` and `train_gt/*.jpeg`.
 
-The archive has each folder in another of its name (`train/train`); `test/` comes without masks and is passed over.
-Masks are RGB JPEGs: red is a neoplastic polyp, green another one, and both are polyps here: foreground is where one of
-the channels is 128 or more.
+The archive nests each folder in another of its name (`train/train`); `test/` has no masks and is ignored. Masks are RGB
+JPEGs with neoplastic polyps in red and others in green. Both are polyps here: the foreground is where a channel is 128
+or more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HALF_RANGE = 128
 
 
 def read_bkai(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases; `read_binary_masks` tells what is raised."""
+    """Read the cases, as `read_binary_masks` describes."""
     root = find_root(
         dataset_dir,
         lambda folder: (folder / "train").is_dir() and (folder / "train_gt").is_dir(),

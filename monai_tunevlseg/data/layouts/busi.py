@@ -2,7 +2,7 @@
 
 `NAME (N)_mask.png`, and with several lesions `NAME (N)_mask_1.png` and so on, lie beside each image and are united. A
 copy in circulation has `images/` and `mask/` in each of the three folders instead. Masks are 1-bit, RGB or RGBA. Those
-of normal images are empty; what could be there is a "breast tumor", which is their class and text.
+of normal images are empty; their class and text is "breast tumor".
 """
 
 from __future__ import annotations
@@ -38,26 +38,27 @@ MASK = re.compile(r"(?P<image>.+)_mask(_\d+)?")
 
 
 def read_busi(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases of the three folders.
+    """Read the cases of the three folders.
 
     Args:
-        dataset_dir: the folder with `benign/` and `malignant/`, or the one that this is in; `normal/` may be missing.
+        dataset_dir: the folder with `benign/` and `malignant/`, or the folder around it; `normal/` may be missing.
         encoding: its classes may be those of `INFO`, and "breast tumor" for a tumor of either kind. Normal images are
-            samples whatever the classes.
-        slice_axis: of no meaning here.
+            samples with any classes.
+        slice_axis: not used.
 
     Returns:
-        the cases, sorted by stem. An image of which no class was chosen has no sample.
+        the cases, sorted by stem. An image that shows none of the classes has no samples.
 
     Raises:
-        FileNotFoundError: when there is no such folder.
-        DatasetError: when images and masks do not belong together or a file cannot be read; it names them.
+        FileNotFoundError: when the folders are missing.
+        DatasetError: when images and masks do not match or files are unreadable; it names them.
         ValueError: when a class is unknown or label values are given.
     """
     check_classes(encoding, INFO, (*INFO.class_names, ANY_TUMOR))
     if encoding.label_values is not None:
         raise ValueError(
-            "the masks of BUSI are binary, so that label_values have no meaning; set label_values to null."
+            f"the masks of BUSI are binary, and label_values {dict(encoding.label_values)} do not apply; set "
+            "label_values to null."
         )
     root = find_root(
         dataset_dir,

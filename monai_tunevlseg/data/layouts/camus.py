@@ -1,8 +1,8 @@
 """The layout `camus`: CAMUS as its owner distributes it, a folder for each patient.
 
 `patientXXXX/patientXXXX_{2CH,4CH}_{ED,ES}.nii.gz` and `_gt.nii.gz`, in `database_nifti/`, or the older `.mhd` with its
-`.raw` or `.zraw`, in `training/`. The sequences of frames in between are not read. `database_split/`, where it lies
-beside the patients, has the owner's splits.
+`.raw` or `.zraw`, in `training/`. The sequences of frames in between are not read. `database_split/` beside the
+patients has the owner's splits.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ IGNORED = re.compile(r"Info_[24]CH\.cfg|patient\d+_[24]CH_(half_)?sequence(_gt)?
 
 
 def read_camus(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases: one for each view of each patient at each time; every mask is read once.
+    """Read the cases: one for each view of each patient at each time; every mask is read once.
 
     Args:
-        dataset_dir: the folder with the patients' folders, or the one that this is in.
-        encoding: which classes; label values that are given go before those of the dataset.
-        slice_axis: of no meaning here; a last axis of one is not counted.
+        dataset_dir: the folder with the patients' folders, or a folder around it.
+        encoding: the requested classes; given label values override those of the dataset.
+        slice_axis: not used; a last axis of length 1 is allowed.
 
     Returns:
         the cases, sorted by stem, each with a sample for every class that it shows.
 
     Raises:
-        FileNotFoundError: when there are no patients.
-        DatasetError: when images and masks do not belong together or a file cannot be read; it names them.
-        ValueError: when an argument is not for this dataset.
+        FileNotFoundError: when no patients are found.
+        DatasetError: when images and masks do not match or files are unreadable; it names them.
+        ValueError: when an argument does not apply to this dataset.
     """
     chosen = label_map_encoding(encoding, INFO, LABEL_VALUES)
     known = set(LABEL_VALUES.values()) if encoding.label_values is None else None
@@ -81,7 +81,7 @@ def read_camus(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> li
 
 
 def split_camus(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
-    """Take the owner's lists of patients, or draw 400/50/50 patients where there are none.
+    """Return the splits of the owner's lists of patients, or draw 400/50/50 patients without lists.
 
     Raises:
         FileNotFoundError: when one of the lists is missing.
@@ -96,7 +96,7 @@ def split_camus(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> S
     patients = set().union(*listed.values())
     for complaint, names in {
         "does not list": sorted(of_patient.keys() - patients),
-        "lists, though they are not there,": sorted(patients - of_patient.keys()),
+        "lists, but the dataset lacks,": sorted(patients - of_patient.keys()),
     }.items():
         if names:
             warnings.warn(f"{folder} {complaint} {len(names)} patients: {shorten(names)}.", stacklevel=2)
@@ -113,7 +113,7 @@ def _find_root(dataset_dir: Path) -> Path:
     root = _forms(outer)[0]
     if root.name == "training" and (outer / "testing").is_dir():
         warnings.warn(
-            f"{outer / 'testing'} is left out: the owner gives no masks with it, and its patients have the same names.",
+            f"{outer / 'testing'} is ignored: it has no masks, and its patients have the same names.",
             stacklevel=2,
         )
     return root
@@ -132,12 +132,12 @@ def _find_lists(dataset_dir: Path) -> Path | None:
 
 def _read_list(path: Path) -> list[str]:
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; unpack the dataset again, or give a splits_file.")
+        raise FileNotFoundError(f"no file {path}; unpack the dataset again, or give a splits_file.")
     return read_names(path)
 
 
 def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Path]]) -> list[DatasetIssue]:
-    """Put the files of a patient's folder where they belong, and tell which belong nowhere."""
+    """Sort the files of a patient's folder into images and masks, and return the issues of other files."""
     files, issues = index_by_stem(patient, ignored=IGNORED)
     strange = []
     for stem, path in files.items():
@@ -150,7 +150,7 @@ def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Pa
             images[frame["image"]] = path
     if strange:
         message = (
-            f"{patient} holds files that are none of CAMUS: {shorten(path.name for path in strange)}; remove them."
+            f"{patient} holds files that do not belong to CAMUS: {shorten(path.name for path in strange)}; remove them."
         )
         issues.append(DatasetIssue("extra", message, tuple(map(str, strange))))
     return issues
@@ -159,18 +159,18 @@ def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Pa
 def _read_frame(
     stem: str, image: Path, mask: Path, encoding: MaskEncoding, known: set[int] | None
 ) -> Case | DatasetIssue:
-    """Read a mask; `known` are the values that it may have beside 0, None = any."""
+    """Read a mask; `known` are its allowed values in addition to 0, None = any."""
     values = to_label_map(read_stored_mask(mask), mask)
     shape = values.shape
     if (size := read_shape(image)) != shape:
         return size_issue(image, size, mask, shape)
     if shape[2:] not in ((), (1,)):
-        message = f"{mask} has the size {' x '.join(map(str, shape))} where one picture is expected; replace the file."
+        message = f"{mask} has the size {' x '.join(map(str, shape))}, but one picture is expected; replace the file."
         return DatasetIssue("size", message, (str(image), str(mask)))
     present = set(distinct_values(values).tolist())
     strange = sorted(present - {0, *known}) if known is not None else []
     if strange:
-        message = f"{mask} holds the label values {shorten(strange)}, which mean no class of CAMUS; replace the file."
+        message = f"{mask} holds the label values {shorten(strange)}, which are not classes of CAMUS; replace the file."
         return DatasetIssue("encoding", message, (str(mask),))
     position = {"slice": 0, "slice_axis": 2} if len(shape) == 3 else {}
     shown = [name for name, value in encoding.values.items() if value in present]

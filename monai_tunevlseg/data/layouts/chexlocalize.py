@@ -1,13 +1,13 @@
 """The layout `chexlocalize`: CheXlocalize's masks on the radiographs of CheXpert, as their owner distributes them.
 
-`gt_segmentations_val.json` and `gt_segmentations_test.json` (either alone will do), in the folder or `CheXlocalize/`:
+`gt_segmentations_val.json` and `gt_segmentations_test.json` (one is enough), in the folder or in `CheXlocalize/`:
 {"patient64541_study1_view1_frontal": {"Cardiomegaly": {"size": [H, W], "counts": "..."}, ...}, ...}, one run-length
-code for each finding, empty where there is none. The radiographs are `val/patient64541/study1/view1_frontal.jpg`
+code for each finding, empty for an absent finding. The radiographs are `val/patient64541/study1/view1_frontal.jpg`
 (`valid/` in CheXpert's own archive) and `test/...`, in the folder, in `CheXpert/` or in `CheXpert-v1.0/`. Findings
 overlap.
 
-The classes are the findings by their names in the files, in lower case, but for "Airspace Opacity", which the paper,
-like CheXpert's labels, calls "lung opacity".
+The classes are the findings by their names in the files, in lower case, except that "Airspace Opacity" is called "lung
+opacity", as in the paper and in CheXpert's labels.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ INFO = DatasetInfo(
     "Nature Machine Intelligence 2022",
 )
 OTHER_NAMES = {"airspace opacity": "lung opacity"}
-"""What the files call the classes otherwise than the paper, in lower case."""
+"""Names of classes in the files that differ from the paper's, in lower case."""
 PARTS = {"val": ("val", "valid"), "test": ("test",)}
-"""The parts with masks, and what the folders of their radiographs are called."""
+"""The parts with masks, and the names of the folders of their radiographs."""
 PATIENT = r"^(patient\d+)_"
 
 
 @dataclass(frozen=True)
 class Radiograph:
-    """A radiograph with the run-length codes of its findings, by class name, and the file that they are from."""
+    """A radiograph with the run-length codes of its findings, by class name, and the file that holds them."""
 
     stem: str
     image: Path
@@ -71,11 +71,11 @@ class Radiograph:
 
 
 def read_chexlocalize(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases of both parts: one sample for each finding that is present.
+    """Read the cases of both parts: one sample for each present finding.
 
     Args:
         dataset_dir: the folder with the files, or with `CheXlocalize/` and `CheXpert/`, or the folder around it.
-        encoding: which of the findings.
+        encoding: the requested findings.
         slice_axis: not used.
 
     Returns:
@@ -83,15 +83,15 @@ def read_chexlocalize(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int
         the findings.
 
     Raises:
-        FileNotFoundError: when there is neither of the two JSON files, or no folder with its radiographs.
-        ValueError: when a JSON file is no such file, or label values or a threshold are given.
+        FileNotFoundError: when both JSON files, or the folder of radiographs, are missing.
+        ValueError: when a JSON file has another form, or label values or a threshold are given.
         DatasetError: when radiographs are missing or wrong; it names all of them.
     """
     check_classes(encoding, INFO)
     if encoding.label_values is not None or encoding.mask_threshold is not None:
         raise ValueError(
-            f"the masks of {INFO.title} are run-length codes, so that label_values {encoding.label_values} and "
-            f"mask_threshold {encoding.mask_threshold} have no meaning; set both to null."
+            f"the masks of {INFO.title} are run-length codes, and label_values {encoding.label_values} and "
+            f"mask_threshold {encoding.mask_threshold} do not apply; set both to null."
         )
     radiographs = _read_radiographs(find_root(dataset_dir, _has_codes, "gt_segmentations_*.json (chexlocalize)"))
 

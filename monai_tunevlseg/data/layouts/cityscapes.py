@@ -1,9 +1,9 @@
 """The layout `cityscapes`: Cityscapes as its owner distributes it.
 
 `leftImg8bit/{train,val}/CITY/*_leftImg8bit.png` and `gtFine/{train,val}/CITY/*_gtFine_labelIds.png`, whose values are
-the owner's label ids. The 19 classes of the owner's evaluation are foreground; every other id is background, as in the
-paper. The owner's val folder is the test split, as in the paper, its train folder is divided into train and val, and
-its test folder, whose masks are not public, is passed over.
+the owner's label ids. The 19 classes of the owner's evaluation are foreground; all other ids are background, as in the
+paper. The owner's val folder is the test split, as in the paper. Its train folder is divided into train and val. Its
+test folder, whose masks are not public, is ignored.
 """
 
 from __future__ import annotations
@@ -62,18 +62,18 @@ TRAIN_TO_VAL = (9, 1, 0)
 
 
 def read_cityscapes(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases of the owner's train and val folders: one sample for each class that is present.
+    """Read the cases of the owner's train and val folders: one sample for each present class.
 
     Args:
-        dataset_dir: the folder with `leftImg8bit` and `gtFine`, or the one around it.
-        encoding: which of the classes; `label_values` may name other ids.
+        dataset_dir: the folder with `leftImg8bit` and `gtFine`, or the folder around it.
+        encoding: the requested classes; `label_values` may give other ids.
         slice_axis: not used.
 
     Returns:
         the cases, sorted by stem, such as `aachen_000000_000019`.
 
     Raises:
-        FileNotFoundError: when there is no such folder.
+        FileNotFoundError: when the folders are missing.
         DatasetError: when files are missing or wrong; it names all of them.
     """
     chosen = label_map_encoding(encoding, INFO, VALUES)

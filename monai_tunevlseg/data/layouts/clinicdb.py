@@ -1,10 +1,10 @@
 """The layout `clinicdb`: CVC-ClinicDB as its owner distributes it, `Original/*.tif` and `Ground Truth/*.tif`.
 
-The two folders may lie in `TIF/` or, as PNG, in `PNG/`, as in a copy on Kaggle; of both, `TIF/` is read. Edges of masks
-are gray: foreground is from 128 on.
+The two folders may lie in `TIF/` or, as PNG, in `PNG/`, as in a copy on Kaggle; `TIF/` takes precedence. The edges of
+masks are gray: values of 128 and more are foreground.
 
-The frames are of 29 sequences. As in the paper, splits are drawn frame by frame, so that training and test show the
-same polyps, which `tunevlseg datasets check` says; to keep sequences whole, give splits.
+The frames belong to 29 sequences. As in the paper, splits are drawn frame by frame, so that training and test show the
+same polyps, of which `tunevlseg datasets check` warns; to keep sequences whole, give a splits_file.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ LAST_FRAMES = (
     *(25, 50, 67, 78, 103, 126, 151, 177, 199, 205, 227, 252, 277, 297, 317),
     *(342, 363, 383, 408, 428, 447, 466, 478, 503, 528, 546, 571, 591, 612),
 )
-"""Of each sequence, by the table in the owner's README."""
+"""Last frame of each sequence, from the table in the owner's README."""
 
 
 def read_clinicdb(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases; `read_binary_masks` tells what is raised."""
+    """Read the cases, as `read_binary_masks` describes."""
     root = find_root(dataset_dir, lambda folder: bool(_forms(folder)), "Original/ and Ground Truth/ (dataset clinicdb)")
     form = _forms(root)[0]
     return read_binary_masks({form / "Original": form / "Ground Truth"}, binary_encoding(encoding, INFO, GRAY_EDGE))
@@ -56,7 +56,7 @@ def _forms(folder: Path) -> list[Path]:
 
 
 def sequence_of(stem: str) -> str:
-    """Return the number of a frame's sequence, 1 to 29, or the stem where that is not the number of a frame."""
+    """Return the number of a frame's sequence, 1 to 29, or the stem when it is not the number of a frame."""
     if not stem.isdecimal() or not 1 <= int(stem) <= LAST_FRAMES[-1]:
         return stem
     return str(bisect.bisect_left(LAST_FRAMES, int(stem)) + 1)

@@ -1,7 +1,7 @@
 """The layout `dfu`: DFUC2022 as its owner distributes it, `DFUC2022_train_images` and `DFUC2022_train_masks`.
 
 The folders may also be called `images` and `masks`, or `images` and `labels`. The owner's validation and test images
-come without masks; they are not read.
+have no masks and are not read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FORMS = (("images", "masks"), ("images", "labels"), ("DFUC2022_train_images", "D
 
 
 def read_dfu(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases; `read_binary_masks` tells what is raised."""
+    """Read the cases, as `read_binary_masks` describes."""
     wanted = " or ".join(f"{images}/ and {masks}/" for images, masks in FORMS)
     root = find_root(dataset_dir, lambda folder: bool(_forms(folder)), f"{wanted} (dataset dfu)")
     return read_binary_masks(dict(_forms(root)[:1]), binary_encoding(encoding, INFO))

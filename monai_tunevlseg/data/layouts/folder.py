@@ -1,8 +1,8 @@
-"""The layout `folder`: `images/` and `masks/` with the same stems, in any mixture of supported forms.
+"""The layout `folder`: `images/` and `masks/` with the same stems, in any mixture of supported file types.
 
-The folders may have other usual names and be there for each of the owner's splits, and the names of all masks may end
-in the same beyond those of their images (see `_discovery`). Masks of classes that overlap lie in a folder for
-each class instead, `masks/CLASS/`. A `dataset.json` may say what label maps mean (see `_dataset_json`).
+The folders may have other common names and may exist for each of the owner's splits, and the names of all masks may
+have a common ending beyond those of their images (see `_discovery`). Masks of classes that overlap lie in a folder for
+each class instead, `masks/CLASS/`. A `dataset.json` may describe label maps (see `_dataset_json`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from monai_tunevlseg.data.issues import DatasetIssue, map_files, sorted_or_raise
 from monai_tunevlseg.data.layouts._base import Layout
 from monai_tunevlseg.data.layouts._class_folders import class_folders, read_class_folders
 from monai_tunevlseg.data.layouts._dataset_json import DatasetJson, read_dataset_json
-from monai_tunevlseg.data.layouts._discovery import Place, find_masks, find_places
+from monai_tunevlseg.data.layouts._discovery import DatasetPart, find_masks, find_parts
 from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Sample, Splits
@@ -34,58 +34,54 @@ __all__ = ["LAYOUT", "read_folder", "samples_of", "split_folder"]
 
 
 def read_folder(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases of a folder with images and masks, as `_discovery` finds them.
+    """Read the cases of a folder with images and masks.
 
-    A picture with one class gives one sample, also where its mask is empty; with several classes, or a `dataset.json`,
-    one for each that is present. A volume gives one for each class and slice in which the class is present, and with
-    `encoding.every_slice` one for each other slice too. Masks of one class are only measured here and read when they
-    are loaded; label maps and volumes are read once.
+    With one class, a picture has one sample, even when its mask is empty; with several classes, or a `dataset.json`, it
+    has one for each present class. A volume has one for each class and slice that shows the class, and with
+    `encoding.every_slice` one for each other slice too. Of masks of one class, only the sizes are read here, and the
+    pixels when they are loaded; label maps and volumes are read once.
 
     Args:
         dataset_dir: the folder.
-        encoding: the classes and how masks code them.
+        encoding: the classes, and how masks encode them.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes.
 
     Returns:
-        the cases, sorted by stem; where several of the owner's splits have an image of one name, their stems begin with
+        the cases, sorted by stem; when several of the owner's splits have an image of the same name, stems begin with
         the split, such as `train/1`.
 
     Raises:
         FileNotFoundError: when a folder is missing.
-        ValueError: when images and masks do not belong together or a file cannot be read; the message names them.
+        ValueError: when images and masks do not match or files are unreadable; the message names them.
     """
-    images, issues = _find_images(find_places(dataset_dir))
+    images, issues = _find_images(find_parts(dataset_dir))
     description = read_dataset_json(dataset_dir)
     cases: list[Case] = []
-    for place, of_stem in images.items():
-        if class_folders(place.masks):
+    for part, of_stem in images.items():
+        if class_folders(part.masks):
             read = partial(samples_of, slice_axis=slice_axis)
-            found, complaints = read_class_folders(place, of_stem, encoding, read)
+            found, complaints = read_class_folders(part, of_stem, encoding, read)
         else:
-            found, complaints = _read_place(place, of_stem, encoding, slice_axis, description)
+            found, complaints = _read_part(part, of_stem, encoding, slice_axis, description)
         cases += found
         issues += complaints
-    if (
-        description is None
-        and encoding.label_values is None
-        and not any(class_folders(place.masks) for place in images)
-    ):
+    if description is None and encoding.label_values is None and not any(class_folders(part.masks) for part in images):
         issues += find_ids_from_zero(encoding.class_names, cases, str(dataset_dir))
         if not issues:
             warn_of_classes_without_pairs(encoding, cases, str(dataset_dir))
     if not cases and not issues:
         raise ValueError(
             f"{dataset_dir} is empty: put files ({', '.join(SUFFIXES)}) into its "
-            f"{' and '.join(f'{folder.name}/' for folder in (place.images, place.masks))}."
+            f"{' and '.join(f'{folder.name}/' for folder in (part.images, part.masks))}."
         )
     return sorted_or_raise(cases, issues)
 
 
 def split_folder(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
-    """Take the owner's splits where folders name them, and draw what they leave out; else draw 80/10/10."""
-    images, _ = _find_images(find_places(dataset_dir))
+    """Return the owner's splits when folders name them, and draw those that they leave out; else draw 80/10/10."""
+    images, _ = _find_images(find_parts(dataset_dir))
     known = {case.stem for case in cases}
-    splits = {place.split: sorted(known & of_stem.keys()) for place, of_stem in images.items() if place.split}
+    splits = {part.split: sorted(known & of_stem.keys()) for part, of_stem in images.items() if part.split}
     if set(splits) in (set(), {"train"}):
         return draw(known)
     return complete_splits(splits, draw, str(dataset_dir))
@@ -94,31 +90,30 @@ def split_folder(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> 
 LAYOUT = Layout(read_folder, split=split_folder)
 
 
-def _find_images(places: Sequence[Place]) -> tuple[dict[Place, dict[str, Path]], list[DatasetIssue]]:
-    """List the images of each place by stem, and what is wrong with its folder of images."""
+def _find_images(parts: Sequence[DatasetPart]) -> tuple[dict[DatasetPart, dict[str, Path]], list[DatasetIssue]]:
+    """List the images of each part by stem, and the issues of its folder of images."""
     images, issues = {}, []
-    for place in places:
-        images[place], strange = index_by_stem(place.images)
+    for part in parts:
+        images[part], strange = index_by_stem(part.images)
         issues += strange
     if len(set().union(*images.values())) < sum(map(len, images.values())):
         images = {
-            place: {f"{place.split}/{stem}": path for stem, path in of_stem.items()}
-            for place, of_stem in images.items()
+            part: {f"{part.split}/{stem}": path for stem, path in of_stem.items()} for part, of_stem in images.items()
         }
     return images, issues
 
 
-def _read_place(
-    place: Place, images: dict[str, Path], encoding: MaskEncoding, slice_axis: int, description: DatasetJson | None
+def _read_part(
+    part: DatasetPart, images: dict[str, Path], encoding: MaskEncoding, slice_axis: int, description: DatasetJson | None
 ) -> tuple[list[Case], list[DatasetIssue]]:
-    masks, issues = find_masks(place.masks, images, encoding.mask_ending)
-    stems, unmatched = pair_masks(place.images.parent, images, {stem: [mask] for stem, mask in masks.items()})
+    masks, issues = find_masks(part.masks, images, encoding.mask_ending)
+    stems, unmatched = pair_masks(part.images.parent, images, {stem: [mask] for stem, mask in masks.items()})
     ignored = (
         {} if description is None or description.ignore_value is None else {"ignore_value": description.ignore_value}
     )
     if encoding.label_values is not None:
-        description = None  # what the user says goes first
-    chosen = encoding if description is None else description.coding_of(encoding)
+        description = None  # the user's values take precedence
+    chosen = encoding if description is None else description.encode(encoding)
 
     def read(stem: str) -> Case:
         samples = samples_of(images[stem], masks[stem], chosen, slice_axis, description)
@@ -134,7 +129,7 @@ def samples_of(
     """List the pairs of one image, as :func:`read_folder` describes.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when a file does not exist.
         ValueError: when the mask cannot be read or holds values without a class.
     """
     if is_volume_file(image) and len(read_shape(image)) == 3:
@@ -164,7 +159,7 @@ def _slice_samples(
 def _class_areas(
     image: Path, mask: Path, encoding: MaskEncoding, description: DatasetJson | None
 ) -> dict[str, np.ndarray]:
-    """Read a mask once, and return where each class is."""
+    """Read a mask once, and return the area of each class."""
     stored = read_stored_mask(mask, like=image)
     if encoding.binary:
         return {encoding.class_names[0]: to_binary_mask(stored, mask, mask_threshold=encoding.mask_threshold)}
@@ -174,13 +169,11 @@ def _class_areas(
 
 
 def _check_label_values(mask: Path, present: set[int], encoding: MaskEncoding, description: DatasetJson | None) -> None:
-    """Refuse values without a class, unless `label_values` chose some of them on purpose."""
+    """Refuse values without a class, unless `label_values` selects some on purpose."""
     if description is not None:
         unknown = sorted(present - {0, description.ignore_value, *range(1, len(description.class_names) + 1)})
         if unknown:
-            raise ValueError(
-                f"{mask} holds the label values {shorten(unknown)}, of which {description.path} knows none."
-            )
+            raise ValueError(f"{mask} holds the label values {shorten(unknown)}, which are not in {description.path}.")
         return
     unknown = sorted(present - {0, *filter(None, encoding.values.values())})
     if unknown and encoding.label_values is None:

@@ -1,7 +1,7 @@
 """The layout `isic`: ISIC 2016, part 1, as its owner distributes it.
 
 `ISBI2016_ISIC_Part1_Training_Data/ISIC_*.jpg` with `ISBI2016_ISIC_Part1_Training_GroundTruth/*_Segmentation.png`, and
-the same with `Test`, which is the test split.
+the same with `Test` for the test split.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PARTS = ("Training", "Test")
 
 
 def read_isic(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases of both parts; `read_binary_masks` tells what is raised."""
+    """Read the cases of both parts, as `read_binary_masks` describes."""
     root = find_root(
         dataset_dir,
         lambda folder: (folder / IMAGES.format("Training")).is_dir(),
@@ -48,7 +48,7 @@ def read_isic(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> lis
 
 
 def split_isic(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
-    """Draw train and val from the owner's training part; test is the owner's."""
+    """Draw train and val from the owner's training part; the test split is the owner's."""
     test = [case.stem for case in cases if Path(case.samples[0]["image"]).parent.name == IMAGES.format("Test")]
     train, val, _ = INFO.sizes
     drawn = draw([case.stem for case in cases if case.stem not in set(test)], sizes=(train, val, 0))

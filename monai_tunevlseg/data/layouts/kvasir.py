@@ -1,6 +1,6 @@
 """The layout `kvasir`: Kvasir-SEG as its owner distributes it, `images/*.jpg` and `masks/*.jpg`.
 
-Masks are RGB JPEGs with values near 0 and 255, which reading cuts at 128.
+Masks are RGB JPEGs with values near 0 and 255, which are thresholded at 128 in reading.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INFO = DatasetInfo(
 
 
 def read_kvasir(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases; `read_binary_masks` tells what is raised."""
+    """Read the cases, as `read_binary_masks` describes."""
     root = find_root(
         dataset_dir,
         lambda folder: (folder / "images").is_dir() and (folder / "masks").is_dir(),

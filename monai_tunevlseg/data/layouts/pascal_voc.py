@@ -2,7 +2,7 @@
 
 `VOC2012/JPEGImages/*.jpg`, `SegmentationClass/*.png` (palette indices 1..20 are the classes, 255 marks contours and
 difficult objects that are neither foreground nor background) and the lists `ImageSets/Segmentation/{train,val}.txt`
-of the pictures that are segmented. The owner's val list is the test split, as in the paper; its train list is divided
+of the segmented pictures. The owner's val list is the test split, as in the paper; its train list is divided
 into train and val. dataset_dir is `VOC2012`, `VOCdevkit` or the folder around that.
 """
 
@@ -59,18 +59,18 @@ TRAIN_TO_VAL = (9, 1, 0)
 
 
 def read_pascal_voc(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """List the cases of the pictures in the owner's lists: one sample for each class that is present.
+    """Read the cases of the pictures in the owner's lists: one sample for each present class.
 
     Args:
-        dataset_dir: `VOC2012`, `VOCdevkit`, or the folder around that.
-        encoding: which of the classes.
+        dataset_dir: `VOC2012`, `VOCdevkit`, or the folder around it.
+        encoding: the requested classes.
         slice_axis: not used.
 
     Returns:
         the cases, sorted by stem.
 
     Raises:
-        FileNotFoundError: when there is no such folder, or a list is missing.
+        FileNotFoundError: when a folder or list is missing.
         DatasetError: when files are missing or wrong; it names all of them.
     """
     root = _find_root(dataset_dir)
@@ -103,5 +103,5 @@ def _find_root(dataset_dir: Path) -> Path:
 def _read_list(root: Path, name: str) -> list[str]:
     path = root / "ImageSets" / "Segmentation" / f"{name}.txt"
     if not path.is_file():
-        raise FileNotFoundError(f"there is no list {path} of the segmented pictures; unpack the dataset again.")
+        raise FileNotFoundError(f"no list {path} of the segmented pictures; unpack the dataset again.")
     return read_names(path)

@@ -320,7 +320,7 @@ def datalists(name, folder, write_splits_to=None, **arguments):
     """Datalists of a small tree, which cannot have the published sizes."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message="there are .* to draw splits from")
+        warnings.filterwarnings("ignore", message="the published sizes")
         return build_datalists(DatasetSpec(folder, layout=name, **arguments), write_splits_to)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from monai_tunevlseg.data import DatasetSpec, build_datalists
 from monai_tunevlseg.data.datalists import build_inference_datalist
-from monai_tunevlseg.data.layouts._discovery import common_ending, find_places
+from monai_tunevlseg.data.layouts._discovery import common_ending, find_parts
 
 FORMS = [
     ("images", "masks"),
@@ -163,13 +163,13 @@ def test_two_folders_that_could_be_meant_are_named(tmp_path):
     put(tmp_path, "img", "GT", "a")
     put(tmp_path, "img", "labels", "a")
     with pytest.raises(ValueError, match="GT, labels; rename the one that is meant to masks"):
-        find_places(tmp_path)
+        find_parts(tmp_path)
     put(tmp_path, "img", "masks", "a")
-    assert find_places(tmp_path)[0].masks == tmp_path / "masks"
+    assert find_parts(tmp_path)[0].masks == tmp_path / "masks"
     put(tmp_path / "other" / "one", "images", "masks", "a")
     put(tmp_path / "other" / "two", "images", "masks", "a")
     with pytest.raises(ValueError, match=r"one, two; set dataset_dir to one"):
-        find_places(tmp_path / "other")
+        find_parts(tmp_path / "other")
 
 
 def test_unicode_forms_of_one_name_belong_together(tmp_path):
@@ -218,19 +218,19 @@ def test_a_folder_as_full_as_that_of_the_images_makes_mask_ambiguous(tmp_path):
     put(tmp_path, "training/images", "training/mask", range(3))
     put(tmp_path, "training/images", "training/1st_manual", range(3))
     with pytest.raises(ValueError, match="may hold the masks: 1st_manual, mask; rename the one .* to masks"):
-        find_places(tmp_path)
+        find_parts(tmp_path)
     (tmp_path / "training" / "1st_manual").rename(tmp_path / "training" / "masks")
-    assert [place.masks.name for place in find_places(tmp_path)] == ["masks"]
+    assert [part.masks.name for part in find_parts(tmp_path)] == ["masks"]
     put(tmp_path, "test/images", "test/mask", range(3, 6))
     with pytest.raises(ValueError, match="of different names: test/mask, training/masks; rename"):
-        find_places(tmp_path)
+        find_parts(tmp_path)
 
 
 @pytest.mark.parametrize(("masks", "count"), [("mask", 2), ("GT", 3)])
 def test_a_folder_that_is_not_as_full_or_beside_a_plain_name_is_no_rival(tmp_path, masks, count):
     put(tmp_path, "images", masks, range(3))
     put(tmp_path, "overlays", "edges", range(count))
-    assert [place.masks.name for place in find_places(tmp_path)] == [masks]
+    assert [part.masks.name for part in find_parts(tmp_path)] == [masks]
 
 
 def test_images_and_masks_in_one_folder_are_refused_with_what_may_stay(tmp_path):

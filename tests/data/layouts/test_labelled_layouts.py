@@ -27,7 +27,7 @@ def read(name, folder, names=None, **encoding):
 
 def datalists(name, folder, write_splits_to=None, **arguments):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="there are .* to draw splits from")
+        warnings.filterwarnings("ignore", message="the published sizes")
         return build_datalists(DatasetSpec(folder, class_names(name), layout=name, **arguments), write_splits_to)
 
 

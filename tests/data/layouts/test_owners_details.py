@@ -182,7 +182,7 @@ def test_camus_lists_that_share_a_patient_are_warned_of(tmp_path):
 
 def test_camus_without_lists_draws_patients(tmp_path):
     write_camus(tmp_path, lists=False)
-    with pytest.warns(UserWarning, match="there are 5 groups to draw splits from .* 400/50/50 take 500.*: 3/1/1"):
+    with pytest.warns(UserWarning, match="400/50/50 .*500 groups.* 5;.* 3/1/1"):
         found = build_datalists(DatasetSpec(tmp_path, LAYOUTS["camus"].info.class_names, layout="camus"))
     assert {split: len({sample["group"] for sample in samples}) for split, samples in found.items()} == {
         "train": 3,

@@ -21,7 +21,7 @@ from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, build_dat
 def load_all(name, folder):
     """(sample, loaded) of every sample, by the image's stem."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="there are .* to draw splits from")
+        warnings.filterwarnings("ignore", message="the published sizes")
         datalists = build_datalists(DatasetSpec(folder, LAYOUTS[name].info.class_names, layout=name))
     samples = [sample for samples in datalists.values() for sample in samples]
     return {Path(sample["image"]).stem: (sample, LoadImageMaskd()(sample)) for sample in samples}
