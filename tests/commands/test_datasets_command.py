@@ -64,7 +64,7 @@ def test_check_prints_counts_and_warnings_and_exits_with_0(run, kvasir):
     assert result.exit_code == 0
     lines = words(result.stdout)
     assert "train 10 10 0 polyp 10 800" in lines
-    assert "warning (count): these are 12 of the 1000 pairs of Kvasir-SEG" in lines
+    assert "warning (count): the folder holds 12 of the 1000 pairs of Kvasir-SEG" in lines
     assert "24 files opened; errors: 0, warnings: 2." in lines
 
 

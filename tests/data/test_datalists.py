@@ -39,11 +39,11 @@ def write_splits(path, train, val, test):
 
 def test_splits_in_the_folder_apply_and_a_given_file_goes_before_them(binary_folder, tmp_path):
     write_splits(binary_folder / "splits.json", ["case1"], ["case2"], ["case3", "case4"])
-    with pytest.warns(UserWarning, match="leaves out 6 images"):
+    with pytest.warns(UserWarning, match="6 images"):
         found = build_datalists(DatasetSpec(binary_folder, ["polyp"]))
     assert [stems(samples) for samples in found.values()] == [["case1"], ["case2"], ["case3", "case4"]]
     other = write_splits(tmp_path / "other.json", ["case5"], ["case6"], ["case7"])
-    with pytest.warns(UserWarning, match="leaves out 7 images"):
+    with pytest.warns(UserWarning, match="7 images"):
         found = build_datalists(DatasetSpec(binary_folder, ["polyp"], splits_file=other))
     assert stems(found["test"]) == ["case7"]
 
@@ -71,7 +71,7 @@ def test_groups_stay_together_and_given_splits_that_divide_them_are_warned_of(tm
     assert len({stem[:2] for stem in stems(datalists["test"])}) == 1
     assert {sample["group"] for sample in datalists["test"]} == {stem[:2] for stem in stems(datalists["test"])}
     write_splits(tmp_path / "splits.json", ["p0_x"], ["p1_x"], ["p0_y"])
-    with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: p0"):
+    with pytest.warns(UserWarning, match="'train' and 'test' share 1: p0"):
         build_datalists(DatasetSpec(tmp_path, ["polyp"], group_pattern="^(p[0-9])_"))
 
 
@@ -104,15 +104,15 @@ def test_too_few_images_to_draw_from(tmp_path, save):
     for stem in "ab":
         save(tmp_path / "images" / f"{stem}.png", np.zeros((2, 2), np.uint8))
         save(tmp_path / "masks" / f"{stem}.png", np.zeros((2, 2), np.uint8))
-    with pytest.raises(ValueError, match=r"the split 'val' is empty: .*2 images .*too few"):
+    with pytest.raises(ValueError, match="split 'val' .*2 images"):
         build_datalists(DatasetSpec(tmp_path, ["polyp"]))
 
 
 def test_empty_split(binary_folder):
     write_splits(binary_folder / "splits.json", ["case1"], [], ["case2"])
     with (
-        pytest.warns(UserWarning, match="leaves out"),
-        pytest.raises(ValueError, match="the split 'val' is empty: its list"),
+        pytest.warns(UserWarning, match="images: "),
+        pytest.raises(ValueError, match="split 'val'"),
     ):
         build_datalists(DatasetSpec(binary_folder, ["polyp"]))
 
@@ -120,13 +120,13 @@ def test_empty_split(binary_folder):
 def test_split_without_any_class(volume_folder, save):
     save(volume_folder / "masks" / "b.nii.gz", np.zeros((6, 7, 5), np.uint8))
     write_splits(volume_folder / "splits.json", ["a"], ["c"], ["b"])
-    with pytest.raises(ValueError, match="the split 'test' has no samples: none of its 1 images shows a class"):
+    with pytest.raises(ValueError, match="split 'test' .*1 images"):
         build_datalists(DatasetSpec(volume_folder, ["a", "b"]))
 
 
 def test_nothing_is_written_when_something_is_wrong(binary_folder, tmp_path):
     write_splits(binary_folder / "splits.json", ["case1"], ["nobody"], ["case2"])
-    with pytest.raises(ValueError, match="1 names in 'val' belong to no image: nobody"):
+    with pytest.raises(ValueError, match="1 names in 'val' .*: nobody"):
         build_datalists(DatasetSpec(binary_folder, ["polyp"]), write_splits_to=tmp_path / "out" / "s.json")
     assert not (tmp_path / "out").exists()
 
@@ -134,13 +134,13 @@ def test_nothing_is_written_when_something_is_wrong(binary_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "reason"),
     [
-        ({"dataset_dir": "/no/such/folder"}, FileNotFoundError, "dataset_dir /no/such/folder is not a folder"),
-        ({"layout": "foldr"}, ValueError, "unknown dataset layout 'foldr'.*did you mean 'folder'"),
-        ({"slice_axis": 3}, ValueError, "slice_axis must be 0, 1 or 2, not 3"),
-        ({"class_names": "polyp"}, ValueError, "class_names must be a list"),
-        ({"splits_file": "/no/splits.json"}, FileNotFoundError, "there is no splits file /no/splits.json"),
-        ({"group_pattern": "^patient"}, ValueError, "group_pattern '.patient' does not match"),
-        ({"label_values": {"polp": 1}}, ValueError, "unknown class polp; known are polyp"),
+        ({"dataset_dir": "/no/such/folder"}, FileNotFoundError, "dataset_dir /no/such/folder"),
+        ({"layout": "foldr"}, ValueError, "'foldr'.*'folder'"),
+        ({"slice_axis": 3}, ValueError, "slice_axis .*0, 1 or 2, not 3"),
+        ({"class_names": "polyp"}, ValueError, "class_names .*'polyp'"),
+        ({"splits_file": "/no/splits.json"}, FileNotFoundError, "splits file /no/splits.json"),
+        ({"group_pattern": "^patient"}, ValueError, "group_pattern '.patient'"),
+        ({"label_values": {"polp": 1}}, ValueError, "polp; .*polyp"),
     ],
 )
 def test_wrong_arguments_are_named(binary_folder, arguments, error, reason):
@@ -175,10 +175,10 @@ def test_a_layouts_own_splits_go_behind_given_ones(binary_folder, tmp_path, regi
     assert [stems(samples) for samples in found.values()] == [["case1", "case2"], ["case3"], ["case4", "case5"]]
     assert json.loads((tmp_path / "used.json").read_text())["test"] == ["case4", "case5"]
     write_splits(binary_folder / "splits.json", ["case5"], ["case6"], ["case7"])
-    with pytest.warns(UserWarning, match="leaves out 7"):
+    with pytest.warns(UserWarning, match="7 images"):
         assert stems(build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="own"))["train"]) == ["case5"]
     given = write_splits(tmp_path / "given.json", ["case8"], ["case6"], ["case7"])
-    with pytest.warns(UserWarning, match="leaves out 7"):
+    with pytest.warns(UserWarning, match="7 images"):
         assert stems(
             build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="own", splits_file=given))["train"]
         ) == ["case8"]
@@ -203,10 +203,10 @@ def stems_of(cases):
 
 def test_a_layouts_splits_that_overlap_are_warned_of_and_two_cases_of_one_stem_refused(binary_folder, register):
     register("own", split=lambda folder, cases, draw: dict.fromkeys(("train", "val", "test"), ["case1"]))
-    with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: case1"):
+    with pytest.warns(UserWarning, match="'train' and 'test' share 1: case1"):
         build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="own"))
     register("twice", read=lambda *arguments: LAYOUTS["folder"].read(*arguments) * 2)
-    with pytest.raises(ValueError, match="has several images with the stem case0, .*keep one of each"):
+    with pytest.raises(ValueError, match="stem case0, "):
         build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="twice"))
 
 
@@ -242,7 +242,7 @@ def test_text_source_chooses_among_published_texts(binary_folder, register):
     assert set(texts(text_source="p2")) == {"one", "two", "three"}
     assert texts(text_source="p2") == texts(text_source="p2")
     assert set(texts(text_source="p2", neutral_text="thing")) == {"thing"}
-    with pytest.raises(ValueError, match=r"text_source 'p3' needs published texts, which the layout 'published' does"):
+    with pytest.raises(ValueError, match="text_source 'p3' .*'published'"):
         texts(text_source="p3")
 
 
@@ -256,7 +256,7 @@ def test_splits_that_share_an_image_both_get_its_text(binary_folder, register):
 
 @pytest.mark.parametrize("source", ["p10", "p", "class", "", None])
 def test_unknown_text_source_is_refused(binary_folder, source):
-    with pytest.raises(ValueError, match="text_source must be one of class_name, p0, .*p9, not"):
+    with pytest.raises(ValueError, match="text_source .*class_name, p0, .*p9, not"):
         build_datalists(DatasetSpec(binary_folder, ["polyp"], text_source=source))
 
 
@@ -268,12 +268,12 @@ def test_inference_takes_a_file_a_folder_or_its_images(binary_folder):
 
 
 def test_inference_without_images_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
+    with pytest.raises(FileNotFoundError, match="no folder .*nowhere"):
         build_inference_datalist(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="holds no images; supported are"):
+    with pytest.raises(ValueError, match=rf"{tmp_path} .*\.png"):
         build_inference_datalist(tmp_path)
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(ValueError, match=r"files that are not images: a\.txt"):
+    with pytest.raises(ValueError, match=r": a\.txt;"):
         build_inference_datalist(tmp_path)
-    with pytest.raises(ValueError, match=r"a\.txt has no supported suffix"):
+    with pytest.raises(ValueError, match=r"a\.txt .*\.png"):
         build_inference_datalist(tmp_path / "a.txt")

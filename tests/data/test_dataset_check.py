@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -179,7 +180,7 @@ def test_frames_that_look_alike_are_one_group_however_many(folder):
     report = check(folder)
     issue = only(report.warnings, "near-duplicate")
     assert len(issue.files) == 61 and len(issue.message) < 1000
-    assert "61 images look nearly the same" in issue.message
+    assert issue.message.startswith("61 images")
 
 
 @pytest.mark.parametrize("arguments", [{"label_values": {"polyp": 1}}, {"mask_threshold": 200}])
@@ -195,7 +196,7 @@ def test_a_layout_that_finds_nothing_is_wrong(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     assert check(tmp_path).errors
     picture(0).save(tmp_path / "images" / "case00.png")
-    assert "hold no masks" in only(check(tmp_path).errors, "missing").message
+    assert str(tmp_path / "masks") in only(check(tmp_path).errors, "missing").message
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_near_duplicates_are_found_up_to_the_distance_that_is_asked_for(folder, 
     assert [Path(file).name for file in issue.files] == ["case00.png", "case19.jpg"]
     assert "(train)" in issue.message and "(test)" in issue.message
     assert check(folder, max_distance=0).warnings == []
-    with pytest.raises(ValueError, match=r"max_distance must be in 0\.\.256 bits, not 257"):
+    with pytest.raises(ValueError, match=r"max_distance .*0\.\.256 .*257"):
         check(folder, max_distance=257)
 
 
@@ -253,8 +254,8 @@ def test_names_in_the_splits_that_belong_to_no_image_are_wrong_unless_files_were
 def test_an_empty_split_is_wrong(folder):
     (folder / "splits.json").write_text(json.dumps(SPLITS | {"val": []}))
     report = check(folder)
-    assert only(report.errors, "splits").message.startswith("the split 'val' has no pairs")
-    assert "leaves out 3 images" in only(report.warnings, "notice").message
+    assert only(report.errors, "splits").message.startswith("the split 'val' ")
+    assert "3 images" in only(report.warnings, "notice").message
 
 
 def test_images_in_no_split_are_opened_too_and_share_nothing(folder):
@@ -279,13 +280,13 @@ def test_a_folder_that_is_not_there_or_empty(tmp_path):
 
 
 def test_wrong_arguments_are_refused(folder):
-    with pytest.raises(ValueError, match="unknown dataset layout 'kvasirr': .*did you mean 'kvasir'"):
+    with pytest.raises(ValueError, match="'kvasirr': .*'kvasir'"):
         check_dataset(DatasetSpec(folder, layout="kvasirr"))
-    with pytest.raises(ValueError, match="the layout 'folder' is for any dataset; give class_names"):
+    with pytest.raises(ValueError, match="'folder' .*class_names"):
         check_dataset(DatasetSpec(folder))
-    with pytest.raises(ValueError, match="slice_axis must be 0, 1 or 2, not 3"):
+    with pytest.raises(ValueError, match="slice_axis .*0, 1 or 2, not 3"):
         DatasetSpec(folder, ["polyp"], slice_axis=3)
-    assert "needs published texts" in only(check(folder, text_source="p1").errors, "text").message
+    assert "text_source 'p1'" in only(check(folder, text_source="p1").errors, "text").message
 
 
 # ---------------------------------------------------------------- texts
@@ -313,9 +314,9 @@ def test_texts_that_give_the_answer_away(folder):
     report = check(folder, "annotations", text_source="p1")
     assert report.errors == []
     absent, told = [issue for issue in report.warnings if issue.kind == "text"]
-    assert absent.message.startswith("the texts of 1 pairs say that there is nothing to find: 'No tumor in the image.'")
+    assert "1 pairs" in absent.message and "'No tumor in the image.'" in absent.message
     assert [Path(file).stem for file in absent.files] == ["case03"]
-    assert "2 of 2 pairs with an empty mask have texts that no pair with foreground has" in told.message
+    assert told.message.startswith("2 of 2 pairs")
     assert "'No tumor in the image.', 'Breast tissue.'" in told.message
     # the class name, which is the same for all, tells nothing, and neither does a neutral text
     assert kinds(check(folder, "annotations").warnings) == {"empty mask": 1}
@@ -353,7 +354,8 @@ def test_the_sizes_of_table_1(kvasir):
 def test_a_set_that_looks_complete_and_is_not_is_wrong(kvasir):
     lose(kvasir, "case00")
     (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[1:14]}))
-    assert "these are 19 pairs where Kvasir-SEG has 20" in only(check(kvasir, "twenty").errors, "count").message
+    message = only(check(kvasir, "twenty").errors, "count").message
+    assert re.search(r"\b19 pairs.* Kvasir-SEG has 20\b", message)
 
 
 def test_a_part_of_a_set_is_a_warning(kvasir):
@@ -361,16 +363,16 @@ def test_a_part_of_a_set_is_a_warning(kvasir):
     (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[3:14]}))
     report = check(kvasir, "twenty")
     assert report.errors == []
-    assert "these are 17 of the 20 pairs of Kvasir-SEG" in only(report.warnings, "count").message
+    assert "17 of the 20 pairs of Kvasir-SEG" in only(report.warnings, "count").message
 
 
 def test_other_splits_are_a_warning_when_they_are_the_users_and_wrong_when_they_are_the_layouts(kvasir):
     (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[:13], "val": STEMS[13:17]}))
     report = check(kvasir, "twenty")
     assert report.errors == []
-    assert "the splits hold 13/4/3 pairs where the paper's Table 1 has 14/3/3" in only(report.warnings, "count").message
+    assert re.search("13/4/3 pairs.* 14/3/3", only(report.warnings, "count").message)
     (kvasir / "splits.json").unlink()  # 80/10/10 are drawn
-    assert "the splits hold 16/2/2 pairs" in only(check(kvasir, "twenty").errors, "count").message
+    assert "16/2/2 pairs" in only(check(kvasir, "twenty").errors, "count").message
 
 
 def test_train_and_val_count_as_train_where_the_paper_has_no_val(folder):

@@ -136,7 +136,7 @@ def test_nothing_is_ever_overwritten(tmp_path):
         else:
             taken.mkdir()
             (taken / "mine").write_text("mine")
-        with pytest.raises(FileExistsError, match=rf"{name} exists; nothing is ever overwritten"):
+        with pytest.raises(FileExistsError, match=f"{name} exists"):
             export("kvasir", tmp_path / "data", taken)
     (tmp_path / "empty").mkdir()
     assert export("kvasir", tmp_path / "data", tmp_path / "empty").images == 12
@@ -163,7 +163,7 @@ def test_what_the_form_cannot_hold_is_refused(tmp_path):
             Image.new("L", (4, 3)).save(tmp_path / "data" / folder / f"{split}.png")
     for split, entries in lists.items():
         (tmp_path / "data" / "anns" / f"{split}.json").write_text(json.dumps(entries))
-    with pytest.raises(ValueError, match="need a folder for each class, but a/b cannot be the name of one"):
+    with pytest.raises(ValueError, match="a/b"):
         export("annotations", tmp_path / "data", tmp_path / "out", class_names=["a/b", "c"])
     for split, entries in lists.items():
         twice = [
@@ -171,10 +171,10 @@ def test_what_the_form_cannot_hold_is_refused(tmp_path):
         ]
         Image.new("L", (4, 3)).save(tmp_path / "data" / "masks" / "mask_1" / "other.png")
         (tmp_path / "data" / "anns" / f"{split}.json").write_text(json.dumps(twice))
-    with pytest.raises(ValueError, match=r"\.png has several masks of one class"):
+    with pytest.raises(ValueError, match=r"\.png has"):
         export("annotations", tmp_path / "data", tmp_path / "out", class_names=["a"])
 
 
 def test_a_dataset_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
+    with pytest.raises(FileNotFoundError, match="dataset_dir .*nowhere"):
         export("kvasir", tmp_path / "nowhere", tmp_path / "out")

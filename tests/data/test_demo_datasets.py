@@ -86,10 +86,10 @@ def test_ultrasound_is_grey_and_its_lesion_dark_and_endoscopy_is_red():
 
 
 def test_bad_arguments_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="unknown demo dataset 'ultrasond'.*did you mean 'ultrasound'"):
+    with pytest.raises(ValueError, match="'ultrasond'.*'ultrasound'"):
         write_demo_dataset("ultrasond", tmp_path)
-    with pytest.raises(ValueError, match="num_images 2"):
+    with pytest.raises(ValueError, match="num_images .* 2"):
         write_demo_dataset("echo", tmp_path, num_images=2)
     write_demo_dataset("ultrasound", tmp_path, num_images=3)
-    with pytest.raises(FileExistsError, match="images holds files already"):
+    with pytest.raises(FileExistsError, match="images already"):
         write_demo_dataset("ultrasound", tmp_path, num_images=3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,18 +40,18 @@ def test_sample_holds_what_applies_and_no_more():
 
 @pytest.mark.parametrize("names", ["polyp", [], ["a", "a"], ["a", " "], [1], None])
 def test_names_that_are_no_list_of_distinct_texts_are_refused(names):
-    with pytest.raises(ValueError, match="class_names must be"):
+    with pytest.raises(ValueError, match="class_names .*" + re.escape(repr(names))):
         MaskEncoding(names)
 
 
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"a": 1, "b": 2, "c": 3}, "unknown class c; known are a, b"),
-        ({"a": 1}, "no value for the class b"),
-        ({"a": 1, "b": "2"}, "must be integers"),
-        ({"a": 1, "b": True}, "must be integers"),
-        ({"a": 1, "b": 1}, "two classes one value"),
+        ({"a": 1, "b": 2, "c": 3}, "class c; .*a, b"),
+        ({"a": 1}, "class b;"),
+        ({"a": 1, "b": "2"}, "integers, .*'2'"),
+        ({"a": 1, "b": True}, "integers, .*True"),
+        ({"a": 1, "b": 1}, r"\{'a': 1, 'b': 1\}"),
     ],
 )
 def test_wrong_label_values_are_refused(values, reason):
@@ -60,7 +61,7 @@ def test_wrong_label_values_are_refused(values, reason):
 
 @pytest.mark.parametrize("encoding", [(["a", "b"], None), (["a"], {"a": 1})])
 def test_threshold_with_label_values_is_refused(encoding):
-    with pytest.raises(ValueError, match="mask_threshold 1 is for binary masks"):
+    with pytest.raises(ValueError, match="mask_threshold 1 "):
         MaskEncoding(*encoding, mask_threshold=1)
 
 
@@ -71,7 +72,7 @@ def test_shorten():
 
 def test_a_class_may_have_the_value_0_beside_others_but_not_alone():
     assert MaskEncoding(["sky", "road"], {"sky": 0, "road": 1}).values == {"sky": 0, "road": 1}
-    with pytest.raises(ValueError, match="gives the only class the value 0"):
+    with pytest.raises(ValueError, match=r"\{'polyp': 0\}"):
         MaskEncoding(["polyp"], {"polyp": 0})
 
 

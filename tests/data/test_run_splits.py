@@ -56,7 +56,7 @@ def test_images_that_were_added_are_in_no_split(trained, save, moved):
     add(folder, save, range(40, 50))
     drawn = build_datalists(DatasetSpec(folder, ["polyp"]))
     assert stems(drawn["test"]) & (before["train"] | before["val"]), "drawn anew, an image of val would be tested"
-    with pytest.warns(UserWarning, match="leaves out 10 images"):
+    with pytest.warns(UserWarning, match="10 images"):
         found = lists(folder, trained / RUN)
     assert {name: stems(samples) for name, samples in found.items()} == before
 

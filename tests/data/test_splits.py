@@ -66,10 +66,10 @@ def test_shares_hold_every_image_once_and_give_each_its_part(stems, shares):
 
 def test_another_number_than_the_published_is_warned_of_and_shared_out():
     stems = [f"p{number // 2}_{number}" for number in range(20)]
-    with pytest.warns(UserWarning, match="there are 20 images to draw .* sizes 800/100/100 take 1000; .*: 16/2/2"):
+    with pytest.warns(UserWarning, match="800/100/100 .*1000 images.* 20;.* 16/2/2"):
         splits = draw_splits(stems, sizes=(800, 100, 100))
     assert [len(part) for part in splits.values()] == [16, 2, 2]
-    with pytest.warns(UserWarning, match="there are 10 groups to draw .* sizes 400/50/50 take 500; .*: 8/1/1"):
+    with pytest.warns(UserWarning, match="400/50/50 .*500 groups.* 10;.* 8/1/1"):
         splits = draw_splits(stems, group_by(r"^(p\d+)_"), sizes=(400, 50, 50))
     assert [len(part) for part in splits.values()] == [16, 2, 2]
 
@@ -132,9 +132,9 @@ def test_group_pattern_without_brackets_is_the_match():
 
 
 def test_group_pattern_that_is_wrong_or_does_not_match_is_named():
-    with pytest.raises(ValueError, match=r"group_pattern '\(' is no regular expression"):
+    with pytest.raises(ValueError, match=r"group_pattern '\('"):
         group_by("(")
-    with pytest.raises(ValueError, match=r"group_pattern 'p\\\\d\+' does not match the file name 'case'"):
+    with pytest.raises(ValueError, match=r"group_pattern 'p\\\\d\+' .*'case'"):
         group_by(r"p\d+")("case")
 
 
@@ -156,18 +156,18 @@ def written(path, content):
     ("content", "reason"),
     [
         ("{", "is not JSON"),
-        ([], "must be one JSON object with the keys train, val, test"),
-        ({"val": [], "test": []}, "must be one JSON object"),
-        ({"train": []}, "must be one JSON object"),
-        ({"train": [], "val": [], "test": [], "extra": []}, "must be one JSON object"),
-        ({"train": "a", "val": [], "test": []}, "'train' must be a list of file names"),
-        ({"train": [1], "val": [], "test": []}, "'train' must be a list of file names"),
-        ({"train": ["a", "x", "y"], "val": [], "test": []}, "2 names in 'train' belong to no image: x, y; "),
+        ([], "keys train, val, test"),
+        ({"val": [], "test": []}, "keys train, val, test"),
+        ({"train": []}, "keys train, val, test"),
+        ({"train": [], "val": [], "test": [], "extra": []}, "keys train, val, test"),
+        ({"train": "a", "val": [], "test": []}, "'train' must be a list"),
+        ({"train": [1], "val": [], "test": []}, "'train' must be a list"),
+        ({"train": ["a", "x", "y"], "val": [], "test": []}, "2 names in 'train' .*: x, y; "),
         (
             {"train": ["a"], "val": ["b.png"], "test": []},
-            "1 names in 'val' belong to no image: b.png; .*without suffix",
+            r"1 names in 'val' .*: b\.png; .*suffix",
         ),
-        ({"train": ["a", "a"], "val": [], "test": []}, "'train' lists a more than once"),
+        ({"train": ["a", "a"], "val": [], "test": []}, "'train' lists a "),
     ],
 )
 def test_wrong_content_is_refused(tmp_path, content, reason):
@@ -176,22 +176,22 @@ def test_wrong_content_is_refused(tmp_path, content, reason):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no splits file .*s.json"):
+    with pytest.raises(FileNotFoundError, match=r"splits file .*s\.json"):
         read_splits(tmp_path / "s.json", ["a"])
 
 
 def test_images_in_no_split_are_warned_of(tmp_path):
     path = written(tmp_path / "s.json", {"train": ["a"], "val": ["b"], "test": ["c"]})
-    with pytest.warns(UserWarning, match="leaves out 2 images: d, e"):
+    with pytest.warns(UserWarning, match="2 images: d, e"):
         read_splits(path, "abcde")
 
 
 def test_overlap_is_warned_of_by_image_and_by_group():
-    with pytest.warns(UserWarning, match="the splits 'train' and 'test' share 1: p1_0"):
+    with pytest.warns(UserWarning, match="'train' and 'test' share 1: p1_0"):
         warn_of_overlap({"train": ["p1_0", "p2_0"], "val": [], "test": ["p1_0"]})
     apart = {"train": ["p1_0"], "val": ["p2_0"], "test": ["p1_1"]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_overlap(apart)
-    with pytest.warns(UserWarning, match=r"the splits 'train' and 'test' share 1: p1\."):
+    with pytest.warns(UserWarning, match=r"'train' and 'test' share 1: p1\."):
         warn_of_overlap(apart, group_by(r"^p\d+"))

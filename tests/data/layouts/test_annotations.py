@@ -65,7 +65,7 @@ def test_the_published_lists_have_the_sizes_of_table_1(shared_dir, tmp_path, nam
 
 def test_published_camus_has_the_sizes_of_table_1_and_its_shared_names_are_warned_of(shared_dir, tmp_path):
     folder = write_lists(tmp_path, published(shared_dir, "camus"))
-    with pytest.warns(UserWarning, match=r"200 images are in more than one split \(val and test\): patient0001_2CH_ED"):
+    with pytest.warns(UserWarning, match=r"\b200 images .*\bval .*\btest\b.*: patient0001_2CH_ED"):
         found = build_datalists(DatasetSpec(folder, CAMUS, layout="annotations", text_source="p6"))
     assert (len(found["val"]), len(found["test"])) == (600, 600)
     for split in ("val", "test"):
@@ -84,7 +84,7 @@ def test_classes_of_mask_folders_in_the_wrong_order_are_refused_by_the_published
     folder = write_lists(tmp_path, lists)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(ValueError, match=r"would show 'myocardium', but its texts .* speak of 'left ventricular"):
+        with pytest.raises(ValueError, match="'myocardium'.*'left ventricular"):
             read(folder, ["myocardium", "left ventricular cavity", "left atrium cavity"])
         values = {"myocardium": 2, "left ventricular cavity": 1, "left atrium cavity": 3}
         named = read(folder, list(values), label_values=values)
@@ -95,16 +95,16 @@ def test_classes_of_mask_folders_in_the_wrong_order_are_refused_by_the_published
             for sample in case.samples
         }
         assert atrium == "mask_3"
-        with pytest.raises(ValueError, match=r"mask_1, mask_2, mask_3, of which class_names \['heart'\] do not tell"):
+        with pytest.raises(ValueError, match=r"mask_1, mask_2, mask_3.*\['heart'\]"):
             read(folder, ["heart"])
-        with pytest.raises(ValueError, match="do not tell what is in mask_3"):
+        with pytest.raises(ValueError, match=r"cover mask_3:"):
             read(folder, CAMUS[:2])
 
 
 def test_busi_tells_its_classes_by_the_name_and_leaves_normal_images_unclear(shared_dir, tmp_path):
     lists = {name: entries[:40] for name, entries in published(shared_dir, "busi").items()}
     folder = write_lists(tmp_path / "all", lists)
-    with pytest.raises(ValueError, match=r"_normal\.png .*shows is not clear: 'normal' is a word of 0 of them"):
+    with pytest.raises(ValueError, match=r"_normal\.png .*'normal' .*\b0 of"):
         read(folder, BUSI)
     named = read(folder, [*BUSI, "normal breast"])
     for sample in (sample for case in named for sample in case.samples):
@@ -140,7 +140,7 @@ def test_text_is_the_class_name_one_of_the_published_or_the_neutral_one(tmp_path
     # chosen by the name alone: some one, some the other
     assert {text.split()[0] for text in texts["p2"]} == {"small", "round"}
     assert [int(text.split()[2]) for text in texts["p2"]] == list(range(10))
-    with pytest.raises(ValueError, match="text_source 'p3' needs published texts"):
+    with pytest.raises(ValueError, match="text_source 'p3'"):
         build_datalists(DatasetSpec(tmp_path, ["polyp"], layout="annotations", text_source="p3"))
 
 
@@ -160,34 +160,34 @@ def test_masks_are_binary_also_with_several_classes(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "names", "encoding", "reason"),
     [
-        ({}, ["a"], {}, "must be a list of pairs"),
-        ([7], ["a"], {}, "pair 0 must have img_name and mask_name, the names of files; it is 7"),
-        ([{"img_name": "x.png"}], ["a"], {}, "pair 0 must have img_name and mask_name"),
-        ([pair("x.png", p1=[])], ["a"], {}, "prompts of pair 0 must be texts or lists of texts"),
-        ([pair("x.png", p1=3)], ["a"], {}, "prompts of pair 0 must be texts or lists of texts"),
+        ({}, ["a"], {}, r"train\.json must be a list"),
+        ([7], ["a"], {}, "pair 0 .*img_name .*mask_name.* 7"),
+        ([{"img_name": "x.png"}], ["a"], {}, "pair 0 .*img_name .*mask_name"),
+        ([pair("x.png", p1=[])], ["a"], {}, r"prompts of pair 0 .*\[\]"),
+        ([pair("x.png", p1=3)], ["a"], {}, "prompts of pair 0 .*3"),
         (
             [pair("x.png")],
             ["a"],
             {"label_values": {"a": 1}},
-            r"label_values \{'a': 1\} choose among folders masks/mask_1/",
+            r"label_values \{'a': 1\} .*masks/mask_1/",
         ),
         (
             [pair("x.png", "mask_1/x.png"), pair("y.png")],
             ["a"],
             {},
-            "some masks are in folders mask_1 and some are not",
+            "folders mask_1",
         ),
-        ([pair("x_a.png")], ["a", "b"], {}, "have no pair of the class b; leave it out"),
+        ([pair("x_a.png")], ["a", "b"], {}, "class b;"),
         (
             [pair("../../private/scan.png")],
             ["a"],
             {},
-            "names the file '../../private/scan.png', which is not in .*images",
+            "'../../private/scan.png'.*images",
         ),
-        ([pair("x.png", "/etc/passwd")], ["a"], {}, "names the file '/etc/passwd', which is not in .*masks"),
-        ([pair("..\\x.png")], ["a"], {}, "which is not in .*images"),
-        ([pair("x.png"), pair("y.png"), pair("x.png")], ["a"], {}, "lists 1 pairs more than once: x.png with x.png"),
-        ([pair("x_a.png")], ["a b", "a c"], {}, "'a' is a word of 2 of them where one is needed"),
+        ([pair("x.png", "/etc/passwd")], ["a"], {}, "'/etc/passwd'.*masks"),
+        ([pair("..\\x.png")], ["a"], {}, r"x\.png'.*images"),
+        ([pair("x.png"), pair("y.png"), pair("x.png")], ["a"], {}, r"\b1 pairs .*: x\.png with x\.png"),
+        ([pair("x_a.png")], ["a b", "a c"], {}, "'a' .*2 of the classes a b, a c"),
     ],
 )
 def test_lists_that_are_wrong_or_ambiguous_are_refused(tmp_path, entries, names, encoding, reason):
@@ -205,14 +205,12 @@ def test_a_missing_or_damaged_list_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"val\.json is not JSON"):
         read(tmp_path, ["polyp"])
     (tmp_path / "anns" / "val.json").unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"there is no .*val\.json: anns/ must list the pairs of train, val, test"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"val\.json: anns/ .*train, val, test"):
         read(tmp_path, ["polyp"])
 
 
 def test_images_that_no_list_has_are_warned_of(tmp_path):
     write_annotations(tmp_path)
     Image.new("L", (4, 3)).save(tmp_path / "images" / "other.png")
-    with pytest.warns(UserWarning, match=r"anns leaves out 1 images: other\.png"):
+    with pytest.warns(UserWarning, match=r"anns .*\b1 images: other\.png"):
         read(tmp_path, ["polyp"])

@@ -47,9 +47,9 @@ def test_an_image_is_a_sample_of_the_classes_in_whose_folders_it_has_a_mask(over
 
 
 def test_classes_without_a_folder_and_label_values_are_refused(overlapping):
-    with pytest.raises(ValueError, match="class_names may be edema, lung lesion, not polyp"):
+    with pytest.raises(ValueError, match="class_names .*edema, lung lesion, not polyp"):
         read(overlapping, ["polyp", "edema"])
-    with pytest.raises(ValueError, match="not those of label_values, which have no meaning here"):
+    with pytest.raises(ValueError, match="label_values"):
         read(overlapping, ["edema"], label_values={"edema": 3})
 
 
@@ -100,17 +100,17 @@ def test_label_values_of_the_user_go_before_the_description(described):
     ("content", "reason"),
     [
         ("{", "dataset.json is not JSON"),
-        ([], "must have class_names, a list of names, and ignore_value"),
-        ({"class_names": "x"}, "must have class_names, a list of names"),
-        ({"class_names": ["x", "x"]}, "none of them empty or twice"),
-        ({"class_names": ["x"], "ignore_value": "255"}, "an integer or null"),
-        ({"class_names": ["x", "y", "z"], "ignore_value": 0}, "ignore_value 0, the value of background"),
-        ({"class_names": ["x", "y", "z"], "ignore_value": 2}, "ignore_value 2, the value of the class 'y'"),
+        ([], "class_names, .*ignore_value"),
+        ({"class_names": "x"}, "class_names, .*ignore_value"),
+        ({"class_names": ["x", "x"]}, r"class_names .*\['x', 'x'\]"),
+        ({"class_names": ["x"], "ignore_value": "255"}, "ignore_value, an integer"),
+        ({"class_names": ["x", "y", "z"], "ignore_value": 0}, "ignore_value 0, .*background"),
+        ({"class_names": ["x", "y", "z"], "ignore_value": 2}, "ignore_value 2, .*'y'"),
         ("[" * 100_000, "dataset.json .*nested too deeply"),
-        ({"class_names": ["a", "b"]}, r"dataset\.json has no class 'x', 'y': class_names may be a, b"),
+        ({"class_names": ["a", "b"]}, r"dataset\.json .*'x', 'y': class_names .*a, b"),
         (
             {"class_names": ["x", "y"], "ignore_value": 255},
-            r"a\.png holds the label values 3, of which .*dataset\.json knows none",
+            r"a\.png .*label values 3,.*dataset\.json",
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_description_that_is_wrong_or_does_not_fit(described, content, reason)
 
 
 def test_a_threshold_has_no_meaning_with_a_description(described):
-    with pytest.raises(ValueError, match="masks are label maps, so that mask_threshold 9 has no meaning"):
+    with pytest.raises(ValueError, match=r"dataset\.json .*mask_threshold 9"):
         read(described, ["x"], mask_threshold=9)
 
 
@@ -133,6 +133,6 @@ def test_other_affines_of_masks_of_a_class_are_warned_of(tmp_path):
     for part, affine in (("images", np.eye(4)), ("masks/a", moved), ("masks/b", np.eye(4))):
         (tmp_path / part).mkdir(parents=True)
         nib.save(nib.Nifti1Image(mask, affine), tmp_path / part / "v.nii.gz")
-    with pytest.warns(UserWarning, match="1 NIfTI masks have another affine than their image: v;") as caught:
+    with pytest.warns(UserWarning, match=r"\b1 masks .*: v;") as caught:
         read(tmp_path, ["a", "b"])
     assert len(caught) == 1

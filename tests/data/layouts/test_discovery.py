@@ -77,7 +77,7 @@ def test_the_owners_splits_are_taken(tmp_path, images, masks, names):
 def test_equal_names_in_two_splits_stay_apart(tmp_path):
     for split in ("train", "test"):
         put(tmp_path, f"{split}/images", f"{split}/masks", range(10), ending="_mask")
-    with pytest.warns(UserWarning, match="has no val: a tenth of train"):
+    with pytest.warns(UserWarning, match="no val: .*train"):
         found = build_datalists(DatasetSpec(tmp_path, ["polyp"]), write_splits_to=tmp_path / "s.json")
     assert [len(found[split]) for split in ("train", "val", "test")] == [9, 1, 10]
     for split, samples in found.items():
@@ -91,7 +91,7 @@ def test_ph2_needs_no_step_of_the_users_own(tmp_path):
     """Data/{Train,Test}/{Original,GT}, IMD002.bmp and IMD002_lesion.bmp, as in a copy of PH2."""
     put(tmp_path, "Data/Train/Original", "Data/Train/GT", [f"IMD{n:03d}" for n in range(20)], "_lesion", ".bmp")
     put(tmp_path, "Data/Test/Original", "Data/Test/GT", [f"IMD{n:03d}" for n in range(50, 55)], "_lesion", ".bmp")
-    with pytest.warns(UserWarning, match="'_lesion' beyond those of their images"):
+    with pytest.warns(UserWarning, match="'_lesion'"):
         found = build_datalists(DatasetSpec(tmp_path, ["skin lesion"]))
     assert [len(found[split]) for split in ("train", "val", "test")] == [18, 2, 5]
     assert stems(found["test"]) == {f"IMD{n:03d}" for n in range(50, 55)}
@@ -105,8 +105,9 @@ def test_a_part_without_masks_is_left_out_with_a_word(tmp_path):
     put(tmp_path, "test/images", "unused", range(40, 44))
     with pytest.warns(UserWarning) as caught:
         found = build_datalists(DatasetSpec(tmp_path, ["wound"]))
-    messages = " ".join(str(warning.message) for warning in caught)
-    assert "test have images but no folder of masks" in messages and "has no test" in messages
+    messages = [str(warning.message) for warning in caught]
+    assert any(str(tmp_path / "test") in message for message in messages)
+    assert any("has no test" in message for message in messages)
     assert [len(found[split]) for split in ("train", "val", "test")] == [18, 4, 2]
 
 
@@ -162,13 +163,13 @@ def test_an_ending_that_is_not_clear_names_the_option(tmp_path):
 def test_two_folders_that_could_be_meant_are_named(tmp_path):
     put(tmp_path, "img", "GT", "a")
     put(tmp_path, "img", "labels", "a")
-    with pytest.raises(ValueError, match="GT, labels; rename the one that is meant to masks"):
+    with pytest.raises(ValueError, match="masks: GT, labels;"):
         find_parts(tmp_path)
     put(tmp_path, "img", "masks", "a")
     assert find_parts(tmp_path)[0].masks == tmp_path / "masks"
     put(tmp_path / "other" / "one", "images", "masks", "a")
     put(tmp_path / "other" / "two", "images", "masks", "a")
-    with pytest.raises(ValueError, match=r"one, two; set dataset_dir to one"):
+    with pytest.raises(ValueError, match="one, two; .*dataset_dir"):
         find_parts(tmp_path / "other")
 
 
@@ -197,32 +198,32 @@ def test_files_that_cannot_be_used_are_named_with_the_way_out(tmp_path):
 def test_subfolders_that_are_passed_over_are_named(tmp_path):
     put(tmp_path, "images", "masks", range(10))
     put(tmp_path, "images/more", "masks/more", range(10))
-    with pytest.warns(UserWarning, match="subfolders with images are passed over: more"):
+    with pytest.warns(UserWarning, match="images .*: more;"):
         build_datalists(DatasetSpec(tmp_path, ["polyp"]))
     put(tmp_path / "bkai", "test", "other", range(2))
-    with pytest.raises(ValueError, match="holds no images; set dataset_dir to its folder other, test"):
+    with pytest.raises(ValueError, match="dataset_dir .*other, test"):
         build_inference_datalist(tmp_path / "bkai")
 
 
 def test_missing_partners_come_with_the_way_out(tmp_path):
     put(tmp_path, "images", "masks", range(10))
     (tmp_path / "masks" / "3.png").unlink()
-    with pytest.raises(ValueError, match=r"1 images without a mask: 3; .*save an empty mask \(all 0\)"):
+    with pytest.raises(ValueError, match=r"\b1 images without .*: 3; .*\(all 0\)"):
         build_datalists(DatasetSpec(tmp_path, ["polyp"]))
     Image.new("L", (3, 3)).save(tmp_path / "masks" / "3.png")
-    with pytest.raises(ValueError, match="3 x 3 and 3.png 4 x 6; paste masks of a crop back"):
+    with pytest.raises(ValueError, match=r"3 x 3 .*3\.png 4 x 6; .*crop"):
         build_datalists(DatasetSpec(tmp_path, ["polyp"]))
 
 
 def test_a_folder_as_full_as_that_of_the_images_makes_mask_ambiguous(tmp_path):
     put(tmp_path, "training/images", "training/mask", range(3))
     put(tmp_path, "training/images", "training/1st_manual", range(3))
-    with pytest.raises(ValueError, match="may hold the masks: 1st_manual, mask; rename the one .* to masks"):
+    with pytest.raises(ValueError, match="masks: 1st_manual, mask;"):
         find_parts(tmp_path)
     (tmp_path / "training" / "1st_manual").rename(tmp_path / "training" / "masks")
     assert [part.masks.name for part in find_parts(tmp_path)] == ["masks"]
     put(tmp_path, "test/images", "test/mask", range(3, 6))
-    with pytest.raises(ValueError, match="of different names: test/mask, training/masks; rename"):
+    with pytest.raises(ValueError, match="test/mask, training/masks;"):
         find_parts(tmp_path)
 
 
@@ -235,13 +236,13 @@ def test_a_folder_that_is_not_as_full_or_beside_a_plain_name_is_no_rival(tmp_pat
 
 def test_images_and_masks_in_one_folder_are_refused_with_what_may_stay(tmp_path):
     put(tmp_path, ".", ".", range(10), ending="-mask")
-    with pytest.raises(FileNotFoundError, match="20 image files; a common ending .* such as -mask, may stay"):
+    with pytest.raises(FileNotFoundError, match="20 image files; .*-mask"):
         build_datalists(DatasetSpec(tmp_path, ["lung"]))
     for path in list(tmp_path.iterdir()):
         folder = tmp_path / ("masks" if path.stem.endswith("-mask") else "images")
         folder.mkdir(exist_ok=True)
         path.rename(folder / path.name)
-    with pytest.warns(UserWarning, match="end in '-mask'"):
+    with pytest.warns(UserWarning, match="'-mask'"):
         found = build_datalists(DatasetSpec(tmp_path, ["lung"]))
     assert sum(map(len, found.values())) == 10 and all(own(samples) for samples in found.values())
 
@@ -249,5 +250,5 @@ def test_images_and_masks_in_one_folder_are_refused_with_what_may_stay(tmp_path)
 def test_endings_of_images_and_masks_are_refused_with_an_example_that_fits(tmp_path):
     put(tmp_path, "images", "other", [f"{number}_training" for number in range(21, 41)])
     put(tmp_path, "more", "masks", [f"{number}_manual1" for number in range(21, 41)])
-    with pytest.raises(ValueError, match=r"rename them alike, such as 21_manual1\.png to 21_training\.png\."):
+    with pytest.raises(ValueError, match=r"21_manual1\.png to 21_training\.png\."):
         build_datalists(DatasetSpec(tmp_path, ["vessel"]))

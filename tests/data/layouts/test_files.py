@@ -27,13 +27,11 @@ def test_the_folder_itself_goes_before_one_in_it(tmp_path):
 
 
 def test_no_folder_and_several_are_refused(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=f"neither {tmp_path} nor a folder in it has images/; it holds no folders: unpack"
-    ):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path} .*images/; .*no folders"):
         find_root(tmp_path, has_images, "images/")
     for name in ("one", "two", ".hidden"):
         (tmp_path / name / "images").mkdir(parents=True)
-    with pytest.raises(ValueError, match="has images/ in several of its folders: one, two; set dataset_dir to one"):
+    with pytest.raises(ValueError, match="images/ .*: one, two; .*dataset_dir"):
         find_root(tmp_path, has_images, "images/")
 
 
@@ -55,8 +53,8 @@ def test_images_are_matched_with_all_their_masks(tmp_path, save):
     assert stems == ["a"]
     missing, size = issues
     assert missing.kind == "missing" and set(missing.files) == {str(images["c"]), str(masks["d"][0])}
-    assert "1 images without a mask: c; and 1 masks without an image: d1; files belong" in missing.message
-    assert size.kind == "size" and "1 masks of another size than their image: b2.png is 3 x 2" in size.message
+    assert re.search("1 images without a mask: c; .*1 masks without an image: d1;", missing.message)
+    assert size.kind == "size" and re.search(r"\b1 masks .*: b2\.png is 3 x 2", size.message)
     assert pair_masks_by_name(tmp_path, images, masks) == (["a", "b"], [missing])
 
 
@@ -70,5 +68,5 @@ def test_what_the_user_says_of_masks_goes_before_what_is_known():
 
 def test_classes_that_the_dataset_has_not_are_refused():
     for compose in (binary_encoding, lambda encoding, info: label_map_encoding(encoding, info, {"a": 1, "b": 2})):
-        with pytest.raises(ValueError, match="Set has no class 'c', 'd': class_names may be a, b; .* set neutral_text"):
+        with pytest.raises(ValueError, match="Set .*'c', 'd': class_names .*a, b; .*neutral_text"):
             compose(MaskEncoding(["a", "c", "d"]), INFO)

@@ -52,9 +52,7 @@ def test_several_classes_give_a_sample_for_each_that_is_present(tmp_path, save):
 def test_values_without_a_class_are_refused_unless_label_values_choose(tmp_path, save):
     save(tmp_path / "images" / "x.png", np.zeros((1, 4), np.uint8))
     save(tmp_path / "masks" / "x.png", np.array([[0, 1, 2, 9]], np.uint8))
-    with pytest.raises(
-        ValueError, match=r"x\.png holds the label values 9 beyond those of the 2 classes \(a, b = 1\.\.2\)"
-    ):
+    with pytest.raises(ValueError, match=r"x\.png .*label values 9 .*2 classes \(a, b = 1\.\.2\)"):
         read_folder(tmp_path, MaskEncoding(["a", "b"]), 2)
     (case,) = read_folder(tmp_path, MaskEncoding(["a", "b"], {"a": 9, "b": 5}), 2)
     assert [sample["text"] for sample in case.samples] == ["a"]
@@ -80,7 +78,7 @@ def test_volume_gives_a_sample_for_each_class_and_slice_that_shows_it(volume_fol
 
 
 def test_volume_with_a_threshold_unites_its_labels(volume_folder):
-    with pytest.raises(ValueError, match=r"a\.nii\.gz is expected to be binary .* values 0, 1, 2; set mask_threshold"):
+    with pytest.raises(ValueError, match=r"a\.nii\.gz .*binary .* 0, 1, 2; .*mask_threshold"):
         read_folder(volume_folder, POLYP, 2)
     case = read_folder(volume_folder, MaskEncoding(["tumour"], mask_threshold=1), 0)[0]
     assert [sample["slice"] for sample in case.samples] == [1, 2, 4]
@@ -99,21 +97,21 @@ def test_value_without_a_class_in_a_volume_is_refused(volume_folder, save):
     labels = np.zeros((6, 7, 5), np.float32)
     labels[0, 0, 0] = 3
     save(volume_folder / "masks" / "b.nii.gz", labels)
-    with pytest.raises(ValueError, match=r"b\.nii\.gz holds the label values 3 beyond those of the 2 classes"):
+    with pytest.raises(ValueError, match=r"b\.nii\.gz .*label values 3 .*2 classes"):
         read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
 
 
 @pytest.mark.parametrize("missing", ["images", "masks"])
 def test_missing_folder(binary_folder, missing):
     shutil.rmtree(binary_folder / missing)
-    with pytest.raises(FileNotFoundError, match=f"there is no folder .*{missing}"):
+    with pytest.raises(FileNotFoundError, match=f"no folder .*{missing}"):
         read_folder(binary_folder, POLYP, 2)
 
 
 def test_empty_dataset(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
-    with pytest.raises(ValueError, match=r"is empty: put files \(\.png, .*\) into its images/ and masks/"):
+    with pytest.raises(ValueError, match=r"\(\.png, .*\) .*images/ and masks/"):
         read_folder(tmp_path, POLYP, 2)
 
 
@@ -121,9 +119,7 @@ def test_images_and_masks_without_a_partner_are_all_listed(binary_folder):
     for number in (1, 3):
         (binary_folder / "masks" / f"case{number}.png").unlink()
     (binary_folder / "images" / "case2.bmp").unlink()
-    with pytest.raises(
-        ValueError, match="2 images without a mask: case1, case3; and 1 masks without an image: case2; files belong"
-    ):
+    with pytest.raises(ValueError, match="2 images without .*: case1, case3; .*1 masks without .*: case2;"):
         read_folder(binary_folder, POLYP, 2)
 
 
@@ -131,34 +127,32 @@ def test_at_most_ten_are_shown(tmp_path, save):
     for number in range(12):
         save(tmp_path / "images" / f"n{number:02}.png", np.zeros((2, 2), np.uint8))
     (tmp_path / "masks").mkdir()
-    with pytest.raises(ValueError, match=r"12 images without a mask: n00, .*, n09, \.\.\. and 2 more;"):
+    with pytest.raises(ValueError, match=r"12 images without .*: n00, .*, n09, \.\.\. and 2 more;"):
         read_folder(tmp_path, POLYP, 2)
 
 
 def test_mask_of_another_size_is_named_with_both_sizes(binary_folder, save):
     save(binary_folder / "masks" / "case4.png", np.zeros((16, 12), np.uint8))
-    with pytest.raises(ValueError, match=r"1 masks of another size .*: case4\.png is 16 x 12 and case4\.jpg 12 x 16"):
+    with pytest.raises(ValueError, match=r"\b1 masks .*: case4\.png is 16 x 12 .*case4\.jpg 12 x 16"):
         read_folder(binary_folder, POLYP, 2)
 
 
 def test_volume_with_a_flat_mask_is_named(volume_folder, save):
     save(volume_folder / "masks" / "b.nii.gz", np.zeros((6, 7), np.uint8))
-    with pytest.raises(ValueError, match=r"b\.nii\.gz is 7 x 6 and b\.nii\.gz 5 x 7 x 6"):
+    with pytest.raises(ValueError, match=r"b\.nii\.gz is 7 x 6 .*b\.nii\.gz 5 x 7 x 6"):
         read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
 
 
 @pytest.mark.parametrize("folder", ["images", "masks"])
 def test_damaged_file_is_named(binary_folder, folder):
     (binary_folder / folder / "case3.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=rf"{folder}.case3\.png cannot be read"):
+    with pytest.raises(ValueError, match=rf"{folder}.case3\.png"):
         read_folder(binary_folder, POLYP, 2)
 
 
 def test_two_images_of_one_stem_are_refused(binary_folder):
     shutil.copy(binary_folder / "images" / "case3.png", binary_folder / "images" / "case3.jpeg")
-    with pytest.raises(
-        ValueError, match=r"^\S+images holds several files with the same stem: case3\.jpeg, case3\.png; keep one"
-    ):
+    with pytest.raises(ValueError, match=r"^\S+images .*stem: case3\.jpeg, case3\.png;"):
         read_folder(binary_folder, POLYP, 2)
 
 
@@ -174,7 +168,7 @@ def test_system_files_are_passed_over_and_others_refused(binary_folder):
         (binary_folder / "images" / name).write_bytes(b"")
     assert len(list_images(binary_folder / "images")) == 10
     (binary_folder / "images" / "notes.txt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"images holds files that are not images: notes\.txt; supported are"):
+    with pytest.raises(ValueError, match=r"images .*: notes\.txt; .*\.png"):
         list_images(binary_folder / "images")
 
 
@@ -184,7 +178,7 @@ def test_other_affine_is_warned_of(volume_folder):
         read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
     labels = nib.load(volume_folder / "masks" / "b.nii.gz")
     nib.save(nib.Nifti1Image(np.asarray(labels.dataobj), np.eye(4)), volume_folder / "masks" / "b.nii.gz")
-    with pytest.warns(UserWarning, match="1 NIfTI masks have another affine than their image: b;"):
+    with pytest.warns(UserWarning, match=r"\b1 masks .*: b;"):
         read_folder(volume_folder, MaskEncoding(["a", "b"]), 2)
 
 

@@ -82,9 +82,9 @@ def test_a_class_can_be_chosen_and_an_unknown_one_is_refused_with_the_known(tree
     chosen = class_names(name)[-1]
     stems = [case.stem for case in read(name, folder, [chosen]) if case.samples]
     assert stems == sorted(stem for stem, masks in truth.items() if chosen in masks)
-    with pytest.raises(ValueError, match=f"has no class 'dragon': class_names may be .*{chosen}"):
+    with pytest.raises(ValueError, match=f"'dragon': class_names .*{chosen}"):
         read(name, folder, ["dragon"])
-    with pytest.raises(ValueError, match=r"mask_threshold 128.* no meaning"):
+    with pytest.raises(ValueError, match="mask_threshold 128"):
         read(name, folder, [chosen], mask_threshold=128)
 
 
@@ -159,10 +159,10 @@ def test_pascal_voc_without_its_lists_and_with_a_value_of_no_class(tmp_path):
     root = tmp_path / "VOCdevkit" / "VOC2012"
     mask = root / "SegmentationClass" / "2007_000001.png"
     Image.fromarray(np.full((24, 32), 21, np.uint8)).save(mask)
-    with pytest.raises(DatasetError, match=r"2007_000001\.png holds the label values 21, which mean no class"):
+    with pytest.raises(DatasetError, match=r"2007_000001\.png .*label values 21,"):
         read("pascal_voc", tmp_path)
     (root / "ImageSets" / "Segmentation" / "val.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"there is no list .*val\.txt"):
+    with pytest.raises(FileNotFoundError, match=r"val\.txt"):
         read("pascal_voc", tmp_path)
 
 
@@ -196,7 +196,7 @@ def test_chexlocalize_patients_are_never_divided(tmp_path):
 def test_chexlocalize_splits_have_the_shares_of_table_1(tmp_path):
     truth = WRITERS["chexlocalize"](tmp_path, 60)
     total = sum(map(len, truth.values()))
-    with pytest.warns(UserWarning, match=rf"there are {total} samples .* sizes 1279/446/452 take 2177"):
+    with pytest.warns(UserWarning, match=rf"1279/446/452 .*2177 samples.* {total};"):
         found = build_datalists(DatasetSpec(tmp_path, class_names("chexlocalize"), layout="chexlocalize"))
     for split, size in zip(("train", "val", "test"), (1279, 446, 452), strict=True):
         assert abs(len(found[split]) - total * size / 2177) <= 1
@@ -211,19 +211,19 @@ def test_chexlocalize_of_one_part_in_the_form_of_the_owners_sample(tmp_path):
     (tmp_path / "CheXpert" / "val").rename(sample / "valid")
     assert read("chexlocalize", sample) == read("chexlocalize", tmp_path)
     (sample / "valid").rename(sample / "elsewhere")
-    with pytest.raises(FileNotFoundError, match=r"a folder val or valid with the radiographs of gt_segmentations_val"):
+    with pytest.raises(FileNotFoundError, match="val or valid .*gt_segmentations_val"):
         read("chexlocalize", sample)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda codes: codes.update(Fracture=codes["Edema"]), "has the unknown findings fracture for patient"),
+        (lambda codes: codes.update(Fracture=codes["Edema"]), "fracture .*patient"),
         (
             lambda codes: codes["Edema"].update(counts="0"),
-            "run-length code that cannot be read: its runs cover 0 pixels",
+            "run-length code .*0 pixels",
         ),
-        (lambda codes: codes.update(Edema=7), "run-length code that cannot be read"),
+        (lambda codes: codes.update(Edema=7), r"gt_segmentations_val\.json .*run-length code"),
     ],
 )
 def test_chexlocalize_codes_that_are_wrong_are_named(tmp_path, change, reason):
@@ -241,7 +241,7 @@ def test_lists_that_lead_out_of_the_dataset_are_refused(tmp_path, stem):
     WRITERS["chexlocalize"](tmp_path)
     path = tmp_path / "CheXlocalize" / "gt_segmentations_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {stem: {}}))
-    with pytest.raises(ValueError, match=f"names the file .*{stem[-1]}.jpg', which is not in"):
+    with pytest.raises(ValueError, match=f"{stem[-1]}.jpg'"):
         read("chexlocalize", tmp_path)
 
 
@@ -250,10 +250,10 @@ def test_pascal_voc_lists_that_lead_out_of_the_dataset_or_are_not_utf8_are_refus
     (path,) = tmp_path.rglob("train.txt")
     content = path.read_bytes()
     path.write_bytes(content + b"../../private\n")
-    with pytest.raises(ValueError, match="'../../private.jpg', which is not in"):
+    with pytest.raises(ValueError, match="'../../private.jpg'"):
         read("pascal_voc", tmp_path)
     path.write_bytes(content + b"M\xfcller\n")
-    with pytest.raises(ValueError, match=r"train\.txt is not a list of names in UTF-8"):
+    with pytest.raises(ValueError, match=r"train\.txt .*UTF-8"):
         read("pascal_voc", tmp_path)
 
 

@@ -104,9 +104,9 @@ def test_neutral_text_replaces_texts_and_leaves_classes(public):
 
 def test_published_texts_and_unknown_classes_are_refused(public):
     name, folder, _ = public
-    with pytest.raises(ValueError, match=f"text_source 'p1' needs published texts, which the layout '{name}' does not"):
+    with pytest.raises(ValueError, match=f"text_source 'p1' .*'{name}'"):
         datalists(name, folder, text_source="p1")
-    with pytest.raises(ValueError, match="has no class 'dragon': class_names may be "):
+    with pytest.raises(ValueError, match="'dragon': class_names "):
         read(name, folder, ["dragon"])
 
 
@@ -136,9 +136,7 @@ def test_the_folder_around_and_the_innermost_give_the_same(tree):
 
 def test_a_folder_without_the_dataset_is_refused_by_name(tmp_path):
     for name in WRITERS:
-        with pytest.raises(
-            FileNotFoundError, match=rf"has .*\(dataset {name}\); it holds no folders: unpack the dataset there"
-        ):
+        with pytest.raises(FileNotFoundError, match=rf"\(dataset {name}\); .*no folders"):
             read(name, tmp_path)
 
 
@@ -149,7 +147,7 @@ def test_two_copies_side_by_side_are_refused(tmp_path, name):
         (inner,) = (tmp_path / copy).iterdir()
         inner.rename(tmp_path / f"copy {copy}")
         (tmp_path / copy).rmdir()
-    with pytest.raises(ValueError, match="in several of its folders: copy a, copy b; set dataset_dir to one"):
+    with pytest.raises(ValueError, match="copy a, copy b; .*dataset_dir"):
         read(name, tmp_path)
 
 
@@ -203,7 +201,7 @@ def test_label_values_and_thresholds_that_do_not_fit_are_refused(tree):
     name, folder, _ = tree
     chosen = LAYOUTS[name].info.class_names[0]
     wrong = {"mask_threshold": 9} if name == "camus" else {"label_values": {chosen: 1}}
-    with pytest.raises(ValueError, match=rf"{next(iter(wrong))}.* no meaning; set .*{next(iter(wrong))} to null"):
+    with pytest.raises(ValueError, match=rf"{next(iter(wrong))}.*set .*{next(iter(wrong))} to null"):
         read(name, folder, [chosen], **wrong)
 
 
