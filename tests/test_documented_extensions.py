@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import Any
 
@@ -15,7 +16,7 @@ from monai_tunevlseg.bundles import write_bundles
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import PromptTunedCLIPSeg, load_clipseg
+from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedNetwork, load_clipseg
 
 
 @pytest.fixture
@@ -43,6 +44,15 @@ def test_a_method(configs, tmp_path):
         network(torch.rand(1, 3, 96, 96)).sum().backward()
     context = dict(network.named_parameters())["method.context"]
     assert context.shape == (4, 64) and context.grad.abs().sum() > 0
+
+
+def test_the_members_of_a_vlsm():
+    table = (
+        (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").split("| member | meaning |")[1].split("\n\n")[0]
+    )
+    members = re.findall(r"^\| `(\w+)", table, re.MULTILINE)
+    public = {name for name in PromptTunedNetwork.__abstractmethods__ if not name.startswith("_")}
+    assert public <= set(members) <= set(dir(PromptTunedCLIPSeg))
 
 
 def test_a_dataset(configs, tmp_path):
