@@ -17,7 +17,9 @@ from monai_tunevlseg.commands.options import (
     STORAGE_VARIABLE,
     BundlesDir,
     ConfigsDir,
+    Metric,
     Overrides,
+    Seed,
     Silence,
     Storage,
     Timeout,
@@ -37,38 +39,46 @@ __all__ = ["benchmark"]
 STOP_TIMEOUT = 30.0  # seconds for a worker to end its trial
 
 
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Folder with a subfolder for each dataset, named like it; RESULTS/data by default.")
+]
+Experiments = Annotated[
+    str | None, typer.Option(help="Names of experiments with * and ?, such as 'kvasir/*,busi/clipseg_*'.")
+]
+NTrials = Annotated[int | None, typer.Option(help="Number of trials of each search; 20 by default.")]
+Results = Annotated[
+    Path, typer.Option(help="Folder of the results; rerun with the same one to resume or add experiments.")
+]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(help="Ablation to add: gaussian (Table 4) or no_upsampler (Table 5); may be repeated."),
+]
+PresetName = Annotated[
+    str | None, typer.Option(help="Predefined benchmark: demo (synthetic data, tiny models, under 45 minutes).")
+]
+Worker = Annotated[bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was started in RESULTS.")]
+NJobs = Annotated[int | None, typer.Option(help="Number of parallel processes; 1 by default.")]
+BestOnly = Annotated[
+    bool, typer.Option("--best-only", help="Test of the best trials only; Figures 5-7 need the others, too.")
+]
+
+
 def benchmark(
     configs_dir: ConfigsDir,
     bundles_dir: BundlesDir,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help="Folder with a subfolder for each dataset, named like it; RESULTS/data by default."),
-    ] = None,
-    experiments: Annotated[
-        str | None, typer.Option(help="Names of experiments with * and ?, such as 'kvasir/*,busi/clipseg_*'.")
-    ] = None,
-    n_trials: Annotated[int | None, typer.Option(help="Number of trials of each search; 20 by default.")] = None,
-    results: Annotated[
-        Path, typer.Option(help="Folder of the results; rerun with the same one to resume or add experiments.")
-    ] = Path("results"),
-    variant: Annotated[
-        list[str] | None,
-        typer.Option(help="Ablation to add: gaussian (Table 4) or no_upsampler (Table 5); may be repeated."),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Predefined benchmark: demo (synthetic data, tiny models, under 45 minutes).")
-    ] = None,
-    worker: Annotated[
-        bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was started in RESULTS.")
-    ] = False,
-    n_jobs: Annotated[int | None, typer.Option(help="Number of parallel processes; 1 by default.")] = None,
+    data_root: DataRoot = None,
+    experiments: Experiments = None,
+    n_trials: NTrials = None,
+    results: Results = Path("results"),
+    variant: Variants = None,
+    preset: PresetName = None,
+    worker: Worker = False,
+    n_jobs: NJobs = None,
     storage: Storage = None,
-    metric: Annotated[str, typer.Option(help="Metric that selects the best trial: val_dice or val_loss.")] = "val_dice",
-    seed: Annotated[int, typer.Option(help="Random seed of the samplers.")] = 0,
+    metric: Metric = "val_dice",
+    seed: Seed = 0,
     override: Overrides = None,
-    best_only: Annotated[
-        bool, typer.Option("--best-only", help="Test of the best trials only; Figures 5-7 need the others, too.")
-    ] = False,
+    best_only: BestOnly = False,
     trial_timeout: Timeout = None,
     trial_silence: Silence = DEFAULT_SILENCE,
 ) -> None:

@@ -18,7 +18,9 @@ __all__ = [
     "BundlesDir",
     "ConfigsDir",
     "ExperimentName",
+    "Metric",
     "Overrides",
+    "Seed",
     "Silence",
     "Storage",
     "Timeout",
@@ -57,6 +59,8 @@ Storage = Annotated[
         "search.",
     ),
 ]
+Metric = Annotated[str, typer.Option(help="Metric that selects the best trial: val_dice or val_loss.")]
+Seed = Annotated[int, typer.Option(help="Random seed of the sampler.")]
 Timeout = Annotated[
     float | None,
     typer.Option(metavar="SECONDS", help="Maximum duration of a trial; a longer one is stopped as failed."),
