@@ -79,6 +79,17 @@ def test_metadata_and_card_have_the_metrics(shared, run_dir):
     assert f"| {metrics['dice']:.2f} % | {low:.2f} to {high:.2f} |" in (shared[0] / NAME / "docs/README.md").read_text()
 
 
+def test_the_card_has_the_sections_of_the_model_zoo(shared):
+    headings = re.findall(r"^##+ (.*)$", (shared[0] / NAME / "docs" / "README.md").read_text(), re.MULTILINE)
+    wanted = "Model Overview,Data,Training configuration,Input,Output,Performance,MONAI Bundle Commands,Limitations"
+    assert headings == [*wanted.split(","), "References", "License"]
+
+
+def test_the_card_has_the_hyperparameters_of_the_run(shared):
+    card = (shared[0] / NAME / "docs" / "README.md").read_text()
+    assert "learning rate 0.004" in card and "Epochs: at most 1;" in card and "prompt_depth 3" in card
+
+
 def test_metadata_follows_monais_schema(shared, shared_dir):
     schema = shared_dir / "monai" / "meta_schema_20240725.json"
     verify_metadata(meta_file=str(shared[0] / NAME / "configs" / "metadata.json"), filepath=str(schema))
