@@ -17,7 +17,7 @@ from monai_tunevlseg.data.io.volumes import stored_affine, stored_order
 from monai_tunevlseg.data.layouts.folder import samples_of
 from monai_tunevlseg.data.samples import Sample
 
-__all__ = ["CompletePairs", "STOCK_APP_KEY", "ToMONAILabelFormatd"]
+__all__ = ["STOCK_APP_KEY", "CompletePairs", "ToMONAILabelFormatd"]
 
 STOCK_APP_KEY = "image_path"
 """Key of items from MONAI Label's bundle app; items of a bundle's own runs lack it."""

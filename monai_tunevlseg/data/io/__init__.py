@@ -2,6 +2,6 @@
 
 A *picture* is a file in PNG, JPEG, BMP, GIF or TIFF. A *volume* is a file in NIfTI, MetaImage or NRRD, of two or three
 dimensions. `reading` reads both; it is the entry for other rooms. An *upright* array is oriented as viewers display the
-image: (H, W) of a picture, and (S, A, R) of a volume, from superior to inferior, anterior to posterior and the
-patient's right to left.
+image: (H, W) of a picture or a flat image, and (S, A, R) of a volume, from superior to inferior, anterior to posterior
+and the patient's right to left.
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import nibabel as nib
 import numpy as np
 
-__all__ = ["Reorientation", "array_axis", "upright_reorientation", "grid_reorientation"]
+__all__ = ["Reorientation", "array_axis", "grid_reorientation", "upright_reorientation"]
 
 STORED_LIKE_DICOM = np.array([[0, -1], [1, -1], [2, 1]])
 """Assumed for a file without orientation: x to left, y to posterior, z to superior (LPS)."""
@@ -21,13 +21,13 @@ class Reorientation:
 
     The axes of an upright volume run from superior to inferior, from anterior to posterior and from the patient's right
     to left. Slices across any of them are upright: rows run to inferior or posterior, columns to the patient's left or
-    to posterior. A file with an axis of length 1 is a flat picture, whose columns run along its first axis.
+    to posterior. A file with an axis of length 1 is a flat image, whose columns run along its first axis.
 
     Attributes:
         shape: of the file, (X, Y, Z).
         axes: the file's axis for each axis of the upright array.
         flips: whether each axis of the upright array runs opposite to the file's.
-        flat: whether the upright array is a picture (H, W) without the axis of length 1.
+        flat: whether the upright array is (H, W), without the axis of length 1.
     """
 
     shape: tuple[int, int, int]
@@ -37,7 +37,7 @@ class Reorientation:
 
     @property
     def upright_shape(self) -> tuple[int, ...]:
-        """(S, A, R), or (H, W) of a flat picture."""
+        """(S, A, R), or (H, W) of a flat image."""
         turned = tuple(self.shape[axis] for axis in self.axes)
         return turned[1:] if self.flat else turned
 

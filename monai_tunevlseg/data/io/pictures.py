@@ -28,14 +28,14 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "StoredMask",
     "as_rgb",
+    "exif_hint",
     "exif_orientation",
+    "peak_fraction",
     "picture_shape",
     "read_gray_picture",
-    "read_unique_picture_values",
     "read_picture",
     "read_picture_mask",
-    "peak_fraction",
-    "exif_hint",
+    "read_unique_picture_values",
 ]
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")

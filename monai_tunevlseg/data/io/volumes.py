@@ -33,16 +33,16 @@ __all__ = [
     "NIFTI_SUFFIXES",
     "VOLUME_SUFFIXES",
     "intensity_range",
-    "stored_affine",
-    "upright_shape",
     "open_volume",
     "read_volume",
     "read_volume_mask",
     "same_grid",
     "source_files",
+    "stored_affine",
     "stored_order",
     "stored_shape",
     "upright_affine",
+    "upright_shape",
 ]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -95,7 +95,7 @@ def stored_shape(path: Path) -> tuple[int, ...]:
 
 
 def upright_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
-    """Read the upright shape from the header: (H, W) of a picture, (S, A, R) of a volume.
+    """Read the upright shape from the header: (S, A, R), or (H, W) of a flat image.
 
     Args:
         path: a file with one of `VOLUME_SUFFIXES`.
@@ -116,7 +116,7 @@ def stored_affine(path: Path) -> np.ndarray:
 def upright_affine(path: Path, slice_axis: int | None = None) -> np.ndarray:
     """Return the (4, 4) matrix from indices of the upright array to millimeters.
 
-    For a picture or a slice, which MONAI treats as an image in a plane of its own, the matrix holds only the voxel
+    For a flat image or a slice, which MONAI treats as an image in a plane of its own, the matrix holds only the voxel
     sizes: those of its two axes first, then that of the third.
 
     Args:
@@ -166,7 +166,7 @@ def read_volume_mask(
         like: the image; None = the mask alone.
 
     Returns:
-        (H, W) of a picture or slice, (S, A, R) of a volume, upright.
+        (S, A, R), or (H, W) of a slice or a flat image, upright.
 
     Raises:
         FileNotFoundError: when the file does not exist.
@@ -304,14 +304,11 @@ def _reorientation(volume: _Volume, like: Path | None = None) -> Reorientation:
 def _read(volume: _Volume, upright: Reorientation, slice_index: int | None, slice_axis: int) -> np.ndarray:
     if slice_index is None:
         return upright.apply(_values(volume))
-    if (
-        upright.flat
-        or slice_axis not in (0, 1, 2)
-        or not 0 <= slice_index < upright.upright_shape[array_axis(slice_axis)]
-    ):
+    cut = array_axis(slice_axis)
+    if upright.flat or slice_axis not in (0, 1, 2) or not 0 <= slice_index < upright.upright_shape[cut]:
         raise ValueError(f"{volume.path} of shape {volume.shape} has no slice {slice_index} along axis {slice_axis}.")
     part = _values(volume, upright.slice_box(slice_axis, slice_index))
-    return upright.apply(part).squeeze(array_axis(slice_axis))
+    return upright.apply(part).squeeze(cut)
 
 
 def _states(path: Path) -> tuple[tuple[int, int], ...]:
@@ -346,7 +343,7 @@ def _stored(volume: _Volume) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _unpacked(path: Path, states: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """Decompress the voxels of a file; two files stay in memory. `states` only is part of the cache's key."""
+    """Decompress the voxels of a file; two files stay in memory. `states` is only part of the cache's key."""
     proxy: Any = _open(path).image.dataobj
     if path.suffix.lower() == ".gz":
         size = int(np.prod(proxy.shape, dtype=object)) * proxy.dtype.itemsize

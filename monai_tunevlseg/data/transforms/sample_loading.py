@@ -66,9 +66,8 @@ class LoadImageMaskd(MapTransform):
         loaded = isinstance(sample["image"], torch.Tensor)
         image = Path(sample["image"].meta["filename_or_obj"] if loaded else sample["image"])
         if not loaded:
-            affine = (
-                upright_affine(image, None if place[0] is None else place[1]) if is_volume_file(image) else np.eye(4)
-            )
+            slice_axis = None if place[0] is None else place[1]
+            affine = upright_affine(image, slice_axis) if is_volume_file(image) else np.eye(4)
             sample["image"] = _meta_tensor(np.moveaxis(read_image(image, *place), -1, 0), image, affine)
         if "label" in self.keys and not isinstance(sample["label"], torch.Tensor):
             label = read_sample_mask({**data, "image": image}, self.slice_axis)[None]
