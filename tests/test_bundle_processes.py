@@ -21,7 +21,7 @@ TEXTS += ["-", "--", "1", "1.50", "True", "(1, 2)", 'it\'s "it"', "a\nb", "\\", 
 
 
 def arriving(**values: Any) -> dict[str, Any]:
-    """Return the options that MONAI's command would get."""
+    """Return the options that MONAI's command receives."""
     command = bundle_command([Path("train.yaml")], values)
     return fire.Fire(lambda **options: options, command=command[4:], serialize=lambda _: "")
 
@@ -33,7 +33,7 @@ def test_texts_stay_texts(text):
 
 
 @pytest.mark.parametrize("value", [*TEXTS, *map(Path, TEXTS[:-1])], ids=repr)
-def test_texts_that_look_like_something_else_stay_texts(value):
+def test_texts_that_look_like_other_values_stay_texts(value):
     assert arriving(neutral_text=value)["neutral_text"] == str(value)
 
 
@@ -42,7 +42,7 @@ def test_other_values_keep_their_types(value):
     assert arriving(value=value)["value"] == value
 
 
-def test_nothing_is_null():
+def test_none_is_null():
     assert arriving(method=None)["method"] == "null"
 
 

@@ -1,4 +1,4 @@
-"""The reason of a failure is the last line of a run, whatever MONAI, PyTorch and torchrun put around it."""
+"""The last line of a failed run is its reason, without the wrappers of MONAI, PyTorch and torchrun."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "bundles" / "clipseg_vpt" / "con
 
 
 def caught(call):
-    """Return what a call raises."""
+    """Return the error of a call."""
     with pytest.raises(Exception) as raised:  # noqa: B017, PT011
         call()
     return raised.value
@@ -80,13 +80,13 @@ def test_a_reason_of_several_lines_is_one_line_at_the_end(monkeypatch, capsys):
 
 
 def started(arguments, launcher=("-m", "monai.bundle"), **environment):
-    """Start a run in a process of its own."""
+    """Start a run in a child process."""
     command = [sys.executable, *launcher, "run", "--config_file", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)} | environment
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
-def test_the_last_line_of_a_run_is_the_reason_and_its_exit_status_is_1(tmp_path):
+def test_the_last_line_of_a_failed_run_is_the_reason(tmp_path):
     train, evaluate = CONFIGS / "train.yaml", CONFIGS / "evaluate.yaml"
     common = ["--bundle_root", tmp_path, "--dataset_dir", tmp_path / "none", "--pretrained", tmp_path / "none"]
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")

@@ -10,10 +10,10 @@ from monai_tunevlseg.search.search_space import ScalingSizes, format_params, rea
 from monai_tunevlseg.search.storages import open_storage
 
 __all__ = [
-    "ScalingSizes",
-    "RemoteFolderError",
-    "Limits",
     "Experiment",
+    "Limits",
+    "RemoteFolderError",
+    "ScalingSizes",
     "SearchResult",
     "SearchSettings",
     "TrialResult",
@@ -21,7 +21,7 @@ __all__ = [
     "find_experiment",
     "format_params",
     "open_storage",
-    "read_search_space",
     "read_search_result",
+    "read_search_space",
     "run_search",
 ]

@@ -50,14 +50,9 @@ MACHINE_OPTIONS = {  # may differ between workers
     *("num_workers", "cache_rate", "device", "show_progress", "pretrained"),
     *("feature_cache_dir", "feature_cache_size"),
 }
-TRIAL_OPTIONS = {
-    "bundle_root",
-    "dataset_dir",
-    "ckpt_dir",
-    "output_dir",
-    "resume",
-    "write_splits_to",
-}  # set for each trial
+TRIAL_OPTIONS = {  # set for each trial
+    *("bundle_root", "dataset_dir", "ckpt_dir", "output_dir", "resume", "write_splits_to"),
+}
 
 logger = logging.getLogger(__name__)
 
@@ -266,7 +261,7 @@ def _finish(
     chosen = next(trial for trial in trials if trial.number == best.number)
     checkpoint = find_trial_folder(best, output) / CHECKPOINT
     values = {**plan["fixed"], **best.params}
-    metrics = _tested(output, study.study_name, best.number)
+    metrics = _metrics_of_test(output, study.study_name, best.number)
     if metrics is None:
         logger.info(f"testing the best trial, {best.number}, with {plan['objective']} {best.value:.4f}")
         shutil.rmtree(output / "test", ignore_errors=True)
@@ -280,7 +275,7 @@ def _finish(
     return result
 
 
-def _tested(output: Path, study: str, number: int) -> dict[str, Any] | None:
+def _metrics_of_test(output: Path, study: str, number: int) -> dict[str, Any] | None:
     """Return the metrics of the test when this trial has been tested already; else None."""
     if not (output / SEARCH_FILE).is_file():
         return None

@@ -19,8 +19,8 @@ __all__ = [
     "BaseModelInfo",
     "Experiment",
     "build_network",
-    "describe_base_model",
     "dataset_digest",
+    "describe_base_model",
     "find_experiment",
     "read_experiment_config",
 ]

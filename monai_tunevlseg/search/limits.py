@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Limits", "HangDetector"]
+__all__ = ["HangDetector", "Limits"]
 
 
 @dataclass(frozen=True)

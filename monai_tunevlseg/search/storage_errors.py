@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from monai_tunevlseg.search.storage_urls import redact_secrets, redact_url
 
-__all__ = ["with_readable_errors", "driver_message"]
+__all__ = ["driver_message", "is_locked", "with_readable_errors"]
 
 PAUSE = 1.0  # seconds before a locked database is tried again
 LOCKED = "database is locked"  # SQLite's message during another connection's write; nothing was written

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-__all__ = ["redact_url", "redact_secrets"]
+__all__ = ["redact_secrets", "redact_url"]
 
 HIDDEN = "***"
 _FILE = re.compile(r"(?P<head>(?:sqlite|journal):///[^?]*)(?P<query>\?.*)?", re.DOTALL)

@@ -52,9 +52,8 @@ def open_storage(url: str) -> BaseStorage:
         return with_readable_errors(_open_journal(Path(rest).expanduser()), url)
     if scheme == "grpc":
         return with_readable_errors(_open_grpc(url), url)
-    return with_readable_errors(
-        get_storage(_open_database(url)), url
-    )  # get_storage adds Optuna's cache of finished trials
+    cached = get_storage(_open_database(url))  # with Optuna's cache of finished trials
+    return with_readable_errors(cached, url)
 
 
 def _open_journal(path: Path) -> BaseStorage:

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from monai_tunevlseg.search.heartbeat import HEARTBEAT_KEY, Heartbeat, StaleTrialDetector, heartbeat_value
 
-__all__ = ["CRASHED", "INTERRUPTED", "AcquiredTrial", "TrialQueue", "Progress", "finished_trials", "progress_of"]
+__all__ = ["CRASHED", "INTERRUPTED", "AcquiredTrial", "Progress", "TrialQueue", "finished_trials", "progress_of"]
 
 SLOT, TOKEN, CAUSE, REASON = "slot", "token", "cause", "reason"  # user attributes of a trial
 CRASHED, INTERRUPTED, SURPLUS = "crashed", "interrupted", "surplus"  # values of CAUSE; a lost worker leaves none

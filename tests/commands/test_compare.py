@@ -32,7 +32,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["compare", "--resamples", "200", *map(str, arguments)])
 
 
-def test_the_text_has_the_means_the_difference_its_interval_and_the_test(files):
+def test_the_text_has_means_difference_interval_and_p_value(files):
     result = run(*files)
     assert result.exit_code == 0, result.output
     expected = compare(
@@ -47,18 +47,18 @@ def test_the_text_has_the_means_the_difference_its_interval_and_the_test(files):
     assert result.stderr == ""
 
 
-def test_json_holds_the_same_and_nothing_else_is_printed(files):
+def test_json_is_the_only_output(files):
     content = json.loads(run(*files, "--json").stdout)
     assert (content["a"], content["metric"], content["pairs"], content["difference"]) == (str(files[0]), "dice", 4, 3)
     assert len(content["interval"]) == 2
     assert content["only_in_a"] == []
 
 
-def test_folders_of_evaluations_are_taken_too(files):
+def test_folders_of_evaluations_are_accepted(files):
     assert run(files[0].parent, files[1].parent).exit_code == 0
 
 
-def test_what_is_left_out_is_said_on_stderr(files):
+def test_pairs_that_are_left_out_are_named_on_stderr(files):
     write_pair_scores(files[0], [*cases(50.0, 60.0, 70.0), PairScores("lost.png", 3, "x", "x", dice=1.0)])
     result = run(*files, "--json")
     assert re.search(r"warning: 1 .*in A .*lost\.png slice 3 'x'", result.stderr)
@@ -66,7 +66,7 @@ def test_what_is_left_out_is_said_on_stderr(files):
     assert json.loads(result.stdout)["only_in_a"] == ["lost.png slice 3 'x'"]
 
 
-def test_no_difference_is_said(files):
+def test_equal_runs_have_no_interval_and_no_p_value(files):
     result = run(files[0], files[0], "--foreground-only")
     assert "dice over 4 pairs with foreground" in result.stdout
     assert result.stdout.count("not defined") == 2

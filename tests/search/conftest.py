@@ -1,4 +1,4 @@
-"""What the tests of a real search share."""
+"""Fixtures of the real searches."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from small_runs import write_split_pictures  # noqa: E402
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory) -> Path:
-    """Fourteen pictures with masks, divided."""
+    """Return a folder of 14 pictures with masks and splits."""
     return write_split_pictures(tmp_path_factory.mktemp("pictures"))

@@ -1,4 +1,4 @@
-"""Searches whose trials are small scripts instead of bundle runs, and workers that can be killed."""
+"""Searches whose trials are small scripts instead of bundle runs, and workers in processes that can be killed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ for epoch in range(1, epochs + 1):
 
 @dataclass(frozen=True)
 class FakeCommand:
-    """Gives the command of a trial; deeper ones than `fail` crash, and from trial `slow` on, each takes a minute."""
+    """Returns the command of a trial; prompt depths above `fail` crash, and trials from number `slow` on take a minute."""
 
     epochs: int = 2
     seconds: float = 0.0
@@ -76,7 +76,7 @@ def run_worker(
     name="fake",
     limits=None,
 ):
-    """Join the study and work until it is done; return it."""
+    """Join the study, run trials until it has finished, and return it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = join_study(open_storage(url), name, plan, pruner)
     queue = TrialQueue(study, trials, SPACE.keys(), heartbeat_interval, grace_period)
@@ -88,14 +88,14 @@ def run_worker(
 
 
 def start_worker(*arguments, method="fork", **options):
-    """Start a worker in a process of its own."""
+    """Start a worker in a child process."""
     process = multiprocessing.get_context(method).Process(target=run_worker, args=arguments, kwargs=options)
     process.start()
     return process
 
 
 def wait_until(condition, patience=60.0):
-    """Look until something holds."""
+    """Wait until a condition holds, and return its value."""
     end = time.monotonic() + patience
     while not (found := condition()):
         if time.monotonic() > end:
@@ -105,14 +105,14 @@ def wait_until(condition, patience=60.0):
 
 
 def table(study):
-    """Return slot, hyperparameters and value of what finished, in order."""
+    """Return the slot, hyperparameters and value of each finished trial, sorted."""
     done = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     rows = [(trial.user_attrs["slot"], tuple(sorted(trial.params.items())), trial.value) for trial in done]
     return sorted(rows)
 
 
 def assert_whole(study, trials):
-    """Check that exactly so many trials have finished, each in a slot of its own, and that nothing is left over."""
+    """Check that exactly this number of trials has finished, in different slots, and that none is left running."""
     states = [trial.state.name for trial in study.get_trials()]
     assert states.count("COMPLETE") == trials, states
     assert set(states) <= {"COMPLETE", "FAIL"}, states

@@ -1,4 +1,4 @@
-"""A real search: every trial is a bundle run of a tiny random base model, in a process of its own."""
+"""A real search: every trial is a bundle run of a tiny random base model, in a child process."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def settings(tiny_clipseg_dir):
 
 @pytest.fixture(scope="module")
 def finished_search(settings, pictures, tmp_path_factory):
-    """A finished search, and its folder."""
+    """Return a finished search and its folder."""
     folder = tmp_path_factory.mktemp("search")
     return run_search(EXPERIMENT, pictures, folder, settings, **FOLDERS), folder
 
 
-def test_every_trial_leaves_config_log_curve_and_checkpoint(finished_search):
+def test_every_trial_has_config_log_validation_log_and_checkpoint(finished_search):
     result, folder = finished_search
     assert [trial.state for trial in result.trials] == ["COMPLETE"] * TRIALS
     for trial in result.trials:
@@ -57,7 +57,7 @@ def test_every_trial_leaves_config_log_curve_and_checkpoint(finished_search):
         assert state["method.context"].shape[0] == trial.params["prompt_depth"]
 
 
-def test_the_space_is_scaled_to_the_base_model_and_the_study_says_so(finished_search):
+def test_the_scaled_search_space_is_recorded_in_the_study(finished_search):
     result, folder = finished_search
     assert result.plan["scaled"] == {
         "prompt_depth": "1 to 3 (published: 1 to 11; scaled to the base model)",
@@ -67,7 +67,7 @@ def test_the_space_is_scaled_to_the_base_model_and_the_study_says_so(finished_se
     assert [(study.study_name, study.user_attrs["plan"]) for study in studies] == [(EXPERIMENT, result.plan)]
 
 
-def test_the_best_trial_is_chosen_on_validation_and_tested_alone(finished_search):
+def test_only_the_best_trial_on_validation_data_is_tested(finished_search):
     result, folder = finished_search
     assert result.best.value == max(trial.value for trial in result.trials)
     assert json.loads((folder / "test" / "metrics.json").read_text()) == result.metrics
@@ -104,7 +104,7 @@ def test_the_best_bundle_runs_by_itself(finished_search, settings, pictures, tmp
     assert json.loads((bundle / "eval" / "metrics.json").read_text())["dice"] == result.metrics["dice"]
 
 
-def test_the_same_call_on_a_finished_search_runs_nothing(finished_search, settings, pictures):
+def test_a_finished_search_runs_nothing_again(finished_search, settings, pictures):
     result, folder = finished_search
     times = {path: path.stat().st_mtime_ns for path in [*(folder / "test").iterdir(), *(folder / "trials").iterdir()]}
     assert run_search(EXPERIMENT, pictures, folder, settings, **FOLDERS) == result
@@ -136,7 +136,7 @@ def test_another_dataset_is_refused(finished_search, settings, pictures, tmp_pat
 
 @pytest.fixture
 def trials(finished_search, tmp_path):
-    """The finished trials, and copies of their folders to be spoilt: the best one's first."""
+    """Return the finished trials, the best one first, and copies of their folders."""
     copied = tmp_path / "search"
     shutil.copytree(finished_search[1], copied)
     import optuna
@@ -148,7 +148,7 @@ def trials(finished_search, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["models/model.pt", "eval/validation.jsonl"])
-def test_a_damaged_trial_is_named_and_the_next_best_chosen(damage, trials):
+def test_a_damaged_trial_is_named_and_the_next_best_is_chosen(damage, trials):
     found, folders, output = trials
     (folders[0] / damage).write_bytes(b"")
     best, problems = choose_best(found, "val_dice", output)
@@ -164,7 +164,7 @@ def test_when_every_trial_is_damaged_the_best_one_is_named(trials):
         choose_best(found, "val_dice", output)
 
 
-def test_no_other_trial_is_chosen_when_the_best_one_is_on_another_machine(trials, tmp_path):
+def test_a_best_trial_on_another_machine_is_not_replaced(trials, tmp_path):
     found, folders, output = trials
     shutil.rmtree(folders[0])
     found[0].user_attrs["folder"] = str(tmp_path / "there" / "trials" / "0000")
@@ -172,10 +172,8 @@ def test_no_other_trial_is_chosen_when_the_best_one_is_on_another_machine(trials
         choose_best(found, "val_dice", output)
 
 
-def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(
-    finished_search, settings, pictures, tmp_path
-):
-    """As on another machine: the same study, and an output folder that has the other trial alone."""
+def test_a_worker_without_the_best_trials_folder_tests_nothing(finished_search, settings, pictures, tmp_path):
+    """Simulate another machine: the same study, and an output folder with only the other trial."""
     result, folder = finished_search
     here, storage = tmp_path / "here", tmp_path / "study.db"
     shutil.copy(folder / "study.db", storage)
@@ -205,7 +203,7 @@ def test_a_worker_without_the_best_trials_folder_says_so_and_tests_nothing(
     assert again.best.folder == str(here / "trials" / f"{result.best.number:04d}")
 
 
-def test_a_trial_that_somebody_else_has_changed_runs_nothing(finished_search, settings, pictures, tmp_path):
+def test_a_manipulated_trial_runs_nothing(finished_search, settings, pictures, tmp_path):
     result, folder = finished_search
     copied = shutil.copytree(folder, tmp_path / "search")
     planted = {"name": "CategoricalDistribution", "attributes": {"choices": [f"$open({str(tmp_path / 'x')!r}, 'w')"]}}
@@ -221,7 +219,7 @@ def test_a_trial_that_somebody_else_has_changed_runs_nothing(finished_search, se
     assert not (tmp_path / "x").exists()
 
 
-def test_another_study_in_the_same_folder_is_refused_and_touches_nothing(finished_search, settings, pictures):
+def test_another_study_in_the_same_folder_is_refused(finished_search, settings, pictures):
     _, folder = finished_search
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     with pytest.raises(ValueError, match=f"'{EXPERIMENT}'.*'another'.*--output-dir"):
@@ -230,7 +228,7 @@ def test_another_study_in_the_same_folder_is_refused_and_touches_nothing(finishe
     assert after == {path: changed for path, changed in before.items() if path.name != ".study.lock"}
 
 
-def test_what_the_user_made_in_the_best_bundle_stays(finished_search, settings, pictures, tmp_path):
+def test_files_of_the_user_in_the_best_bundle_stay(finished_search, settings, pictures, tmp_path):
     copied = shutil.copytree(finished_search[1], tmp_path / "copied")
     made = copied / "best" / "eval" / "metrics.json"
     made.parent.mkdir()
@@ -248,7 +246,7 @@ def test_what_the_user_made_in_the_best_bundle_stays(finished_search, settings, 
     assert (copied / "best" / "models" / "model.pt").read_bytes() == model
 
 
-def test_keep_best_leaves_one_checkpoint_and_the_search_can_be_repeated(finished_search, settings, pictures, tmp_path):
+def test_keep_best_leaves_one_checkpoint_and_a_repeatable_search(finished_search, settings, pictures, tmp_path):
     copied = shutil.copytree(finished_search[1], tmp_path / "copied")
     for _ in range(2):
         result = run_search(EXPERIMENT, pictures, copied, replace(settings, keep="best"), **FOLDERS)
@@ -284,7 +282,7 @@ def test_a_damaged_search_file_is_named(content, message, tmp_path):
 WRONG = [None, [], {}, "text", -1, 1.5, True, [[]], {"": None}]
 
 
-def test_whatever_is_wrong_in_a_search_file_is_named_or_of_the_right_kind(finished_search, tmp_path):
+def test_a_changed_search_file_is_refused_or_has_the_right_types(finished_search, tmp_path):
     whole = json.loads((finished_search[1] / "search.json").read_text())
     paths = [(key,) for key in whole] + [("best", key) for key in whole["best"]] + [("metrics", "dice")]
     for path in paths:

@@ -10,7 +10,7 @@ from monai_tunevlseg.search.graceful_shutdown import GracefulShutdown
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_for_the_next_look(number):
+def test_a_signal_waits_for_the_next_check(number):
     before = signal.getsignal(number)
     with GracefulShutdown() as shutdown:
         shutdown.raise_if_requested()
@@ -21,14 +21,14 @@ def test_a_signal_waits_for_the_next_look(number):
     assert signal.getsignal(number) is before
 
 
-def test_a_second_signal_does_not_wait():
+def test_a_second_signal_raises_at_once():
     with GracefulShutdown():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_sleep_is_not_slept_through():
+def test_a_signal_ends_a_sleep():
     started = time.monotonic()
     with GracefulShutdown() as shutdown, pytest.raises(KeyboardInterrupt):
         timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
@@ -37,7 +37,7 @@ def test_sleep_is_not_slept_through():
     assert time.monotonic() - started < 30
 
 
-def test_other_threads_get_no_signals_and_change_nothing():
+def test_other_threads_leave_the_signal_handlers_unchanged():
     before, seen = signal.getsignal(signal.SIGINT), []
 
     def enter():
@@ -50,7 +50,7 @@ def test_other_threads_get_no_signals_and_change_nothing():
     assert seen == [before]
 
 
-def test_a_lock_is_waited_for_until_a_signal_comes(tmp_path):
+def test_a_signal_ends_the_wait_for_a_lock(tmp_path):
     other = FileLock(tmp_path / "lock")
     with other, GracefulShutdown() as shutdown:
         timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))

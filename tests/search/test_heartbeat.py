@@ -28,7 +28,7 @@ def seen(trial, **sign):
     return trial.study.trials[0]
 
 
-def test_a_trial_that_gives_signs_is_alive_however_the_clocks_run(trial):
+def test_a_trial_with_new_heartbeats_is_not_stale(trial):
     clock = Clock()
     detector = StaleTrialDetector(10, clock)
     for beat in range(5):
@@ -38,7 +38,7 @@ def test_a_trial_that_gives_signs_is_alive_however_the_clocks_run(trial):
     assert detector.is_stale(seen(trial, beat=4))
 
 
-def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(trial):
+def test_a_trial_of_an_ended_process_on_this_machine_is_stale_at_once(trial):
     detector = StaleTrialDetector(1e9)
     process = os.spawnlp(os.P_NOWAIT, "true", "true")
     wait_until(lambda: detector.is_stale(seen(trial, machine=machine_id(), process=process)))  # a zombie too
@@ -48,7 +48,7 @@ def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(trial):
     assert not detector.is_stale(seen(trial, machine=None, process=process))
 
 
-def test_the_heartbeat_counts_until_the_trial_is_taken_away(trial):
+def test_the_heartbeat_counts_until_the_trial_is_failed(trial):
     with Heartbeat(trial, 0.01) as heartbeat:
         wait_until(lambda: trial.study.trials[0].user_attrs[HEARTBEAT_KEY]["beat"] > 2)
         assert not heartbeat.lost.is_set()
@@ -56,7 +56,7 @@ def test_the_heartbeat_counts_until_the_trial_is_taken_away(trial):
         wait_until(heartbeat.lost.is_set)
 
 
-def test_a_storage_that_is_away_for_a_while_does_not_end_the_heartbeat(trial, monkeypatch, caplog):
+def test_an_unreachable_storage_does_not_end_the_heartbeat(trial, monkeypatch, caplog):
     setting = optuna.Trial.set_user_attr
     with Heartbeat(trial, 0.01):
 

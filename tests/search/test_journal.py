@@ -1,4 +1,4 @@
-"""Journals of writers that were killed, or that ran out of disk, in the middle of a line."""
+"""Journals of writers that were killed, or had no disk space, in the middle of a line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monai_tunevlseg.search.storages import open_storage
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory):
-    """The bytes of a finished search's journal, and its trials."""
+    """Return the journal of a finished search as bytes, and its trials."""
     folder = tmp_path_factory.mktemp("journal")
     study = run_worker(f"journal:///{folder / 'study'}", folder / "trials", 2)
     return (folder / "study").read_bytes(), table(study)
@@ -55,7 +55,7 @@ def test_a_real_journal_of_a_full_disk_continues(shared_dir, tmp_path):
     assert_whole(study, 2)
 
 
-def test_a_line_that_is_damaged_otherwise_is_named(journal, tmp_path):
+def test_a_damaged_line_of_another_kind_is_named(journal, tmp_path):
     lines = journal[0].splitlines(keepends=True)
     path = tmp_path / "study"
     path.write_bytes(b"".join([*lines[:2], b"}" + lines[2][1:], *lines[3:]]))
@@ -63,7 +63,7 @@ def test_a_line_that_is_damaged_otherwise_is_named(journal, tmp_path):
         open_storage(f"journal:///{path}")
 
 
-def test_a_writer_that_runs_out_of_disk_leaves_a_journal_that_continues(tmp_path, monkeypatch):
+def test_the_journal_of_a_writer_without_disk_space_continues(tmp_path, monkeypatch):
     path = tmp_path / "study"
     study = optuna.create_study(study_name="one", storage=open_storage(f"journal:///{path}"))
     before = path.read_bytes()

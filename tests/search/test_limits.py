@@ -1,4 +1,4 @@
-"""When a run counts as hanging."""
+"""Time limits of runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Clock:
 
 
 @pytest.mark.parametrize("limits", [{"timeout": 0}, {"timeout": -1}, {"silence": 0}, {"silence": float("nan")}])
-def test_limits_that_end_every_run_are_refused(limits):
+def test_limits_of_0_and_below_are_refused(limits):
     with pytest.raises(ValueError, match=f"trial_{next(iter(limits))} is {next(iter(limits.values()))}"):
         Limits(**limits)
 
 
-def test_silence_begins_anew_with_every_line_and_the_timeout_does_not(tmp_path):
+def test_a_new_line_restarts_the_silence_but_not_the_timeout(tmp_path):
     clock, log = Clock(), tmp_path / "log.txt"
     hang_detector = HangDetector(Limits(timeout=25, silence=10), [log, tmp_path / "eval" / "validation.jsonl"], clock)
     for clock.time in (9.0, 18.0, 24.9):
@@ -31,7 +31,7 @@ def test_silence_begins_anew_with_every_line_and_the_timeout_does_not(tmp_path):
     assert "25 seconds of trial_timeout" in hang_detector.problem()
 
 
-def test_without_a_line_the_silence_ends_it(tmp_path):
+def test_a_run_without_a_line_exceeds_the_silence(tmp_path):
     clock = Clock()
     hang_detector = HangDetector(Limits(silence=10), [tmp_path / "log.txt"], clock)
     clock.time = 10.0
@@ -40,7 +40,7 @@ def test_without_a_line_the_silence_ends_it(tmp_path):
     assert "10 seconds of trial_silence" in hang_detector.problem()
 
 
-def test_without_limits_nothing_ends_it(tmp_path):
+def test_a_run_without_limits_is_never_stopped(tmp_path):
     clock = Clock()
     hang_detector = HangDetector(Limits(None, None), [tmp_path / "log.txt"], clock)
     clock.time = 1e9

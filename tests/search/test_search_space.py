@@ -1,4 +1,4 @@
-"""Search spaces: the paper's at full size, scaled on other base models."""
+"""Search spaces: the paper's for the published models, scaled for other base models."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_fine_tuning_has_neither_depth_nor_the_rates_of_prompts():
     assert space["learning_rate"].high < COMMON["learning_rate"].high
 
 
-def test_the_tiny_models_choices_are_scaled_and_said_so():
+def test_the_choices_of_the_tiny_model_are_scaled():
     tiny = ScalingSizes(text_dim=64, joint_dim=192, num_layers=6)
     attention = space_of("shared_attention", tiny)
     assert attention["prompt_depth"].distribution == IntDistribution(1, 5)
@@ -90,7 +90,7 @@ def test_the_tiny_models_choices_are_scaled_and_said_so():
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 2048), st.integers(1, 4096), st.integers(1, 48))
-def test_whatever_the_base_model_its_choices_fit(text_dim, joint_dim, num_layers):
+def test_the_choices_fit_every_base_model(text_dim, joint_dim, num_layers):
     sizes = ScalingSizes(text_dim, joint_dim, num_layers)
     attention = drawn("shared_attention", sizes)
     assert all(joint_dim % heads == 0 for heads in attention["nhead"].choices)
@@ -121,7 +121,7 @@ def test_a_trial_draws_from_all_dimensions():
 
 @pytest.fixture
 def configs(tmp_path):
-    """Fragments with a space to be spoilt; returns what writes the method's own lines."""
+    """Return a function that writes a method's own entries into a folder of fragments."""
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "common.yaml").write_text("learning_rate: {low: 0.1, high: 1.0}\n")
     return lambda text: (tmp_path / "search" / "mine.yaml").write_text(text) and tmp_path
@@ -143,17 +143,17 @@ def configs(tmp_path):
         ("- depth", "mine.yaml.*list"),
     ],
 )
-def test_what_is_wrong_with_a_space_is_named(line, message, configs):
+def test_an_invalid_entry_of_a_search_space_is_named(line, message, configs):
     with pytest.raises(ValueError, match=message):
         read_search_space(configs(line), "mine", ["learning_rate", "depth"], PUBLISHED)
 
 
-def test_a_methods_own_lines_replace_common_ones_and_null_takes_them_away(configs):
+def test_a_methods_own_entries_replace_common_ones_and_null_removes_them(configs):
     folder = configs("learning_rate: null\ndepth: {low: 1, high: 2}")
     assert list(read_search_space(folder, "mine", ["learning_rate", "depth"], PUBLISHED)) == ["depth"]
     assert list(read_search_space(folder, "another", ["learning_rate"], PUBLISHED)) == ["learning_rate"]
 
 
-def test_without_common_lines_the_folder_is_named(tmp_path):
+def test_a_missing_common_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="common.yaml"):
         read_search_space(tmp_path, "coop", [], PUBLISHED)

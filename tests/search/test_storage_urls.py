@@ -1,4 +1,4 @@
-"""Addresses of storages in messages: whatever their form, without the password."""
+"""URLs of storages in messages, without the password in any form."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from monai_tunevlseg.search.storages import open_storage
         ("postgresql://me:hun?ter2@db/x", "postgresql://***"),
     ],
 )
-def test_an_address_is_shown_without_its_password(url, shown):
+def test_a_url_is_shown_without_its_password(url, shown):
     assert redact_url(url) == shown
 
 
@@ -53,21 +53,21 @@ FORMS = [
     st.text("@:/?#&=% x", max_size=4),
     st.text("@:/?#&=% x", max_size=4),
 )
-def test_no_form_of_an_address_shows_its_password(scheme, form, before, after):
+def test_no_form_of_a_url_shows_its_password(scheme, form, before, after):
     url = form.format(scheme=scheme, secret=before + SECRET + after)
     assert SECRET not in redact_url(url), url
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("scheme", ["nonsense://", "postgresql:", "", "grpc://", "oracle://"])
-def test_no_message_about_an_address_that_is_not_understood_shows_its_password(scheme, form, monkeypatch):
+def test_no_message_about_an_invalid_url_shows_its_password(scheme, form, monkeypatch):
     monkeypatch.setattr("monai_tunevlseg.search.storages.CONNECT_TIMEOUT", 0.1)
     with pytest.raises((ValueError, OSError, ImportError)) as raised:
         open_storage(form.format(scheme=scheme, secret=SECRET))
     assert SECRET not in str(raised.value)
 
 
-def test_a_drivers_message_is_cleaned():
+def test_a_drivers_message_is_redacted():
     url = "postgresql://me:hunt%20er2@host/db?sslpassword=other"
     text = 'no "hunt er2", nor "hunt%20er2" or "other" at ' + url
     assert redact_secrets(text, url) == 'no "***", nor "***" or "***" at ***'

@@ -1,4 +1,4 @@
-"""Addresses of storages, and what is said when one cannot be used."""
+"""Storages, and the errors of those that cannot be used."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from monai_tunevlseg.search.storages import file_system_of, open_storage
 def closed_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        yield probe.getsockname()[1]  # bound, but nobody listens
+        yield probe.getsockname()[1]  # bound, but without a listener
 
 
 @pytest.fixture
 def silent_port():
-    """A port that takes connections and never answers."""
+    """Return a port that accepts connections and never answers."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -49,7 +49,7 @@ def test_files_are_created_with_their_folder(kind, tmp_path):
     ],
 )
 @pytest.mark.parametrize("server", ["closed_port", "silent_port"])
-def test_a_server_that_is_not_there_is_named_within_seconds(address, driver, server, request, monkeypatch):
+def test_an_unreachable_server_is_named_within_seconds(address, driver, server, request, monkeypatch):
     monkeypatch.setattr("monai_tunevlseg.search.storages.CONNECT_TIMEOUT", 2)
     pytest.importorskip(driver)
     if (driver, server) == ("pymysql", "silent_port"):
@@ -73,13 +73,13 @@ def test_a_server_that_is_not_there_is_named_within_seconds(address, driver, ser
         ("postgresql://me:secret@db:notaport/x", r"postgresql://.*: its port .*postgresql://"),
     ],
 )
-def test_an_address_that_is_none_is_refused(url, message):
+def test_an_invalid_url_is_refused(url, message):
     with pytest.raises(ValueError, match=message) as raised:
         open_storage(url)
     assert "secret" not in str(raised.value)
 
 
-def test_files_that_are_no_storage_are_named(tmp_path):
+def test_files_that_are_not_storages_are_named(tmp_path):
     other = tmp_path / "notes.txt"
     other.write_text("not a study, but\nsome notes\n")
     with pytest.raises(ValueError, match=r"notes\.txt"):
@@ -108,7 +108,7 @@ def test_the_file_system_is_that_of_the_nearest_mount(tmp_path, monkeypatch, cap
     assert "study.db is on nfs4" in caplog.text and "journal:///" in caplog.text
 
 
-def test_a_database_that_another_worker_writes_to_is_waited_for(tmp_path, monkeypatch, caplog):
+def test_a_locked_database_is_waited_for(tmp_path, monkeypatch, caplog):
     path = tmp_path / "study.db"
     monkeypatch.setattr("monai_tunevlseg.search.storages.LOCK_TIMEOUT", 0.05)
     monkeypatch.setattr("monai_tunevlseg.search.storage_errors.PAUSE", 0.05)
@@ -124,7 +124,7 @@ def test_a_database_that_another_worker_writes_to_is_waited_for(tmp_path, monkey
     assert study.user_attrs == {"a": 1}
 
 
-def test_a_full_disk_is_an_error_that_names_the_storage_and_the_study_continues(tmp_path):
+def test_a_full_disk_names_the_storage_and_the_study_continues(tmp_path):
     path = tmp_path / "study.db"
     study = optuna.create_study(storage=open_storage(f"sqlite:///{path}"), study_name="one")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -167,7 +167,7 @@ def test_a_damaged_database_is_named(statement, tmp_path):
         assert (again.user_attrs, again.get_trials()) is None  # not reached
 
 
-def test_optunas_own_answers_pass_through(tmp_path):
+def test_errors_that_optuna_handles_pass_through(tmp_path):
     storage = open_storage(f"journal:///{tmp_path / 'study'}")
     study = optuna.create_study(storage=storage, study_name="one")
     with pytest.raises(optuna.exceptions.DuplicatedStudyError):

@@ -1,4 +1,4 @@
-"""The loop of one worker, with trials that are small scripts."""
+"""The loop of one worker, whose trials are small scripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def url(tmp_path):
     return f"journal:///{tmp_path / 'study'}"
 
 
-def test_a_trials_folder_and_facts_are_kept(url, tmp_path):
+def test_the_folder_and_the_measurements_of_a_trial_are_recorded(url, tmp_path):
     study = run_worker(url, tmp_path / "trials", 2)
     first, second = trial_results(study, tmp_path)
     assert (first.slot, second.slot, first.state) == (0, 1, "COMPLETE")
@@ -42,7 +42,7 @@ def test_the_loss_is_minimized_at_the_epoch_whose_network_is_kept(url, tmp_path)
     assert study.direction.name == "MINIMIZE"
 
 
-def test_a_crash_costs_one_trial_and_its_reason_is_kept(url, tmp_path, caplog):
+def test_a_crash_costs_one_trial_and_its_reason_is_recorded(url, tmp_path, caplog):
     study = run_worker(url, tmp_path / "trials", 6, FakeCommand(fail=8), max_failures=6)
     assert_whole(study, 6)
     crashed = [trial for trial in trial_results(study, tmp_path) if trial.state == "FAIL"]
@@ -51,14 +51,14 @@ def test_a_crash_costs_one_trial_and_its_reason_is_kept(url, tmp_path, caplog):
     assert "trial" in caplog.text and "out of memory" in caplog.text and "log.txt" in caplog.text
 
 
-def test_too_many_crashes_in_a_row_end_the_worker_and_the_study_resumes(url, tmp_path):
+def test_too_many_crashes_in_a_row_end_the_worker_only(url, tmp_path):
     with pytest.raises(RuntimeError, match=r"3 trials .*out of memory.*log\.txt"):
         run_worker(url, tmp_path / "trials", 2, FakeCommand(fail=-1))
     assert_whole(run_worker(url, tmp_path / "trials", 2), 2)
 
 
 @pytest.mark.parametrize(("lost", "reason"), [("model.pt", "model.pt"), ("validation.jsonl", "validation.jsonl")])
-def test_a_trial_that_leaves_nothing_has_failed(lost, reason, url, tmp_path):
+def test_a_trial_without_its_output_files_fails(lost, reason, url, tmp_path):
     def command(folder, params):
         training = FakeCommand()(folder, params)
         return ["sh", "-c", '"$@" && find "$0" -name ' + lost + " -delete", str(folder), *training]
@@ -93,7 +93,7 @@ def test_a_hanging_trial_is_stopped_and_the_study_continues(limits, reason, url,
         started.append(folder)
         if len(started) > 1:
             return FakeCommand()(folder, params)
-        return ["sh", "-c", "trap '' TERM; sleep 60 & echo $! ; wait; wait"]  # with a process of its own
+        return ["sh", "-c", "trap '' TERM; sleep 60 & echo $! ; wait; wait"]  # with a child process
 
     study = run_worker(url, tmp_path / "trials", 2, hang_once, limits=limits, plan=PLAN | {"limits": str(limits)})
     assert_whole(study, 2)
@@ -105,7 +105,7 @@ def test_a_hanging_trial_is_stopped_and_the_study_continues(limits, reason, url,
     )
 
 
-def test_a_trial_that_shows_progress_may_take_its_time(url, tmp_path):
+def test_a_slow_trial_with_progress_is_not_stopped(url, tmp_path):
     limits = Limits(silence=3.0)
     study = run_worker(url, tmp_path / "trials", 1, FakeCommand(epochs=12, seconds=0.4), limits=limits)
     assert_whole(study, 1)
@@ -124,7 +124,7 @@ def test_a_trial_without_a_result_leaves_no_checkpoint(url, tmp_path):
     assert (tmp_path / "trials" / "0000" / "eval" / "validation.jsonl").is_file()
 
 
-def test_the_folder_of_another_studys_trial_is_left_alone(url, tmp_path):
+def test_the_folder_of_another_studys_trial_is_unchanged(url, tmp_path):
     theirs = tmp_path / "trials" / "0000" / "theirs.txt"
     theirs.parent.mkdir(parents=True)
     theirs.touch()
@@ -132,7 +132,7 @@ def test_the_folder_of_another_studys_trial_is_left_alone(url, tmp_path):
         run_worker(url, tmp_path / "trials", 1)
     assert list(theirs.parent.iterdir()) == [theirs]
     study = run_worker(url, tmp_path / "others", 1)
-    assert_whole(study, 1)  # the trial had been given back
+    assert_whole(study, 1)  # the slot was open again
 
 
 def test_without_a_pruner_nothing_is_pruned_or_reported(url, tmp_path):
@@ -147,7 +147,7 @@ def test_a_finished_study_is_unchanged_and_takes_more_trials(url, tmp_path):
     assert table(run_worker(url, tmp_path / "trials", 3))[:2] == before
 
 
-def test_the_first_slots_are_random_and_the_others_learn():
+def test_the_first_slots_are_random_and_the_others_use_tpe():
     assert isinstance(make_sampler(9, seed=0), RandomSampler)
     tpe = make_sampler(10, seed=0)
     assert isinstance(tpe, TPESampler) and tpe._multivariate
@@ -177,7 +177,7 @@ def test_a_study_with_another_plan_is_refused(change, message, url):
         join_study(storage, "fake", PLAN | change)
 
 
-def test_a_study_of_somebody_else_is_refused(url):
+def test_a_study_of_another_program_is_refused(url):
     storage = open_storage(url)
     optuna.create_study(storage=storage, study_name="fake").enqueue_trial({"x": 1})
     with pytest.raises(ValueError, match="study 'fake'"):
@@ -203,7 +203,7 @@ def test_a_damaged_plan_is_refused(plan, url):
 )
 @pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
 def test_trials_of_another_space_are_refused(name, choice, state, url):
-    """Whoever can write to the storage can add a trial; its values become options of a bundle run."""
+    """Others who can write to the storage can add a trial, whose values become options of a bundle run."""
     plan = PLAN | {
         "space": {"rate": FloatDistribution(0, 1), "linear_projection": CategoricalDistribution([True, False])}
     }
@@ -224,15 +224,15 @@ def test_trials_of_another_space_are_refused(name, choice, state, url):
         check_trials(study, plan)
 
 
-def test_what_happens_is_logged(url, tmp_path, caplog):
+def test_trials_are_logged(url, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "monai_tunevlseg.search"):
         run_worker(url, tmp_path / "trials", 1)
     assert "trial 0 (slot 0): learning_rate" in caplog.text and "finished: val_mean_dice" in caplog.text
 
 
 @pytest.mark.parametrize("looked_at", ["get_study_user_attrs", "get_all_trials"])
-def test_two_workers_that_begin_a_study_at_once_both_join_it(url, monkeypatch, looked_at):
-    """The other one sets its plan and adds a trial between two looks of the first."""
+def test_two_workers_that_create_a_study_at_once_both_join_it(url, monkeypatch, looked_at):
+    """The other worker sets its plan and adds a trial between two reads of the first."""
     storage, began = open_storage(url), []
     look = getattr(storage, looked_at)
 

@@ -28,7 +28,7 @@ def draw_from(acquired, names):
 @pytest.mark.parametrize("known", range(len(HYPERPARAMETERS) + 1))
 @pytest.mark.parametrize("slot", ["random", "tpe"])
 def test_a_trial_lost_between_suggestions_gets_the_same_hyperparameters(known, slot, study):
-    """However many were stored: the slot's sampler begins at the start of its sequence, or all of them are kept."""
+    """For any number of stored ones: the sampler of the slot restarts its sequence, or all of them are kept."""
     queue = TrialQueue(study, 1, param_names=HYPERPARAMETERS, heartbeat_interval=1, grace_period=10)
     startup = {"random": 10, "tpe": 0}[slot]
     uninterrupted = optuna.create_study(sampler=make_sampler(0, seed=3, startup_trials=startup))
@@ -184,7 +184,7 @@ def test_exactly_n_trials_finish_after_any_events(events, n_trials):
     for _ in range(100):
         if acquired := queue.acquire():
             end("finish", acquired)
-        clock.time += 6  # what died is found
+        clock.time += 6  # stale trials are found
     done = [trial.user_attrs["slot"] for trial in study.get_trials() if trial.state.name == "COMPLETE"]
     assert len(done) == len(set(done)) == n_trials == queue.progress().done
     assert not queue.progress().running and not queue.progress().open_slots

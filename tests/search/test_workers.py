@@ -30,14 +30,14 @@ def free_port():
 
 
 def postgresql_program(name):
-    """Find a program of Debian's PostgreSQL, which keeps them outside the path."""
+    """Find a program of PostgreSQL, which Debian keeps outside PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(found[-1]) if found else shutil.which(name)
 
 
 @contextmanager
 def postgresql():
-    """A server on a free port in a temporary folder; it refuses to run as root."""
+    """Run a server on a free port in a temporary folder, as another user than root."""
     initdb, postgres = postgresql_program("initdb"), postgresql_program("postgres")
     if not initdb or not postgres:
         pytest.skip("PostgreSQL is not installed")
@@ -98,7 +98,7 @@ def test_two_workers_share_the_trials(url, request, tmp_path):
 
 
 @pytest.mark.parametrize("told_by", ["process", "heartbeat"])
-def test_a_killed_workers_trial_is_run_again_and_exactly_so_many_finish(told_by, url, request, tmp_path, monkeypatch):
+def test_the_trial_of_a_killed_worker_is_run_again(told_by, url, request, tmp_path, monkeypatch):
     name, folder = request.node.name, tmp_path / "trials"
     if told_by == "heartbeat":  # as if each worker ran on a machine of its own
         monkeypatch.setattr("monai_tunevlseg.search.heartbeat.machine_id", lambda: None)
@@ -117,8 +117,8 @@ def test_a_killed_workers_trial_is_run_again_and_exactly_so_many_finish(told_by,
     assert again.params == lost.params and again.number > lost.number
 
 
-def test_many_workers_end_with_exactly_so_many(url, request, tmp_path):
-    """Six workers want three trials, and all of them start at once."""
+def test_many_workers_finish_exactly_n_trials(url, request, tmp_path):
+    """Six workers start at once for three trials."""
     name = request.node.name
     workers = [start_worker(url, tmp_path / "trials", 3, FakeCommand(epochs=1), name=name) for _ in range(6)]
     for worker in workers:
@@ -143,7 +143,7 @@ def test_a_killed_worker_takes_its_trial_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
-def test_an_interrupted_search_resumes_and_ends_like_an_uninterrupted_one(storage, tmp_path):
+def test_an_interrupted_search_ends_like_an_uninterrupted_one(storage, tmp_path):
     trials = 13  # more than the random ones at the start
     whole = run_worker(f"{storage}:///{tmp_path / 'whole'}", tmp_path / "trials", trials)
     url = f"{storage}:///{tmp_path / 'parts'}"
@@ -162,7 +162,7 @@ def test_an_interrupted_search_resumes_and_ends_like_an_uninterrupted_one(storag
     assert len(study.get_trials()) > trials
 
 
-def test_a_worker_that_was_given_up_for_dead_drops_its_result(tmp_path):
+def test_a_worker_drops_the_result_of_a_trial_failed_as_stale(tmp_path):
     url, folder = f"sqlite:///{tmp_path / 'study'}", tmp_path / "trials"
     sleeper = start_worker(url, folder, 2, FakeCommand(epochs=30, seconds=0.1), heartbeat_interval=30)  # holds no lock
     wait_until(lambda: list(folder.glob("*/eval/validation.jsonl")))
@@ -177,7 +177,7 @@ def test_a_worker_that_was_given_up_for_dead_drops_its_result(tmp_path):
     assert_whole(study, 2)
 
 
-def test_threads_cannot_claim_one_trial_twice(tmp_path):
+def test_threads_cannot_acquire_one_trial_twice(tmp_path):
     from monai_tunevlseg.search.study import join_study
     from monai_tunevlseg.search.trial_queue import TrialQueue
 
