@@ -49,7 +49,7 @@ for epoch in range(1, epochs + 1):
 
 @dataclass(frozen=True)
 class FakeCommand:
-    """Returns the command of a trial; prompt depths above `fail` crash, and trials from number `slow` on take a minute."""
+    """Returns the command of a trial; prompt depths above `fail` crash, and trials from `slow` on take a minute."""
 
     epochs: int = 2
     seconds: float = 0.0
