@@ -18,7 +18,7 @@ from rich.table import Table
 
 from monai_tunevlseg.bundle_processes import ChildProcess, bundle_command
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
-from monai_tunevlseg.demo.overview import draw_overview
+from monai_tunevlseg.demo.overview_figure import draw_overview
 from monai_tunevlseg.training import read_weights
 
 __all__ = ["DemoResult", "run_demo"]

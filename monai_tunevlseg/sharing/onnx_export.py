@@ -17,7 +17,7 @@ from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.segmenter import Segmenter
 
-__all__ = ["OnnxFile", "export_onnx", "load_for_export"]
+__all__ = ["OnnxFile", "convert_to_onnx", "export_onnx", "load_for_export"]
 
 OPSET = 18  # the first with Col2Im, which CRIS needs
 TOLERANCE = 1e-3
@@ -76,7 +76,7 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
         raise ImportError("the ONNX export requires onnx and onnxruntime; pip install 'monai_tunevlseg[export]'.")
     segmenter = load_for_export(folder, pretrained)
     network, inferer = segmenter.network, segmenter.inferer
-    exported = onnx.load_from_string(_to_onnx(network, torch.rand(1, 3, *inferer.image_size)))
+    exported = onnx.load_from_string(convert_to_onnx(network, torch.rand(1, 3, *inferer.image_size)))
     properties = {
         "class_names": network.class_names,
         "image_size": inferer.image_size[0],
@@ -96,8 +96,13 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
     return OnnxFile(path, difference)
 
 
-def _to_onnx(network: PromptTunedNetwork, image: Tensor) -> bytes:
-    """Convert by tracing; torch's newer exporter requires one more package."""
+def convert_to_onnx(network: PromptTunedNetwork, image: Tensor) -> bytes:
+    """Return the ONNX file of a network, which is traced: torch's newer exporter requires one more package.
+
+    Args:
+        network: the network, on the CPU.
+        image: example input, (1, 3, H, W).
+    """
     stream: Any = io.BytesIO()  # torch annotates paths only
     torch.onnx.register_custom_op_symbolic("aten::col2im", _col2im, OPSET)
     fast = torch.backends.mha.get_fastpath_enabled()

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.bundle_processes import ChildProcess
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
-from monai_tunevlseg.demo.overview import draw_overview
+from monai_tunevlseg.demo.overview_figure import draw_overview
 from monai_tunevlseg.demo.run import _BundleRun, _checkpoint_size, _copy_test_images, _run_in_parallel, run_demo
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS
-from monai_tunevlseg.sharing.onnx_export import _to_onnx
+from monai_tunevlseg.sharing.onnx_export import convert_to_onnx
 
 COMBINATIONS = [("clipseg", method) for method in METHODS] + [
     ("cris", method) for method in METHODS if not METHODS[method].prompts_vision
@@ -24,7 +24,7 @@ def test_every_combination_runs_in_onnxruntime_for_any_batch(model, method, tiny
     arguments = {"nhead": 4, "dim_feedforward": 32} if method == "shared_attention" else {}
     network = kind(base, ["polyp", "red lesion"], method, {"prompt_depth": 2, **arguments}).eval()
     size = base.image_size
-    content = _to_onnx(network, torch.rand(1, 3, size, size))
+    content = convert_to_onnx(network, torch.rand(1, 3, size, size))
     session, images = onnxruntime.InferenceSession(content), torch.rand(3, 3, size, size)
     with torch.no_grad():
         wanted = network(images)
