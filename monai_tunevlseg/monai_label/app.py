@@ -24,7 +24,7 @@ import monai_tunevlseg
 from monai_tunevlseg.monai_label.active_learning import EntropyStrategy
 from monai_tunevlseg.monai_label.bundle_model import open_bundles
 from monai_tunevlseg.monai_label.datastore import FolderDatastore, resolve_image
-from monai_tunevlseg.monai_label.error_responses import get_or_404, http_errors
+from monai_tunevlseg.monai_label.error_responses import add_error_responses, get_or_404, http_errors
 from monai_tunevlseg.monai_label.infer_task import TextSegmentation
 from monai_tunevlseg.monai_label.path_checks import check_path_component
 from monai_tunevlseg.monai_label.request_checks import add_request_checks
@@ -34,7 +34,7 @@ from monai_tunevlseg.monai_label.server_processes import (
 )
 from monai_tunevlseg.monai_label.sessions import UUIDSessions
 from monai_tunevlseg.monai_label.train_task import BundleTraining
-from monai_tunevlseg.monai_label.uploads import create_upload_folder
+from monai_tunevlseg.monai_label.uploads import add_upload_cleanup, create_upload_folder
 
 __all__ = ["TuneVLSegApp"]
 
@@ -92,11 +92,13 @@ class TuneVLSegApp(MONAILabelApp):
         return {"entropy": EntropyStrategy(self.models), "random": Random(), "first": First()}
 
     def on_init_complete(self) -> None:
-        """Add the request checks, when the server has its routes."""
+        """Secure the server when it has its routes."""
         super().on_init_complete()
         from monailabel.app import app
 
-        add_request_checks(app, self.models, self.uploads)
+        add_request_checks(app, self.models)
+        add_error_responses(app, self.uploads)
+        add_upload_cleanup(app, self.uploads)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Segment an image.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -31,11 +30,11 @@ from starlette.datastructures import UploadFile
 
 from monai_tunevlseg.json_files import parse_json
 from monai_tunevlseg.monai_label.active_learning import SCORES_KEY
-from monai_tunevlseg.monai_label.error_responses import add_error_responses, get_or_404, http_errors
+from monai_tunevlseg.monai_label.error_responses import get_or_404, http_errors
 from monai_tunevlseg.monai_label.path_checks import check_image_id, check_path_component
 from monai_tunevlseg.monai_label.server_processes import stop_task
 from monai_tunevlseg.monai_label.training_options import parse_training_options
-from monai_tunevlseg.monai_label.uploads import UploadCleanup, form_fields, upload_name
+from monai_tunevlseg.monai_label.uploads import form_fields, upload_name
 
 __all__ = ["add_request_checks", "check_proxied_path"]
 
@@ -46,13 +45,12 @@ MAX_TASK_BYTES = 65_536  # the request of a task becomes an argument of a comman
 GPUS = re.compile(r"all|[0-9]+(,[0-9]+)*")
 
 
-def add_request_checks(app: FastAPI, models: Mapping[str, Any], uploads: Path) -> None:
-    """Check requests before MONAI Label's endpoints, respond to bad ones with 4xx and a message, and remove uploads.
+def add_request_checks(app: FastAPI, models: Mapping[str, Any]) -> None:
+    """Check requests before MONAI Label's endpoints see them.
 
     Args:
         app: MONAI Label's, with its routes.
         models: the models that can be trained, by name.
-        uploads: the folder of uploaded files.
     """
 
     async def check_training(request: Request) -> None:
@@ -77,9 +75,6 @@ def add_request_checks(app: FastAPI, models: Mapping[str, Any], uploads: Path) -
         checked.include_router(module.router)
     app.include_router(checked)
     app.router.routes.insert(0, app.router.routes.pop())  # the first matching route responds
-    add_error_responses(app, uploads)
-    app.middleware_stack = None  # already built; the next request rebuilds it
-    app.add_middleware(UploadCleanup, uploads=uploads)
 
 
 def _stop_training(user: Any = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))) -> dict[str, Any] | None:  # noqa: B008

@@ -92,6 +92,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
             process.wait(GRACE)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.kill()

@@ -9,11 +9,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from starlette.datastructures import UploadFile
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["UploadCleanup", "create_upload_folder", "form_fields", "upload_name"]
+__all__ = ["add_upload_cleanup", "create_upload_folder", "form_fields", "upload_name"]
 
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 PREFIX = "tunevlseg-label-"
@@ -50,8 +50,19 @@ def upload_name(upload: UploadFile) -> str:
     return re.split(r"[/\\]", upload.filename or "upload")[-1]
 
 
-class UploadCleanup:
-    """ASGI middleware that removes uploads when no request is in progress: MONAI Label keeps those of failed requests.
+def add_upload_cleanup(app: FastAPI, uploads: Path) -> None:
+    """Remove uploads when no request is in progress: MONAI Label keeps those of failed requests.
+
+    Args:
+        app: MONAI Label's.
+        uploads: the folder of uploads.
+    """
+    app.middleware_stack = None  # already built; the next request rebuilds it
+    app.add_middleware(_UploadCleanup, uploads=uploads)
+
+
+class _UploadCleanup:
+    """ASGI middleware that removes uploads when no request is in progress.
 
     Args:
         app: the wrapped app.

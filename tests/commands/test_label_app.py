@@ -15,24 +15,24 @@ from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.monai_label import write_app_folder
 
 
-def test_it_prints_a_folder_with_the_app(tmp_path, monkeypatch):
+def test_the_folder_of_the_app_is_printed(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     printed = CliRunner().invoke(app, ["label-app"]).stdout.strip()
     assert printed == str(tmp_path / "monai_tunevlseg" / "label_app")
     assert "TuneVLSegApp" in (tmp_path / "monai_tunevlseg" / "label_app" / "main.py").read_text()
 
 
-def test_another_folder_may_be_named(tmp_path):
+def test_the_folder_can_be_chosen(tmp_path):
     assert CliRunner().invoke(app, ["label-app", str(tmp_path / "mine")]).stdout.strip() == str(tmp_path / "mine")
 
 
-def test_a_folder_that_cannot_be_written_is_named_in_a_sentence(tmp_path):
+def test_a_folder_that_is_not_writable_is_named(tmp_path):
     (tmp_path / "file").touch()
     run = CliRunner().invoke(app, ["label-app", str(tmp_path / "file" / "app")])
     assert run.exit_code == 1 and run.stderr.startswith("error: ") and "file" in run.stderr, run.output
 
 
-def test_what_the_server_wrote_beside_the_app_stays(tmp_path):
+def test_files_of_the_server_beside_the_app_are_kept(tmp_path):
     folder = write_app_folder(tmp_path / "app")
     (folder / "logs").mkdir()
     (folder / "main.py").write_text("an older one")
@@ -41,7 +41,7 @@ def test_what_the_server_wrote_beside_the_app_stays(tmp_path):
     assert "TuneVLSegApp" in (folder / "main.py").read_text()
 
 
-def test_the_launcher_says_what_is_missing():
+def test_the_launcher_names_the_missing_requirements():
     if find_spec("monailabel"):
         pytest.skip("monailabel is installed")
     run = subprocess.run(
@@ -53,7 +53,7 @@ def test_the_launcher_says_what_is_missing():
 
 @pytest.mark.parametrize(("version", "declared"), [("0.28.0+cu130", True), ("0.28.0+cpu", False)])
 def test_operators_are_declared_for_a_cuda_build_only(tmp_path, version, declared):
-    """A stand-in for torchvision, for what matters is what torch knows when its import begins."""
+    """A stand-in for torchvision shows which operators torch knows at its import."""
     import torch
 
     if torch.version.cuda is not None:
