@@ -13,7 +13,7 @@ from monai.inferers import Inferer
 from monai.utils import ensure_tuple_rep
 
 from monai_tunevlseg.data.io.orientation import array_axis
-from monai_tunevlseg.data.transforms.resizing import resize_images
+from monai_tunevlseg.data.transforms.resizing import resize_images, resize_logits
 
 __all__ = ["Reduction", "ResizedInferer", "entropy_map", "label_map"]
 
@@ -138,8 +138,8 @@ class ResizedInferer(Inferer):
         size = tuple(inputs.shape[2:])
         logits = network(self._prepared(inputs), *args, **kwargs)
         if self.reduction is None:
-            return _resized(logits, size)
-        return self.reduction(_resized(of_class, size) for of_class in logits.split(1, dim=1))
+            return resize_logits(logits, size)
+        return self.reduction(resize_logits(of_class, size) for of_class in logits.split(1, dim=1))
 
     def _prepared(self, inputs: torch.Tensor) -> torch.Tensor:
         """Resize and normalize (B, 3, H, W)."""
@@ -161,9 +161,3 @@ class ResizedInferer(Inferer):
         at_once = max(1, self.sw_batch_size // max(1, texts_each))
         pieces = torch.cat([results(part) for part in slices.split(at_once)])
         return pieces.movedim(0, cut)[None]
-
-
-def _resized(logits: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
-    if logits.shape[2:] == size:
-        return logits
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

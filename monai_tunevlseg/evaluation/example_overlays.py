@@ -19,7 +19,7 @@ from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
 from monai_tunevlseg.evaluation.pair_scores import PairScores
 
-__all__ = ["choose_examples", "mask_name", "remove_earlier", "write_mask", "write_example_overlays"]
+__all__ = ["choose_examples", "mask_name", "remove_earlier", "write_example_overlays", "write_mask"]
 
 RANKS = ("worst", "median", "best")
 SIDES = 400, 1024  # smallest and largest length of an overlay's longer side, in pixels

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from monai.transforms import Transform
 
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
+from monai_tunevlseg.data.transforms.resizing import resize_logits
 
 __all__ = ["LogitsToPairMasks"]
 
@@ -40,18 +40,13 @@ class LogitsToPairMasks(Transform):
         at_model = [_masks(logit, label) for logit, label in zip(logits, labels, strict=True)]
         at_original = [
             # one at a time, because the logits of all texts of a large picture take much memory
-            _masks(_resized(logit, label.shape[-2:]), label.to(logit.device))
+            _masks(resize_logits(logit[None], label.shape[-2:])[0], label.to(logit.device))
             for logit, label in zip(logits, originals, strict=True)
         ]
         for suffix, masks in (("", at_model), ("_original", at_original)):
             batch[f"pred{suffix}"] = [prediction for prediction, _ in masks]
             batch[f"label{suffix}"] = [label for _, label in masks]
         return batch
-
-
-def _resized(logits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Resize (1, h, w) to (1, H, W)."""
-    return F.interpolate(logits[None], tuple(size), mode="bilinear", align_corners=False)[0]
 
 
 def _masks(logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,7 +18,7 @@ from monai_tunevlseg.data.image_groups import ImageGroup
 from monai_tunevlseg.data.io.volumes import source_files
 from monai_tunevlseg.data.sample_masks import mask_paths
 
-__all__ = ["describe_content", "describe", "digest", "source_digests", "modification_times"]
+__all__ = ["describe", "describe_content", "digest", "modification_times", "source_digests"]
 
 IGNORED_KEYS = ("text", "class_name", "group", "number")  # keys of a sample that change neither image nor mask
 

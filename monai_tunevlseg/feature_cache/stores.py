@@ -18,7 +18,7 @@ from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_file
 
-__all__ = ["DiskStore", "CachedTensors", "FeatureStore", "MemoryStore", "size_of"]
+__all__ = ["CachedTensors", "DiskStore", "FeatureStore", "MemoryStore", "size_of"]
 
 SUFFIX = ".features.safetensors"  # files with other suffixes in the folder are never removed
 CHECKSUMS = "crc32"

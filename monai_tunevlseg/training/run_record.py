@@ -15,9 +15,9 @@ from monai_tunevlseg.atomic_files import write_text_atomically
 __all__ = [
     "CHECKPOINT_DIGEST",
     "HYPERPARAMETERS",
-    "without_machine_options",
-    "plain_values",
     "check_same_run",
+    "plain_values",
+    "without_machine_options",
     "write_hyperparameters",
 ]
 

@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-__all__ = ["WeightsLoader", "load_weights", "checkpoint_errors", "read_checkpoint", "read_weights"]
+__all__ = ["WeightsLoader", "checkpoint_errors", "load_weights", "read_checkpoint", "read_weights"]
 
 TRAINING_STATE = "model"
 """Key of the network's weights in ``last.pt``."""

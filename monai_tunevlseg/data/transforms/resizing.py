@@ -1,4 +1,4 @@
-"""Resizing of images and masks to the network's input, identical in training, evaluation and inference."""
+"""Resizing of images, masks and logits, identical in training, evaluation and inference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type, convert_to_tensor, ensure_tuple_rep
 
-__all__ = ["ResizeImageMaskd", "resize_images"]
+__all__ = ["ResizeImageMaskd", "resize_images", "resize_logits"]
 
 
 class ResizeImageMaskd(MapTransform):
@@ -67,3 +67,15 @@ def resize_images(
     smaller = any(wanted < length for wanted, length in zip(size, images.shape[2:], strict=True))
     resized = F.interpolate(images, size=size, mode="bicubic", align_corners=False, antialias=antialias and smaller)
     return resized if limits is None else resized.clamp(*limits)
+
+
+def resize_logits(logits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Resize logits (B, K, h, w) bilinearly to (B, K, H, W).
+
+    Args:
+        logits: logits at the size of the network's output.
+        size: height and width to resize to.
+    """
+    if tuple(logits.shape[2:]) == tuple(size):
+        return logits
+    return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
