@@ -1,6 +1,6 @@
 """Every experiment: a dataset with a bundle."""
 
-import labelled_trees
+import multiclass_trees
 import owners_trees
 import pytest
 import torch
@@ -17,7 +17,7 @@ TINY_ONLY = {"demo_import"}  # what the embedded models need to be found
 
 WRITERS = {
     name.removeprefix("write_"): write
-    for trees in (owners_trees, labelled_trees)
+    for trees in (owners_trees, multiclass_trees)
     for name, write in vars(trees).items()
     if name.startswith("write_")
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from inspect import signature
 
-import labelled_trees
+import multiclass_trees
 import nibabel as nib
 import numpy as np
 import owners_trees
@@ -39,7 +39,7 @@ def words(text):
     return " ".join("".join(" " if letter in "│┃" else letter for letter in text).split())
 
 
-def test_the_list_has_every_public_dataset_with_all_that_one_needs_to_ask_for_it(run):
+def test_the_list_has_each_public_dataset_with_its_terms_and_source(run):
     result = run()
     assert result.exit_code == 0
     lines = words(result.stdout)
@@ -97,7 +97,7 @@ def test_check_gives_machines_json_and_nothing_else(run, kvasir):
 
 
 def test_many_problems_of_a_kind_are_cut_in_print_and_whole_in_json(run, tmp_path):
-    labelled_trees.write_annotations(tmp_path, 30)
+    multiclass_trees.write_annotations(tmp_path, 30)
     for mask in (tmp_path / "masks").iterdir():
         mask.write_bytes(b"")
     printed = words(run("check", "annotations", tmp_path, "--class-name", "polyp").stdout)
@@ -113,7 +113,7 @@ def test_the_distance_of_near_duplicates_is_that_of_the_checker():
 
 
 def test_check_takes_the_arguments_of_training(run, tmp_path):
-    labelled_trees.write_annotations(tmp_path)
+    multiclass_trees.write_annotations(tmp_path)
     arguments = ("check", "annotations", tmp_path, "--class-name", "polyp", "--json")
     assert json.loads(run(*arguments, "--text-source", "p2").stdout)["ok"]
     assert "needs published texts" in json.loads(run(*arguments, "--text-source", "p7").stdout)["errors"][0]["message"]

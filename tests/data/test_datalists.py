@@ -61,7 +61,7 @@ def test_label_values_and_threshold_reach_the_samples(volume_folder):
     assert [(sample["slice"], sample["mask_threshold"]) for sample in united["train"]] == [(2, 1), (3, 1)]
 
 
-def test_groups_stay_together_and_given_splits_that_divide_them_are_warned_of(tmp_path, save):
+def test_groups_stay_together_and_splits_that_divide_them_warn(tmp_path, save):
     for patient in range(4):
         for view in "xyz":
             for folder in ("images", "masks"):
@@ -201,7 +201,7 @@ def stems_of(cases):
     return [case.stem for case in cases]
 
 
-def test_a_layouts_splits_that_overlap_are_warned_of_and_two_cases_of_one_stem_refused(binary_folder, register):
+def test_a_layouts_overlapping_splits_warn_and_repeated_stems_are_refused(binary_folder, register):
     register("own", split=lambda folder, cases, draw: dict.fromkeys(("train", "val", "test"), ["case1"]))
     with pytest.warns(UserWarning, match="'train' and 'test' share 1: case1"):
         build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="own"))

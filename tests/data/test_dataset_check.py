@@ -6,7 +6,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import labelled_trees
+import multiclass_trees
 import numpy as np
 import owners_trees
 import pytest
@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec
 from monai_tunevlseg.data.dataset_check import MAX_DISTANCE, DatasetReport, check_dataset
 
-WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
+WRITERS = owners_trees.WRITERS | multiclass_trees.WRITERS
 FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_trees.FORMS
 STEMS = [f"case{number:02d}" for number in range(20)]
 SPLITS = {"train": STEMS[:14], "val": STEMS[14:17], "test": STEMS[17:]}
@@ -208,7 +208,7 @@ def test_a_layout_that_finds_nothing_is_wrong(tmp_path):
         lambda image: image.filter(ImageFilter.GaussianBlur(0.7)),
     ],
 )
-def test_near_duplicates_are_found_up_to_the_distance_that_is_asked_for(folder, change):
+def test_near_duplicates_are_found_up_to_the_given_distance(folder, change):
     (folder / "images" / "case19.png").unlink()
     changed = change(picture(0))
     changed.save(folder / "images" / "case19.jpg", quality=50)
@@ -241,7 +241,7 @@ def test_splits_that_cannot_be_read_do_not_hide_the_rest(folder):
     assert {name: split.pairs for name, split in report.splits.items()} == {"all": 19}
 
 
-def test_names_in_the_splits_that_belong_to_no_image_are_wrong_unless_files_were_lost(folder):
+def test_unknown_names_in_the_splits_are_errors_unless_files_were_lost(folder):
     splits = SPLITS | {"test": [*SPLITS["test"], "ghost"]}
     (folder / "splits.json").write_text(json.dumps(splits))
     assert "1 names in 'test' belong to no image: ghost" in only(check(folder).errors, "splits").message
@@ -366,7 +366,7 @@ def test_a_part_of_a_set_is_a_warning(kvasir):
     assert "17 of the 20 pairs of Kvasir-SEG" in only(report.warnings, "count").message
 
 
-def test_other_splits_are_a_warning_when_they_are_the_users_and_wrong_when_they_are_the_layouts(kvasir):
+def test_other_split_sizes_warn_if_given_by_the_user_and_else_are_errors(kvasir):
     (kvasir / "splits.json").write_text(json.dumps(SPLITS | {"train": STEMS[:13], "val": STEMS[13:17]}))
     report = check(kvasir, "twenty")
     assert report.errors == []
@@ -383,5 +383,5 @@ def test_train_and_val_count_as_train_where_the_paper_has_no_val(folder):
 
 
 def test_table_1_says_nothing_of_other_classes(tmp_path):
-    labelled_trees.write_pascal_voc(tmp_path, 30)
+    multiclass_trees.write_pascal_voc(tmp_path, 30)
     assert check(tmp_path, "pascal_voc", class_names=["dog", "cat"]).table_1 is None

@@ -6,7 +6,7 @@ import json
 import warnings
 from pathlib import Path
 
-import labelled_trees
+import multiclass_trees
 import nibabel as nib
 import numpy as np
 import owners_trees
@@ -16,7 +16,7 @@ from PIL import Image
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, build_datalists
 from monai_tunevlseg.data.dataset_export import export_dataset
 
-WRITERS = owners_trees.WRITERS | labelled_trees.WRITERS
+WRITERS = owners_trees.WRITERS | multiclass_trees.WRITERS
 FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_trees.FORMS
 
 
@@ -107,7 +107,7 @@ def test_images_are_copied_as_they_are_and_metaimages_become_nifti(tmp_path):
 
 def test_a_chosen_class_with_ignored_pixels_keeps_them(tmp_path):
     (tmp_path / "data").mkdir()
-    truth = labelled_trees.write_pascal_voc(tmp_path / "data", 60)
+    truth = multiclass_trees.write_pascal_voc(tmp_path / "data", 60)
     written = export("pascal_voc", tmp_path / "data", tmp_path / "out", class_names=["dog"])
     with_dogs = {stem for stem, masks in truth.items() if "dog" in masks}
     assert {path.stem for path in (written.folder / "images").iterdir()} == with_dogs

@@ -1,4 +1,4 @@
-"""The shortcuts that make checking as fast as decoding tell the same as the slow way, and find the same damage."""
+"""The shortcuts that make checking as fast as decoding agree with the slow way, and find the same damage."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_sample_holds_what_applies_and_no_more():
 
 
 @pytest.mark.parametrize("names", ["polyp", [], ["a", "a"], ["a", " "], [1], None])
-def test_names_that_are_no_list_of_distinct_texts_are_refused(names):
+def test_names_that_are_not_distinct_texts_are_refused(names):
     with pytest.raises(ValueError, match="class_names .*" + re.escape(repr(names))):
         MaskEncoding(names)
 
@@ -77,7 +77,7 @@ def test_a_class_may_have_the_value_0_beside_others_but_not_alone():
 
 
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -1, 0, 256, True, "128"])
-def test_threshold_that_no_brightness_reaches_or_misses_is_refused(threshold):
+def test_a_threshold_outside_the_range_of_brightness_is_refused(threshold):
     with pytest.raises(ValueError, match=f"mask_threshold .* not {threshold!r}"):
         MaskEncoding(["polyp"], mask_threshold=threshold)
     assert MaskEncoding(["polyp"], mask_threshold=255).mask_threshold == 255

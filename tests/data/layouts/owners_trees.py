@@ -1,4 +1,4 @@
-"""Writes datasets of one picture per mask in the forms that their owners distribute, and tells what their masks show.
+"""Datasets with one mask per picture in their owners' form, with the expected masks.
 
 A writer of `WRITERS` takes a folder and returns {stem: {class name: mask}}, masks uint8 of 0 and 1 on the stored grid;
 a normal image of BUSI has one empty mask. A writer of `FULL_SIZE` makes as many files as Table 1 counts, all of them

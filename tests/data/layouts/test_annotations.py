@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelled_trees import write_annotations
+from multiclass_trees import write_annotations
 from PIL import Image
 
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, MaskEncoding, build_datalists
@@ -63,7 +63,7 @@ def test_the_published_lists_have_the_sizes_of_table_1(shared_dir, tmp_path, nam
     assert {sample["class_name"] for samples in found.values() for sample in samples} == set(names)
 
 
-def test_published_camus_has_the_sizes_of_table_1_and_its_shared_names_are_warned_of(shared_dir, tmp_path):
+def test_published_camus_has_the_sizes_of_table_1_and_shared_names_warn(shared_dir, tmp_path):
     folder = write_lists(tmp_path, published(shared_dir, "camus"))
     with pytest.warns(UserWarning, match=r"\b200 images .*\bval .*\btest\b.*: patient0001_2CH_ED"):
         found = build_datalists(DatasetSpec(folder, CAMUS, layout="annotations", text_source="p6"))
@@ -78,7 +78,7 @@ def test_published_camus_has_the_sizes_of_table_1_and_its_shared_names_are_warne
     assert "fifty-six-year-old female" in found["val"][0]["text"]
 
 
-def test_classes_of_mask_folders_in_the_wrong_order_are_refused_by_the_published_texts(shared_dir, tmp_path):
+def test_published_texts_refuse_mask_folders_in_the_wrong_order(shared_dir, tmp_path):
     lists = published(shared_dir, "camus")
     del lists["val"][6:], lists["test"][6:]
     folder = write_lists(tmp_path, lists)
@@ -101,7 +101,7 @@ def test_classes_of_mask_folders_in_the_wrong_order_are_refused_by_the_published
             read(folder, CAMUS[:2])
 
 
-def test_busi_tells_its_classes_by_the_name_and_leaves_normal_images_unclear(shared_dir, tmp_path):
+def test_busi_has_its_classes_in_the_names_except_of_normal_images(shared_dir, tmp_path):
     lists = {name: entries[:40] for name, entries in published(shared_dir, "busi").items()}
     folder = write_lists(tmp_path / "all", lists)
     with pytest.raises(ValueError, match=r"_normal\.png .*'normal' .*\b0 of"):

@@ -34,7 +34,7 @@ def overlapping(tmp_path):
     return tmp_path
 
 
-def test_an_image_is_a_sample_of_the_classes_in_whose_folders_it_has_a_mask(overlapping):
+def test_an_image_is_a_sample_of_each_class_folder_with_its_mask(overlapping):
     cases = read(overlapping, ["lung lesion", "edema"])
     assert [(case.stem, [sample["class_name"] for sample in case.samples]) for case in cases] == [
         ("a", ["lung lesion", "edema"]),
@@ -83,7 +83,7 @@ def describe(folder, content):
     (folder / "dataset.json").write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-def test_the_description_gives_every_class_its_value_and_tells_what_is_ignored(described):
+def test_dataset_json_gives_each_class_its_value_and_the_ignored_value(described):
     cases = read(described, ["z", "y"])
     assert [[sample["class_name"] for sample in case.samples] for case in cases] == [["z"], ["y"]]
     np.testing.assert_array_equal(LoadImageMaskd()(cases[0].samples[0])["label"][0], [[0, 1], [255, 0]])
@@ -114,13 +114,13 @@ def test_label_values_of_the_user_go_before_the_description(described):
         ),
     ],
 )
-def test_a_description_that_is_wrong_or_does_not_fit(described, content, reason):
+def test_a_dataset_json_that_is_wrong_or_does_not_match(described, content, reason):
     describe(described, content)
     with pytest.raises(ValueError, match=reason):
         read(described, ["x", "y"])
 
 
-def test_a_threshold_has_no_meaning_with_a_description(described):
+def test_a_threshold_is_refused_with_a_dataset_json(described):
     with pytest.raises(ValueError, match=r"dataset\.json .*mask_threshold 9"):
         read(described, ["x"], mask_threshold=9)
 

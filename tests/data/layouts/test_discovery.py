@@ -1,4 +1,4 @@
-"""Folders as people have them: usual names, the owner's splits, endings of masks, and what cannot be read."""
+"""Folders of various names, with the owner's splits, endings of masks, and unreadable files."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_ph2_needs_no_step_of_the_users_own(tmp_path):
     assert all(own(samples) for samples in found.values())
 
 
-def test_a_part_without_masks_is_left_out_with_a_word(tmp_path):
+def test_a_part_without_masks_is_left_out_with_a_warning(tmp_path):
     """FUSeg: train and validation with labels, test without."""
     put(tmp_path, "train/images", "train/labels", range(20))
     put(tmp_path, "validation/images", "validation/labels", range(30, 34))
@@ -140,7 +140,7 @@ def test_endings_of_masks_are_found(tmp_path, ending):
     st.sets(st.text("ab01_", min_size=1, max_size=5), min_size=1, max_size=8),
     st.text("ab_-", min_size=1, max_size=4),
 )
-def test_an_ending_pairs_every_mask_with_its_image_or_is_said_to_be_unclear(images, ending):
+def test_an_ending_pairs_every_mask_with_its_image_or_is_ambiguous(images, ending):
     masks = {f"{stem}{ending}" for stem in images}
     if masks & images:
         assert common_ending(images, masks) == ""
@@ -182,7 +182,7 @@ def test_unicode_forms_of_one_name_belong_together(tmp_path):
     assert [len(samples) for samples in build_datalists(DatasetSpec(tmp_path, ["polyp"])).values()] == [8, 1, 1]
 
 
-def test_files_that_cannot_be_used_are_named_with_the_way_out(tmp_path):
+def test_unusable_files_are_named_with_a_remedy(tmp_path):
     put(tmp_path, "images", "masks", range(3))
     (tmp_path / "images" / "CT.1.2.3").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "images" / "lost.png").symlink_to(tmp_path / "nowhere.png")
@@ -195,7 +195,7 @@ def test_files_that_cannot_be_used_are_named_with_the_way_out(tmp_path):
     str(caught.value).encode()
 
 
-def test_subfolders_that_are_passed_over_are_named(tmp_path):
+def test_skipped_subfolders_are_named(tmp_path):
     put(tmp_path, "images", "masks", range(10))
     put(tmp_path, "images/more", "masks/more", range(10))
     with pytest.warns(UserWarning, match="images .*: more;"):

@@ -26,7 +26,7 @@ def test_registered():
     assert LAYOUTS["folder"].info is None
 
 
-def test_one_class_gives_one_sample_per_picture_also_where_the_mask_is_empty(binary_folder):
+def test_one_class_gives_one_sample_per_picture_even_with_an_empty_mask(binary_folder):
     cases = read_folder(binary_folder, POLYP, 2)
     assert [case.stem for case in cases] == [f"case{number}" for number in range(10)]
     assert cases[0].samples == [

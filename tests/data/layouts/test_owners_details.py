@@ -1,4 +1,4 @@
-"""What is peculiar to each dataset of one picture per mask."""
+"""Peculiarities of each dataset with one mask per picture."""
 
 from __future__ import annotations
 

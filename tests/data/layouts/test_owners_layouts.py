@@ -1,4 +1,4 @@
-"""What the layout of every public dataset must do, on trees in the form that its owner distributes."""
+"""The contract of the layouts of public datasets, on trees in their owners' form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import warnings
 from pathlib import Path
 
-import labelled_trees
+import multiclass_trees
 import numpy as np
 import pytest
 from owners_trees import FORMS, FULL_SIZE, WRITERS, datalists, enlarge, pixel_file, read
@@ -15,7 +15,7 @@ from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, build_dat
 from monai_tunevlseg.data.issues import DatasetError
 
 PUBLIC = sorted(name for name in LAYOUTS if LAYOUTS[name].info)
-ALL_WRITERS = WRITERS | labelled_trees.WRITERS
+ALL_WRITERS = WRITERS | multiclass_trees.WRITERS
 
 
 @pytest.fixture(params=PUBLIC)

@@ -1,4 +1,4 @@
-"""Real files of public datasets through their layouts, compared with what other decoders give."""
+"""Real files of public datasets through their layouts, compared with other decoders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes small datasets in the forms that their owners distribute, and tells what their masks show.
+"""Small datasets of several classes in their owners' form, with the expected masks.
 
 Each writer takes a folder and the number of images, and returns {stem: {class name: mask}}, masks uint8 (H, W) of 0, 1
 and 255 for ignored pixels. An image that shows no class has an empty dictionary.

@@ -1,4 +1,4 @@
-"""What every layout of a dataset with several classes or lists of its own must do, on trees in their real form."""
+"""The contract of layouts with several classes or lists of their own, on trees in their real form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelled_trees import FINDINGS, FULL_SIZE, WRITERS, decode_run_lengths, encode_run_lengths
+from multiclass_trees import FINDINGS, FULL_SIZE, WRITERS, decode_run_lengths, encode_run_lengths
 from PIL import Image
 
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, MaskEncoding, build_datalists
@@ -77,7 +77,7 @@ def test_splits_are_repeatable_and_can_be_handed_in_again(tree, tmp_path):
 
 
 @pytest.mark.parametrize("tree", sorted(WRITERS.keys() - {"annotations"}), indirect=True)
-def test_a_class_can_be_chosen_and_an_unknown_one_is_refused_with_the_known(tree):
+def test_a_class_can_be_chosen_and_an_unknown_one_is_refused(tree):
     name, folder, truth = tree
     chosen = class_names(name)[-1]
     stems = [case.stem for case in read(name, folder, [chosen]) if case.samples]
@@ -245,7 +245,7 @@ def test_lists_that_lead_out_of_the_dataset_are_refused(tmp_path, stem):
         read("chexlocalize", tmp_path)
 
 
-def test_pascal_voc_lists_that_lead_out_of_the_dataset_or_are_not_utf8_are_refused(tmp_path):
+def test_pascal_voc_lists_that_leave_the_dataset_or_utf8_are_refused(tmp_path):
     WRITERS["pascal_voc"](tmp_path)
     (path,) = tmp_path.rglob("train.txt")
     content = path.read_bytes()

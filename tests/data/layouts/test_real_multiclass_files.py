@@ -1,4 +1,4 @@
-"""A few real files of CheXlocalize, PASCAL VOC and Cityscapes, compared with what other decoders give."""
+"""A few real files of CheXlocalize, PASCAL VOC and Cityscapes, compared with other decoders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from labelled_trees import decode_run_lengths
+from multiclass_trees import decode_run_lengths
 from PIL import Image
 
 from monai_tunevlseg.data import LAYOUTS, LoadImageMaskd, MaskEncoding
@@ -24,7 +24,7 @@ def read(name, folder):
     return layout.read(folder, MaskEncoding(layout.info.class_names), 2)
 
 
-def test_chexlocalize_masks_are_those_of_another_decoder_and_of_the_polygons(realdata):
+def test_chexlocalize_masks_equal_another_decoders_and_the_polygons(realdata):
     folder = realdata / "chexlocalize_sample" / "original" / "sample"
     codes = json.loads((folder / "gt_segmentations_val.json").read_text())
     polygons = json.loads((folder / "gt_annotations_val.json").read_text())
