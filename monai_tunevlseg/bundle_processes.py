@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,17 @@ from fire.parser import DefaultParseValue
 __all__ = ["ChildProcess", "bundle_command", "failure_reason"]
 
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
-_PR_SET_PDEATHSIG = 1  # an option of Linux' prctl
+_LAUNCHER = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):  # the parent ended before the call
+    sys.exit(1)
+for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python
+    signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""Replaces itself by a command that Linux kills when the parent ends. ``preexec_fn`` would run the fork handlers of
+gRPC in the child, which then aborts at random."""
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit))\b(?::\s*(.*))?$")
 _LOG_END = 200_000  # bytes of a log that are searched for the reason
 
@@ -50,12 +59,11 @@ class ChildProcess:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
             self.process = subprocess.Popen(
-                list(command),
+                [*_launcher(), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
                 env={**os.environ, **(environment or {})},
             )
         self.log = log
@@ -108,18 +116,11 @@ def failure_reason(status: int, log: Path) -> str:
     return f"exit status {status}: {raised[0] if raised else last}"
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return a function that the child calls before it executes the command; None on other systems than Linux."""
+def _launcher() -> list[str]:
+    """Return the command that starts another one with `_LAUNCHER`; empty on other systems than Linux."""
     if not sys.platform.startswith("linux"):
-        return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def set_death_signal() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent ended before the call
-            os._exit(1)
-
-    return set_death_signal
+        return []
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
 
 
 def _argument(value: Any) -> str:

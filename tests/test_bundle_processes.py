@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -114,3 +115,17 @@ def test_stop_kills_descendants_that_ignore_sigterm(tmp_path, monkeypatch):
                 return stat.read().rpartition(")")[2].split()[0] == "Z"
 
     wait_until(is_gone, seconds=10)
+
+
+def test_a_child_runs_no_fork_handlers(tmp_path):
+    """Those of gRPC abort at random in a child whose file descriptors are closed."""
+    code = f"""if True:
+        import os, pathlib
+        from monai_tunevlseg.bundle_processes import ChildProcess
+        os.register_at_fork(after_in_child=os.abort)
+        child = ChildProcess(["sh", "-c", "exit 7"], pathlib.Path({str(tmp_path / "log.txt")!r}))
+        print(child.process.wait(60))
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert said.stdout == "7\n"
