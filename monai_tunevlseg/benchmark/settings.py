@@ -39,7 +39,7 @@ class BenchmarkSettings:
         seed: random seed of the samplers.
         fixed: hyperparameters of every run whose bundle has them.
         best_only: whether only the best trials are tested, which leaves Figures 5 to 7 empty.
-        storage: address of the Optuna storage; None = a SQLite file in the folder of each experiment. Not stored.
+        storage: URL of the Optuna storage; None = a SQLite file in the folder of each experiment. Not stored.
         limits: when a trial counts as hanging. Not stored.
 
     Raises:

@@ -174,7 +174,7 @@ def _workers(count: int, folders: BenchmarkFolders, settings: BenchmarkSettings)
     command += ["--configs-dir", str(folders.configs), "--bundles-dir", str(folders.bundles)]
     command += ["--trial-silence", str(settings.limits.silence or 0)]
     command += ["--trial-timeout", str(settings.limits.timeout)] if settings.limits.timeout else []
-    environment = {STORAGE_VARIABLE: settings.storage} if settings.storage else {}  # the address may have a password
+    environment = {STORAGE_VARIABLE: settings.storage} if settings.storage else {}  # the URL may have a password
     if count:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // (count + 1))))
     with ExitStack() as running:

@@ -53,8 +53,8 @@ Storage = Annotated[
     typer.Option(
         envvar=STORAGE_VARIABLE,
         show_envvar=False,
-        help="Address of the Optuna storage: sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or "
-        "grpc://HOST:PORT; an address with a password belongs in the environment variable "
+        help="URL of the Optuna storage: sqlite:///FILE, postgresql://..., mysql://..., journal:///FILE or "
+        "grpc://HOST:PORT; a URL with a password belongs in the environment variable "
         f"{STORAGE_VARIABLE}, which ps does not show. The default is a SQLite file in the output folder of each "
         "search.",
     ),
@@ -63,14 +63,13 @@ Metric = Annotated[str, typer.Option(help="Metric that selects the best trial: v
 Seed = Annotated[int, typer.Option(help="Random seed of the sampler.")]
 Timeout = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="Maximum duration of a trial; a longer one is stopped as failed."),
+    typer.Option(metavar="SECONDS", help="Maximum duration of a trial; a longer trial is stopped and fails."),
 ]
 Silence = Annotated[
     float,
     typer.Option(
         metavar="SECONDS",
-        help="Maximum time of a trial without output or validation; a trial silent for longer is stopped as failed. "
-        "0 = no limit.",
+        help="Maximum time of a trial without output or validation, after which it is stopped and fails; 0 = no limit.",
     ),
 ]
 
