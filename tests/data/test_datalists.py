@@ -37,7 +37,7 @@ def write_splits(path, train, val, test):
     return path
 
 
-def test_splits_in_the_folder_apply_and_a_given_file_goes_before_them(binary_folder, tmp_path):
+def test_splits_in_the_folder_apply_and_a_given_file_takes_precedence(binary_folder, tmp_path):
     write_splits(binary_folder / "splits.json", ["case1"], ["case2"], ["case3", "case4"])
     with pytest.warns(UserWarning, match="6 images"):
         found = build_datalists(DatasetSpec(binary_folder, ["polyp"]))
@@ -169,7 +169,7 @@ def by_hand(folder, cases, draw):
     return {"train": ["case1", "case2"], "val": ["case3"], "test": [case.stem for case in cases[4:6]]}
 
 
-def test_a_layouts_own_splits_go_behind_given_ones(binary_folder, tmp_path, register):
+def test_given_splits_take_precedence_over_the_layouts_own(binary_folder, tmp_path, register):
     register("own", split=by_hand)
     found = build_datalists(DatasetSpec(binary_folder, ["polyp"], layout="own"), write_splits_to=tmp_path / "used.json")
     assert [stems(samples) for samples in found.values()] == [["case1", "case2"], ["case3"], ["case4", "case5"]]

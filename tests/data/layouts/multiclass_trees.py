@@ -227,7 +227,7 @@ TINY = np.full((5, 4, 3), 99, np.uint8)
 
 
 def shown(values: list[int], count: int) -> np.ndarray:
-    """A label map of 20 pixels that shows the first so many of the values."""
+    """A label map of 20 pixels that shows the first values."""
     return np.array((values[:count] + [0] * 20)[:20], np.uint8).reshape(5, 4)
 
 

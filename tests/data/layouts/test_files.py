@@ -19,7 +19,7 @@ def has_images(folder):
     return (folder / "images").is_dir()
 
 
-def test_the_folder_itself_goes_before_one_in_it(tmp_path):
+def test_the_folder_itself_takes_precedence(tmp_path):
     (tmp_path / "Set" / "images").mkdir(parents=True)
     assert find_root(tmp_path, has_images, "images/") == tmp_path / "Set"
     (tmp_path / "images").mkdir()
@@ -58,7 +58,7 @@ def test_images_are_matched_with_all_their_masks(tmp_path, save):
     assert pair_masks_by_name(tmp_path, images, masks) == (["a", "b"], [missing])
 
 
-def test_what_the_user_says_of_masks_goes_before_what_is_known():
+def test_the_users_encoding_takes_precedence():
     assert binary_encoding(MaskEncoding(["a"]), INFO).mask_threshold is None
     assert binary_encoding(MaskEncoding(["a"]), INFO, 128).mask_threshold == 128
     assert binary_encoding(MaskEncoding(["a"], mask_threshold=0.5), INFO, 128).mask_threshold == 0.5

@@ -220,7 +220,7 @@ def test_camus_a_file_of_another_patient_or_form_is_named(tmp_path):
         read("camus", tmp_path)
 
 
-def test_camus_label_values_of_the_user_go_first(tmp_path):
+def test_camus_the_users_label_values_take_precedence(tmp_path):
     write_camus(tmp_path)
     cases = read("camus", tmp_path, ["myocardium"], label_values={"myocardium": 3})
     assert {sample["label_value"] for case in cases for sample in case.samples} == {3}

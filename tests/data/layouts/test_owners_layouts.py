@@ -206,7 +206,7 @@ def test_label_values_and_thresholds_that_do_not_fit_are_refused(tree):
 
 
 @pytest.mark.parametrize("name", sorted(WRITERS.keys() - {"camus"}))
-def test_a_threshold_of_the_user_goes_first(tmp_path, name):
+def test_the_users_threshold_takes_precedence(tmp_path, name):
     WRITERS[name](tmp_path)
     cases = read(name, tmp_path, LAYOUTS[name].info.class_names[:1], mask_threshold=17)
     assert {sample["mask_threshold"] for case in cases for sample in case.samples} == {17}
