@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monai_tunevlseg.data import DatasetSpec
-from monai_tunevlseg.data.dataset_check import check_dataset
+from monai_tunevlseg.data.checks.dataset_check import check_dataset
 
 
 def write_sample(folder: Path, number: int, size: int, suffix: str) -> None:

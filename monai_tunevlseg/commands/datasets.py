@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from monai_tunevlseg.data import DatasetSpec
-    from monai_tunevlseg.data.dataset_check import DatasetReport
+    from monai_tunevlseg.data.checks.dataset_check import DatasetReport
     from monai_tunevlseg.data.issues import DatasetIssue
 
 __all__ = ["app"]
@@ -109,7 +109,7 @@ def check(
 
     The exit code is 1 when there are errors.
     """
-    from monai_tunevlseg.data.dataset_check import check_dataset
+    from monai_tunevlseg.data.checks.dataset_check import check_dataset
 
     with exit_on_error(), _progress("opening") as (started, advanced):
         spec = _dataset_spec(context)

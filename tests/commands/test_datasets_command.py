@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.commands import datasets
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec, build_datalists
-from monai_tunevlseg.data.dataset_check import MAX_DISTANCE
+from monai_tunevlseg.data.checks.dataset_check import MAX_DISTANCE
 
 
 @pytest.fixture

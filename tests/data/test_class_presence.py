@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.data import DatasetSpec, build_datalists, sample_masks
-from monai_tunevlseg.data.dataset_check import check_dataset
+from monai_tunevlseg.data.checks.dataset_check import check_dataset
 from monai_tunevlseg.data.sample_masks import read_sample_mask
 
 TEN = range(10)

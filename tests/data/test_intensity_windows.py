@@ -15,7 +15,7 @@ from monai_tunevlseg.data import (
     intensity_windows,
     with_intensity_windows,
 )
-from monai_tunevlseg.data.dataset_check import check_dataset
+from monai_tunevlseg.data.checks.dataset_check import check_dataset
 from monai_tunevlseg.data.intensity_windows import check_intensity_window
 from monai_tunevlseg.data.io import volumes
 from monai_tunevlseg.data.issues import DatasetError

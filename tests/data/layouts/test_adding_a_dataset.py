@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.bundles import bundle_names, experiment_names, write_bundles
 from monai_tunevlseg.commands.datasets import app
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec, build_datalists
-from monai_tunevlseg.data.dataset_check import check_dataset
+from monai_tunevlseg.data.checks.dataset_check import check_dataset
 from monai_tunevlseg.data.dataset_export import export_dataset
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,10 +10,10 @@ import pytest
 from owners_trees import WRITERS, datalists, enlarge, read, write_camus, write_clinicdb, write_frame
 
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec, LoadImageMaskd, build_datalists
+from monai_tunevlseg.data.checks.split_leakage import find_shared_sequences
 from monai_tunevlseg.data.io.reading import read_image
 from monai_tunevlseg.data.issues import DatasetError
 from monai_tunevlseg.data.sample_masks import mask_paths
-from monai_tunevlseg.data.split_leakage import find_shared_sequences
 
 
 def test_isic_the_owners_test_part_is_the_test_split(tmp_path):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from monai_tunevlseg.data.dataset_check import MAX_DISTANCE
-from monai_tunevlseg.data.duplicates import fine_details, group_near_duplicates, perceptual_hash
+from monai_tunevlseg.data.checks.dataset_check import MAX_DISTANCE
+from monai_tunevlseg.data.checks.duplicates import fine_details, group_near_duplicates, perceptual_hash
 
 PHOTOS = 24
 
@@ -73,7 +73,7 @@ def test_many_rows_give_the_same_groups_as_few(monkeypatch):
     images = [photo(seed % 7) for seed in range(40)]
     expected = [list(range(seed, 40, 7)) for seed in range(7)]
     assert groups(images) == expected
-    monkeypatch.setattr("monai_tunevlseg.data.duplicates.ROWS", 3)
+    monkeypatch.setattr("monai_tunevlseg.data.checks.duplicates.ROWS", 3)
     assert groups(images) == expected
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec
-from monai_tunevlseg.data.dataset_check import MAX_DISTANCE, DatasetReport, check_dataset
+from monai_tunevlseg.data.checks.dataset_check import MAX_DISTANCE, DatasetReport, check_dataset
 
 WRITERS = owners_trees.WRITERS | multiclass_trees.WRITERS
 FORMS = {name: (name, writer) for name, writer in WRITERS.items()} | owners_trees.FORMS

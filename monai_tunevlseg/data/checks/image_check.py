@@ -10,8 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from monai_tunevlseg.data.duplicates import REDUCED_SIZE, fine_details, perceptual_hash
-from monai_tunevlseg.data.file_traits import FileTraits, image_traits, mask_traits
+from monai_tunevlseg.data.checks.duplicates import REDUCED_SIZE, fine_details, perceptual_hash
+from monai_tunevlseg.data.checks.file_traits import FileTraits, image_traits, mask_traits
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file
 from monai_tunevlseg.data.io.mask_values import to_binary_mask
 from monai_tunevlseg.data.io.orientation import array_axis

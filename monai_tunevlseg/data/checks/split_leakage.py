@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.duplicates import group_identical_files, group_near_duplicates
+from monai_tunevlseg.data.checks.duplicates import group_identical_files, group_near_duplicates
 from monai_tunevlseg.data.issues import DatasetIssue
 from monai_tunevlseg.data.sample_masks import read_sample_mask, whole_volume
 from monai_tunevlseg.data.samples import Sample, Splits

@@ -10,14 +10,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from monai_tunevlseg.data.duplicates import (
+from monai_tunevlseg.data.checks.duplicates import (
     CORRELATION,
     fine_details,
     group_identical_files,
     group_near_duplicates,
     perceptual_hash,
 )
-from monai_tunevlseg.data.image_check import check_image
+from monai_tunevlseg.data.checks.image_check import check_image
 from monai_tunevlseg.data.io.mask_values import to_binary_mask
 from monai_tunevlseg.data.io.pictures import read_gray_picture, read_picture
 from monai_tunevlseg.data.io.reading import read_stored_mask, read_unique_values

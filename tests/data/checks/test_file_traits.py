@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from monai_tunevlseg.data import DatasetSpec
-from monai_tunevlseg.data.dataset_check import check_dataset
+from monai_tunevlseg.data.checks.dataset_check import check_dataset
 
 SIZE = (20, 28)
 

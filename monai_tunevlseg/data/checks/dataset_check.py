@@ -19,12 +19,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.data.checks.duplicates import HASH_BITS
+from monai_tunevlseg.data.checks.file_traits import trait_warnings
+from monai_tunevlseg.data.checks.image_check import ImageCheck, check_image
+from monai_tunevlseg.data.checks.split_leakage import (
+    find_copies,
+    find_near_duplicates,
+    find_repetitions,
+    find_shared_samples,
+    find_shared_sequences,
+)
+from monai_tunevlseg.data.checks.text_leakage import find_text_leakage
 from monai_tunevlseg.data.class_presence import absence_message
 from monai_tunevlseg.data.datalists import choose_text, find_splits, read_cases
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
-from monai_tunevlseg.data.duplicates import HASH_BITS
-from monai_tunevlseg.data.file_traits import trait_warnings
-from monai_tunevlseg.data.image_check import ImageCheck, check_image
 from monai_tunevlseg.data.intensity_windows import window_entry
 from monai_tunevlseg.data.issues import DatasetError, DatasetIssue
 from monai_tunevlseg.data.layouts import LAYOUTS
@@ -32,15 +40,7 @@ from monai_tunevlseg.data.layouts._dataset_json import DATASET_JSON
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.sample_masks import mask_paths
 from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Sample, Splits
-from monai_tunevlseg.data.split_leakage import (
-    find_copies,
-    find_near_duplicates,
-    find_repetitions,
-    find_shared_samples,
-    find_shared_sequences,
-)
 from monai_tunevlseg.data.splits import OverlapWarning
-from monai_tunevlseg.data.text_leakage import find_text_leakage
 from monai_tunevlseg.messages import shorten
 
 __all__ = ["MAX_DISTANCE", "DatasetReport", "SplitReport", "check_dataset"]

@@ -1,0 +1,1 @@
+"""Checks of a dataset before training: files, masks, splits and texts."""
