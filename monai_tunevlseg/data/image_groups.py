@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import torch
@@ -12,7 +13,15 @@ from torch.utils.data import Sampler
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
 
-__all__ = ["ImageGroup", "ImageGroupBatchSampler", "LoadImageGroup", "collate_image_groups", "group_by_image"]
+__all__ = [
+    "ImageGroup",
+    "ImageGroupBatchSampler",
+    "LoadImageGroup",
+    "collate_image_groups",
+    "group_by_image",
+    "group_samples",
+    "load_samples",
+]
 
 ImageGroup: TypeAlias = dict[str, Any]
 """`image`, of a slice also `slice` and `slice_axis`, and `pairs`: the other keys of each of its samples, in order."""
@@ -38,6 +47,21 @@ def group_by_image(datalist: Sequence[Sample]) -> list[ImageGroup]:
     return list(groups.values())
 
 
+def group_samples(group: ImageGroup) -> list[Sample]:
+    """Return the samples of a group, each with its `number`."""
+    position = {key: group[key] for key in POSITION if key in group}
+    return [position | pair for pair in group["pairs"]]
+
+
+def load_samples(load: LoadImageMaskd, samples: Iterable[Mapping[Any, Any]]) -> Iterator[dict[Hashable, Any]]:
+    """Load the samples of one image; the image is read with the first one and shared by all."""
+    image: dict[Any, Any] = {}
+    for sample in samples:
+        loaded = load({**sample, **image})
+        image = {"image": loaded["image"]}
+        yield loaded
+
+
 class LoadImageGroup(Transform):
     """Loads the image of a group once, and the mask of each of its pairs.
 
@@ -48,7 +72,7 @@ class LoadImageGroup(Transform):
     def __init__(self, load: LoadImageMaskd) -> None:
         self.load = load
 
-    def __call__(self, group: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, group: ImageGroup) -> dict[str, Any]:
         """Load one group of k pairs.
 
         Returns:
@@ -61,16 +85,14 @@ class LoadImageGroup(Transform):
             FileNotFoundError: when a file does not exist.
             ValueError: when a file cannot be decoded or differs from its sample.
         """
-        position = {key: group[key] for key in POSITION if key in group}
-        pairs = [position | pair for pair in group["pairs"]]
-        loaded = self.load(pairs[0])
-        label = torch.empty((len(pairs), *loaded["label"].shape[1:]), dtype=torch.uint8)
-        label[0] = loaded["label"].as_tensor()[0]
-        for index, pair in enumerate(pairs[1:], start=1):
-            # an image that is already loaded is not loaded again
-            label[index] = self.load({**pair, "image": loaded["image"]})["label"].as_tensor()[0]
+        pairs = group_samples(group)
+        loaded = load_samples(self.load, pairs)
+        first = next(loaded)
+        label = torch.empty((len(pairs), *first["label"].shape[1:]), dtype=torch.uint8)
+        for index, sample in enumerate(chain([first], loaded)):
+            label[index] = sample["label"].as_tensor()[0]
         return {
-            "image": loaded["image"],
+            "image": first["image"],
             "label": label,
             "full_label": label.numpy(),  # worker processes send arrays through pipes, not through scarce shared memory
             "text": [pair["text"] for pair in pairs],

@@ -12,7 +12,7 @@ from monai.transforms import Compose, RandomizableTrait
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from monai_tunevlseg.data import LoadImageMaskd, group_by_image
+from monai_tunevlseg.data.image_groups import group_by_image, group_samples, load_samples
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.feature_cache.keys import describe, describe_content, digest, modification_times, source_digests
 from monai_tunevlseg.training.seeding import derive_seed
@@ -25,7 +25,8 @@ class Views:
 
     Args:
         data: the samples; samples of one image share its views.
-        transform: transform from a sample to ``image`` (3, H, W) and ``label`` (1, H, W).
+        transform: transform from a sample to ``image`` (3, H, W) and ``label`` (1, H, W); the first one is a
+            ``LoadImageMaskd``.
         seed: random seed of the augmentations, 0 or more.
         count: random views of each image; 0 = one view without the random transforms.
         encoder: further values for JSON that the features depend on.
@@ -76,23 +77,14 @@ class Views:
             images (V, 3, H, W), and labels (V, k, H, W), uint8 in {0, 1, 255}, of the image's k samples.
         """
         start = self.transform.get_index_of_first(lambda transform: isinstance(transform, RandomizableTrait))
-        position = {key: value for key, value in self.groups[group].items() if key != "pairs"}
-        read = [self.transform(sample, end=start) for sample in self._loaded(position, self.groups[group]["pairs"])]
+        loaded = load_samples(self.transform.transforms[0], group_samples(self.groups[group]))
+        read = [self.transform(sample, start=1, end=start) for sample in loaded]
         images, labels = [], []
         for view in views:
             made = [self._augmented(sample, start, self.seeds[group][view]) for sample in read]
             images.append(convert_to_tensor(made[0]["image"], track_meta=False))
             labels.append(torch.cat([convert_to_tensor(sample["label"], torch.uint8) for sample in made]))
         return torch.stack(images), torch.stack(labels)
-
-    def _loaded(self, position: Mapping[Any, Any], pairs: Sequence[Mapping[Any, Any]]) -> list[dict[Hashable, Any]]:
-        """Return an image's samples; with several samples, a first transform that loads reads the image only once."""
-        samples: list[dict[Hashable, Any]] = [{**position, **pair} for pair in pairs]
-        load = self.transform.transforms[0]
-        if len(samples) > 1 and isinstance(load, LoadImageMaskd):
-            image = load(samples[0])["image"]  # a loaded image stays unchanged when the transform loads the mask
-            samples = [sample | {"image": image} for sample in samples]
-        return samples
 
     def _augmented(self, sample: Mapping[Hashable, Any], start: int | None, seed: int) -> Mapping[Hashable, Any]:
         if start is None:
