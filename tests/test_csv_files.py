@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet takes for texts, and that is read as it was written."""
+"""CSV files are safe to open in a spreadsheet, and are read back unchanged."""
 
 from __future__ import annotations
 

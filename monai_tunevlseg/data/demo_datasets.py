@@ -172,7 +172,7 @@ def draw_ultrasound(rng: np.random.Generator) -> tuple[Floats, Labels]:
     column = np.clip(1.5 - 2 * np.abs(canvas.x - center[0]) / radii[0], 0, 1)
     below = np.clip((canvas.y - center[1]) / radii[1], 0, 1) * column * (1 - inside)
     image = image * (1 + np.float32(rng.uniform(-0.4, 0.35)) * below)  # a shadow or an enhancement behind the lesion
-    for _ in range(rng.integers(0, 4)):  # dark bands of lost contact, which are no lesion
+    for _ in range(rng.integers(0, 4)):  # dark bands of lost contact, which are not lesions
         image = image * (1 - rng.uniform(0.2, 0.5) * np.exp(-(((canvas.x - rng.random()) / 0.05) ** 2)))
     image = image * (1.15 - rng.uniform(0.2, 0.6) * canvas.y) * canvas.speckle(rng.uniform(0.7, 1.0))
     return np.clip(image, 0, 1).astype(np.float32), (relative < 1).astype(np.uint8)

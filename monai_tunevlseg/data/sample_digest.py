@@ -1,4 +1,4 @@
-"""A digest that tells the samples of one run from those of another."""
+"""A digest that identifies the samples of a run."""
 
 from __future__ import annotations
 

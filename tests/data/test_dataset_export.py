@@ -1,4 +1,4 @@
-"""Every layout's tree is written in the uniform form, and read again by the layout `folder`."""
+"""Every layout's tree is written in the uniform form, and read back by the layout `folder`."""
 
 from __future__ import annotations
 

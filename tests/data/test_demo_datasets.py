@@ -62,7 +62,7 @@ def test_echo_keeps_its_geometry_and_nests_its_structures(tmp_path):
         rows = {value: np.nonzero(labels == value)[0] for value in (1, 2, 3)}
         assert rows[2].min() < rows[1].min()  # the wall surrounds the cavity towards the apex
         assert rows[1].mean() < rows[3].mean()  # the atrium lies under the ventricle
-        assert labels[image.get_fdata().T == 0].mean() < labels.mean()  # nothing is labelled outside the sector
+        assert labels[image.get_fdata().T == 0].mean() < labels.mean()  # nothing is labeled outside the sector
 
 
 def test_same_seed_writes_the_same_files_and_another_does_not(written, tmp_path):

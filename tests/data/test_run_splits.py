@@ -1,4 +1,4 @@
-"""What a run was trained on is never tested, also when images are added to the folder."""
+"""Images that a run was trained on are never tested, even when images are added to the folder."""
 
 from __future__ import annotations
 

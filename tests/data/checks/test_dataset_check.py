@@ -51,7 +51,7 @@ def folder(tmp_path):
 def check(folder: Path, layout: str = "folder", max_distance: int = MAX_DISTANCE, **arguments) -> DatasetReport:
     arguments.setdefault("class_names", ["polyp"] if LAYOUTS[layout].info is None else None)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # what the report has is not also given as a warning
+        warnings.simplefilter("error")  # issues of the report are not also Python warnings
         report = check_dataset(DatasetSpec(folder, layout=layout, **arguments), max_distance)
     json.dumps(report.to_json())
     return report

@@ -73,7 +73,7 @@ def test_published_camus_has_the_sizes_of_table_1_and_shared_names_warn(shared_d
         for sample in found[split]:
             assert f"mask_{CAMUS.index(sample['class_name']) + 1}/" in sample["label"]
             assert sample["class_name"] in sample["text"].lower()
-    # the same names, but other patients: what each list says is kept
+    # the same names, but other patients: each list is kept
     assert "seventy-three-year-old male" in found["test"][0]["text"]
     assert "fifty-six-year-old female" in found["val"][0]["text"]
 
