@@ -22,7 +22,7 @@ LEVELS = (  # rooms from the highest to the lowest; those of one level know noth
     {"demo"},
     {"__init__"},  # the front door
     {"search"},
-    {"bundles", "feature_cache", "segmenter"},
+    {"bundles", "feature_cache", "hyperparameters", "segmenter"},
     {"training", "evaluation", "networks", "inferers"},
     {"methods", "data"},
     {"csv_files"},  # a helper that writes with another

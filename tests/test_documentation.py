@@ -24,7 +24,7 @@ from monai_tunevlseg.benchmark.presets import PRESETS
 from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 from monai_tunevlseg.methods import METHODS, EncoderSizes
-from monai_tunevlseg.networks import CRIS, Upsampler
+from monai_tunevlseg.networks import CRIS, VLSMS, Upsampler
 from monai_tunevlseg.sharing import Release, Sources, share_bundle
 
 TINY = "monai_tunevlseg/demo/clipseg"
@@ -188,13 +188,15 @@ def test_the_table_has_every_bundle_with_parameters_at_full_size(bundle, full_si
     model, _, method = bundle.partition("_")
     base, encoders, channels = full_size[model]
     parser = ConfigParser()
-    parser.read_config(str(ROOT / "bundles" / bundle / "configs" / "train.yaml"))
-    if method == "finetune":
-        title, trained = "none", base
-    else:
-        arguments = parser.get_parsed_content("method_kwargs")
-        parts = {"method": METHODS[method](encoders, **arguments), "upsampler": Upsampler(*channels)}
-        title, trained = METHODS[method].__name__, torch.nn.ModuleDict(parts)
+    parser.read_config(str(ROOT / "bundles" / bundle / "configs" / "evaluate.yaml"))
+    unfreeze = parser.get_parsed_content("unfreeze")
+    names = {None: (), "all": ("",), "decoder": VLSMS[model].parts.decoder}[unfreeze]
+    trained = torch.nn.ModuleList(base.get_submodule(name) for name in names)
+    title = "none"
+    if parser.get_parsed_content("method") is not None:
+        title = METHODS[method].__name__
+        trained.append(METHODS[method](encoders, **parser.get_parsed_content("method_kwargs")))
+        trained.append(Upsampler(*channels))
     count = sum(parameter.numel() for parameter in trained.parameters())
     size = sum(value.nbytes for value in trained.state_dict().values()) / 1000
     row = re.search(rf"\| `{bundle}` \| {title} \|.*\| ([\d,]+) \| ([\d.]+) (kB|MB) \|", TEXT)

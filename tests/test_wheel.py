@@ -58,11 +58,11 @@ def test_a_bundle_of_the_wheel_runs_in_an_empty_folder(site, tmp_path):
     data = write_demo_dataset("ultrasound", tmp_path / "data", num_images=10)
     work = tmp_path / "work"
     work.mkdir()
-    run(site, work, "monai_tunevlseg", "init", ".", "--bundle", "clipseg_vpt")
-    configs = "['bundles/clipseg_vpt/configs/inference.yaml','configs/ultrasound/clipseg_vpt.yaml']"
-    options = ["--bundle_root", "bundles/clipseg_vpt", "--dataset_dir", data, "--method", "null", "--device", "cpu"]
+    run(site, work, "monai_tunevlseg", "init", ".", "--bundle", "clipseg_zero_shot")
+    configs = "['bundles/clipseg_zero_shot/configs/inference.yaml','configs/ultrasound/clipseg_zero_shot.yaml']"
+    options = ["--bundle_root", "bundles/clipseg_zero_shot", "--dataset_dir", data, "--device", "cpu"]
     run(site, work, "monai.bundle", "run", "--config_file", configs, *options)
-    assert len(list((work / "bundles" / "clipseg_vpt" / "output" / "masks").iterdir())) == 10
+    assert len(list((work / "bundles" / "clipseg_zero_shot" / "output" / "masks").iterdir())) == 10
 
 
 def test_search_and_share_need_no_repository(site, tmp_path):

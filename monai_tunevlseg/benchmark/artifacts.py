@@ -18,6 +18,7 @@ from monai_tunevlseg.benchmark.results_folder import write_json
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
 from monai_tunevlseg.evaluation import PairKey, PairScores
+from monai_tunevlseg.hyperparameters import ZERO_SHOT
 from monai_tunevlseg.search.experiments import Experiment, read_experiment_config
 
 __all__ = ["choose_examples", "evenly_spaced", "store_embeddings", "store_examples", "store_predictions"]
@@ -75,7 +76,7 @@ def store_embeddings(
     path: Path, spec: ExperimentSpec, title: str, experiment: Experiment, overrides: Mapping[str, Any]
 ) -> None:
     """Embed the texts and some evenly spaced images of the test split with the frozen base model."""
-    parser = read_experiment_config(experiment, "evaluate", {**overrides, "method": "null", "upsampler": False})
+    parser = read_experiment_config(experiment, "evaluate", {**overrides, **ZERO_SHOT})
     network = parser.get_parsed_content("network_def")
     samples = list(_samples(experiment, overrides).values())
     images = list({(str(sample["image"]), sample.get("slice")): sample for sample in samples}.values())

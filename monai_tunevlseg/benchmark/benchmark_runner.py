@@ -11,7 +11,7 @@ from statistics import fmean
 from filelock import FileLock, Timeout
 
 from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
-from monai_tunevlseg.benchmark.experiment_spec import ZERO_SHOT, ExperimentSpec
+from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.benchmark.formatting import seconds_text
 from monai_tunevlseg.benchmark.results_folder import write_json
 
@@ -104,13 +104,12 @@ def estimate_seconds(remaining: Sequence[ExperimentSpec], finished: Mapping[Expe
     """
     total = 0.0
     for spec in remaining:
-        quick = spec.method == ZERO_SHOT
-        alike = [(other, seconds) for other, seconds in finished.items() if (other.method == ZERO_SHOT) == quick]
+        alike = [(other, seconds) for other, seconds in finished.items() if other.trains == spec.trains]
         same_method = [(other, seconds) for other, seconds in alike if other.method == spec.method]
         same_bundle = [(other, seconds) for other, seconds in same_method if other.model == spec.model]
         nearest = same_bundle or same_method or alike
         if nearest:
             total += fmean(seconds for _, seconds in nearest)
-        elif not quick:
+        elif spec.trains:
             return None
     return total

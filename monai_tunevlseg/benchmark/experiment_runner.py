@@ -14,7 +14,7 @@ import torch
 from monai_tunevlseg.atomic_files import remove_unfinished
 from monai_tunevlseg.benchmark.artifacts import choose_examples, store_embeddings, store_examples, store_predictions
 from monai_tunevlseg.benchmark.experiment_selection import titles_of
-from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ZERO_SHOT, ExperimentSpec
+from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
 from monai_tunevlseg.benchmark.results_folder import (
     FORMAT_VERSION,
     METRICS,
@@ -66,7 +66,7 @@ class ExperimentRunner:
     def _covers_settings(self, spec: ExperimentSpec, stored: Mapping[str, Any]) -> bool:
         """Return whether results with the stored settings include those of the current settings."""
         current = self.settings.stored()
-        if spec.method == ZERO_SHOT:
+        if not spec.trains:
             return bool(stored.get("fixed") == current["fixed"])
         same = all(stored.get(name) == current[name] for name in ("objective", "seed", "fixed"))
         tested = self.settings.best_only or not stored.get("best_only")
@@ -74,7 +74,7 @@ class ExperimentRunner:
 
     def run_trials(self, spec: ExperimentSpec) -> None:
         """Run trials of an experiment until all are finished, together with other workers."""
-        if spec.method != ZERO_SHOT:
+        if spec.trains:
             self._search(spec)
 
     def run(self, spec: ExperimentSpec) -> None:
@@ -82,7 +82,7 @@ class ExperimentRunner:
         folder = self.folders.results / spec.name
         started = time.monotonic()
         experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
-        if spec.method == ZERO_SHOT:
+        if not spec.trains:
             report = folder / "search" / "test"
             self._evaluate(spec, experiment, report, None, self._overrides(spec))
             self._store(spec, experiment, None, [], [], time.monotonic() - started)
@@ -115,7 +115,9 @@ class ExperimentRunner:
         variant = VARIANTS[spec.variant] if spec.variant else None
         changed = {} if variant is None else {variant.override: variant.value}
         experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
-        fixed = experiment.known("train", self.settings.fixed)  # some bundles do not have all of them
+        fixed = experiment.known(
+            "train" if spec.trains else "evaluate", self.settings.fixed
+        )  # some bundles do not have all of them
         return {**fixed, **changed, "dataset_dir": str(self._dataset(spec))}
 
     def _test_trials(
@@ -227,6 +229,7 @@ def _facts(
         "variant": spec.variant,
         "titles": dict(titles),
         "prompts": prompts,
+        "baseline": spec.baseline,
         "seed": settings["seed"],
         "settings": dict(settings),
         "selection": selection,

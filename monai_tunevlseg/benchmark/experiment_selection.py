@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from monai_tunevlseg.benchmark.experiment_spec import BASELINES, FINE_TUNING, VARIANTS, ZERO_SHOT, ExperimentSpec
-from monai_tunevlseg.bundles import experiment_names, read_facts
+from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
+from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompts_of
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.search import find_experiment
 
@@ -16,20 +17,19 @@ __all__ = ["all_experiments", "check_hyperparameters", "select_experiments", "ti
 
 
 def all_experiments(configs_dir: str | Path) -> list[ExperimentSpec]:
-    """Return all experiments without variants, and zero-shot for each dataset and model.
+    """Return all experiments without variants.
 
     Within a dataset the fast ones come first, which finds unreadable datasets early.
     """
-    configs = Path(configs_dir)
-    models = [path.stem for path in sorted((configs / "models").glob("*.yaml"))]
-    specs = set()
-    for name in experiment_names(configs):
-        dataset, _, bundle = name.partition("/")
-        (model,) = (model for model in models if bundle.startswith(f"{model}_"))
-        specs.add(ExperimentSpec(dataset, model, bundle.removeprefix(f"{model}_")))
-        specs.add(ExperimentSpec(dataset, model, ZERO_SHOT))
-    order = {ZERO_SHOT: 0, FINE_TUNING: 2}
-    return sorted(specs, key=lambda spec: (spec.dataset, order.get(spec.method, 1), spec))
+    specs = [_spec(configs_dir, name) for name in experiment_names(configs_dir)]
+    return sorted(specs, key=lambda spec: (spec.dataset, spec.trains + (spec.trains and spec.baseline), spec))
+
+
+def _spec(configs_dir: str | Path, name: str) -> ExperimentSpec:
+    facts = experiment_facts(configs_dir, name)
+    method = facts["method"]
+    names = {part: facts[part]["name"] for part in ("dataset", "model", "method")}
+    return ExperimentSpec(**names, baseline=method["baseline"], trains=method["trains"])
 
 
 def select_experiments(
@@ -63,10 +63,10 @@ def select_experiments(
             raise ValueError(f"no experiment matches {pattern!r}; similar names: {', '.join(dict.fromkeys(near))}.")
     chosen = [spec for spec in known if any(fnmatchcase(spec.name, pattern) for pattern in patterns)]
     changed = [
-        ExperimentSpec(spec.dataset, spec.model, spec.method, variant)
+        replace(spec, variant=variant)
         for variant in variants
         for spec in chosen
-        if spec.method not in BASELINES
+        if not spec.baseline
         and VARIANTS[variant].override
         in find_experiment(spec.experiment, configs_dir, bundles_dir).flat_values("train")
     ]
@@ -81,7 +81,9 @@ def check_hyperparameters(
     Raises:
         ValueError: when no bundle has it; suggests similar names.
     """
-    experiments = {spec.bundle: find_experiment(spec.experiment, configs_dir, bundles_dir) for spec in specs}
+    experiments = {
+        spec.bundle: find_experiment(spec.experiment, configs_dir, bundles_dir) for spec in specs if spec.trains
+    }
     known = {name for experiment in experiments.values() for name in experiment.flat_values("train")}
     for name in names:
         if name not in known:
@@ -91,12 +93,9 @@ def check_hyperparameters(
 
 def titles_of(configs_dir: str | Path, spec: ExperimentSpec) -> tuple[dict[str, str], list[str]]:
     """Return the titles of dataset, model and method, and the encoders that the method prompts."""
-    configs = Path(configs_dir)
-    model = read_facts(configs / "models" / f"{spec.model}.yaml")
-    method = {"title": "zero-shot", "prompts": []}
-    if spec.method != ZERO_SHOT:
-        method = read_facts(configs / "methods" / f"{spec.method}.yaml")
-    facts = LAYOUTS[spec.dataset].info if spec.dataset in set(LAYOUTS) else None
-    dataset = spec.dataset.replace("_", " ").capitalize() if facts is None else facts.title
-    titles = {"dataset": dataset, "model": model["title"], "method": method["title"]}
-    return titles, list(method["prompts"])
+    facts = experiment_facts(configs_dir, spec.experiment)
+    info = LAYOUTS[spec.dataset].info if spec.dataset in set(LAYOUTS) else None
+    dataset = spec.dataset.replace("_", " ").capitalize() if info is None else info.title
+    titles = {"dataset": dataset, "model": facts["model"]["title"], "method": facts["method"]["title"]}
+    prompted = zip(("text", "vision"), prompts_of(spec.method), strict=True)
+    return titles, [encoder for encoder, prompts in prompted if prompts]

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["BASELINES", "FINE_TUNING", "VARIANTS", "ZERO_SHOT", "ExperimentSpec", "Variant"]
-
-ZERO_SHOT = "zero_shot"
-"""The method without trainable parameters."""
-
-FINE_TUNING = "finetune"
-
-BASELINES = (FINE_TUNING, ZERO_SHOT)
-"""Methods that are not prompt learners."""
+__all__ = ["VARIANTS", "ExperimentSpec", "Variant"]
 
 
 @dataclass(frozen=True)
@@ -52,17 +44,21 @@ class ExperimentSpec:
         model: name of the VLSM.
         method: name of the method.
         variant: name in ``VARIANTS``, or None.
+        baseline: whether the method is one that others are compared with, such as fine-tuning.
+        trains: whether anything is trained; zero-shot trains nothing.
     """
 
     dataset: str
     model: str
     method: str
     variant: str | None = None
+    baseline: bool = field(default=False, compare=False)
+    trains: bool = field(default=True, compare=False)
 
     @property
     def bundle(self) -> str:
-        """Name of the bundle; zero-shot runs CoOp's bundle, which every model has, without its method."""
-        return f"{self.model}_{'coop' if self.method == ZERO_SHOT else self.method}"
+        """Name of the bundle."""
+        return f"{self.model}_{self.method}"
 
     @property
     def experiment(self) -> str:
@@ -72,4 +68,4 @@ class ExperimentSpec:
     @property
     def name(self) -> str:
         """``DATASET/MODEL_METHOD`` or ``DATASET/MODEL_METHOD-VARIANT``, its folder in the results."""
-        return f"{self.dataset}/{self.model}_{self.method}" + (f"-{self.variant}" if self.variant else "")
+        return self.experiment + (f"-{self.variant}" if self.variant else "")

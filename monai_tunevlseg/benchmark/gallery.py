@@ -70,7 +70,7 @@ def build_galleries(
     galleries = []
     for dataset in ordered_datasets(result.spec.dataset for result in results):
         chosen = [result for result in results if result.spec.dataset == dataset and result.spec.variant is None]
-        chosen.sort(key=lambda result: row_order(result.spec.model, result.spec.method))
+        chosen.sort(key=lambda result: row_order(result.spec))
         place = f"examples/{dataset}"
         try:
             examples = read_json(results_dir / place / "examples.json")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monai_tunevlseg.benchmark.experiment_spec import BASELINES
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.evaluation import Bootstrap, Comparison, PairScores, compare, read_pair_scores
@@ -64,7 +63,7 @@ def compare_with_best(
             for result in results
             if result.spec.dataset == dataset and result.spec.variant is None and result.score(metric) is not None
         ]
-        chosen.sort(key=lambda result: row_order(result.spec.model, result.spec.method))
+        chosen.sort(key=lambda result: row_order(result.spec))
         comparison = _dataset_comparison(dataset, chosen, metric, problems)
         if comparison is not None:
             comparisons.append(comparison)
@@ -75,7 +74,7 @@ def _dataset_comparison(
     dataset: str, results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
 ) -> DatasetComparison | None:
     scores = {result: read for result in results if (read := _pair_scores(result, metric, problems))}
-    learners = [result for result in scores if result.spec.method not in BASELINES]
+    learners = [result for result in scores if not result.spec.baseline]
     if not learners or len(scores) < 2:
         return None
     best = max(learners, key=lambda result: result.score(metric) or 0.0)

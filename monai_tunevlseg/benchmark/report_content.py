@@ -102,7 +102,7 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkRepo
     folder = Path(results_dir)
     stored = read_results(folder)
     results, problems = stored.experiments, stored.problems
-    results.sort(key=lambda result: (row_order(result.spec.model, result.spec.method), result.spec.dataset))
+    results.sort(key=lambda result: (row_order(result.spec), result.spec.dataset))
     problems += [
         ReportProblem(result.spec.name, f"no {metric!r} in metrics.json; not in the tables.")
         for result in results

@@ -218,14 +218,17 @@ def read_result(folder: Path, problems: list[ReportProblem] | None = None) -> Ex
         raise ValueError(f"result.json is damaged: {wrong}.")
     if not _is_finite(facts):
         raise ValueError("result.json is damaged: it holds a number that is infinite, NaN or too large.")
-    spec = ExperimentSpec(*(facts[key] for key in ("dataset", "model", "method", "variant")))
+    names = {key: facts[key] for key in ("dataset", "model", "method", "variant", "baseline")}
+    spec = ExperimentSpec(**names, trains=facts["selection"] is not None)
     if spec.name != name:
         raise ValueError(f"result.json belongs to {spec.name}.")
     metrics = read_json_object(folder / "metrics.json")
     _check_version(metrics, METRICS_VERSION, "metrics.json")
     _check_scores(metrics)
     problems += [ReportProblem(name, message) for message in facts["problems"]]
-    return ExperimentResult(spec, folder, facts, metrics, _read_trials(folder / "trials.csv", name, problems))
+    return ExperimentResult(
+        spec, folder, facts, metrics, _read_trials(folder / "trials.csv", name, spec.trains, problems)
+    )
 
 
 def _is_finite(value: Any) -> bool:
@@ -258,10 +261,10 @@ def _check_scores(metrics: Mapping[str, Any]) -> None:
         raise ValueError("metrics.json is damaged: no 'dice'.")
 
 
-def _read_trials(path: Path, name: str, problems: list[ReportProblem]) -> list[StoredTrial]:
+def _read_trials(path: Path, name: str, trains: bool, problems: list[ReportProblem]) -> list[StoredTrial]:
     """Read the rows that are not damaged; zero-shot has no trials."""
     if not path.is_file():
-        if not path.parent.name.endswith("_zero_shot"):
+        if trains:
             problems.append(
                 ReportProblem(
                     f"{name}/trials.csv", "is missing; the figures are without the trials of this experiment."

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 
-from monai_tunevlseg.benchmark.experiment_spec import BASELINES
+from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_methods, paper_rows
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult
 
@@ -17,6 +17,8 @@ TITLES = {
     4: "Initialization of the first context",
     5: "Without the upsampler",
 }
+_Key = tuple[str, str, str | None]  # model, method, variant
+
 WORDS = "“a photo of a”"
 
 
@@ -50,6 +52,7 @@ class Row:
         model: name of the VLSM.
         method: name of the method.
         variant: variant of an ablation, or None.
+        is_baseline: whether the method is a baseline.
         title: titles of model and method.
         initialization: initialization of the first context; only in Table 4.
         cells: cells by dataset, without the datasets that have no result.
@@ -62,6 +65,7 @@ class Row:
     model: str
     method: str
     variant: str | None
+    is_baseline: bool
     title: tuple[str, str]
     initialization: str | None
     cells: Mapping[str, Cell]
@@ -69,11 +73,6 @@ class Row:
     std: float | None
     paper_std: float | None
     change: float | None = None
-
-    @property
-    def is_baseline(self) -> bool:
-        """Whether it is fine-tuning or zero-shot."""
-        return self.method in BASELINES
 
 
 @dataclass(frozen=True)
@@ -115,13 +114,13 @@ def build_tables(results: Sequence[ExperimentResult], metric: str) -> list[Table
 def _table(
     number: int, chosen: Iterable[ExperimentResult], everything: Sequence[ExperimentResult], metric: str
 ) -> Table:
-    grouped: dict[tuple[str, str, str | None], list[ExperimentResult]] = {}
+    grouped: dict[_Key, list[ExperimentResult]] = {}
     for result in chosen:
         if result.score(metric) is not None:
             spec = result.spec
             grouped.setdefault((spec.model, spec.method, spec.variant), []).append(result)
     datasets = ordered_datasets(result.spec.dataset for rows in grouped.values() for result in rows)
-    keys = sorted(grouped, key=lambda key: (*row_order(key[0], key[1]), key[2] is None))
+    keys = sorted(grouped, key=lambda key: (*row_order(grouped[key][0].spec), key[2] is None))
     rows = [_row(number, key, grouped[key], metric, datasets) for key in keys]
     if number == 5:
         rows = [_with_change(row, everything, metric) for row in rows]
@@ -134,17 +133,17 @@ def ordered_datasets(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (paper.index(name) if name in paper else len(paper), name))
 
 
-def row_order(model: str, method: str) -> tuple[int, str, str]:
-    """Return what rows are sorted by: fine-tuning, zero-shot, then the paper's order, then what the paper has not."""
-    known = paper_methods()
-    if method in BASELINES:
-        return BASELINES.index(method) - len(BASELINES), model, method
-    return known.index((model, method)) if (model, method) in known else len(known), model, method
+def row_order(spec: ExperimentSpec) -> tuple[int, str, str]:
+    """Return the sort key of rows: trained baselines, others, the paper's methods in its order, then further ones."""
+    known, combination = paper_methods(), (spec.model, spec.method)
+    if spec.baseline:
+        return -2 if spec.trains else -1, spec.model, spec.method
+    return known.index(combination) if combination in known else len(known), spec.model, spec.method
 
 
 def _row(
     number: int,
-    key: tuple[str, str, str | None],
+    key: _Key,
     results: Sequence[ExperimentResult],
     metric: str,
     datasets: Sequence[str],
@@ -163,6 +162,7 @@ def _row(
         model,
         method,
         variant,
+        results[0].spec.baseline,
         (titles["model"], titles["method"]),
         initialization,
         cells,

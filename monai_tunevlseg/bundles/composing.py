@@ -13,11 +13,14 @@ from typing import Any
 from monai_tunevlseg.bundles.fragments import compose, read_facts
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
+from monai_tunevlseg.methods import METHODS, Method
+from monai_tunevlseg.networks import VLSMS
 
 __all__ = [
     "bundle_names",
     "experiment_facts",
     "experiment_names",
+    "prompts_of",
     "render_bundle",
     "render_experiment",
     "stale_files",
@@ -34,6 +37,10 @@ _EXPERIMENT_HEADER = """\
 _FOLDERS = {".yaml": "configs", ".json": "configs", ".conf": "configs", ".md": "docs"}
 
 _Facts = dict[str, Any]
+
+_TRAINING = ("train.yaml", "multi_gpu_train.yaml")
+_MODEL_FACTS: _Facts = {"embedded": False}  # whether a tiny base model comes with the package, for the demo datasets
+_METHOD_FACTS: _Facts = {"baseline": False, "trains": True}
 
 
 def bundle_names(configs_dir: str | Path) -> list[str]:
@@ -59,14 +66,21 @@ def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, Any] |
         raise ValueError(f"there is no bundle {name!r}; known are {', '.join(combinations)}.")
     filled = _facts(name, *combinations[name]) | dict(facts or {})
     templates = sorted(path for path in (configs / "bundle").iterdir() if path.is_file())
+    if not filled["method"]["trains"]:
+        templates = [path for path in templates if path.name not in _TRAINING]
     files = {_place(template): compose(template, configs, filled) for template in templates}
     return files | {Path("LICENSE"): (configs.parent / "LICENSE").read_text(encoding="utf-8")}
 
 
 def experiment_names(configs_dir: str | Path) -> list[str]:
     """Return the names of all experiments, DATASET/MODEL_METHOD."""
-    bundles = bundle_names(configs_dir)
-    return [f"{path.stem}/{bundle}" for path in _datasets(Path(configs_dir)) for bundle in bundles]
+    combinations = _combinations(Path(configs_dir))
+    return [
+        f"{path.stem}/{bundle}"
+        for path in _datasets(Path(configs_dir))
+        for bundle, (model, _) in combinations.items()
+        if model["embedded"] or path.stem not in DEMO_DATASETS
+    ]
 
 
 def render_experiment(configs_dir: str | Path, name: str) -> str:
@@ -92,7 +106,7 @@ def experiment_facts(configs_dir: str | Path, name: str) -> dict[str, Any]:
     configs = Path(configs_dir).resolve()
     combinations = _require_fragments(configs)
     dataset, _, bundle = name.partition("/")
-    if dataset in {path.stem for path in _datasets(configs)} and bundle in combinations:
+    if name in experiment_names(configs):
         return _facts(bundle, *combinations[bundle]) | {"dataset": _dataset_facts(dataset)}
     nearest = difflib.get_close_matches(name, experiment_names(configs))
     raise ValueError(
@@ -172,16 +186,21 @@ def _datasets(configs: Path) -> list[Path]:
 
 
 def _combinations(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
-    """Return the models with the methods whose prompts they accept; the fragments' own facts decide."""
-    models, methods = (
-        [read_facts(path) for path in sorted((configs / folder).glob("*.yaml"))] for folder in ("models", "methods")
-    )
+    """Return the models with the methods whose prompts can be inserted into them, as the registries know."""
+    models = [_MODEL_FACTS | read_facts(path) for path in sorted((configs / "models").glob("*.yaml"))]
+    methods = [_METHOD_FACTS | read_facts(path) for path in sorted((configs / "methods").glob("*.yaml"))]
     return {
         f"{model['name']}_{method['name']}": (model, method)
         for model in models
         for method in methods
-        if set(method["prompts"]) <= set(model["accepts"])
+        if not (prompts_of(method["name"])[1] and VLSMS[model["name"]].no_visual_prompts)
     }
+
+
+def prompts_of(method: str) -> tuple[bool, bool]:
+    """Return whether the method of a fragment prompts the text and the vision encoder; a baseline prompts neither."""
+    kind = METHODS[method] if method in set(METHODS) else Method
+    return kind.prompts_text, kind.prompts_vision
 
 
 def _facts(name: str, model: _Facts, method: _Facts) -> _Facts:

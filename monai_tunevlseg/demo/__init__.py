@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["demo_model"]
+__all__ = ["demo_model", "embedded_models"]
+
+
+def embedded_models() -> list[str]:
+    """Return the names of the VLSMs of which a tiny base model is embedded."""
+    return sorted(config.parent.name for config in Path(__file__).parent.glob("*/config.json"))
 
 
 def demo_model(name: str = "clipseg") -> Path:
@@ -13,8 +18,6 @@ def demo_model(name: str = "clipseg") -> Path:
     Raises:
         ValueError: when no such model is embedded.
     """
-    here = Path(__file__).parent
-    known = sorted(config.parent.name for config in here.glob("*/config.json"))
-    if name not in known:
-        raise ValueError(f"no embedded base model {name!r}; known are {', '.join(known)}.")
-    return here / name
+    if name not in embedded_models():
+        raise ValueError(f"no embedded base model {name!r}; known are {', '.join(embedded_models())}.")
+    return Path(__file__).parent / name

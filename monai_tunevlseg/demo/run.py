@@ -19,6 +19,7 @@ from rich.table import Table
 from monai_tunevlseg.bundle_processes import ChildProcess, bundle_command
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview_figure import draw_overview
+from monai_tunevlseg.hyperparameters import ZERO_SHOT
 from monai_tunevlseg.training import read_weights
 
 __all__ = ["DemoResult", "run_demo"]
@@ -77,8 +78,8 @@ def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_di
         return _BundleRun(configs, own | overrides, output_dir / f"{name}.log", console)
 
     _run_in_parallel(
-        partial(run, "evaluate", "zero_shot", dataset_dir=data, method="null"),
-        partial(run, "inference", "predictions_zero_shot", dataset_dir=new_images, method="null"),
+        partial(run, "evaluate", "zero_shot", dataset_dir=data, **ZERO_SHOT),
+        partial(run, "inference", "predictions_zero_shot", dataset_dir=new_images, **ZERO_SHOT),
     )
     (seconds,) = _run_in_parallel(partial(run, "train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent))
     _run_in_parallel(

@@ -84,8 +84,11 @@ class TuneVLSegApp(MONAILabelApp):
         return clicks | tasks
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        """Return the training of each bundle."""
-        return {name: BundleTraining(model) for name, model in self.models.items()}
+        """Return the training of each bundle that has one."""
+        trained = {
+            name: model for name, model in self.models.items() if (model.folder / "configs" / "train.yaml").is_file()
+        }
+        return {name: BundleTraining(model) for name, model in trained.items()}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the strategies to choose the next image."""

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from monai.bundle import ConfigParser
 
+from monai_tunevlseg.hyperparameters import ZERO_SHOT
 from monai_tunevlseg.inferers import Reduction, entropy_map, label_map
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
@@ -23,7 +23,6 @@ __all__ = ["BaseModelCache", "BundleModel", "open_bundles"]
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_TEXTS = 1000  # a network caches text features, and clients may send any number of texts
-ZERO_SHOT: dict[str, Any] = {"method": None, "unfreeze": None, "upsampler": False}
 
 
 class BaseModelCache:

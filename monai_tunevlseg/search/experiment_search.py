@@ -14,8 +14,8 @@ from filelock import FileLock
 from optuna.distributions import distribution_to_json
 
 from monai_tunevlseg.bundle_processes import bundle_command
-from monai_tunevlseg.bundles import HYPERPARAMETERS, typed
 from monai_tunevlseg.feature_cache import check_constant, is_off
+from monai_tunevlseg.hyperparameters import hyperparameter_kinds, typed
 from monai_tunevlseg.search.best_trial import choose_best, write_overlay, write_trained_bundle
 from monai_tunevlseg.search.checkpoint_evaluation import evaluate_checkpoint
 from monai_tunevlseg.search.experiments import (
@@ -142,6 +142,8 @@ def run_search(
     """
     settings = settings or SearchSettings()
     experiment, output = find_experiment(experiment_name, configs_dir, bundles_dir), Path(output_dir).absolute()
+    if not experiment.configs("train")[0].is_file():
+        raise ValueError(f"{experiment.name} trains nothing, and has no hyperparameters to search.")
     _check_fixed(experiment, settings.fixed)
     output.mkdir(parents=True, exist_ok=True)
     storage = open_storage(settings.storage or f"sqlite:///{output / 'study.db'}")
@@ -220,7 +222,7 @@ def _check_fixed(experiment: Experiment, fixed: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"the bundle of {experiment.name} has no hyperparameter {name!r}; it has {', '.join(known)}."
             )
-        if name in HYPERPARAMETERS:
+        if name in hyperparameter_kinds():
             typed(name, value)
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.bundles import experiment_names, render_experiment
+from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompts_of
 from monai_tunevlseg.data.sample_digest import digest_samples
 from monai_tunevlseg.errors import unwrapped_errors
-from monai_tunevlseg.methods import METHODS, Method
 from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.search.search_space import ScalingSizes
 from monai_tunevlseg.yaml_files import read_yaml_mapping
@@ -34,16 +33,13 @@ class Experiment:
         name: DATASET/MODEL_METHOD.
         bundle: folder of the bundle.
         config: config of the dataset with this bundle, which overrides the bundle's configs.
+        method: name of the method's fragment.
     """
 
     name: str
     bundle: Path
     config: Path
-
-    @property
-    def method(self) -> str:
-        """Name of the method, or ``finetune``."""
-        return str(self.flat_values("train")["method"])
+    method: str
 
     def configs(self, kind: str) -> list[Path]:
         """Return the config files of a run: the bundle's ``train``, ``evaluate`` or ``inference`` and the dataset's."""
@@ -82,10 +78,10 @@ def find_experiment(name: str, configs_dir: str | Path, bundles_dir: str | Path)
     """
     if not experiment_names(configs_dir):
         raise FileNotFoundError(f"no experiments in {configs_dir}; omit --configs-dir to use the package's own.")
-    render_experiment(configs_dir, name)  # raises for an unknown name
-    bundle = name.partition("/")[2]
-    experiment = Experiment(name, Path(bundles_dir) / bundle, Path(configs_dir) / f"{name}.yaml")
-    for path in experiment.configs("train"):
+    facts = experiment_facts(configs_dir, name)
+    bundle, config = Path(bundles_dir) / facts["bundle"], Path(configs_dir) / f"{name}.yaml"
+    experiment = Experiment(name, bundle, config, facts["method"]["name"])
+    for path in experiment.configs("evaluate"):
         if not path.is_file():
             raise FileNotFoundError(f"no {path} for the experiment {name}; write it with 'tunevlseg bundles write'.")
     return experiment
@@ -113,14 +109,13 @@ def describe_base_model(experiment: Experiment, overrides: Mapping[str, Any]) ->
     """Load the base model of an experiment, and return its fingerprint and sizes."""
     # without the method, because its default depth may exceed the number of layers of this base model
     network = build_network(experiment, {**overrides, "method": "null", "upsampler": False})
-    sizes, name = network.encoder_sizes(), experiment.method
-    kind = METHODS[name] if name in set(METHODS) else Method
+    sizes = network.encoder_sizes()
     return BaseModelInfo(
         network.base_fingerprint,
         ScalingSizes(
             text_dim=sizes.text_dim,
             joint_dim=sizes.text_dim + (sizes.vision_dim or 0),
-            num_layers=sizes.prompted_layers(kind.prompts_text, kind.prompts_vision),
+            num_layers=sizes.prompted_layers(*prompts_of(experiment.method)),
         ),
     )
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.demo import demo_model
-from monai_tunevlseg.networks import BaseModel, ImageSettings, load_clipseg, load_cris
+from monai_tunevlseg.demo import demo_model, embedded_models
+from monai_tunevlseg.networks import VLSMS, BaseModel, ImageSettings
 
 __all__ = ["BaseReference", "find_base_reference"]
-
-LOADERS = {"clipseg": load_clipseg, "cris": load_cris}
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,11 @@ def find_base_reference(
         OSError: when the model cannot be loaded.
         ValueError: when its fingerprint differs from the checkpoint's, or no public id is known.
     """
-    embedded, of_demo = LOADERS[model](demo_model(model)), own.startswith("$")
+    load, of_demo = VLSMS[model].load_base, own.startswith("$")
+    embedded = load(demo_model(model)) if model in embedded_models() else None
     wanted = identity["base_fingerprint"] if identity else None
-    if base_model_id is None and folder is None and (wanted == embedded.fingerprint or (wanted is None and of_demo)):
+    as_named = base_model_id is None and folder is None
+    if embedded is not None and as_named and (wanted == embedded.fingerprint or (wanted is None and of_demo)):
         return _embedded(model, embedded)
     trained_with = str(identity["base_model"]) if identity else own
     if folder is None and Path(trained_with).expanduser().is_dir():
@@ -72,11 +72,11 @@ def find_base_reference(
     name = base_model_id or (trained_with if _is_hub_id(trained_with) else None) or (None if of_demo else own)
     if name is None:
         raise ValueError(
-            f"no public id is known for the base model {trained_with} ({wanted}), which is not the embedded one "
-            f"({embedded.fingerprint}); pass its hub id or folder name with --base-model-id."
+            f"no public id is known for the base model {trained_with} ({wanted}), which is not an embedded one; pass "
+            "its hub id or folder name with --base-model-id."
         )
-    loaded = LOADERS[model](str(folder or name), wanted)
-    if base_model_id is None and loaded.fingerprint == embedded.fingerprint:
+    loaded = load(str(folder or name), wanted)
+    if embedded is not None and base_model_id is None and loaded.fingerprint == embedded.fingerprint:
         return _embedded(model, embedded)
     values = {"pretrained": name, "base_fingerprint": loaded.fingerprint}
     return BaseReference(values, name, loaded.fingerprint, loaded.images, None if folder is None else str(folder))

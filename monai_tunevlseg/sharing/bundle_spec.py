@@ -10,17 +10,11 @@ from typing import Any
 
 import yaml
 
-from monai_tunevlseg.bundles import (
-    HYPERPARAMETERS,
-    experiment_facts,
-    prompt_learner,
-    render_bundle,
-    render_experiment,
-    typed,
-)
+from monai_tunevlseg.bundles import experiment_facts, render_bundle, render_experiment
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.data.layouts import DatasetInfo
+from monai_tunevlseg.hyperparameters import hyperparameter_kinds, typed
 from monai_tunevlseg.resources import configs_dir
 from monai_tunevlseg.sharing.base_reference import BaseReference, find_base_reference
 from monai_tunevlseg.sharing.packing import VERSION
@@ -150,10 +144,13 @@ def build_bundle_spec(experiment: str, run_dir: str | Path | None = None, source
 
     Raises:
         FileNotFoundError: when the run has no checkpoint, or the base model is not found.
-        ValueError: when the experiment is unknown, the checkpoint belongs to another one, or a value is invalid.
+        ValueError: when the experiment is unknown or trains nothing, the checkpoint belongs to another one, or a value
+            is invalid.
     """
     sources = sources or Sources()
     facts = experiment_facts(sources.configs_dir, experiment)
+    if not facts["method"]["trains"]:
+        raise ValueError(f"experiment {experiment} trains nothing; share an experiment with a method.")
     overlay = yaml.safe_load(render_experiment(sources.configs_dir, experiment))
     template = yaml.safe_load(render_bundle(sources.configs_dir, facts["bundle"])[Path("configs/train.yaml")])
     defaults = {name: value for name, value in template.items() if not isinstance(value, dict)} | overlay
@@ -187,14 +184,19 @@ def _check_network(
     Raises:
         ValueError: names both networks and methods.
     """
-    network = target.rpartition(".")[2]
-    method = prompt_learner(defaults["method"], defaults["unfreeze"])
-    theirs = (run.identity["network"], run.identity["method"])
-    if theirs != (network, method):
+    ours = {"network": target.rpartition(".")[2], "method": defaults["method"]}
+    if ours["method"] is None:  # then only the unfrozen part distinguishes experiments
+        ours["unfreeze"] = defaults["unfreeze"]
+    theirs = {name: run.identity[name] for name in ours}
+    if theirs != ours:
         raise ValueError(
-            f"the checkpoint in {run_dir} is a {theirs[0]} with method {theirs[1]!r}, but experiment {experiment} is a "
-            f"{network} with method {method!r}; pass the experiment of the run."
+            f"the checkpoint in {run_dir} has {_listed(theirs)}, but experiment {experiment} has {_listed(ours)}; pass "
+            "the experiment of the run."
         )
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value!r}" for name, value in values.items())
 
 
 def _trained_values(run: TrainedRun, defaults: Mapping[str, Any], base: BaseReference) -> dict[str, Any]:
@@ -202,7 +204,7 @@ def _trained_values(run: TrainedRun, defaults: Mapping[str, Any], base: BaseRefe
     values = {
         name: value
         for name, value in run.hyperparameters.items()
-        if name in HYPERPARAMETERS and name not in NOT_SHARED and not str(defaults.get(name)).startswith("$")
+        if name in hyperparameter_kinds() and name not in NOT_SHARED and not str(defaults.get(name)).startswith("$")
     }
     values |= run.identity["method_kwargs"]
     values |= {name: run.identity[name] for name in ("upsampler", "unfreeze", "class_names")}

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.bundles import METHODS_OWN
 from monai_tunevlseg.evaluation import PAIR_METRICS
+from monai_tunevlseg.hyperparameters import method_kinds
 from monai_tunevlseg.json_schemas import schema_violation
+from monai_tunevlseg.networks.frozen_base import UNFREEZE
 
-__all__ = ["IDENTITY_SCHEMA", "METRICS_SCHEMA", "NETWORK_KEYS", "check_schema"]
+__all__ = ["METRICS_SCHEMA", "NETWORK_KEYS", "check_schema", "identity_schema"]
 
 NETWORK_KEYS = ("network", "base_fingerprint", "method", "method_kwargs", "upsampler", "unfreeze")
 """Keys of a network's identity that must agree between an evaluation and the checkpoint."""
@@ -55,23 +56,26 @@ METRICS_SCHEMA: dict[str, Any] = {
     "required": [*_PART["required"], "split", "images", "clusters", "network", "classes", "bootstrap"],
 }
 """JSON Schema of ``metrics.json``, as far as the model card and the metadata use it."""
-IDENTITY_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        **dict.fromkeys(("network", "base_model", "base_fingerprint"), _TEXT),
-        "method": {"type": ["string", "null"]},
-        "method_kwargs": {
-            "type": "object",
-            "propertyNames": {"enum": list(METHODS_OWN)},
-            "additionalProperties": _SCALAR,
+
+
+def identity_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the network identity in a checkpoint."""
+    return {
+        "type": "object",
+        "properties": {
+            **dict.fromkeys(("network", "base_model", "base_fingerprint"), _TEXT),
+            "method": {"type": ["string", "null"]},
+            "method_kwargs": {
+                "type": "object",
+                "propertyNames": {"enum": list(method_kinds())},
+                "additionalProperties": _SCALAR,
+            },
+            "upsampler": {"type": "boolean"},
+            "unfreeze": {"enum": list(UNFREEZE)},
+            "class_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
         },
-        "upsampler": {"type": "boolean"},
-        "unfreeze": {"enum": [None, "decoder", "all"]},
-        "class_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
-    },
-    "required": [*NETWORK_KEYS, "base_model", "class_names"],
-}
-"""JSON Schema of the network identity in a checkpoint."""
+        "required": [*NETWORK_KEYS, "base_model", "class_names"],
+    }
 
 
 def check_schema(content: Mapping[str, Any], schema: Mapping[str, Any], path: Path) -> None:

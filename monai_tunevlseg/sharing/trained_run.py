@@ -12,7 +12,7 @@ from torch import Tensor
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.identity import decode_identity
-from monai_tunevlseg.sharing.schemas import IDENTITY_SCHEMA, METRICS_SCHEMA, NETWORK_KEYS, check_schema
+from monai_tunevlseg.sharing.schemas import METRICS_SCHEMA, NETWORK_KEYS, check_schema, identity_schema
 from monai_tunevlseg.training import CHECKPOINT, CHECKPOINT_DIGEST, HYPERPARAMETERS, read_weights
 from monai_tunevlseg.untrusted_values import refuse_expressions
 
@@ -57,7 +57,7 @@ def read_trained_run(folder: str | Path, metrics_file: str | Path | None = None)
         )
     state = _read_network(checkpoint)
     identity = decode_identity(state["_extra_state"])
-    check_schema(identity, IDENTITY_SCHEMA, checkpoint)
+    check_schema(identity, identity_schema(), checkpoint)
     refuse_expressions(identity, f"the checkpoint {checkpoint}")
     found = _metrics_file(Path(folder), metrics_file)
     metrics = None if found is None else _checked_metrics(found, checkpoint, identity)

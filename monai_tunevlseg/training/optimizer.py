@@ -34,7 +34,8 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not trained:
         raise ValueError(
-            f"{type(network).__name__} has no trainable parameters; choose a method, or switch the upsampler on."
+            f"{type(network).__name__} has no trainable parameters; choose a method, set unfreeze to decoder or "
+            "all, or upsampler to true."
         )
     groups = (
         {"params": [p for p in trained if id(p) in decaying], "weight_decay": weight_decay},

@@ -99,7 +99,7 @@ def _existing(path: str | Path) -> Path:
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"no checkpoint {path}; run train.yaml first, pass --bundle_root with the folder of a bundle or run that "
-            "has one, or --ckpt_path with the file, or --method null for the base model without training."
+            "has one, or --ckpt_path with the file, or run a zero_shot bundle for the base model without training."
         )
     return Path(path)
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
-from monai_tunevlseg.benchmark.experiment_spec import BASELINES, ExperimentSpec
+from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.benchmark.results_folder import StoredTrial, write_json, write_trials
 from monai_tunevlseg.evaluation import Bootstrap, PairScores, summarize, write_pair_scores
 
@@ -26,6 +26,7 @@ TITLES = {
     "finetune": "fine-tuned",
     "zero_shot": "zero-shot",
 }
+BASELINES = ("finetune", "zero_shot")
 PROMPTS = {"coop": ["text"], "cocoop": ["text"], "vpt": ["vision"]}
 COMBINATIONS = [
     *(("clipseg", name) for name in ("maple", "shared_separate", "shared_attention", "vpt", "cocoop", "coop")),
@@ -81,6 +82,7 @@ def write_experiment(
         "method": method,
         "variant": spec.variant,
         "titles": {"dataset": dataset.capitalize(), "model": TITLES[model], "method": TITLES[method]},
+        "baseline": baseline,
         "prompts": [] if baseline else PROMPTS.get(method, ["text", "vision"]),
         "seed": 0,
         "settings": {"n_trials": len(trials)},

@@ -21,7 +21,9 @@ from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettin
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
-SPECS = [ExperimentSpec("kvasir", "clipseg", method) for method in ("zero_shot", "vpt", "coop")]
+SPECS = [
+    ExperimentSpec("kvasir", "clipseg", method, trains=method != "zero_shot") for method in ("zero_shot", "vpt", "coop")
+]
 
 
 def folders_in(results_dir):

@@ -23,21 +23,21 @@ def names(patterns, variants=()):
 def test_all_experiments():
     specs = all_experiments(CONFIGS)
     assert len(set(specs)) == len(specs)
-    assert {spec.name for spec in specs if spec.method != "zero_shot"} == set(experiment_names(CONFIGS))
-    assert {spec.experiment for spec in specs} == set(experiment_names(CONFIGS))
-    datasets = {spec.dataset for spec in specs}
-    assert sum(spec.method == "zero_shot" for spec in specs) == 2 * len(datasets)
+    assert {spec.name for spec in specs} == {spec.experiment for spec in specs} == set(experiment_names(CONFIGS))
+    assert {spec.method for spec in specs if not spec.trains} == {"zero_shot"}
+    assert {spec.method for spec in specs if spec.baseline} == {"zero_shot", "decoder", "finetune"}
 
 
 def test_patterns():
     assert names(["kvasir/clipseg_vpt"]) == ["kvasir/clipseg_vpt"]
-    assert len(names(["kvasir/*"])) == 12  # eight combinations, fine-tuning and zero-shot of two models
+    assert len(names(["kvasir/*"])) == 14  # eight combinations and three baselines of two models
     assert names(["kvasir/*", "kvasir/cris_*"]) == names(["kvasir/*"])
     assert names(["kvasir/*"])[:2] == ["kvasir/clipseg_zero_shot", "kvasir/cris_zero_shot"]
+    assert names(["kvasir/*"])[-1] == "kvasir/cris_finetune"
 
 
 def test_variants_are_added_to_the_methods_that_they_change():
-    added = names(["kvasir/*"], list(VARIANTS))[12:]
+    added = names(["kvasir/*"], list(VARIANTS))[14:]
     gaussian = [name for name in added if name.endswith("-gaussian")]
     assert [name.removesuffix("-gaussian") for name in gaussian] == [
         "kvasir/clipseg_cocoop",
@@ -80,15 +80,15 @@ def test_estimate_uses_the_most_similar_experiments():
         ExperimentSpec("a", "clipseg", "vpt"): 100.0,
         ExperimentSpec("b", "clipseg", "vpt"): 200.0,
         ExperimentSpec("a", "clipseg", "coop"): 60.0,
-        ExperimentSpec("a", "clipseg", "zero_shot"): 5.0,
+        ExperimentSpec("a", "clipseg", "zero_shot", trains=False): 5.0,
     }
     assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], finished) == pytest.approx(150)  # the same bundle
     assert estimate_seconds([ExperimentSpec("c", "cris", "coop")], finished) == pytest.approx(60)  # the same method
     assert estimate_seconds([ExperimentSpec("c", "clipseg", "maple")], finished) == pytest.approx(
         120
     )  # all with training
-    assert estimate_seconds([ExperimentSpec("c", "cris", "zero_shot")], finished) == pytest.approx(5)
+    assert estimate_seconds([ExperimentSpec("c", "cris", "zero_shot", trains=False)], finished) == pytest.approx(5)
     assert estimate_seconds([], finished) == 0
     assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], {}) is None
-    only_quick = {ExperimentSpec("a", "clipseg", "zero_shot"): 5.0}
+    only_quick = {ExperimentSpec("a", "clipseg", "zero_shot", trains=False): 5.0}
     assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], only_quick) is None

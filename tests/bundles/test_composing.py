@@ -8,6 +8,7 @@ from small_runs import BUNDLES, CONFIGS
 
 from monai_tunevlseg.bundles import (
     bundle_names,
+    experiment_names,
     read_facts,
     render_bundle,
     render_experiment,
@@ -15,7 +16,9 @@ from monai_tunevlseg.bundles import (
     write_bundles,
 )
 from monai_tunevlseg.bundles.fragments import compose
+from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.networks import VLSMS, PromptTunedCLIPSeg
 
 FILES = {"LICENSE", "docs/README.md"} | {
     f"configs/{name}"
@@ -48,16 +51,18 @@ def test_every_method_has_a_bundle_with_clipseg():
     assert {f"clipseg_{name}" for name in METHODS} <= set(bundle_names(CONFIGS))
 
 
-def test_the_eight_combinations_of_the_paper_and_the_two_baselines_are_there():
+def test_the_eight_combinations_of_the_paper_and_the_baselines_are_there():
     cris = {"cris_coop", "cris_cocoop"}
-    assert set(bundle_names(CONFIGS)) >= cris | {"clipseg_finetune", "cris_finetune"}
-    assert len(bundle_names(CONFIGS)) == 10
+    baselines = {f"{model}_{name}" for model in VLSMS for name in ("finetune", "decoder", "zero_shot")}
+    assert set(bundle_names(CONFIGS)) >= cris | baselines
+    assert len(bundle_names(CONFIGS)) == 8 + len(baselines)
 
 
 @pytest.mark.parametrize("name", bundle_names(CONFIGS))
 def test_a_bundle_has_all_its_files_and_they_parse(name):
     files = render_bundle(CONFIGS, name)
-    assert {path.as_posix() for path in files} == FILES
+    missing = {"configs/train.yaml", "configs/multi_gpu_train.yaml"} if name.endswith("zero_shot") else set()
+    assert {path.as_posix() for path in files} == FILES - missing
     for path, text in files.items():
         assert not any(mark in text for mark in ("{{", "{%", "{#", "#}")), path
         if path.suffix == ".json":
@@ -137,7 +142,7 @@ def test_a_changed_fragment_makes_every_bundle_that_has_it_stale(copies):
     configs, bundles = copies
     prompts = configs / "bundle" / "parts" / "prompts.yaml"
     prompts.write_text(prompts.read_text().replace("num_context: 4", "num_context: 5"))
-    prompted = {name for name in bundle_names(configs) if not name.endswith("finetune")}
+    prompted = {f"{model}_{name}" for model in VLSMS for name in METHODS} & set(bundle_names(configs))
     assert {path.parts[-3] for path in stale_files(configs, bundles)} == prompted
 
 
@@ -149,15 +154,24 @@ def test_a_new_method_is_one_fragment(copies):
     assert "method: mine" in "".join(render_bundle(configs, "clipseg_mine").values())
 
 
-def test_a_model_gets_only_methods_whose_prompts_it_accepts(copies):
+def test_a_model_gets_only_methods_whose_prompts_can_be_inserted(copies):
+    class Blind(PromptTunedCLIPSeg):
+        no_visual_prompts = "it is blind"
+
+    configs, _ = copies
+    shutil.copy(configs / "models" / "clipseg.yaml", configs / "models" / "blind.yaml")
+    with VLSMS.temporarily("blind", Blind):
+        methods = {name.removeprefix("blind_") for name in bundle_names(configs) if name.startswith("blind")}
+    assert methods == {"coop", "cocoop", "finetune", "decoder", "zero_shot"}
+
+
+def test_a_model_without_an_embedded_twin_has_no_experiments_on_the_demo_datasets(copies):
     configs, _ = copies
     text = (configs / "models" / "clipseg.yaml").read_text()
-    (configs / "models" / "blind.yaml").write_text(text.replace("accepts: [text, vision]", "accepts: [text]"))
-    assert {n for n in bundle_names(configs) if n.startswith("blind")} == {
-        "blind_coop",
-        "blind_cocoop",
-        "blind_finetune",
-    }
+    (configs / "models" / "giant.yaml").write_text(text.replace("embedded: true", "embedded: false"))
+    with VLSMS.temporarily("giant", PromptTunedCLIPSeg):
+        datasets = {name.partition("/")[0] for name in experiment_names(configs) if "giant_vpt" in name}
+    assert "kvasir" in datasets and not datasets & set(DEMO_DATASETS)
 
 
 def test_an_unknown_bundle_is_refused():

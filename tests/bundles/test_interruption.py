@@ -180,4 +180,4 @@ def test_a_parameter_spoilt_by_the_epochs_last_step_is_not_saved(longer, tmp_pat
 
 def test_nothing_to_train_is_an_error(small_train):
     with raises_inside(ValueError, "method.*upsampler"):
-        run("clipseg_vpt", "train", **small_train, method="null")
+        run("clipseg_vpt", "train", **small_train, method="null", upsampler=False)

@@ -14,8 +14,20 @@ from small_runs import BUNDLES, CONFIGS, raises_inside, run, workflow, write_pic
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from monai_tunevlseg.bundles import bundle_names
+from monai_tunevlseg.networks import VLSMS
 
 every_bundle = pytest.mark.parametrize("name", bundle_names(CONFIGS))
+TRAINED = [name for name in bundle_names(CONFIGS) if (BUNDLES / name / "configs" / "train.yaml").is_file()]
+every_trained_bundle = pytest.mark.parametrize("name", TRAINED)
+every_config = pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        (name, config)
+        for name in bundle_names(CONFIGS)
+        for config in ("train", "evaluate", "inference")
+        if name in TRAINED or config != "train"
+    ],
+)
 
 
 def exported_networks_inputs(small):
@@ -29,11 +41,11 @@ def exported_networks_inputs(small):
     }
 
 
-@every_bundle
+@every_trained_bundle
 def test_a_bundle_trains_evaluates_and_infers(name, small, small_train, dataset_dir, tmp_path):
     run(name, "train", **small_train)
     checkpoint = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
-    fine_tuned = name.endswith("finetune")
+    fine_tuned = name.endswith(("finetune", "decoder"))
     assert any(key.startswith("base.") for key in checkpoint) == fine_tuned
 
     run(name, "evaluate", **small)
@@ -51,11 +63,10 @@ def test_a_bundle_trains_evaluates_and_infers(name, small, small_train, dataset_
         assert (tmp_path / "output" / "overlays" / image.name).is_file()
 
 
-@every_bundle
-@pytest.mark.parametrize("config", ["train", "evaluate", "inference"])
+@every_config
 def test_a_bundle_has_the_properties_that_monai_asks_for(name, config, small):
     kind = "train" if config == "train" else "infer"
-    checkpoint = {} if kind == "train" else {"method": None}
+    checkpoint = {} if kind == "train" else {"method": None, "unfreeze": None, "upsampler": False}
     assert workflow(name, config, kind, **small, **checkpoint).check_properties() == []
 
 
@@ -65,8 +76,7 @@ def test_metadata_follows_monais_schema(name, shared_dir):
     verify_metadata(meta_file=str(BUNDLES / name / "configs" / "metadata.json"), filepath=str(schema))
 
 
-@every_bundle
-@pytest.mark.parametrize("config", ["train", "inference"])
+@every_config
 def test_the_networks_input_and_output_are_those_of_the_metadata(name, config, small):
     configs = BUNDLES / name / "configs"
     verify_net_in_out(
@@ -83,20 +93,34 @@ def test_metadata_that_the_network_does_not_keep_is_refused(small):
         verify_net_in_out(net_id="network_def", **exported_networks_inputs(small | {"class_names": ["a", "b"]}))
 
 
-@every_bundle
-def test_zero_shot_needs_no_checkpoint_and_has_no_upsampler(name, small, tmp_path):
-    made = run(name, "evaluate", **small, method="null")
+@pytest.mark.parametrize("name", [f"{model}_zero_shot" for model in VLSMS])
+def test_a_zero_shot_bundle_needs_no_checkpoint(name, small, tmp_path):
+    made = run(name, "evaluate", **small)
     assert (tmp_path / "eval" / "metrics.json").is_file()
     assert made.network_def.upsampler is None
     assert not [p for p in made.network_def.parameters() if p.requires_grad]
+    run(name, "inference", **small)
+    assert list((tmp_path / "output" / "masks").iterdir())
 
 
-def test_zero_shot_may_be_written_as_none_from_python(small):
-    assert run("clipseg_vpt", "evaluate", **small, method=None).network_def.method is None
+@pytest.mark.parametrize("none", [None, "null"])
+def test_any_bundle_is_zero_shot_without_method_upsampler_and_unfrozen_part(none, small, tmp_path):
+    made = run("clipseg_vpt", "evaluate", **small, method=none, unfreeze=none, upsampler=False)
+    assert made.network_def.method is None
+    assert (tmp_path / "eval" / "metrics.json").is_file()
+
+
+def test_an_upsampler_alone_is_trained_and_wants_its_checkpoint(small, small_train, tmp_path):
+    with raises_inside(FileNotFoundError, "model.pt"):
+        run("clipseg_vpt", "evaluate", **small, method=None)
+    run("clipseg_vpt", "train", **small_train, method=None)
+    keys = torch.load(tmp_path / "models" / "model.pt", weights_only=True).keys() - {"_extra_state"}
+    assert {key.split(".")[0] for key in keys} == {"upsampler"}
+    run("clipseg_vpt", "evaluate", **small, method=None)
 
 
 def test_a_decoder_is_fine_tuned_alone_or_with_prompts(small, small_train, tmp_path):
-    for name in ("clipseg_finetune", "clipseg_coop"):
+    for name in ("clipseg_decoder", "clipseg_coop"):
         run(name, "train", **small_train, unfreeze="decoder")
         checkpoint = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
         parts = {key.split(".")[1] for key in checkpoint if key.startswith("base.")}
@@ -106,7 +130,7 @@ def test_a_decoder_is_fine_tuned_alone_or_with_prompts(small, small_train, tmp_p
 
 
 def test_fine_tuning_of_nothing_is_refused(small_train):
-    with raises_inside(ValueError, "unfreeze is null; set unfreeze to all or decoder"):
+    with raises_inside(ValueError, "method.*unfreeze"):
         run("clipseg_finetune", "train", **small_train, unfreeze="null")
 
 

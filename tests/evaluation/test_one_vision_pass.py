@@ -54,7 +54,7 @@ def test_an_image_of_19_classes_goes_through_the_vision_encoder_once(
         "bootstrap_resamples": 50,
     }
     if method == "null":
-        arguments["method"] = "null"
+        arguments |= {"method": "null", "upsampler": False}
     workflow = ConfigWorkflow(str(config), workflow_type="infer", logging_file=False, **arguments)
     workflow.initialize()
     network = workflow.network_def

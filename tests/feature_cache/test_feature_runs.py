@@ -152,7 +152,14 @@ def test_bundles_whose_features_change_refuse_the_cache(name, overrides, message
 def test_evaluations_share_the_features_of_the_test_images(pictures, tiny_clipseg_dir, tmp_path, counter):
     def evaluate(folder, **overrides):
         values = {"dataset_dir": str(pictures), "pretrained": str(tiny_clipseg_dir), "class_names": ["square"]}
-        values |= {"method": "null", "num_workers": 0, "device": "cpu", "precision": "fp32", "split": "train"}
+        values |= {
+            "method": "null",
+            "upsampler": False,
+            "num_workers": 0,
+            "device": "cpu",
+            "precision": "fp32",
+            "split": "train",
+        }
         values |= {"output_dir": str(tmp_path / folder), "prompt_depth": 2, "bootstrap_resamples": 10}
         made = ConfigWorkflow(
             str(BUNDLES / "clipseg_coop" / "configs" / "evaluate.yaml"), logging_file=False, **values | overrides

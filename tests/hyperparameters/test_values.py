@@ -1,6 +1,6 @@
 import pytest
 
-from monai_tunevlseg.bundles import class_list, optional
+from monai_tunevlseg.hyperparameters import class_list, optional
 
 
 @pytest.mark.parametrize(("given", "meant"), [("null", None), ("None", None), (None, None), ("vpt", "vpt"), (0, 0)])

@@ -1,0 +1,142 @@
+"""The hyperparameters of the bundles, and the values that each of them takes."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from monai_tunevlseg.data import LAYOUTS
+from monai_tunevlseg.data.dataset_spec import TEXT_SOURCES
+from monai_tunevlseg.hyperparameters.kinds import (
+    DEVICE,
+    LABEL_VALUES,
+    PATH,
+    PATTERN,
+    SWITCH,
+    TEXT,
+    TEXTS,
+    WINDOW,
+    Kind,
+    choice,
+    number,
+    numbers,
+    or_null,
+    whole_number,
+)
+from monai_tunevlseg.methods import METHODS, complete_arguments
+from monai_tunevlseg.networks.frozen_base import UNFREEZE
+from monai_tunevlseg.networks.precision import PRECISIONS
+
+__all__ = ["hyperparameter_kinds", "method_kinds"]
+
+_COUNT = 1_000_000  # more epochs, images or steps than any run has
+_WIDTH = 65_536  # wider than any layer
+
+_DATASET = {
+    "dataset_dir": PATH,
+    "class_names": TEXTS,
+    "splits_file": or_null(PATH),
+    "label_values": or_null(LABEL_VALUES),
+    "mask_threshold": or_null(number(0, 255, "128", above_low=True)),
+    "mask_ending": or_null(TEXT),
+    "group_pattern": or_null(PATTERN),
+    "slice_axis": whole_number(0, 2, "2"),
+    "intensity_window": or_null(WINDOW),
+    "empty_slices": SWITCH,
+    "every_slice": SWITCH,
+    "neutral_text": or_null(TEXT),
+    "text_source": choice(*TEXT_SOURCES),
+    "write_splits_to": or_null(PATH),
+    "splits_draft": or_null(PATH),
+    "trained_splits": or_null(PATH),
+}
+_NETWORK = {
+    "unfreeze": or_null(choice(*(part for part in UNFREEZE if part is not None))),
+    "upsampler": SWITCH,
+    "pretrained": PATH,
+    "base_fingerprint": or_null(TEXT),
+    "image_size": whole_number(1, 8192, "352"),
+    "image_mean": numbers(3, -1e6, 1e6, "[0.485,0.456,0.406]"),
+    "image_std": numbers(3, 0, 1e6, "[0.229,0.224,0.225]", above_low=True),
+    "antialias": SWITCH,
+    "precision": choice(*PRECISIONS, "auto"),
+    "compile": SWITCH,
+    "device": DEVICE,
+}
+_TRAINING = {
+    "ckpt_dir": PATH,
+    "resume": SWITCH,
+    "initial_checkpoint": or_null(PATH),
+    "loads_initial_checkpoint": SWITCH,
+    "learning_rate": number(0, 100, "5e-4", above_low=True),
+    "weight_decay": number(0, 100, "0.001"),
+    "effective_batch_size": whole_number(1, _COUNT, "32"),
+    "batch_size": whole_number(1, _COUNT, "8"),
+    "accumulation_steps": whole_number(1, _COUNT, "4"),
+    "epochs": whole_number(1, _COUNT, "20"),
+    "val_interval": whole_number(1, _COUNT, "1"),
+    "lr_factor": number(0, 1, "0.2", above_low=True, below_high=True),
+    "lr_patience": whole_number(0, _COUNT, "5"),
+    "early_stopping_patience": whole_number(1, _COUNT, "12"),
+    "early_stopping_min_delta": number(0, 1e6, "1e-4"),
+    "min_epochs": whole_number(0, _COUNT, "10"),
+    "seed": whole_number(0, 2**32 - 1, "0"),
+    "augmentation_probability": number(0, 1, "0.2"),
+    "cache_rate": number(0, 1, "1.0"),
+    "num_views": whole_number(0, _COUNT, "8"),
+    "show_progress": SWITCH,
+    "num_processes": whole_number(1, _COUNT, "1"),
+    "rank": whole_number(0, _COUNT, "0"),
+    "is_main_process": SWITCH,
+}
+_RESULTS = {
+    "bundle_root": PATH,
+    "output_dir": PATH,
+    "ckpt_path": PATH,
+    "num_workers": whole_number(0, 1024, "4"),
+    "feature_cache": choice("off", "memory", "disk"),
+    "feature_cache_dir": PATH,
+    "feature_cache_size": number(0, 1e6, "8", above_low=True),
+    "split": choice("train", "val", "test"),
+    "hd95": SWITCH,
+    "surface_dice": SWITCH,
+    "surface_tolerance": number(0, 1e6, "2"),
+    "bootstrap_resamples": whole_number(1, _COUNT, "9999"),
+    "bootstrap_seed": whole_number(0, 2**32 - 1, "0"),
+    "num_overlays": whole_number(0, _COUNT, "3"),
+    "save_masks": SWITCH,
+    "sw_batch_size": whole_number(1, _COUNT, "8"),
+}
+
+
+def hyperparameter_kinds() -> dict[str, Kind]:
+    """Return every top-level hyperparameter of ``train.yaml``, ``evaluate.yaml`` and ``inference.yaml``."""
+    registered = {"layout": choice(*LAYOUTS), "method": or_null(choice(*METHODS))}
+    return {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered, **method_kinds()}
+
+
+def method_kinds() -> dict[str, Kind]:
+    """Return the hyperparameters that belong to methods: their constructors' arguments, by their annotated types."""
+    return {
+        name: _kind(get_type_hints(METHODS[method].__init__)[name], default)
+        for method in METHODS
+        for name, default in complete_arguments(method, {}).items()
+    }
+
+
+def _kind(annotation: Any, default: Any) -> Kind:
+    """Return the kind of an annotated argument.
+
+    Raises:
+        TypeError: when no hyperparameter has this type.
+    """
+    if get_origin(annotation) in (Union, types.UnionType):
+        (given,) = (each for each in get_args(annotation) if each is not type(None))
+        return or_null(_kind(given, default))
+    if get_origin(annotation) in (list, tuple, Sequence):
+        return TEXTS
+    kinds = {bool: SWITCH, int: whole_number(1, _WIDTH, str(default)), float: number(0, 1e6, str(default)), str: TEXT}
+    if annotation not in kinds:
+        raise TypeError(f"an argument of the type {annotation!r} cannot be a hyperparameter of a bundle.")
+    return kinds[annotation]
