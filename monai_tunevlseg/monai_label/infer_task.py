@@ -38,7 +38,7 @@ class TextSegmentation(InferTask):
         self.model = model
 
     def is_valid(self) -> bool:
-        """Return True: an invalid bundle stops the start of the server."""
+        """Return True, because the server does not start with an invalid bundle."""
         return True
 
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -161,7 +161,7 @@ class _BundleRunner:
 
 
 def _log_lines(command: list[str], what: str) -> None:
-    """Run a command, and log its output line by line; the last line is the reason of a failure."""
+    """Run a command, and log its output line by line; the last line is the reason for a failure."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, text=True, errors="replace", env=environment, **streams) as process:
