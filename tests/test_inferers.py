@@ -117,7 +117,7 @@ def test_an_input_that_is_not_a_batch_is_refused():
 
 
 def noise(pictures, text=None):
-    """A network of four classes, each of which is the likeliest somewhere."""
+    """A network of four classes; each is the most probable one somewhere."""
     return torch.cat([pictures - 0.5, 0.3 - pictures[:, :1]], dim=1)
 
 

@@ -43,14 +43,14 @@ def test_the_record_belongs_to_the_checkpoint(trained, tmp_path):
         ({"upsampler": "false"}, "upsampler True.*False"),
     ],
 )
-def test_resuming_with_other_hyperparameters_is_refused_and_changes_nothing(changed, sides, trained, tmp_path):
+def test_other_hyperparameters_are_refused_and_nothing_changes(changed, sides, trained, tmp_path):
     before = files(tmp_path)
     with raises_inside(ValueError, rf"models/last\.pt.*{sides}.*resume"):
         run(NAME, "train", **trained | changed | {"resume": True, "epochs": 2})
     assert files(tmp_path) == before
 
 
-def test_resuming_with_another_dataset_is_refused_and_changes_nothing(trained, tmp_path):
+def test_another_dataset_is_refused_and_nothing_changes(trained, tmp_path):
     other = write_pictures(tmp_path / "other", count=20)
     splits = tmp_path / "eval" / "splits.json"
     before = [files(tmp_path), splits.read_bytes()]

@@ -10,7 +10,7 @@ FEW = Bootstrap(resamples=500)
 
 
 def run(scores, **common):
-    """Return one case for each {image: Dice}."""
+    """Return one pair for each {image: Dice}."""
     defaults = {"label_pixels": 1, "label_pixels_original": 4}
     return [PairScores(image, None, "x", "x", dice=dice, **defaults | common) for image, dice in scores.items()]
 

@@ -185,7 +185,7 @@ def test_distances_on_request_with_their_number_of_pairs(five, tmp_path):
     assert (strict["surface_tolerance"], plain["surface_tolerance"]) == (0, None)
 
 
-def test_a_mask_that_vanishes_when_resized_is_foreground_at_the_images_size(tmp_path):
+def test_a_mask_that_vanishes_when_resized_counts_at_the_images_size(tmp_path):
     speck = np.zeros((64, 64), bool)
     speck[0, 0] = True
     write_image(tmp_path / "set", "a", [np.zeros((64, 64))], [speck])

@@ -12,7 +12,7 @@ from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.evaluation import PairScores
 from monai_tunevlseg.evaluation.example_overlays import choose_examples, mask_name, write_example_overlays, write_mask
 
-cases = st.builds(
+pairs = st.builds(
     lambda dice, area, predicted: PairScores(
         "a", None, "x", "x", dice=dice, label_pixels=area, predicted_pixels=predicted, label_pixels_original=area
     ),
@@ -22,14 +22,14 @@ cases = st.builds(
 )
 
 
-@given(st.lists(cases, max_size=20), st.integers(0, 6))
+@given(st.lists(pairs, max_size=20), st.integers(0, 6))
 def test_chosen_pairs_are_worst_median_and_best(listed, count):
     chosen = choose_examples(listed, count)
     indices = [index for rank in chosen.values() for index in rank]
     assert len(indices) == len(set(indices))
     assert all(len(rank) <= count for rank in chosen.values())
     dice = {rank: [listed[index].dice for index in indices] for rank, indices in chosen.items()}
-    assert dice["worst"] == sorted(case.dice for case in listed)[:count]
+    assert dice["worst"] == sorted(pair.dice for pair in listed)[:count]
     assert dice["best"] == sorted(dice["best"], reverse=True)
     for rank in ("median", "best"):
         assert all(listed[index].label_pixels for index in chosen[rank])
@@ -75,8 +75,8 @@ def written(tmp_path):
         "number": 7,
     }
     write_mask(tmp_path / mask_name(pair), prediction)
-    case = PairScores("gray.png", None, pair["class_name"], "x", dice=12.345, label_pixels=1, predicted_pixels=1)
-    write_example_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / mask_name(pair)}, count=1)
+    pair = PairScores("gray.png", None, pair["class_name"], "x", dice=12.345, label_pixels=1, predicted_pixels=1)
+    write_example_overlays(tmp_path / "overlays", [pair], [pair], {0: tmp_path / mask_name(pair)}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     return path
 
@@ -109,15 +109,15 @@ def test_small_pictures_are_enlarged_and_large_ones_reduced(tmp_path):
         for name in ("image.png", "label.png", "pred.png"):
             Image.fromarray(np.zeros(size, np.uint8)).save(folder / name)
         pair = {"image": str(folder / "image.png"), "label": str(folder / "label.png"), "class_name": "x", "text": "x"}
-        case = PairScores("image.png", None, "x", "x", dice=100.0)
-        write_example_overlays(folder / "overlays", [case], [pair], {0: folder / "pred.png"}, count=1)
+        pair = PairScores("image.png", None, "x", "x", dice=100.0)
+        write_example_overlays(folder / "overlays", [pair], [pair], {0: folder / "pred.png"}, count=1)
         (path,) = (folder / "overlays").iterdir()
         width, height = Image.open(path).size
         assert width == expected[1] and 0 < height - expected[0] < 0.3 * height
 
 
 def test_slices_are_turned_upright(tmp_path):
-    """In a volume whose first axis points left and whose second points back, the picture has rows along the second."""
+    """In a volume with the first axis to the left and the second to the back, rows run along the second axis."""
     values = np.zeros((60, 40, 3), np.float32)
     mask = np.zeros((60, 40, 3), np.uint8)
     mask[40:, 30:, 1] = 1  # towards the left, at the back
@@ -133,8 +133,8 @@ def test_slices_are_turned_upright(tmp_path):
         "number": 0,
     }
     write_mask(tmp_path / mask_name(pair), mask[:, :, 1].T > 0)
-    case = PairScores("image.nii.gz", 1, "x", "x", dice=100.0, label_pixels=1)
-    write_example_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / mask_name(pair)}, count=1)
+    pair = PairScores("image.nii.gz", 1, "x", "x", dice=100.0, label_pixels=1)
+    write_example_overlays(tmp_path / "overlays", [pair], [pair], {0: tmp_path / mask_name(pair)}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     assert path.name == "worst_01_dice_100.0_image_1_x.png"
     picture = np.asarray(Image.open(path)).astype(int)
@@ -153,8 +153,8 @@ def test_a_nifti_picture_has_its_first_axis_across(tmp_path):
     paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")}
     pair = paths | {"class_name": "x", "text": "x", "number": 0}
     write_mask(tmp_path / "mask.png", mask.T > 0)
-    case = PairScores("image.nii.gz", None, "x", "x", dice=100.0, label_pixels=1)
-    write_example_overlays(tmp_path / "overlays", [case], [pair], {0: tmp_path / "mask.png"}, count=1)
+    pair = PairScores("image.nii.gz", None, "x", "x", dice=100.0, label_pixels=1)
+    write_example_overlays(tmp_path / "overlays", [pair], [pair], {0: tmp_path / "mask.png"}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     picture = np.asarray(Image.open(path)).astype(int)
     drawn = np.argwhere(picture[len(picture) - 267 :].sum(axis=2) > 0)

@@ -1,4 +1,4 @@
-"""Small networks, and counts of what they are asked for."""
+"""Small networks, and counts of read and encoded images."""
 
 from __future__ import annotations
 

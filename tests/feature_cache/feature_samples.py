@@ -1,4 +1,4 @@
-"""Small datasets, and what a bundle does to their samples."""
+"""Small datasets, and the transforms of a bundle."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_pairs(folder: Path, count: int = 3, classes: int = 1) -> list[dict]:
 
 
 def transform_of(size: int = 32, probability: float = 1.0) -> Compose:
-    """Compose what a bundle does to a sample, the augmentation strong enough to be seen in every view."""
+    """Compose the transforms of a bundle, with an augmentation that shows in every view."""
     return Compose(
         [
             LoadImageMaskd(),

@@ -1,4 +1,4 @@
-"""The trials of a search encode each image once, all together."""
+"""The trials of a search encode each image once in total."""
 
 from pathlib import Path
 

@@ -200,7 +200,7 @@ class Settings:
     ],
 )
 def test_a_description_of_a_callable_has_its_bound_values(one, same, other):
-    """Else the cache would hand out features of other settings."""
+    """Otherwise the cache would return features of other settings."""
     transforms = [each if isinstance(each, MapTransform) else Lambda(each) for each in (one, same, other)]
     written = [json.dumps(describe(each)) for each in transforms]
     assert written[0] == written[1] != written[2]

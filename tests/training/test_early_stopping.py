@@ -9,7 +9,7 @@ from monai_tunevlseg.training import EarlyStopping
 
 
 def epochs_run(losses, interval=1, **arguments):
-    """Train as long as early stopping lets a run that validates with these losses; return its last epoch."""
+    """Train a run with these validation losses until early stopping ends it; return its last epoch."""
     validator = Engine(lambda engine, batch: None)
     stopping = EarlyStopping(validator, **arguments)
     trainer = Engine(lambda engine, batch: None)
@@ -27,13 +27,13 @@ def epochs_run(losses, interval=1, **arguments):
 
 
 @pytest.mark.parametrize("fall", [5e-5, 9e-5])
-def test_small_falls_add_up(fall):
+def test_small_improvements_add_up(fall):
     """Lightning runs all 20 epochs of such curves."""
     losses = [1 - fall * epoch for epoch in range(20)]
     assert epochs_run(losses, patience=12, min_delta=1e-4) == 20
 
 
-def test_falls_that_never_add_up_stop():
+def test_improvements_below_min_delta_stop():
     assert epochs_run([1 - 1e-6 * epoch for epoch in range(20)], patience=12, min_delta=1e-4) == 13
 
 
@@ -47,7 +47,7 @@ def test_min_epochs_only_sets_the_earliest_stop(patience, min_epochs, expected):
     assert epochs_run(losses, patience=patience, min_epochs=min_epochs) == expected
 
 
-def test_an_improvement_before_min_epochs_forgives():
+def test_an_improvement_before_min_epochs_resets_the_count():
     losses = [5, 5, 5, 5, 4, 3, 3, 3, 3, 3]
     assert epochs_run(losses, patience=3, min_epochs=5) == 9
 

@@ -70,8 +70,8 @@ class Run:
 
 
 @pytest.mark.parametrize("count", [8, 9, 10, 13, 14, 17])
-def test_every_image_of_a_step_counts_alike(count):
-    """Accumulating 3 batches of 2 equals batches of 6, also in an epoch's last group, however few images it has."""
+def test_every_image_of_a_step_has_the_same_weight(count):
+    """Accumulating 3 batches of 2 equals batches of 6, also in a last step with fewer images."""
     weights = []
     for arguments in ({"accumulation_steps": 3}, {}):
         torch.manual_seed(0)
@@ -290,14 +290,14 @@ def test_more_epochs_can_be_added(tmp_path):
 def test_the_progress_bar_shows_the_loss_on_a_terminal(monkeypatch, capsys):
     network = nn.Linear(1, 1)
     progress = TrainingProgress()
-    progress.tqdm_kwargs["disable"] = False  # there is no terminal here
+    progress.tqdm_kwargs["disable"] = False  # no terminal in a test
     make_trainer(network, torch.optim.SGD(network.parameters(), lr=0.0), [progress], epochs=1).run()
     shown = capsys.readouterr().err
     assert "4/4" in shown
     assert "loss=" in shown
 
 
-def test_without_a_terminal_there_is_no_progress_bar(capsys):
+def test_without_a_terminal_no_progress_bar_is_shown(capsys):
     network = nn.Linear(1, 1)
     make_trainer(network, torch.optim.SGD(network.parameters(), lr=0.0), [TrainingProgress()], epochs=1).run()
     assert "loss=" not in capsys.readouterr().err

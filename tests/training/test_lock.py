@@ -1,4 +1,4 @@
-"""One training at a time in a folder."""
+"""The lock against two trainings in one folder."""
 
 import pytest
 from filelock import FileLock

@@ -82,7 +82,7 @@ def test_ignored_pixels_move_nothing():
 @settings(max_examples=30, deadline=None)
 @given(shares=st.lists(st.integers(0, 7), min_size=1, max_size=4), seed=st.integers(0, 99))
 def test_each_pair_has_the_mean_of_its_own_counted_pixels(shares, seed):
-    """However many columns each picture ignores, its terms are those of the picture without these columns."""
+    """The terms of a picture with ignored columns are those of the picture without these columns."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(len(shares), 1, 6, 8, generator=generator)
     label = torch.randint(0, 2, logits.shape, generator=generator).float()

@@ -27,7 +27,7 @@ def names(network, group):
     return {name for name, parameter in network.named_parameters() if id(parameter) in wanted}
 
 
-def test_only_layer_weights_decay_and_only_what_trains_is_taken():
+def test_only_layer_weights_decay_and_only_trainable_ones_are_taken():
     network = Mixed()
     decaying, plain = parameter_groups(network, 0.25)
     assert (decaying["weight_decay"], plain["weight_decay"]) == (0.25, 0.0)
@@ -68,7 +68,7 @@ def test_a_weight_used_twice_is_taken_once():
     assert sum(len(group["params"]) for group in parameter_groups(network, 0.1)) == 1
 
 
-def test_nothing_to_train_is_an_error():
+def test_a_frozen_network_is_an_error():
     with pytest.raises(ValueError, match="Linear"):
         parameter_groups(nn.Linear(2, 2).requires_grad_(False), 0.1)
 

@@ -25,7 +25,7 @@ def noisy_dataset(seed=0, cache_rate=0.0):
 
 
 def epochs(dataset, workers=0, count=3, first=1, seed=0):
-    """Run an engine as the trainer runs, and return all batches."""
+    """Run an engine like the trainer, and return all batches."""
     sampler = DistributedSampler(dataset, num_replicas=1, rank=0, seed=seed)
     loader = DataLoader(dataset, batch_size=3, sampler=sampler, num_workers=workers)
     seen = []
@@ -59,7 +59,7 @@ def test_epochs_differ_in_order_augmentation_and_the_global_generator():
     assert not torch.equal(first[3:6], second[3:6])
 
 
-def test_starting_at_a_later_epoch_gives_what_that_epoch_gives():
+def test_a_run_that_starts_later_has_the_same_epoch():
     whole = epochs(noisy_dataset(), count=3)
     rest = epochs(noisy_dataset(), count=3, first=3)
     assert all(torch.equal(left, right) for left, right in zip(whole[-len(rest) :], rest, strict=True))

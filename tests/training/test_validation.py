@@ -1,4 +1,4 @@
-"""When a training validates."""
+"""The validation schedule of a training, and its sampler."""
 
 import pytest
 from ignite.engine import Engine
@@ -27,7 +27,7 @@ def test_the_last_epoch_is_always_validated(epochs, interval, expected):
     assert validated_epochs(epochs, interval=interval) == expected
 
 
-def test_start_weights_are_validated_as_epoch_0():
+def test_initial_weights_are_validated_as_epoch_0():
     assert validated_epochs(2, start=True) == [0, 1, 2]
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, or hold something else."""
+"""Damaged checkpoints, and files that are not checkpoints."""
 
 import io
 import pickle
@@ -15,7 +15,7 @@ from monai_tunevlseg.training import WeightsLoader, load_weights, read_checkpoin
 
 
 class Malicious:
-    """What runs code where pickles are trusted."""
+    """An object whose pickle runs code."""
 
     def __reduce__(self):
         return print, ("run",)
@@ -33,7 +33,7 @@ def good(tmp_path_factory):
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_no_flipped_bit_changes_a_weight(good, data):
-    """It is noticed, or lies where nothing is read."""
+    """It is noticed, or is in a part of the file that is not read."""
     content, path = good
     place = data.draw(st.integers(0, len(content) * 8 - 1))
     damaged = bytearray(content)
@@ -90,7 +90,7 @@ def archive():
         saved({"weight": torch.zeros(1, dtype=torch.complex64)}),
     ],
 )
-def test_what_is_not_the_weights_of_a_network_names_the_file(content, tmp_path, capsys):
+def test_a_file_without_weights_is_named(content, tmp_path, capsys):
     path = tmp_path / "some.pt"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"some\.pt") as raised:
