@@ -22,7 +22,7 @@ from monai_tunevlseg.demo.overview_figure import draw_overview
 from monai_tunevlseg.hyperparameters import ZERO_SHOT
 from monai_tunevlseg.training import read_weights
 
-__all__ = ["DemoResult", "run_demo"]
+__all__ = ["BundleRun", "DemoResult", "checkpoint_size", "copy_test_images", "run_demo", "run_in_parallel"]
 
 NUM_IMAGES = 200
 NUM_NEW_IMAGES = 8  # images of the test split that inference gets, without masks
@@ -69,32 +69,32 @@ def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_di
     shutil.rmtree(output_dir, ignore_errors=True)
     console = Console(soft_wrap=True)
     data = write_demo_dataset(dataset, output_dir / "data", num_images=NUM_IMAGES)
-    new_images = _copy_test_images(data, output_dir / "new_images")
+    new_images = copy_test_images(data, output_dir / "new_images")
     checkpoint = output_dir / "models" / "model.pt"
 
-    def run(config: str, name: str, **overrides: object) -> _BundleRun:
+    def run(config: str, name: str, **overrides: object) -> BundleRun:
         configs = [bundle_root / "configs" / f"{config}.yaml", experiment_config]
         own = {"bundle_root": bundle_root, "ckpt_path": checkpoint, "output_dir": output_dir / name}
-        return _BundleRun(configs, own | overrides, output_dir / f"{name}.log", console)
+        return BundleRun(configs, own | overrides, output_dir / f"{name}.log", console)
 
-    _run_in_parallel(
+    run_in_parallel(
         partial(run, "evaluate", "zero_shot", dataset_dir=data, **ZERO_SHOT),
         partial(run, "inference", "predictions_zero_shot", dataset_dir=new_images, **ZERO_SHOT),
     )
-    (seconds,) = _run_in_parallel(partial(run, "train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent))
-    _run_in_parallel(
+    (seconds,) = run_in_parallel(partial(run, "train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent))
+    run_in_parallel(
         partial(run, "evaluate", "tuned", dataset_dir=data),
         partial(run, "inference", "predictions", dataset_dir=new_images),
     )
     result = DemoResult(
-        _dice(output_dir / "zero_shot"), _dice(output_dir / "tuned"), *_checkpoint_size(checkpoint), seconds
+        _dice(output_dir / "zero_shot"), _dice(output_dir / "tuned"), *checkpoint_size(checkpoint), seconds
     )
     draw_overview(output_dir, len(class_names))
     _print_result(console, f"{dataset}, {bundle_root.name}", result, output_dir)
     return result
 
 
-def _run_in_parallel(*runs: Callable[[], _BundleRun]) -> list[float]:
+def run_in_parallel(*runs: Callable[[], BundleRun]) -> list[float]:
     """Start independent runs and return their wall times in seconds; an error in one of them stops all."""
     with ExitStack() as running:
         started = []
@@ -104,16 +104,16 @@ def _run_in_parallel(*runs: Callable[[], _BundleRun]) -> list[float]:
         return [run.wait() for run in started]
 
 
-def _copy_test_images(data: Path, folder: Path) -> Path:
+def copy_test_images(data: Path, folder: Path) -> Path:
+    """Copy the first test images of a dataset into a new folder, and return it."""
     folder.mkdir(parents=True)
-    test = json.loads((data / "splits.json").read_text())["test"][:NUM_NEW_IMAGES]
-    for stem in test:
+    for stem in json.loads((data / "splits.json").read_text())["test"][:NUM_NEW_IMAGES]:
         for source in (data / "images").glob(f"{stem}.*"):
             shutil.copy(source, folder)
     return folder
 
 
-class _BundleRun:
+class BundleRun:
     """A run of a bundle in its own process.
 
     Args:
@@ -146,7 +146,7 @@ def _dice(folder: Path) -> float:
     return float(json.loads((folder / "metrics.json").read_text())["dice"])
 
 
-def _checkpoint_size(path: Path) -> tuple[int, int]:
+def checkpoint_size(path: Path) -> tuple[int, int]:
     """Return the number of parameters in a checkpoint and its size in bytes."""
     state = read_weights(path)
     return sum(value.numel() for name, value in state.items() if name != "_extra_state"), path.stat().st_size

@@ -33,14 +33,14 @@ class Sources:
     """Sources of a bundle's parts, in addition to the experiment and its run.
 
     Attributes:
-        metrics: path of a ``metrics.json`` outside the run's folder.
+        metrics_file: path of a ``metrics.json`` outside the run's folder.
         pretrained: folder of the base model on this machine, if neither the run nor the experiment leads to it.
         base_model_id: public id of the base model; None = derived from the run and the experiment.
         overrides: hyperparameters that override those of the run and the experiment.
         configs_dir: folder of the config fragments.
     """
 
-    metrics: str | Path | None = None
+    metrics_file: str | Path | None = None
     pretrained: str | Path | None = None
     base_model_id: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -158,7 +158,7 @@ def build_bundle_spec(experiment: str, run_dir: str | Path | None = None, source
         raise ValueError(f"experiment {experiment} has no hyperparameter {', '.join(unknown)}; see its train.yaml.")
     refuse_expressions(sources.overrides, "an option --override")
     refuse_expressions(sources.base_model_id, "the option --base-model-id")
-    run = None if run_dir is None else read_trained_run(run_dir, sources.metrics)
+    run = None if run_dir is None else read_trained_run(run_dir, sources.metrics_file)
     if run is not None:
         _check_network(experiment, run_dir, run, defaults, template["network_def"]["_target_"])
     base = find_base_reference(

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import monai_tunevlseg.demo
-from monai_tunevlseg.demo import demo_model
+from monai_tunevlseg.demo import demo_model, embedded_models
 from monai_tunevlseg.demo.scenes import SIZE
 from monai_tunevlseg.demo.train_base_model import TrainingConfig, draw_batch, evaluate
 from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS
 from monai_tunevlseg.networks import VLSMS
 
-EMBEDDED = sorted(config.parent.name for config in Path(monai_tunevlseg.demo.__file__).parent.glob("*/config.json"))
 FORWARD = {
     "clipseg": lambda model, images, tokens: model(pixel_values=images, **tokens).logits,
     "cris": lambda model, images, tokens: model(images, tokens["input_ids"])[:, 0],
@@ -33,7 +30,7 @@ class Embedded:
     vlsm: Any
 
 
-@pytest.fixture(scope="module", params=EMBEDDED)
+@pytest.fixture(scope="module", params=embedded_models())
 def embedded(request):
     base = VLSMS[request.param].load_base(demo_model(request.param))
     vlsm = TRAINABLE_VLSMS[request.param]()
@@ -43,7 +40,7 @@ def embedded(request):
 
 
 def test_every_trainable_vlsm_is_embedded():
-    assert set(EMBEDDED) == set(TRAINABLE_VLSMS)
+    assert set(embedded_models()) == set(TRAINABLE_VLSMS)
 
 
 def test_weights_follow_text_on_held_out_scenes(embedded):
@@ -74,7 +71,7 @@ def test_folder_is_consistent(embedded):
 def test_folders_hold_whole_models_and_are_small_together():
     common = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     files = {"clipseg": common | {"preprocessor_config.json"}, "cris": common}
-    folders = [demo_model(name) for name in EMBEDDED]
+    folders = [demo_model(name) for name in embedded_models()]
     assert {folder.name: {path.name for path in folder.iterdir()} for folder in folders} == files
     assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 10_000_000
 

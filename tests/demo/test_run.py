@@ -15,13 +15,13 @@ from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.bundle_processes import ChildProcess
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview_figure import draw_overview
-from monai_tunevlseg.demo.run import _BundleRun, _checkpoint_size, _copy_test_images, _run_in_parallel, run_demo
+from monai_tunevlseg.demo.run import BundleRun, checkpoint_size, copy_test_images, run_demo, run_in_parallel
 
 
 @pytest.mark.parametrize("name", list(DEMO_DATASETS))
 def test_overview_shows_images_ground_truth_and_both_predictions(tmp_path, name):
     data = write_demo_dataset(name, tmp_path / "data", num_images=16)
-    images = _copy_test_images(data, tmp_path / "new_images")
+    images = copy_test_images(data, tmp_path / "new_images")
     assert len(list(images.iterdir())) == 2
     for folder in ("predictions", "predictions_zero_shot"):
         (tmp_path / folder).mkdir()
@@ -34,12 +34,12 @@ def test_overview_shows_images_ground_truth_and_both_predictions(tmp_path, name)
 def test_checkpoint_size_counts_trained_parameters(tmp_path):
     state = {"method.context": torch.zeros(2, 3), "_extra_state": torch.zeros(100, dtype=torch.uint8)}
     torch.save(state, tmp_path / "model.pt")
-    assert _checkpoint_size(tmp_path / "model.pt") == (6, (tmp_path / "model.pt").stat().st_size)
+    assert checkpoint_size(tmp_path / "model.pt") == (6, (tmp_path / "model.pt").stat().st_size)
 
 
 def test_failed_run_names_its_log(tmp_path):
     console = Console(file=io.StringIO())
-    run = _BundleRun([tmp_path / "train.yaml"], {}, tmp_path / "training.log", console)
+    run = BundleRun([tmp_path / "train.yaml"], {}, tmp_path / "training.log", console)
     with pytest.raises(RuntimeError, match=rf"'training'.*{tmp_path / 'training.log'}"):
         run.wait()
     assert (tmp_path / "training.log").read_text()
@@ -55,11 +55,11 @@ def test_a_failed_run_stops_the_others(tmp_path):
 
     endless = Endless()
     with pytest.raises(RuntimeError, match="failed"):
-        _run_in_parallel(lambda: endless)
+        run_in_parallel(lambda: endless)
     assert endless.child.process.returncode == -signal.SIGTERM
     other = Endless()
     with pytest.raises((OSError, ValueError)):
-        _run_in_parallel(lambda: other, lambda: _BundleRun([], {}, tmp_path / "no" / "\0", Console(file=io.StringIO())))
+        run_in_parallel(lambda: other, lambda: BundleRun([], {}, tmp_path / "no" / "\0", Console(file=io.StringIO())))
     assert other.child.process.returncode == -signal.SIGTERM
 
 

@@ -188,6 +188,7 @@ def test_a_check_without_the_schema_is_skipped(shared, tmp_path, monkeypatch):
 
 def test_invalid_input_is_named(run_dir, shared, tmp_path):
     assert EXPERIMENT in refused("ultrasound/clipseg_vptt", "--output", tmp_path)
+    assert "ultrasound/clipseg_zero_shot" in refused("ultrasound/clipseg_zero_shot", "--output", tmp_path)
     assert "models/model.pt" in refused(EXPERIMENT, "--output", tmp_path, "--run-dir", tmp_path)
     other = refused("ultrasound/clipseg_coop", "--output", tmp_path, "--run-dir", run_dir)
     assert "'vpt'" in other and "'coop'" in other
