@@ -12,7 +12,7 @@ from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.evaluation import PairScores
 from monai_tunevlseg.evaluation.example_overlays import choose_examples, mask_name, write_example_overlays, write_mask
 
-pairs = st.builds(
+pair_scores = st.builds(
     lambda dice, area, predicted: PairScores(
         "a", None, "x", "x", dice=dice, label_pixels=area, predicted_pixels=predicted, label_pixels_original=area
     ),
@@ -22,7 +22,7 @@ pairs = st.builds(
 )
 
 
-@given(st.lists(pairs, max_size=20), st.integers(0, 6))
+@given(st.lists(pair_scores, max_size=20), st.integers(0, 6))
 def test_chosen_pairs_are_worst_median_and_best(listed, count):
     chosen = choose_examples(listed, count)
     indices = [index for rank in chosen.values() for index in rank]
@@ -65,7 +65,7 @@ def written(tmp_path):
     prediction[:100] = True
     Image.fromarray(np.full((200, 500, 3), 128, np.uint8)).save(tmp_path / "gray.png")
     Image.fromarray(label).save(tmp_path / "label.png")
-    pair = {
+    sample = {
         "image": str(tmp_path / "gray.png"),
         "label": str(tmp_path / "label.png"),
         "label_value": 1,
@@ -74,9 +74,9 @@ def written(tmp_path):
         "text": "x",
         "number": 7,
     }
-    write_mask(tmp_path / mask_name(pair), prediction)
-    pair = PairScores("gray.png", None, pair["class_name"], "x", dice=12.345, label_pixels=1, predicted_pixels=1)
-    write_example_overlays(tmp_path / "overlays", [pair], [pair], {0: tmp_path / mask_name(pair)}, count=1)
+    write_mask(tmp_path / mask_name(sample), prediction)
+    scores = PairScores("gray.png", None, sample["class_name"], "x", dice=12.345, label_pixels=1, predicted_pixels=1)
+    write_example_overlays(tmp_path / "overlays", [scores], [sample], {0: tmp_path / mask_name(sample)}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     return path
 
@@ -108,9 +108,10 @@ def test_small_pictures_are_enlarged_and_large_ones_reduced(tmp_path):
         folder.mkdir()
         for name in ("image.png", "label.png", "pred.png"):
             Image.fromarray(np.zeros(size, np.uint8)).save(folder / name)
-        pair = {"image": str(folder / "image.png"), "label": str(folder / "label.png"), "class_name": "x", "text": "x"}
-        pair = PairScores("image.png", None, "x", "x", dice=100.0)
-        write_example_overlays(folder / "overlays", [pair], [pair], {0: folder / "pred.png"}, count=1)
+        paths = {"image": str(folder / "image.png"), "label": str(folder / "label.png")}
+        sample = paths | {"class_name": "x", "text": "x"}
+        scores = PairScores("image.png", None, "x", "x", dice=100.0)
+        write_example_overlays(folder / "overlays", [scores], [sample], {0: folder / "pred.png"}, count=1)
         (path,) = (folder / "overlays").iterdir()
         width, height = Image.open(path).size
         assert width == expected[1] and 0 < height - expected[0] < 0.3 * height
@@ -123,7 +124,7 @@ def test_slices_are_turned_upright(tmp_path):
     mask[40:, 30:, 1] = 1  # towards the left, at the back
     for name, array in (("image", values), ("label", mask)):
         nib.save(nib.Nifti1Image(array, np.diag([-1.0, -1, 1, 1])), tmp_path / f"{name}.nii.gz")
-    pair = {
+    sample = {
         "image": str(tmp_path / "image.nii.gz"),
         "label": str(tmp_path / "label.nii.gz"),
         "slice": 1,
@@ -132,9 +133,9 @@ def test_slices_are_turned_upright(tmp_path):
         "text": "x",
         "number": 0,
     }
-    write_mask(tmp_path / mask_name(pair), mask[:, :, 1].T > 0)
-    pair = PairScores("image.nii.gz", 1, "x", "x", dice=100.0, label_pixels=1)
-    write_example_overlays(tmp_path / "overlays", [pair], [pair], {0: tmp_path / mask_name(pair)}, count=1)
+    write_mask(tmp_path / mask_name(sample), mask[:, :, 1].T > 0)
+    scores = PairScores("image.nii.gz", 1, "x", "x", dice=100.0, label_pixels=1)
+    write_example_overlays(tmp_path / "overlays", [scores], [sample], {0: tmp_path / mask_name(sample)}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     assert path.name == "worst_01_dice_100.0_image_1_x.png"
     picture = np.asarray(Image.open(path)).astype(int)
@@ -151,10 +152,10 @@ def test_a_nifti_picture_has_its_first_axis_across(tmp_path):
     for name, array in (("image", np.zeros((60, 40), np.float32)), ("label", mask)):
         nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / f"{name}.nii.gz")
     paths = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")}
-    pair = paths | {"class_name": "x", "text": "x", "number": 0}
+    sample = paths | {"class_name": "x", "text": "x", "number": 0}
     write_mask(tmp_path / "mask.png", mask.T > 0)
-    pair = PairScores("image.nii.gz", None, "x", "x", dice=100.0, label_pixels=1)
-    write_example_overlays(tmp_path / "overlays", [pair], [pair], {0: tmp_path / "mask.png"}, count=1)
+    scores = PairScores("image.nii.gz", None, "x", "x", dice=100.0, label_pixels=1)
+    write_example_overlays(tmp_path / "overlays", [scores], [sample], {0: tmp_path / "mask.png"}, count=1)
     (path,) = (tmp_path / "overlays").iterdir()
     picture = np.asarray(Image.open(path)).astype(int)
     drawn = np.argwhere(picture[len(picture) - 267 :].sum(axis=2) > 0)
@@ -164,8 +165,8 @@ def test_a_nifti_picture_has_its_first_axis_across(tmp_path):
 
 @pytest.mark.parametrize("letter", ["a", "\u00e9", "\u8178", "\U0001d54f"])
 def test_names_of_pictures_fit_a_file_system_in_any_script(letter, tmp_path):
-    pair = {"number": 123_456, "image": f"images/{letter * 100}.png", "slice": 7, "class_name": letter * 100}
-    name = mask_name(pair)
+    sample = {"number": 123_456, "image": f"images/{letter * 100}.png", "slice": 7, "class_name": letter * 100}
+    name = mask_name(sample)
     assert name.startswith(f"123456_{letter * 20}") and name.endswith(".png")
     with atomic_file(tmp_path / f"median_05_dice_099.9_{name}") as unfinished:
         write_mask(unfinished, np.ones((2, 2), dtype=bool))
