@@ -22,7 +22,7 @@ from monai_tunevlseg.data.io.volumes import stored_order
 from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.inferers import Reduction, ResizedInferer
 from monai_tunevlseg.networks import PromptTunedNetwork
-from monai_tunevlseg.networks.texts import checked_texts
+from monai_tunevlseg.networks.texts import validate_texts
 from monai_tunevlseg.training import load_weights
 
 __all__ = ["ImageLike", "Images", "Segmenter", "open_bundle"]
@@ -163,7 +163,7 @@ class Segmenter:
         if texts is None:
             texts = self.class_names
         else:
-            texts = checked_texts([texts] if isinstance(texts, str) else texts, "texts")
+            texts = validate_texts([texts] if isinstance(texts, str) else texts, "texts")
         pixels = np.ascontiguousarray(np.moveaxis(_pixels(image, self.intensity_window), -1, 0))
         device = next(self.network.parameters()).device
         inferer = copy.copy(self.inferer)  # the original keeps its reduction

@@ -102,10 +102,10 @@ def test_no_arrow_points_up(sources):
 @pytest.mark.parametrize(
     "line",
     [
-        "from monai_tunevlseg.networks.base import PromptTunedNetwork",
+        "from monai_tunevlseg.networks.prompt_tuned_network import PromptTunedNetwork",
         "from monai_tunevlseg.networks import base",
         "from .base import PromptTunedNetwork",
-        "import monai_tunevlseg.networks.base",
+        "import monai_tunevlseg.networks.prompt_tuned_network",
         "from monai_tunevlseg.networks import PromptTunedNetwork",
     ],
 )

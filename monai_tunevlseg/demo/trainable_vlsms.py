@@ -21,8 +21,8 @@ from monai_tunevlseg.atomic_files import unfinished_folder
 from monai_tunevlseg.demo.scenes import SIZE
 from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH, build_tokenizer
 from monai_tunevlseg.networks import CRIS, CRISConfig, save_cris
-from monai_tunevlseg.networks.cris.encoders import end_of_text
-from monai_tunevlseg.networks.cris.model import behind
+from monai_tunevlseg.networks.cris.encoders import eos_positions
+from monai_tunevlseg.networks.cris.model import padding_mask
 from monai_tunevlseg.registry import Registry
 
 __all__ = ["TRAINABLE_VLSMS", "TrainableCLIPSeg", "TrainableCRIS", "Outputs", "TrainableVLSM"]
@@ -156,7 +156,7 @@ class TrainableCRIS(TrainableVLSM):
         """Encode each image and each text once, then decode each (image, text) pair."""
         backbone, ids = self.model.backbone, tokens["input_ids"]
         words, states = backbone.encode_text(ids)
-        padding = behind(end_of_text(ids), ids.shape[1])
+        padding = padding_mask(eos_positions(ids), ids.shape[1])
         maps = backbone.visual(images)
         _, logits = self.model.decode(
             self.model.neck.project(maps), words[text_indices], padding[text_indices], states[text_indices]

@@ -24,8 +24,8 @@ from monai_tunevlseg.hyperparameters.kinds import (
     or_null,
     whole_number,
 )
-from monai_tunevlseg.methods import METHODS, complete_arguments
-from monai_tunevlseg.networks.frozen_base import UNFREEZE
+from monai_tunevlseg.methods import METHODS, with_defaults
+from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 from monai_tunevlseg.networks.precision import PRECISIONS
 
 __all__ = ["hyperparameter_kinds", "method_kinds"]
@@ -121,7 +121,7 @@ def method_kinds() -> dict[str, Kind]:
     return {
         name: _kind(get_type_hints(METHODS[method].__init__)[name], default)
         for method in METHODS
-        for name, default in complete_arguments(method, {}).items()
+        for name, default in with_defaults(method, {}).items()
     }
 
 

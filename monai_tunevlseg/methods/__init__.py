@@ -31,7 +31,7 @@ __all__ = [
     "SharedAttention",
     "SharedSeparate",
     "TextContextLearner",
-    "complete_arguments",
+    "with_defaults",
 ]
 
 METHODS: Registry[type[Method]] = Registry("method")
@@ -43,7 +43,7 @@ METHODS.register("shared_attention", SharedAttention)
 METHODS.register("shared_separate", SharedSeparate)
 
 
-def complete_arguments(method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Add the defaults to a method's own arguments.
 
     Raises:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from monai_tunevlseg.methods._projection import Projection
 from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
-from monai_tunevlseg.methods.projections import Projection
 from monai_tunevlseg.methods.prompt_learner import TextContextLearner
 
 __all__ = ["MaPLe"]

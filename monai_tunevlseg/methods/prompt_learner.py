@@ -63,7 +63,7 @@ class PromptLearner(Method):
         self.num_context = num_context
         self.prompt_depth = prompt_depth
 
-    def evaluated(self) -> PromptLearner:
+    def precomputed(self) -> PromptLearner:
         """Return what gives the contexts of one step, however often both encoders ask for them.
 
         That is the method itself, unless what it computes is random while it trains and common to both sides.

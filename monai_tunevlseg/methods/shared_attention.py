@@ -65,7 +65,7 @@ class SharedAttention(PromptLearner):
         """Return the visual part of the unified context, (num_context, vision_dim)."""
         return self._unified(layer)[:, self.text_dim :]
 
-    def evaluated(self) -> SharedAttention:
+    def precomputed(self) -> SharedAttention:
         """Return a view of this method that has run each block once."""
         view = copy.copy(self)
         view.unified = [self._unified(layer) for layer in range(self.prompt_depth)]

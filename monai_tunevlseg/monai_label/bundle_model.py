@@ -15,7 +15,7 @@ from monai_tunevlseg.hyperparameters import ZERO_SHOT
 from monai_tunevlseg.inferers import Reduction, entropy_map, label_map
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
-from monai_tunevlseg.networks.precision import in_precision
+from monai_tunevlseg.networks.precision import cast_frozen
 from monai_tunevlseg.segmenter import Segmenter, open_bundle
 
 __all__ = ["BaseModelCache", "BundleModel", "open_bundles"]
@@ -45,7 +45,7 @@ class BaseModelCache:
                 loaded = parser.get_parsed_content("base_model")
                 known = {base.fingerprint: base for (kind, *_), base in self._by_config.items() if kind == precision}
                 self._by_config[key] = known.get(loaded.fingerprint) or replace(
-                    loaded, model=in_precision(loaded.model.requires_grad_(False), precision)
+                    loaded, model=cast_frozen(loaded.model.requires_grad_(False), precision)
                 )
             return self._by_config[key]
 

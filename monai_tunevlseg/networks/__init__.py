@@ -1,12 +1,12 @@
 """Frozen vision-language segmentation models, and what is tuned of them."""
 
-from monai_tunevlseg.networks.base import ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.clipseg import PromptTunedCLIPSeg, load_clipseg
-from monai_tunevlseg.networks.compiling import compile_layers
+from monai_tunevlseg.networks.compilation import compile_layers
 from monai_tunevlseg.networks.cris import CRIS, CRISConfig, PromptTunedCRIS, load_cris, save_cris
 from monai_tunevlseg.networks.image_settings import ImageSettings
 from monai_tunevlseg.networks.precision import choose_precision
+from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.networks.upsampler import Upsampler
 from monai_tunevlseg.registry import Registry
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from monai_tunevlseg.networks.image_settings import ImageSettings
 
-__all__ = ["BaseModel", "checked", "fingerprint"]
+__all__ = ["BaseModel", "check_fingerprint", "fingerprint"]
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,19 @@ def _digest(tensor: Tensor) -> str:
     return digest.hexdigest()
 
 
-def checked(base: BaseModel, wanted: str | None) -> BaseModel:
-    """Return a base model if it is the wanted one.
+def check_fingerprint(base: BaseModel, expected: str | None) -> None:
+    """Check that a base model is the expected one.
 
     Args:
         base: the loaded model.
-        wanted: its fingerprint; None = whichever.
+        expected: its fingerprint; None for any.
 
     Raises:
-        ValueError: when it has another fingerprint; names both.
+        ValueError: when the fingerprint differs; names both.
     """
-    if wanted is not None and base.fingerprint != str(wanted):
+    if expected is not None and base.fingerprint != str(expected):
         raise ValueError(
-            f"the base model {base.name!r} has the fingerprint {base.fingerprint}, but base_fingerprint is {wanted}: "
-            "it is another model, or was changed; pass pretrained=FOLDER with the right one, or base_fingerprint null "
-            "to train anew."
+            f"the base model {base.name!r} has the fingerprint {base.fingerprint}, but base_fingerprint is {expected}: "
+            "it is a different or modified model; pass pretrained=FOLDER with the right one, or base_fingerprint null "
+            "to train from scratch."
         )
-    return base

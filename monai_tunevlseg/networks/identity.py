@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["FORMAT_VERSION", "decode_identity", "difference", "encode_identity"]
+__all__ = ["FORMAT_VERSION", "identity_from_tensor", "mismatch_message", "identity_to_tensor"]
 
 FORMAT_VERSION = 3  # of the entries and of what the fingerprint covers
 STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple of it
 
 
-def encode_identity(identity: Mapping[str, Any]) -> Tensor:
+def identity_to_tensor(identity: Mapping[str, Any]) -> Tensor:
     """Return JSON as a uint8 tensor, which every loader lets through.
 
     Blanks fill it to a common length, because MONAI's ``copy_model_state`` skips tensors of another shape, and the
@@ -26,8 +26,8 @@ def encode_identity(identity: Mapping[str, Any]) -> Tensor:
     return torch.tensor(list(content.ljust(blocks * STATE_BLOCK)), dtype=torch.uint8)
 
 
-def decode_identity(state: Tensor) -> dict[str, Any]:
-    """Undo :func:`encode_identity`.
+def identity_from_tensor(state: Tensor) -> dict[str, Any]:
+    """Undo :func:`identity_to_tensor`.
 
     Raises:
         ValueError: when the tensor holds something else.
@@ -38,7 +38,7 @@ def decode_identity(state: Tensor) -> dict[str, Any]:
         raise ValueError("the checkpoint's _extra_state is not that of a prompt-tuned network.") from error
 
 
-def difference(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def mismatch_message(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     """Say in which entry a checkpoint differs from the network, naming both sides."""
     name = what
     mine, yours = ours[what], theirs.get(what)

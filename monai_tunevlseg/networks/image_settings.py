@@ -35,13 +35,13 @@ class ImageSettings:
     std: tuple[float, ...]
 
 
-def read_image_settings(folder: Path, otherwise: ImageSettings, step: int) -> ImageSettings | None:
+def read_image_settings(folder: Path, otherwise: ImageSettings, divisor: int) -> ImageSettings | None:
     """Read the settings of a base model's image processor.
 
     Args:
         folder: of the base model.
         otherwise: the settings that the files may leave out.
-        step: number of pixels of which the side must be a multiple.
+        divisor: number of pixels; the side must be a multiple of it.
 
     Returns:
         None where the folder has no image processor.
@@ -54,12 +54,12 @@ def read_image_settings(folder: Path, otherwise: ImageSettings, step: int) -> Im
         entries = read_json_object(file) if file.is_file() else {}
         entries = entries.get("image_processor", {}) if name == PROCESSOR_FILES[0] else entries
         if entries:
-            return _settings(entries, otherwise, step, file)
+            return _settings(entries, otherwise, divisor, file)
     return None
 
 
-def _settings(entries: Mapping[str, Any], otherwise: ImageSettings, step: int, file: Path) -> ImageSettings:
-    size = _side(entries["size"], step, file) if entries.get("size") is not None else otherwise.size
+def _settings(entries: Mapping[str, Any], otherwise: ImageSettings, divisor: int, file: Path) -> ImageSettings:
+    size = _side(entries["size"], divisor, file) if entries.get("size") is not None else otherwise.size
     if not entries.get("do_normalize", True):
         return ImageSettings(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     mean = _channels(entries.get("image_mean") or otherwise.mean, "image_mean", file)
@@ -69,16 +69,16 @@ def _settings(entries: Mapping[str, Any], otherwise: ImageSettings, step: int, f
     return ImageSettings(size, mean, std)
 
 
-def _side(size: Any, step: int, file: Path) -> int:
+def _side(size: Any, divisor: int, file: Path) -> int:
     """Return the side of a square in any of the forms that transformers has written over the years."""
     try:
         sides = set(get_size_dict(size).values())
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{file} has the size {size!r}, which is not that of an image.") from error
     side = sides.pop()
-    if sides or type(side) is not int or not 0 < side <= LARGEST_SIDE or side % step:
+    if sides or type(side) is not int or not 0 < side <= LARGEST_SIDE or side % divisor:
         raise ValueError(
-            f"{file} has the size {size!r}; images must be squares whose side is a multiple of {step} and at most "
+            f"{file} has the size {size!r}; images must be squares whose side is a multiple of {divisor} and at most "
             f"{LARGEST_SIDE} pixels."
         )
     return side

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_tunevlseg.networks.module_copies import copy_modules
 
-__all__ = ["PRECISIONS", "choose_precision", "in_precision"]
+__all__ = ["PRECISIONS", "choose_precision", "cast_frozen"]
 
 PRECISIONS = ("fp32", "bf16", "fp16-amp")
 
@@ -58,7 +58,7 @@ def _cpu_has_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or (torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx())
 
 
-def in_precision(base: nn.Module, precision: str) -> nn.Module:
+def cast_frozen(base: nn.Module, precision: str) -> nn.Module:
     """Return the base model as a precision wants it.
 
     With "bf16" a copy: what is frozen is converted once, for autocast would convert it at every call; what trains is

@@ -14,9 +14,9 @@ from safetensors import safe_open
 from torch import nn
 
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.networks.base_folder import reading
+from monai_tunevlseg.networks.pretrained_folder import name_in_errors
 
-__all__ = ["StoredWeight", "check_finite", "check_types", "stored_weights", "total_numbers"]
+__all__ = ["StoredWeight", "check_finite", "check_dtypes", "stored_weights", "count_elements"]
 
 FLOATS = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 COUNTERS = ("position_ids", "num_batches_tracked")
@@ -45,17 +45,17 @@ def stored_weights(folder: Path) -> dict[str, StoredWeight]:
     """
     weights: dict[str, StoredWeight] = {}
     for file in _files(folder):
-        with reading(file):
+        with name_in_errors(file):
             weights |= _in_safetensors(file) if file.suffix == ".safetensors" else _in_pickle(file)
     return weights
 
 
-def total_numbers(weights: Mapping[str, StoredWeight]) -> int:
+def count_elements(weights: Mapping[str, StoredWeight]) -> int:
     """Count the numbers in all weights."""
     return sum(math.prod(weight.shape) for weight in weights.values())
 
 
-def check_types(weights: Mapping[str, StoredWeight], folder: Path) -> None:
+def check_dtypes(weights: Mapping[str, StoredWeight], folder: Path) -> None:
     """Check that weights are floating-point numbers, because others lack the scale that they were divided by.
 
     Raises:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Tokens", "check_class_tokens", "checked_texts", "tokenize"]
+__all__ = ["Tokens", "check_class_tokens", "validate_texts", "tokenize"]
 
 SHOWN = 80  # characters of a text in a message
 
 
-def checked_texts(texts: Sequence[str], what: str) -> list[str]:
+def validate_texts(texts: Sequence[str], what: str) -> list[str]:
     """Return a copy of texts, none of which is empty.
 
     Args:

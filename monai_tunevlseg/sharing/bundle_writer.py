@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.bundles import render_bundle, with_values
-from monai_tunevlseg.networks.identity import decode_identity, encode_identity
+from monai_tunevlseg.networks.identity import identity_from_tensor, identity_to_tensor
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
 from monai_tunevlseg.sharing.metadata import render_metadata
 from monai_tunevlseg.sharing.model_card import render_data_license, render_model_card
@@ -90,8 +90,8 @@ def _write_files(folder: Path, name: str, spec: BundleSpec, configs_dir: str | P
     texts[METADATA] = render_metadata(texts[METADATA], spec, release, name)
     _write_texts(folder, _config_files(texts, spec))
     state = _initial_state(folder, spec) if spec.run is None else spec.run.state
-    identity = decode_identity(state["_extra_state"]) | {"base_model": spec.base.id}
-    state["_extra_state"] = encode_identity(identity)  # without this machine's folder of the base model
+    identity = identity_from_tensor(state["_extra_state"]) | {"base_model": spec.base.id}
+    state["_extra_state"] = identity_to_tensor(identity)  # without this machine's folder of the base model
     (folder / CHECKPOINT).parent.mkdir()
     torch.save(state, folder / CHECKPOINT)
     num_parameters = sum(tensor.numel() for key, tensor in state.items() if key != "_extra_state")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.networks.identity import decode_identity
+from monai_tunevlseg.networks.identity import identity_from_tensor
 from monai_tunevlseg.sharing.schemas import METRICS_SCHEMA, NETWORK_KEYS, check_schema, identity_schema
 from monai_tunevlseg.training import CHECKPOINT, CHECKPOINT_DIGEST, HYPERPARAMETERS, read_weights
 from monai_tunevlseg.untrusted_values import refuse_expressions
@@ -56,7 +56,7 @@ def read_trained_run(folder: str | Path, metrics_file: str | Path | None = None)
             "training, or with the folder best of a search."
         )
     state = _read_network(checkpoint)
-    identity = decode_identity(state["_extra_state"])
+    identity = identity_from_tensor(state["_extra_state"])
     check_schema(identity, identity_schema(), checkpoint)
     refuse_expressions(identity, f"the checkpoint {checkpoint}")
     found = _metrics_file(Path(folder), metrics_file)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_tunevlseg.methods import METHODS, EncoderSizes, PromptLearner, TextContextLearner, complete_arguments
+from monai_tunevlseg.methods import METHODS, EncoderSizes, PromptLearner, TextContextLearner, with_defaults
 from monai_tunevlseg.methods.prompt_learner import CONTEXT_STD
 
 TEXT_DIM, VISION_DIM, EMBED_DIM, NUM_LAYERS = 24, 36, 20, 5
@@ -29,7 +29,7 @@ every_method = pytest.mark.parametrize("name", [name for name in METHODS if issu
 
 def build(name: str, encoders: EncoderSizes = ENCODERS, **arguments) -> PromptLearner:
     """Build a prompt learner from its own defaults, for encoders of the widths above."""
-    own = complete_arguments(name, {})
+    own = with_defaults(name, {})
     if "nhead" in own:
         own["nhead"] = next(n for n in range(own["nhead"], 0, -1) if (TEXT_DIM + VISION_DIM) % n == 0)
     torch.manual_seed(0)
@@ -152,21 +152,21 @@ def test_the_shallower_prompted_encoder_limits_the_depth(text, vision, layers):
 
 @every_method
 def test_defaults_are_completed_and_unknown_arguments_refused(name):
-    completed = complete_arguments(name, {"num_context": 9})
+    completed = with_defaults(name, {"num_context": 9})
     assert completed["num_context"] == 9
     assert {"prompt_depth", "num_context"} <= set(completed)
     assert "encoders" not in completed
     with pytest.raises(ValueError, match=rf"method '{name}' does not take color.*num_context"):
-        complete_arguments(name, {"color": 1})
+        with_defaults(name, {"color": 1})
 
 
 def test_the_paper_has_four_context_vectors():
-    assert {complete_arguments(name, {})["num_context"] for name in METHODS} == {4}
+    assert {with_defaults(name, {})["num_context"] for name in METHODS} == {4}
 
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match=r"unknown method 'maplee'.*did you mean 'maple'"):
-        complete_arguments("maplee", {})
+        with_defaults("maplee", {})
 
 
 @every_method
@@ -239,16 +239,16 @@ def test_a_method_is_short_and_says_what_it_takes(name):
     kind = METHODS[name]
     source = Path(inspect.getsourcefile(kind)).read_text(encoding="utf-8")
     assert len(source.splitlines()) < 150
-    for argument in complete_arguments(name, {}):
+    for argument in with_defaults(name, {}):
         assert argument in kind.__doc__
 
 
 @every_method
 def test_text_initialized_methods_copy_the_phrase_into_the_first_layer(name):
     if not issubclass(METHODS[name], TextContextLearner):
-        assert "context_initializer" not in complete_arguments(name, {})
+        assert "context_initializer" not in with_defaults(name, {})
         return
-    assert complete_arguments(name, {})["context_initializer"] == "a photo of a"
+    assert with_defaults(name, {})["context_initializer"] == "a photo of a"
     phrase = torch.randn(3, TEXT_DIM)
     method = build(name)
     gaussian = method.context.detach().clone()

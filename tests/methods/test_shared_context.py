@@ -67,14 +67,14 @@ def test_one_evaluation_runs_each_block_once_for_both_sides(training):
     method, runs = shared_attention(dropout=0.5).train(training), []
     for number, block in enumerate(method.blocks):
         block.register_forward_hook(lambda *_, number=number: runs.append(number))
-    evaluated = method.evaluated()
+    evaluated = method.precomputed()
     contexts = [torch.cat([evaluated.text_context(i), evaluated.visual_context(i)], dim=1) for i in (0, 1, 0, 1)]
     assert runs == [0, 1]
     assert torch.equal(contexts[0], contexts[2])
     assert torch.equal(contexts[1], contexts[3])
     assert method.unified is None, "nothing is kept"
     if training:
-        again = method.evaluated()
+        again = method.precomputed()
         assert not torch.equal(again.text_context(0), evaluated.text_context(0))
     else:
         assert torch.equal(method.visual_context(1), evaluated.visual_context(1))
@@ -82,7 +82,7 @@ def test_one_evaluation_runs_each_block_once_for_both_sides(training):
 
 def test_gradients_of_both_sides_add_up_in_one_evaluation():
     method = shared_attention().double()
-    evaluated = method.evaluated()
+    evaluated = method.precomputed()
     (evaluated.text_context(0).sum() + evaluated.visual_context(0).square().sum()).backward()
     found = method.context.grad.clone()
     method.zero_grad()

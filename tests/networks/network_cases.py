@@ -29,7 +29,7 @@ class NetworkCase:
         network: its class.
         load: loads the base model from the folder that the fixture ``folder`` returns.
         folder: name of a session fixture.
-        step: of which the sides of an image are multiples, in pixels.
+        divisor: number of pixels; the sides of an image must be multiples of it.
         size: of a small square image, in pixels.
         methods: names of the methods to test it with.
     """
@@ -38,7 +38,7 @@ class NetworkCase:
     network: type[PromptTunedNetwork]
     load: Callable[[str], BaseModel]
     folder: str
-    step: int
+    divisor: int
     size: int
     methods: list[str]
 

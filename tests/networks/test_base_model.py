@@ -16,7 +16,7 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 from transformers import CLIPSegConfig, CLIPTextConfig, CLIPTextModel
 
-from monai_tunevlseg.networks import PromptTunedCLIPSeg, base_folder, load_clipseg
+from monai_tunevlseg.networks import PromptTunedCLIPSeg, load_clipseg, pretrained_folder
 from monai_tunevlseg.networks.base_model import fingerprint
 
 FILES = ["config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.json", "merges.txt"]
@@ -259,7 +259,7 @@ def test_the_hub_is_asked_for_the_processor_files_and_one_form_of_weights(weight
 
     files = [SimpleNamespace(rfilename=name) for name in ("config.json", weights)]
     monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=files))
-    monkeypatch.setattr(base_folder, "snapshot_download", snapshot)
+    monkeypatch.setattr(pretrained_folder, "snapshot_download", snapshot)
     assert load_clipseg("CIDAS/clipseg-rd64").name == "CIDAS/clipseg-rd64"
     delivered = [name for name in (*FILES, weights) if any(fnmatch(name, pattern) for pattern in wanted)]
     assert delivered == [*FILES, weights]

@@ -96,7 +96,7 @@ def test_the_end_of_text_of_old_and_new_configurations_is_understood(case, eos, 
 def test_zero_shot_logits_of_any_size_are_those_of_the_reference(case, rows, columns, build, pictures):
     """Transformers' decoder takes squares alone."""
     network = exact(build(case, None, upsampler=False))
-    image = pictures(case, 1, rows * case.step, columns * case.step).double()
+    image = pictures(case, 1, rows * case.divisor, columns * case.divisor).double()
     expected = naive_logits(network, image[0], "red circle")
     assert relative_error(network(image, ["red circle"])[0, 0], expected) < 1e-9
 
@@ -143,7 +143,7 @@ def test_the_prompted_vision_encoder_is_that_of_the_equations(method, depth, bui
 )
 def test_the_whole_network_is_that_of_the_reference(case, method, depth, upsampler, build, pictures):
     network = exact(build(case, method, upsampler, prompt_depth=depth))
-    image = pictures(case, 1, case.step * 2, case.step * 3).double()
+    image = pictures(case, 1, case.divisor * 2, case.divisor * 3).double()
     expected = torch.stack([naive_logits(network, image[0], text) for text in network.class_names])
     assert relative_error(network(image)[0], expected) < 1e-9
 

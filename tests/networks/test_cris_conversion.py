@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from cris_release import Sizes, clip_shapes, cris_shapes, random_weights, write_torchscript
 from documentation import lines
+from fake_cris_release import Sizes, clip_shapes, cris_shapes, random_weights, write_torchscript
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 from typer.testing import CliRunner

@@ -4,7 +4,7 @@ import io
 from tempfile import TemporaryDirectory
 
 import torch
-from cris_release import Sizes, clip_shapes, cris_shapes, random_weights
+from fake_cris_release import Sizes, clip_shapes, cris_shapes, random_weights
 from transformers import CLIPTokenizer
 
 from monai_tunevlseg.networks import CRIS, PromptTunedCRIS, load_cris

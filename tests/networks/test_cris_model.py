@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from cris_release import Sizes, cris_shapes
+from fake_cris_release import Sizes, cris_shapes
 from torch.nn import functional
 
 from monai_tunevlseg.networks import CRIS, CRISConfig
@@ -55,8 +55,8 @@ def test_logits_have_the_images_size(model, size):
 def test_maps_have_strides_8_16_and_32(model):
     config = model.config
     maps = model.backbone.visual(torch.randn(1, 3, 64, 96))
-    third, fourth = 8 * config.vision_width, 16 * config.vision_width
-    assert [tuple(level.shape[1:]) for level in maps] == [(third, 8, 12), (fourth, 4, 6), (config.embed_dim, 2, 3)]
+    c3, c4 = 8 * config.vision_width, 16 * config.vision_width
+    assert [tuple(level.shape[1:]) for level in maps] == [(c3, 8, 12), (c4, 4, 6), (config.embed_dim, 2, 3)]
 
 
 def test_what_pads_a_text_does_not_matter(model):

@@ -51,7 +51,7 @@ def train_a_step(network, image) -> None:
 @pytest.mark.parametrize("upsampler", [True, False])
 def test_logits_have_one_channel_a_text_and_the_size_of_the_image(case, method, upsampler, build, pictures):
     network = build(case, method, upsampler, **arguments_of(method)).eval()
-    image = pictures(case, 2, case.size, case.size + case.step)
+    image = pictures(case, 2, case.size, case.size + case.divisor)
     with torch.no_grad():
         assert network(image).shape == (2, 3, *image.shape[2:])
         assert network(image, ["polyp", "lesion"]).shape == (2, 1, *image.shape[2:])
@@ -103,7 +103,7 @@ def test_nineteen_classes_take_one_pass_of_the_image(case, method, build, pictur
 
 @every_combination_and_zero_shot
 def test_an_image_may_be_given_by_its_features(case, method, build, pictures):
-    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case, 2, 2 * case.step, case.size)
+    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case, 2, 2 * case.divisor, case.size)
     with torch.no_grad():
         features = network.encode_image(image)
         assert all(len(value) == 2 for value in features.values())
@@ -350,7 +350,7 @@ def test_images_of_another_kind_are_refused(case, shape, build):
 def test_sizes_that_the_network_cannot_cut_are_refused(case, axis, build):
     size = [case.size, case.size]
     size[axis] += 3
-    with pytest.raises(ValueError, match=rf"{size[0]}x{size[1]} is not a multiple of .*{case.step}"):
+    with pytest.raises(ValueError, match=rf"{size[0]}x{size[1]} is not a multiple of .*{case.divisor}"):
         build(case)(torch.zeros(1, 3, *size))
 
 

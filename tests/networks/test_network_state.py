@@ -15,7 +15,7 @@ from network_cases import CASES, every_combination, every_combination_and_zero_s
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from monai_tunevlseg.methods import METHODS, complete_arguments
+from monai_tunevlseg.methods import METHODS, with_defaults
 from monai_tunevlseg.networks.base_model import fingerprint
 
 DEPTH = {"prompt_depth": 2}
@@ -72,7 +72,7 @@ def test_the_identity_names_base_method_and_classes(case, method, build, base_mo
     assert identity["base_model"] == base.name
     assert identity["base_fingerprint"] == base.fingerprint
     assert identity["method"] == method
-    assert identity["method_kwargs"] == complete_arguments(method, DEPTH)
+    assert identity["method_kwargs"] == with_defaults(method, DEPTH)
     assert identity["class_names"] == ["polyp", "red circle", "lesion"]
     assert identity["format_version"] == 3
 
@@ -175,7 +175,7 @@ def test_another_depth_or_number_of_vectors_is_refused_with_both(case, method, t
 def test_every_argument_counts_that_changes_what_was_learned(case, method, build):
     """Also those that leave the shapes alone, such as heads and the order of normalization."""
     state = trained(build, case, method).state_dict()
-    for name, value in complete_arguments(method, DEPTH).items():
+    for name, value in with_defaults(method, DEPTH).items():
         if name in METHODS[method].training_only_arguments:
             continue
         changed = not value if isinstance(value, bool) else 2 * value if name == "dim_feedforward" else value // 2
@@ -185,7 +185,7 @@ def test_every_argument_counts_that_changes_what_was_learned(case, method, build
 
 @every_combination
 def test_arguments_that_only_matter_in_training_may_differ(case, method, build, pictures):
-    own = complete_arguments(method, {})
+    own = with_defaults(method, {})
     others = {"context_initializer": None, "dropout": 0.4}
     network = trained(build, case, method)
     other = build(case, method, seed=9, **DEPTH | {name: others[name] for name in others if name in own})

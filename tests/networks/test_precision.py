@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import monai_tunevlseg.demo
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork, choose_precision
-from monai_tunevlseg.networks.precision import _cpu_has_bfloat16, in_precision
+from monai_tunevlseg.networks.precision import _cpu_has_bfloat16, cast_frozen
 
 TEXTS = [["polyp", "red circle"], ["lesion", "polyp"]]
 REFINED = next(case for case in CASES if case.name == "clipseg_refined")
@@ -166,7 +166,7 @@ def test_a_precision_that_is_none_is_refused(tiny_clipseg: BaseModel):
     with pytest.raises(ValueError, match="precision is 'fp8'; it must be one of auto, fp32, bf16, fp16-amp"):
         choose_precision("fp8", "cpu")
     with pytest.raises(ValueError, match="precision is 'auto'; it must be one of fp32, bf16, fp16-amp"):
-        in_precision(tiny_clipseg.model, "auto")
+        cast_frozen(tiny_clipseg.model, "auto")
 
 
 def test_automatic_mixed_precision_needs_cuda():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cris_release import Sizes, clip_shapes, cris_shapes, random_weights, write_torchscript
+from fake_cris_release import Sizes, clip_shapes, cris_shapes, random_weights, write_torchscript
 from torch import nn
 
 from monai_tunevlseg.networks.cris.conversion import read_clip, read_state_dict

@@ -27,7 +27,7 @@ def test_other_sizes_give_the_networks_logits_or_are_refused(case, method, build
     script = traced(network, pictures(case, 1))
     with torch.no_grad():
         for rows, columns in ((2, 2), (1, 3)):
-            image = pictures(case, 2, rows * case.step, columns * case.step)
+            image = pictures(case, 2, rows * case.divisor, columns * case.divisor)
             torch.testing.assert_close(script(image), network(image), rtol=1e-4, atol=1e-4)
     for height, width in ((case.size + 4, case.size), (case.size, case.size - 1), (case.size + 4, case.size + 4)):
         with pytest.raises(torch.jit.Error, match=f"image size {height}x{width} is not a multiple of"):
@@ -38,5 +38,5 @@ def test_other_sizes_give_the_networks_logits_or_are_refused(case, method, build
 @pytest.mark.parametrize(("rows", "columns"), [(4, 0), (0, 5), (-1, -1)])
 def test_the_network_itself_refuses_the_same_sizes(case, rows, columns, build):
     height, width = case.size + rows, case.size + columns
-    with pytest.raises(ValueError, match=f"image size {height}x{width} is not a multiple of .* {case.step} pixels"):
+    with pytest.raises(ValueError, match=f"image size {height}x{width} is not a multiple of .* {case.divisor} pixels"):
         build(case)(torch.zeros(1, 3, height, width))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_tunevlseg.networks.clipseg.transposed_convolution import BlockTransposedConvolution
+from monai_tunevlseg.networks.clipseg.transposed_convolution import NonOverlappingConvTranspose2d
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -15,7 +15,7 @@ def test_blocks_are_those_of_the_convolution(channels, kernel, bias):
     torch.manual_seed(0)
     convolution = nn.ConvTranspose2d(8, channels, kernel, stride=kernel, bias=bias)
     features = torch.randn(2, 8, 5, 3, requires_grad=True)
-    blocks = BlockTransposedConvolution(convolution)
+    blocks = NonOverlappingConvTranspose2d(convolution)
     outputs = [module(features) for module in (convolution, blocks)]
     torch.testing.assert_close(outputs[1], outputs[0])
     gradients = [torch.autograd.grad(output.square().sum(), [features, convolution.weight]) for output in outputs]

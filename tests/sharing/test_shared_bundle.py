@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.networks import load_clipseg
-from monai_tunevlseg.networks.identity import decode_identity
+from monai_tunevlseg.networks.identity import identity_from_tensor
 from monai_tunevlseg.sharing import Release, Sources, pack_bundle, share_bundle, verify_bundle
 from monai_tunevlseg.sharing.onnx_export import load_for_export
 from monai_tunevlseg.sharing.trained_run import read_trained_run
@@ -97,8 +97,8 @@ def test_metadata_follows_monais_schema(shared, shared_dir):
 
 def test_the_weights_are_those_of_the_run(shared, run_dir):
     ours, theirs = (torch.load(folder / "models/model.pt", weights_only=True) for folder in (shared[0] / NAME, run_dir))
-    identity = decode_identity(ours.pop("_extra_state"))
-    assert identity == decode_identity(theirs.pop("_extra_state")) | {"base_model": identity["base_model"]}
+    identity = identity_from_tensor(ours.pop("_extra_state"))
+    assert identity == identity_from_tensor(theirs.pop("_extra_state")) | {"base_model": identity["base_model"]}
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 

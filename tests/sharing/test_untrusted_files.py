@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.bundles.baking import with_values
-from monai_tunevlseg.networks.identity import decode_identity, encode_identity
+from monai_tunevlseg.networks.identity import identity_from_tensor, identity_to_tensor
 from monai_tunevlseg.sharing import Release, Sources, build_bundle_spec, pack_bundle, share_bundle
 from monai_tunevlseg.sharing.trained_run import read_trained_run
 
@@ -34,7 +34,7 @@ def planted(tmp_path):
 
 def change_identity(run, **values):
     state = torch.load(run / "models" / "model.pt", weights_only=True)
-    state["_extra_state"] = encode_identity(decode_identity(state["_extra_state"]) | values)
+    state["_extra_state"] = identity_to_tensor(identity_from_tensor(state["_extra_state"]) | values)
     torch.save(state, run / "models" / "model.pt")
 
 

@@ -13,19 +13,19 @@ from transformers.activations import QuickGELUActivation
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.networks.base_folder import from_folder_or_hub, load_tokenizer, reading
-from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint
-from monai_tunevlseg.networks.clipseg.activation import QuickGELU
-from monai_tunevlseg.networks.clipseg.transposed_convolution import BlockTransposedConvolution
+from monai_tunevlseg.networks.base_model import BaseModel, check_fingerprint, fingerprint
+from monai_tunevlseg.networks.clipseg.transposed_convolution import NonOverlappingConvTranspose2d
 from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
-from monai_tunevlseg.networks.stored_weights import check_finite, check_types, stored_weights, total_numbers
+from monai_tunevlseg.networks.pretrained_folder import load_from_folder_or_hub, load_tokenizer, name_in_errors
+from monai_tunevlseg.networks.quick_gelu import QuickGELU
+from monai_tunevlseg.networks.stored_weights import check_dtypes, check_finite, count_elements, stored_weights
 
 __all__ = ["load_clipseg"]
 
 logger = logging.getLogger(__name__)
 
 
-def load_clipseg(pretrained: str | Path, wanted_fingerprint: str | None = None) -> BaseModel:
+def load_clipseg(pretrained: str | Path, expected_fingerprint: str | None = None) -> BaseModel:
     """Load a CLIPSeg base model.
 
     Size, mean and standard deviation of its images are those of its ``preprocessor_config.json``: the published
@@ -35,7 +35,7 @@ def load_clipseg(pretrained: str | Path, wanted_fingerprint: str | None = None) 
         pretrained: hub id, such as ``CIDAS/clipseg-rd64`` or ``CIDAS/clipseg-rd64-refined``, or a local folder in
             transformers' format (``config.json``, ``preprocessor_config.json``, ``model.safetensors``, tokenizer); a
             folder is never looked up on the network.
-        wanted_fingerprint: refuse a model with another one; None = take whichever.
+        expected_fingerprint: the only fingerprint that is accepted; None for any.
 
     Raises:
         FileNotFoundError: when the folder, or a file of it, is missing.
@@ -43,9 +43,9 @@ def load_clipseg(pretrained: str | Path, wanted_fingerprint: str | None = None) 
         ValueError: when a file is damaged, the folder holds another kind of model, weights are missing, or it is not
             the wanted one.
     """
-    return checked(
-        from_folder_or_hub(str(pretrained), lambda folder: _load(folder, str(pretrained))), wanted_fingerprint
-    )
+    base = load_from_folder_or_hub(str(pretrained), lambda folder: _load(folder, str(pretrained)))
+    check_fingerprint(base, expected_fingerprint)
+    return base
 
 
 def _load(folder: Path, name: str) -> BaseModel:
@@ -81,7 +81,7 @@ def _read_config(folder: Path) -> Any:
             f"{str(folder)!r} holds a model of type {entries.get('model_type')!r}, not {CLIPSegConfig.model_type!r}; "
             "pass the folder or hub id of a CLIPSegForImageSegmentation."
         )
-    with reading(file):
+    with name_in_errors(file):
         config: Any = CLIPSegConfig.from_dict(entries)
     _check(config, file)
     return config
@@ -107,13 +107,13 @@ def _check(config: Any, file: Path) -> None:
 
 def _load_model(folder: Path, config: Any) -> CLIPSegForImageSegmentation:
     stored = stored_weights(folder)
-    check_types(stored, folder)
-    if (least := _least_numbers(config)) > (held := total_numbers(stored)):
+    check_dtypes(stored, folder)
+    if (least := _least_numbers(config)) > (held := count_elements(stored)):
         raise ValueError(
             f"{folder / 'config.json'} describes a model of at least {least} numbers, but the weights beside it are "
             f"{held}; the files do not belong together: fetch them again."
         )
-    with reading(folder):
+    with name_in_errors(folder):
         # transformers does not say in its types that with loading info a pair comes back
         loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
             str(folder),
@@ -168,5 +168,5 @@ def _with_fast_parts(model: CLIPSegForImageSegmentation) -> CLIPSegForImageSegme
             if isinstance(child, QuickGELUActivation):
                 setattr(module, name, QuickGELU())
             if isinstance(child, nn.ConvTranspose2d) and child.kernel_size == child.stride:
-                setattr(module, name, BlockTransposedConvolution(child))
+                setattr(module, name, NonOverlappingConvTranspose2d(child))
     return model

@@ -10,15 +10,15 @@ from transformers import CLIPSegForImageSegmentation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSegTextModel, CLIPSegVisionModel
 
 from monai_tunevlseg.methods import EncoderSizes, PromptLearner
-from monai_tunevlseg.networks.base import ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.clipseg.loading import load_clipseg
-from monai_tunevlseg.networks.image_sides import checked_sides
+from monai_tunevlseg.networks.image_size_check import check_image_size
+from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.text_context import insert_text_context
 from monai_tunevlseg.networks.texts import Tokens
-from monai_tunevlseg.networks.trained import Parts
+from monai_tunevlseg.networks.trained_parts import ModelParts
 from monai_tunevlseg.networks.upsampler import Upsampler
 
-__all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "reduce"]
+__all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "project_taps"]
 
 
 class PromptTunedCLIPSeg(PromptTunedNetwork):
@@ -31,7 +31,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
 
     base: CLIPSegForImageSegmentation
     load_base = staticmethod(load_clipseg)
-    parts = Parts(
+    parts = ModelParts(
         text=("clip.text_model", "clip.text_projection"),
         vision=("clip.vision_model", "clip.visual_projection"),
         decoder=("decoder",),
@@ -69,20 +69,20 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
             embed: whether to return ``embedding`` too, which needs all layers; None = when the method asks for it.
 
         Returns:
-            the features of :func:`reduce`, and ``embedding``, the projected pooled output (B, projection_dim).
+            the features of :func:`project_taps`, and ``embedding``, the projected pooled output (B, projection_dim).
 
         Raises:
             ValueError: when the patch size does not divide H and W.
         """
         patch = self.base.clip.vision_model.embeddings.patch_size
-        image = checked_sides(image, patch, "CLIPSeg")
+        image = check_image_size(image, patch, "CLIPSeg")
         height, width = image.shape[-2:]
         clip = self.base.clip
         embed = self._is_conditioned() if embed is None else embed
         last = len(clip.vision_model.encoder.layers) - 1 if embed else max(self.base.extract_layers)
         hidden = encode_image(clip.vision_model, image, learner or self.learner, last)
         taps = [self._for_decoder(hidden[i]) for i in self.base.extract_layers]
-        features = reduce(self.base.decoder, taps, (height // patch, width // patch))
+        features = project_taps(self.base.decoder, taps, (height // patch, width // patch))
         if embed:
             features["embedding"] = clip.visual_projection(clip.vision_model.post_layernorm(hidden[-1][:, 0]))
         return features
@@ -173,7 +173,7 @@ def encode_image(
     return states
 
 
-def reduce(decoder: CLIPSegDecoder, taps: list[Tensor], grid: tuple[int, int]) -> ImageFeatures:
+def project_taps(decoder: CLIPSegDecoder, taps: list[Tensor], grid: tuple[int, int]) -> ImageFeatures:
     """Reduce the taps of B images to the decoder's width.
 
     Args:
@@ -200,7 +200,7 @@ def decode(decoder: CLIPSegDecoder, image_features: ImageFeatures, embedding: Te
 
     Args:
         decoder: CLIPSeg's decoder.
-        image_features: what :func:`reduce` returns.
+        image_features: what :func:`project_taps` returns.
         embedding: (B, k, projection_dim) of the texts.
 
     Returns:

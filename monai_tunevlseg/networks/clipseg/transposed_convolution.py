@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["BlockTransposedConvolution"]
+__all__ = ["NonOverlappingConvTranspose2d"]
 
 
-class BlockTransposedConvolution(nn.ConvTranspose2d):
+class NonOverlappingConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution whose stride is its kernel's size: each place of the input makes a block of its own.
 
     Blocks do not overlap, so all of them are one matrix product, in a fraction of the time that torch's convolution

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_tunevlseg.networks.base_folder import reason_of
 from monai_tunevlseg.networks.cris.config import CRISConfig
 from monai_tunevlseg.networks.cris.loading import compare_weights, empty_cris, read_tokenizer, save_cris
 from monai_tunevlseg.networks.cris.torchscript_archive import is_torchscript, read_tensors
+from monai_tunevlseg.networks.pretrained_folder import error_reason
 
 __all__ = ["convert_cris"]
 
@@ -83,7 +83,7 @@ def read_state_dict(file: Path) -> Weights:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"the checkpoint {file} does not exist.") from error
     except Exception as error:  # bytes that are not a pickle make the unpickler fail in any way
-        raise ValueError(f"{file} is not a checkpoint that can be read safely: {reason_of(error)}.") from error
+        raise ValueError(f"{file} is not a checkpoint that can be read safely: {error_reason(error)}.") from error
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping) or not _is_state_dict(weights):
         raise ValueError(f"{file} holds neither a state dict nor one below 'state_dict'.")

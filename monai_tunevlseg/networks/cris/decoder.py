@@ -52,15 +52,15 @@ class Neck(nn.Module):
     def __init__(self, config: CRISConfig) -> None:
         super().__init__()
         fine, middle, coarse = config.neck_dims
-        _, third, fourth, _ = config.map_dims
+        _, c3, c4, _ = config.map_dims
         self.txt_proj = nn.Sequential(
             nn.Linear(config.embed_dim, coarse, bias=False), nn.BatchNorm1d(coarse), nn.ReLU()
         )
         self.f1_v_proj = _convolution(config.embed_dim, coarse, 1)
         self.norm_layer = nn.Sequential(nn.BatchNorm2d(coarse), nn.ReLU())
-        self.f2_v_proj = _convolution(fourth, middle, 3)
+        self.f2_v_proj = _convolution(c4, middle, 3)
         self.f2_cat = _convolution(coarse + middle, middle, 1)
-        self.f3_v_proj = _convolution(third, fine, 3)
+        self.f3_v_proj = _convolution(c3, fine, 3)
         self.f3_cat = _convolution(fine + middle, middle, 1)
         self.f4_proj5 = _convolution(coarse, middle, 3)
         self.f4_proj4 = _convolution(middle, middle, 3)
@@ -75,11 +75,11 @@ class Neck(nn.Module):
             maps: C3, C4 and C5 of B images, each (B, channels, rows, columns).
 
         Returns:
-            third and fourth (B, channels, H / 16, W / 16), and fifth (B, channels, H / 32, W / 32).
+            c3 and c4 (B, channels, H / 16, W / 16), and c5 (B, channels, H / 32, W / 32).
         """
         projections = (self.f3_v_proj, self.f2_v_proj, self.f1_v_proj)
-        third, fourth, fifth = (projection(level) for projection, level in zip(projections, maps, strict=True))
-        return [functional.avg_pool2d(third, 2), fourth, fifth]
+        c3, c4, c5 = (projection(level) for projection, level in zip(projections, maps, strict=True))
+        return [functional.avg_pool2d(c3, 2), c4, c5]
 
     def forward(self, levels: Sequence[Tensor], state: Tensor) -> Tensor:
         """Fuse the maps of B images with k texts each.
@@ -92,11 +92,11 @@ class Neck(nn.Module):
             (B * k, text_width, H / 16, W / 16), an image's k texts together.
         """
         gate = self.txt_proj(state.flatten(0, 1))[:, :, None, None]  # (B * k, channels, 1, 1)
-        third, fourth, fifth = (level.repeat_interleave(state.shape[1], dim=0) for level in levels)
-        fifth = self.norm_layer(fifth * gate)
-        fourth = self.f2_cat(torch.cat([fourth, _resized(fifth, fourth)], dim=1))
-        third = self.f3_cat(torch.cat([third, fourth], dim=1))
-        levels = [self.f4_proj3(third), self.f4_proj4(fourth), _resized(self.f4_proj5(fifth), fourth)]
+        c3, c4, c5 = (level.repeat_interleave(state.shape[1], dim=0) for level in levels)
+        c5 = self.norm_layer(c5 * gate)
+        c4 = self.f2_cat(torch.cat([c4, _resized(c5, c4)], dim=1))
+        c3 = self.f3_cat(torch.cat([c3, c4], dim=1))
+        levels = [self.f4_proj3(c3), self.f4_proj4(c4), _resized(self.f4_proj5(c5), c4)]
         return self.coordconv(self.aggr(torch.cat(levels, dim=1)))
 
 

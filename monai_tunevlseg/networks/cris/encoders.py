@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monai_tunevlseg.networks.clipseg.activation import QuickGELU
 from monai_tunevlseg.networks.cris.config import CONTEXT_LENGTH, CRISConfig
+from monai_tunevlseg.networks.quick_gelu import QuickGELU
 
-__all__ = ["CLIPBackbone", "end_of_text"]
+__all__ = ["CLIPBackbone", "eos_positions"]
 
 
 class Bottleneck(nn.Module):
@@ -121,9 +121,9 @@ class CLIPResNet(nn.Module):
         hidden = functional.relu(self.bn1(self.conv1(image)))
         hidden = functional.relu(self.bn2(self.conv2(hidden)))
         hidden = functional.relu(self.bn3(self.conv3(hidden)))
-        third = self.layer2(self.layer1(functional.avg_pool2d(hidden, 2)))
-        fourth = self.layer3(third)
-        return third, fourth, self.attnpool(self.layer4(fourth))
+        c3 = self.layer2(self.layer1(functional.avg_pool2d(hidden, 2)))
+        c4 = self.layer3(c3)
+        return c3, c4, self.attnpool(self.layer4(c4))
 
 
 def _stage(in_channels: int, out_channels: int, blocks: int, stride: int) -> nn.Sequential:
@@ -193,7 +193,7 @@ class CLIPBackbone(nn.Module):
             features of the tokens (S, N, text_width), and the sentences' states (S, embed_dim).
         """
         hidden = self.token_embedding(token_ids) + self.positional_embedding[: token_ids.shape[1]]
-        return self.finish_text(self.transformer(hidden), end_of_text(token_ids))
+        return self.finish_text(self.transformer(hidden), eos_positions(token_ids))
 
     def finish_text(self, hidden: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
         """Normalize the last layer's output (S, N, text_width), and project the state at position ``end`` (S,)."""
@@ -202,6 +202,6 @@ class CLIPBackbone(nn.Module):
         return words, state
 
 
-def end_of_text(token_ids: Tensor) -> Tensor:
+def eos_positions(token_ids: Tensor) -> Tensor:
     """Find EOS in (S, N) token ids: the first of the vocabulary's last token, whatever the padding is; (S,)."""
     return token_ids.argmax(dim=1)

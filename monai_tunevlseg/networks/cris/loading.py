@@ -14,12 +14,12 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.networks.base_folder import from_folder_or_hub, load_tokenizer, reading
-from monai_tunevlseg.networks.base_model import BaseModel, checked, fingerprint
+from monai_tunevlseg.networks.base_model import BaseModel, check_fingerprint, fingerprint
 from monai_tunevlseg.networks.cris.config import IMAGE_STRIDE, CRISConfig
 from monai_tunevlseg.networks.cris.model import CRIS
 from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
-from monai_tunevlseg.networks.stored_weights import check_finite, check_types, stored_weights
+from monai_tunevlseg.networks.pretrained_folder import load_from_folder_or_hub, load_tokenizer, name_in_errors
+from monai_tunevlseg.networks.stored_weights import check_dtypes, check_finite, stored_weights
 
 __all__ = ["compare_weights", "empty_cris", "load_cris", "read_cris", "read_tokenizer", "save_cris"]
 
@@ -27,22 +27,22 @@ CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 NAMES_SHOWN = 10
 
 
-def load_cris(pretrained: str | Path, wanted_fingerprint: str | None = None) -> BaseModel:
+def load_cris(pretrained: str | Path, expected_fingerprint: str | None = None) -> BaseModel:
     """Load a CRIS base model.
 
     Args:
         pretrained: local folder that ``tunevlseg convert-cris`` has written (``config.json``, ``model.safetensors``,
             tokenizer), which is never looked up on the network, or the id of such a folder on the hub.
-        wanted_fingerprint: refuse a model with another one; None = take whichever.
+        expected_fingerprint: the only fingerprint that is accepted; None for any.
 
     Raises:
         FileNotFoundError: when the folder, or a file of it, is missing.
         ConnectionError: when the hub cannot deliver the model.
         ValueError: when the folder holds another kind of model, weights do not fit, or it is not the wanted one.
     """
-    return checked(
-        from_folder_or_hub(str(pretrained), lambda folder: _load(folder, str(pretrained))), wanted_fingerprint
-    )
+    base = load_from_folder_or_hub(str(pretrained), lambda folder: _load(folder, str(pretrained)))
+    check_fingerprint(base, expected_fingerprint)
+    return base
 
 
 def _load(folder: Path, name: str) -> BaseModel:
@@ -156,6 +156,6 @@ def _read_config(file: Path) -> CRISConfig:
 def _read_weights(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; pass a folder that 'tunevlseg convert-cris' has written.")
-    check_types(stored_weights(file.parent), file.parent)
-    with reading(file):
+    check_dtypes(stored_weights(file.parent), file.parent)
+    with name_in_errors(file):
         return load_file(file)

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from monai_tunevlseg.networks.cris.config import CRISConfig
 from monai_tunevlseg.networks.cris.decoder import Decoder, Neck, Projector
-from monai_tunevlseg.networks.cris.encoders import CLIPBackbone, end_of_text
+from monai_tunevlseg.networks.cris.encoders import CLIPBackbone, eos_positions
 
-__all__ = ["CRIS", "behind"]
+__all__ = ["CRIS", "padding_mask"]
 
 
 class CRIS(nn.Module):
@@ -41,7 +41,7 @@ class CRIS(nn.Module):
             logits (B, 1, H, W).
         """
         words, state = self.backbone.encode_text(token_ids)
-        padding = behind(end_of_text(token_ids), token_ids.shape[1])
+        padding = padding_mask(eos_positions(token_ids), token_ids.shape[1])
         levels = self.neck.project(self.backbone.visual(image))
         return self.decode(levels, words[:, None], padding[:, None], state[:, None])[1]
 
@@ -63,6 +63,6 @@ class CRIS(nn.Module):
         return features, functional.interpolate(logits, scale_factor=4, mode="bicubic", align_corners=True)
 
 
-def behind(end: Tensor, length: int) -> Tensor:
+def padding_mask(end: Tensor, length: int) -> Tensor:
     """Mark the positions of (S, length) that lie behind ``end`` (S,); bool."""
     return torch.arange(length, device=end.device) > end.unsqueeze(1)

@@ -7,21 +7,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monai_tunevlseg.methods import EncoderSizes, PromptLearner
-from monai_tunevlseg.networks.base import ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.cris.config import CONTEXT_LENGTH, IMAGE_STRIDE
-from monai_tunevlseg.networks.cris.encoders import CLIPBackbone, end_of_text
+from monai_tunevlseg.networks.cris.encoders import CLIPBackbone, eos_positions
 from monai_tunevlseg.networks.cris.loading import load_cris
-from monai_tunevlseg.networks.cris.model import CRIS, behind
-from monai_tunevlseg.networks.image_sides import checked_sides
+from monai_tunevlseg.networks.cris.model import CRIS, padding_mask
+from monai_tunevlseg.networks.image_size_check import check_image_size
+from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.text_context import insert_text_context
 from monai_tunevlseg.networks.texts import Tokens
-from monai_tunevlseg.networks.trained import Parts
+from monai_tunevlseg.networks.trained_parts import ModelParts
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = ["PromptTunedCRIS", "encode_text"]
 
-UPSAMPLER_CHANNELS = 64  # TuneVLSeg reduces CRIS's 512 channels to so many
-LEVELS = ("third", "fourth", "fifth")
+UPSAMPLER_CHANNELS = 64  # TuneVLSeg reduces the 512 channels of CRIS to 64
+MAPS = ("c3", "c4", "c5")
 
 
 class PromptTunedCRIS(PromptTunedNetwork):
@@ -35,7 +35,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
 
     base: CRIS
     load_base = staticmethod(load_cris)
-    parts = Parts(
+    parts = ModelParts(
         text=tuple(
             f"backbone.{name}"
             for name in ("transformer", "token_embedding", "positional_embedding", "ln_final", "text_projection")
@@ -75,17 +75,17 @@ class PromptTunedCRIS(PromptTunedNetwork):
             embed: whether to return ``embedding`` too; None = when the method asks for it.
 
         Returns:
-            ``third``, ``fourth`` and ``fifth``, the projected maps, and ``embedding``, the spatial mean of C5
+            ``c3``, ``c4`` and ``c5``, the projected maps, and ``embedding``, the spatial mean of C5
             (B, embed_dim).
 
         Raises:
             ValueError: when 32 does not divide H and W.
         """
-        image = checked_sides(image, IMAGE_STRIDE, "CRIS").to(self.base.backbone.visual.conv1.weight.dtype)
+        image = check_image_size(image, IMAGE_STRIDE, "CRIS").to(self.base.backbone.visual.conv1.weight.dtype)
         # a ResNet is faster with the channels last, and what reads its maps is not
         maps = self.base.backbone.visual(image.contiguous(memory_format=torch.channels_last))
         levels = self.base.neck.project([self._for_decoder(level) for level in maps])
-        features = ImageFeatures(zip(LEVELS, (level.contiguous() for level in levels), strict=True))
+        features = ImageFeatures(zip(MAPS, (level.contiguous() for level in levels), strict=True))
         if self._is_conditioned() if embed is None else embed:
             features["embedding"] = maps[-1].mean(dim=(2, 3))
         return features
@@ -101,11 +101,11 @@ class PromptTunedCRIS(PromptTunedNetwork):
         """
         words, state, end = encode_text(self.base.backbone, tokens.ids, learner or self.learner, image_embedding)
         words = functional.pad(words, (0, 0, 0, CONTEXT_LENGTH - words.shape[1]))
-        return {"words": words, "padding": behind(end, CONTEXT_LENGTH), "state": state}
+        return {"words": words, "padding": padding_mask(end, CONTEXT_LENGTH), "state": state}
 
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode to logits (B, k, H, W)."""
-        levels = [image_features[level] for level in LEVELS]
+        levels = [image_features[level] for level in MAPS]
         features, logits = self.base.decode(levels, **text_features)
         if self.upsampler is not None:
             logits = self.upsampler(features, logits)
@@ -137,6 +137,6 @@ def encode_text(
         if index:
             hidden = insert_text_context(hidden, index, learner, image_embedding)
         hidden = layer(hidden)
-    end = end_of_text(token_ids) + count
+    end = eos_positions(token_ids) + count
     words, state = model.finish_text(hidden, end)
     return words, state, end

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_tunevlseg.networks.base_folder import reason_of
+from monai_tunevlseg.networks.pretrained_folder import error_reason
 
 __all__ = ["is_torchscript", "read_tensors"]
 
@@ -57,8 +57,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
             root = _Reader(archive).read()
     except Exception as error:  # bytes that are not a pickle make the unpickler fail in any way
         raise ValueError(
-            f"{file} is a TorchScript archive whose tensors cannot be read safely ({reason_of(error)}); fetch it again "
-            "from where it is published."
+            f"{file} is a TorchScript archive whose tensors cannot be read safely ({error_reason(error)}); download it "
+            "again from its publisher."
         ) from error
     return dict(_tensors(root, file))
 

@@ -17,16 +17,16 @@ from monai_tunevlseg.methods import (
     Method,
     PromptLearner,
     TextContextLearner,
-    complete_arguments,
+    with_defaults,
 )
 from monai_tunevlseg.networks.base_model import BaseModel
-from monai_tunevlseg.networks.frozen_base import FrozenBase
-from monai_tunevlseg.networks.identity import FORMAT_VERSION, decode_identity, difference, encode_identity
-from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, checked_texts, tokenize
+from monai_tunevlseg.networks.frozen_base_network import FrozenBaseNetwork
+from monai_tunevlseg.networks.identity import FORMAT_VERSION, identity_from_tensor, identity_to_tensor, mismatch_message
+from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, tokenize, validate_texts
 
 __all__ = ["ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
 
-PAIRS_AT_ONCE = 4  # of image and text; the widest tensor of CLIPSeg's decoder has 4 MB for each
+PAIRS_PER_CHUNK = 4  # of image and text; the widest tensor of CLIPSeg's decoder has 4 MB for each
 
 TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
 
@@ -43,7 +43,7 @@ class ImageFeatures(dict[str, Tensor]):
         return ImageFeatures({name: value.to(*arguments, **settings) for name, value in self.items()})
 
 
-class PromptTunedNetwork(FrozenBase, ABC):
+class PromptTunedNetwork(FrozenBaseNetwork, ABC):
     """A VLSM with a method and an upsampler: the frozen base model, and the little that is tuned.
 
     A subclass says how its base model encodes an image, encodes texts and decodes both; the rest is here.
@@ -65,7 +65,7 @@ class PromptTunedNetwork(FrozenBase, ABC):
     """
 
     load_base: ClassVar[Callable[..., BaseModel]]
-    """Loads a base model: ``load_base(pretrained, wanted_fingerprint=None)``."""
+    """Loads a base model: ``load_base(pretrained, expected_fingerprint=None)``."""
     no_visual_prompts: ClassVar[str | None] = None
     """Why visual prompts cannot be inserted, as the end of a sentence; None where they can."""
     text_embedding: ClassVar[str]
@@ -83,11 +83,11 @@ class PromptTunedNetwork(FrozenBase, ABC):
         unfreeze: str | None = None,
     ) -> None:
         super().__init__(base_model.model, unfreeze)
-        self.class_names = checked_texts(class_names, "class_names")
+        self.class_names = validate_texts(class_names, "class_names")
         self.base_name, self.base_fingerprint = base_model.name, base_model.fingerprint
         self.tokenizer = base_model.tokenizer
         self.method_name = method
-        self.method_kwargs = complete_arguments(method, method_kwargs or {}) if method else {}
+        self.method_kwargs = with_defaults(method, method_kwargs or {}) if method else {}
         self.method = self._build_method()
         self._tune(self.method)
         self.upsampler = self._build_upsampler() if upsampler else None
@@ -149,7 +149,7 @@ class PromptTunedNetwork(FrozenBase, ABC):
         Raises:
             ValueError: when the shape of the image, the number of texts or a text itself does not fit.
         """
-        learner = self.learner.evaluated() if self.learner is not None else None
+        learner = self.learner.precomputed() if self.learner is not None else None
         if isinstance(image, ImageFeatures):
             return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))), learner)
         if image.ndim != 4 or image.shape[1] != 3:
@@ -192,7 +192,7 @@ class PromptTunedNetwork(FrozenBase, ABC):
 
     def get_extra_state(self) -> Tensor:
         """Return what identifies this network."""
-        return encode_identity(
+        return identity_to_tensor(
             {
                 "format_version": FORMAT_VERSION,
                 "network": type(self).__name__,
@@ -213,14 +213,14 @@ class PromptTunedNetwork(FrozenBase, ABC):
             ValueError: when format, network, base, method, its arguments, the upsampler or what of the base model was
                 trained differ; names both sides.
         """
-        theirs, ours = decode_identity(state), decode_identity(self.get_extra_state())
+        theirs, ours = identity_from_tensor(state), identity_from_tensor(self.get_extra_state())
         for what in ("format_version", "network", "base_fingerprint", "method", "upsampler", "unfreeze"):
             if theirs.get(what) != ours[what]:
-                raise ValueError(difference(what, theirs, ours))
+                raise ValueError(mismatch_message(what, theirs, ours))
         ignored = METHODS[self.method_name].training_only_arguments if self.method_name else frozenset()
         for argument, value in ours["method_kwargs"].items():
             if argument not in ignored and theirs["method_kwargs"].get(argument) != value:
-                raise ValueError(difference(argument, theirs["method_kwargs"], ours["method_kwargs"]))
+                raise ValueError(mismatch_message(argument, theirs["method_kwargs"], ours["method_kwargs"]))
 
     def __prepare_scriptable__(self) -> NoReturn:
         """Say why ``torch.jit.script`` cannot take this network, in front of its own pages.
@@ -253,7 +253,7 @@ class PromptTunedNetwork(FrozenBase, ABC):
             raise ValueError(
                 f"text {text!r:.100} must be a sequence with one entry for each of the {len(image)} images."
             )
-        rows = [checked_texts([row] if isinstance(row, str) else row, "text") for row in text]
+        rows = [validate_texts([row] if isinstance(row, str) else row, "text") for row in text]
         if len({len(row) for row in rows}) > 1:
             raise ValueError(f"text has {[len(row) for row in rows]} entries per image; every image needs as many.")
         number = {text: count for count, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
@@ -271,7 +271,7 @@ class PromptTunedNetwork(FrozenBase, ABC):
         batch, count = next(iter(text_features.values())).shape[:2]
         if torch.jit.is_tracing() or next(iter(image_features.values())).device.type != "cpu":
             return self.decode(image_features, text_features)
-        at_once = max(1, PAIRS_AT_ONCE // batch)
+        at_once = max(1, PAIRS_PER_CHUNK // batch)
         parts = [
             self.decode(
                 image_features, {name: value[:, start : start + at_once] for name, value in text_features.items()}

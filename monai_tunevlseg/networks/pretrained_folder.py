@@ -15,7 +15,7 @@ from transformers import CLIPTokenizer
 
 from monai_tunevlseg.networks.image_settings import PROCESSOR_FILES
 
-__all__ = ["from_folder_or_hub", "load_tokenizer", "reading", "reason_of"]
+__all__ = ["load_from_folder_or_hub", "load_tokenizer", "name_in_errors", "error_reason"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ _POINTER = b"version https://git-lfs"
 
 
 @contextmanager
-def reading(file: Path) -> Iterator[None]:
+def name_in_errors(file: Path) -> Iterator[None]:
     """Name a file or folder in whatever a library raises when it cannot make sense of it.
 
     Raises:
@@ -40,12 +40,12 @@ def reading(file: Path) -> Iterator[None]:
         yield
     except Exception as error:  # bytes of another kind make libraries fail in any way
         raise ValueError(
-            f"{file} cannot be read ({reason_of(error)}); it is damaged, cut off or another kind of file: fetch it "
+            f"{file} cannot be read ({error_reason(error)}); it is damaged, cut off or another kind of file: fetch it "
             "again."
         ) from error
 
 
-def reason_of(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """Return an error's reason in one line, without torch's advice to read the file unsafely."""
     said = str(error)
     if (refused := re.search(r"WeightsUnpickler error: (.*?)(?:\. |\.?\n|$)", said)) is not None:
@@ -64,7 +64,7 @@ def load_tokenizer(folder: Path, vocabulary_size: int) -> CLIPTokenizer:
         FileNotFoundError: when there is no vocabulary; transformers hands out an empty tokenizer then.
         ValueError: when the vocabulary is larger than the model's, or cannot be read.
     """
-    with reading(folder / next((name for name in _FILES[-1] if (folder / name).is_file()), _FILES[-1][0])):
+    with name_in_errors(folder / next((name for name in _FILES[-1] if (folder / name).is_file()), _FILES[-1][0])):
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):
         raise FileNotFoundError(
@@ -78,7 +78,7 @@ def load_tokenizer(folder: Path, vocabulary_size: int) -> CLIPTokenizer:
     return tokenizer
 
 
-def from_folder_or_hub(pretrained: str, load: Callable[[Path], T]) -> T:
+def load_from_folder_or_hub(pretrained: str, load: Callable[[Path], T]) -> T:
     """Load from a local folder, the hub's local cache or the hub, in this order.
 
     A folder and a cached model never touch the network.

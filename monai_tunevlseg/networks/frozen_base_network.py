@@ -10,16 +10,16 @@ from torch import nn
 
 from monai_tunevlseg.methods import Adapter, Method
 from monai_tunevlseg.networks.module_copies import copy_modules, tensors_of
-from monai_tunevlseg.networks.precision import in_precision
-from monai_tunevlseg.networks.trained import Parts, Trained
+from monai_tunevlseg.networks.precision import cast_frozen
+from monai_tunevlseg.networks.trained_parts import ModelParts, TrainedParts
 
-__all__ = ["UNFREEZE", "FrozenBase"]
+__all__ = ["UNFREEZE", "FrozenBaseNetwork"]
 
 UNFREEZE = (None, "decoder", "all")
 BASE_PREFIX = re.compile(r"\bbase\.")
 
 
-class FrozenBase(nn.Module):
+class FrozenBaseNetwork(nn.Module):
     """A module whose base model is frozen but for what it says; checkpoints hold the trained part alone.
 
     The base model itself never changes, because several networks may share it: an unfrozen part is a copy of its own,
@@ -37,7 +37,7 @@ class FrozenBase(nn.Module):
         ValueError: when ``unfreeze`` is unknown.
     """
 
-    parts: ClassVar[Parts]
+    parts: ClassVar[ModelParts]
 
     def __init__(self, base: nn.Module, unfreeze: str | None) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class FrozenBase(nn.Module):
             raise ValueError(f"unfreeze is {unfreeze!r}; it must be one of {', '.join(map(repr, UNFREEZE))}.")
         self.unfreeze = unfreeze
         self.base = self._unfrozen(base.requires_grad_(False).eval())
-        self.trained: Trained
+        self.trained: TrainedParts
         self.register_state_dict_post_hook(_drop_frozen)
         self.register_load_state_dict_pre_hook(_refuse_frozen)
         self.register_load_state_dict_post_hook(_ignore_missing_frozen)
@@ -75,7 +75,7 @@ class FrozenBase(nn.Module):
             for part in self._unfrozen_names()
             for name, _ in self.base.get_submodule(part).named_modules()
         ]
-        self.trained = Trained.derive(
+        self.trained = TrainedParts.derive(
             self.base,
             self.parts,
             list(dict.fromkeys([*unfrozen, *added])),
@@ -106,14 +106,14 @@ class FrozenBase(nn.Module):
         Raises:
             ValueError: when ``precision`` is unknown.
         """
-        self.base = in_precision(self.base, precision)
+        self.base = cast_frozen(self.base, precision)
         return self
 
     def _frozen_keys(self) -> set[str]:
         return {f"base.{name}" for name in self.base.state_dict() if name not in self.trained.saved}
 
 
-def _drop_frozen(network: FrozenBase, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
+def _drop_frozen(network: FrozenBaseNetwork, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
     for name in network._frozen_keys():
         state.pop(prefix + name, None)
     versions = getattr(state, "_metadata", {})  # an entry per module, which would outweigh a small checkpoint
@@ -123,7 +123,7 @@ def _drop_frozen(network: FrozenBase, state: dict[str, Any], prefix: str, local_
         del versions[name]
 
 
-def _refuse_frozen(network: FrozenBase, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+def _refuse_frozen(network: FrozenBaseNetwork, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
     if (identity := state.get(f"{prefix}_extra_state")) is not None:
         network.set_extra_state(identity)  # before anything is loaded, and before torch lists what is missing
     of_base = f"{prefix}base."
@@ -135,7 +135,7 @@ def _refuse_frozen(network: FrozenBase, state: Mapping[str, Any], prefix: str, *
         )
 
 
-def _ignore_missing_frozen(network: FrozenBase, incompatible_keys: Any) -> None:
+def _ignore_missing_frozen(network: FrozenBaseNetwork, incompatible_keys: Any) -> None:
     """Let strict loading do without the frozen weights, which no checkpoint holds, also below a wrapper's prefix."""
     frozen = network._frozen_keys()
     missing: list[str] = incompatible_keys.missing_keys

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_tunevlseg.methods import METHODS, CoCoOp, EncoderSizes, MaPLe, complete_arguments
-from monai_tunevlseg.methods.projections import Projection
+from monai_tunevlseg.methods import METHODS, CoCoOp, EncoderSizes, MaPLe, with_defaults
+from monai_tunevlseg.methods._projection import Projection
 
 ENCODERS = EncoderSizes(24, 5, 77, 20, vision_dim=36, vision_layers=5)
 projecting = pytest.mark.parametrize(
-    "name", [name for name in METHODS if "linear_projection" in complete_arguments(name, {})]
+    "name", [name for name in METHODS if "linear_projection" in with_defaults(name, {})]
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
-from monai_tunevlseg.methods import METHODS, complete_arguments
+from monai_tunevlseg.methods import METHODS, with_defaults
 from monai_tunevlseg.networks import BaseModel, PromptTunedCLIPSeg, load_clipseg
 
 DEEPEST_OF_THE_PAPER = 11
@@ -31,7 +31,7 @@ def learned(network: PromptTunedCLIPSeg) -> int:
 @pytest.mark.parametrize("method", list(METHODS))
 def test_every_method_takes_the_deepest_depth_of_the_paper(method, full_size):
     arguments = {"prompt_depth": DEEPEST_OF_THE_PAPER}
-    if "context_initializer" in complete_arguments(method, {}):
+    if "context_initializer" in with_defaults(method, {}):
         arguments["context_initializer"] = None  # meta tensors have no values to copy
     with torch.device("meta"):  # the eleven transformer blocks of SharedAttention alone are 430 MB
         network = PromptTunedCLIPSeg(full_size, ["polyp"], method, arguments)

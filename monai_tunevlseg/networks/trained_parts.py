@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["Parts", "Trained"]
+__all__ = ["ModelParts", "TrainedParts"]
 
 
 @dataclass(frozen=True)
-class Parts:
+class ModelParts:
     """Where in a base model its parts are: names of modules and parameters, disjoint and complete.
 
     Attributes:
@@ -37,7 +37,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedParts:
     """What trains of a base model; derived once, when the network is built.
 
     Attributes:
@@ -54,8 +54,8 @@ class Trained:
 
     @classmethod
     def derive(
-        cls, base: nn.Module, parts: Parts, modules: Collection[str], prompts_text: bool, prompts_vision: bool
-    ) -> Trained:
+        cls, base: nn.Module, parts: ModelParts, modules: Collection[str], prompts_text: bool, prompts_vision: bool
+    ) -> TrainedParts:
         """Derive everything from the parameters that require a gradient.
 
         Args:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from monai_tunevlseg.networks.base import PromptTunedNetwork
 from monai_tunevlseg.networks.module_copies import copy_modules
+from monai_tunevlseg.networks.prompt_tuned_network import PromptTunedNetwork
 
 __all__ = ["compile_layers"]
 
