@@ -103,8 +103,8 @@ def test_no_arrow_points_up(sources):
     "line",
     [
         "from monai_tunevlseg.networks.prompt_tuned_network import PromptTunedNetwork",
-        "from monai_tunevlseg.networks import base",
-        "from .base import PromptTunedNetwork",
+        "from monai_tunevlseg.networks import prompt_tuned_network",
+        "from .prompt_tuned_network import PromptTunedNetwork",
         "import monai_tunevlseg.networks.prompt_tuned_network",
         "from monai_tunevlseg.networks import PromptTunedNetwork",
     ],
