@@ -14,9 +14,8 @@ from owners_trees import write_kvasir
 
 from monai_tunevlseg.bundles import write_bundles
 from monai_tunevlseg.data import LAYOUTS
-from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedNetwork, load_clipseg
+from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedNetwork
 
 
 @pytest.fixture
@@ -34,13 +33,12 @@ def documented(marker: str) -> dict[str, Any]:
 
 def test_a_method(configs, tmp_path):
     (configs / "methods" / "shared_coop.yaml").write_text(block("method fragment"), encoding="utf-8")
-    write_bundles(configs, tmp_path / "bundles")
     parser = ConfigParser()
-    parser.read_config(str(tmp_path / "bundles" / "clipseg_shared_coop" / "configs" / "train.yaml"))
-    method_kwargs = parser.get_parsed_content("method_kwargs") | {"prompt_depth": 6}
     with METHODS.temporarily("shared_coop", documented("method")["SharedCoOp"]):
-        base_model = load_clipseg(str(demo_model("clipseg")))
-        network = PromptTunedCLIPSeg(base_model, ["polyp"], method=parser["method"], method_kwargs=method_kwargs)
+        write_bundles(configs, tmp_path / "bundles")
+        bundle = tmp_path / "bundles" / "clipseg_shared_coop" / "configs" / "train.yaml"
+        parser.read_config([str(bundle), str(configs / "ultrasound" / "clipseg_shared_coop.yaml")])
+        network = parser.get_parsed_content("network_def")
         network(torch.rand(1, 3, 96, 96)).sum().backward()
     context = dict(network.named_parameters())["method.context"]
     assert context.shape == (4, 64) and context.grad.abs().sum() > 0

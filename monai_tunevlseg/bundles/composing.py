@@ -32,7 +32,7 @@ _EXPERIMENT_HEADER = """\
 # {dataset}/{bundle}: what differs from bundles/{bundle}.
 # {written} from the other folders of configs/; change it there.
 # python -m monai.bundle run --bundle_root bundles/{bundle} --dataset_dir DIR
-#   --config_file "['bundles/{bundle}/configs/train.yaml','configs/{dataset}/{bundle}.yaml']"
+#   --config_file "['bundles/{bundle}/configs/{config}.yaml','configs/{dataset}/{bundle}.yaml']"
 """
 _FOLDERS = {".yaml": "configs", ".json": "configs", ".conf": "configs", ".md": "docs"}
 
@@ -92,7 +92,8 @@ def render_experiment(configs_dir: str | Path, name: str) -> str:
     configs = Path(configs_dir).resolve()
     facts = experiment_facts(configs, name)
     dataset = facts["dataset"]["name"]
-    header = _EXPERIMENT_HEADER.format(dataset=dataset, bundle=facts["bundle"], written=_MARK)
+    config = "train" if facts["method"]["trains"] else "evaluate"
+    header = _EXPERIMENT_HEADER.format(dataset=dataset, bundle=facts["bundle"], config=config, written=_MARK)
     return header + compose(configs / "datasets" / f"{dataset}.yaml", configs, facts)
 
 
