@@ -382,6 +382,13 @@ def test_train_and_val_count_as_train_where_the_paper_has_no_val(folder):
     assert (report.errors, report.warnings) == ([], [])
 
 
+def test_a_dataset_that_is_not_in_table_1_is_not_compared_with_it(folder):
+    info = replace(LAYOUTS["kvasir"].info, sizes=(0, 0, 0))
+    with LAYOUTS.temporarily("unpublished", replace(LAYOUTS["kvasir"], info=info, split=None)):
+        report = check(folder, "unpublished")
+    assert (report.errors, report.warnings, report.table_1) == ([], [], None)
+
+
 def test_table_1_says_nothing_of_other_classes(tmp_path):
     multiclass_trees.write_pascal_voc(tmp_path, 30)
     assert check(tmp_path, "pascal_voc", class_names=["dog", "cat"]).table_1 is None
