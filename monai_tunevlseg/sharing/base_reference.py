@@ -39,7 +39,7 @@ class BaseReference:
 
 def find_base_reference(
     model: str,
-    own: str,
+    pretrained: str,
     identity: Mapping[str, Any] | None = None,
     base_model_id: str | None = None,
     folder: str | Path | None = None,
@@ -51,7 +51,7 @@ def find_base_reference(
 
     Args:
         model: name of the VLSM.
-        own: ``pretrained`` in the experiment's configs.
+        pretrained: ``pretrained`` in the experiment's configs.
         identity: network identity of the checkpoint; None = not trained.
         base_model_id: public id of the base model; None = derived from the checkpoint and the experiment.
         folder: folder of the model on this machine; None = as in training.
@@ -60,26 +60,28 @@ def find_base_reference(
         OSError: when the model cannot be loaded.
         ValueError: when its fingerprint differs from the checkpoint's, or no public id is known.
     """
-    load, of_demo = VLSMS[model].load_base, own.startswith("$")
+    load, of_demo = VLSMS[model].load_base, pretrained.startswith("$")
     embedded = load(demo_model(model)) if model in embedded_models() else None
     wanted = identity["base_fingerprint"] if identity else None
-    as_named = base_model_id is None and folder is None
-    if embedded is not None and as_named and (wanted == embedded.fingerprint or (wanted is None and of_demo)):
+    derived = base_model_id is None and folder is None
+    if embedded is not None and derived and (wanted == embedded.fingerprint or (wanted is None and of_demo)):
         return _embedded(model, embedded)
-    trained_with = str(identity["base_model"]) if identity else own
+    trained_with = str(identity["base_model"]) if identity else pretrained
     if folder is None and Path(trained_with).expanduser().is_dir():
         folder = trained_with
-    name = base_model_id or (trained_with if _is_hub_id(trained_with) else None) or (None if of_demo else own)
-    if name is None:
+    public_id = (
+        base_model_id or (trained_with if _is_hub_id(trained_with) else None) or (None if of_demo else pretrained)
+    )
+    if public_id is None:
         raise ValueError(
             f"no public id is known for the base model {trained_with} ({wanted}), which is not an embedded one; pass "
             "its hub id or folder name with --base-model-id."
         )
-    loaded = load(str(folder or name), wanted)
+    loaded = load(str(folder or public_id), wanted)
     if embedded is not None and base_model_id is None and loaded.fingerprint == embedded.fingerprint:
         return _embedded(model, embedded)
-    values = {"pretrained": name, "base_fingerprint": loaded.fingerprint}
-    return BaseReference(values, name, loaded.fingerprint, loaded.images, None if folder is None else str(folder))
+    values = {"pretrained": public_id, "base_fingerprint": loaded.fingerprint}
+    return BaseReference(values, public_id, loaded.fingerprint, loaded.images, None if folder is None else str(folder))
 
 
 def _is_hub_id(name: str) -> bool:
