@@ -115,9 +115,7 @@ class ExperimentRunner:
         variant = VARIANTS[spec.variant] if spec.variant else None
         changed = {} if variant is None else {variant.override: variant.value}
         experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
-        fixed = experiment.known(
-            "train" if spec.trains else "evaluate", self.settings.fixed
-        )  # some bundles do not have all of them
+        fixed = experiment.known(spec.config, self.settings.fixed)  # some bundles do not have all of them
         return {**fixed, **changed, "dataset_dir": str(self._dataset(spec))}
 
     def _test_trials(

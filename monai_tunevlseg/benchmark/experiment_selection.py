@@ -81,10 +81,9 @@ def check_hyperparameters(
     Raises:
         ValueError: when no bundle has it; suggests similar names.
     """
-    experiments = {
-        spec.bundle: find_experiment(spec.experiment, configs_dir, bundles_dir) for spec in specs if spec.trains
-    }
-    known = {name for experiment in experiments.values() for name in experiment.flat_values("train")}
+    bundles = {spec.bundle: spec for spec in specs}.values()
+    values = [find_experiment(spec.experiment, configs_dir, bundles_dir).flat_values(spec.config) for spec in bundles]
+    known = set().union(*values)
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known)) or sorted(known)

@@ -44,8 +44,8 @@ class ExperimentSpec:
         model: name of the VLSM.
         method: name of the method.
         variant: name in ``VARIANTS``, or None.
-        baseline: whether the method is one that others are compared with, such as fine-tuning.
-        trains: whether anything is trained; zero-shot trains nothing.
+        baseline: whether the method is a baseline, such as fine-tuning.
+        trains: whether it has trainable parameters; zero-shot has none.
     """
 
     dataset: str
@@ -59,6 +59,11 @@ class ExperimentSpec:
     def bundle(self) -> str:
         """Name of the bundle."""
         return f"{self.model}_{self.method}"
+
+    @property
+    def config(self) -> str:
+        """Name of the bundle's config that lists its hyperparameters."""
+        return "train" if self.trains else "evaluate"
 
     @property
     def experiment(self) -> str:

@@ -134,7 +134,7 @@ def ordered_datasets(names: Iterable[str]) -> list[str]:
 
 
 def row_order(spec: ExperimentSpec) -> tuple[int, str, str]:
-    """Return the sort key of rows: trained baselines, others, the paper's methods in its order, then further ones."""
+    """Return the sort key of rows: trained baselines, other baselines, the paper's methods in its order, the rest."""
     known, combination = paper_methods(), (spec.model, spec.method)
     if spec.baseline:
         return -2 if spec.trains else -1, spec.model, spec.method

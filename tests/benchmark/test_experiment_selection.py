@@ -9,7 +9,12 @@ import pytest
 
 from monai_tunevlseg.benchmark import VARIANTS, ExperimentSpec
 from monai_tunevlseg.benchmark.benchmark_runner import estimate_seconds
-from monai_tunevlseg.benchmark.experiment_selection import all_experiments, select_experiments, titles_of
+from monai_tunevlseg.benchmark.experiment_selection import (
+    all_experiments,
+    check_hyperparameters,
+    select_experiments,
+    titles_of,
+)
 from monai_tunevlseg.bundles import experiment_names
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -65,6 +70,14 @@ def test_unknown_names_are_refused(patterns, variants, message):
 def test_folder_without_configs(tmp_path):
     with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
         select_experiments(tmp_path, ["*"], [], BUNDLES)
+
+
+@pytest.mark.parametrize("experiment", ["kvasir/clipseg_zero_shot", "kvasir/clipseg_vpt"])
+def test_hyperparameters_of_bundles_with_and_without_training(experiment):
+    specs = select_experiments(CONFIGS, [experiment], [], BUNDLES)
+    check_hyperparameters(specs, ["pretrained"], CONFIGS, BUNDLES)
+    with pytest.raises(ValueError, match="'pretraind'.* pretrained"):
+        check_hyperparameters(specs, ["pretraind"], CONFIGS, BUNDLES)
 
 
 def test_titles():
