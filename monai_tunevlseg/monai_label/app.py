@@ -84,11 +84,8 @@ class TuneVLSegApp(MONAILabelApp):
         return clicks | tasks
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        """Return the training of each bundle that has one."""
-        trained = {
-            name: model for name, model in self.models.items() if (model.folder / "configs" / "train.yaml").is_file()
-        }
-        return {name: BundleTraining(model) for name, model in trained.items()}
+        """Return the training of each bundle that has a config for it."""
+        return {name: BundleTraining(model) for name, model in self.models.items() if model.train_config.is_file()}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the strategies to choose the next image."""
@@ -99,7 +96,7 @@ class TuneVLSegApp(MONAILabelApp):
         super().on_init_complete()
         from monailabel.app import app
 
-        add_request_checks(app, self.models)
+        add_request_checks(app, self._trainers)
         add_error_responses(app, self.uploads)
         add_upload_cleanup(app, self.uploads)
 

@@ -81,6 +81,11 @@ class BundleModel:
         self._lock = threading.Lock()
         self._loaded: tuple[str, Segmenter] | None = None
 
+    @property
+    def train_config(self) -> Path:
+        """The config for training, which a zero-shot bundle does not have."""
+        return self.folder / "configs" / "train.yaml"
+
     def version(self) -> str:
         """Return an identifier of the current checkpoint, or ``zero-shot``."""
         try:

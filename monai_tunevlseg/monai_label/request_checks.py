@@ -45,12 +45,12 @@ MAX_TASK_BYTES = 65_536  # the request of a task becomes an argument of a comman
 GPUS = re.compile(r"all|[0-9]+(,[0-9]+)*")
 
 
-def add_request_checks(app: FastAPI, models: Mapping[str, Any]) -> None:
+def add_request_checks(app: FastAPI, trainers: Mapping[str, Any]) -> None:
     """Check requests before MONAI Label's endpoints see them.
 
     Args:
         app: MONAI Label's, with its routes.
-        models: the models that can be trained, by name.
+        trainers: the training tasks by model.
     """
 
     async def check_training(request: Request) -> None:
@@ -60,7 +60,8 @@ def add_request_checks(app: FastAPI, models: Mapping[str, Any]) -> None:
                 name = request.path_params.get("model")
                 if name is None and content:
                     raise ValueError("options belong to one model; send them to /train/MODEL.")
-                get_or_404(models, content.get("model", name) if name else next(iter(models)), "model")
+                if name is not None:
+                    get_or_404(trainers, content.get("model", name), "model")
                 parse_training_options(content)
 
     checked = APIRouter(dependencies=[Depends(_check_fields)])

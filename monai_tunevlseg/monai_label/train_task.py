@@ -49,7 +49,7 @@ class BundleTraining(TrainTask):
     def config(self) -> dict[str, Any]:
         """Return the options that clients show, and send back as edited."""
         parser = ConfigParser()
-        parser.read_config(str(self.model.folder / "configs" / "train.yaml"))
+        parser.read_config(str(self.model.train_config))
         options = {name: parser.get_parsed_content(name) for name in BUNDLE_OPTIONS}
         return {"max_epochs": parser.get_parsed_content("epochs"), "val_split": 0.2, "pretrained": True, **options}
 

@@ -39,6 +39,7 @@ def server(tmp_path_factory):
     bundles = [
         write_bundle(folder / "circles", ("red circle",)),
         write_bundle(folder / "shapes", tuple(BOTH.split(", "))),
+        write_bundle(folder / "untuned", ("red circle",), bundle="clipseg_zero_shot"),
     ]
     app = write_app_folder(folder / "app")
     with label_server(app, studies, ("bundles", ",".join(map(str, bundles)))) as running:
@@ -56,12 +57,21 @@ def picture_of(file):
 
 def test_every_bundle_is_a_model(client):
     info = client.info()
-    assert {"circles", "shapes"} <= set(info["models"])
+    assert {"circles", "shapes", "untuned"} <= set(info["models"])
     assert info["models"]["shapes"]["labels"] == {"red circle": 1, "blue square": 2}
     assert info["models"]["shapes"]["config"]["text"] == BOTH
     assert info["models"]["shapes_clicks"]["type"] == "deepgrow"
     assert set(info["trainers"]) == {"circles", "shapes"}
     assert set(info["strategies"]) == {"entropy", "random", "first"}
+
+
+def test_a_zero_shot_bundle_segments_and_cannot_be_trained(client, server):
+    import requests
+
+    untuned, circles = (client.infer(model, "picture0", {"text": "red circle"})[0] for model in ("untuned", "circles"))
+    np.testing.assert_array_equal(picture_of(untuned), picture_of(circles))  # which has no checkpoint
+    response = requests.post(f"{server.url}/train/untuned", json={})
+    assert (response.status_code, "'untuned'" in response.json()["detail"]) == (404, True)
 
 
 def test_without_text_the_classes_of_the_bundle_become_a_label_map(client):
