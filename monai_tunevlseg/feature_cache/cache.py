@@ -106,14 +106,14 @@ class FeatureCache:
     @property
     def encoder(self) -> dict[str, Any]:
         """All that features depend on besides the image, as values for JSON."""
-        parameter = next(self.network.base.parameters())
+        device = next(self.network.base.parameters()).device
         method = self.network.method
         return {
             "version": __version__,
             "network": type(self.network).__name__,
             "base": self.network.base_fingerprint,
             "embedding": method is not None and method.image_conditioned,
-            "precision": [str(parameter.dtype), parameter.device.type, self.amp],
+            "precision": [str(self.network.dtype_of()), device.type, self.amp],
         }
 
     def get(self, views: Views, group: int, view: int) -> CachedTensors:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import nn
 
 from monai_tunevlseg.methods import Adapter, Method
@@ -108,6 +110,12 @@ class FrozenBaseNetwork(nn.Module):
         """
         self.base = cast_frozen(self.base, precision)
         return self
+
+    def dtype_of(self, part: str = "") -> torch.dtype:
+        """Return the type in which a part of the base model takes its inputs: that of its frozen parameters, if any."""
+        module = self.base.get_submodule(part)
+        frozen = (parameter for parameter in module.parameters() if not parameter.requires_grad)
+        return next(chain(frozen, module.parameters())).dtype
 
     def _frozen_keys(self) -> set[str]:
         return {f"base.{name}" for name in self.base.state_dict() if name not in self.trained.saved}

@@ -170,7 +170,11 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         return self.encode_image(image, embed=True)["embedding"]
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """Return the embedding of S texts in the space of the image-level one: (S, image_embed_dim)."""
+        """Return the embedding of S texts in the space of the image-level one: (S, image_embed_dim).
+
+        Raises:
+            ValueError: when the method makes texts depend on the image.
+        """
         return self.encode_text(self.tokenize(texts), None)[self.text_embedding]
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
@@ -284,7 +288,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         """Cast what a frozen encoder returns, for a decoder that trains stays in float32."""
         if not encoded.is_floating_point():
             return encoded
-        return encoded.to(next(self.base.get_submodule(self.parts.decoder[0]).parameters()).dtype)
+        return encoded.to(self.dtype_of(self.parts.decoder[0]))
 
     def _text_features_per_image(
         self, texts: list[str], index: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None
@@ -309,10 +313,10 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
     def _remembers(self, text: str) -> bool:
-        base = next(self.base.parameters())
+        device, dtype = next(self.base.parameters()).device, self.dtype_of()
         kept = self.text_features.get(text)
         return kept is not None and all(
-            value.device == base.device and (value.dtype == base.dtype or not value.is_floating_point())
+            value.device == device and (value.dtype == dtype or not value.is_floating_point())
             for value in kept.values()
         )
 
