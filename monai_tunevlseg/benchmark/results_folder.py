@@ -262,7 +262,7 @@ def _check_scores(metrics: Mapping[str, Any]) -> None:
 
 
 def _read_trials(path: Path, name: str, trains: bool, problems: list[ReportProblem]) -> list[StoredTrial]:
-    """Read the rows that are not damaged; zero-shot has no trials."""
+    """Read the rows that are not damaged; experiments without training have no trials."""
     if not path.is_file():
         if trains:
             problems.append(
