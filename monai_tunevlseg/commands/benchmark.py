@@ -84,7 +84,7 @@ def benchmark(
 ) -> None:
     """Search and test every matching experiment, skip finished ones, continue after failures, and write the report.
 
-    An experiment's name is DATASET/MODEL_METHOD, such as kvasir/clipseg_vpt or kvasir/clipseg_zero_shot.
+    An experiment's name is DATASET/MODEL_METHOD, where METHOD may be a baseline such as zero_shot.
     """
     from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
     from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner

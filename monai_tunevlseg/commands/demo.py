@@ -9,6 +9,7 @@ import typer
 
 from monai_tunevlseg.commands.error_handling import exit_on_error
 from monai_tunevlseg.commands.options import BundlesDir, ConfigsDir
+from monai_tunevlseg.demo import embedded_models
 
 __all__ = ["demo"]
 
@@ -16,8 +17,8 @@ __all__ = ["demo"]
 def demo(
     bundles_dir: BundlesDir,
     configs_dir: ConfigsDir,
-    model: Annotated[str, typer.Option(help="VLSM: clipseg or cris.")] = "clipseg",
-    method: Annotated[str, typer.Option(help="Prompt learner, or finetune.")] = "vpt",
+    model: Annotated[str, typer.Option(help=f"VLSM: {' or '.join(embedded_models())}.")] = "clipseg",
+    method: Annotated[str, typer.Option(help="Method of the bundle, as in bundles/MODEL_METHOD.")] = "vpt",
     dataset: Annotated[str, typer.Option(help="Demo dataset: ultrasound, endoscopy or echo.")] = "ultrasound",
     output_dir: Annotated[Path, typer.Option(help="Folder of the data, checkpoint and pictures.")] = Path(
         "demo_output"

@@ -61,7 +61,7 @@ def read_search_space(configs_dir: str | Path, method: str, known: Collection[st
 
     Args:
         configs_dir: folder that contains ``search/``.
-        method: name of the method, or ``finetune``; a method without a file has the common space.
+        method: name of the method's fragment; a method without a file has the common space.
         known: names of the bundle's hyperparameters.
         sizes: sizes of the base model; at the published sizes the space is the paper's.
 
