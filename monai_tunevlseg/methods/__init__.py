@@ -1,4 +1,4 @@
-"""Methods: what is tuned beside a frozen base model. Prompt learners today; adapters have their base class."""
+"""Methods that tune a frozen base model: prompt learners, and the base class of adapters."""
 
 from __future__ import annotations
 
@@ -43,14 +43,18 @@ METHODS.register("shared_attention", SharedAttention)
 METHODS.register("shared_separate", SharedSeparate)
 
 
-def with_defaults(method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the defaults to a method's own arguments.
+def with_defaults(method: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a method's arguments, completed by its defaults.
+
+    Args:
+        method: registered name of the method.
+        kwargs: some of its arguments.
 
     Raises:
         ValueError: when the method is unknown, or does not take one of the arguments.
     """
     parameters = inspect.signature(METHODS[method]).parameters.values()
     own = {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
-    if unknown := sorted(set(arguments) - set(own)):
+    if unknown := sorted(set(kwargs) - set(own)):
         raise ValueError(f"method {method!r} does not take {', '.join(unknown)}; it takes {', '.join(own)}.")
-    return own | dict(arguments)
+    return own | dict(kwargs)

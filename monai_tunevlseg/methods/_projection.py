@@ -8,22 +8,22 @@ __all__ = ["Projection"]
 
 
 class Projection(nn.Sequential):
-    """Linear, ReLU, Linear, LayerNorm; with ``linear_projection`` nothing stands between the two Linears.
+    """Linear, ReLU, Linear, LayerNorm; with ``linear_projection`` without the ReLU.
 
-    The bottleneck is that of CoCoOp's meta-network (Zhou et al., 2022); its dimension and the low-rank variant are in
-    the search space of TuneVLSeg, Table 2, which calls that variant "LoRA".
+    The bottleneck follows CoCoOp's meta-network (Zhou et al., 2022). Its width and the low-rank variant are in the
+    search space of TuneVLSeg, Table 2, which calls this variant "LoRA".
 
-    Inputs are small, normal(0, 0.02), and the LayerNorm makes them large. A bias that reaches it would outweigh them,
-    and all context vectors of a layer would start as nearly the same vector; hence the second Linear has none, the two
-    of a linear projection have none, and the first starts from He et al.'s weights.
+    Inputs are small, normal(0, 0.02), and the LayerNorm scales them up. A bias before it would outweigh them, and all
+    context vectors of a layer would start as nearly the same vector. Hence the second Linear has no bias, neither
+    Linear of a linear projection has one, and the first Linear has He et al.'s initialization.
 
     Args:
         in_dim: width of the input, (..., in_dim).
         out_dim: width of the output, (..., out_dim).
         intermediate_dim: width between the two Linears.
-        linear_projection: leave the activation out, so that the two Linears are one map of rank ``intermediate_dim``;
+        linear_projection: omit the activation, so that the two Linears are one map of rank ``intermediate_dim``;
             "LoRA" in the paper's Table 2.
-        norm_bias: let the LayerNorm add a bias; of no use where the output is added to something that is learned.
+        norm_bias: whether the LayerNorm has a bias; redundant if the output is added to learned vectors.
 
     Raises:
         ValueError: when ``intermediate_dim`` is below 1.

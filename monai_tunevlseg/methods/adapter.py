@@ -13,20 +13,20 @@ __all__ = ["Adapter"]
 
 
 class Adapter(Method, ABC):
-    """Base of all adapters.
+    """Base class of all adapters.
 
-    A network starts with an adapter as it was without: its logits are the base model's, bit for bit, until the first
-    step. Everything else follows from the parameters that require a gradient: checkpoints hold them, and features that
-    they reach are not kept.
+    Until the first optimizer step, the logits of a network with an adapter equal those of the base model, bit for bit.
+    Checkpoints and caches follow from the parameters that require a gradient: checkpoints hold these, and features
+    that depend on them are not cached.
     """
 
     @abstractmethod
     def attach(self, base: nn.Module, parts: Mapping[str, Sequence[str]]) -> None:
-        """Put trainable modules into a base model.
+        """Insert trainable modules into a base model.
 
         Args:
             base: the network's own copy of the modules. Its parameters are frozen and shared with other networks:
-                modules may be replaced and wrapped, parameters must not be changed.
+                modules may be replaced and wrapped, but parameters must not change.
             parts: names of the modules and parameters of the ``text`` encoder, the ``vision`` encoder and the
                 ``decoder``.
         """

@@ -1,4 +1,4 @@
-"""CoCoOp: textual context that a projection of the image shifts."""
+"""CoCoOp: textual context shifted by a projection of the image."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class CoCoOp(TextContextLearner):
     Args:
         encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`;
             depth 1 is the published CoCoOp.
-        context_initializer: phrase that the first context starts from; None for a Gaussian.
+        context_initializer: phrase that initializes the first layer's context; None for a Gaussian.
         intermediate_dim: bottleneck of the projections.
-        linear_projection: leave the activation out of the projections; "LoRA" in Table 2 of TuneVLSeg.
+        linear_projection: omit the activation of the projections; "LoRA" in Table 2 of TuneVLSeg.
     """
 
     image_conditioned = True
@@ -45,7 +45,7 @@ class CoCoOp(TextContextLearner):
         """Return P_i plus the projected image, (S, num_context, text_dim) for an embedding (S, image_embed_dim).
 
         Raises:
-            ValueError: when no image embedding is given.
+            ValueError: when the image embedding is missing.
         """
         if image_embedding is None:
             raise ValueError("CoCoOp's textual context depends on the image; pass image_embedding.")

@@ -14,7 +14,7 @@ class CoOp(TextContextLearner):
     Args:
         encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`;
             depth 1 is the published CoOp.
-        context_initializer: phrase that the first context starts from; None for a Gaussian.
+        context_initializer: phrase that initializes the first layer's context; None for a Gaussian.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a method must know of the encoders that it is built for."""
+"""Sizes of a VLSM's encoders, from which methods are built."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class EncoderSizes:
     Attributes:
         text_dim: width of the text encoder.
         text_layers: number of its layers.
-        text_positions: number of tokens that it takes at most, start, end and context included.
+        text_positions: maximum number of its tokens, start, end and context included.
         image_embed_dim: width of the image-level embedding.
-        vision_dim: width of the vision encoder's tokens; None where visual prompts cannot be inserted.
+        vision_dim: width of the vision encoder's tokens; None if visual prompts cannot be inserted.
         vision_layers: number of its layers whose context reaches the decoder; None as for ``vision_dim``.
-        no_visual_prompts: why visual prompts cannot be inserted, as the end of a sentence; None where they can.
+        no_visual_prompts: reason why visual prompts cannot be inserted, as the end of a sentence; None if they can.
     """
 
     text_dim: int
@@ -30,7 +30,7 @@ class EncoderSizes:
     no_visual_prompts: str | None = None
 
     def prompted_layers(self, text: bool, vision: bool) -> int:
-        """Return the number of layers of the prompted encoder; of the shallower one when both are prompted."""
+        """Return the number of layers of the prompted encoder, or of the shallower one if both are prompted."""
         prompted = [self.text_layers] if text or not vision else []
         if vision and self.vision_layers is not None:
             prompted.append(self.vision_layers)

@@ -18,9 +18,9 @@ class MaPLe(TextContextLearner):
 
     Args:
         encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`.
-        context_initializer: phrase that the first context starts from; None for a Gaussian.
+        context_initializer: phrase that initializes the first layer's context; None for a Gaussian.
         intermediate_dim: bottleneck of the projections U_i.
-        linear_projection: leave the activation out of the projections; "LoRA" in Table 2 of TuneVLSeg.
+        linear_projection: omit the activation of the projections; "LoRA" in Table 2 of TuneVLSeg.
     """
 
     prompts_vision = True

@@ -1,4 +1,4 @@
-"""What every method is: a module that is tuned while the base model stays frozen."""
+"""The base class of all methods."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Method"]
 
 
 class Method(nn.Module):
-    """Base of all methods: prompt learners and adapters.
+    """Base class of all methods, prompt learners and adapters: modules that train while the base model stays frozen.
 
-    A constructor takes the :class:`~monai_tunevlseg.methods.EncoderSizes` first, and after it the method's own
-    arguments, each with a default and a type annotation, from which the bundles' hyperparameters follow.
+    The first argument of a constructor is the :class:`~monai_tunevlseg.methods.EncoderSizes`. The others are the
+    method's own, each with a default and a type annotation, from which the bundles' hyperparameters follow.
     """
 
     prompts_text: ClassVar[bool] = False
@@ -23,4 +23,4 @@ class Method(nn.Module):
     image_conditioned: ClassVar[bool] = False
     """Whether the textual context depends on the image-level embedding."""
     training_only_arguments: ClassVar[frozenset[str]] = frozenset()
-    """Arguments that do not change what trained weights mean: a checkpoint loads with any value of theirs."""
+    """Arguments that affect training alone: a checkpoint loads with any values of them."""

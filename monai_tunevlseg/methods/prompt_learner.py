@@ -1,4 +1,4 @@
-"""What every prompt learner is: a module that returns context vectors and knows no backbone."""
+"""The base classes of prompt learners, which return context vectors and are independent of the backbone."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ def gaussian_context(*shape: int) -> nn.Parameter:
 
 
 class PromptLearner(Method):
-    """Base of all prompt learners (the paper's context learners).
+    """Base class of all prompt learners (the paper's context learners).
 
     A prompt learner holds the context of the first ``prompt_depth`` transformer layers (J in the paper) and returns it
-    layer by layer. It keeps nothing between calls.
+    layer by layer. It has no state between calls.
 
     Args:
-        encoders: of the network.
+        encoders: sizes of the network's encoders.
         num_context: number of context vectors per layer, B in the paper.
-        prompt_depth: number of layers with context of their own, J in the paper; 1 = the input alone.
+        prompt_depth: number of layers with their own context, J in the paper; 1 = the input alone.
 
     Raises:
-        ValueError: when ``num_context`` is below 1, ``prompt_depth`` exceeds the layers of the prompted encoder (of the
-            shallower one when both are), or visual prompts cannot be inserted.
+        ValueError: when ``num_context`` is below 1 or exceeds the text encoder's positions, ``prompt_depth`` exceeds
+            the layers of the prompted encoder (of the shallower one if both are prompted), or visual prompts cannot be
+            inserted.
     """
 
     training_only_arguments: ClassVar[frozenset[str]] = frozenset({"context_initializer", "dropout"})
@@ -43,15 +44,15 @@ class PromptLearner(Method):
         name = type(self).__name__
         if self.prompts_vision and encoders.vision_dim is None:
             raise ValueError(
-                f"{name} prompts the vision encoder, but {encoders.no_visual_prompts or 'this one takes no prompts'}; "
+                f"{name} prompts the vision encoder, but {encoders.no_visual_prompts or 'this one supports none'}; "
                 "use a method that prompts the text alone, such as CoOp."
             )
         if num_context < 1:
             raise ValueError(f"num_context {num_context} of {name} must be at least 1.")
         if self.prompts_text and num_context > (most := encoders.text_positions - 3):
             raise ValueError(
-                f"num_context {num_context} leaves no room for a word among the {encoders.text_positions} tokens that "
-                f"the text encoder takes; choose at most {most}."
+                f"num_context {num_context} leaves no room for a word in the text encoder's "
+                f"{encoders.text_positions} positions; choose at most {most}."
             )
         layers = encoders.prompted_layers(self.prompts_text, self.prompts_vision)
         if not 1 <= prompt_depth <= layers:
@@ -64,9 +65,9 @@ class PromptLearner(Method):
         self.prompt_depth = prompt_depth
 
     def precomputed(self) -> PromptLearner:
-        """Return what gives the contexts of one step, however often both encoders ask for them.
+        """Return a prompt learner for one forward pass, in which both encoders get contexts of the same computation.
 
-        That is the method itself, unless what it computes is random while it trains and common to both sides.
+        This is the method itself, unless both contexts depend on a common computation that is random in training.
         """
         return self
 
@@ -102,12 +103,12 @@ class PromptLearner(Method):
 
 
 class TextContextLearner(PromptLearner):
-    """A prompt learner whose context lives in the space of token embeddings: CoOp, CoCoOp and MaPLe.
+    """A prompt learner whose context vectors are token embeddings: CoOp, CoCoOp and MaPLe.
 
     Args:
         encoders, num_context, prompt_depth: see :class:`PromptLearner`.
-        context_initializer: phrase whose token embeddings the first layer's context starts from (TuneVLSeg,
-            section 7.2); None leaves it Gaussian. The network, which owns the tokenizer, looks the embeddings up.
+        context_initializer: phrase whose token embeddings initialize the first layer's context (TuneVLSeg,
+            section 7.2); None for a Gaussian. The network, which owns the tokenizer, looks up the embeddings.
     """
 
     prompts_text = True
@@ -120,11 +121,11 @@ class TextContextLearner(PromptLearner):
         self.context = gaussian_context(prompt_depth, num_context, encoders.text_dim)
 
     def initialize_first_context(self, embeddings: Tensor) -> None:
-        """Start the first layer's context from token embeddings.
+        """Initialize the first layer's context with token embeddings.
 
         Args:
-            embeddings: (N, text_dim); of N tokens the first ``num_context`` are used, and where N is smaller the
-                context vectors that are left over stay Gaussian.
+            embeddings: (N, text_dim); the first ``num_context`` are used. If N is smaller, the remaining context
+                vectors stay Gaussian.
         """
         count = min(self.num_context, len(embeddings))
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""SharedAttention: unified context, mapped by a transformer block and split into text and vision."""
+"""SharedAttention: unified context, mapped by a transformer block and split into textual and visual context."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class SharedAttention(PromptLearner):
 
     The block attends over the ``num_context`` vectors as a sequence; its output is split into the textual context
     (first ``text_dim`` columns) and the visual one. :meth:`evaluated` runs the blocks once for both, so that in
-    training they are parts of one [P, P~] = U(P^), with one dropout.
+    training both are parts of one [P, P~] = U(P^), with the same dropout.
 
     Args:
         encoders, num_context, prompt_depth: see :class:`~monai_tunevlseg.methods.PromptLearner`.
-        nhead: heads of the attention; divides text_dim + vision_dim.
+        nhead: number of attention heads; must divide text_dim + vision_dim.
         dim_feedforward: width of the block's feed-forward layer.
         dropout: dropout probability of the block, in [0, 1].
-        norm_first: normalize before attention and feed-forward layer instead of after.
+        norm_first: whether to normalize before attention and feed-forward layer instead of after them.
 
     Raises:
         ValueError: when ``nhead`` does not divide the width.
@@ -66,7 +66,7 @@ class SharedAttention(PromptLearner):
         return self._unified(layer)[:, self.text_dim :]
 
     def precomputed(self) -> SharedAttention:
-        """Return a view of this method that has run each block once."""
+        """Return a view of this method that holds the output of each block."""
         view = copy.copy(self)
         view.unified = [self._unified(layer) for layer in range(self.prompt_depth)]
         return view

@@ -1,4 +1,4 @@
-"""SharedSeparate: unified context, mapped to text and vision by two separate maps."""
+"""SharedSeparate: unified context, mapped to textual and visual context by two separate maps."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SharedSeparate(PromptLearner):
 
 
 def _affine_maps(count: int, in_dim: int, out_dim: int) -> nn.ModuleList:
-    """Return maps without a bias before the norm, which would outweigh the small context; see :class:`Projection`."""
+    """Return maps without a bias before the norm, because it would outweigh the small context, as in Projection."""
     return nn.ModuleList(
         nn.Sequential(nn.Linear(in_dim, out_dim, bias=False), nn.LayerNorm(out_dim)) for _ in range(count)
     )

@@ -1,4 +1,4 @@
-"""Frozen vision-language segmentation models, and what is tuned of them."""
+"""Vision-language segmentation models (VLSMs): frozen base models, tuned by a method and an upsampler."""
 
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.clipseg import PromptTunedCLIPSeg, load_clipseg

@@ -1,4 +1,4 @@
-"""A loaded base model: the frozen network, its tokenizer, and what identifies it."""
+"""A loaded base model: the network, its tokenizer, image settings and fingerprint."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["BaseModel", "check_fingerprint", "fingerprint"]
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A published VLSM with what prompt tuning needs to know of it.
+    """A published VLSM with its tokenizer and image settings.
 
-    Several networks may share one, because none of them changes it.
+    Several networks may share a base model, because none of them changes it.
 
     Attributes:
-        name: hub id or folder that it was loaded from.
+        name: hub id or folder of the model.
         model: the network, float32.
         tokenizer: the model's own tokenizer.
         images: size, mean and standard deviation of the images that the model was trained on.
-        fingerprint: digest of the weights and of the settings that change results; see :func:`fingerprint`.
+        fingerprint: digest of the weights and of the settings that affect results; see :func:`fingerprint`.
     """
 
     name: str
@@ -54,14 +54,14 @@ class BaseModel:
 
 
 def fingerprint(model: nn.Module, settings: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> str:
-    """Digest all that the base's results follow from: 16 hexadecimal digits that name it in a checkpoint.
+    """Return a digest of everything that affects results, 16 hexadecimal digits; it identifies the base in checkpoints.
 
-    The names of weights are left out, because they are the library's and change with its versions.
+    The names of weights do not count, because they change with the version of the library.
 
     Args:
-        model: its weights count.
-        settings: what changes its results and shows in no weight, as can be written as JSON.
-        tokenizer: its vocabulary counts.
+        model: module whose weights count.
+        settings: settings that affect results but no weight; serializable as JSON.
+        tokenizer: tokenizer whose vocabulary counts.
     """
     weights = sorted(_digest(tensor) for tensor in model.state_dict().values())
     content = [weights, settings, tokenizer.get_vocab()]

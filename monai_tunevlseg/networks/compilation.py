@@ -9,13 +9,14 @@ __all__ = ["compile_layers"]
 
 
 def compile_layers(network: PromptTunedNetwork) -> PromptTunedNetwork:
-    """Let ``torch.compile`` translate the base's repeated layers, each kind once, when they first run.
+    """Compile the base model's repeated layers with ``torch.compile``, each kind once, at their first call.
 
-    Layers and not the network: texts and tokenizer are no tensors. Numbers agree to rounding, and checkpoints fit. The
-    network gets modules of its own around the base model's weights, because others may share the base model.
+    Layers are compiled instead of the network, because texts and tokenizer are not tensors. Results agree up to
+    rounding, and checkpoints stay compatible. The network gets copies of the modules that share the base model's
+    weights, because other networks may share the base model.
 
     Args:
-        network: its ``repeated_layers`` are compiled.
+        network: network whose ``repeated_layers`` are compiled.
 
     Returns:
         the same network.
@@ -23,6 +24,6 @@ def compile_layers(network: PromptTunedNetwork) -> PromptTunedNetwork:
     network.base = copy_modules(network.base)
     for name in network.repeated_layers:
         for layer in network.base.get_submodule(name).children():
-            # batches and texts have any length, and a translation for each length would soon be too many
+            # batch sizes and text lengths vary, and one compilation per shape would exceed torch's limit
             layer.compile(dynamic=True)
     return network

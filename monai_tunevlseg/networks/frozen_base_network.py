@@ -1,4 +1,4 @@
-"""A network around a frozen base model: what of it trains, and a state without the rest."""
+"""A network around a frozen base model, whose state dict holds the trained parameters alone."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ BASE_PREFIX = re.compile(r"\bbase\.")
 
 
 class FrozenBaseNetwork(nn.Module):
-    """A module whose base model is frozen but for what it says; checkpoints hold the trained part alone.
+    """A network with a frozen base model; checkpoints hold its trained parameters alone.
 
-    The base model itself never changes, because several networks may share it: an unfrozen part is a copy of its own,
-    and an adapter goes into copies of the modules around the same tensors.
+    The loaded base model never changes, because several networks may share it: the network trains a copy of an
+    unfrozen part, and an adapter modifies copies of the modules that share the frozen tensors.
 
     Args:
         base: the loaded base model.
-        unfreeze: the part of it that trains: None, "decoder" or "all".
+        unfreeze: trainable part of the base model: None, "decoder" or "all".
 
     Attributes:
         base: the base model, or the network's own copy.
-        trained: what trains of it.
+        trained: trained part of the base model.
 
     Raises:
         ValueError: when ``unfreeze`` is unknown.
@@ -65,7 +65,7 @@ class FrozenBaseNetwork(nn.Module):
         return {None: (), "decoder": self.parts.decoder, "all": ("",)}[self.unfreeze]
 
     def _tune(self, method: Method | None) -> None:
-        """Put an adapter into the base model, and derive what trains."""
+        """Insert an adapter into the base model, and derive the trained part."""
         added: list[str] = []
         if isinstance(method, Adapter):
             self.base = copy_modules(self.base)
@@ -86,7 +86,7 @@ class FrozenBaseNetwork(nn.Module):
         )
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of the trained modules; frozen ones stay in eval, and so does every batch norm of the base."""
+        """Set the mode of the trained modules; frozen modules and all batch norms of the base stay in eval mode."""
         self.training = mode
         for name, part in self.named_children():
             if name != "base":
@@ -96,11 +96,11 @@ class FrozenBaseNetwork(nn.Module):
         return self
 
     def compute_in(self, precision: str) -> Self:
-        """Let the frozen base model compute in a precision; no checkpoint depends on it.
+        """Set the precision of the frozen base model; checkpoints do not depend on it.
 
         Args:
-            precision: "fp32"; "bf16": frozen parameters compute in bfloat16, trained ones in float32; or "fp16-amp",
-                the same as "fp32" here: autocast belongs to the engine that runs the network.
+            precision: "fp32"; "bf16" for frozen parameters in bfloat16 and trained ones in float32; or "fp16-amp",
+                which equals "fp32" here, because the engine that runs the network applies autocast.
 
         Returns:
             this network.
@@ -124,7 +124,7 @@ class FrozenBaseNetwork(nn.Module):
 def _drop_frozen(network: FrozenBaseNetwork, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
     for name in network._frozen_keys():
         state.pop(prefix + name, None)
-    versions = getattr(state, "_metadata", {})  # an entry per module, which would outweigh a small checkpoint
+    versions = getattr(state, "_metadata", {})  # one entry per module would outweigh a small checkpoint
     saved = tuple(f"{prefix}base.{name}" for name in network.trained.saved)
     kept = {name[:end] for name in saved for end in (at.start() for at in re.finditer(r"\.", name))}
     for name in [name for name in versions if f"{name}.".startswith(f"{prefix}base.") and name not in kept]:
@@ -133,7 +133,7 @@ def _drop_frozen(network: FrozenBaseNetwork, state: dict[str, Any], prefix: str,
 
 def _refuse_frozen(network: FrozenBaseNetwork, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
     if (identity := state.get(f"{prefix}_extra_state")) is not None:
-        network.set_extra_state(identity)  # before anything is loaded, and before torch lists what is missing
+        network.set_extra_state(identity)  # before anything is loaded, and before torch lists missing keys
     of_base = f"{prefix}base."
     known = {of_base + name for name in network.trained.saved}
     if foreign := [key for key in state if key.startswith(of_base) and key not in known]:
@@ -144,7 +144,7 @@ def _refuse_frozen(network: FrozenBaseNetwork, state: Mapping[str, Any], prefix:
 
 
 def _ignore_missing_frozen(network: FrozenBaseNetwork, incompatible_keys: Any) -> None:
-    """Let strict loading do without the frozen weights, which no checkpoint holds, also below a wrapper's prefix."""
+    """Drop frozen weights from the missing keys of strict loading, also below the prefix of a wrapper."""
     frozen = network._frozen_keys()
     missing: list[str] = incompatible_keys.missing_keys
     missing[:] = [key for key in missing if not any(key[at.start() :] in frozen for at in BASE_PREFIX.finditer(key))]

@@ -1,4 +1,4 @@
-"""The identity of a network, as its checkpoints hold it."""
+"""The identity of a network in its checkpoints."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 
 __all__ = ["FORMAT_VERSION", "identity_from_tensor", "mismatch_message", "identity_to_tensor"]
 
-FORMAT_VERSION = 3  # of the entries and of what the fingerprint covers
-STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple of it
+FORMAT_VERSION = 3  # version of the entries and of the fingerprint's content
+STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple
 
 
 def identity_to_tensor(identity: Mapping[str, Any]) -> Tensor:
-    """Return JSON as a uint8 tensor, which every loader lets through.
+    """Return an identity as JSON in a uint8 tensor, which every checkpoint loader accepts.
 
-    Blanks fill it to a common length, because MONAI's ``copy_model_state`` skips tensors of another shape, and the
-    checks of ``set_extra_state`` with them.
+    Blanks pad it to a common length, because MONAI's ``copy_model_state`` skips tensors of another shape, and with
+    them the checks of ``set_extra_state``.
     """
     content = json.dumps(identity).encode()
     blocks = -(-len(content) // STATE_BLOCK)
@@ -27,10 +27,10 @@ def identity_to_tensor(identity: Mapping[str, Any]) -> Tensor:
 
 
 def identity_from_tensor(state: Tensor) -> dict[str, Any]:
-    """Undo :func:`identity_to_tensor`.
+    """Return the identity in a tensor; the inverse of :func:`identity_to_tensor`.
 
     Raises:
-        ValueError: when the tensor holds something else.
+        ValueError: when the tensor does not hold an identity.
     """
     try:
         return dict(json.loads(bytes(state.cpu().tolist())))
@@ -39,7 +39,7 @@ def identity_from_tensor(state: Tensor) -> dict[str, Any]:
 
 
 def mismatch_message(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Say in which entry a checkpoint differs from the network, naming both sides."""
+    """Return the message for an entry in which a checkpoint differs from the network; names both values."""
     name = what
     mine, yours = ours[what], theirs.get(what)
     if what == "base_fingerprint":

@@ -1,4 +1,4 @@
-"""How a base model wants its images: side, mean and standard deviation, from the processor files beside its weights."""
+"""Image settings of a base model: side, mean and standard deviation, read from its processor files."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from monai_tunevlseg.json_files import read_json_object
 __all__ = ["PROCESSOR_FILES", "ImageSettings", "read_image_settings"]
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
-"""Of both, transformers takes the first that describes an image processor."""
+"""Transformers takes the first of these that describes an image processor."""
 
-LARGEST_SIDE = 4096  # pixels; four times what any published model takes
+LARGEST_SIDE = 4096  # pixels; four times the side of any published model
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """What a base model was trained on.
+    """Size and normalization of the images that a base model was trained on.
 
     Attributes:
         size: side of the square images in pixels.
         mean: mean of each of the three channels, for images in [0, 1].
-        std: their standard deviations.
+        std: standard deviation of each channel.
     """
 
     size: int
@@ -39,15 +39,15 @@ def read_image_settings(folder: Path, otherwise: ImageSettings, divisor: int) ->
     """Read the settings of a base model's image processor.
 
     Args:
-        folder: of the base model.
-        otherwise: the settings that the files may leave out.
+        folder: folder of the base model.
+        otherwise: defaults of settings that the files omit.
         divisor: number of pixels; the side must be a multiple of it.
 
     Returns:
-        None where the folder has no image processor.
+        None if the folder has no image processor.
 
     Raises:
-        ValueError: when a file is damaged, or says what no square RGB image can be; names the file.
+        ValueError: when a file is damaged, or its settings do not describe square RGB images; names the file.
     """
     for name in PROCESSOR_FILES:
         file = folder / name
@@ -70,7 +70,7 @@ def _settings(entries: Mapping[str, Any], otherwise: ImageSettings, divisor: int
 
 
 def _side(size: Any, divisor: int, file: Path) -> int:
-    """Return the side of a square in any of the forms that transformers has written over the years."""
+    """Return the side of a square from any form in which versions of transformers write it."""
     try:
         sides = set(get_size_dict(size).values())
     except (AttributeError, IndexError, TypeError, ValueError) as error:

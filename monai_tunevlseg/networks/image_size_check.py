@@ -1,4 +1,4 @@
-"""The check of an image's sides that a traced network keeps."""
+"""Check of the image size that a traced network keeps."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ __all__ = ["check_image_size"]
 
 
 def check_image_size(image: Tensor, divisor: int, network: str) -> Tensor:
-    """Return an image whose sides are multiples of a network's step; TorchScript's trace makes the same check.
+    """Return an image unchanged if its sides are multiples of a divisor.
+
+    A traced network makes the same check if it uses the returned image.
 
     Args:
         image: (B, 3, H, W).
         divisor: number of pixels.
-        network: its name, for the message.
+        network: name of the network, for the message.
 
     Raises:
-        ValueError: when a side is not a multiple; names the size. From a traced network a ``torch.jit.Error``.
+        ValueError: when a side is not a multiple; names the size. A traced network raises ``torch.jit.Error``.
     """
-    if torch.onnx.is_in_onnx_export():  # ONNX files have a fixed size, and no operator that raises
+    if torch.onnx.is_in_onnx_export():  # ONNX models have a fixed size, and ONNX has no operator that raises
         return image
     return _checked(image, divisor, network)
 

@@ -1,4 +1,4 @@
-"""Copies of modules that share their tensors, so that several networks can hold one base model."""
+"""Copies of modules that share tensors, so that several networks can share one base model."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def tensors_of(module: nn.Module) -> Iterator[Tensor]:
-    """Iterate over the parameters and buffers of a module and all below it."""
+    """Iterate over the parameters and buffers of a module and its submodules."""
     return chain(module.parameters(), module.buffers())
 
 
 def copy_modules(module: M, own: Collection[int] = (), instead: Mapping[int, Tensor] | None = None) -> M:
-    """Copy a module and all below it around the same parameters and buffers.
+    """Copy a module and its submodules, but share their parameters and buffers.
 
     Args:
-        module: what is copied.
-        own: ids of the tensors that are copied too.
-        instead: tensors that take the place of others, by the ids of those.
+        module: module to copy.
+        own: ids of the tensors to copy too.
+        instead: replacements of tensors, by the id of the replaced tensor.
     """
     replaced = instead or {}
     shared = {id(tensor): replaced.get(id(tensor), tensor) for tensor in tensors_of(module) if id(tensor) not in own}

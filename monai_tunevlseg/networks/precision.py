@@ -1,4 +1,4 @@
-"""In which numbers a network computes: the choice for a device, and the frozen base in bfloat16."""
+"""Precision of a network: its choice for a device, and the cast of the frozen base model to bfloat16."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ logger = logging.getLogger(__name__)
 
 
 def choose_precision(precision: str, device: str | torch.device) -> str:
-    """Choose the precision for a device, and say so in the log.
+    """Choose the precision for a device, and log it.
 
     Args:
-        precision: "auto" for the fastest that suits the device: "fp16-amp" on CUDA, "bf16" on CPUs with instructions
-            for it (AMX, AVX512-BF16), where others are several times slower with it than in float32, and "fp32"
-            elsewhere. Or one of these three.
-        device: where the network will run.
+        precision: one of the three below, or "auto" for the fastest on the device: "fp16-amp" on CUDA, "bf16" on CPUs
+            with bfloat16 instructions (AMX, AVX512-BF16), because other CPUs are several times slower in bfloat16
+            than in float32, and "fp32" elsewhere.
+        device: device that runs the network.
 
     Returns:
-        "fp32"; "bf16", the frozen base in bfloat16 and what trains in float32; or "fp16-amp", all weights in float32
-        and CUDA's automatic mixed precision.
+        "fp32"; "bf16", the frozen base model in bfloat16 and trained parameters in float32; or "fp16-amp", all weights
+        in float32 and CUDA's automatic mixed precision.
 
     Raises:
-        ValueError: when the precision is unknown, automatic mixed precision is asked for without CUDA, or bfloat16 on a
-            GPU that has no instructions for it.
+        ValueError: when the precision is unknown, "fp16-amp" is requested without CUDA, or "bf16" on a GPU without
+            bfloat16 instructions.
     """
     kind = torch.device(device).type
     if precision not in ("auto", *PRECISIONS):
@@ -42,7 +42,7 @@ def choose_precision(precision: str, device: str | torch.device) -> str:
     if precision == "bf16" and kind == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ValueError("precision 'bf16' needs a GPU with bfloat16 (compute capability 8.0); choose auto or fp32.")
     chosen = _fastest(kind) if precision == "auto" else precision
-    reason = f"the choice for {kind}" if precision == "auto" else "as asked for"
+    reason = f"the choice for {kind}" if precision == "auto" else "as requested"
     logger.info("precision: %s (%s)", chosen, reason)
     return chosen
 
@@ -54,18 +54,19 @@ def _fastest(kind: str) -> str:
 
 
 def _cpu_has_bfloat16() -> bool:
-    # AMX is there only when the operating system lets this process have its registers
+    # AMX is available only if the operating system grants this process its registers
     return torch.cpu._is_avx512_bf16_supported() or (torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx())
 
 
 def cast_frozen(base: nn.Module, precision: str) -> nn.Module:
-    """Return the base model as a precision wants it.
+    """Return the base model in a precision.
 
-    With "bf16" a copy: what is frozen is converted once, for autocast would convert it at every call; what trains is
-    shared and stays as it is, and so do batch norms, whose statistics span more than bfloat16's eight bits resolve.
+    With "bf16" a copy: frozen tensors are cast once, because autocast would cast them at every call. Trained
+    parameters are shared and unchanged, and so are batch norms, because bfloat16's eight bits cannot resolve their
+    statistics.
 
     Args:
-        base: the base model; what of it trains has ``requires_grad``.
+        base: the base model; trained parameters have ``requires_grad``.
         precision: one of ``PRECISIONS``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Finding a base model's folder, on the disk or on the hub, and reading its files with errors that name them."""
+"""Folders of base models: found on the disk or on the hub, and read with errors that name the file."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _POINTER = b"version https://git-lfs"
 
 @contextmanager
 def name_in_errors(file: Path) -> Iterator[None]:
-    """Name a file or folder in whatever a library raises when it cannot make sense of it.
+    """Name a file or folder in the error of a library that fails to read it.
 
     Raises:
         ValueError: in place of any other error.
     """
     try:
         yield
-    except Exception as error:  # bytes of another kind make libraries fail in any way
+    except Exception as error:  # libraries fail with any exception on malformed bytes
         raise ValueError(
-            f"{file} cannot be read ({error_reason(error)}); it is damaged, cut off or another kind of file: fetch it "
-            "again."
+            f"{file} cannot be read ({error_reason(error)}); it is damaged, truncated or of another type: "
+            "download it again."
         ) from error
 
 
 def error_reason(error: Exception) -> str:
-    """Return an error's reason in one line, without torch's advice to read the file unsafely."""
+    """Return the reason of an error in one line, without torch's advice to load the file unsafely."""
     said = str(error)
     if (refused := re.search(r"WeightsUnpickler error: (.*?)(?:\. |\.?\n|$)", said)) is not None:
         said = refused[1]
@@ -57,11 +57,11 @@ def load_tokenizer(folder: Path, vocabulary_size: int) -> CLIPTokenizer:
     """Load the base model's own tokenizer.
 
     Args:
-        folder: of the base model.
-        vocabulary_size: number of token embeddings of the model.
+        folder: folder of the base model.
+        vocabulary_size: number of the model's token embeddings.
 
     Raises:
-        FileNotFoundError: when there is no vocabulary; transformers hands out an empty tokenizer then.
+        FileNotFoundError: when the vocabulary is missing, for which transformers returns an empty tokenizer.
         ValueError: when the vocabulary is larger than the model's, or cannot be read.
     """
     with name_in_errors(folder / next((name for name in _FILES[-1] if (folder / name).is_file()), _FILES[-1][0])):
@@ -81,16 +81,16 @@ def load_tokenizer(folder: Path, vocabulary_size: int) -> CLIPTokenizer:
 def load_from_folder_or_hub(pretrained: str, load: Callable[[Path], T]) -> T:
     """Load from a local folder, the hub's local cache or the hub, in this order.
 
-    A folder and a cached model never touch the network.
+    Folders and cached models need no network access.
 
     Args:
         pretrained: folder or hub id.
-        load: called with a folder that has all files.
+        load: function that loads a complete folder.
 
     Raises:
-        FileNotFoundError: when ``pretrained`` is the path of a folder that does not exist, or one that lacks a file.
-        ConnectionError: when the model is not cached and the hub cannot be reached or does not have it.
-        ValueError: when a file is a pointer of git-lfs.
+        FileNotFoundError: when ``pretrained`` is a folder that does not exist or lacks a file.
+        ConnectionError: when the model is not cached, and the hub is unreachable or lacks it.
+        ValueError: when a file is a git-lfs pointer.
     """
     folder = Path(pretrained).expanduser()
     if pretrained and folder.is_dir():
@@ -113,8 +113,8 @@ def _complete(folder: Path) -> Path:
     for file in folder.iterdir():
         if file.is_file() and _begins_with(file, _POINTER):
             raise ValueError(
-                f"{file} is a pointer of git-lfs and not the file itself; run 'git lfs pull' in its folder, or fetch "
-                "the file again."
+                f"{file} is a git-lfs pointer instead of the file itself; run 'git lfs pull' in its folder, or "
+                "download the file again."
             )
     return folder
 
@@ -125,7 +125,7 @@ def _begins_with(file: Path, start: bytes) -> bool:
 
 
 def _cached(pretrained: str) -> Path | None:
-    """Return the cache's folder of a model, with its processor files, without which the size of images is not known."""
+    """Return a model's folder in the cache if it has a processor file, which sets the image size."""
     try:
         folder = _complete(Path(snapshot_download(pretrained, local_files_only=True)))
     except (OSError, HFValidationError):
@@ -135,13 +135,13 @@ def _cached(pretrained: str) -> Path | None:
 
 def _fetched(pretrained: str) -> Path:
     try:
-        # one request first: the client asks for each file with retries that take minutes
+        # a single request fails fast; the client retries each file for minutes
         files = [file.rfilename for file in HfApi().model_info(pretrained, timeout=20).siblings or ()]
         weights = "*.safetensors" if any(name.endswith(".safetensors") for name in files) else "*.bin"
         return Path(snapshot_download(pretrained, allow_patterns=["*.json", "merges.txt", weights]))
     except (OSError, HFValidationError, httpx.HTTPError) as error:
         raise ConnectionError(
-            f"the base model {pretrained!r} is not complete in the local cache and the Hugging Face hub did not "
-            f"deliver it ({type(error).__name__}); pass pretrained=FOLDER, a local folder with {_CONTENT}, or run once "
-            "where the hub can be reached."
+            f"the base model {pretrained!r} is not complete in the local cache, and its download from the Hugging "
+            f"Face hub failed ({type(error).__name__}); pass pretrained=FOLDER, a local folder with {_CONTENT}, or run "
+            "once with access to the hub."
         ) from error

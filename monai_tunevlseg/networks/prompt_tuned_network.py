@@ -1,4 +1,4 @@
-"""The contract of every tuned network: texts, forward pass and identity."""
+"""The base class of all tuned networks: texts, forward pass and identity."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, tokenize,
 
 __all__ = ["ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
 
-PAIRS_PER_CHUNK = 4  # of image and text; the widest tensor of CLIPSeg's decoder has 4 MB for each
+PAIRS_PER_CHUNK = 4  # (image, text) pairs; the widest tensor of CLIPSeg's decoder takes 4 MB per pair
 
 TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
 
 
 class ImageFeatures(dict[str, Tensor]):
-    """All that a network keeps of B images before it looks at a text: name -> (B, ...), one row per image.
+    """Text-independent features of B images: name -> (B, ...), one row per image.
 
-    ``embedding`` (B, image_embed_dim) is the image-level embedding, there when it is asked for. Where the network's
-    ``trained.image_is_constant``, the features are constants of the images.
+    ``embedding`` (B, image_embed_dim) is the image-level embedding, present on request. The features depend on the
+    images alone if the network's ``trained.image_is_constant`` is true.
     """
 
     def to(self, *arguments: Any, **settings: Any) -> ImageFeatures:
@@ -44,34 +44,34 @@ class ImageFeatures(dict[str, Tensor]):
 
 
 class PromptTunedNetwork(FrozenBaseNetwork, ABC):
-    """A VLSM with a method and an upsampler: the frozen base model, and the little that is tuned.
+    """A VLSM: a frozen base model, tuned by a method and an upsampler.
 
-    A subclass says how its base model encodes an image, encodes texts and decodes both; the rest is here.
+    Subclasses define how the base model encodes images, encodes texts and decodes both.
 
     Args:
         base_model: the loaded VLSM.
-        class_names: the texts that are used when ``forward`` is given none; K of them.
-        method: registered name of the method; None for none.
+        class_names: K texts, the default of ``forward``.
+        method: registered name of the method, or None.
         method_kwargs: the method's own arguments, such as ``num_context`` and ``prompt_depth``.
-        upsampler: mix the learnable upsampler into the logits (TuneVLSeg, section 5).
-        unfreeze: the part of the base model that trains too: None, "decoder" (all but the two encoders) or "all".
+        upsampler: whether to mix the learnable upsampler into the logits (TuneVLSeg, section 5).
+        unfreeze: trainable part of the base model: None, "decoder" (all but the two encoders) or "all".
 
     Attributes:
-        text_features: features of the texts met so far, by text; filled only while ``trained.text_is_constant``.
+        text_features: cached features by text; used only if ``trained.text_is_constant``.
 
     Raises:
-        ValueError: when class names are missing or empty, or two of them are the same to the tokenizer; when the method
-            or one of its arguments does not fit, or ``unfreeze`` is unknown.
+        ValueError: when class names are missing, empty or equal after tokenization; when the method or one of its
+            arguments is invalid, or ``unfreeze`` is unknown.
     """
 
     load_base: ClassVar[Callable[..., BaseModel]]
-    """Loads a base model: ``load_base(pretrained, expected_fingerprint=None)``."""
+    """Loader of the base model: ``load_base(pretrained, expected_fingerprint=None)``."""
     no_visual_prompts: ClassVar[str | None] = None
-    """Why visual prompts cannot be inserted, as the end of a sentence; None where they can."""
+    """Reason why visual prompts cannot be inserted, as the end of a sentence; None if they can."""
     text_embedding: ClassVar[str]
-    """Name of the text feature that lies in the space of the image-level embedding."""
+    """Name of the text feature in the space of the image-level embedding."""
     repeated_layers: ClassVar[tuple[str, ...]]
-    """Names of the base model's modules whose children are layers of one kind, run one after the other."""
+    """Names of the base model's lists of identical layers, which run in sequence."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
 
     @abstractmethod
     def encoder_sizes(self) -> EncoderSizes:
-        """Return the widths and depths that a method is built for."""
+        """Return the encoders' widths and depths, from which methods are built."""
 
     @abstractmethod
     def embed_tokens(self, token_ids: Tensor) -> Tensor:
@@ -106,12 +106,12 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
     def encode_image(
         self, image: Tensor, learner: PromptLearner | None = None, embed: bool | None = None
     ) -> ImageFeatures:
-        """Encode images (B, 3, H, W) as far as no text is needed.
+        """Compute the text-independent features of images.
 
         Args:
-            image: normalized as the base model wants it.
-            learner: gives the contexts; None = the network's own prompt learner.
-            embed: whether to return the image-level ``embedding`` too; None = when the method is conditioned on it.
+            image: (B, 3, H, W), normalized with the base model's mean and standard deviation.
+            learner: prompt learner that returns the contexts; None for the network's own.
+            embed: whether to return the image-level ``embedding`` too; None = if the method is conditioned on it.
         """
 
     @abstractmethod
@@ -123,7 +123,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         Args:
             tokens: ids and mask, each (S, N).
             image_embedding: (S, image_embed_dim) of each sequence's image, or None.
-            learner: gives the contexts; None = the network's own prompt learner.
+            learner: prompt learner that returns the contexts; None for the network's own.
         """
 
     @abstractmethod
@@ -139,22 +139,23 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         """Segment images by text.
 
         Args:
-            image: (B, 3, H, W) float, normalized as the base model wants it; or what ``encode_image`` made of such.
-            text: None for all K ``class_names`` for every image; B strings for one text per image; B sequences of k
+            image: (B, 3, H, W) float, normalized with the base model's mean and standard deviation; or the output of
+                ``encode_image``.
+            text: None for all K ``class_names`` on every image; B strings for one text per image; B sequences of k
                 strings for k texts per image.
 
         Returns:
-            logits, (B, K, H, W), (B, 1, H, W) or (B, k, H, W); with the image's meta data when it has them.
+            logits, (B, K, H, W), (B, 1, H, W) or (B, k, H, W), with the metadata of the image if it has any.
 
         Raises:
-            ValueError: when the shape of the image, the number of texts or a text itself does not fit.
+            ValueError: when the shape of the image, the number of texts or a text is invalid.
         """
         learner = self.learner.precomputed() if self.learner is not None else None
         if isinstance(image, ImageFeatures):
             return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))), learner)
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
-        if isinstance(image, MetaTensor):  # which costs time in every operation, and matters to none
+        if isinstance(image, MetaTensor):  # metadata would slow down every operation
             logits = self.forward(image.as_tensor(), text)
             return MetaTensor(logits).copy_meta_from(image)
         texts = self._indexed_texts(text, image)
@@ -162,7 +163,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
 
     @property
     def learner(self) -> PromptLearner | None:
-        """The method, where it is a prompt learner."""
+        """The method if it is a prompt learner, else None."""
         return self.method if isinstance(self.method, PromptLearner) else None
 
     def embed_image(self, image: Tensor) -> Tensor:
@@ -178,7 +179,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         return self.encode_text(self.tokenize(texts), None)[self.text_embedding]
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
-        """Tokenize texts with room for the context; words that do not fit are cut with a warning, SOS and EOS never.
+        """Tokenize texts and leave room for the context; surplus words are cut with a warning, SOS and EOS never.
 
         Returns:
             ids and mask, each (S, N), padded to the longest text; N + ``num_context`` is at most the text encoder's
@@ -195,7 +196,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         return self.encoder_sizes().text_positions - taken
 
     def get_extra_state(self) -> Tensor:
-        """Return what identifies this network."""
+        """Return the identity of this network."""
         return identity_to_tensor(
             {
                 "format_version": FORMAT_VERSION,
@@ -211,11 +212,11 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         )
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Check that a checkpoint was made by a network like this one.
+        """Check that a checkpoint belongs to a network like this one.
 
         Raises:
-            ValueError: when format, network, base, method, its arguments, the upsampler or what of the base model was
-                trained differ; names both sides.
+            ValueError: when the format, network, base model, method, its arguments, upsampler or unfrozen part differs;
+                names both sides.
         """
         theirs, ours = identity_from_tensor(state), identity_from_tensor(self.get_extra_state())
         for what in ("format_version", "network", "base_fingerprint", "method", "upsampler", "unfreeze"):
@@ -227,14 +228,14 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
                 raise ValueError(mismatch_message(argument, theirs["method_kwargs"], ours["method_kwargs"]))
 
     def __prepare_scriptable__(self) -> NoReturn:
-        """Say why ``torch.jit.script`` cannot take this network, in front of its own pages.
+        """Refuse ``torch.jit.script`` with a short reason.
 
         Raises:
             TypeError: always.
         """
         raise TypeError(
-            f"{type(self).__name__} cannot be scripted, because its tokenizer and transformers' modules are no "
-            "TorchScript; trace it: pass --use_trace True to ckpt_export, or call torch.jit.trace."
+            f"{type(self).__name__} cannot be scripted, because TorchScript supports neither its tokenizer nor the "
+            "modules of transformers; trace it: pass --use_trace True to ckpt_export, or call torch.jit.trace."
         )
 
     def _build_method(self) -> Method | None:
@@ -249,7 +250,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
     def _indexed_texts(
         self, text: Sequence[str] | Sequence[Sequence[str]] | None, image: Tensor
     ) -> tuple[list[str], Tensor]:
-        """Return the distinct texts, and where each image's k texts are among them: (B, k)."""
+        """Return the distinct texts, and the indices of each image's k texts, (B, k)."""
         if text is None:
             index = torch.arange(len(self.class_names), device=image.device)
             return self.class_names, index.expand(image.shape[0], -1)  # the batch size stays free in a traced network
@@ -259,7 +260,9 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
             )
         rows = [validate_texts([row] if isinstance(row, str) else row, "text") for row in text]
         if len({len(row) for row in rows}) > 1:
-            raise ValueError(f"text has {[len(row) for row in rows]} entries per image; every image needs as many.")
+            raise ValueError(
+                f"text has {[len(row) for row in rows]} entries per image; each image needs the same number."
+            )
         number = {text: count for count, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
         return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
 
@@ -271,7 +274,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
     def _decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
-        """Decode a few texts after the other on a CPU, so that what the decoder computes stays in its cache."""
+        """Decode in chunks of texts on a CPU, so that the decoder's tensors fit into the cache of the CPU."""
         batch, count = next(iter(text_features.values())).shape[:2]
         if torch.jit.is_tracing() or next(iter(image_features.values())).device.type != "cpu":
             return self.decode(image_features, text_features)
@@ -285,7 +288,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         return torch.cat(parts, dim=1)
 
     def _for_decoder(self, encoded: Tensor) -> Tensor:
-        """Cast what a frozen encoder returns, for a decoder that trains stays in float32."""
+        """Cast the output of a frozen encoder to the decoder's type, because a trainable decoder stays in float32."""
         if not encoded.is_floating_point():
             return encoded
         return encoded.to(self.dtype_of(self.parts.decoder[0]))
@@ -293,7 +296,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
     def _text_features_per_image(
         self, texts: list[str], index: Tensor, image_embedding: Tensor | None, learner: PromptLearner | None
     ) -> TextFeatures:
-        """Encode each distinct text once, or each (image, text) pair where the text side depends on the image."""
+        """Encode each distinct text once, or each (image, text) pair if the context depends on the image."""
         if image_embedding is None or self.method is None or not self._is_conditioned():
             return {name: value[index] for name, value in self._distinct_text_features(texts, learner).items()}
         tokens = Tokens(*(rows[index].flatten(0, 1) for rows in self.tokenize(texts)))  # (B * k, N)
@@ -302,9 +305,9 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         return {name: value.unflatten(0, (-1, index.shape[1])) for name, value in features.items()}
 
     def _distinct_text_features(self, texts: list[str], learner: PromptLearner | None) -> TextFeatures:
-        if torch.jit.is_tracing():  # an exported network has its texts' features, and no text encoder
+        if torch.jit.is_tracing():  # an exported network holds the texts' features instead of a text encoder
             with torch.no_grad(), _untraced():
-                return self._distinct_text_features(texts, self.learner)  # nothing that was traced
+                return self._distinct_text_features(texts, self.learner)  # the given one holds traced tensors
         if not self.trained.text_is_constant:
             return self.encode_text(self.tokenize(texts), None, learner)
         if missing := [text for text in texts if not self._remembers(text)]:
@@ -331,7 +334,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
 
 @contextmanager
 def _untraced() -> Iterator[None]:
-    """Pause ``torch.jit.trace``, so that what is computed becomes a constant of the traced network."""
+    """Pause ``torch.jit.trace``, so that results become constants of the traced network."""
     state = torch._C._get_tracing_state()
     torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:

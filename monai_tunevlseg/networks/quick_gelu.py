@@ -11,11 +11,11 @@ SLOPE = 1.702
 
 
 class QuickGELU(nn.Module):
-    """The sigmoid approximation of GELU that CLIP was trained with, ``x * sigmoid(1.702 * x)``.
+    """The sigmoid approximation of GELU in CLIP, ``x * sigmoid(1.702 * x)``.
 
-    Written as SiLU, for which autograd keeps one tensor instead of two: the widest ones of a transformer.
+    Computed as SiLU, for which autograd keeps one tensor instead of two; they are the widest of a transformer.
     """
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Activate any shape."""
+        """Activate a tensor of any shape."""
         return functional.silu(hidden * SLOPE) / SLOPE

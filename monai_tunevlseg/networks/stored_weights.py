@@ -1,4 +1,4 @@
-"""What weights a base model's folder holds, by names, shapes and types, without reading their values."""
+"""Names, shapes and types of the weights in a base model's folder, without their values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["StoredWeight", "check_finite", "check_dtypes", "stored_weights", "co
 
 FLOATS = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 COUNTERS = ("position_ids", "num_batches_tracked")
-"""Endings of the names of whole numbers among the weights."""
+"""Suffixes of the names of integer weights."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class StoredWeight:
     """A tensor in a file.
 
     Attributes:
-        dtype: as safetensors calls it, such as F32.
-        shape: its sizes.
+        dtype: name of its type in safetensors, such as F32.
+        shape: its shape.
     """
 
     dtype: str
@@ -37,10 +37,10 @@ class StoredWeight:
 
 
 def stored_weights(folder: Path) -> dict[str, StoredWeight]:
-    """List the weights in ``model.safetensors``, ``pytorch_model.bin``, or the parts that one of their indices names.
+    """List the weights in ``model.safetensors``, ``pytorch_model.bin``, or the shards in one of their index files.
 
     Raises:
-        FileNotFoundError: when a part is missing.
+        FileNotFoundError: when a shard is missing.
         ValueError: when a file is damaged; names it.
     """
     weights: dict[str, StoredWeight] = {}
@@ -51,15 +51,15 @@ def stored_weights(folder: Path) -> dict[str, StoredWeight]:
 
 
 def count_elements(weights: Mapping[str, StoredWeight]) -> int:
-    """Count the numbers in all weights."""
+    """Return the total number of elements of all weights."""
     return sum(math.prod(weight.shape) for weight in weights.values())
 
 
 def check_dtypes(weights: Mapping[str, StoredWeight], folder: Path) -> None:
-    """Check that weights are floating-point numbers, because others lack the scale that they were divided by.
+    """Check that all weights are floating-point numbers, because quantized ones lack their scale.
 
     Raises:
-        ValueError: when one is not; names it and its type.
+        ValueError: when a weight is not; names it and its type.
     """
     for name, weight in weights.items():
         if weight.dtype not in FLOATS.values() and not name.endswith(COUNTERS):
@@ -70,16 +70,15 @@ def check_dtypes(weights: Mapping[str, StoredWeight], folder: Path) -> None:
 
 
 def check_finite(model: nn.Module, folder: Path) -> None:
-    """Check that no weight holds NaN or infinity.
+    """Check that all weights are finite.
 
     Raises:
-        ValueError: when one does; names it.
+        ValueError: when a weight holds NaN or infinity; names it.
     """
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             raise ValueError(
-                f"the weight {name} in {folder} holds numbers that are not finite; the model is damaged: fetch it "
-                "again."
+                f"the weight {name} in {folder} holds NaN or infinity; the model is damaged: download it again."
             )
 
 
@@ -90,7 +89,7 @@ def _files(folder: Path) -> list[Path]:
         index = folder / f"{name}.index.json"
         if index.is_file():
             return _parts(index)
-    raise FileNotFoundError(f"there are no weights in {folder}; it needs model.safetensors or pytorch_model.bin.")
+    raise FileNotFoundError(f"no weights in {folder}; it needs model.safetensors or pytorch_model.bin.")
 
 
 def _parts(index: Path) -> list[Path]:
@@ -98,10 +97,10 @@ def _parts(index: Path) -> list[Path]:
     found = set(places.values()) if isinstance(places, dict) else set()
     names = {name for name in found if isinstance(name, str) and Path(name).name == name}
     if not names or names != found:
-        raise ValueError(f"{index} has no weight_map of weights and names of files beside it; fetch it again.")
+        raise ValueError(f"{index} has no weight_map from weights to files in its folder; download it again.")
     for name in names:
         if not (index.parent / name).is_file():
-            raise FileNotFoundError(f"{index} names the file {name}, which is missing; fetch it again.")
+            raise FileNotFoundError(f"{index} names the file {name}, which is missing; download it again.")
     return sorted(index.parent / name for name in names)
 
 

@@ -1,4 +1,4 @@
-"""The one place where a textual context is inserted."""
+"""Insertion of a textual context into a layer of a text encoder."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["insert_text_context"]
 def insert_text_context(
     hidden: Tensor, layer: int, learner: PromptLearner | None, image_embedding: Tensor | None = None
 ) -> Tensor:
-    """Give a layer of a text encoder its context, which follows the start token (TuneVLSeg, eq. 5 and 6).
+    """Insert the context of a layer after the start token (TuneVLSeg, eq. 5 and 6).
 
-    Before layer 0 the context is inserted, ``[SOS, P_0, W]``; before layers below the prompt depth it takes the place
-    of the one before it, ``[SOS, P_i, W_i]``; after that it is carried like any token.
+    Layer 0 gets ``[SOS, P_0, W]``. In the other layers below the prompt depth, the context replaces that of the
+    previous layer, ``[SOS, P_i, W_i]``. Deeper layers process it like any token.
 
     Args:
-        hidden: (S, N, text_dim) at layer 0, (S, N + num_context, text_dim) after it: the layer's input.
+        hidden: input of the layer, (S, N, text_dim) for layer 0 and (S, N + num_context, text_dim) for the others.
         layer: index of the layer.
-        learner: a prompt learner; without one, or with one that does not prompt the text, nothing is inserted.
+        learner: a prompt learner; None, or one without textual context, inserts nothing.
         image_embedding: (S, image_embed_dim) for learners that are conditioned on the image.
 
     Returns:

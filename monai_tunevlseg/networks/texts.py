@@ -1,4 +1,4 @@
-"""Texts on their way to a text encoder: empty ones are refused, long ones cut, equal ones found."""
+"""Texts for a text encoder: validation, tokenization, and detection of equal class names."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Tokens", "check_class_tokens", "validate_texts", "tokenize"]
 
-SHOWN = 80  # characters of a text in a message
+SHOWN = 80  # maximum number of characters of a text in a message
 
 
 def validate_texts(texts: Sequence[str], what: str) -> list[str]:
-    """Return a copy of texts, none of which is empty.
+    """Return a list of texts, all of which are non-empty strings.
 
     Args:
-        texts: one or more.
-        what: the name of the argument, for the message.
+        texts: at least one text.
+        what: name of the argument, for the message.
 
     Raises:
-        ValueError: when there is none, or one that is empty or is not a text.
+        ValueError: when the sequence is empty, or a text is empty or not a string.
     """
     if isinstance(texts, str) or not texts:
         raise ValueError(f"{what} must be a non-empty list of texts, not {texts!r}.")
@@ -38,7 +38,7 @@ class Tokens(NamedTuple):
     """S token sequences, padded to one length.
 
     Attributes:
-        ids: (S, N), each with start, words, end and padding.
+        ids: (S, N), each row SOS, words, EOS and padding.
         mask: (S, N) bool, False for padding.
     """
 
@@ -49,18 +49,18 @@ class Tokens(NamedTuple):
 def tokenize(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], most: int, device: torch.device | None = None
 ) -> Tokens:
-    """Tokenize texts; words that do not fit are cut with a warning, the special tokens never.
+    """Tokenize texts; surplus words are cut with a warning, special tokens never.
 
     Args:
-        tokenizer: the base model's.
-        texts: S of them.
-        most: number of tokens that there is room for, special ones included.
-        device: of the tokens.
+        tokenizer: tokenizer of the base model.
+        texts: S texts.
+        most: maximum number of tokens, special ones included.
+        device: device of the tokens.
     """
     for text, ids in zip(texts, tokenizer(list(texts), verbose=False)["input_ids"], strict=True):
         if len(ids) > most:
             warnings.warn(
-                f"the text {shorten(text, SHOWN)!r} has {len(ids)} tokens with its start and end, and the text encoder "
+                f"the text {shorten(text, SHOWN)!r} has {len(ids)} tokens with start and end, and the text encoder "
                 f"takes {most} beside the context vectors: its last words are cut; shorten it.",
                 stacklevel=3,
             )
@@ -70,10 +70,10 @@ def tokenize(
 
 
 def check_class_tokens(tokenizer: PreTrainedTokenizerBase, class_names: Sequence[str], most: int) -> None:
-    """Check that class names which differ also differ in what the text encoder sees of them, ``most`` tokens.
+    """Check that different class names also differ in their first ``most`` tokens, the input of the text encoder.
 
     Raises:
-        ValueError: when two of them are the same tokens; names both.
+        ValueError: when two class names have the same tokens; names both.
     """
     known: dict[tuple[int, ...], str] = {}
     for name, row in zip(
@@ -82,6 +82,6 @@ def check_class_tokens(tokenizer: PreTrainedTokenizerBase, class_names: Sequence
         other = known.setdefault(tuple(row), name)
         if other != name:
             raise ValueError(
-                f"the class names {other!r:.{SHOWN}} and {name!r:.{SHOWN}} are the same tokens to the text encoder, so "
-                "that both would get the same mask; name the classes differently."
+                f"the class names {other!r:.{SHOWN}} and {name!r:.{SHOWN}} have the same tokens, so that both would "
+                "get the same mask; use different names."
             )

@@ -1,4 +1,4 @@
-"""What follows from which parameters of a base model require a gradient, and where they are."""
+"""The trained part of a base model, derived from the parameters that require a gradient."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["ModelParts", "TrainedParts"]
 
 @dataclass(frozen=True)
 class ModelParts:
-    """Where in a base model its parts are: names of modules and parameters, disjoint and complete.
+    """Names of the modules and parameters of each part of a base model, disjoint and complete.
 
     Attributes:
-        text: what encodes texts.
-        vision: what encodes images.
-        decoder: what decodes both.
-        early_decoder: what of the decoder runs before it reads a text.
+        text: the text encoder.
+        vision: the vision encoder.
+        decoder: the decoder.
+        early_decoder: the decoder's modules that run before it reads a text.
     """
 
     text: tuple[str, ...]
@@ -28,23 +28,23 @@ class ModelParts:
     early_decoder: tuple[str, ...]
 
     def reaches_text(self, name: str) -> bool:
-        """Return whether text features depend on a parameter; one that belongs to no part reaches everything."""
+        """Return whether text features depend on a parameter; a parameter outside of all parts affects everything."""
         return _is_below(name, self.text) or not _is_below(name, self.vision + self.decoder)
 
     def reaches_image(self, name: str) -> bool:
-        """Return whether image features depend on a parameter; one that belongs to no part reaches everything."""
+        """Return whether image features depend on a parameter; a parameter outside of all parts affects everything."""
         return _is_below(name, self.vision + self.early_decoder) or not _is_below(name, self.text + self.decoder)
 
 
 @dataclass(frozen=True)
 class TrainedParts:
-    """What trains of a base model; derived once, when the network is built.
+    """The trained part of a base model, derived once when the network is built.
 
     Attributes:
-        saved: names of the parameters and buffers that a checkpoint holds.
-        modules: names of the modules that follow the network's mode; all others stay in eval.
-        text_is_constant: whether text features depend on nothing that trains.
-        image_is_constant: whether image features depend on nothing that trains.
+        saved: names of the parameters and buffers in a checkpoint.
+        modules: names of the modules that follow the network's mode; all others stay in eval mode.
+        text_is_constant: whether text features are independent of all trained parameters.
+        image_is_constant: whether image features are independent of all trained parameters.
     """
 
     saved: frozenset[str]
@@ -56,15 +56,15 @@ class TrainedParts:
     def derive(
         cls, base: nn.Module, parts: ModelParts, modules: Collection[str], prompts_text: bool, prompts_vision: bool
     ) -> TrainedParts:
-        """Derive everything from the parameters that require a gradient.
+        """Derive the trained part from the parameters that require a gradient.
 
         Args:
-            base: the network's base model, adapters in place.
-            parts: where its parts are.
-            modules: names of the unfrozen modules and of those that an adapter has added. Batch norms keep the base's
-                statistics, because the batches of fine-tuning are small.
-            prompts_text: whether a prompt learner reaches the text encoder.
-            prompts_vision: whether a prompt learner reaches the vision encoder.
+            base: the network's base model, adapters included.
+            parts: names of its parts.
+            modules: names of the unfrozen modules and of an adapter's modules. Batch norms among them keep the base
+                model's statistics, because fine-tuning uses small batches.
+            prompts_text: whether a prompt learner prompts the text encoder.
+            prompts_vision: whether a prompt learner prompts the vision encoder.
         """
         parameters = {name: each.requires_grad for name, each in base.named_parameters(remove_duplicate=False)}
         trained = {name for name, trains in parameters.items() if trains}

@@ -1,4 +1,4 @@
-"""The learnable residual block behind a frozen decoder."""
+"""The learnable residual block after a frozen decoder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Upsampler(nn.Module):
 
     ``logits = (1 - r) * decoder + r * upsampler`` with a learnable r that starts at 0.5.
 
-    Both steps are linear, so they are done the other way round, where the maps are small: see :meth:`upsample`.
+    Both steps are linear and run in reverse order, on small maps; see :meth:`upsample`.
 
     Args:
         in_channels: channels of the decoder's penultimate features.
-        reduced_channels: where given, a 1x1 convolution first reduces the features to so many channels.
+        reduced_channels: output channels of a 1x1 convolution that first reduces the features; None for no reduction.
     """
 
     def __init__(self, in_channels: int, reduced_channels: int | None = None) -> None:
@@ -32,7 +32,7 @@ class Upsampler(nn.Module):
         self.residual_factor = nn.Parameter(torch.tensor(0.5))
 
     def forward(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Mix the upsampled features into the logits, in the precision of this block's own weights.
+        """Mix the upsampled features into the logits, in the precision of this block's weights.
 
         Args:
             features: (N, in_channels, h, w), the decoder's penultimate features.
@@ -47,14 +47,14 @@ class Upsampler(nn.Module):
             return torch.lerp(logits.to(dtype), upsampled, self.residual_factor)
 
     def upsample(self, features: Tensor, size: torch.Size) -> Tensor:
-        """Upsample bilinearly and convolve, to the rounding the same as in this order, in a fraction of the time.
+        """Upsample bilinearly and convolve, up to rounding, in a fraction of the time.
 
-        Each of the 25 places of the kernel sums up the channels on its own, at low resolution. Upsampling these 25
-        maps, shifting each by its place and adding them up is one matrix product for the rows and one for the columns.
+        Each of the kernel's 25 positions first sums the channels at low resolution. Upsampling these 25 maps, shifting
+        each by its position and adding them is one matrix product for the rows and one for the columns.
 
         Args:
             features: (N, C, h, w).
-            size: H and W.
+            size: (H, W).
 
         Returns:
             (N, 1, H, W).
@@ -70,9 +70,9 @@ class Upsampler(nn.Module):
 
 
 def _shifted_interpolation(length: int, upsampled: int, like: Tensor) -> Tensor:
-    """Return the matrix (upsampled, 5 * length) of linear interpolation seen from the five places of a kernel.
+    """Return the matrix (upsampled, 5 * length) of linear interpolation at the five positions of a kernel.
 
-    A place beyond the border sees the border: the convolution's replicate padding.
+    Positions beyond the border take the value at the border, as in replicate padding.
     """
     identity = torch.eye(length, device=like.device, dtype=like.dtype).unsqueeze(0)
     matrix = functional.interpolate(identity, size=upsampled, mode="linear", align_corners=False)[0].t()

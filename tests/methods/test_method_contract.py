@@ -1,4 +1,4 @@
-"""What every registered method keeps to; a new one is tested here without a line more."""
+"""The contract of every registered method."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ every_method = pytest.mark.parametrize("name", [name for name in METHODS if issu
 
 
 def build(name: str, encoders: EncoderSizes = ENCODERS, **arguments) -> PromptLearner:
-    """Build a prompt learner from its own defaults, for encoders of the widths above."""
+    """Build a prompt learner with its defaults for encoders of the widths above."""
     own = with_defaults(name, {})
     if "nhead" in own:
         own["nhead"] = next(n for n in range(own["nhead"], 0, -1) if (TEXT_DIM + VISION_DIM) % n == 0)
@@ -37,7 +37,7 @@ def build(name: str, encoders: EncoderSizes = ENCODERS, **arguments) -> PromptLe
 
 
 def text_context(method: PromptLearner, layer: int, count: int = 2) -> Tensor:
-    """Ask for P_i as a network does: with one embedding for each of ``count`` sequences where the image counts."""
+    """Return P_i; image-conditioned methods get one embedding for each of ``count`` sequences."""
     embedding = torch.linspace(-1, 1, count * EMBED_DIM).reshape(count, EMBED_DIM)
     return method.text_context(layer, embedding if method.image_conditioned else None)
 
@@ -59,7 +59,7 @@ def context_parameters(method: PromptLearner) -> list[nn.Parameter]:
 def test_text_context_has_the_promised_shape(name):
     method = build(name)
     if not method.prompts_text:
-        with pytest.raises(NotImplementedError, match="does not prompt the text encoder"):
+        with pytest.raises(NotImplementedError, match=f"{METHODS[name].__name__} .*text encoder"):
             method.text_context(0)
         return
     expected = (2, 3, TEXT_DIM) if method.image_conditioned else (3, TEXT_DIM)
@@ -70,7 +70,7 @@ def test_text_context_has_the_promised_shape(name):
 def test_visual_context_has_the_promised_shape(name):
     method = build(name)
     if not method.prompts_vision:
-        with pytest.raises(NotImplementedError, match="does not prompt the vision encoder"):
+        with pytest.raises(NotImplementedError, match=f"{METHODS[name].__name__} .*vision encoder"):
             method.visual_context(0)
         return
     assert [method.visual_context(layer).shape for layer in range(4)] == [(3, VISION_DIM)] * 4
@@ -119,7 +119,7 @@ def test_other_depths_are_refused_with_the_range(name, depth):
 @every_method
 @pytest.mark.parametrize("count", [0, -2])
 def test_at_least_one_context_vector_is_needed(name, count):
-    with pytest.raises(ValueError, match=f"num_context {count} .*at least 1"):
+    with pytest.raises(ValueError, match=rf"num_context {count} .*\b1\b"):
         build(name, num_context=count)
 
 
@@ -156,7 +156,7 @@ def test_defaults_are_completed_and_unknown_arguments_refused(name):
     assert completed["num_context"] == 9
     assert {"prompt_depth", "num_context"} <= set(completed)
     assert "encoders" not in completed
-    with pytest.raises(ValueError, match=rf"method '{name}' does not take color.*num_context"):
+    with pytest.raises(ValueError, match=f"'{name}'.*color.*num_context"):
         with_defaults(name, {"color": 1})
 
 
@@ -165,7 +165,7 @@ def test_the_paper_has_four_context_vectors():
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(ValueError, match=r"unknown method 'maplee'.*did you mean 'maple'"):
+    with pytest.raises(ValueError, match="'maplee'.*'maple'"):
         with_defaults("maplee", {})
 
 
@@ -213,7 +213,7 @@ def test_nothing_is_kept_between_calls(name):
     kept = [set(vars(module)) for module in method.modules()]
     contexts = all_contexts(method)
     before = [context.detach().clone() for context in contexts]
-    for context in reversed(contexts):  # a graph that two calls share would be freed by the first of these
+    for context in reversed(contexts):  # the first call would free a graph shared by two calls
         context.sum().backward()
     with torch.no_grad():
         for parameter in method.parameters():

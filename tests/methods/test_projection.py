@@ -16,7 +16,7 @@ projecting = pytest.mark.parametrize(
 
 
 def deviation_from_affine(projection: nn.Sequential) -> float:
-    """How far the map in front of the LayerNorm is from f(x + y) = f(x) + f(y) - f(0)."""
+    """Deviation of the map before the LayerNorm from f(x + y) = f(x) + f(y) - f(0)."""
     before_norm = nn.Sequential(*list(projection)[:-1])
     x, y = torch.randn(2, 50, before_norm[0].in_features)
     left = before_norm(x + y) + before_norm(torch.zeros_like(x))
@@ -53,7 +53,7 @@ def test_no_bias_reaches_the_layer_norm(linear_projection, norm_bias):
 
 
 def similarity(vectors: Tensor) -> float:
-    """Mean cosine between each two of N vectors (N, width)."""
+    """Mean cosine similarity of all pairs of N vectors (N, width)."""
     cosines = nn.functional.cosine_similarity(vectors[:, None], vectors[None], dim=-1)
     count = len(vectors)
     return ((cosines.sum() - count) / (count * count - count)).item()
@@ -72,7 +72,7 @@ FULL = EncoderSizes(512, 12, 77, 512, vision_dim=768, vision_layers=12)
     ],
 )
 def test_the_contexts_of_a_layer_start_as_different_vectors(name, arguments, most):
-    """The reference's MaPLe starts at 0.57, a linear one at -0.01; a bias before the norm made it 0.996."""
+    """The reference's MaPLe starts at 0.57, a linear one at -0.01, and one with a bias before the norm at 0.996."""
     values = []
     for seed in range(4):
         torch.manual_seed(seed)
@@ -101,7 +101,7 @@ def test_the_last_step_is_a_layer_norm(linear_projection):
 @pytest.mark.parametrize("width", [0, -3])
 @projecting
 def test_an_empty_bottleneck_is_refused(name, width):
-    with pytest.raises(ValueError, match=f"intermediate_dim {width} .*at least 1"):
+    with pytest.raises(ValueError, match=rf"intermediate_dim {width} .*\b1\b"):
         METHODS[name](ENCODERS, intermediate_dim=width)
 
 

@@ -19,7 +19,7 @@ def shared_attention(**arguments) -> SharedAttention:
 
 @pytest.mark.parametrize("nhead", [0, -4, 7, 16, 61])
 def test_heads_must_divide_the_width(nhead):
-    with pytest.raises(ValueError, match=rf"nhead {nhead} .*width 60 \(text 24 \+ vision 36\)"):
+    with pytest.raises(ValueError, match=rf"nhead {nhead} .*\b60\b.*\b24\b.*\b36\b"):
         shared_attention(nhead=nhead)
 
 
@@ -93,7 +93,7 @@ def test_gradients_of_both_sides_add_up_in_one_evaluation():
 
 @pytest.mark.parametrize("shared_dim", [0, -1])
 def test_an_empty_shared_space_is_refused(shared_dim):
-    with pytest.raises(ValueError, match=f"shared_dim {shared_dim} .*at least 1"):
+    with pytest.raises(ValueError, match=rf"shared_dim {shared_dim} .*\b1\b"):
         SharedSeparate(ENCODERS, shared_dim=shared_dim)
 
 

@@ -1,4 +1,4 @@
-"""How tests of networks get a network."""
+"""Fixtures that build networks on tiny base models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLASS_NAMES = ["polyp", "red circle", "lesion"]
 
 @pytest.fixture(scope="session")
 def loaded_base_models() -> dict[str, BaseModel]:
-    """Base models by the name of their case, loaded once: a network never changes its base."""
+    """Base models by the name of their case, loaded once, because networks never change them."""
     return {}
 
 
@@ -46,7 +46,7 @@ def build(base_model_of) -> Callable[..., PromptTunedNetwork]:
         **arguments,
     ) -> PromptTunedNetwork:
         base = base_model or base_model_of(case)
-        torch.manual_seed(seed)  # behind the loading, which draws numbers too
+        torch.manual_seed(seed)  # after the loading, which draws random numbers too
         return case.network(base, class_names, method, arguments, upsampler, unfreeze)
 
     return get
@@ -54,7 +54,7 @@ def build(base_model_of) -> Callable[..., PromptTunedNetwork]:
 
 @pytest.fixture
 def pictures() -> Callable[..., torch.Tensor]:
-    """Get random images that are each their own, however many are asked for: (count, 3, height, width)."""
+    """Get random images, all different: (count, 3, height, width)."""
 
     def get(case: NetworkCase, count: int = 2, height: int | None = None, width: int | None = None) -> torch.Tensor:
         generator = torch.Generator().manual_seed(3)

@@ -1,4 +1,4 @@
-"""CRIS's release: names and shapes, written down from the papers' sizes without the code under test, and its files."""
+"""A fake release of CRIS: files, and names and shapes from the papers' sizes, independent of the code under test."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _attention(name: str, width: int) -> Entries:
 
 
 def random_weights(shapes: dict[str, Shape]) -> dict[str, Tensor]:
-    """Draw weights small enough that what goes through them stays finite."""
+    """Draw weights small enough for finite outputs."""
     torch.manual_seed(0)
     weights = {}
     for name, shape in shapes.items():
@@ -171,14 +171,14 @@ def random_weights(shapes: dict[str, Shape]) -> dict[str, Tensor]:
 
 
 class _Holder(nn.Module):
-    """A module that only has parts, so that TorchScript can write any names."""
+    """A module without code, so that TorchScript can write any names."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         return inputs
 
 
 def write_torchscript(weights: dict[str, Tensor], file: Path) -> Path:
-    """Write weights as CLIP's archive has them: half precision, and three numbers among them."""
+    """Write weights in the format of CLIP's archive: half precision, with three settings among them."""
     root = _Holder()
     settings = {
         "input_resolution": torch.tensor(224),

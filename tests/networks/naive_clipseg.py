@@ -1,8 +1,8 @@
-"""CLIPSeg with prompts, written down a second time: explicit loops over layers, heads and positions.
+"""A naive implementation of CLIPSeg with prompts: explicit loops over layers, heads and positions.
 
-Follows TuneVLSeg (eq. 1 to 8) and CLIPSeg's paper, one sequence after another, with nothing of the package's and of
-transformers' forward code; of the loaded model it reads weights and sizes alone. ``Faults`` are mistakes that one could
-make; they show that a comparison with this reference would notice them.
+It follows TuneVLSeg (eq. 1 to 8) and CLIPSeg's paper, one sequence at a time, without forward code of the package or
+of transformers; it reads the loaded model's weights and sizes alone. ``Faults`` are deliberate mistakes, which prove
+that a comparison with this reference would detect them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Faults:
-    """Mistakes to make on purpose."""
+    """Deliberate mistakes."""
 
     not_causal: bool = False
     context_before_sos: bool = False
@@ -38,12 +38,12 @@ def linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 def layer_norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
-    centerd = x - x.mean()
-    return centerd / (centerd.square().mean() + layer.eps).sqrt() * layer.weight + layer.bias
+    centered = x - x.mean()
+    return centered / (centered.square().mean() + layer.eps).sqrt() * layer.weight + layer.bias
 
 
 def attention(module: nn.Module, sequence: list[Tensor], heads: int, causal: bool) -> list[Tensor]:
-    """Attend from every position, head by head; with ``causal`` to itself and what stands in front of it."""
+    """Attend from every position, head by head; with ``causal`` to itself and earlier positions."""
     queries, keys, values = (
         torch.stack([linear(p, x) for x in sequence]) for p in (module.q_proj, module.k_proj, module.v_proj)
     )
@@ -66,7 +66,7 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 def encoder_layer(layer: nn.Module, sequence: list[Tensor], heads: int, causal: bool) -> list[Tensor]:
-    """CLIP's: normalization in front."""
+    """CLIP's layer: normalization before attention and feed-forward layer."""
     attended = attention(layer.self_attn, [layer_norm(layer.layer_norm1, x) for x in sequence], heads, causal)
     sequence = [x + a for x, a in zip(sequence, attended, strict=True)]
     normed = [layer_norm(layer.layer_norm2, x) for x in sequence]
@@ -76,7 +76,7 @@ def encoder_layer(layer: nn.Module, sequence: list[Tensor], heads: int, causal: 
 
 
 def decoder_layer(layer: nn.Module, sequence: list[Tensor], heads: int) -> list[Tensor]:
-    """CLIPSeg's decoder: normalization behind, ReLU."""
+    """CLIPSeg's decoder layer: normalization after attention and feed-forward layer, ReLU."""
     attended = attention(layer.self_attn, sequence, heads, causal=False)
     sequence = [layer_norm(layer.layer_norm1, x + a) for x, a in zip(sequence, attended, strict=True)]
     fed = [linear(layer.mlp.fc2, linear(layer.mlp.fc1, x).clamp(min=0)) for x in sequence]
@@ -127,7 +127,7 @@ def vision_states(
     """Run every layer on one image; ``contexts`` are P~_0 .. P~_{J-1}, each (B, vision_dim).
 
     Returns:
-        the sequence behind each layer, and where the patches end in it.
+        the sequence after each layer, and the end of the patches in it.
     """
     model, heads = base.clip.vision_model, base.config.vision_config.num_attention_heads
     sequence = patch_sequence(base, image)
@@ -185,7 +185,7 @@ def transposed_convolution(layer: nn.ConvTranspose2d, features: Tensor) -> Tenso
 
 
 def convolution(layer: nn.Conv2d, features: Tensor, replicate: bool) -> Tensor:
-    """(C, h, w) -> (D, h, w), an odd kernel; outside lies the nearest pixel, or zero."""
+    """(C, h, w) -> (D, h, w), an odd kernel; padded with the nearest pixel, or zeros."""
     _, rows, columns = features.shape
     reach = layer.kernel_size[0] // 2
     output = features.new_zeros(layer.out_channels, rows, columns)

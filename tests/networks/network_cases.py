@@ -1,23 +1,13 @@
-"""The networks that the contract suites loop over: a new one joins with one entry in ``CASES``."""
+"""The networks that the contract suites loop over: each registered VLSM needs an entry in ``CASES``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import (
-    BaseModel,
-    PromptTunedCLIPSeg,
-    PromptTunedCRIS,
-    PromptTunedNetwork,
-    load_clipseg,
-    load_cris,
-)
-
-TEXT_METHODS = [name for name in METHODS if not METHODS[name].prompts_vision]
+from monai_tunevlseg.networks import VLSMS, BaseModel, PromptTunedNetwork
 
 
 @dataclass(frozen=True)
@@ -25,29 +15,41 @@ class NetworkCase:
     """A network on a tiny base model.
 
     Attributes:
-        name: in test ids.
-        network: its class.
-        load: loads the base model from the folder that the fixture ``folder`` returns.
-        folder: name of a session fixture.
+        name: name in test ids.
+        vlsm: registered name of the VLSM.
+        folder: name of a session fixture, the folder of the base model.
         divisor: number of pixels; the sides of an image must be multiples of it.
-        size: of a small square image, in pixels.
-        methods: names of the methods to test it with.
+        size: side of a small square image in pixels.
+        methods: names of the methods to test.
     """
 
     name: str
-    network: type[PromptTunedNetwork]
-    load: Callable[[str], BaseModel]
+    vlsm: str
     folder: str
     divisor: int
     size: int
     methods: list[str]
 
+    @property
+    def network(self) -> type[PromptTunedNetwork]:
+        """Class of the network."""
+        return VLSMS[self.vlsm]
+
+    def load(self, folder: str) -> BaseModel:
+        """Load the base model from a folder."""
+        return self.network.load_base(folder)
+
+
+def supported_methods(vlsm: str) -> list[str]:
+    """List the methods that a VLSM supports."""
+    return [name for name in METHODS if VLSMS[vlsm].no_visual_prompts is None or not METHODS[name].prompts_vision]
+
 
 CASES = [
-    NetworkCase("clipseg", PromptTunedCLIPSeg, load_clipseg, "tiny_clipseg_dir", 8, 32, list(METHODS)),
-    # only the end of the decoder differs from the first, so one method will do
-    NetworkCase("clipseg_refined", PromptTunedCLIPSeg, load_clipseg, "tiny_refined_clipseg_dir", 16, 64, ["maple"]),
-    NetworkCase("cris", PromptTunedCRIS, load_cris, "tiny_cris_dir", 32, 64, TEXT_METHODS),
+    NetworkCase("clipseg", "clipseg", "tiny_clipseg_dir", 8, 32, supported_methods("clipseg")),
+    # one method is enough, because only the end of the decoder differs from the first case
+    NetworkCase("clipseg_refined", "clipseg", "tiny_refined_clipseg_dir", 16, 64, ["maple"]),
+    NetworkCase("cris", "cris", "tiny_cris_dir", 32, 64, supported_methods("cris")),
 ]
 
 every_network = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -1,6 +1,6 @@
-"""A method that exists here only, a low-rank adapter with dropout, in each part of each base model.
+"""A low-rank adapter with dropout, defined by this test alone, in each part of each base model.
 
-Checkpoints, kept features and training mode follow from the parameters that require a gradient, and from no name.
+Checkpoints, cached features and training mode follow from the parameters that require a gradient, not from names.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def registered():
 
 
 def possible(case, part: str) -> bool:
-    """CRIS's vision encoder is a ResNet whose only Linears are read by its attention pooling, which calls none."""
+    """Return whether a part has a Linear to wrap; those of CRIS's ResNet all belong to its attention pooling."""
     return not (case.name == "cris" and part == "vision")
 
 
@@ -93,7 +93,7 @@ def step(network, image: Tensor) -> None:
 
 
 def tuned(build, case, part: str, image: Tensor):
-    """Return a network after two steps, the first of which moves the zero matrix only."""
+    """Return a network after two steps; the first one changes the zero matrix alone."""
     network = build(case, "low_rank", targets=[part], upsampler=False).train()
     for _ in range(2):
         step(network, image)
@@ -140,7 +140,7 @@ def test_features_that_it_reaches_are_encoded_anew_and_others_kept(case, part, b
     assert bool(network.text_features) == (part != "text")
     fresh = build(case, "low_rank", targets=[part], upsampler=False, dropout=0.0)
     fresh.load_state_dict(network.state_dict())
-    with torch.no_grad():  # what was kept while training is what a network without a past computes
+    with torch.no_grad():  # features cached in training equal those of a fresh network
         assert torch.equal(fresh.eval()(image), network.eval()(image))
 
 

@@ -1,4 +1,4 @@
-"""Loading a published CLIPSeg: from a folder, from the hub's cache, and what is said when that fails."""
+"""Loading a published CLIPSeg from a folder or the hub's cache, and the errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILES = ["config.json", "preprocessor_config.json", "tokenizer_config.json", "vo
 
 @pytest.fixture
 def no_network(monkeypatch) -> list[object]:
-    """Refuse every connection, and collect where they were to go."""
+    """Refuse every connection, and collect the addresses."""
     attempts: list[object] = []
 
     def refuse(*arguments, **_):
@@ -51,7 +51,7 @@ def hub_cache(monkeypatch, tmp_path) -> Path:
 
 
 def put_in_cache(cache: Path, hub_id: str, folder: Path) -> Path:
-    """Lay a model out as the hub's client does."""
+    """Copy a model into the layout of the hub's cache."""
     model, commit = cache / f"models--{hub_id.replace('/', '--')}", "a" * 40
     (model / "refs").mkdir(parents=True)
     (model / "refs" / "main").write_text(commit)
@@ -177,7 +177,7 @@ def test_the_fingerprint_sees_shapes_and_types_and_no_names(tiny_clipseg):
 
 @pytest.mark.parametrize("path", ["/nowhere/base", "./nowhere", "~/nowhere", "a/b/c", ""])
 def test_a_missing_folder_is_named(path, no_network):
-    with pytest.raises(FileNotFoundError, match=rf"folder '{path}' does not exist; pass pretrained=FOLDER"):
+    with pytest.raises(FileNotFoundError, match=f"'{path}'.*pretrained=FOLDER"):
         load_clipseg(path)
     assert no_network == []
 
@@ -185,17 +185,17 @@ def test_a_missing_folder_is_named(path, no_network):
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_a_missing_file_is_named(name, folder, no_network):
     (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"base' has no {name}; pass pretrained=FOLDER"):
+    with pytest.raises(FileNotFoundError, match=f"base'.* {name};.*pretrained=FOLDER"):
         load_clipseg(str(folder))
     assert no_network == []
 
 
 def test_an_empty_vocabulary_is_refused(folder):
-    """Without merges.txt transformers hands out a tokenizer that knows no word."""
+    """For an empty vocabulary transformers returns an empty tokenizer."""
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.json").write_text("{}")
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    with pytest.raises(FileNotFoundError, match="has no tokenizer"):
+    with pytest.raises(FileNotFoundError, match=r"base'.*tokenizer\.json"):
         load_clipseg(str(folder))
 
 
@@ -203,7 +203,7 @@ def test_a_tokenizer_of_a_larger_vocabulary_is_refused(folder):
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["model"]["vocab"] |= {f"word{number}": 5000 + number for number in range(50)}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(ValueError, match=r"tokenizer of .* has \d+ tokens and its text encoder \d+"):
+    with pytest.raises(ValueError, match=r"tokenizer .*base'.* \d+ .* \d+"):
         load_clipseg(str(folder))
 
 
@@ -212,7 +212,7 @@ def test_another_kind_of_model_is_named(folder):
         vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
     )
     CLIPTextModel(config).save_pretrained(folder)
-    with pytest.raises(ValueError, match="holds a model of type 'clip_text_model', not 'clipseg'"):
+    with pytest.raises(ValueError, match="'clip_text_model'.*'clipseg'"):
         load_clipseg(str(folder))
 
 
@@ -226,7 +226,7 @@ def test_another_kind_of_model_is_named(folder):
 )
 def test_incomplete_weights_are_named(change, folder):
     change_weights(folder, change)
-    with pytest.raises(ValueError, match=r"not a complete CLIPSeg: 1 weights .*\(decoder\.film_mul\.weight"):
+    with pytest.raises(ValueError, match=r"base'.* 1 .*\(decoder\.film_mul\.weight"):
         load_clipseg(str(folder))
 
 
@@ -240,11 +240,9 @@ def test_a_cached_model_is_loaded_without_the_network(folder, hub_cache, no_netw
 
 @pytest.mark.parametrize("hub_id", ["CIDAS/clipseg-rd64", "clipseg", "not a valid id!"])
 def test_an_unreachable_hub_gets_one_message_that_says_what_to_pass(hub_id, hub_cache, no_network):
-    with pytest.raises(
-        ConnectionError, match=rf"'{hub_id}' is not complete in the local cache.*pass pretrained=FOLDER"
-    ):
+    with pytest.raises(ConnectionError, match=f"'{hub_id}'.*pretrained=FOLDER"):
         load_clipseg(hub_id)
-    assert len(no_network) <= 2  # once a process, the hub's client also looks up what it runs under
+    assert len(no_network) <= 2  # the hub's client also detects its environment, once per process
 
 
 @pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
@@ -268,15 +266,15 @@ def test_the_hub_is_asked_for_the_processor_files_and_one_form_of_weights(weight
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "tokenizer.json", "preprocessor_config.json"])
 def test_a_cache_with_a_hole_asks_the_hub_once(missing, folder, hub_cache, no_network):
-    """As an interrupted download leaves it."""
+    """The state after an interrupted download."""
     (put_in_cache(hub_cache, "someone/clipseg-tiny", folder) / missing).unlink()
-    with pytest.raises(ConnectionError, match=r"'someone/clipseg-tiny' is not complete in the local cache"):
+    with pytest.raises(ConnectionError, match="'someone/clipseg-tiny'.*pretrained=FOLDER"):
         load_clipseg("someone/clipseg-tiny")
     assert 1 <= len(no_network) <= 2
 
 
 def test_the_default_configuration_is_the_published_size():
-    """What the tests of full size rely on."""
+    """The tests of the full size rely on this."""
     config = CLIPSegConfig()
     assert (config.vision_config.hidden_size, config.text_config.hidden_size) == (768, 512)
     assert (config.vision_config.num_hidden_layers, config.extract_layers) == (12, (3, 6, 9))

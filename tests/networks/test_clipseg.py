@@ -28,7 +28,7 @@ def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def exact(network: PromptTunedCLIPSeg) -> PromptTunedCLIPSeg:
-    """Copy a network in double precision, with learned parts far from their start so that each of them shows."""
+    """Copy a network in double precision, with trained parameters far from their initial values."""
     network = copy.deepcopy(network).double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -79,7 +79,7 @@ def test_zero_shot_logits_are_those_of_transformers(case, scale, build, pictures
 @both_decoders
 @pytest.mark.parametrize("eos", [2, "the tokenizer's"])
 def test_the_end_of_text_of_old_and_new_configurations_is_understood(case, eos, build, base_model_of, pictures):
-    """The release says that EOS is token 2, and means the token with the highest number."""
+    """The released config has EOS token 2, but EOS is the last token of the vocabulary."""
     base = base_model_of(case)
     assert base.model.clip.text_model.eos_token_id == 2
     published = replace(base, model=copy.deepcopy(base.model))
@@ -94,7 +94,7 @@ def test_the_end_of_text_of_old_and_new_configurations_is_understood(case, eos, 
 @both_decoders
 @pytest.mark.parametrize(("rows", "columns"), [(4, 3), (2, 5), (1, 1)])
 def test_zero_shot_logits_of_any_size_are_those_of_the_reference(case, rows, columns, build, pictures):
-    """Transformers' decoder takes squares alone."""
+    """Transformers' decoder supports square images alone."""
     network = exact(build(case, None, upsampler=False))
     image = pictures(case, 1, rows * case.divisor, columns * case.divisor).double()
     expected = naive_logits(network, image[0], "red circle")
@@ -256,7 +256,7 @@ handles: list[torch.utils.hooks.RemovableHandle] = []
 
 
 @pytest.mark.parametrize("method", [None, *CLIPSEG.methods])
-def test_one_vision_pass_for_nineteen_classes_and_none_behind_the_last_tap(method, build, pictures):
+def test_nineteen_classes_take_one_vision_pass_up_to_the_last_tap(method, build, pictures):
     names = [f"class {number}" for number in range(19)]
     network = build(CLIPSEG, method, class_names=names, **({"prompt_depth": 4} if method else {})).eval()
     needs_all = bool(method) and METHODS[method].image_conditioned

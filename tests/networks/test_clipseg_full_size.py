@@ -1,4 +1,4 @@
-"""The published size, ViT-B/16: what fits, what a checkpoint weighs. Only what is read has memory; the rest is meta."""
+"""Depths, widths and checkpoint sizes at the published size, ViT-B/16, on the meta device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEEPEST_OF_THE_PAPER = 11
 
 @pytest.fixture(scope="module")
 def full_size(tiny_clipseg_dir) -> BaseModel:
-    """CLIPSeg as published, with memory for the token embeddings alone."""
+    """CLIPSeg at the published size; all but the token embeddings is on the meta device."""
     with torch.device("meta"):
         model = CLIPSegForImageSegmentation(CLIPSegConfig())
     embedding = model.clip.text_model.embeddings.token_embedding.to_empty(device="cpu")
@@ -46,7 +46,7 @@ def test_every_method_takes_the_deepest_depth_of_the_paper(method, full_size):
 
 @pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].prompts_vision])
 def test_visual_context_that_no_tap_would_see_is_refused(method, full_size):
-    """The decoder reads layers 3, 6 and 9, the last of them with the context of layer 10: the twelfth would be idle."""
+    """The decoder reads layers 3, 6 and 9, the last with the context of layer 10; a twelfth would have no effect."""
     with pytest.raises(ValueError, match=r"prompt_depth 12 .*1\.\.11"), torch.device("meta"):
         PromptTunedCLIPSeg(full_size, ["polyp"], method, {"prompt_depth": 12})
 
@@ -57,7 +57,7 @@ def test_the_papers_numbers_of_heads_divide_the_width(nhead, full_size):
     assert network.method.context.shape == (1, 4, 1280)
 
 
-def test_a_number_of_heads_that_does_not_divide_it_is_refused_with_the_width(full_size):
+def test_other_numbers_of_heads_are_refused_with_the_width(full_size):
     with pytest.raises(ValueError, match=r"nhead 24 .*width 1280 \(text 512 \+ vision 768\)"):
         PromptTunedCLIPSeg(full_size, ["polyp"], "shared_attention", {"nhead": 24})
 

@@ -1,4 +1,4 @@
-"""``torch.compile``: the same numbers, and nobody else's base model changes."""
+"""``torch.compile``: equal results, and no change of a shared base model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def compiled_modules(network: PromptTunedNetwork) -> set[str]:
 
 def logits_and_gradients(network: PromptTunedNetwork, image: torch.Tensor) -> dict[str, torch.Tensor]:
     network.zero_grad()
-    logits = network.eval()(image, ["polyp"] * len(image))  # eval, for dropout draws numbers
+    logits = network.eval()(image, ["polyp"] * len(image))  # eval, because dropout is random
     logits.square().mean().backward()
     gradients = {name: parameter.grad for name, parameter in network.named_parameters() if parameter.grad is not None}
     return {"logits": logits.detach(), **gradients}

@@ -1,4 +1,4 @@
-"""What is CRIS's own among the prompt-tuned networks; what all of them share is in the contract suites."""
+"""CRIS-specific behavior; the contract suites test the rest."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def naive_block(block, states: list[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def naive_text(backbone, ids: list[int], contexts: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Words and state of one text, with the context of each prompted layer behind SOS."""
+    """Words and state of one text, with the context of each prompted layer after SOS."""
     start, *rest = (backbone.token_embedding.weight[number] for number in ids)
     states = [start, *contexts[0], *rest]
     states = [state + place for state, place in zip(states, backbone.positional_embedding, strict=False)]
@@ -89,7 +89,7 @@ def test_the_decoder_sees_sos_context_words_and_eos_and_no_padding(tiny_cris, me
     assert not any(row[:length].any() for row, length in zip(features["padding"], lengths, strict=True))
 
 
-def test_what_stands_behind_eos_reaches_nothing(tiny_cris):
+def test_tokens_after_eos_have_no_effect(tiny_cris):
     network, image = network_of(tiny_cris, "coop"), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         image_features = network.encode_image(image)
@@ -146,16 +146,16 @@ def test_checkpoints_are_refused_by_the_other_model(tiny_cris, tiny_clipseg_dir)
 
     cris = network_of(tiny_cris, "coop", upsampler=True)
     clipseg = PromptTunedCLIPSeg(load_clipseg(str(tiny_clipseg_dir)), TEXTS, "coop")
-    with pytest.raises(ValueError, match="network 'PromptTunedCLIPSeg', this network has 'PromptTunedCRIS'"):
+    with pytest.raises(ValueError, match="'PromptTunedCLIPSeg'.*'PromptTunedCRIS'"):
         cris.load_state_dict(clipseg.state_dict())
-    with pytest.raises(ValueError, match="network 'PromptTunedCRIS', this network has 'PromptTunedCLIPSeg'"):
+    with pytest.raises(ValueError, match="'PromptTunedCRIS'.*'PromptTunedCLIPSeg'"):
         clipseg.load_state_dict(cris.state_dict())
 
 
 def test_base_models_are_refused_by_the_other_loader(tiny_cris_dir, tiny_clipseg_dir):
-    with pytest.raises(ValueError, match=r"config\.json does not describe a CRIS: its model_type is 'clipseg'"):
+    with pytest.raises(ValueError, match=r"config\.json.*model_type.*'clipseg'"):
         load_cris(str(tiny_clipseg_dir))
-    with pytest.raises(ValueError, match="holds a model of type 'cris', not 'clipseg'"):
+    with pytest.raises(ValueError, match="'cris'.*'clipseg'"):
         load_clipseg(str(tiny_cris_dir))
 
 
@@ -167,13 +167,13 @@ def copied_dir(tiny_cris_dir, tmp_path):
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_a_missing_file_is_named(copied_dir, name):
     (copied_dir / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"cris' has no {name}"):
+    with pytest.raises(FileNotFoundError, match=f"cris'.* {name}"):
         load_cris(str(copied_dir))
 
 
 def test_weights_in_another_format_are_missing(copied_dir):
     (copied_dir / "model.safetensors").rename(copied_dir / "pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing"):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         load_cris(str(copied_dir))
 
 
@@ -182,37 +182,37 @@ def test_weights_that_do_not_fit_are_listed(copied_dir):
     del weights["proj.txt.bias"]
     weights["backbone.text_projection"] = torch.ones(2, 3)
     save_file(weights, copied_dir / "model.safetensors")
-    with pytest.raises(ValueError, match=r"1 missing: proj.txt.bias; 1 misshapen: .* \[2, 3\] instead of \[32, 24\]"):
+    with pytest.raises(ValueError, match=r"1 .*proj\.txt\.bias; 1 .*\[2, 3\].*\[32, 24\]"):
         load_cris(str(copied_dir))
 
 
 def test_weights_cut_short_are_damaged(copied_dir):
     file = copied_dir / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"model\.safetensors cannot be read"):
+    with pytest.raises(ValueError, match=r"model\.safetensors .*\("):
         load_cris(str(copied_dir))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"patch_size": 16}, "CRIS has no size patch_size"),
-        ({"text_layers": 0}, "text_layers 0 of CRIS"),
-        ({"text_layers": "four"}, "text_layers 'four' of CRIS"),
-        ({"model_type": None}, "its model_type is None, not 'cris'"),
+        ({"patch_size": 16}, "patch_size"),
+        ({"text_layers": 0}, "text_layers 0"),
+        ({"text_layers": "four"}, "text_layers 'four'"),
+        ({"model_type": None}, "model_type.*None.*'cris'"),
     ],
 )
 def test_a_config_that_does_not_fit_is_named(copied_dir, change, message):
     file = copied_dir / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(ValueError, match=rf"config\.json does not describe a CRIS: {message}"):
+    with pytest.raises(ValueError, match=rf"config\.json.*{message}"):
         load_cris(str(copied_dir))
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", "not json"])
 def test_a_config_that_is_none_is_named(copied_dir, content):
     (copied_dir / "config.json").write_text(content)
-    with pytest.raises(ValueError, match=r"config\.json does not describe a CRIS"):
+    with pytest.raises(ValueError, match=r"config\.json"):
         load_cris(str(copied_dir))
 
 

@@ -1,4 +1,4 @@
-"""CRIS at the release's size, from its files to a tuned checkpoint."""
+"""CRIS at the size of the release, from its files to a tuned checkpoint."""
 
 import io
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ from monai_tunevlseg.networks.cris.conversion import convert_cris
 
 
 def full_tokenizer() -> CLIPTokenizer:
-    """A tokenizer with as many tokens as CLIP's; most of them can never come up."""
+    """A tokenizer with as many tokens as CLIP's, most of them unused."""
     letters = [chr(number) for number in range(33, 127)]
     tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
     tokens += [f"<filler {number}>" for number in range(49406 - len(tokens))]
@@ -28,10 +28,10 @@ def test_the_releases_files_convert_load_and_tune(tmp_path):
     image, token_ids = torch.randn(1, 3, 64, 64), torch.tensor([[49406, 80, 79, 76, 89, 175, 49407]])
     with torch.no_grad():
         before = released.eval()(image, token_ids)
-    # of CLIP only names and shapes count, so one stored number is enough for each tensor
+    # only names and shapes of CLIP's tensors count, so each stores a single number
     clip = {name: torch.zeros(()).half().expand(shape) for name, shape in clip_shapes(Sizes()).items()}
     full_tokenizer().save_pretrained(tmp_path)
-    with TemporaryDirectory(dir=tmp_path) as folder:  # pytest would keep its gigabyte for two more runs
+    with TemporaryDirectory(dir=tmp_path) as folder:  # pytest would keep this gigabyte for two more runs
         files = tmp_path / folder / "RN50.pt", tmp_path / folder / "cris_best.pth"
         torch.save(clip, files[0])
         torch.save({"state_dict": {f"module.{name}": value for name, value in weights.items()}}, files[1])

@@ -1,4 +1,4 @@
-"""The published CRIS: its parameters, and its parts against plainer ways to compute them."""
+"""The published CRIS: its parameters, and its modules against simpler implementations."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ def model(tiny_cris):
 
 
 def token_ids(model, *lengths, pad=0):
-    """Random texts of so many words between SOS and EOS."""
+    """Random texts of the given numbers of words between SOS and EOS."""
     eos = model.config.vocab_size - 1
     rows = torch.full((len(lengths), max(lengths) + 2), pad)
     for row, length in zip(rows, lengths, strict=True):
@@ -70,7 +70,7 @@ def test_what_pads_a_text_does_not_matter(model):
 
 
 def test_a_word_reaches_the_logits_through_the_decoder(model):
-    """The state of a text is held fixed, so that only the cross-attention can tell the words apart."""
+    """With a fixed state of the text, only the cross-attention depends on the words."""
     words, padding = torch.randn(1, 1, 5, model.config.text_width), torch.zeros(1, 1, 5, dtype=torch.bool)
     padding[..., 4] = True
     state = torch.randn(1, 1, model.config.embed_dim)
@@ -178,14 +178,14 @@ def test_sine_codes_of_a_map_have_the_column_first():
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"image_size": 400}, "image_size 400 of CRIS is not a multiple of 32"),
-        ({"text_layers": 0}, "text_layers 0 of CRIS"),
-        ({"vision_blocks": (3, 4, 6)}, r"vision_blocks \(3, 4, 6\) of CRIS"),
-        ({"dropout": 1.0}, "dropout 1.0 of CRIS"),
-        ({"text_heads": 7}, "7 heads of CRIS's text transformer do not divide its width 512"),
-        ({"decoder_heads": 7}, "7 heads of CRIS's decoder"),
-        ({"vision_heads": 7}, "7 heads of CRIS's attention pool do not divide its width 2048"),
-        ({"text_width": 256}, "text_width 256 of CRIS must be a multiple of 4 and the middle one of neck_dims"),
+        ({"image_size": 400}, r"image_size 400 .*\b32\b"),
+        ({"text_layers": 0}, "text_layers 0 "),
+        ({"vision_blocks": (3, 4, 6)}, r"vision_blocks \(3, 4, 6\)"),
+        ({"dropout": 1.0}, r"dropout 1\.0"),
+        ({"text_heads": 7}, "7 heads .*text transformer .*512"),
+        ({"decoder_heads": 7}, "7 heads .*decoder .*512"),
+        ({"vision_heads": 7}, "7 heads .*attention pool .*2048"),
+        ({"text_width": 256}, "text_width 256 .*neck_dims .*512"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(sizes, message):

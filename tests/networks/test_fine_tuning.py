@@ -1,4 +1,4 @@
-"""Fine-tuning of the base model, whole or behind the encoders: what trains, what a checkpoint holds, what stays."""
+"""Fine-tuning of the decoder or of the whole base model: trained parameters, checkpoints, and the frozen rest."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_a_step_moves_the_part_and_neither_the_rest_nor_the_base_model(case, unf
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     part = trained_names(case, unfreeze, network.base)
     assert moved and moved <= part
-    assert len(moved) > 0.5 * len(part)  # not those that the decoder does not need, nor statistics
+    assert len(moved) > 0.5 * len(part)  # all but statistics and parameters that the decoder does not use
     shared = base_model_of(case).model.state_dict()
     assert all((after[name].data_ptr() == shared[name].data_ptr()) == (name not in part) for name in after)
 
@@ -110,7 +110,7 @@ def test_checkpoints_of_other_trainings_are_refused_by_name(case, fine_tuned, bu
     whole, decoder = fine_tuned(case, "all", step=False), fine_tuned(case, "decoder", step=False)
     zero_shot = build(case, upsampler=False)
     for network, other in ((zero_shot, whole), (whole, decoder), (decoder, whole), (whole, zero_shot)):
-        with pytest.raises(ValueError, match=rf"unfreeze {other.unfreeze!r}.*has {network.unfreeze!r}"):
+        with pytest.raises(ValueError, match=f"unfreeze {other.unfreeze!r}.* {network.unfreeze!r}"):
             network.load_state_dict(other.state_dict())
 
 
@@ -124,5 +124,5 @@ def test_a_decoder_may_train_with_prompts(case, build, pictures):
 
 @every_network
 def test_an_unknown_part_is_refused(case, build):
-    with pytest.raises(ValueError, match="unfreeze is 'encoder'; it must be one of None, 'decoder', 'all'"):
+    with pytest.raises(ValueError, match="unfreeze .*'encoder'.*None, 'decoder', 'all'"):
         build(case, unfreeze="encoder")

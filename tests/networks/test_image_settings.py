@@ -1,9 +1,10 @@
-"""Size, mean and standard deviation of a base model's images: from its processor files, as the world writes them."""
+"""Size, mean and standard deviation of a base model's images, from all forms of processor files."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def write(folder: Path, name: str = "preprocessor_config.json", **entries) -> No
 
 
 def test_the_published_configuration_says_224_and_the_processor_352(tmp_path):
-    """As transformers' conversion script wrote both."""
+    """The form of transformers' conversion script."""
     assert CLIPSegConfig(vision_config={"patch_size": 16}).vision_config.image_size == 224
     ViTImageProcessorPil(size=352).save_pretrained(tmp_path)
     assert json.loads((tmp_path / "preprocessor_config.json").read_text())["size"] == {"height": 352, "width": 352}
@@ -63,7 +64,7 @@ def test_what_the_processor_leaves_out_is_clipsegs(folder):
 
 
 def test_the_form_of_transformers_5_counts_first(folder):
-    """A processor's own file, with the image processor below a key."""
+    """The file of a processor, with the image processor below a key."""
     write(folder, size=32)
     write(folder, "processor_config.json", processor_class="CLIPSegProcessor", image_processor={"size": 48})
     assert load_clipseg(folder).image_size == 48
@@ -106,7 +107,7 @@ def test_with_a_processor_nothing_is_said(folder, caplog):
 )
 def test_a_size_of_no_square_is_refused_with_the_file(size, folder):
     write(folder, size=size)
-    with pytest.raises(ValueError, match=r"base/preprocessor_config\.json has the size"):
+    with pytest.raises(ValueError, match=r"base/preprocessor_config\.json .*\bsize\b"):
         load_clipseg(folder)
 
 
@@ -116,14 +117,14 @@ def test_a_size_of_no_square_is_refused_with_the_file(size, folder):
 )
 def test_other_than_three_numbers_are_refused_with_the_file(what, values, folder):
     write(folder, size=32, **{what: values})
-    with pytest.raises(ValueError, match=rf"base/preprocessor_config\.json has the {what}"):
+    with pytest.raises(ValueError, match=rf"base/preprocessor_config\.json .*\b{what}\b"):
         load_clipseg(folder)
 
 
 @pytest.mark.parametrize("std", [[0, 1, 1], [-1, 1, 1]])
 def test_a_deviation_that_is_not_positive_is_refused(std, folder):
     write(folder, size=32, image_std=std)
-    with pytest.raises(ValueError, match="image_std .*above 0"):
+    with pytest.raises(ValueError, match=rf"image_std {re.escape(repr([float(value) for value in std]))}.*\b0\b"):
         load_clipseg(folder)
 
 
@@ -134,7 +135,7 @@ def test_a_damaged_processor_file_is_named(content, folder):
         load_clipseg(folder)
 
 
-def test_cris_takes_its_own_size_and_clips_mean_unless_a_processor_says_otherwise(tiny_cris_dir, tmp_path):
+def test_a_processor_file_overrides_the_size_of_cris_and_clips_mean(tiny_cris_dir, tmp_path):
     folder = shutil.copytree(tiny_cris_dir, tmp_path / "base")
     base = load_cris(folder)
     assert (base.image_size, base.image_mean) == (64, [0.48145466, 0.4578275, 0.40821073])

@@ -1,18 +1,19 @@
-"""What every prompt-tuned network keeps to with every method: texts, freezing, and what forward may not waste."""
+"""The contract of every network with every method: texts, frozen parameters, and the cost of a forward pass."""
 
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 
 import pytest
 import torch
 from monai.data import MetaTensor, decollate_batch
 from monai.networks.utils import convert_to_torchscript
-from network_cases import every_combination, every_combination_and_zero_shot, every_network
+from network_cases import CASES, every_combination, every_combination_and_zero_shot, every_network
 
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import ImageFeatures
+from monai_tunevlseg.networks import VLSMS, ImageFeatures
 
 DEPTH = 3
 
@@ -35,7 +36,7 @@ def counted(network, monkeypatch, method: str) -> list[int]:
 
 
 def assert_near(actual: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-4) -> None:
-    """Compare relative to the largest value, for logits near zero are rounded as coarsely as the others."""
+    """Compare relative to the largest value, because logits near zero are rounded as coarsely as the others."""
     assert actual.shape == expected.shape
     assert (actual - expected).abs().max() < tolerance * expected.abs().max()
 
@@ -45,6 +46,11 @@ def train_a_step(network, image) -> None:
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=0.01, weight_decay=0.1)
     network(image).square().mean().backward()
     optimizer.step()
+
+
+def test_every_registered_vlsm_has_a_case():
+    missing = set(VLSMS) - {case.vlsm for case in CASES}
+    assert not missing, f"add a case for {sorted(missing)} to CASES in tests/networks/network_cases.py"
 
 
 @every_combination_and_zero_shot
@@ -74,7 +80,7 @@ def test_the_three_forms_of_text_agree(case, method, build, pictures):
 
 
 @every_combination_and_zero_shot
-def test_a_picture_does_not_depend_on_its_neighbors_or_the_length_of_other_texts(case, method, build, pictures):
+def test_an_image_does_not_depend_on_its_batch_or_the_length_of_other_texts(case, method, build, pictures):
     network, image = build(case, method, **arguments_of(method)).eval(), pictures(case)
     with torch.no_grad():
         together = network(image, ["polyp", "a very long description of a red circle"])
@@ -111,7 +117,7 @@ def test_an_image_may_be_given_by_its_features(case, method, build, pictures):
             assert torch.equal(network(features, text), network(image, text))
         swapped = ImageFeatures({name: value.flip(0) for name, value in features.items()})
         assert_near(network(swapped), network(image).flip(0))
-    with pytest.raises(ValueError, match="one entry for each of the 2 images"):
+    with pytest.raises(ValueError, match=r"\['polyp'\] .*\b2\b"):
         network(features, ["polyp"])
 
 
@@ -193,7 +199,7 @@ def test_a_step_moves_what_trains_and_leaves_every_bit_of_the_base(case, method,
             if parameter.grad.any():
                 assert not torch.equal(learned[name], parameter), name
     still = [name for name, parameter in network.named_parameters() if name in learned and not parameter.grad.any()]
-    # the bias of a key shifts all scores of a row alike, so nothing else may lack a gradient
+    # only the bias of a key has no gradient, because it shifts all scores of a row equally
     assert not [name for name in still if not name.endswith("in_proj_bias")]
     assert all(parameter.grad is None for parameter in network.base.parameters())
 
@@ -212,7 +218,7 @@ def test_the_base_stays_in_eval(case, method, build):
 
 
 @every_combination_and_zero_shot
-def test_what_lies_in_front_of_the_first_learnable_tensor_runs_without_autograd(case, method, build, pictures):
+def test_layers_before_the_first_learnable_tensor_run_without_autograd(case, method, build, pictures):
     network = build(case, method, upsampler=False, **arguments_of(method)).train()
     graphs: set[str] = set()
 
@@ -272,9 +278,7 @@ def test_autocast_trains_and_stays_near_full_precision(case, method, build, pict
 
 
 @every_combination_and_zero_shot
-def test_a_traced_network_takes_any_batch_and_encodes_text_only_where_the_image_says_how(
-    case, method, build, pictures, tmp_path
-):
+def test_a_traced_network_takes_any_batch_and_encodes_only_conditioned_texts(case, method, build, pictures, tmp_path):
     network = build(case, method, **arguments_of(method))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer points out every constant
@@ -288,7 +292,7 @@ def test_a_traced_network_takes_any_batch_and_encodes_text_only_where_the_image_
 
 @every_network
 def test_scripting_is_refused_with_the_way_out(case, build):
-    with pytest.raises(TypeError, match="cannot be scripted.*use_trace True"):
+    with pytest.raises(TypeError, match=rf"{case.network.__name__}.*use_trace True"):
         convert_to_torchscript(build(case, None))
 
 
@@ -315,7 +319,7 @@ def test_several_networks_share_one_base(case, build, base_model_of):
 @every_network
 def test_a_depth_beyond_the_shallower_encoder_is_refused(case, build):
     for method in case.methods:
-        with pytest.raises(ValueError, match=r"prompt_depth 99 .*outside 1\.\."):
+        with pytest.raises(ValueError, match=r"prompt_depth 99 .*\b1\.\.\d"):
             build(case, method, prompt_depth=99)
 
 
@@ -332,16 +336,16 @@ def test_visual_prompts_that_cannot_be_inserted_are_refused_with_the_reason(case
 
 @every_network
 def test_unknown_methods_and_arguments_are_refused(case, build):
-    with pytest.raises(ValueError, match="unknown method 'copo'"):
+    with pytest.raises(ValueError, match="'copo'.*'coop'"):
         build(case, "copo")
-    with pytest.raises(ValueError, match=r"'coop' does not take shared_dim"):
+    with pytest.raises(ValueError, match="'coop'.*shared_dim.*num_context"):
         build(case, "coop", shared_dim=3)
 
 
 @every_network
 @pytest.mark.parametrize("shape", [(3, 64, 64), (1, 1, 64, 64), (1, 4, 64, 64), (1, 3, 64, 64, 64)])
 def test_images_of_another_kind_are_refused(case, shape, build):
-    with pytest.raises(ValueError, match=rf"image has shape \({shape[0]}, .*\(B, 3, H, W\)"):
+    with pytest.raises(ValueError, match=rf"{re.escape(str(shape))}.*\(B, 3, H, W\)"):
         build(case)(torch.zeros(shape))
 
 
@@ -350,7 +354,7 @@ def test_images_of_another_kind_are_refused(case, shape, build):
 def test_sizes_that_the_network_cannot_cut_are_refused(case, axis, build):
     size = [case.size, case.size]
     size[axis] += 3
-    with pytest.raises(ValueError, match=rf"{size[0]}x{size[1]} is not a multiple of .*{case.divisor}"):
+    with pytest.raises(ValueError, match=rf"{size[0]}x{size[1]}\b.*\b{case.divisor}\b"):
         build(case)(torch.zeros(1, 3, *size))
 
 

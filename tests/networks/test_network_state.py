@@ -1,4 +1,4 @@
-"""A checkpoint holds what trains and says whose it is; every loader takes it, and no other network does."""
+"""A checkpoint holds the trained parameters and the network's identity; all loaders and no other networks accept it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from monai_tunevlseg.methods import METHODS, with_defaults
 from monai_tunevlseg.networks.base_model import fingerprint
 
 DEPTH = {"prompt_depth": 2}
-REFUSAL = r"checkpoint was trained with {}.* this network has {}"
+REFUSAL = "checkpoint .*{}.*network .*{}"
 
 
 def trained(build, case, method, **arguments):
-    """Build a network all of whose trainable tensors are their own."""
+    """Build a network whose trainable tensors all differ from their initial values."""
     network = build(case, method, **(DEPTH if method else {}) | arguments).eval()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -55,7 +55,7 @@ def test_a_checkpoint_holds_what_trains_and_one_tensor_more(case, method, upsamp
 
 @every_network
 def test_a_checkpoint_file_has_nothing_else_of_the_base_in_it(case, build, tmp_path):
-    """Not even the version that PyTorch notes for each module."""
+    """Not even the version that PyTorch stores for each module."""
     network = build(case, "coop")
     versions = Wrapper(network, "module").state_dict()._metadata
     assert {"module.method", "module.upsampler"} <= set(versions)
@@ -118,7 +118,7 @@ def test_monais_checkpoint_handlers(case, method, build, pictures, tmp_path):
 
 
 class Wrapper(nn.Module):
-    """Holds a network as DistributedDataParallel does; ``base`` in its own name must not confuse."""
+    """Holds a network as DistributedDataParallel does; ``base`` in its attribute must not matter."""
 
     def __init__(self, network: nn.Module, name: str) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ def test_another_depth_or_number_of_vectors_is_refused_with_both(case, method, t
 
 @every_combination
 def test_every_argument_counts_that_changes_what_was_learned(case, method, build):
-    """Also those that leave the shapes alone, such as heads and the order of normalization."""
+    """Also arguments without effect on shapes, such as the number of heads and the order of normalization."""
     state = trained(build, case, method).state_dict()
     for name, value in with_defaults(method, DEPTH).items():
         if name in METHODS[method].training_only_arguments:
@@ -246,8 +246,8 @@ def test_another_network_is_refused_by_name(case, build):
                 ValueError, match=REFUSAL.format(f"network '{case.network.__name__}'", f"'{other.network.__name__}'")
             ):
                 load(build(other, "coop", **DEPTH), state)
-            # not even in part
-            with pytest.raises(ValueError, match="checkpoint was trained with network"):
+            # nor with strict=False
+            with pytest.raises(ValueError, match=f"checkpoint .*{case.network.__name__}"):
                 build(other, "coop", **DEPTH).load_state_dict(state, strict=False)
 
 
@@ -256,7 +256,7 @@ def test_base_weights_in_a_checkpoint_are_refused(case, build):
     network = build(case, "coop", **DEPTH)
     state = network.state_dict() | {f"base.{name}": value for name, value in network.base.state_dict().items()}
     count = len(network.base.state_dict())
-    with pytest.raises(ValueError, match=f"holds {count} weights of the frozen base model"):
+    with pytest.raises(ValueError, match=rf"\b{count} .*\(base\."):
         load(network, state)
 
 

@@ -1,4 +1,4 @@
-"""Precisions: close to float32, and nothing that is kept depends on them."""
+"""Precisions: results close to float32, and checkpoints that do not depend on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from monai_tunevlseg.networks.precision import _cpu_has_bfloat16, cast_frozen
 TEXTS = [["polyp", "red circle"], ["lesion", "polyp"]]
 REFINED = next(case for case in CASES if case.name == "clipseg_refined")
 TRAINED = {case.name: Path(monai_tunevlseg.demo.__file__).parent / case.name for case in CASES if case is not REFINED}
-"""The embedded tiny models: where weights are random, so is what rounding does in the end."""
+"""The embedded tiny models, because random weights amplify rounding errors at random."""
 
 trained_cases = [case for case in CASES if case.name in TRAINED]
 every_network = pytest.mark.parametrize("case", trained_cases, ids=lambda case: case.name)
@@ -37,7 +37,7 @@ def trained_bases() -> dict[str, BaseModel]:
 
 @pytest.fixture
 def rounded(trained_bases) -> Callable[..., PromptTunedNetwork]:
-    """Build a network that computes in a precision; the same call gives the same learned weights."""
+    """Build a network in a precision; the same call gives the same learned weights."""
 
     def get(case: NetworkCase, precision: str, method=None, unfreeze=None) -> PromptTunedNetwork:
         torch.manual_seed(0)
@@ -163,14 +163,14 @@ def test_the_device_chooses_and_the_log_says_so(precision, device, chosen, caplo
 
 
 def test_a_precision_that_is_none_is_refused(tiny_clipseg: BaseModel):
-    with pytest.raises(ValueError, match="precision is 'fp8'; it must be one of auto, fp32, bf16, fp16-amp"):
+    with pytest.raises(ValueError, match="'fp8'.*auto, fp32, bf16, fp16-amp"):
         choose_precision("fp8", "cpu")
-    with pytest.raises(ValueError, match="precision is 'auto'; it must be one of fp32, bf16, fp16-amp"):
+    with pytest.raises(ValueError, match="'auto'.*[^,] fp32, bf16, fp16-amp"):
         cast_frozen(tiny_clipseg.model, "auto")
 
 
 def test_automatic_mixed_precision_needs_cuda():
-    with pytest.raises(ValueError, match="'fp16-amp' needs CUDA, and the device is 'cpu'; choose auto, fp32 or bf16"):
+    with pytest.raises(ValueError, match="'fp16-amp'.*'cpu'.*auto, fp32 or bf16"):
         choose_precision("fp16-amp", "cpu")
 
 
@@ -182,7 +182,7 @@ def test_bfloat16_is_refused_on_gpus_without_it(supported, monkeypatch):
     if supported:
         assert choose_precision("bf16", "cuda") == "bf16"
     else:
-        with pytest.raises(ValueError, match="'bf16' needs a GPU with bfloat16"):
+        with pytest.raises(ValueError, match=r"'bf16'.*8\.0.*auto or fp32"):
             choose_precision("bf16", "cuda")
 
 

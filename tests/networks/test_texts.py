@@ -1,7 +1,8 @@
-"""Texts: what is a class name, how it becomes tokens, and what never gets cut."""
+"""Texts: valid class names, their tokens, and the cut of long texts."""
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from network_cases import CASES, every_network
 
 NETWORK = CASES[0]
-pytestmark = pytest.mark.filterwarnings("ignore:the text .* tokens:UserWarning")  # is tested below
+pytestmark = pytest.mark.filterwarnings("ignore:the text .* tokens:UserWarning")  # tested below
 LONG = "polyp " * 200
 
 texts = st.text(min_size=1, max_size=300).filter(lambda text: text.strip() and "<|" not in text)
@@ -77,7 +78,7 @@ def test_without_textual_context_all_positions_belong_to_the_words(case, build):
 @every_network
 @pytest.mark.parametrize("num_context", [75, 76, 77, 500])
 def test_a_context_that_leaves_no_room_for_a_word_is_refused(case, num_context, build):
-    with pytest.raises(ValueError, match=rf"num_context {num_context} leaves no room.*at most 74"):
+    with pytest.raises(ValueError, match=rf"num_context {num_context} .*\b77\b.*\b74\b"):
         build(case, "coop", num_context=num_context)
 
 
@@ -91,17 +92,17 @@ def test_case_and_outer_blanks_do_not_matter(case, build):
 @every_network
 @pytest.mark.parametrize("bad", ["", " ", "\t\n", "\u2003", None, 3, ["polyp"]])
 def test_an_empty_class_name_is_refused_by_name(case, bad, build, pictures):
-    with pytest.raises(ValueError, match=r"class_names .*has an empty text"):
+    with pytest.raises(ValueError, match=rf"class_names .*{re.escape(repr(bad))}"):
         build(case, class_names=["polyp", bad])
     network = build(case)
-    with pytest.raises(ValueError, match=r"text .*has an empty text"):
+    with pytest.raises(ValueError, match=rf"text .*{re.escape(repr(bad))}"):
         network(pictures(case), [["polyp", bad], ["polyp", "polyp"]])
 
 
 @every_network
 @pytest.mark.parametrize("bad", [[], (), "polyp", None, ""])
 def test_class_names_are_a_list_with_something_in_it(case, bad, build):
-    with pytest.raises(ValueError, match="class_names must be a non-empty list of texts"):
+    with pytest.raises(ValueError, match=rf"class_names .*{re.escape(repr(bad))}"):
         build(case, class_names=bad)
 
 
@@ -116,21 +117,21 @@ def test_class_names_are_copied(case, build):
 @every_network
 @pytest.mark.parametrize("text", ["polyp", "ab", [], ["polyp"], ["polyp"] * 3, [["polyp"]]])
 def test_the_number_of_texts_must_be_that_of_the_images(case, text, build, pictures):
-    with pytest.raises(ValueError, match="one entry for each of the 2 images"):
+    with pytest.raises(ValueError, match=rf"{re.escape(repr(text))} .*\b2\b"):
         build(case)(pictures(case), text)
 
 
 @every_network
 @pytest.mark.parametrize("text", [[["polyp", "lesion"], ["polyp"]], ["polyp", ["polyp", "lesion"]]])
 def test_every_image_needs_as_many_texts(case, text, build, pictures):
-    with pytest.raises(ValueError, match="every image needs as many"):
+    with pytest.raises(ValueError, match=r"\[[12], [12]\]"):
         build(case)(pictures(case), text)
 
 
 @every_network
 @pytest.mark.parametrize("text", [[[], []], [["polyp"], []]])
 def test_an_image_without_texts_is_refused(case, text, build, pictures):
-    with pytest.raises(ValueError, match="text must be a non-empty list"):
+    with pytest.raises(ValueError, match=r"text .*\[\]"):
         build(case)(pictures(case), text)
 
 
@@ -147,9 +148,9 @@ def test_the_same_class_twice_gives_the_same_channel_twice(case, build, pictures
 @pytest.mark.parametrize(("method", "most"), [(None, 77), ("coop", 73)])
 def test_a_text_that_is_cut_is_named_in_a_warning(case, method, most, build, pictures):
     network = build(case, method).eval()
-    with pytest.warns(UserWarning, match=rf"the text .polyp polyp .* has 202 tokens .* {most} beside"):
+    with pytest.warns(UserWarning, match=rf"'polyp polyp .* 202 .* {most}\b"):
         network(pictures(case, 1), [LONG])
-    with pytest.warns(UserWarning, match="the text 'polyp polyp"):
+    with pytest.warns(UserWarning, match="'polyp polyp .* 202 "):
         build(case, method, class_names=["lesion", LONG])
 
 
@@ -168,7 +169,7 @@ def test_a_text_that_just_fits_is_not(case, method, build, pictures):
     [["Polyp", "polyp"], ["lesion", "polyp", " polyp  "], [LONG + "red", LONG + "lesion"]],
     ids=["case", "blanks", "cut"],
 )
-def test_class_names_that_are_the_same_to_the_text_encoder_are_refused_by_both(case, names, build):
-    with pytest.raises(ValueError, match=r"class names .* and .* are the same tokens") as said:
+def test_class_names_with_equal_tokens_are_refused_with_both_names(case, names, build):
+    with pytest.raises(ValueError, match=r"class names .* and ") as said:
         build(case, class_names=names)
     assert all(repr(name)[:60] in str(said.value) for name in names[-2:])

@@ -1,9 +1,10 @@
-"""Tensors of a TorchScript archive: the same that torch reads, and nothing that the archive would like to do."""
+"""Tensors of a TorchScript archive: equal to those that torch reads, without running the archive's code."""
 
 from __future__ import annotations
 
 import io
 import pickle
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -21,7 +22,7 @@ SMALL = Sizes(vocab_size=20, text=64, text_layers=2, stem=8, blocks=(1, 2, 1, 1)
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
-    """CLIP's archive as published, made small: half precision, and settings among the weights."""
+    """A small version of CLIP's published archive: half precision, and settings among the weights."""
     return write_torchscript(random_weights(clip_shapes(SMALL)), tmp_path_factory.mktemp("clip") / "RN50.pt")
 
 
@@ -55,7 +56,7 @@ def test_views_of_one_storage_and_empty_tensors_are_read(tmp_path):
 
 
 class Writes(nn.Module):
-    """Writes a file as soon as torch loads its archive."""
+    """A module that writes a file as soon as torch loads its archive."""
 
     def __init__(self, target: str) -> None:
         super().__init__()
@@ -77,7 +78,7 @@ class Writes(nn.Module):
 
 
 class Loops(nn.Module):
-    """Never stops loading."""
+    """A module whose loading never ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,14 +102,14 @@ class Loops(nn.Module):
 def test_code_that_runs_when_torch_loads_an_archive_does_not_run(read, tmp_path):
     target, archive = tmp_path / "written", tmp_path / "RN50.pt"
     torch.jit.script(Writes(str(target))).save(str(archive))
-    with pytest.raises(ValueError, match=r"RN50\.pt .*a module's state is a tuple"):
+    with pytest.raises(ValueError, match=r"RN50\.pt .*\btuple\b"):
         read(archive)
     assert not target.exists()
 
 
 def test_an_archive_that_would_never_end_is_refused(tmp_path):
     torch.jit.script(Loops()).save(str(tmp_path / "RN50.pt"))
-    with pytest.raises(ValueError, match=r"RN50\.pt .*a module's state is a int"):
+    with pytest.raises(ValueError, match=r"RN50\.pt .*\bint\b"):
         read_tensors(tmp_path / "RN50.pt")
 
 
@@ -119,7 +120,7 @@ def test_the_published_attacks_are_refused(shared_dir):
 
 
 def rewritten(archive: Path, target: Path, change: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
-    """Copy an archive with other members."""
+    """Copy an archive and replace members."""
     with zipfile.ZipFile(archive) as old, zipfile.ZipFile(target, "w", compression) as new:
         folder = old.namelist()[0].split("/")[0]
         for name in old.namelist():
@@ -129,7 +130,7 @@ def rewritten(archive: Path, target: Path, change: dict[str, bytes], compression
 
 
 class Reduced:
-    """Pickles as a call."""
+    """An object that pickles as a call."""
 
     def __init__(self, function, *arguments) -> None:
         self.call = function, arguments
@@ -146,7 +147,7 @@ class Reduced:
 def test_a_pickle_that_calls_anything_is_refused(function, clip, tmp_path):
     content = pickle.dumps({"weight": Reduced(function, "sprung")}, protocol=2)
     archive = rewritten(clip, tmp_path / "RN50.pt", {"data.pkl": content})
-    with pytest.raises(ValueError, match=r"RN50\.pt .*it asks for .* not part of a model's weights"):
+    with pytest.raises(ValueError, match=rf"RN50\.pt .*\.(getattr|{function.__name__})\b"):
         read_tensors(archive)
 
 
@@ -155,7 +156,7 @@ def test_a_pickle_that_calls_anything_is_refused(function, clip, tmp_path):
 )
 def test_neighbors_of_allowed_names_are_refused(name, clip, tmp_path):
     archive = rewritten(clip, tmp_path / "RN50.pt", {"data.pkl": f"c{name}\n.".encode()})
-    with pytest.raises(ValueError, match="it asks for"):
+    with pytest.raises(ValueError, match=re.escape(name.replace("\n", "."))):
         read_tensors(archive)
 
 
@@ -171,13 +172,13 @@ TENSOR = (
         b"\x80\x02",
         b"not a pickle",
         b"(" * 100_000 + b".",
-        b"\x80\x02c__torch__\nA\n)\x81}X\x01\x00\x00\x00wctorch\nFloatStorage\nQsb.",  # a reference that is no tuple
+        b"\x80\x02c__torch__\nA\n)\x81}X\x01\x00\x00\x00wctorch\nFloatStorage\nQsb.",  # a reference that is not a tuple
         b"\x80\x02c__torch__\nA\n)\x81}X\x01\x00\x00\x00w(X\x04\x00\x00\x00fileNX\x01\x00\x00\x000NNtQsb.",
     ],
     ids=["empty", "cut", "text", "deep", "type", "file"],
 )
 def test_a_pickle_of_something_else_is_named(content, clip, tmp_path):
-    with pytest.raises(ValueError, match=r"RN50\.pt is a TorchScript archive whose tensors cannot be read safely"):
+    with pytest.raises(ValueError, match=r"RN50\.pt .*\("):
         read_tensors(rewritten(clip, tmp_path / "RN50.pt", {"data.pkl": content}))
 
 
@@ -190,14 +191,14 @@ def test_a_tensor_that_reaches_beyond_its_storage_is_refused(clip, tmp_path):
 def test_modules_that_hold_each_other_are_refused(clip, tmp_path):
     # A.entries = {"a": A}
     content = b"\x80\x02c__torch__\nA\n)\x81q\x00}X\x01\x00\x00\x00ah\x00sb."
-    with pytest.raises(ValueError, match="more than 100000 modules"):
+    with pytest.raises(ValueError, match=r"RN50\.pt .*\b100000\b"):
         read_tensors(rewritten(clip, tmp_path / "RN50.pt", {"data.pkl": content}))
 
 
 def test_a_compressed_archive_is_refused(clip, tmp_path):
-    """As small a file as one likes may become as large as one likes."""
+    """A zip bomb expands to any size."""
     archive = rewritten(clip, tmp_path / "RN50.pt", {}, zipfile.ZIP_DEFLATED)
-    with pytest.raises(ValueError, match="is compressed"):
+    with pytest.raises(ValueError, match=r"RN50\.pt .*data\.pkl"):
         read_tensors(archive)
 
 
@@ -210,22 +211,20 @@ def test_an_archive_that_was_cut_off_is_named(share, clip, tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.pt does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pt"):
         read_clip(tmp_path / "none.pt")
 
 
 def test_a_torchscript_archive_in_the_place_of_criss_checkpoint_is_refused(clip, tmp_path):
     archive = Path(shutil.copy(clip, tmp_path / "cris_best.pth"))
     assert is_torchscript(archive)
-    with pytest.raises(ValueError, match=r"cris_best\.pth is not a checkpoint that can be read safely"):
+    with pytest.raises(ValueError, match=r"cris_best\.pth"):
         read_state_dict(archive)
 
 
 def test_the_reason_of_a_refusal_is_said_in_full(tmp_path):
     torch.save({"state_dict": {}, "best": Reduced(Path, "x")}, tmp_path / "cris_best.pth")
-    with pytest.raises(
-        ValueError, match=r"Unsupported global: GLOBAL pathlib\.\w*Path was not an allowed global"
-    ) as said:
+    with pytest.raises(ValueError, match=r"cris_best\.pth .*GLOBAL pathlib\.\w*Path\b") as said:
         read_state_dict(tmp_path / "cris_best.pth")
     assert "weights_only=False" not in str(said.value)
 

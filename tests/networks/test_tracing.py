@@ -1,4 +1,4 @@
-"""TorchScript's trace of a network: what it takes, what it refuses, and the numbers that it computes in."""
+"""TorchScript's trace of a network: sizes, errors and results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from network_cases import every_combination, every_network
 
 
 def traced(network, image: torch.Tensor) -> torch.jit.ScriptModule:
-    """Trace, save and load, as an export does."""
+    """Trace, save and load a network, like an export."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer points out every constant
         made = torch.jit.trace(network.eval(), image, check_trace=False)
@@ -30,7 +30,7 @@ def test_other_sizes_give_the_networks_logits_or_are_refused(case, method, build
             image = pictures(case, 2, rows * case.divisor, columns * case.divisor)
             torch.testing.assert_close(script(image), network(image), rtol=1e-4, atol=1e-4)
     for height, width in ((case.size + 4, case.size), (case.size, case.size - 1), (case.size + 4, case.size + 4)):
-        with pytest.raises(torch.jit.Error, match=f"image size {height}x{width} is not a multiple of"):
+        with pytest.raises(torch.jit.Error, match=f"{height}x{width}"):
             script(torch.zeros(1, 3, height, width))
 
 
@@ -38,5 +38,5 @@ def test_other_sizes_give_the_networks_logits_or_are_refused(case, method, build
 @pytest.mark.parametrize(("rows", "columns"), [(4, 0), (0, 5), (-1, -1)])
 def test_the_network_itself_refuses_the_same_sizes(case, rows, columns, build):
     height, width = case.size + rows, case.size + columns
-    with pytest.raises(ValueError, match=f"image size {height}x{width} is not a multiple of .* {case.divisor} pixels"):
+    with pytest.raises(ValueError, match=rf"{height}x{width}\b.*\b{case.divisor}\b"):
         build(case)(torch.zeros(1, 3, height, width))

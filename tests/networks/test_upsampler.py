@@ -52,7 +52,7 @@ def test_a_factor_of_zero_leaves_the_decoder_and_one_leaves_the_upsampler():
 
 
 def test_a_constant_picture_stays_constant_up_to_the_border():
-    """As it must where the border is replicated; zeros there would darken it."""
+    """Replicate padding keeps the border; zero padding would darken it."""
     upsampler = Upsampler(6)
     with torch.no_grad():
         upsampler.residual_factor.fill_(1)
@@ -82,7 +82,7 @@ def test_every_weight_gets_a_gradient():
 
 
 def in_the_obvious_order(upsampler: Upsampler, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Upsample all channels, pad, convolve and mix, as section 5 of the paper writes it."""
+    """Upsample all channels, pad, convolve and mix, as in section 5 of the paper."""
     size = logits.shape[-2:]
     upsampled = functional.interpolate(upsampler.reduce(features), size=size, mode="bilinear", align_corners=False)
     factor = upsampler.residual_factor
@@ -112,7 +112,7 @@ def test_the_order_of_its_steps_changes_neither_output_nor_gradients(number, low
 
 
 @pytest.mark.parametrize("side", [22, 26], ids=["clipseg", "cris"])
-def test_at_full_size_and_in_float32_both_orders_agree_to_a_hundred_thousandth(side):
+def test_both_orders_agree_at_full_size_in_float32(side):
     torch.manual_seed(0)
     upsampler, features = Upsampler(64), torch.randn(1, 64, side, side)
     logits = torch.randn(1, 1, 16 * side, 16 * side)

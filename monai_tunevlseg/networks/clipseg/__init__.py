@@ -1,4 +1,4 @@
-"""CLIPSeg: loading it as published, and tuning it."""
+"""CLIPSeg: loading of published checkpoints, and the tuned network."""
 
 from monai_tunevlseg.networks.clipseg.loading import load_clipseg
 from monai_tunevlseg.networks.clipseg.network import PromptTunedCLIPSeg

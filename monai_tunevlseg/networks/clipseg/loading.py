@@ -1,4 +1,4 @@
-"""Reading a published CLIPSeg: its configuration, weights, tokenizer and the settings of its images."""
+"""Loading of a published CLIPSeg: configuration, weights, tokenizer and image settings."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ logger = logging.getLogger(__name__)
 def load_clipseg(pretrained: str | Path, expected_fingerprint: str | None = None) -> BaseModel:
     """Load a CLIPSeg base model.
 
-    Size, mean and standard deviation of its images are those of its ``preprocessor_config.json``: the published
-    checkpoints say 224 pixels in ``config.json`` and are used at the 352 of that file.
+    Size, mean and standard deviation of images come from ``preprocessor_config.json``, because the published
+    checkpoints have 224 pixels in ``config.json`` but are used at the 352 pixels of that file.
 
     Args:
         pretrained: hub id, such as ``CIDAS/clipseg-rd64`` or ``CIDAS/clipseg-rd64-refined``, or a local folder in
-            transformers' format (``config.json``, ``preprocessor_config.json``, ``model.safetensors``, tokenizer); a
-            folder is never looked up on the network.
+            transformers' format (``config.json``, ``preprocessor_config.json``, ``model.safetensors``, tokenizer),
+            which needs no network access.
         expected_fingerprint: the only fingerprint that is accepted; None for any.
 
     Raises:
-        FileNotFoundError: when the folder, or a file of it, is missing.
-        ConnectionError: when the hub cannot deliver the model.
-        ValueError: when a file is damaged, the folder holds another kind of model, weights are missing, or it is not
-            the wanted one.
+        FileNotFoundError: when the folder, or a file in it, is missing.
+        ConnectionError: when the model cannot be downloaded from the hub.
+        ValueError: when a file is damaged, the folder holds another type of model, weights are missing, or the
+            fingerprint is not the expected one.
     """
     base = load_from_folder_or_hub(str(pretrained), lambda folder: _load(folder, str(pretrained)))
     check_fingerprint(base, expected_fingerprint)
@@ -61,18 +61,18 @@ def _images(folder: Path, config: Any) -> ImageSettings:
     if images := read_image_settings(folder, own, vision.patch_size):
         return images
     logger.warning(
-        "the base model's folder %s has no preprocessor_config.json: its images are taken to be %d pixels wide, as its "
-        "config.json says; a published CLIPSeg has 352 in the missing file.",
+        "the base model's folder %s has no preprocessor_config.json: the image size is %d pixels, from config.json; "
+        "a published CLIPSeg has 352 in the missing file.",
         *(folder, own.size),
     )
     return own
 
 
 def _read_config(folder: Path) -> Any:
-    """Read the configuration, and check what transformers does not look at before it builds or runs the model.
+    """Read the configuration, and check the values that transformers does not validate.
 
     Raises:
-        ValueError: when it is damaged, or that of another model; names the file.
+        ValueError: when it is damaged, or belongs to another type of model; names the file.
     """
     file = folder / "config.json"
     entries = read_json_object(file)
@@ -100,8 +100,8 @@ def _check(config: Any, file: Path) -> None:
     for name, value, fits in checks:
         if not fits:
             raise ValueError(
-                f"{file} has the {name} {value!r:.100}, which no CLIPSeg of {vision.num_hidden_layers} vision layers "
-                "has; fetch it again."
+                f"{file} has the {name} {value!r:.100}, which is invalid for a CLIPSeg of "
+                f"{vision.num_hidden_layers} vision layers; download it again."
             )
 
 
@@ -110,26 +110,26 @@ def _load_model(folder: Path, config: Any) -> CLIPSegForImageSegmentation:
     check_dtypes(stored, folder)
     if (least := _least_numbers(config)) > (held := count_elements(stored)):
         raise ValueError(
-            f"{folder / 'config.json'} describes a model of at least {least} numbers, but the weights beside it are "
-            f"{held}; the files do not belong together: fetch them again."
+            f"{folder / 'config.json'} describes a model of at least {least} weights, but the files beside it "
+            f"hold {held}; they do not belong together: download them again."
         )
     with name_in_errors(folder):
-        # transformers does not say in its types that with loading info a pair comes back
+        # the types of transformers lack the pair that output_loading_info returns
         loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
             str(folder),
             config=config,
             local_files_only=True,
             dtype=torch.float32,
             attn_implementation="sdpa",
-            ignore_mismatched_sizes=True,  # they are reported below
+            ignore_mismatched_sizes=True,  # reported below
             output_loading_info=True,
         )
     model, report = loaded
     wrong = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    wrong |= {key for key in report["unexpected_keys"] if ".layers." in key}  # more layers than the config has
+    wrong |= {key for key in report["unexpected_keys"] if ".layers." in key}  # layers beyond those of the config
     if wrong:
         raise ValueError(
-            f"{str(folder)!r} is not a complete CLIPSeg: {len(wrong)} weights are missing, surplus or of another shape "
+            f"{str(folder)!r} is not a complete CLIPSeg: {len(wrong)} weights are missing, surplus or misshapen "
             f"({', '.join(sorted(wrong)[:3])}, ...); pass the folder or hub id of a CLIPSegForImageSegmentation."
         )
     check_finite(model, folder)
@@ -137,7 +137,7 @@ def _load_model(folder: Path, config: Any) -> CLIPSegForImageSegmentation:
 
 
 def _least_numbers(config: Any) -> int:
-    """Count the numbers that a model of this configuration has at least, without building it."""
+    """Return a lower bound of the number of weights of a configuration, without building the model."""
     text, vision = config.text_config, config.vision_config
     layers = sum(
         max(part.num_hidden_layers, 0) * part.hidden_size * (4 * part.hidden_size + 2 * part.intermediate_size)
@@ -151,7 +151,7 @@ def _least_numbers(config: Any) -> int:
 
 
 def _settings(config: Any) -> dict[str, Any]:
-    """Return what of the configuration changes results and shows in no weight's shape."""
+    """Return the settings that affect results but no shape of a weight."""
     of_layers = ("num_attention_heads", "hidden_act", "layer_norm_eps")
     parts = {part: getattr(config, part) for part in ("text_config", "vision_config")}
     settings: dict[str, Any] = {
@@ -162,7 +162,7 @@ def _settings(config: Any) -> dict[str, Any]:
 
 
 def _with_fast_parts(model: CLIPSegForImageSegmentation) -> CLIPSegForImageSegmentation:
-    """Put parts of the same weights and results, but faster, in the place of transformers'."""
+    """Replace modules of transformers by faster ones with the same weights and results."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, QuickGELUActivation):

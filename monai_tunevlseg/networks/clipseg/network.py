@@ -1,4 +1,4 @@
-"""CLIPSeg with prompts: one prompted text encoder and one prompted vision encoder over the loaded model's modules."""
+"""CLIPSeg with prompts: prompted text and vision encoders that run the loaded model's modules."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "proje
 class PromptTunedCLIPSeg(PromptTunedNetwork):
     """CLIPSeg (Lüddecke and Ecker, *Image Segmentation Using Text and Image Prompts*, 2022) with learnable prompts.
 
-    Takes all six methods. With neither method nor upsampler its logits are those of transformers'
-    ``CLIPSegForImageSegmentation``. Images may have any size that the patch size divides; position embeddings are
+    Supports all methods. Without method and upsampler, its logits equal those of transformers'
+    ``CLIPSegForImageSegmentation``. The patch size must divide the size of images; position embeddings are
     interpolated. See :class:`~monai_tunevlseg.networks.PromptTunedNetwork` for arguments and errors.
     """
 
@@ -48,7 +48,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
             text_layers=config.text_config.num_hidden_layers,
             text_positions=config.text_config.max_position_embeddings,
             vision_dim=config.vision_config.hidden_size,
-            # after the last tap nothing reads a layer's context, and the tap itself sees that of the layer after it
+            # no layer after the last tap is read, and the tap itself sees the context of the next layer
             vision_layers=min(config.vision_config.num_hidden_layers, max(config.extract_layers) + 2),
             image_embed_dim=config.projection_dim,
         )
@@ -61,12 +61,13 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
     def encode_image(
         self, image: Tensor, learner: PromptLearner | None = None, embed: bool | None = None
     ) -> ImageFeatures:
-        """Run the prompted vision encoder up to the last layer that is read, and the decoder's linear reductions.
+        """Run the prompted vision encoder up to the last tapped layer, and the decoder's linear projections.
 
         Args:
             image: (B, 3, H, W), normalized.
-            learner: gives the contexts; None = the network's own.
-            embed: whether to return ``embedding`` too, which needs all layers; None = when the method asks for it.
+            learner: prompt learner that returns the contexts; None for the network's own.
+            embed: whether to return ``embedding`` too, which needs all layers; None = if the method is conditioned
+                on it.
 
         Returns:
             the features of :func:`project_taps`, and ``embedding``, the projected pooled output (B, projection_dim).
@@ -114,18 +115,18 @@ def encode_text(
     learner: PromptLearner | None,
     image_embedding: Tensor | None = None,
 ) -> Tensor:
-    """Encode token sequences with the learner's textual context behind SOS (TuneVLSeg, eq. 5 and 6).
+    """Encode token sequences with the learner's textual context after SOS (TuneVLSeg, eq. 5 and 6).
 
     Args:
         model: the text transformer.
-        token_ids: (S, N), each with SOS, words, EOS and padding. What follows EOS cannot reach it, for attention is
-            causal, so padding needs no mask.
+        token_ids: (S, N), each row SOS, words, EOS and padding. Attention is causal, so padding after EOS needs no
+            mask.
         eos_token_id: id of EOS.
-        learner: its context is inserted where it prompts the text.
+        learner: prompt learner; its textual context is inserted, if any.
         image_embedding: (S, image_embed_dim) for learners that are conditioned on the image.
 
     Returns:
-        (S, text_dim), the final state of EOS.
+        final state of EOS, (S, text_dim).
     """
     hidden = insert_text_context(model.embeddings.token_embedding(token_ids), 0, learner, image_embedding)
     count = hidden.shape[1] - token_ids.shape[1]
@@ -134,7 +135,7 @@ def encode_text(
         if index:
             hidden = insert_text_context(hidden, index, learner, image_embedding)
         hidden = layer(hidden, attention_mask=None, is_causal=True)
-    # padding may be EOS too, so the first one counts
+    # the first EOS, because padding may be EOS too
     eos = (token_ids == eos_token_id).int().argmax(dim=1) + count
     return model.final_layer_norm(hidden[torch.arange(hidden.shape[0], device=hidden.device), eos])
 
@@ -142,14 +143,15 @@ def encode_text(
 def encode_image(
     model: CLIPSegVisionModel, image: Tensor, learner: PromptLearner | None, last_layer: int
 ) -> list[Tensor]:
-    """Encode images with the learner's visual context behind the patches (TuneVLSeg, eq. 7 and 8).
+    """Encode images with the learner's visual context after the patches (TuneVLSeg, eq. 7 and 8).
 
-    The context of a layer replaces that of the layer before as soon as this one has run, so the decoder's taps see it.
+    The context of a layer replaces that of the previous layer as soon as the latter has run, so the decoder's taps
+    see it.
 
     Args:
         model: the vision transformer.
         image: (B, 3, H, W), normalized.
-        learner: its context is appended where it prompts the vision encoder.
+        learner: prompt learner; its visual context is appended, if any.
         last_layer: index of the last layer to run.
 
     Returns:
@@ -174,7 +176,7 @@ def encode_image(
 
 
 def project_taps(decoder: CLIPSegDecoder, taps: list[Tensor], grid: tuple[int, int]) -> ImageFeatures:
-    """Reduce the taps of B images to the decoder's width.
+    """Project the taps of B images to the decoder's width.
 
     Args:
         decoder: CLIPSeg's decoder.
@@ -182,8 +184,8 @@ def project_taps(decoder: CLIPSegDecoder, taps: list[Tensor], grid: tuple[int, i
         grid: rows and columns of the patch grid.
 
     Returns:
-        in the order in which the decoder reads the taps: ``patches`` (B, T, rows, columns, reduce_dim), and ``tokens``
-        (B, T, 1 + num_context, reduce_dim), which are CLS and the visual context.
+        ``patches`` (B, T, rows, columns, reduce_dim), and ``tokens`` (B, T, 1 + num_context, reduce_dim), which are CLS
+        and the visual context; taps in the order in which the decoder reads them.
     """
     layers = zip(reversed(taps), decoder.reduces, strict=True)
     reduced = torch.stack([layer(tap) for tap, layer in layers], dim=1)
@@ -195,12 +197,12 @@ def project_taps(decoder: CLIPSegDecoder, taps: list[Tensor], grid: tuple[int, i
 def decode(decoder: CLIPSegDecoder, image_features: ImageFeatures, embedding: Tensor) -> tuple[Tensor, Tensor]:
     """Decode B images for k texts each.
 
-    Everything in front of the text's modulation is done once per image. The visual context goes through the decoder's
-    layers like any token and is dropped behind them.
+    Layers before the modulation by the text run once per image. The visual context passes through the decoder's
+    layers like any token and is dropped after them.
 
     Args:
         decoder: CLIPSeg's decoder.
-        image_features: what :func:`project_taps` returns.
+        image_features: output of :func:`project_taps`.
         embedding: (B, k, projection_dim) of the texts.
 
     Returns:

@@ -1,4 +1,4 @@
-"""CLIPSeg's way from patches to pixels, as a matrix product."""
+"""The transposed convolution from patches to pixels in CLIPSeg's decoder, as a matrix product."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ __all__ = ["NonOverlappingConvTranspose2d"]
 
 
 class NonOverlappingConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution whose stride is its kernel's size: each place of the input makes a block of its own.
+    """A transposed convolution whose stride equals its kernel size, so that the outputs of positions do not overlap.
 
-    Blocks do not overlap, so all of them are one matrix product, in a fraction of the time that torch's convolution
-    takes on a CPU.
+    It is one matrix product, which takes a fraction of the time of torch's convolution on a CPU.
 
     Args:
-        convolution: its weight and bias are shared.
+        convolution: convolution to replace; its weight and bias are shared.
     """
 
     def __init__(self, convolution: nn.ConvTranspose2d) -> None:
@@ -24,7 +23,7 @@ class NonOverlappingConvTranspose2d(nn.ConvTranspose2d):
         self.weight, self.bias = convolution.weight, convolution.bias
 
     def forward(self, features: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Map (N, C, h, w) to (N, channels, k * h, k * w), the only size that there is."""
+        """Map (N, C, h, w) to (N, channels, k * h, k * w), the only possible output size."""
         blocks = torch.einsum("nchw,cokl->nohkwl", features, self.weight)
         pixels = blocks.flatten(4, 5).flatten(2, 3)
         return pixels if self.bias is None else pixels + self.bias[:, None, None]

@@ -1,4 +1,4 @@
-"""CRIS: the published model, converting and loading it, and tuning it."""
+"""CRIS: the published model, its conversion and loading, and the tuned network."""
 
 from monai_tunevlseg.networks.cris.config import CRISConfig
 from monai_tunevlseg.networks.cris.loading import load_cris, save_cris

@@ -1,4 +1,4 @@
-"""The sizes of a CRIS, as its folder's ``config.json`` holds them."""
+"""The sizes of a CRIS in its ``config.json``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["CONTEXT_LENGTH", "CRIS_MODEL_TYPE", "IMAGE_STRIDE", "CRISConfig"]
 
 CRIS_MODEL_TYPE = "cris"
 CONTEXT_LENGTH = 77  # positions of CLIP's text transformer
-IMAGE_STRIDE = 32  # of the ResNet's last map
-LARGEST_SIDE = 4096  # pixels; ten times the release's
+IMAGE_STRIDE = 32  # pixels per position of the ResNet's last map
+LARGEST_SIDE = 4096  # pixels; ten times the side of the release
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class CRISConfig:
     Natural Language Supervision*, 2021) at 416x416.
 
     Attributes:
-        image_size: side of the square images that the model was trained on, in pixels.
+        image_size: side of the square training images in pixels.
         vocab_size: number of tokens; EOS is the last one.
-        text_width, text_layers, text_heads: sizes of the text transformer; the width is the decoder's as well.
-        vision_width: channels behind the ResNet's stem.
-        vision_blocks: bottlenecks in each of its four stages.
-        vision_heads: heads of the attention pool.
+        text_width, text_layers, text_heads: sizes of the text transformer; the decoder has the same width.
+        vision_width: output channels of the ResNet's stem.
+        vision_blocks: number of bottlenecks in each of its four stages.
+        vision_heads: number of the attention pool's heads.
         vision_grid: rows and columns of the attention pool's position embedding; CLIP's 224 pixels over 32.
-        embed_dim: width of CLIP's joint space: of a text's state and of the last map.
+        embed_dim: width of CLIP's joint space, of a text's state and of the last map.
         neck_dims: channels of the neck's three levels, fine to coarse; the middle one is ``text_width``.
         decoder_layers, decoder_heads, decoder_ffn_dim, dropout: sizes of the cross-attention decoder.
 
@@ -62,7 +62,7 @@ class CRISConfig:
         if self.neck_dims[1] != self.text_width or self.text_width % 4:
             raise ValueError(
                 f"text_width {self.text_width} of CRIS must be a multiple of 4 and the middle one of neck_dims "
-                f"{self.neck_dims}, for the decoder attends from these channels to the words."
+                f"{self.neck_dims}, because the decoder attends from these channels to the words."
             )
         for heads, width, where in (
             (self.text_heads, self.text_width, "text transformer"),
@@ -74,20 +74,20 @@ class CRISConfig:
 
     @property
     def map_dims(self) -> tuple[int, int, int, int]:
-        """Channels behind the ResNet's four stages."""
+        """Output channels of the ResNet's four stages."""
         width = self.vision_width
         return 4 * width, 8 * width, 16 * width, 32 * width
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what ``config.json`` holds."""
+        """Return the entries of ``config.json``."""
         return {"model_type": CRIS_MODEL_TYPE} | dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, entries: dict[str, Any]) -> CRISConfig:
-        """Build from the entries of a ``config.json``; what is not there has the release's size.
+        """Build a configuration from the entries of a ``config.json``; missing sizes are those of the release.
 
         Raises:
-            ValueError: when the entries are of another kind of model, or one of them is unknown.
+            ValueError: when the entries belong to another type of model, or one of them is unknown.
         """
         if (kind := entries.get("model_type")) != CRIS_MODEL_TYPE:
             raise ValueError(f"its model_type is {kind!r}, not {CRIS_MODEL_TYPE!r}.")
@@ -108,4 +108,4 @@ class CRISConfig:
                 counts = value if isinstance(value, tuple) else (value,)
                 valid = len(counts) == length and all(isinstance(n, int) and n >= 1 for n in counts)
             if not valid:
-                raise ValueError(f"{field.name} {value!r} of CRIS is not like the release's {field.default!r}.")
+                raise ValueError(f"{field.name} {value!r} of CRIS is invalid; the release has {field.default!r}.")

@@ -1,4 +1,4 @@
-"""From the checkpoints that CLIP and CRIS published to the folder that ``load_cris`` takes."""
+"""Conversion of the published checkpoints of CLIP and CRIS into a folder for ``load_cris``."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ __all__ = ["convert_cris"]
 
 Weights = dict[str, Tensor]
 
-HEAD_DIM = 64  # of all attentions of CLIP
-CLIP_SETTINGS = {"input_resolution", "context_length", "vocab_size"}  # numbers among the weights of CLIP's archive
+HEAD_DIM = 64  # channels of each attention head of CLIP
+CLIP_SETTINGS = {"input_resolution", "context_length", "vocab_size"}  # settings among the weights in CLIP's archive
 ONLY_IN_CRIS = "visual.attnpool.connect."
 
 
 def convert_cris(clip: Path, cris: Path, tokenizer: Path, output_dir: Path) -> Path:
     """Check the published checkpoints, and write the folder of a CRIS base model.
 
-    The encoders' sizes are CLIP's, and all weights are CRIS's, which was trained from CLIP's. What weights do
-    not show is as released: heads of 64 channels in the encoders, 8 heads and 3 layers in the decoder.
+    The encoders' sizes are those of CLIP. All weights are those of CRIS, which was initialized from CLIP. Settings
+    that no weight shows are those of the release: heads of 64 channels in the encoders, 8 heads and 3 layers in the
+    decoder.
 
     Args:
         clip: CLIP's ``RN50.pt``, a TorchScript archive, or its state dict.
-        cris: CRIS's ``cris_best.pth``: a state dict, also below ``state_dict``, its names also behind ``module.``.
+        cris: CRIS's ``cris_best.pth``: a state dict, optionally below ``state_dict``, with an optional prefix
+            ``module.`` of its names.
         tokenizer: folder of CLIP's tokenizer in transformers' format.
         output_dir: folder to write; missing or empty.
 
     Raises:
         FileNotFoundError: when a file is missing.
-        FileExistsError: when there is something in ``output_dir``.
-        ValueError: when a file is not a checkpoint, or tensors are missing, surplus or misshapen: they are listed.
+        FileExistsError: when ``output_dir`` is not empty.
+        ValueError: when a file is not a checkpoint, or tensors are missing, surplus or misshapen; lists them.
     """
     clip_weights, cris_weights = read_clip(clip), read_state_dict(cris)
     try:
@@ -61,28 +63,28 @@ def convert_cris(clip: Path, cris: Path, tokenizer: Path, output_dir: Path) -> P
 
 
 def read_clip(file: Path) -> Weights:
-    """Read CLIP's weights from its TorchScript archive, whose code is not run, or a state dict.
+    """Read CLIP's weights from a state dict or from its TorchScript archive, whose code never runs.
 
     Raises:
         FileNotFoundError: when the file is missing.
-        ValueError: when it is neither of the two, or cannot be read safely.
+        ValueError: when it is neither of these, or cannot be read safely.
     """
     weights = read_tensors(file) if is_torchscript(file) else read_state_dict(file)
     return {name: value for name, value in weights.items() if name not in CLIP_SETTINGS}
 
 
 def read_state_dict(file: Path) -> Weights:
-    """Read a state dict, also one below ``state_dict``, and take the wrapper's ``module.`` off its names.
+    """Read a state dict, optionally below ``state_dict``, and remove the prefix ``module.`` from its names.
 
     Raises:
         FileNotFoundError: when the file is missing.
-        ValueError: when it is not a checkpoint, or one that could run code when read.
+        ValueError: when it is not a checkpoint, or could run code when read.
     """
     try:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"the checkpoint {file} does not exist.") from error
-    except Exception as error:  # bytes that are not a pickle make the unpickler fail in any way
+    except Exception as error:  # the unpickler fails with any exception on malformed bytes
         raise ValueError(f"{file} is not a checkpoint that can be read safely: {error_reason(error)}.") from error
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping) or not _is_state_dict(weights):
@@ -95,11 +97,11 @@ def _is_state_dict(content: Mapping[Any, Any]) -> bool:
 
 
 def _sizes(clip: Weights, cris: Weights) -> CRISConfig:
-    """Read the sizes off the weights' shapes; where CRIS lacks one, the release's stands in until it is found missing.
+    """Derive the sizes from the weights' shapes; a missing tensor of CRIS, which is reported later, has the release's.
 
     Raises:
         KeyError: when the encoders are not those of a CLIP with a ResNet.
-        ValueError: when the sizes do not fit each other.
+        ValueError: when two sizes contradict each other.
     """
     width, text_width = len(clip["visual.bn3.weight"]), len(clip["ln_final.weight"])
     places = len(clip["visual.attnpool.positional_embedding"])
@@ -122,7 +124,7 @@ def _sizes(clip: Weights, cris: Weights) -> CRISConfig:
 
 
 def _count(weights: Weights, pattern: str) -> int:
-    """Count the distinct numbers that the pattern's group finds at the names' beginnings."""
+    """Count the distinct matches of the pattern's group at the start of names."""
     return len({match[1] for name in weights if (match := re.match(pattern, name))})
 
 
@@ -137,7 +139,7 @@ def _check_clip(expected: Mapping[str, Tensor], clip: Weights, file: Path) -> No
         for name, value in expected.items()
         if name.startswith(prefix) and not name.startswith(prefix + ONLY_IN_CRIS)
     }
-    # counters of batch norms come and go with the version of PyTorch that wrote the archive
+    # batch norms' counters depend on the version of PyTorch that wrote the archive
     counters = [name for name in encoders if name.endswith("num_batches_tracked")]
     if differences := compare_weights(encoders, clip, optional=counters):
         raise ValueError(f"{file} is not the CLIP that CRIS builds on: {differences}.")

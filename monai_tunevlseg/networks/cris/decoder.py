@@ -1,6 +1,6 @@
-"""What CRIS has behind its encoders: neck, cross-attention decoder and projector.
+"""The modules after CRIS's encoders: neck, cross-attention decoder and projector.
 
-Written from Wang et al. (2022); parameters have the release's names.
+Written from Wang et al. (2022); parameters are named as in the release.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _resized(features: Tensor, like: Tensor) -> Tensor:
 
 
 class CoordConv(nn.Module):
-    """3x3 convolution that also sees each position's column and row, both in [-1, 1]."""
+    """3x3 convolution with each position's column and row, both in [-1, 1], as additional channels."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class CoordConv(nn.Module):
 
 
 class Neck(nn.Module):
-    """CRIS's multi-modal feature pyramid: the text's state gates the coarsest map, which then meets the finer ones."""
+    """CRIS's multi-modal feature pyramid: the text's state gates the coarsest map, then the levels are fused."""
 
     def __init__(self, config: CRISConfig) -> None:
         super().__init__()
@@ -69,13 +69,13 @@ class Neck(nn.Module):
         self.coordconv = nn.Sequential(CoordConv(middle, middle), _convolution(middle, middle, 3))
 
     def project(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Project the maps as far as no text is needed.
+        """Compute the text-independent projections of the maps.
 
         Args:
             maps: C3, C4 and C5 of B images, each (B, channels, rows, columns).
 
         Returns:
-            c3 and c4 (B, channels, H / 16, W / 16), and c5 (B, channels, H / 32, W / 32).
+            projected C3 and C4 (B, channels, H / 16, W / 16), and projected C5 (B, channels, H / 32, W / 32).
         """
         projections = (self.f3_v_proj, self.f2_v_proj, self.f1_v_proj)
         c3, c4, c5 = (projection(level) for projection, level in zip(projections, maps, strict=True))
@@ -85,11 +85,11 @@ class Neck(nn.Module):
         """Fuse the maps of B images with k texts each.
 
         Args:
-            levels: what ``project`` returns.
+            levels: output of ``project``.
             state: (B, k, embed_dim), the texts' states.
 
         Returns:
-            (B * k, text_width, H / 16, W / 16), an image's k texts together.
+            (B * k, text_width, H / 16, W / 16), grouped by image.
         """
         gate = self.txt_proj(state.flatten(0, 1))[:, :, None, None]  # (B * k, channels, 1, 1)
         c3, c4, c5 = (level.repeat_interleave(state.shape[1], dim=0) for level in levels)
@@ -101,14 +101,14 @@ class Neck(nn.Module):
 
 
 def sine_codes(length: int, dim: int, device: torch.device | None = None) -> Tensor:
-    """Fixed position codes, sine and cosine in turns (Vaswani et al., 2017): (length, dim)."""
+    """Fixed position codes, alternately sine and cosine (Vaswani et al., 2017): (length, dim)."""
     frequencies = torch.exp(torch.arange(0, dim, 2, device=device) * (-math.log(10000) / dim))  # (dim / 2,)
     angles = torch.arange(length, device=device).unsqueeze(1) * frequencies
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 def sine_codes_2d(height: int, width: int, dim: int, device: torch.device | None = None) -> Tensor:
-    """Fixed position codes of a map: the column's in the first half of the channels, the row's in the second.
+    """Fixed position codes of a map: columns in the first half of the channels, rows in the second.
 
     Returns:
         (height * width, dim), row by row.
@@ -119,7 +119,7 @@ def sine_codes_2d(height: int, width: int, dim: int, device: torch.device | None
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention of the map, cross-attention to the words, feed-forward layer; the attentions are normed twice."""
+    """Self-attention of the map, cross-attention to the words, feed-forward layer; norms before and after attention."""
 
     def __init__(self, config: CRISConfig) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class DecoderLayer(nn.Module):
             places: (P, width), their position codes.
             words: (N, L, width), the text's tokens.
             word_places: (L, width), their position codes.
-            padding: (N, L), minus infinity for tokens that are not attended to, 0 for the others.
+            padding: (N, L), minus infinity for ignored tokens, 0 for the others.
 
         Returns:
             (N, P, width).
@@ -178,7 +178,7 @@ class Decoder(nn.Module):
         Args:
             features: (N, width, h, w), the neck's output.
             words: (N, L, width).
-            padding: (N, L) bool, True for tokens that are not attended to.
+            padding: (N, L) bool, True for ignored tokens.
 
         Returns:
             (N, width, h, w).
@@ -186,7 +186,7 @@ class Decoder(nn.Module):
         width, height, columns = features.shape[1:]
         places = sine_codes_2d(height, columns, width, features.device).to(features)
         word_places = sine_codes(words.shape[1], width, words.device).to(words)
-        mask = torch.where(padding, -torch.inf, 0.0).to(words)  # what attention makes of it, but for any N when traced
+        mask = torch.where(padding, -torch.inf, 0.0).to(words)  # the conversion in attention, but traceable for any N
         vision = features.flatten(2).transpose(1, 2)  # (N, h * w, width)
         for layer in self.layers:
             vision = layer(vision, places, words, word_places, mask)
@@ -194,7 +194,7 @@ class Decoder(nn.Module):
 
 
 class Projector(nn.Module):
-    """Upsampling by 4, then a 3x3 convolution whose kernel and bias are a projection of the text's state."""
+    """Upsampling by 4, then a 3x3 convolution whose kernel and bias are projected from the text's state."""
 
     def __init__(self, config: CRISConfig) -> None:
         super().__init__()
@@ -214,8 +214,8 @@ class Projector(nn.Module):
         upsampled = self.vis(features)  # (N, width / 2, 4 * h, 4 * w)
         projected = self.txt(state)
         kernels = projected[:, :-1].unflatten(1, (-1, 9)).flip(2)  # (N, width / 2, 9)
-        # every pixel's answer to each of the kernel's places, added up where that place looks from: the same as a
-        # convolution with one group a sample, and several times as fast
-        answers = torch.bmm(kernels.transpose(1, 2), upsampled.flatten(2))  # (N, 9, 16 * h * w)
-        logits = functional.fold(answers, upsampled.shape[-2:], kernel_size=3, padding=1)
+        # the products of each pixel with the kernel's 9 positions, summed by fold: the same as a convolution with one
+        # group per sample, and several times as fast
+        products = torch.bmm(kernels.transpose(1, 2), upsampled.flatten(2))  # (N, 9, 16 * h * w)
+        logits = functional.fold(products, upsampled.shape[-2:], kernel_size=3, padding=1)
         return logits + projected[:, -1, None, None, None]

@@ -1,6 +1,6 @@
 """CRIS's two encoders: CLIP's ResNet with attention pooling, and CLIP's text transformer.
 
-Written from Radford et al. (2021) and Wang et al. (2022); parameters have the release's names.
+Written from Radford et al. (2021) and Wang et al. (2022); parameters are named as in the release.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["CLIPBackbone", "eos_positions"]
 
 
 class Bottleneck(nn.Module):
-    """Residual block that strides by average pooling, behind the 3x3 convolution and in front of the shortcut's 1x1.
+    """Residual block that strides by average pooling, after the 3x3 convolution and before the shortcut's 1x1.
 
     Args:
         in_channels: channels of the input, (B, in_channels, h, w).
-        channels: channels within; the output has four times as many, (B, 4 * channels, h / stride, w / stride).
+        channels: inner channels; the output is (B, 4 * channels, h / stride, w / stride).
         stride: side of the pooled squares.
     """
 
@@ -51,11 +51,11 @@ class Bottleneck(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """CLIP's attention pooling as CRIS uses it: every position is a query, so that the map stays, plus a 1x1 shortcut.
+    """CLIP's attention pooling in CRIS: each position is a query, so that the output is a map, plus a 1x1 shortcut.
 
     Args:
-        grid: rows and columns of the position embedding, which is interpolated to the map's. Its first row belongs to
-            CLIP's mean token, which CRIS leaves out.
+        grid: rows and columns of the position embedding, which is interpolated to the size of the map. Its first row
+            belongs to CLIP's mean token, which CRIS omits.
         channels: channels of the input.
         heads: heads of the attention.
         out_channels: channels of the output.
@@ -132,7 +132,7 @@ def _stage(in_channels: int, out_channels: int, blocks: int, stride: int) -> nn.
 
 
 class TextBlock(nn.Module):
-    """One layer of CLIP's text transformer: causal self-attention and a feed-forward layer, each behind its norm."""
+    """One layer of CLIP's text transformer: causal self-attention and a feed-forward layer, each after its norm."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -143,11 +143,11 @@ class TextBlock(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map (S, N, width) to (S, N, width); a token sees itself and those in front of it."""
+        """Map (S, N, width) to (S, N, width); a token attends to itself and to earlier tokens."""
         length = hidden.shape[1]
-        behind = torch.ones(length, length, dtype=torch.bool, device=hidden.device).triu(1)
+        later = torch.ones(length, length, dtype=torch.bool, device=hidden.device).triu(1)
         normed = self.ln_1(hidden)
-        hidden = hidden + self.attn(normed, normed, normed, attn_mask=behind, is_causal=True, need_weights=False)[0]
+        hidden = hidden + self.attn(normed, normed, normed, attn_mask=later, is_causal=True, need_weights=False)[0]
         return hidden + self.mlp(self.ln_2(hidden))
 
 
@@ -164,10 +164,10 @@ class TextTransformer(nn.Module):
 
 
 class CLIPBackbone(nn.Module):
-    """Both encoders of CLIP, the text's with the words' features beside the sentence's state.
+    """Both encoders of CLIP; the text encoder returns the words' features and the sentence's state.
 
     Args:
-        config: the sizes.
+        config: sizes of the model.
     """
 
     def __init__(self, config: CRISConfig) -> None:
@@ -179,15 +179,15 @@ class CLIPBackbone(nn.Module):
         self.positional_embedding = nn.Parameter(torch.randn(CONTEXT_LENGTH, width) * 0.01)
         self.ln_final = nn.LayerNorm(width)
         self.text_projection = nn.Parameter(torch.randn(width, config.embed_dim) * width**-0.5)
-        # nothing in CRIS reads CLIP's temperature, but the release's checkpoint holds it
+        # CRIS does not use CLIP's temperature, but the released checkpoint holds it
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        nn.init.normal_(self.token_embedding.weight, std=0.02)  # CLIP's, as 0.01 above
+        nn.init.normal_(self.token_embedding.weight, std=0.02)  # CLIP's initialization, as 0.01 above
 
     def encode_text(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Encode token sequences.
 
         Args:
-            token_ids: (S, N), each with SOS, words, EOS and padding; N is at most 77.
+            token_ids: (S, N), each row SOS, words, EOS and padding; N is at most 77.
 
         Returns:
             features of the tokens (S, N, text_width), and the sentences' states (S, embed_dim).
@@ -203,5 +203,5 @@ class CLIPBackbone(nn.Module):
 
 
 def eos_positions(token_ids: Tensor) -> Tensor:
-    """Find EOS in (S, N) token ids: the first of the vocabulary's last token, whatever the padding is; (S,)."""
+    """Return the positions of the first EOS, the vocabulary's last token, in (S, N) token ids: (S,)."""
     return token_ids.argmax(dim=1)

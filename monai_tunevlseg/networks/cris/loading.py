@@ -31,14 +31,15 @@ def load_cris(pretrained: str | Path, expected_fingerprint: str | None = None) -
     """Load a CRIS base model.
 
     Args:
-        pretrained: local folder that ``tunevlseg convert-cris`` has written (``config.json``, ``model.safetensors``,
-            tokenizer), which is never looked up on the network, or the id of such a folder on the hub.
+        pretrained: local folder written by ``tunevlseg convert-cris`` (``config.json``, ``model.safetensors``,
+            tokenizer), which needs no network access, or the hub id of such a folder.
         expected_fingerprint: the only fingerprint that is accepted; None for any.
 
     Raises:
-        FileNotFoundError: when the folder, or a file of it, is missing.
-        ConnectionError: when the hub cannot deliver the model.
-        ValueError: when the folder holds another kind of model, weights do not fit, or it is not the wanted one.
+        FileNotFoundError: when the folder, or a file in it, is missing.
+        ConnectionError: when the model cannot be downloaded from the hub.
+        ValueError: when the folder holds another type of model, weights do not fit, or the fingerprint is not the
+            expected one.
     """
     base = load_from_folder_or_hub(str(pretrained), lambda folder: _load(folder, str(pretrained)))
     check_fingerprint(base, expected_fingerprint)
@@ -55,18 +56,18 @@ def _load(folder: Path, name: str) -> BaseModel:
 
 
 def save_cris(model: CRIS, tokenizer: CLIPTokenizer, folder: Path) -> Path:
-    """Save a CRIS with its tokenizer, so that ``load_cris`` takes the folder; atomic.
+    """Write the folder of a CRIS and its tokenizer for ``load_cris``, atomically.
 
     Raises:
-        FileExistsError: when there is something in ``folder`` already.
+        FileExistsError: when ``folder`` is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not an empty folder; choose another one, or remove it.")
+        raise FileExistsError(f"{folder} exists and is not an empty folder; choose another folder, or remove it.")
     with atomic_folder(folder) as unfinished:
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
         save_file(weights, unfinished / WEIGHTS_FILE, metadata={"format": "pt"})
         (unfinished / CONFIG_FILE).write_text(json.dumps(model.config.to_dict(), indent=2) + "\n")
-        # safetensors lets nobody else read its files, whatever the umask says
+        # safetensors ignores the umask and makes files readable by their owner alone
         (unfinished / WEIGHTS_FILE).chmod((unfinished / CONFIG_FILE).stat().st_mode)
         tokenizer.save_pretrained(unfinished)
     return folder
@@ -77,14 +78,14 @@ def read_cris(folder: Path) -> tuple[CRIS, CLIPTokenizer]:
 
     Raises:
         FileNotFoundError: when a file is missing.
-        ValueError: when the folder holds another kind of model, weights do not fit, or a file is damaged.
+        ValueError: when the folder holds another type of model, weights do not fit, or a file is damaged.
     """
     config = _read_config(folder / CONFIG_FILE)
     weights = _read_weights(folder / WEIGHTS_FILE)
     if (layers := config.text_layers + sum(config.vision_blocks) + config.decoder_layers) > len(weights):
         raise ValueError(
-            f"{folder / CONFIG_FILE} describes {layers} layers, but {WEIGHTS_FILE} has no more than {len(weights)} "
-            "tensors; the files do not belong together: write the folder again."
+            f"{folder / CONFIG_FILE} describes {layers} layers, but {WEIGHTS_FILE} has only {len(weights)} tensors; "
+            "the files do not belong together: convert the model again."
         )
     model = empty_cris(config)
     if differences := compare_weights(model.state_dict(), weights):
@@ -95,7 +96,7 @@ def read_cris(folder: Path) -> tuple[CRIS, CLIPTokenizer]:
 
 
 def empty_cris(config: CRISConfig) -> CRIS:
-    """Build a CRIS whose weights have shapes and no values, until ``load_state_dict(..., assign=True)``."""
+    """Build a CRIS on the meta device, without values until ``load_state_dict(..., assign=True)``."""
     with torch.device("meta"):
         return CRIS(config)
 
@@ -104,15 +105,15 @@ def read_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
     """Read the CLIP tokenizer of a vocabulary that ends with EOS.
 
     Raises:
-        FileNotFoundError: when the folder does not hold one.
-        ValueError: when its vocabulary is not that of the model.
+        FileNotFoundError: when the folder has no tokenizer.
+        ValueError: when its vocabulary differs from the model's.
     """
     tokenizer = load_tokenizer(folder, vocab_size)
     # the text encoder finds EOS as the last token of the vocabulary
     if tokenizer.eos_token_id != vocab_size - 1:
         raise ValueError(
-            f"the tokenizer in {folder} has {len(tokenizer)} tokens and EOS is number {tokenizer.eos_token_id}, but "
-            f"the model's vocabulary has {vocab_size}, EOS last; pass the tokenizer that the model was trained with."
+            f"the tokenizer in {folder} has {len(tokenizer)} tokens and the EOS id {tokenizer.eos_token_id}, but the "
+            f"model's vocabulary has {vocab_size} tokens, EOS last; pass the tokenizer of its training."
         )
     return tokenizer
 
@@ -120,12 +121,15 @@ def read_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
 def compare_weights(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], optional: Iterable[str] = ()
 ) -> str | None:
-    """List what is missing, surplus or misshapen, at most ten of each; None when nothing is.
+    """List missing, surplus and misshapen weights, at most ten of each.
 
     Args:
         expected: weights of a model; only names and shapes count.
-        found: weights that were read.
-        optional: names that need not be there.
+        found: weights of a file.
+        optional: names that may be missing.
+
+    Returns:
+        the list as text, or None if the weights match.
     """
     missing = sorted(set(expected) - set(found) - set(optional))
     surplus = sorted(set(found) - set(expected))

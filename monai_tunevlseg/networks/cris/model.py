@@ -19,7 +19,7 @@ class CRIS(nn.Module):
     """CRIS (Wang et al., *CRIS: CLIP-Driven Referring Image Segmentation*, 2022); state_dict() is the release's.
 
     Args:
-        config: the sizes; the default is the release's.
+        config: sizes of the model; None for those of the release.
     """
 
     def __init__(self, config: CRISConfig | None = None) -> None:
@@ -35,7 +35,7 @@ class CRIS(nn.Module):
 
         Args:
             image: (B, 3, H, W), normalized with CLIP's mean and standard deviation; H and W are multiples of 32.
-            token_ids: (B, N), each with SOS, words, EOS and padding.
+            token_ids: (B, N), each row SOS, words, EOS and padding.
 
         Returns:
             logits (B, 1, H, W).
@@ -49,14 +49,14 @@ class CRIS(nn.Module):
         """Decode B images for k texts each.
 
         Args:
-            levels: the images' maps, as the neck projects them.
+            levels: the images' maps, projected by the neck.
             words: (B, k, L, text_width), the texts' tokens.
-            padding: (B, k, L) bool, True for tokens that are not attended to.
+            padding: (B, k, L) bool, True for ignored tokens.
             state: (B, k, embed_dim), the texts' states.
 
         Returns:
-            the decoder's features (B * k, text_width, H / 16, W / 16), and logits (B * k, 1, H, W), which the
-            projector gives at a quarter of the size, as the release upsamples them.
+            the decoder's features (B * k, text_width, H / 16, W / 16), and logits (B * k, 1, H, W), upsampled from a
+            quarter of the size as in the release.
         """
         features = self.decoder(self.neck(levels, state), words.flatten(0, 1), padding.flatten(0, 1))
         logits = self.proj(features, state.flatten(0, 1))
@@ -64,5 +64,5 @@ class CRIS(nn.Module):
 
 
 def padding_mask(end: Tensor, length: int) -> Tensor:
-    """Mark the positions of (S, length) that lie behind ``end`` (S,); bool."""
+    """Return the mask (S, length) of the positions after ``end`` (S,); bool."""
     return torch.arange(length, device=end.device) > end.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""CRIS with prompts: one prompted text encoder over the loaded model's modules."""
+"""CRIS with prompts: a prompted text encoder that runs the loaded model's modules."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ MAPS = ("c3", "c4", "c5")
 class PromptTunedCRIS(PromptTunedNetwork):
     """CRIS (Wang et al., *CRIS: CLIP-Driven Referring Image Segmentation*, 2022) with learnable prompts.
 
-    Takes the methods that prompt the text alone, for its vision encoder is a ResNet. With neither method nor
-    upsampler its logits are those of :class:`~monai_tunevlseg.networks.CRIS`. Images may have any size that 32
-    divides; the position embedding is interpolated. See :class:`~monai_tunevlseg.networks.PromptTunedNetwork` for
+    Supports the methods that prompt the text alone, because its vision encoder is a ResNet. Without method and
+    upsampler, its logits equal those of :class:`~monai_tunevlseg.networks.CRIS`. The size of images must be a multiple
+    of 32; the position embedding is interpolated. See :class:`~monai_tunevlseg.networks.PromptTunedNetwork` for
     arguments and errors.
     """
 
@@ -67,12 +67,12 @@ class PromptTunedCRIS(PromptTunedNetwork):
     def encode_image(
         self, image: Tensor, learner: PromptLearner | None = None, embed: bool | None = None
     ) -> ImageFeatures:
-        """Run the vision encoder, and the neck up to where the text enters.
+        """Run the vision encoder and the text-independent projections of the neck.
 
         Args:
             image: (B, 3, H, W), normalized.
             learner: without effect, because visual prompts cannot be inserted.
-            embed: whether to return ``embedding`` too; None = when the method asks for it.
+            embed: whether to return ``embedding`` too; None = if the method is conditioned on it.
 
         Returns:
             ``c3``, ``c4`` and ``c5``, the projected maps, and ``embedding``, the spatial mean of C5
@@ -82,7 +82,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
             ValueError: when 32 does not divide H and W.
         """
         image = check_image_size(image, IMAGE_STRIDE, "CRIS").to(self.base.backbone.visual.conv1.weight.dtype)
-        # a ResNet is faster with the channels last, and what reads its maps is not
+        # channels last is faster for the ResNet, but not for the modules that read its maps
         maps = self.base.backbone.visual(image.contiguous(memory_format=torch.channels_last))
         levels = self.base.neck.project([self._for_decoder(level) for level in maps])
         features = ImageFeatures(zip(MAPS, (level.contiguous() for level in levels), strict=True))
@@ -96,7 +96,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
         """Run the prompted text encoder.
 
         Returns:
-            ``words`` (S, 77, text_width), zero after the last token, so that texts of any length go together;
+            ``words`` (S, 77, text_width), zero after the last token, so that texts of any length form a batch;
             ``padding`` (S, 77) bool, True after EOS; ``state`` (S, embed_dim).
         """
         words, state, end = encode_text(self.base.backbone, tokens.ids, learner or self.learner, image_embedding)
@@ -121,9 +121,9 @@ def encode_text(
     """Encode token sequences with the learner's textual context after SOS (TuneVLSeg, eq. 5 and 6).
 
     Args:
-        model: holds the text transformer.
-        token_ids: (S, N), each with SOS, words, EOS and padding.
-        learner: its context is inserted where it prompts the text.
+        model: module of the text transformer.
+        token_ids: (S, N), each row SOS, words, EOS and padding.
+        learner: prompt learner; its textual context is inserted, if any.
         image_embedding: (S, embed_dim) for learners that are conditioned on the image.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Reading the tensors of a TorchScript archive as data; the code in it is never run."""
+"""Tensors of a TorchScript archive, read without running its code."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ STORAGES = {
     "LongStorage": torch.int64,
     "ShortStorage": torch.int16,
 }
-CLASSES = "__torch__"  # all classes that an archive's code defines are below this module
+CLASSES = "__torch__"  # root module of the classes that an archive defines
 LISTS = ("build_boollist", "build_doublelist", "build_intlist", "build_tensorlist")
 CONTENT, CONSTANTS = "data.pkl", "constants.pkl"
-MOST_PARTS = 100_000  # modules; a hundred times those of the largest CLIP
+MAX_MODULES = 100_000  # a hundred times the number of the largest CLIP
 
 
 def is_torchscript(file: Path) -> bool:
-    """Return whether a file is an archive that ``torch.jit.save`` has written."""
+    """Return whether a file is an archive of ``torch.jit.save``."""
     if not zipfile.is_zipfile(file):
         return False
     with zipfile.ZipFile(file) as archive:
@@ -44,18 +44,18 @@ def is_torchscript(file: Path) -> bool:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Read the tensors of the module in a TorchScript archive by their names, as its ``state_dict`` has them.
+    """Read the tensors of a TorchScript archive's module, by their names in its ``state_dict``.
 
     Args:
         file: the archive.
 
     Raises:
-        ValueError: when the archive is damaged, or holds anything beyond modules, tensors, numbers and texts.
+        ValueError: when the archive is damaged, or holds more than modules, tensors, numbers and strings.
     """
     try:
         with zipfile.ZipFile(file) as archive:
             root = _Reader(archive).read()
-    except Exception as error:  # bytes that are not a pickle make the unpickler fail in any way
+    except Exception as error:  # the unpickler fails with any exception on malformed bytes
         raise ValueError(
             f"{file} is a TorchScript archive whose tensors cannot be read safely ({error_reason(error)}); download it "
             "again from its publisher."
@@ -63,22 +63,22 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     return dict(_tensors(root, file))
 
 
-class _Part:
-    """A module of the archive: what it holds, and nothing of what it does."""
+class _Module:
+    """A module of the archive: its attributes without its code."""
 
     entries: dict[str, Any]
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, dict):
-            raise pickle.UnpicklingError(f"a module's state is a {type(state).__name__}")
+            raise pickle.UnpicklingError(f"a module's state has the type {type(state).__name__}")
         self.entries = state
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that knows modules, tensors and plain values.
+    """An unpickler that supports modules, tensors and plain values alone.
 
     Args:
-        archive: the opened file, whose members are stored as they are.
+        archive: the opened file, with uncompressed members.
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -94,9 +94,13 @@ class _Reader(pickle.Unpickler):
         return self.load()
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name of the archive; all others are refused."""
+        """Return the replacement of a class or function in the archive.
+
+        Raises:
+            pickle.UnpicklingError: when the name is unknown.
+        """
         if module.split(".")[0] == CLASSES:
-            return _Part
+            return _Module
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
         if module == "torch.jit._pickle" and name in LISTS:
@@ -107,11 +111,11 @@ class _Reader(pickle.Unpickler):
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
         }
         if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of a model's weights")
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}, which weights do not need")
         return known[module, name]
 
     def persistent_load(self, pid: Any) -> Tensor:
-        """Return the numbers of a storage, one after the other."""
+        """Return the elements of a storage, (N,)."""
         kind, dtype, key, _, _ = pid
         if kind != "storage" or not isinstance(dtype, torch.dtype):
             raise pickle.UnpicklingError(f"it refers to a {kind!r}")
@@ -120,30 +124,30 @@ class _Reader(pickle.Unpickler):
 
     def _member(self, name: str) -> bytes:
         found = self.archive.getinfo(self.folder + name)
-        if found.compress_type != zipfile.ZIP_STORED:  # torch compresses nothing, and a bomb would
+        if found.compress_type != zipfile.ZIP_STORED:  # torch never compresses; zip bombs do
             raise pickle.UnpicklingError(f"its member {name} is compressed")
         return self.archive.read(found)
 
 
-def _rebuilt(numbers: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
-    """Lay numbers out as a tensor; torch refuses to look beyond their end."""
-    return numbers.as_strided(size, stride, offset)
+def _rebuilt(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
+    """Return a view of a storage; torch refuses views beyond its end."""
+    return storage.as_strided(size, stride, offset)
 
 
 def _tensors(root: Any, file: Path) -> Iterator[tuple[str, Tensor]]:
-    """Walk through the modules, whose nesting is as deep as the archive likes.
+    """Iterate over the modules' tensors, without recursion, because an archive may nest modules to any depth.
 
     Raises:
-        ValueError: when they are without end.
+        ValueError: when the number of modules exceeds ``MAX_MODULES``.
     """
     waiting, seen = [("", root)], 0
     while waiting:
-        prefix, part = waiting.pop()
+        prefix, module = waiting.pop()
         seen += 1
-        if seen > MOST_PARTS:
-            raise ValueError(f"{file} has more than {MOST_PARTS} modules; it is not a published CLIP.")
-        for name, value in getattr(part, "entries", {}).items():
+        if seen > MAX_MODULES:
+            raise ValueError(f"{file} has more than {MAX_MODULES} modules; it is not a published CLIP.")
+        for name, value in getattr(module, "entries", {}).items():
             if isinstance(value, Tensor):
                 yield f"{prefix}{name}", value
-            elif isinstance(value, _Part):
+            elif isinstance(value, _Module):
                 waiting.append((f"{prefix}{name}.", value))
