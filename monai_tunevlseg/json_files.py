@@ -1,12 +1,16 @@
-"""Read JSON of any origin, with errors that name the file."""
+"""Read JSON of any origin, with errors that name the file, and check it against schemas."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["parse_json", "read_json", "read_json_object"]
+from jsonschema import Draft7Validator  # MONAI Label's environment has jsonschema 3
+from jsonschema.exceptions import best_match
+
+__all__ = ["parse_json", "read_json", "read_json_object", "schema_violation"]
 
 
 def read_json(path: str | Path) -> Any:
@@ -58,3 +62,9 @@ def parse_json(content: bytes, where: str) -> Any:
     except (RecursionError, ValueError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ValueError(f"{where} cannot be read as JSON: {reason}.") from error
+
+
+def schema_violation(content: Any, schema: Mapping[str, Any]) -> str | None:
+    """Return the place and message of the most relevant violation of a draft-7 schema; None if the JSON is valid."""
+    error = best_match(Draft7Validator(schema).iter_errors(content))
+    return None if error is None else f"{'.'.join(map(str, ['$', *error.absolute_path]))}: {error.message:.200}"

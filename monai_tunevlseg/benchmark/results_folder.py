@@ -15,8 +15,7 @@ from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.report_handler import FORMAT_VERSION as METRICS_VERSION
-from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.json_schemas import schema_violation
+from monai_tunevlseg.json_files import read_json_object, schema_violation
 
 __all__ = [
     "FORMAT_VERSION",

@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from monai_tunevlseg.data.class_presence import require_classes
-from monai_tunevlseg.data.dark_pictures import warn_of_dark_pictures
 from monai_tunevlseg.data.dataset_spec import CLASS_NAME, DatasetSpec
 from monai_tunevlseg.data.image_files import is_image, list_images, list_subfolders, list_visible
-from monai_tunevlseg.data.intensity_windows import window_entry
+from monai_tunevlseg.data.intensity_windows import warn_of_dark_pictures, window_entry
 from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, is_volume_file, suffix_of
 from monai_tunevlseg.data.layouts import LAYOUTS
 from monai_tunevlseg.data.samples import Case, Sample, Splits

@@ -1,21 +1,34 @@
-"""Intensity windows: the stored values that become 0 and 1, given by the user or measured once per volume."""
+"""Intensity windows: the stored values that become 0 and 1, given by the user or measured once per volume.
+
+Warnings name images that need a window of the user: CT, and X-rays of 12 bits that are stored in 16 and read as nearly
+black.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from monai_tunevlseg.data.dark_pictures import warn_of_dark_pictures
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file
+from monai_tunevlseg.data.io.pictures import peak_fraction
 from monai_tunevlseg.data.io.volumes import intensity_range
 from monai_tunevlseg.data.issues import DatasetError, map_files
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.messages import shorten
 
-__all__ = ["LOOKS_LIKE_CT", "check_intensity_window", "looks_like_ct", "window_entry", "with_intensity_windows"]
+__all__ = [
+    "LOOKS_LIKE_CT",
+    "check_intensity_window",
+    "dark_pictures_message",
+    "looks_like_ct",
+    "warn_of_dark_pictures",
+    "window_entry",
+    "with_intensity_windows",
+]
 
 AIR = -500
 """In Hounsfield units, between lung and air; no other modality has voxels below it."""
@@ -24,6 +37,10 @@ LOOKS_LIKE_CT = (
     "percentiles, which depend on everything in view, unless intensity_window is set, such as [-160, "
     "240] for soft tissue."
 )
+MAX_CHECKED = 16
+"""Evenly chosen pictures of a dataset to check; a bright one ends the check."""
+DARK_PEAK = 1 / 8
+"""Fraction of its type's range below which the brightest pixel of a dataset counts as dark."""
 
 
 def check_intensity_window(intensity_window: Sequence[float] | None) -> None:
@@ -87,3 +104,39 @@ def looks_like_ct(ends: tuple[float, float]) -> bool:
 
 def _with_range(sample: Sample, ends: tuple[float, float] | None) -> Sample:
     return sample if ends is None or "intensity_window" in sample else sample | {"intensity_window": list(ends)}
+
+
+def warn_of_dark_pictures(pictures: Sequence[Path]) -> None:
+    """Warn once of pictures of more than 8 bits that are read as nearly black, and name the option that helps.
+
+    Args:
+        pictures: the pictures of a dataset without an `intensity_window`; unreadable ones are skipped.
+    """
+    peaks: dict[Path, float] = {}
+    for path in pictures[:: max(1, -(-len(pictures) // MAX_CHECKED))]:
+        with suppress(OSError, ValueError):  # reported when it is loaded
+            if peak := peak_fraction(path):
+                peaks[path] = peak
+        if peaks and not dark_pictures_message(peaks):
+            return
+    if peaks:
+        warnings.warn(dark_pictures_message(peaks), stacklevel=2)
+
+
+def dark_pictures_message(peaks: Mapping[Path, float]) -> str:
+    """Return the sentence that pictures are read as nearly black, with the option that helps.
+
+    Args:
+        peaks: brightest pixel of each picture of more than 8 bits, as a fraction of its type's range; one or more.
+
+    Returns:
+        the sentence, or an empty text if a picture is bright enough.
+    """
+    brightest = max(peaks.values())
+    if brightest >= DARK_PEAK:
+        return ""
+    return (
+        f"{len(peaks)} pictures of more than 8 bits reach {100 * brightest:.2g} % of their type's range, like 12 bits "
+        f"stored in 16: {shorten(path.name for path in peaks)}; they are read as nearly black: set intensity_window to "
+        "the stored values of black and white, such as [0, 4095]."
+    )

@@ -27,9 +27,10 @@ from monai_tunevlseg.evaluation.bootstrap import Bootstrap
 from monai_tunevlseg.evaluation.example_overlays import mask_name, remove_earlier, write_example_overlays, write_mask
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
 from monai_tunevlseg.evaluation.pair_scores import PairScores, write_pair_scores
-from monai_tunevlseg.evaluation.summary import summarize
-from monai_tunevlseg.evaluation.volume_scores import (
+from monai_tunevlseg.evaluation.summary import (
+    DECIMALS,
     is_empty_slice,
+    summarize,
     summarize_empty_slices,
     summarize_volumes,
     volumes_of,
@@ -41,7 +42,6 @@ logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 EMPTY_SLICES = "slices_without_foreground.csv"
-DECIMALS = 4  # of scores; MONAI's are float32
 AREAS = {
     "label_pixels": "label",
     "predicted_pixels": "pred",

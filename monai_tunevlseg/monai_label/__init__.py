@@ -1,7 +1,7 @@
 """The MONAI Label app: annotation by text, clicks and boxes, and training on submitted labels.
 
 These modules import monailabel, from the extra ``[label]``: ``active_learning``, ``app``, ``datastore``,
-``error_responses``, ``infer_task``, ``label_map_writer``, ``request_checks``, ``server_processes``, ``sessions`` and
+``error_responses``, ``infer_task``, ``label_map_writer``, ``request_checks``, ``server_processes`` and
 ``train_task``.
 """
 

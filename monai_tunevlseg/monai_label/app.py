@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
-from monailabel.utils.sessions import Sessions
+from monailabel.utils.sessions import SessionInfo, Sessions
 
 import monai_tunevlseg
 from monai_tunevlseg.monai_label.active_learning import EntropyStrategy
@@ -32,13 +33,27 @@ from monai_tunevlseg.monai_label.server_processes import (
     exit_with_server,
     terminate_children_on_exit,
 )
-from monai_tunevlseg.monai_label.sessions import UUIDSessions
 from monai_tunevlseg.monai_label.train_task import BundleTraining
 from monai_tunevlseg.monai_label.uploads import add_upload_cleanup, create_upload_folder
 
 __all__ = ["TuneVLSegApp"]
 
 logger = logging.getLogger(__name__)
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class UUIDSessions(Sessions):
+    """Sessions with UUIDs as ids; MONAI Label would take any path."""
+
+    def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> SessionInfo | None:
+        """Return a session; None if its id is unknown."""
+        return super().get_session(session_id, update_ts, fetch_cache) if UUID.fullmatch(session_id) else None
+
+    def remove_session(self, session_id: str) -> None:
+        """Remove a session, if its id is known."""
+        if UUID.fullmatch(session_id):
+            super().remove_session(session_id)
 
 
 class TuneVLSegApp(MONAILabelApp):

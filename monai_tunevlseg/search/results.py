@@ -11,8 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from monai_tunevlseg.atomic_files import write_text_atomically
-from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.json_schemas import schema_violation
+from monai_tunevlseg.json_files import read_json_object, schema_violation
 from monai_tunevlseg.search.output_folder import FOLDER, find_trial_folder
 from monai_tunevlseg.search.trial_queue import CAUSE, CRASHED, REASON, SLOT
 

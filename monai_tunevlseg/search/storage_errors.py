@@ -1,23 +1,33 @@
-"""Storage calls that wait for a locked database, and raise errors that name the storage."""
+"""Storage calls that wait for a locked database, and raise errors that name the storage without its password."""
 
 from __future__ import annotations
 
 import inspect
 import logging
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
-from monai_tunevlseg.search.storage_urls import redact_secrets, redact_url
-
-__all__ = ["driver_message", "is_locked", "with_readable_errors"]
+__all__ = ["driver_message", "is_locked", "redact_secrets", "redact_url", "with_readable_errors"]
 
 PAUSE = 1.0  # seconds before a locked database is tried again
 LOCKED = "database is locked"  # SQLite's message during another connection's write; nothing was written
+HIDDEN = "***"
+_FILE = re.compile(r"(?P<head>(?:sqlite|journal):///[^?]*)(?P<query>\?.*)?", re.DOTALL)
+_SERVER = re.compile(
+    r"(?P<head>[\w+]+://(?:[^:@/?#]*(?=[:@]))?)(?P<password>:[^@/?#]*(?=@))?"
+    r"(?P<place>@?[^:@/?#]*(?::\d+)?(?:/[^:@?#]*)?)(?P<query>\?[^@]*)?",
+    re.DOTALL,
+)
+_SCHEME = re.compile(r"[\w+]+://")
+_PLAIN = re.compile(r"[^:@?=#]*")
 
 logger = logging.getLogger(__name__)
 
@@ -100,3 +110,38 @@ def _readable(error: Exception, url: str) -> Exception:
 def _is_of_grpc(error: Exception) -> bool:
     """Return whether an error is from gRPC, which need not be installed."""
     return any(kind.__module__.partition(".")[0] == "grpc" for kind in type(error).__mro__)
+
+
+def redact_url(url: str) -> str:
+    """Return a URL without its password, for messages and reports.
+
+    When the password cannot be located, only the scheme remains.
+    """
+    if found := _FILE.fullmatch(url):
+        return found["head"] + (f"?{HIDDEN}" if found["query"] else "")
+    if (found := _SERVER.fullmatch(url)) and ("@" in url) == found["place"].startswith("@"):
+        password = f":{HIDDEN}" if found["password"] else ""
+        return found["head"] + password + found["place"] + (f"?{HIDDEN}" if found["query"] else "")
+    if _PLAIN.fullmatch(url):
+        return url
+    scheme = _SCHEME.match(url)
+    return (scheme[0] if scheme else "") + HIDDEN
+
+
+def redact_secrets(text: str, url: str) -> str:
+    """Return the message of a driver without the secrets of a URL."""
+    for secret in sorted(_secrets(url), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _secrets(url: str) -> Iterator[str]:
+    yield url
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return
+    values = [parsed.password, *parsed.query.values()]
+    for value in values:
+        for secret in (value,) if isinstance(value, str) else value or ():
+            yield from {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)} - {""}

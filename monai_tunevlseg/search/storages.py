@@ -15,8 +15,13 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from monai_tunevlseg.search.journal import RepairingJournal
-from monai_tunevlseg.search.storage_errors import driver_message, is_locked, with_readable_errors
-from monai_tunevlseg.search.storage_urls import redact_secrets, redact_url
+from monai_tunevlseg.search.storage_errors import (
+    driver_message,
+    is_locked,
+    redact_secrets,
+    redact_url,
+    with_readable_errors,
+)
 
 __all__ = ["open_storage"]
 

@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
@@ -17,6 +16,7 @@ from optuna.storages import BaseStorage
 
 from monai_tunevlseg.search.trial_queue import Progress, TrialQueue
 from monai_tunevlseg.search.trials import OBJECTIVES, TrialRunner
+from monai_tunevlseg.training import derive_seed
 
 __all__ = [
     "PLAN_VERSION",
@@ -111,7 +111,7 @@ def make_sampler(slot: int, seed: int, startup_trials: int = STARTUP_TRIALS) -> 
         seed: random seed of the search.
         startup_trials: number of random slots.
     """
-    own_seed = int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])
+    own_seed = derive_seed(seed, slot)
     if slot < startup_trials:
         return RandomSampler(seed=own_seed)
     return TPESampler(seed=own_seed, multivariate=True, n_startup_trials=startup_trials)

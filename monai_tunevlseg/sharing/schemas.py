@@ -8,7 +8,7 @@ from typing import Any
 
 from monai_tunevlseg.evaluation import PAIR_METRICS
 from monai_tunevlseg.hyperparameters import method_kinds
-from monai_tunevlseg.json_schemas import schema_violation
+from monai_tunevlseg.json_files import schema_violation
 from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 
 __all__ = ["METRICS_SCHEMA", "NETWORK_KEYS", "check_schema", "identity_schema"]

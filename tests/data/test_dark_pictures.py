@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from monai_tunevlseg.data import build_inference_datalist, with_intensity_windows
-from monai_tunevlseg.data.dark_pictures import warn_of_dark_pictures
+from monai_tunevlseg.data.intensity_windows import warn_of_dark_pictures
 
 
 def write(folder, values, dtype=np.uint16, suffix=".png"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from monai_tunevlseg.evaluation import Bootstrap, PairScores
-from monai_tunevlseg.evaluation.volume_scores import (
+from monai_tunevlseg.evaluation.summary import (
     is_empty_slice,
     summarize_empty_slices,
     summarize_volumes,

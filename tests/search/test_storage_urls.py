@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_tunevlseg.search.storage_urls import redact_secrets, redact_url
+from monai_tunevlseg.search.storage_errors import redact_secrets, redact_url
 from monai_tunevlseg.search.storages import open_storage
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 
-from monai_tunevlseg.data.dark_pictures import dark_pictures_message
-from monai_tunevlseg.data.intensity_windows import LOOKS_LIKE_CT, looks_like_ct
+from monai_tunevlseg.data.intensity_windows import LOOKS_LIKE_CT, dark_pictures_message, looks_like_ct
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file
 from monai_tunevlseg.data.io.pictures import StoredMask, exif_orientation, peak_fraction
 from monai_tunevlseg.data.io.volumes import intensity_range, stored_affine
