@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
-from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompts_of
+from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompted_encoders
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.search import find_experiment
 
@@ -96,5 +96,5 @@ def titles_of(configs_dir: str | Path, spec: ExperimentSpec) -> tuple[dict[str, 
     info = LAYOUTS[spec.dataset].info if spec.dataset in set(LAYOUTS) else None
     dataset = spec.dataset.replace("_", " ").capitalize() if info is None else info.title
     titles = {"dataset": dataset, "model": facts["model"]["title"], "method": facts["method"]["title"]}
-    prompted = zip(("text", "vision"), prompts_of(spec.method), strict=True)
+    prompted = zip(("text", "vision"), prompted_encoders(spec.method), strict=True)
     return titles, [encoder for encoder, prompts in prompted if prompts]

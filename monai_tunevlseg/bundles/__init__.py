@@ -1,29 +1,29 @@
 """Bundles: composing them from the fragments in ``configs/``, and laying them down in a folder."""
 
-from monai_tunevlseg.bundles.baking import with_values
-from monai_tunevlseg.bundles.composing import (
+from monai_tunevlseg.bundles.config_values import set_config_values
+from monai_tunevlseg.bundles.generated_files import (
     bundle_names,
     experiment_facts,
     experiment_names,
-    prompts_of,
+    prompted_encoders,
     render_bundle,
     render_experiment,
     stale_files,
     write_bundles,
 )
-from monai_tunevlseg.bundles.fragments import read_facts
-from monai_tunevlseg.bundles.starting import lay_down
+from monai_tunevlseg.bundles.init_folder import init_folder
+from monai_tunevlseg.bundles.templates import read_facts
 
 __all__ = [
     "bundle_names",
-    "lay_down",
+    "init_folder",
     "experiment_facts",
     "experiment_names",
-    "prompts_of",
+    "prompted_encoders",
     "read_facts",
     "render_bundle",
     "render_experiment",
     "stale_files",
-    "with_values",
+    "set_config_values",
     "write_bundles",
 ]

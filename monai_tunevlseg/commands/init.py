@@ -21,8 +21,8 @@ def init(
     ] = None,
 ) -> None:
     """Write bundles, and their configs for all datasets, to a folder to run them in."""
-    from monai_tunevlseg.bundles import lay_down
+    from monai_tunevlseg.bundles import init_folder
 
     with exit_on_error():
-        for path in lay_down(folder, configs_dir, bundle or []):
+        for path in init_folder(folder, configs_dir, bundle or []):
             typer.echo(path)

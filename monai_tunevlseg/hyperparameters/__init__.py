@@ -1,7 +1,15 @@
 """The hyperparameters of a run: which there are, what each may be, and their forms on a command line."""
 
-from monai_tunevlseg.hyperparameters.checking import prepare_run, typed
-from monai_tunevlseg.hyperparameters.table import hyperparameter_kinds, method_kinds
+from monai_tunevlseg.hyperparameters.checking import parse_hyperparameter, prepare_run
+from monai_tunevlseg.hyperparameters.declarations import hyperparameter_types, method_argument_types
 from monai_tunevlseg.hyperparameters.values import ZERO_SHOT, class_list, optional
 
-__all__ = ["ZERO_SHOT", "class_list", "hyperparameter_kinds", "method_kinds", "optional", "prepare_run", "typed"]
+__all__ = [
+    "ZERO_SHOT",
+    "class_list",
+    "hyperparameter_types",
+    "method_argument_types",
+    "optional",
+    "prepare_run",
+    "parse_hyperparameter",
+]

@@ -14,9 +14,9 @@ from monai.bundle.utils import ID_SEP_KEY
 from monai.utils import BundlePropertyConfig
 
 from monai_tunevlseg.errors import install_error_hook
-from monai_tunevlseg.hyperparameters.table import hyperparameter_kinds, method_kinds
+from monai_tunevlseg.hyperparameters.declarations import hyperparameter_types, method_argument_types
 
-__all__ = ["check_hyperparameters", "prepare_run", "typed"]
+__all__ = ["check_hyperparameters", "prepare_run", "parse_hyperparameter"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,22 +51,22 @@ def check_hyperparameters() -> None:
         ValueError: when a value is not what its hyperparameter may be, or when nothing knows or refers to an option.
         RuntimeError: when it is not called from a config.
     """
-    kinds, of_methods = hyperparameter_kinds(), method_kinds()
+    types, method_types = hyperparameter_types(), method_argument_types()
     resolver = _asking_resolver()
     config = resolver.items[""].get_config()
     references = {name.split(ID_SEP_KEY)[0] for text in _texts_in(config) for name in resolver.match_refs_pattern(text)}
     for name, value in config.items():
-        if not (name in kinds or _is_known(name, value, references)):
-            raise ValueError(_unknown(name, value, [*kinds, *config]))
-        if name in of_methods and name not in references:
+        if not (name in types or _is_known(name, value, references)):
+            raise ValueError(_unknown(name, value, [*types, *config]))
+        if name in method_types and name not in references:
             logger.warning("%s is %s, but the method of this bundle does not have it.", name, _shown(value))
-        if name in kinds:
+        if name in types:
             _refuse_references_to_nothing(name, value, config)
             if not _is_program(value):
-                resolver.resolved_content[name] = typed(name, value)
+                resolver.resolved_content[name] = parse_hyperparameter(name, value)
 
 
-def typed(name: str, value: Any) -> Any:
+def parse_hyperparameter(name: str, value: Any) -> Any:
     """Return the value of a hyperparameter in its own type.
 
     Args:
@@ -76,17 +76,17 @@ def typed(name: str, value: Any) -> Any:
     Raises:
         ValueError: when it is not what the hyperparameter may be; says what it may be, with an example.
     """
-    kind = hyperparameter_kinds()[name]
+    value_type = hyperparameter_types()[name]
     if any(ID_SEP_KEY in text for text in _texts_in(value)):
         raise ValueError(
             f"{name} is {_shown(value)}, and MONAI's configs read every # as {ID_SEP_KEY}; "
             f"neither can be in it, so write it without # and {ID_SEP_KEY}."
         )
     try:
-        return kind.read(value)
+        return value_type.parse(value)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{name} is {_shown(value)}; it must be {kind.words}, such as --{name} {kind.example}"
+            f"{name} is {_shown(value)}; it must be {value_type.description}, such as --{name} {value_type.example}"
             f"{f' ({error})' if error.args else ''}."
         ) from None
 

@@ -13,7 +13,7 @@ import yaml
 from optuna.trial import FrozenTrial
 
 from monai_tunevlseg.atomic_files import unfinished_folder, write_text_atomically
-from monai_tunevlseg.bundles import with_values
+from monai_tunevlseg.bundles import set_config_values
 from monai_tunevlseg.search.experiments import Experiment
 from monai_tunevlseg.search.output_folder import find_trial_folder
 from monai_tunevlseg.search.trials import OBJECTIVES, trial_problem
@@ -106,7 +106,7 @@ def _make_bundle(made: Path, experiment: Experiment, values: Mapping[str, Any], 
         shutil.copy(experiment.bundle / "LICENSE", made)
     overlay = read_yaml_mapping(experiment.config) | dict(values)
     for config in sorted((made / "configs").glob("*.yaml")):
-        config.write_text(with_values(config.read_text(encoding="utf-8"), overlay), encoding="utf-8")
+        config.write_text(set_config_values(config.read_text(encoding="utf-8"), overlay), encoding="utf-8")
     (made / CHECKPOINT).parent.mkdir()
     shutil.copy(checkpoint, made / CHECKPOINT)
     if (record := checkpoint.with_name(HYPERPARAMETERS)).is_file():

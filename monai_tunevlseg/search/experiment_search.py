@@ -15,7 +15,7 @@ from optuna.distributions import distribution_to_json
 
 from monai_tunevlseg.bundle_processes import bundle_command
 from monai_tunevlseg.feature_cache import check_constant, is_off
-from monai_tunevlseg.hyperparameters import hyperparameter_kinds, typed
+from monai_tunevlseg.hyperparameters import hyperparameter_types, parse_hyperparameter
 from monai_tunevlseg.search.best_trial import choose_best, write_overlay, write_trained_bundle
 from monai_tunevlseg.search.checkpoint_evaluation import evaluate_checkpoint
 from monai_tunevlseg.search.experiments import (
@@ -222,8 +222,8 @@ def _check_fixed(experiment: Experiment, fixed: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"the bundle of {experiment.name} has no hyperparameter {name!r}; it has {', '.join(known)}."
             )
-        if name in hyperparameter_kinds():
-            typed(name, value)
+        if name in hyperparameter_types():
+            parse_hyperparameter(name, value)
 
 
 def _plan(

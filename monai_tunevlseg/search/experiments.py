@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompts_of
+from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompted_encoders
 from monai_tunevlseg.data.sample_digest import digest_samples
 from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.networks import PromptTunedNetwork
@@ -115,7 +115,7 @@ def describe_base_model(experiment: Experiment, overrides: Mapping[str, Any]) ->
         ScalingSizes(
             text_dim=sizes.text_dim,
             joint_dim=sizes.text_dim + (sizes.vision_dim or 0),
-            num_layers=sizes.prompted_layers(*prompts_of(experiment.method)),
+            num_layers=sizes.prompted_layers(*prompted_encoders(experiment.method)),
         ),
     )
 

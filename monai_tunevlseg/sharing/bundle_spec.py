@@ -14,7 +14,7 @@ from monai_tunevlseg.bundles import experiment_facts, render_bundle, render_expe
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.data.layouts import DatasetInfo
-from monai_tunevlseg.hyperparameters import hyperparameter_kinds, typed
+from monai_tunevlseg.hyperparameters import hyperparameter_types, parse_hyperparameter
 from monai_tunevlseg.resources import configs_dir
 from monai_tunevlseg.sharing.base_reference import BaseReference, find_base_reference
 from monai_tunevlseg.sharing.packing import VERSION
@@ -204,12 +204,12 @@ def _trained_values(run: TrainedRun, defaults: Mapping[str, Any], base: BaseRefe
     values = {
         name: value
         for name, value in run.hyperparameters.items()
-        if name in hyperparameter_kinds() and name not in NOT_SHARED and not str(defaults.get(name)).startswith("$")
+        if name in hyperparameter_types() and name not in NOT_SHARED and not str(defaults.get(name)).startswith("$")
     }
     values |= run.identity["method_kwargs"]
     values |= {name: run.identity[name] for name in ("upsampler", "unfreeze", "class_names")}
     images = {"image_size": base.images.size, "image_mean": list(base.images.mean), "image_std": list(base.images.std)}
     ran = {name: run.hyperparameters.get(name, value) for name, value in images.items()}
     values |= {name: value for name, value in ran.items() if value != images[name]}
-    values = {name: typed(name, value) for name, value in values.items() if name in defaults}
+    values = {name: parse_hyperparameter(name, value) for name, value in values.items() if name in defaults}
     return {name: value for name, value in values.items() if defaults[name] != value}

@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_folder
-from monai_tunevlseg.bundles import render_bundle, with_values
+from monai_tunevlseg.bundles import render_bundle, set_config_values
 from monai_tunevlseg.networks.identity import identity_from_tensor, identity_to_tensor
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
 from monai_tunevlseg.sharing.metadata import render_metadata
@@ -106,7 +106,7 @@ def _config_files(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str
         if path.suffix != ".yaml":
             continue
         start = {"initial_checkpoint": TRAINED_START} if path.stem == "train" and spec.run is not None else {}
-        files[path] = with_values(text, dict(spec.config_values) | start)
+        files[path] = set_config_values(text, dict(spec.config_values) | start)
         if path.stem in JSON_COPIES:
             content = yaml.safe_load(files[path])
             files[path.with_suffix(".json")] = json.dumps(content, indent=4, ensure_ascii=False) + "\n"

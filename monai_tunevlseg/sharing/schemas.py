@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.evaluation import PAIR_METRICS
-from monai_tunevlseg.hyperparameters import method_kinds
+from monai_tunevlseg.hyperparameters import method_argument_types
 from monai_tunevlseg.json_files import schema_violation
 from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 
@@ -67,7 +67,7 @@ def identity_schema() -> dict[str, Any]:
             "method": {"type": ["string", "null"]},
             "method_kwargs": {
                 "type": "object",
-                "propertyNames": {"enum": list(method_kinds())},
+                "propertyNames": {"enum": list(method_argument_types())},
                 "additionalProperties": _SCALAR,
             },
             "upsampler": {"type": "boolean"},

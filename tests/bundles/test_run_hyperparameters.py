@@ -8,9 +8,9 @@ from monai.bundle import ConfigParser
 from small_runs import BUNDLES, CONFIGS, raises_inside, workflow
 
 from monai_tunevlseg.bundles import bundle_names, experiment_names, render_experiment
-from monai_tunevlseg.hyperparameters import hyperparameter_kinds, method_kinds, typed
+from monai_tunevlseg.hyperparameters import hyperparameter_types, method_argument_types, parse_hyperparameter
 
-KINDS = hyperparameter_kinds()
+TYPES = hyperparameter_types()
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_every_flat_value_of_a_config_is_declared_and_every_declaration_is_in_a_
     for content in all_configs():
         found |= flat(content)
         names |= content.keys()
-        for name in flat(content) & KINDS.keys():
-            typed(name, content[name])
-    assert found - KINDS.keys() == set()
-    assert KINDS.keys() - names == set()
+        for name in flat(content) & TYPES.keys():
+            parse_hyperparameter(name, content[name])
+    assert found - TYPES.keys() == set()
+    assert TYPES.keys() - names == set()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_misspelt_option_is_refused_with_the_nearest_name(config, option, near
 
 
 def test_an_option_of_another_method_is_named_in_the_log(small, caplog):
-    assert "nhead" in method_kinds()
+    assert "nhead" in method_argument_types()
     workflow("clipseg_vpt", "inference", **small, nhead=8)
     assert any("nhead is 8" in record.getMessage() for record in caplog.records)
 

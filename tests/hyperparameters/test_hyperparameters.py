@@ -8,30 +8,39 @@ import pytest
 import torch
 import yaml
 
-from monai_tunevlseg.hyperparameters import hyperparameter_kinds, method_kinds, prepare_run, typed
+from monai_tunevlseg.hyperparameters import (
+    hyperparameter_types,
+    method_argument_types,
+    parse_hyperparameter,
+    prepare_run,
+)
 from monai_tunevlseg.methods import METHODS, Adapter, EncoderSizes
 
 WRONG = ["", "abc!", [], {}, [2, 1], math.nan, math.inf, -math.inf, -1, 1e30, 1.5, True, None]
 
-KINDS = hyperparameter_kinds()
-every_name = pytest.mark.parametrize("name", KINDS)
+TYPES = hyperparameter_types()
+every_name = pytest.mark.parametrize("name", TYPES)
 
 
 def right_values(name):
     """Values of the campaign that are right for a hyperparameter."""
-    kind = KINDS[name]
+    value_type = TYPES[name]
     right = []
-    if "true or false" in kind.words:
+    if "true or false" in value_type.description:
         right += [True]
-    if "text" in kind.words or "path" in kind.words:
+    if "text" in value_type.description or "path" in value_type.description:
         right += ["abc!", -1]  # a number is a text that fire has read as a number
-    if kind.words.startswith("a regular expression"):
+    if value_type.description.startswith("a regular expression"):
         right += ["abc!", -1]
-    if "texts" in kind.words:
+    if "texts" in value_type.description:
         right += [[2, 1]]
-    if "null" in kind.words:
+    if "null" in value_type.description:
         right += [None]
-    if kind.words.startswith("a number") and not kind.words.endswith("to 1") and "and below 1" not in kind.words:
+    if (
+        value_type.description.startswith("a number")
+        and not value_type.description.endswith("to 1")
+        and "and below 1" not in value_type.description
+    ):
         right += [1.5]
     return right
 
@@ -40,10 +49,10 @@ def right_values(name):
 @pytest.mark.parametrize("value", WRONG, ids=repr)
 def test_a_wrong_value_is_refused_with_name_value_and_what_is_allowed(name, value):
     if any(value is right or (type(value) is type(right) and value == right) for right in right_values(name)):
-        typed(name, value)
+        parse_hyperparameter(name, value)
         return
     with pytest.raises(ValueError) as raised:
-        typed(name, value)
+        parse_hyperparameter(name, value)
     message = str(raised.value)
     assert message.startswith(f"{name} is {value!r}; it must be ")
     assert f"such as --{name} " in message
@@ -51,9 +60,9 @@ def test_a_wrong_value_is_refused_with_name_value_and_what_is_allowed(name, valu
 
 @every_name
 def test_the_example_of_a_message_is_right(name):
-    kind = KINDS[name]
-    example = kind.example.strip('"')
-    typed(name, yaml.safe_load(example) if example[:1] in "[{'" else example)
+    value_type = TYPES[name]
+    example = value_type.example.strip('"')
+    parse_hyperparameter(name, yaml.safe_load(example) if example[:1] in "[{'" else example)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +95,7 @@ def test_the_example_of_a_message_is_right(name):
     ],
 )
 def test_the_forms_of_fire_and_yaml_become_what_they_mean(name, given, meant):
-    found = typed(name, given)
+    found = parse_hyperparameter(name, given)
     assert found == meant and type(found) is type(meant)
 
 
@@ -116,14 +125,14 @@ def test_the_forms_of_fire_and_yaml_become_what_they_mean(name, given, meant):
 )
 def test_the_message_says_what_is_allowed(name, value, allowed):
     with pytest.raises(ValueError, match=f"^{name} is .*{allowed}"):
-        typed(name, value)
+        parse_hyperparameter(name, value)
 
 
 @pytest.mark.parametrize("name", ["class_names", "neutral_text", "context_initializer", "dataset_dir", "ckpt_path"])
 @pytest.mark.parametrize("written", ["grade ::2", "::7"])
 def test_a_text_that_monai_has_changed_is_refused_with_the_character(name, written):
     with pytest.raises(ValueError, match=f"{name} is .*{written}.*#"):
-        typed(name, written)
+        parse_hyperparameter(name, written)
 
 
 def test_preparing_a_run_outside_of_a_config_is_refused():
@@ -153,12 +162,12 @@ def test_the_arguments_of_a_new_method_are_hyperparameters_of_their_types():
     with METHODS.temporarily("knob", Knob):
         given = {"knob_rank": "8", "knob_alpha": "1e-1", "knob_merged": "true", "knob_name": "v", "knob_phrase": "null"}
         meant = {"knob_rank": 8, "knob_alpha": 0.1, "knob_merged": True, "knob_name": "v", "knob_phrase": None}
-        assert {name: typed(name, value) for name, value in given.items()} == meant
-        assert typed("knob_targets", ["text", "vision"]) == ["text", "vision"]
-        assert typed("method", "knob") == "knob"
+        assert {name: parse_hyperparameter(name, value) for name, value in given.items()} == meant
+        assert parse_hyperparameter("knob_targets", ["text", "vision"]) == ["text", "vision"]
+        assert parse_hyperparameter("method", "knob") == "knob"
         with pytest.raises(ValueError, match="knob_rank is 0.*4"):
-            typed("knob_rank", 0)
-    assert "knob_rank" not in hyperparameter_kinds()
+            parse_hyperparameter("knob_rank", 0)
+    assert "knob_rank" not in hyperparameter_types()
 
 
 def test_an_argument_of_another_type_cannot_be_a_hyperparameter():
@@ -168,4 +177,4 @@ def test_an_argument_of_another_type_cannot_be_a_hyperparameter():
         def attach(self, base, parts) -> None: ...
 
     with METHODS.temporarily("odd", Odd), pytest.raises(TypeError, match="complex"):
-        method_kinds()
+        method_argument_types()

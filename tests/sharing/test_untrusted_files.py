@@ -11,7 +11,7 @@ from shared_names import EXPERIMENT, NAME, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.bundles.baking import with_values
+from monai_tunevlseg.bundles.config_values import set_config_values
 from monai_tunevlseg.networks.identity import identity_from_tensor, identity_to_tensor
 from monai_tunevlseg.sharing import Release, Sources, build_bundle_spec, pack_bundle, share_bundle
 from monai_tunevlseg.sharing.trained_run import read_trained_run
@@ -198,7 +198,7 @@ def test_expressions_in_options_are_refused():
 
 @pytest.mark.parametrize("value", [*BAKED, *(f"a{sign}b" for sign in "\x7f\x85\xa0\u2028\u2029\ufeff\uffff\t\n")])
 def test_values_in_a_config_are_read_back_unchanged(value):
-    assert yaml.safe_load(with_values("value: 1 # what it is\n", {"value": value})) == {"value": value}
+    assert yaml.safe_load(set_config_values("value: 1 # what it is\n", {"value": value})) == {"value": value}
 
 
 def test_links_and_hidden_files_are_not_packed(shared, tmp_path):

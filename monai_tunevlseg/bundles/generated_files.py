@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.bundles.fragments import compose, read_facts
+from monai_tunevlseg.bundles.templates import read_facts, render_template
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.methods import METHODS, Method
@@ -20,7 +20,7 @@ __all__ = [
     "bundle_names",
     "experiment_facts",
     "experiment_names",
-    "prompts_of",
+    "prompted_encoders",
     "render_bundle",
     "render_experiment",
     "stale_files",
@@ -68,7 +68,7 @@ def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, Any] |
     templates = sorted(path for path in (configs / "bundle").iterdir() if path.is_file())
     if not filled["method"]["trains"]:
         templates = [path for path in templates if path.name not in _TRAINING]
-    files = {_place(template): compose(template, configs, filled) for template in templates}
+    files = {_place(template): render_template(template, configs, filled) for template in templates}
     return files | {Path("LICENSE"): (configs.parent / "LICENSE").read_text(encoding="utf-8")}
 
 
@@ -94,7 +94,7 @@ def render_experiment(configs_dir: str | Path, name: str) -> str:
     dataset = facts["dataset"]["name"]
     config = "train" if facts["method"]["trains"] else "evaluate"
     header = _EXPERIMENT_HEADER.format(dataset=dataset, bundle=facts["bundle"], config=config, written=_MARK)
-    return header + compose(configs / "datasets" / f"{dataset}.yaml", configs, facts)
+    return header + render_template(configs / "datasets" / f"{dataset}.yaml", configs, facts)
 
 
 def experiment_facts(configs_dir: str | Path, name: str) -> dict[str, Any]:
@@ -194,11 +194,11 @@ def _combinations(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
         f"{model['name']}_{method['name']}": (model, method)
         for model in models
         for method in methods
-        if not (prompts_of(method["name"])[1] and VLSMS[model["name"]].no_visual_prompts)
+        if not (prompted_encoders(method["name"])[1] and VLSMS[model["name"]].no_visual_prompts)
     }
 
 
-def prompts_of(method: str) -> tuple[bool, bool]:
+def prompted_encoders(method: str) -> tuple[bool, bool]:
     """Return whether the method of a fragment prompts the text and the vision encoder; a baseline prompts neither."""
     kind = METHODS[method] if method in set(METHODS) else Method
     return kind.prompts_text, kind.prompts_vision

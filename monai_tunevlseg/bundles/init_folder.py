@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_tunevlseg.bundles.composing import bundle_names, experiment_names, render_bundle, render_experiment
+from monai_tunevlseg.bundles.generated_files import bundle_names, experiment_names, render_bundle, render_experiment
 
-__all__ = ["lay_down"]
+__all__ = ["init_folder"]
 
 
-def lay_down(target: str | Path, configs_dir: str | Path, bundles: Sequence[str] = ()) -> list[Path]:
+def init_folder(target: str | Path, configs_dir: str | Path, bundles: Sequence[str] = ()) -> list[Path]:
     """Write bundles, and the configs of all datasets with them, as they stand in the repository.
 
     Args:

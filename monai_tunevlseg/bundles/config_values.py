@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-__all__ = ["with_values"]
+__all__ = ["set_config_values"]
 
 _BREAKS = re.compile(r"[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 """What YAML folds as a line's end, or does not take, where JSON has it as a character."""
 
 
-def with_values(text: str, values: Mapping[str, Any]) -> str:
+def set_config_values(text: str, values: Mapping[str, Any]) -> str:
     """Put values into a config in place of its own, line by line, so that its comments stay.
 
     Values that it does not have are left out, but for imports, which others may need.

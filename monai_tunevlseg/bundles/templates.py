@@ -13,7 +13,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNot
 from jinja2.ext import Extension
 from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["compose", "read_facts"]
+__all__ = ["render_template", "read_facts"]
 
 _FACTS_END = "\n---\n"
 _INDENTED = re.compile(r"^( +)(# \{% *include\b.*)$", re.MULTILINE)
@@ -32,7 +32,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     return {**facts, "name": path.stem}
 
 
-def compose(path: Path, root: Path, facts: Mapping[str, Any]) -> str:
+def render_template(path: Path, root: Path, facts: Mapping[str, Any]) -> str:
     """Return the text of a fragment with its includes put in place, each indented like its line, comments and all.
 
     Raises:

@@ -15,7 +15,7 @@ from monai_tunevlseg.bundles import (
     stale_files,
     write_bundles,
 )
-from monai_tunevlseg.bundles.fragments import compose
+from monai_tunevlseg.bundles.templates import render_template
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import VLSMS, PromptTunedCLIPSeg
@@ -214,7 +214,7 @@ def test_an_included_file_is_indented_like_the_line_that_includes_it(tmp_path):
     (tmp_path / "c.yaml").write_text("c: {{ c }} # why\nd: {e: {f: 1}}\n")
     c = "c: 7 # why\n{0}d: {{e: {{f: 1}}}}\n"
     wanted = "a:\n  b:\n\n      " + c.format(" " * 6) + "  " + c.format("  ") + "z: 1\n"
-    assert compose(tmp_path / "a.yaml", tmp_path, {"c": 7}) == wanted
+    assert render_template(tmp_path / "a.yaml", tmp_path, {"c": 7}) == wanted
 
 
 def test_facts_must_be_a_mapping(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.dataset_spec import TEXT_SOURCES
-from monai_tunevlseg.hyperparameters.kinds import (
+from monai_tunevlseg.hyperparameters.value_types import (
     DEVICE,
     LABEL_VALUES,
     PATH,
@@ -17,7 +17,7 @@ from monai_tunevlseg.hyperparameters.kinds import (
     TEXT,
     TEXTS,
     WINDOW,
-    Kind,
+    ValueType,
     choice,
     number,
     numbers,
@@ -28,7 +28,7 @@ from monai_tunevlseg.methods import METHODS, with_defaults
 from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 from monai_tunevlseg.networks.precision import PRECISIONS
 
-__all__ = ["hyperparameter_kinds", "method_kinds"]
+__all__ = ["hyperparameter_types", "method_argument_types"]
 
 _COUNT = 1_000_000  # more epochs, images or steps than any run has
 _WIDTH = 65_536  # wider than any layer
@@ -110,33 +110,38 @@ _RESULTS = {
 }
 
 
-def hyperparameter_kinds() -> dict[str, Kind]:
+def hyperparameter_types() -> dict[str, ValueType]:
     """Return every top-level hyperparameter of ``train.yaml``, ``evaluate.yaml`` and ``inference.yaml``."""
     registered = {"layout": choice(*LAYOUTS), "method": or_null(choice(*METHODS))}
-    return {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered, **method_kinds()}
+    return {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered, **method_argument_types()}
 
 
-def method_kinds() -> dict[str, Kind]:
+def method_argument_types() -> dict[str, ValueType]:
     """Return the hyperparameters that belong to methods: their constructors' arguments, by their annotated types."""
     return {
-        name: _kind(get_type_hints(METHODS[method].__init__)[name], default)
+        name: _value_type(get_type_hints(METHODS[method].__init__)[name], default)
         for method in METHODS
         for name, default in with_defaults(method, {}).items()
     }
 
 
-def _kind(annotation: Any, default: Any) -> Kind:
-    """Return the kind of an annotated argument.
+def _value_type(annotation: Any, default: Any) -> ValueType:
+    """Return the type of an annotated argument.
 
     Raises:
         TypeError: when no hyperparameter has this type.
     """
     if get_origin(annotation) in (Union, types.UnionType):
         (given,) = (each for each in get_args(annotation) if each is not type(None))
-        return or_null(_kind(given, default))
+        return or_null(_value_type(given, default))
     if get_origin(annotation) in (list, tuple, Sequence):
         return TEXTS
-    kinds = {bool: SWITCH, int: whole_number(1, _WIDTH, str(default)), float: number(0, 1e6, str(default)), str: TEXT}
-    if annotation not in kinds:
+    value_types = {
+        bool: SWITCH,
+        int: whole_number(1, _WIDTH, str(default)),
+        float: number(0, 1e6, str(default)),
+        str: TEXT,
+    }
+    if annotation not in value_types:
         raise TypeError(f"an argument of the type {annotation!r} cannot be a hyperparameter of a bundle.")
-    return kinds[annotation]
+    return value_types[annotation]

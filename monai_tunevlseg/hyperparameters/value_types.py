@@ -23,7 +23,7 @@ __all__ = [
     "TEXT",
     "TEXTS",
     "WINDOW",
-    "Kind",
+    "ValueType",
     "choice",
     "number",
     "numbers",
@@ -36,22 +36,22 @@ _NULLS = ("null", "none")
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueType:
     """What a hyperparameter may be.
 
     Attributes:
-        words: complete "it must be ...".
+        description: complete "it must be ...".
         example: a right value as it is written on a command line.
-        read: returns the typed value; raises TypeError or ValueError for a wrong one.
+        parse: returns the typed value; raises TypeError or ValueError for a wrong one.
     """
 
-    words: str
+    description: str
     example: str
-    read: Callable[[Any], Any]
+    parse: Callable[[Any], Any]
 
 
-def number(low: float, high: float, example: str, above_low: bool = False, below_high: bool = False) -> Kind:
-    """Return the kind of finite numbers from ``low`` to ``high``.
+def number(low: float, high: float, example: str, above_low: bool = False, below_high: bool = False) -> ValueType:
+    """Return the type of finite numbers from ``low`` to ``high``.
 
     Args:
         low: the smallest one.
@@ -61,59 +61,61 @@ def number(low: float, high: float, example: str, above_low: bool = False, below
         below_high: whether ``high`` itself is too large.
     """
 
-    def read(value: Any) -> float:
+    def parse(value: Any) -> float:
         found = _as_number(value)
         if not low <= found <= high or (above_low and found == low) or (below_high and found == high):
             raise ValueError
         return found
 
     bounds = f"{'above' if above_low else 'from'} {low:g} {'and below' if below_high else 'to'} {high:g}"
-    return Kind(f"a number {bounds}", example, read)
+    return ValueType(f"a number {bounds}", example, parse)
 
 
-def whole_number(low: int, high: int, example: str) -> Kind:
-    """Return the kind of whole numbers from ``low`` to ``high``."""
+def whole_number(low: int, high: int, example: str) -> ValueType:
+    """Return the type of whole numbers from ``low`` to ``high``."""
 
-    def read(value: Any) -> int:
+    def parse(value: Any) -> int:
         found = _as_number(value)
         if not low <= found <= high or found != int(found):
             raise ValueError
         return int(found)
 
-    return Kind(f"a whole number from {low} to {high}", example, read)
+    return ValueType(f"a whole number from {low} to {high}", example, parse)
 
 
-def numbers(count: int, low: float, high: float, example: str, above_low: bool = False) -> Kind:
-    """Return the kind of lists of numbers between bounds."""
+def numbers(count: int, low: float, high: float, example: str, above_low: bool = False) -> ValueType:
+    """Return the type of lists of numbers between bounds."""
     one = number(low, high, "0", above_low)
 
-    def read(value: Any) -> list[float]:
+    def parse(value: Any) -> list[float]:
         if isinstance(value, str | Mapping) or len(value) != count:
             raise ValueError
-        return [one.read(item) for item in value]
+        return [one.parse(item) for item in value]
 
-    return Kind(f"a list of {count} numbers, each {one.words.removeprefix('a number ')}", example, read)
+    return ValueType(f"a list of {count} numbers, each {one.description.removeprefix('a number ')}", example, parse)
 
 
-def choice(*names: str) -> Kind:
-    """Return the kind of texts out of a list."""
+def choice(*names: str) -> ValueType:
+    """Return the type of texts out of a list."""
 
-    def read(value: Any) -> str:
+    def parse(value: Any) -> str:
         meant = "off" if value is False else value  # what YAML 1.1 reads a bare off as
         if not isinstance(meant, str) or meant not in names:
             raise ValueError
         return meant
 
-    return Kind(" or ".join([", ".join(names[:-1]), names[-1]]), names[-1], read)
+    return ValueType(" or ".join([", ".join(names[:-1]), names[-1]]), names[-1], parse)
 
 
-def or_null(kind: Kind) -> Kind:
-    """Return the kind that also takes null."""
+def or_null(value_type: ValueType) -> ValueType:
+    """Return the type that also takes null."""
 
-    def read(value: Any) -> Any:
-        return None if value is None or (isinstance(value, str) and value.lower() in _NULLS) else kind.read(value)
+    def parse(value: Any) -> Any:
+        return (
+            None if value is None or (isinstance(value, str) and value.lower() in _NULLS) else value_type.parse(value)
+        )
 
-    return Kind(f"{kind.words}, or null", kind.example, read)
+    return ValueType(f"{value_type.description}, or null", value_type.example, parse)
 
 
 def _as_number(value: Any) -> int | float:
@@ -153,13 +155,13 @@ def _texts(value: Any) -> list[str]:
 def _label_values(value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping) or not value:
         raise TypeError
-    return {_text(name): whole_number(0, 2**31 - 1, "1").read(label) for name, label in value.items()}
+    return {_text(name): whole_number(0, 2**31 - 1, "1").parse(label) for name, label in value.items()}
 
 
 def _window(value: Any) -> list[float]:
     if isinstance(value, str | Mapping) or len(value) != 2:
         raise ValueError
-    low, high = (number(-1e9, 1e9, "0").read(end) for end in value)
+    low, high = (number(-1e9, 1e9, "0").parse(end) for end in value)
     if low >= high:
         raise ValueError
     return [low, high]
@@ -183,11 +185,11 @@ def _device(value: Any) -> Any:
     return value
 
 
-SWITCH = Kind("true or false", "true", _switch)
-TEXT = Kind("a text that is not empty (quotes inside quotes keep 1.5 or true a text)", "\"'breast tumor'\"", _text)
-TEXTS = Kind("one or more texts, none of them empty", "\"['polyp']\"", _texts)
-PATH = Kind("a path", "./folder", _path)
-PATTERN = Kind("a regular expression", r"'([a-z]+)_'", _pattern)
-LABEL_VALUES = Kind("a whole number, 0 or more, for each class", "\"{'polyp': 1}\"", _label_values)
-WINDOW = Kind("a list of two numbers, the lower one first", "[-160,240]", _window)
-DEVICE = Kind("cpu, or a device that this machine's PyTorch has", "cpu", _device)
+SWITCH = ValueType("true or false", "true", _switch)
+TEXT = ValueType("a text that is not empty (quotes inside quotes keep 1.5 or true a text)", "\"'breast tumor'\"", _text)
+TEXTS = ValueType("one or more texts, none of them empty", "\"['polyp']\"", _texts)
+PATH = ValueType("a path", "./folder", _path)
+PATTERN = ValueType("a regular expression", r"'([a-z]+)_'", _pattern)
+LABEL_VALUES = ValueType("a whole number, 0 or more, for each class", "\"{'polyp': 1}\"", _label_values)
+WINDOW = ValueType("a list of two numbers, the lower one first", "[-160,240]", _window)
+DEVICE = ValueType("cpu, or a device that this machine's PyTorch has", "cpu", _device)
