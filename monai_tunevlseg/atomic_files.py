@@ -86,6 +86,6 @@ def remove_unfinished(path: Path) -> None:
 
 
 def _prefix(path: Path) -> str:
-    """Return how the names of all unfinished successors of `path` begin."""
+    """Return the common prefix of the names of all unfinished successors of `path`."""
     digest = hashlib.blake2b(path.name.encode(errors="surrogateescape"), digest_size=6).hexdigest()
     return f".unfinished-{digest}-"

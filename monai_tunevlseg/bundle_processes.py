@@ -25,7 +25,7 @@ for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python
     signal.signal(number, signal.SIG_DFL)
 os.execvp(sys.argv[2], sys.argv[2:])
 """
-"""Replaces itself by a command that Linux kills when the parent ends. ``preexec_fn`` would run the fork handlers of
+"""Replaces itself with a command that Linux kills when the parent ends. ``preexec_fn`` would run the fork handlers of
 gRPC in the child, which then aborts at random."""
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit))\b(?::\s*(.*))?$")
 _LOG_END = 200_000  # bytes of a log that are searched for the reason

@@ -1,4 +1,4 @@
-"""The commands and snippets of README and docs/, run as they are written but for folders and sizes."""
+"""The commands and snippets of README and docs/, run unchanged but for folders and sizes."""
 
 from __future__ import annotations
 

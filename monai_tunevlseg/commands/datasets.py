@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 MAX_PRINTED = 10
-"""Issues of each kind that are printed."""
+"""Maximum number of printed issues of each kind."""
 
 app = typer.Typer(help="List the datasets, check a copy of one, or export it in the uniform folder form.")
 
@@ -31,12 +31,12 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a dataset, or
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the dataset.")]
 ClassNames = Annotated[
     list[str] | None,
-    typer.Option("--class-name", help="Class, may be repeated; all classes of a public dataset by default."),
+    typer.Option("--class-name", help="Name of a class; may be repeated; all classes of a public dataset by default."),
 ]
-SplitsFile = Annotated[Path | None, typer.Option(help="JSON file of the splits; as training finds them by default.")]
+SplitsFile = Annotated[Path | None, typer.Option(help="JSON file of the splits; the one of training by default.")]
 LabelValues = Annotated[
     list[str] | None,
-    typer.Option("--label-value", metavar="CLASS=VALUE", help="Label value of a class, once for each class."),
+    typer.Option("--label-value", metavar="CLASS=VALUE", help="Label value of a class; may be repeated."),
 ]
 MaskThreshold = Annotated[float | None, typer.Option(help="Foreground threshold (0..255) for binary masks.")]
 MaskEnding = Annotated[
@@ -127,7 +127,7 @@ def export(
     context: typer.Context,
     name: Name,
     dataset_dir: Folder,
-    output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; nothing is ever overwritten.")],
+    output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the dataset.")],
     class_name: ClassNames = None,
     splits_file: SplitsFile = None,
     label_value: LabelValues = None,

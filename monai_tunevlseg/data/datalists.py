@@ -105,11 +105,11 @@ def read_cases(spec: DatasetSpec) -> list[Case]:
         ValueError: as the layout describes.
     """
     if not spec.folder.is_dir():
-        raise FileNotFoundError(f"dataset_dir {spec.folder} is not a folder; set it to the dataset's.")
+        raise FileNotFoundError(f"dataset_dir {spec.folder} is not a folder; set it to the folder of the dataset.")
     cases = LAYOUTS[spec.layout].read(spec.folder, spec.encoding(), spec.slice_axis)
     if not cases:
         raise FileNotFoundError(
-            f"{spec.folder} holds no images where the layout {spec.layout!r} looks; unpack the dataset there."
+            f"{spec.folder} holds no images where the layout {spec.layout!r} expects them; unpack the dataset there."
         )
     return cases
 

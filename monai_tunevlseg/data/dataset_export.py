@@ -79,7 +79,7 @@ def export_dataset(
     """
     output = output_dir.expanduser().absolute()
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise FileExistsError(f"{output} exists; nothing is ever overwritten, choose another folder.")
+        raise FileExistsError(f"{output} exists; choose another folder.")
     cases, splits = _read(spec)
     form, class_names = _choose_form(cases, spec.encoding().class_names)
     names = _file_names(cases)

@@ -1,4 +1,4 @@
-"""Which dataset, and how it is read."""
+"""The specification of a dataset: its folder, classes, splits and mask encoding."""
 
 from __future__ import annotations
 

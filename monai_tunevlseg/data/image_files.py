@@ -143,7 +143,7 @@ def _is_dicom(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(start + len(mark))[start:] == mark
     except OSError:
-        return False  # an unreadable file is an issue in any case
+        return False  # an unreadable file is reported elsewhere
 
 
 def _warn_of_subfolders(folder: Path, entries: Sequence[Path]) -> None:

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class DatasetIssue:
-    """One thing that is wrong or worth knowing.
+    """One error or warning about a dataset.
 
     Args:
         kind: a short name for programs: missing, unreadable, size, encoding and so on.
@@ -34,7 +34,7 @@ class DatasetIssue:
 
 
 class DatasetError(ValueError):
-    """Everything that is wrong with a dataset's folder.
+    """All errors of a dataset's folder.
 
     Args:
         issues: one or more issues.

@@ -25,7 +25,7 @@ RANKS = ("worst", "median", "best")
 SIDES = 400, 1024  # smallest and largest length of an overlay's longer side, in pixels
 TRUTH_COLOR = class_color(2)  # azure, which stands out on flesh and beside green
 PREDICTION_COLOR = class_color(0)
-MAX_TITLE_BYTES = 200  # of the 255 of a file name
+MAX_TITLE_BYTES = 200  # file systems allow 255 for a file name
 IGNORED_BRIGHTNESS = 0.25  # factor for ignored pixels
 
 

@@ -67,7 +67,7 @@ class EvaluationReportHandler:
         output_dir: output folder of ``metrics.json``, ``pairs.csv``, ``predicted_masks/`` and ``overlays/``, and for
             volumes ``slices_without_foreground.csv``.
         split: name of the split.
-        dataset_dir: folder that paths in ``pairs.csv`` are relative to, for the comparison of two machines' reports.
+        dataset_dir: folder to which paths in ``pairs.csv`` are relative, so that two machines' reports match.
         about: further entries of ``metrics.json``, such as ``network``.
         bootstrap: settings of the intervals.
         num_overlays: number of overlays of each of the worst, median and best pairs; 0 = none.
@@ -143,7 +143,7 @@ class EvaluationReportHandler:
         measured = engine.state.metric_details
         scores = {name: measured[name].flatten().tolist() for name in PAIR_METRICS if name in measured}
         if "dice" not in scores:
-            raise ValueError("the evaluator has no metric named 'dice', which its report is about.")
+            raise ValueError("the evaluator has no metric named 'dice', which the report requires.")
         order = np.argsort([sample["number"] for sample in self._samples], kind="stable")
         found = [self._pair_scores(index, {name: values[index] for name, values in scores.items()}) for index in order]
         places = [place for place, pair in enumerate(found) if not is_empty_slice(pair)]

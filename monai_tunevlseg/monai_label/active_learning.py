@@ -17,7 +17,7 @@ __all__ = ["EntropyStrategy"]
 
 logger = logging.getLogger(__name__)
 
-SCORES_KEY = "tunevlseg_entropy"  # of an image's info in the datastore
+SCORES_KEY = "tunevlseg_entropy"  # key of an image's info in the datastore
 UNREADABLE = -1.0  # the score of a file that cannot be read
 MAX_SAMPLES = 256
 
@@ -29,7 +29,7 @@ class EntropyStrategy(Strategy):
     call computes a limited number of missing scores and chooses among all known ones.
 
     Args:
-        models: by name; a request selects one with ``model``, the default is the first.
+        models: the models by name; a request selects one with ``model``, the default is the first.
         max_samples: maximum number of scores computed in one call, unless a request has its own ``max_samples``.
     """
 

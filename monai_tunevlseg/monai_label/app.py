@@ -107,7 +107,7 @@ class TuneVLSegApp(MONAILabelApp):
         return {"entropy": EntropyStrategy(self.models), "random": Random(), "first": First()}
 
     def on_init_complete(self) -> None:
-        """Secure the server when it has its routes."""
+        """Add the checks to the server once its routes exist."""
         super().on_init_complete()
         from monailabel.app import app
 
@@ -195,5 +195,5 @@ class TuneVLSegApp(MONAILabelApp):
     def _download_dcmqi_tools(self) -> None:
         try:
             super()._download_dcmqi_tools()
-        except Exception as error:  # of any kind: without the tool the server still segments
+        except Exception as error:  # any kind: without the tool the server still segments
             logger.warning("itkimage2segimage is missing, so labels cannot be converted to DICOM SEG: %s", error)

@@ -57,12 +57,12 @@ class BundleModel:
 
     Args:
         folder: the bundle.
-        base_models: shared with other bundles.
+        base_models: base models shared with other bundles.
 
     Attributes:
         name: the folder's name.
         class_names: the texts that the bundle is tuned for.
-        description: from the bundle's metadata.
+        description: description in the bundle's metadata.
 
     Raises:
         FileNotFoundError: when the folder is not a bundle.

@@ -37,7 +37,7 @@ class FolderDatastore(LocalDatastore):
     goes without its suffix. Submitted labels are checked before they are saved.
 
     Args:
-        folder: contains the images; labels and the list of studies are written into it.
+        folder: folder of the images; labels and the list of studies are written into it.
 
     Raises:
         ValueError: when the folder is not writable.

@@ -25,8 +25,8 @@ def get_or_404(items: Mapping[str, Any], name: Any, what: str) -> Any:
     """Return the item of a name.
 
     Args:
-        items: by name.
-        name: of the item.
+        items: the items by name.
+        name: name of the item.
         what: the kind of item, for the message.
 
     Raises:

@@ -16,14 +16,14 @@ Box = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Which texts to segment, and which parts of the result to keep. Positions are (x, y) or (x, y, z) in pixels.
+    """The texts to segment, and the parts of the result to keep. Positions are (x, y) or (x, y, z) in pixels.
 
     Attributes:
         texts: the texts, in the order of label values 1, 2, ...
         foreground: positions of positive clicks.
         background: positions of negative clicks.
         roi: the box to keep, [start, end) along each axis; None = everything.
-        extension: of the result's file; None = by the kind of image.
+        extension: suffix of the result's file; None = by the kind of image.
     """
 
     texts: list[str]
@@ -41,7 +41,7 @@ class InferRequest:
                 default is ``class_names``. ``label`` selects one of the texts. ``foreground`` and ``background`` are
                 lists of positions; ``roi`` is [x1, y1, x2, y2] or [x1, x2, y1, y2, z1, z2].
             class_names: the bundle's classes.
-            shape: of the image, x first.
+            shape: shape of the image, x first.
 
         Raises:
             ValueError: when a value is not as described, or lies outside the image.

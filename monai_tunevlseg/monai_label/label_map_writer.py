@@ -23,8 +23,8 @@ def write_label_map(labels: np.ndarray, image: Path, extension: str | None = Non
 
     Args:
         labels: uint8, (X, Y) or (X, Y, Z), in the voxel order of the image.
-        image: gives the file its geometry.
-        extension: of the file; None = ``.nii.gz`` for NIfTI images, ``.png`` for pictures.
+        image: the image, whose geometry the file gets.
+        extension: suffix of the file; None = ``.nii.gz`` for NIfTI images, ``.png`` for pictures.
 
     Raises:
         ValueError: when the extension is unknown, or is ``.png`` for a volume.

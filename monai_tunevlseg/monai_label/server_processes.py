@@ -23,7 +23,7 @@ GRACE = 10  # seconds between SIGTERM and SIGKILL
 
 
 def exit_with_server() -> None:
-    """In a child process of a server: end it when the server's process is gone, for any reason.
+    """End this child process of a server when the server's process ends, for any reason.
 
     Raises:
         SystemExit: when the server's process is gone already.

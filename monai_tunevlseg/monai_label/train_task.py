@@ -116,7 +116,7 @@ class _BundleRunner:
 
     Args:
         model: the bundle.
-        folder: for the dataset and all results.
+        folder: folder of the dataset and all results.
     """
 
     def __init__(self, model: BundleModel, folder: Path) -> None:

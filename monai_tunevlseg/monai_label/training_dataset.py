@@ -110,7 +110,7 @@ def write_training_dataset(
     Args:
         submitted: the labels.
         class_names: the classes; masks have the values 1, 2, ... in this order.
-        folder: gets ``images``, ``masks`` and ``splits.json``.
+        folder: output folder of ``images``, ``masks`` and ``splits.json``.
         val_split: share of the images for validation, in (0, 1).
 
     Returns:

@@ -149,7 +149,7 @@ def _engine_options(backend: str) -> dict[str, Any]:
     if backend == "sqlite":
         return {"connect_args": {"timeout": LOCK_TIMEOUT}}
     timeouts: dict[str, int] = {"connect_timeout": CONNECT_TIMEOUT}
-    if backend == "mysql":  # its driver would wait for a silent server without limit
+    if backend == "mysql":  # because its driver waits for a silent server without limit
         timeouts |= {"read_timeout": ANSWER_TIMEOUT, "write_timeout": ANSWER_TIMEOUT}
     return {"connect_args": timeouts, "pool_pre_ping": True}
 

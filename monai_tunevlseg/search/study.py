@@ -86,7 +86,7 @@ def check_plan(study: optuna.Study, plan: Mapping[str, Any]) -> None:
 
 
 def check_trials(study: optuna.Study, plan: Mapping[str, Any]) -> None:
-    """Check that all trials draw from the search space of the plan, because others may write to the storage.
+    """Check that all trials draw from the search space of the plan, because other programs may write to the storage.
 
     Raises:
         ValueError: when a trial has another hyperparameter or another distribution; names both.

@@ -162,7 +162,7 @@ class TrialRunner:
         return reported, False
 
     def _conclude(self, trial: optuna.Trial, folder: Path, end: int | str, seconds: float) -> str | None:
-        """Read the result and tell it to the study; return the reason when the trial failed."""
+        """Read the result and report it to the study; return the reason when the trial failed."""
         if isinstance(end, str):
             reason: str | None = end
         else:

@@ -59,7 +59,7 @@ class CheckpointHandler:
         initial_checkpoint: the checkpoint that training starts from, if any; replaced only by a better one.
         data: the samples by split; resuming with other samples is refused.
         splits: the draft of the splits in use, and the file that it replaces with the first ``model.pt``, so that a
-            run that keeps no network leaves the splits of the run before; None = no such file.
+            run that keeps no network leaves the splits of the previous run; None = no splits file.
     """
 
     def __init__(

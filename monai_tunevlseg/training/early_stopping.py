@@ -21,7 +21,7 @@ class EarlyStopping:
         validator: the evaluator that computes the metric.
         patience: validations without improvement after which the trainer stops, 1 or more.
         min_delta: minimum decrease that counts as an improvement, 0 or more.
-        min_epochs: epoch before whose end the trainer is not stopped.
+        min_epochs: minimum number of epochs before the trainer stops.
         metric: name of the metric, lower is better.
 
     Raises:

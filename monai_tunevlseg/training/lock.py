@@ -44,7 +44,7 @@ class FolderLock:
             self.lock.acquire()
         except Timeout as error:
             raise RuntimeError(
-                f"another run is training into {self.directory}; wait for its end, or choose another ckpt_dir and "
+                f"another run is training into {self.directory}; wait until it ends, or choose another ckpt_dir and "
                 "output_dir."
             ) from error
 

@@ -107,7 +107,7 @@ def _existing(path: str | Path) -> Path:
 def _problem(name: str, value: Any) -> str | None:
     """Return the problem of an entry of a network's state; None without one."""
     if not isinstance(value, Tensor):
-        return f"is a {type(value).__name__} and not a tensor"
+        return f"is a {type(value).__name__}, not a tensor"
     if not value.is_floating_point():
         # counters of batch norms are int64, and the extra state of a network is bytes
         known = value.dtype == torch.int64 or name.endswith("_extra_state")
@@ -128,7 +128,7 @@ def checkpoint_errors(path: str | Path, what: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """Return the message of an error in one line.
 
-    For errors of torch's readers it is the type only, because their texts advise to run the file's code.
+    For errors of torch's readers it is the type only, because their texts advise running the file's code.
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

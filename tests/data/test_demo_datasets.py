@@ -76,7 +76,7 @@ def test_same_seed_writes_the_same_files_and_another_does_not(written, tmp_path)
     assert not np.array_equal(read(other / "images" / first), read(folder / "images" / first))
 
 
-def test_ultrasound_is_grey_and_its_lesion_dark_and_endoscopy_is_red():
+def test_ultrasound_is_gray_and_its_lesion_dark_and_endoscopy_is_red():
     gray, lesion = DEMO_DATASETS["ultrasound"].draw(np.random.default_rng(0))
     assert gray.ndim == 2
     assert gray[lesion == 1].mean() < 0.7 * gray[lesion == 0].mean()

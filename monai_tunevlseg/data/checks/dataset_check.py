@@ -76,8 +76,8 @@ class DatasetReport:
         splits: the counts of each split, and of the images "left out" of all; of "all" when splits cannot be found.
         table_1: the pairs of train, val and test in the paper's Table 1; None when it does not apply.
         files: the number of opened image and mask files.
-        errors: everything that is wrong.
-        warnings: everything that is worth knowing.
+        errors: the errors.
+        warnings: the warnings.
     """
 
     layout: str

@@ -30,7 +30,7 @@ GAP = 2
 REDUCED_SIZE = GAP * HASHED_SIZE
 """A quick average reduces pictures to this size, before a good filter reduces them further."""
 BEGINNING = 8192  # bytes
-ROWS = 256  # of the table of distances at a time, so that 10,000 pictures take about ten megabytes
+ROWS = 256  # rows of the table of distances at a time, so that 10,000 pictures take about ten megabytes
 CORRELATION = 0.9
 """Minimum correlation of the details of near-duplicates. Real pictures of six datasets at another brightness, contrast,
 size or quality, or with marks drawn on them, kept at least 0.85, and nine tenths of them 0.96; different pictures of

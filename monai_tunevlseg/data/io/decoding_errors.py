@@ -50,7 +50,7 @@ def translate_decoding_errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if path.exists():
-            raise  # of another file that the header names
+            raise  # the missing file is another one, named by the header
         raise FileNotFoundError(f"no file {path}.") from error
     except UnsupportedFileError as error:
         raise ValueError(f"{path} cannot be read: {error}.") from error

@@ -12,7 +12,7 @@ __all__ = ["distinct_values", "to_binary_mask", "to_label_map"]
 
 ROUNDING = 1e-3
 """Largest distance of a floating-point label from its integer."""
-HALF_RANGE = 128  # of 8 bits: separates JPEG's noise around 0 from that around 255
+HALF_RANGE = 128  # half of the 8-bit range: separates JPEG's noise around 0 from that around 255
 
 
 def to_label_map(mask: StoredMask, path: Path) -> np.ndarray:

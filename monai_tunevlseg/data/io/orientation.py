@@ -12,7 +12,7 @@ __all__ = ["Reorientation", "array_axis", "grid_reorientation", "upright_reorien
 
 STORED_LIKE_DICOM = np.array([[0, -1], [1, -1], [2, 1]])
 """Assumed for a file without orientation: x to left, y to posterior, z to superior (LPS)."""
-GRID_TOLERANCE = 0.1  # in voxels, at the corners of a volume
+GRID_TOLERANCE = 0.1  # maximum deviation in voxels, at the corners of a volume
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Reorientation:
     to posterior. A file with an axis of length 1 is a flat image, whose columns run along its first axis.
 
     Attributes:
-        shape: of the file, (X, Y, Z).
+        shape: shape of the file, (X, Y, Z).
         axes: the file's axis for each axis of the upright array.
         flips: whether each axis of the upright array runs opposite to the file's.
         flat: whether the upright array is (H, W), without the axis of length 1.

@@ -259,7 +259,7 @@ def _checked_palette(stored: StoredPicture, palette: np.ndarray) -> np.ndarray:
     highest = int(stored.values.max())
     if highest >= len(palette):
         raise UnsupportedFileError(
-            f"it holds the index {highest} but its palette has {len(palette)} colors; save it anew"
+            f"it holds the index {highest} but its palette has {len(palette)} colors; save it again"
         )
     return palette
 

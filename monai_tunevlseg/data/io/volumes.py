@@ -4,7 +4,7 @@ Voxels are returned upright regardless of their order in the file (see `orientat
 
 Two caches outlive a call: the decompressed voxels of the last two files (neighboring slices of an image and its mask)
 and the intensity ranges of files. Callers cannot observe them except by speed: the keys hold path, modification time
-and size of every file that is read, so that a replaced file is read anew, and the cached arrays are read-only.
+and size of every file that is read, so that a replaced file is read again, and the cached arrays are read-only.
 """
 
 from __future__ import annotations
@@ -312,7 +312,7 @@ def _read(volume: _Volume, upright: Reorientation, slice_index: int | None, slic
 
 
 def _states(path: Path) -> tuple[tuple[int, int], ...]:
-    """Return modification time and size of each file that is read, which tell a file from its replacement."""
+    """Return modification time and size of each file that is read; a replacement of a file differs in them."""
     return tuple((state.st_mtime_ns, state.st_size) for state in (source.stat() for source in source_files(path)))
 
 

@@ -26,20 +26,20 @@ def pair_masks_by_name(
     orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
     lists = {"images without a mask": lonely, "masks without an image": orphans}
     complaints = [f"{len(paths)} {what}: {shorten(map(stem_of, paths))}" for what, paths in lists.items() if paths]
-    remedy = _rename_alike(lonely, orphans) if orphans else "save an empty mask (all 0) for an image that shows nothing"
+    remedy = _renaming_remedy(lonely, orphans) if orphans else "save an empty mask (all 0) for an image that shows nothing"
     message = f"{dataset_dir} has {'; and '.join(complaints)}; files are paired by name: {remedy}."
     issues = [DatasetIssue("missing", message, tuple(map(str, [*lonely, *orphans])))] if complaints else []
     return sorted(images.keys() & masks.keys()), issues
 
 
-def _rename_alike(images: Sequence[Path], masks: Sequence[Path]) -> str:
+def _renaming_remedy(images: Sequence[Path], masks: Sequence[Path]) -> str:
     """Return the remedy for names that differ, with an example when all images and all masks have their own ending."""
     of_image, of_mask = (_without_ending(paths) for paths in (images, masks))
     both = sorted(of_image.keys() & of_mask.keys())
     if not both:
-        return "rename them alike"
+        return "rename them to match"
     image, mask = of_image[both[0]], of_mask[both[0]]
-    return f"rename them alike, such as {mask.name} to {stem_of(image)}{suffix_of(mask)}"
+    return f"rename them to match, such as {mask.name} to {stem_of(image)}{suffix_of(mask)}"
 
 
 def _without_ending(paths: Sequence[Path]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""The commands and the snippet of docs/monai-label.md, as they are written but for names, places and the launcher."""
+"""The commands and the snippet of docs/monai-label.md, unchanged but for names, places and the launcher."""
 
 from __future__ import annotations
 
