@@ -39,7 +39,7 @@ tricky = st.text("'=+-@\t\r\n\",a", max_size=5)
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(text | tricky, text | tricky), min_size=1))
 @example([("'=", "''")])
-def test_whatever_is_written_is_read(tmp_path_factory, rows):
+def test_reading_is_the_inverse_of_writing(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "table.csv"
     written = [{"one": one, "two": two} for one, two in rows]
     write_csv(path, ["one", "two"], written)
@@ -53,7 +53,7 @@ def test_an_unknown_column_is_refused_and_nothing_written(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\xff", b'"open'])
-def test_what_is_not_csv_is_named(content, tmp_path):
+def test_the_error_names_a_file_that_is_not_csv(content, tmp_path):
     (tmp_path / "table.csv").write_bytes(content)
     with pytest.raises(ValueError, match=r"table\.csv "):
         read_csv(tmp_path / "table.csv")

@@ -1,4 +1,4 @@
-"""The registry refuses what it does not know, and says what it knows."""
+"""The registry refuses unknown and duplicate names, and lists the known ones."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class ToMONAILabelFormatd(MapTransform):
     That app expects pictures with columns first and without a channel, and the geometry in ``original_affine``.
 
     Args:
-        keys: of label maps (1, ...) at the image's own size; the metadata is that of ``image``.
+        keys: keys of label maps (1, ...) at the image's own size; the metadata is that of ``image``.
     """
 
     def __init__(self, keys: KeysCollection = "pred") -> None:

@@ -68,7 +68,7 @@ def test_check_prints_counts_and_warnings_and_exits_with_0(run, kvasir):
     assert "24 files opened; errors: 0, warnings: 2." in lines
 
 
-def test_check_exits_with_1_when_something_is_wrong_and_says_what(run, kvasir):
+def test_check_prints_the_errors_and_exits_with_1(run, kvasir):
     masks = sorted(kvasir.rglob("masks/*.jpg"))
     masks[0].unlink()
     masks[1].write_bytes(masks[1].read_bytes()[:100])
@@ -167,7 +167,7 @@ def test_check_takes_a_window_for_ct(run, tmp_path):
     assert "intensity_window" in run(*arguments, "--intensity-window", "240", "-160").stderr
 
 
-def test_export_writes_the_folder_and_says_how_to_read_it(run, kvasir, tmp_path):
+def test_export_writes_the_folder_and_prints_how_to_read_it(run, kvasir, tmp_path):
     result = run("export", "kvasir", kvasir, tmp_path / "out")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [

@@ -142,7 +142,7 @@ def test_nothing_is_ever_overwritten(tmp_path):
     assert export("kvasir", tmp_path / "data", tmp_path / "empty").images == 12
 
 
-def test_a_damaged_mask_leaves_nothing_behind(tmp_path):
+def test_no_files_remain_after_a_damaged_mask(tmp_path):
     (tmp_path / "data").mkdir()
     owners_trees.write_kvasir(tmp_path / "data")
     mask = sorted((tmp_path / "data").rglob("masks/*.jpg"))[3]
@@ -152,7 +152,7 @@ def test_a_damaged_mask_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_what_the_form_cannot_hold_is_refused(tmp_path):
+def test_datasets_that_the_form_cannot_hold_are_refused(tmp_path):
     lists = {split: [] for split in ("train", "val", "test")}
     for split, entries in lists.items():
         for number in (1, 2):

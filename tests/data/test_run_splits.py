@@ -55,7 +55,7 @@ def test_images_that_were_added_are_in_no_split(trained, save, moved):
         folder = folder.rename(trained / "moved")
     add(folder, save, range(40, 50))
     drawn = build_datalists(DatasetSpec(folder, ["polyp"]))
-    assert stems(drawn["test"]) & (before["train"] | before["val"]), "drawn anew, an image of val would be tested"
+    assert stems(drawn["test"]) & (before["train"] | before["val"]), "a new draw would test an image of val"
     with pytest.warns(UserWarning, match="10 images"):
         found = lists(folder, trained / RUN)
     assert {name: stems(samples) for name, samples in found.items()} == before
@@ -85,7 +85,7 @@ def test_splits_of_the_user_that_test_what_was_trained_are_refused(trained):
     assert lists(trained / "data", trained / RUN, splits_file=trained / RUN)
 
 
-def test_a_run_on_another_dataset_says_nothing(trained, save):
+def test_a_run_on_another_dataset_has_no_effect(trained, save):
     add(trained / "other", save, range(60))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

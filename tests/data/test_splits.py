@@ -13,7 +13,7 @@ STEMS = st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=60)
 
 
 @given(STEMS, st.randoms())
-def test_drawn_splits_hold_every_image_once_whatever_the_order(stems, random):
+def test_drawn_splits_hold_every_image_once_in_any_order_of_stems(stems, random):
     splits = draw_splits(stems)
     assert sorted(splits["train"] + splits["val"] + splits["test"]) == sorted(stems)
     assert [stems_ == sorted(stems_) for stems_ in splits.values()] == [True] * 3

@@ -122,7 +122,7 @@ def test_what_cannot_be_compared_is_refused(second, metric, message):
 
 
 @pytest.mark.parametrize("size", [1e-10, 9e-10, 1e-8])
-def test_the_interval_and_the_test_agree_on_what_is_no_difference(size):
+def test_interval_and_test_agree_on_rounding_errors(size):
     scores = {f"{number}": 50.0 + number for number in range(8)}
     other = {name: score + size * (-1) ** int(name) for name, score in scores.items()}
     result = compare(run(scores), run(other), bootstrap=FEW)

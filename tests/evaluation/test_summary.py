@@ -37,7 +37,7 @@ def test_groups_are_the_units_where_there_are_any():
     assert (summary["images"], summary["clusters"]) == (3, 2)
 
 
-def test_without_foreground_or_scores_there_is_no_mean():
+def test_the_mean_without_foreground_or_scores_is_undefined():
     summary = summarize([CASES[2]], ["dice", "hd95"], FEW)
     assert (summary["dice"], summary["dice_foreground"], summary["hd95"], summary["pairs_with_hd95"]) == (
         100,

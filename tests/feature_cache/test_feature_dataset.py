@@ -162,7 +162,7 @@ def test_settings_out_of_range_are_refused(kind, size, message, build_network):
 
 
 @pytest.mark.parametrize("kind", ["off", False, None])
-def test_off_is_no_cache_for_any_network(kind, build_network):
+def test_off_disables_the_cache_for_every_network(kind, build_network):
     assert open_cache(build_network("vpt"), kind, "", 1) is None
 
 

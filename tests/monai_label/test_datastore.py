@@ -105,7 +105,7 @@ def test_a_label_of_another_size_is_refused(studies, tmp_path):
     assert str(SIZE) in caught.value.msg
 
 
-def test_a_folder_without_studies_says_so(tmp_path, caplog):
+def test_a_folder_without_studies_gives_a_warning(tmp_path, caplog):
     (tmp_path / "readme.txt").write_text("nothing")
     with caplog.at_level(logging.WARNING):
         assert FolderDatastore(str(tmp_path)).list_images() == []

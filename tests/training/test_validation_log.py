@@ -53,7 +53,7 @@ def test_every_validation_adds_its_line(evaluator, tmp_path):
 
 
 @pytest.mark.parametrize("content", ['{"epoch": 1, "score": 9}\n', "no json\n", None])
-def test_a_resumed_run_has_its_own_lines_whatever_the_file_holds(content, evaluator, tmp_path):
+def test_a_resumed_run_has_its_own_lines_for_any_content_of_the_file(content, evaluator, tmp_path):
     path = tmp_path / "validation.jsonl"
     first = train(evaluator, path, validated=(1, 2, 3))
     path.unlink()

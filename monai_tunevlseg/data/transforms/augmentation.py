@@ -27,7 +27,7 @@ class Augmentd(Randomizable, MapTransform):
     changes and of intensity changes separately, so that they are independent.
 
     Args:
-        keys: of the image, (3, H, W) in [0, 1], and the mask, (1, H, W) in {0, 1, 255}.
+        keys: keys of the image, (3, H, W) in [0, 1], and the mask, (1, H, W) in {0, 1, 255}.
         prob: probability of geometric changes, and of changes of intensity.
         scale: largest relative change of size.
         translate: largest shift, relative to the size.

@@ -150,7 +150,7 @@ def test_a_copy_of_the_folder_is_one_of_bytes_in_any_number_of_places(folder):
     assert kinds(report.warnings) == {"contradiction": 1}, "copies are not also near-duplicates"
 
 
-def test_copies_within_a_split_are_no_leak_but_said_and_so_are_their_masks(folder):
+def test_copies_within_a_split_and_their_masks_give_warnings_only(folder):
     (folder / "images" / "case01.png").write_bytes((folder / "images" / "case00.png").read_bytes())
     report = check(folder)
     assert report.errors == []
@@ -170,7 +170,7 @@ def test_copies_with_other_classes_are_named(folder):
     assert "different classes (a, b)" in issue.message
 
 
-def test_frames_that_look_alike_are_one_group_however_many(folder):
+def test_similar_frames_are_one_group_of_any_size(folder):
     rng = np.random.default_rng(0)
     for number in range(60):
         frame = np.asarray(picture(0)) + rng.normal(0, 3, (160, 192, 3))
@@ -389,6 +389,6 @@ def test_a_dataset_that_is_not_in_table_1_is_not_compared_with_it(folder):
     assert (report.errors, report.warnings, report.table_1) == ([], [], None)
 
 
-def test_table_1_says_nothing_of_other_classes(tmp_path):
+def test_table_1_does_not_apply_to_other_classes(tmp_path):
     multiclass_trees.write_pascal_voc(tmp_path, 30)
     assert check(tmp_path, "pascal_voc", class_names=["dog", "cat"]).table_1 is None

@@ -1,4 +1,4 @@
-"""Pictures that look alike, in groups."""
+"""Groups of similar pictures."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_gray_is_that_of_the_whole_picture(tmp_path, mode, suffix):
     assert np.abs(np.asarray(gray) - 255 * whole @ weights).mean() < (20 if mode == "1" else 6)
 
 
-def test_a_large_jpeg_is_scaled_down_but_not_below_what_is_wanted(tmp_path):
+def test_a_large_jpeg_is_scaled_down_but_not_below_the_given_size(tmp_path):
     path = tmp_path / "image.jpg"
     picture(640, 400).save(path, quality=90)
     shape, gray = read_gray_picture(path, 64)
@@ -135,7 +135,7 @@ def masks(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("label_value", [None, 1, 2])
 @pytest.mark.parametrize("mask_threshold", [None, 1, 128])
-def test_the_occurring_values_tell_of_a_mask_what_the_whole_tells(tmp_path, label_value, mask_threshold):
+def test_the_unique_values_of_a_mask_give_the_results_of_the_whole_mask(tmp_path, label_value, mask_threshold):
     for path in masks(tmp_path):
         whole = read_stored_mask(path)
         shape, row = read_unique_values(path)
@@ -204,7 +204,7 @@ def test_an_image_that_cannot_be_read_does_not_hide_its_masks(tmp_path):
     assert check.empty == [None] * 3
 
 
-def test_the_slices_of_a_volume_are_told_apart(tmp_path):
+def test_the_slices_of_a_volume_are_distinguished(tmp_path):
     import nibabel as nib
 
     labels = np.zeros((6, 5, 4), np.uint8)

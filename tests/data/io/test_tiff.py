@@ -42,7 +42,7 @@ COMPRESSIONS = [None, "zlib", "lzw", "packbits", "zstd", "lzma"]
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("predictor", [False, True])
-def test_tiff_reads_the_same_however_it_is_compressed(tmp_path, compression, predictor):
+def test_tiff_reads_the_same_with_every_compression(tmp_path, compression, predictor):
     if predictor and compression in (None, "packbits"):
         pytest.skip("tifffile writes no predictor without such a compression")
     path = tmp_path / "a.tif"

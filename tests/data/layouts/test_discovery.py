@@ -228,7 +228,7 @@ def test_a_folder_as_full_as_that_of_the_images_makes_mask_ambiguous(tmp_path):
 
 
 @pytest.mark.parametrize(("masks", "count"), [("mask", 2), ("GT", 3)])
-def test_a_folder_that_is_not_as_full_or_beside_a_plain_name_is_no_rival(tmp_path, masks, count):
+def test_a_folder_with_fewer_masks_or_beside_a_plain_name_is_ignored(tmp_path, masks, count):
     put(tmp_path, "images", masks, range(3))
     put(tmp_path, "overlays", "edges", range(count))
     assert [part.masks.name for part in find_parts(tmp_path)] == [masks]

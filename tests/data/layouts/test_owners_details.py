@@ -151,7 +151,7 @@ def test_camus_forms_give_the_same_pixels_in_the_same_orientation(tmp_path):
                 np.testing.assert_array_equal(one[key].numpy(), other[key].numpy())
 
 
-def test_camus_takes_the_owners_lists_and_warns_of_what_they_leave_out(tmp_path):
+def test_camus_uses_the_owners_lists_and_warns_of_omitted_patients(tmp_path):
     write_camus(tmp_path)
     found = datalists("camus", tmp_path)
     patients = {split: sorted({sample["group"] for sample in samples}) for split, samples in found.items()}
