@@ -64,8 +64,8 @@ def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_di
     class_names = DEMO_DATASETS[dataset].class_names
     for needed in (bundle_root / "configs" / "train.yaml", experiment_config):
         if not needed.is_file():
-            known = sorted(path.name for path in bundle_root.parent.glob("*_*"))
-            raise FileNotFoundError(f"no file {needed}; known bundles are {', '.join(known)}.")
+            known = sorted(path.parents[1].name for path in bundle_root.parent.glob("*_*/configs/train.yaml"))
+            raise FileNotFoundError(f"no file {needed}; bundles with training are {', '.join(known)}.")
     shutil.rmtree(output_dir, ignore_errors=True)
     console = Console(soft_wrap=True)
     data = write_demo_dataset(dataset, output_dir / "data", num_images=NUM_IMAGES)

@@ -20,7 +20,7 @@ __all__ = [
     "volumes_of",
 ]
 
-DECIMALS = 4  # of scores; MONAI's are float32
+DECIMALS = 4  # decimal places of scores, because MONAI's are float32
 
 
 def summarize(pairs: Sequence[PairScores], scores: Sequence[str], bootstrap: Bootstrap) -> dict[str, Any]:

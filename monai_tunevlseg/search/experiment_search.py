@@ -149,8 +149,9 @@ def run_search(
     storage = open_storage(settings.storage or f"sqlite:///{output / 'study.db'}")
     data = Path(dataset_dir).expanduser().absolute()
     overrides = {**settings.fixed, "bundle_root": str(experiment.bundle), "dataset_dir": str(data)}
+    digest = dataset_digest(experiment, overrides)  # first, because loading the base model takes longer
     base, space = _base_and_space(experiment, overrides, settings, configs_dir)
-    plan = _plan(experiment, settings, space, base, dataset_digest(experiment, overrides))
+    plan = _plan(experiment, settings, space, base, digest)
     name = settings.study_name or experiment.name
     reserve_output_folder(output, name)  # after all checks of the command
     study = join_study(storage, name, plan, settings.pruner)

@@ -79,8 +79,10 @@ def test_an_unknown_model_is_named(tmp_path):
 def test_unknown_names_are_reported_before_anything_is_replaced(tmp_path, bundle, dataset, error, message):
     kept = tmp_path / "out" / "kept"
     kept.mkdir(parents=True)
-    (tmp_path / "bundles" / "clipseg_coop").mkdir(parents=True)
-    (tmp_path / "bundles" / "clipseg_vpt").mkdir()
-    with pytest.raises(error, match=message):
+    for name in ("clipseg_coop", "clipseg_vpt"):
+        (tmp_path / "bundles" / name / "configs").mkdir(parents=True)
+        (tmp_path / "bundles" / name / "configs" / "train.yaml").touch()
+    (tmp_path / "bundles" / "clipseg_zero_shot").mkdir()
+    with pytest.raises(error, match=message) as caught:
         run_demo(dataset, tmp_path / "bundles" / bundle, tmp_path / "experiment.yaml", tmp_path / "out")
-    assert kept.exists()
+    assert kept.exists() and "zero_shot" not in str(caught.value)

@@ -341,7 +341,8 @@ def test_an_invalid_command_ends_with_a_sentence(arguments, values, pictures, tm
     assert [value for value in values if value not in result.stderr] == [], result.stderr
 
 
-def test_a_missing_dataset_is_named_before_any_trial(tmp_path, settings):
+def test_a_missing_dataset_is_named_before_the_base_model_is_loaded(tmp_path, settings):
+    settings = replace(settings, fixed={**settings.fixed, "pretrained": str(tmp_path / "no_base_model")})
     with pytest.raises(FileNotFoundError, match=r"dataset_dir .*nowhere"):
         run_search(EXPERIMENT, tmp_path / "nowhere", tmp_path / "out", settings, **FOLDERS)
     assert not (tmp_path / "out" / "trials").exists() and not (tmp_path / "out" / "study.txt").exists()

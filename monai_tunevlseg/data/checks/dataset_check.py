@@ -297,6 +297,8 @@ def _compare_with_table(spec: DatasetSpec, total: int, report: DatasetReport) ->
     if info is None or not any(info.sizes) or set(report.class_names) != set(info.class_names):
         return
     report.table_1 = info.sizes
+    if not total:  # which other errors explain
+        return
     whole = sum(info.sizes)
     if total < PARTIAL_COPY * whole:
         message = f"the folder holds {total} of the {whole} pairs of {info.title} in the paper's Table 1: a part of it."

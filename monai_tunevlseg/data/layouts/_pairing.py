@@ -26,13 +26,15 @@ def pair_masks_by_name(
     orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
     lists = {"images without a mask": lonely, "masks without an image": orphans}
     complaints = [f"{len(paths)} {what}: {shorten(map(stem_of, paths))}" for what, paths in lists.items() if paths]
-    remedy = _renaming_remedy(lonely, orphans) if orphans else "save an empty mask (all 0) for an image that shows nothing"
+    remedy = (
+        _rename_remedy(lonely, orphans) if orphans else "save an empty mask (all 0) for an image that shows nothing"
+    )
     message = f"{dataset_dir} has {'; and '.join(complaints)}; files are paired by name: {remedy}."
     issues = [DatasetIssue("missing", message, tuple(map(str, [*lonely, *orphans])))] if complaints else []
     return sorted(images.keys() & masks.keys()), issues
 
 
-def _renaming_remedy(images: Sequence[Path], masks: Sequence[Path]) -> str:
+def _rename_remedy(images: Sequence[Path], masks: Sequence[Path]) -> str:
     """Return the remedy for names that differ, with an example when all images and all masks have their own ending."""
     of_image, of_mask = (_without_ending(paths) for paths in (images, masks))
     both = sorted(of_image.keys() & of_mask.keys())

@@ -35,8 +35,8 @@ class SavePredictiond(MapTransform):
     image; for a volume, the slice with the largest predicted area, or the middle slice without a prediction.
 
     Args:
-        keys: keys of label maps (1, H, W) or (1, S, A, R), upright as from `LoadImageMaskd`, at the size of `image`, whose
-            metadata names the file.
+        keys: keys of label maps (1, H, W) or (1, S, A, R), upright as from `LoadImageMaskd`, at the size of `image`,
+            whose metadata names the file.
         output_dir: the folder; created for the first prediction.
         num_classes: largest label value.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes in overlays.

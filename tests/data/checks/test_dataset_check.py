@@ -389,6 +389,11 @@ def test_a_dataset_that_is_not_in_table_1_is_not_compared_with_it(folder):
     assert (report.errors, report.warnings, report.table_1) == ([], [], None)
 
 
+def test_an_empty_folder_is_an_error_and_not_a_part_of_the_dataset(tmp_path):
+    report = check(tmp_path, "kvasir")
+    assert (kinds(report.errors), kinds(report.warnings)) == ({"missing": 1}, {})
+
+
 def test_table_1_does_not_apply_to_other_classes(tmp_path):
     multiclass_trees.write_pascal_voc(tmp_path, 30)
     assert check(tmp_path, "pascal_voc", class_names=["dog", "cat"]).table_1 is None
