@@ -13,7 +13,7 @@ from torch import nn
 from monai_tunevlseg.methods import Adapter, Method
 from monai_tunevlseg.networks.module_copies import copy_modules, tensors_of
 from monai_tunevlseg.networks.precision import cast_frozen
-from monai_tunevlseg.networks.trained_parts import ModelParts, TrainedParts
+from monai_tunevlseg.networks.trained_part import ModelParts, TrainedPart
 
 __all__ = ["UNFREEZE", "FrozenBaseNetwork"]
 
@@ -47,7 +47,7 @@ class FrozenBaseNetwork(nn.Module):
             raise ValueError(f"unfreeze is {unfreeze!r}; it must be one of {', '.join(map(repr, UNFREEZE))}.")
         self.unfreeze = unfreeze
         self.base = self._unfrozen(base.requires_grad_(False).eval())
-        self.trained: TrainedParts
+        self.trained: TrainedPart
         self.register_state_dict_post_hook(_drop_frozen)
         self.register_load_state_dict_pre_hook(_refuse_frozen)
         self.register_load_state_dict_post_hook(_ignore_missing_frozen)
@@ -64,7 +64,7 @@ class FrozenBaseNetwork(nn.Module):
     def _unfrozen_names(self) -> tuple[str, ...]:
         return {None: (), "decoder": self.parts.decoder, "all": ("",)}[self.unfreeze]
 
-    def _tune(self, method: Method | None) -> None:
+    def _attach(self, method: Method | None) -> None:
         """Insert an adapter into the base model, and derive the trained part."""
         added: list[str] = []
         if isinstance(method, Adapter):
@@ -77,7 +77,7 @@ class FrozenBaseNetwork(nn.Module):
             for part in self._unfrozen_names()
             for name, _ in self.base.get_submodule(part).named_modules()
         ]
-        self.trained = TrainedParts.derive(
+        self.trained = TrainedPart.derive(
             self.base,
             self.parts,
             list(dict.fromkeys([*unfrozen, *added])),

@@ -38,11 +38,11 @@ def identity_from_tensor(state: Tensor) -> dict[str, Any]:
         raise ValueError("the checkpoint's _extra_state is not that of a prompt-tuned network.") from error
 
 
-def mismatch_message(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def mismatch_message(entry: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     """Return the message for an entry in which a checkpoint differs from the network; names both values."""
-    name = what
-    mine, yours = ours[what], theirs.get(what)
-    if what == "base_fingerprint":
+    name = entry
+    mine, yours = ours[entry], theirs.get(entry)
+    if entry == "base_fingerprint":
         name = "base model"
         mine, yours = f"{ours['base_model']} ({mine})", f"{theirs.get('base_model')} ({yours})"
     return f"the checkpoint was trained with {name} {yours!r}, this network has {mine!r}; build the network as trained."

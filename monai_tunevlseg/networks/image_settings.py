@@ -84,8 +84,8 @@ def _side(size: Any, divisor: int, file: Path) -> int:
     return side
 
 
-def _channels(values: Any, what: str, file: Path) -> tuple[float, ...]:
+def _channels(values: Any, name: str, file: Path) -> tuple[float, ...]:
     numbers = tuple(values) if isinstance(values, Sequence) and not isinstance(values, str) else ()
     if len(numbers) != 3 or not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
-        raise ValueError(f"{file} has the {what} {values!r}; it must be one number for each of the three channels.")
+        raise ValueError(f"{file} has the {name} {values!r}; it must be one number for each of the three channels.")
     return tuple(float(value) for value in numbers)

@@ -19,14 +19,16 @@ def tensors_of(module: nn.Module) -> Iterator[Tensor]:
     return chain(module.parameters(), module.buffers())
 
 
-def copy_modules(module: M, own: Collection[int] = (), instead: Mapping[int, Tensor] | None = None) -> M:
+def copy_modules(module: M, unshared: Collection[int] = (), replacements: Mapping[int, Tensor] | None = None) -> M:
     """Copy a module and its submodules, but share their parameters and buffers.
 
     Args:
         module: module to copy.
-        own: ids of the tensors to copy too.
-        instead: replacements of tensors, by the id of the replaced tensor.
+        unshared: ids of the tensors to copy too.
+        replacements: tensors that replace others, by the id of the replaced tensor.
     """
-    replaced = instead or {}
-    shared = {id(tensor): replaced.get(id(tensor), tensor) for tensor in tensors_of(module) if id(tensor) not in own}
+    replaced = replacements or {}
+    shared = {
+        id(tensor): replaced.get(id(tensor), tensor) for tensor in tensors_of(module) if id(tensor) not in unshared
+    }
     return copy.deepcopy(module, shared)

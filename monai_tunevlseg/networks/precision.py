@@ -82,7 +82,7 @@ def cast_frozen(base: nn.Module, precision: str) -> nn.Module:
         if not isinstance(module, _BatchNorm)
         for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
     }
-    return copy_modules(base, instead=converted)
+    return copy_modules(base, replacements=converted)
 
 
 def _converted(tensor: Tensor) -> Tensor:

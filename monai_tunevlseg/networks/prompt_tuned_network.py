@@ -89,7 +89,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         self.method_name = method
         self.method_kwargs = with_defaults(method, method_kwargs or {}) if method else {}
         self.method = self._build_method()
-        self._tune(self.method)
+        self._attach(self.method)
         self.upsampler = self._build_upsampler() if upsampler else None
         check_class_tokens(self.tokenizer, self.class_names, self._most_tokens())
         self.text_features: dict[str, TextFeatures] = {}
@@ -219,9 +219,9 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
                 names both sides.
         """
         theirs, ours = identity_from_tensor(state), identity_from_tensor(self.get_extra_state())
-        for what in ("format_version", "network", "base_fingerprint", "method", "upsampler", "unfreeze"):
-            if theirs.get(what) != ours[what]:
-                raise ValueError(mismatch_message(what, theirs, ours))
+        for entry in ("format_version", "network", "base_fingerprint", "method", "upsampler", "unfreeze"):
+            if theirs.get(entry) != ours[entry]:
+                raise ValueError(mismatch_message(entry, theirs, ours))
         ignored = METHODS[self.method_name].training_only_arguments if self.method_name else frozenset()
         for argument, value in ours["method_kwargs"].items():
             if argument not in ignored and theirs["method_kwargs"].get(argument) != value:

@@ -16,21 +16,21 @@ __all__ = ["Tokens", "check_class_tokens", "validate_texts", "tokenize"]
 SHOWN = 80  # maximum number of characters of a text in a message
 
 
-def validate_texts(texts: Sequence[str], what: str) -> list[str]:
+def validate_texts(texts: Sequence[str], argument: str) -> list[str]:
     """Return a list of texts, all of which are non-empty strings.
 
     Args:
         texts: at least one text.
-        what: name of the argument, for the message.
+        argument: name of the argument, for the message.
 
     Raises:
         ValueError: when the sequence is empty, or a text is empty or not a string.
     """
     if isinstance(texts, str) or not texts:
-        raise ValueError(f"{what} must be a non-empty list of texts, not {texts!r}.")
+        raise ValueError(f"{argument} must be a non-empty list of texts, not {texts!r}.")
     for text in texts:
         if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{what} {list(texts)!r:.200} has an empty text {text!r}; write the class's name.")
+            raise ValueError(f"{argument} {list(texts)!r:.200} has an empty text {text!r}; write the class's name.")
     return list(texts)
 
 

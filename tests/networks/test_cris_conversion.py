@@ -129,14 +129,14 @@ def spoil(weights):
 
 
 @pytest.mark.parametrize("which", ["clip", "cris"])
-def test_missing_surplus_and_misshapen_tensors_are_listed(clip, cris, tokenizer_dir, tmp_path, which):
+def test_missing_unexpected_and_misshapen_tensors_are_listed(clip, cris, tokenizer_dir, tmp_path, which):
     first, second, bent = spoil(clip if which == "clip" else cris)
     files = write_clip(clip, "plain", tmp_path), write_cris(cris, "module nested", tmp_path)
     with pytest.raises(ValueError, match="RN50|cris_best") as caught:
         convert_cris(*files, tokenizer_dir, tmp_path / "out")
     message = str(caught.value)
     assert ("RN50.pt" if which == "clip" else "cris_best.pth") in message
-    assert f"2 missing: {first}, {second}; 1 surplus: extra.weight; 1 misshapen: {bent} [3, 16, 1, 1]" in message
+    assert f"2 missing: {first}, {second}; 1 unexpected: extra.weight; 1 misshapen: {bent} [3, 16, 1, 1]" in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["RN50.pt", "cris_best.pth"]
 
 

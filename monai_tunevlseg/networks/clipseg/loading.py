@@ -129,7 +129,7 @@ def _load_model(folder: Path, config: Any) -> CLIPSegForImageSegmentation:
     wrong |= {key for key in report["unexpected_keys"] if ".layers." in key}  # layers beyond those of the config
     if wrong:
         raise ValueError(
-            f"{str(folder)!r} is not a complete CLIPSeg: {len(wrong)} weights are missing, surplus or misshapen "
+            f"{str(folder)!r} is not a complete CLIPSeg: {len(wrong)} weights are missing, unexpected or misshapen "
             f"({', '.join(sorted(wrong)[:3])}, ...); pass the folder or hub id of a CLIPSegForImageSegmentation."
         )
     check_finite(model, folder)

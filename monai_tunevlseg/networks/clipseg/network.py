@@ -15,7 +15,7 @@ from monai_tunevlseg.networks.image_size_check import check_image_size
 from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.text_context import insert_text_context
 from monai_tunevlseg.networks.texts import Tokens
-from monai_tunevlseg.networks.trained_parts import ModelParts
+from monai_tunevlseg.networks.trained_part import ModelParts
 from monai_tunevlseg.networks.upsampler import Upsampler
 
 __all__ = ["PromptTunedCLIPSeg", "decode", "encode_image", "encode_text", "project_taps"]

@@ -43,7 +43,7 @@ def convert_cris(clip: Path, cris: Path, tokenizer: Path, output_dir: Path) -> P
     Raises:
         FileNotFoundError: when a file is missing.
         FileExistsError: when ``output_dir`` is not empty.
-        ValueError: when a file is not a checkpoint, or tensors are missing, surplus or misshapen; lists them.
+        ValueError: when a file is not a checkpoint, or tensors are missing, unexpected or misshapen; lists them.
     """
     clip_weights, cris_weights = read_clip(clip), read_state_dict(cris)
     try:

@@ -121,7 +121,7 @@ def read_tokenizer(folder: Path, vocab_size: int) -> CLIPTokenizer:
 def compare_weights(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], optional: Iterable[str] = ()
 ) -> str | None:
-    """List missing, surplus and misshapen weights, at most ten of each.
+    """List missing, unexpected and misshapen weights, at most ten of each.
 
     Args:
         expected: weights of a model; only names and shapes count.
@@ -132,13 +132,13 @@ def compare_weights(
         the list as text, or None if the weights match.
     """
     missing = sorted(set(expected) - set(found) - set(optional))
-    surplus = sorted(set(found) - set(expected))
+    unexpected = sorted(set(found) - set(expected))
     misshapen = [
         f"{name} {list(found[name].shape)} instead of {list(expected[name].shape)}"
         for name in sorted(set(expected) & set(found))
         if found[name].shape != expected[name].shape
     ]
-    named = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
+    named = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
     return "; ".join(f"{len(names)} {kind}: {_shown(names)}" for kind, names in named.items() if names) or None
 
 

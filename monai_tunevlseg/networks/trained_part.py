@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["ModelParts", "TrainedParts"]
+__all__ = ["ModelParts", "TrainedPart"]
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class ModelParts:
     decoder: tuple[str, ...]
     early_decoder: tuple[str, ...]
 
-    def reaches_text(self, name: str) -> bool:
-        """Return whether text features depend on a parameter; a parameter outside of all parts affects everything."""
+    def affects_text(self, name: str) -> bool:
+        """Return whether a parameter affects text features; one outside of all parts affects everything."""
         return _is_below(name, self.text) or not _is_below(name, self.vision + self.decoder)
 
-    def reaches_image(self, name: str) -> bool:
-        """Return whether image features depend on a parameter; a parameter outside of all parts affects everything."""
+    def affects_image(self, name: str) -> bool:
+        """Return whether a parameter affects image features; one outside of all parts affects everything."""
         return _is_below(name, self.vision + self.early_decoder) or not _is_below(name, self.text + self.decoder)
 
 
 @dataclass(frozen=True)
-class TrainedParts:
+class TrainedPart:
     """The trained part of a base model, derived once when the network is built.
 
     Attributes:
@@ -55,7 +55,7 @@ class TrainedParts:
     @classmethod
     def derive(
         cls, base: nn.Module, parts: ModelParts, modules: Collection[str], prompts_text: bool, prompts_vision: bool
-    ) -> TrainedParts:
+    ) -> TrainedPart:
         """Derive the trained part from the parameters that require a gradient.
 
         Args:
@@ -73,8 +73,8 @@ class TrainedParts:
         return cls(
             saved=frozenset(trained | buffers),
             modules=tuple(name for name in modules if not isinstance(base.get_submodule(name), _BatchNorm)),
-            text_is_constant=not (prompts_text or any(map(parts.reaches_text, trained))),
-            image_is_constant=not (prompts_vision or any(map(parts.reaches_image, trained))),
+            text_is_constant=not (prompts_text or any(map(parts.affects_text, trained))),
+            image_is_constant=not (prompts_vision or any(map(parts.affects_image, trained))),
         )
 
 
