@@ -49,10 +49,10 @@ class PromptLearner(Method):
             )
         if num_context < 1:
             raise ValueError(f"num_context {num_context} of {name} must be at least 1.")
-        if self.prompts_text and num_context > (most := encoders.text_positions - 3):
+        if self.prompts_text and num_context > (largest := encoders.text_positions - 3):
             raise ValueError(
                 f"num_context {num_context} leaves no room for a word in the text encoder's "
-                f"{encoders.text_positions} positions; choose at most {most}."
+                f"{encoders.text_positions} positions; choose at most {largest}."
             )
         layers = encoders.prompted_layers(self.prompts_text, self.prompts_vision)
         if not 1 <= prompt_depth <= layers:

@@ -25,7 +25,7 @@ _FILES = (
     ("tokenizer.json", "vocab.json"),
 )
 _CONTENT = "config.json, preprocessor_config.json, model.safetensors and the tokenizer"
-LONGEST_REASON = 300  # characters
+MAX_REASON_LENGTH = 300  # characters
 _POINTER = b"version https://git-lfs"
 
 
@@ -50,7 +50,7 @@ def error_reason(error: Exception) -> str:
     said = str(error)
     if (refused := re.search(r"WeightsUnpickler error: (.*?)(?:\. |\.?\n|$)", said)) is not None:
         said = refused[1]
-    return " ".join(said.split()).rstrip(".")[:LONGEST_REASON] or type(error).__name__
+    return " ".join(said.split()).rstrip(".")[:MAX_REASON_LENGTH] or type(error).__name__
 
 
 def load_tokenizer(folder: Path, vocabulary_size: int) -> CLIPTokenizer:
@@ -94,16 +94,16 @@ def load_from_folder_or_hub(pretrained: str, load: Callable[[Path], T]) -> T:
     """
     folder = Path(pretrained).expanduser()
     if pretrained and folder.is_dir():
-        return load(_complete(folder))
+        return load(_check_complete(folder))
     if not pretrained or pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1:
         raise FileNotFoundError(
             f"the base model's folder {pretrained!r} does not exist; pass pretrained=FOLDER with {_CONTENT}, or a hub "
             "id."
         )
-    return load(_cached(pretrained) or _complete(_fetched(pretrained)))
+    return load(_find_in_cache(pretrained) or _check_complete(_download(pretrained)))
 
 
-def _complete(folder: Path) -> Path:
+def _check_complete(folder: Path) -> Path:
     for alternatives in _FILES:
         if not any((folder / name).is_file() for name in alternatives):
             raise FileNotFoundError(
@@ -124,16 +124,16 @@ def _begins_with(file: Path, start: bytes) -> bool:
         return stream.read(len(start)) == start
 
 
-def _cached(pretrained: str) -> Path | None:
+def _find_in_cache(pretrained: str) -> Path | None:
     """Return a model's folder in the cache if it has a processor file, which sets the image size."""
     try:
-        folder = _complete(Path(snapshot_download(pretrained, local_files_only=True)))
+        folder = _check_complete(Path(snapshot_download(pretrained, local_files_only=True)))
     except (OSError, HFValidationError):
         return None
     return folder if any((folder / name).is_file() for name in PROCESSOR_FILES) else None
 
 
-def _fetched(pretrained: str) -> Path:
+def _download(pretrained: str) -> Path:
     try:
         # a single request fails fast; the client retries each file for minutes
         files = [file.rfilename for file in HfApi().model_info(pretrained, timeout=20).siblings or ()]

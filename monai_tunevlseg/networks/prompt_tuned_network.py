@@ -91,7 +91,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         self.method = self._build_method()
         self._attach(self.method)
         self.upsampler = self._build_upsampler() if upsampler else None
-        check_class_tokens(self.tokenizer, self.class_names, self._most_tokens())
+        check_class_tokens(self.tokenizer, self.class_names, self._max_tokens())
         self.text_features: dict[str, TextFeatures] = {}
 
     @abstractmethod
@@ -185,12 +185,12 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
             ids and mask, each (S, N), padded to the longest text; N + ``num_context`` is at most the text encoder's
             number of positions.
         """
-        return tokenize(self.tokenizer, texts, self._most_tokens(), next(self.base.parameters()).device)
+        return tokenize(self.tokenizer, texts, self._max_tokens(), next(self.base.parameters()).device)
 
     def _is_conditioned(self) -> bool:
         return self.method is not None and self.method.image_conditioned
 
-    def _most_tokens(self) -> int:
+    def _max_tokens(self) -> int:
         learner = self.learner
         taken = learner.num_context if learner is not None and learner.prompts_text else 0
         return self.encoder_sizes().text_positions - taken
@@ -270,24 +270,26 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         self, features: ImageFeatures, texts: list[str], index: Tensor, learner: PromptLearner | None
     ) -> Tensor:
         text_features = self._text_features_per_image(texts, index, features.get("embedding"), learner)
-        logits = self._decode(features, {name: self._for_decoder(value) for name, value in text_features.items()})
+        logits = self._decode_in_chunks(
+            features, {name: self._cast_for_decoder(value) for name, value in text_features.items()}
+        )
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
-    def _decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
+    def _decode_in_chunks(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode in chunks of texts on a CPU, so that the decoder's tensors fit into the cache of the CPU."""
         batch, count = next(iter(text_features.values())).shape[:2]
         if torch.jit.is_tracing() or next(iter(image_features.values())).device.type != "cpu":
             return self.decode(image_features, text_features)
-        at_once = max(1, PAIRS_PER_CHUNK // batch)
+        chunk = max(1, PAIRS_PER_CHUNK // batch)
         parts = [
             self.decode(
-                image_features, {name: value[:, start : start + at_once] for name, value in text_features.items()}
+                image_features, {name: value[:, start : start + chunk] for name, value in text_features.items()}
             )
-            for start in range(0, count, at_once)
+            for start in range(0, count, chunk)
         ]
         return torch.cat(parts, dim=1)
 
-    def _for_decoder(self, encoded: Tensor) -> Tensor:
+    def _cast_for_decoder(self, encoded: Tensor) -> Tensor:
         """Cast the output of a frozen encoder to the decoder's type, because a trainable decoder stays in float32."""
         if not encoded.is_floating_point():
             return encoded
@@ -310,12 +312,12 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
                 return self._distinct_text_features(texts, self.learner)  # the given one holds traced tensors
         if not self.trained.text_is_constant:
             return self.encode_text(self.tokenize(texts), None, learner)
-        if missing := [text for text in texts if not self._remembers(text)]:
-            self._remember_text_features(missing)
+        if missing := [text for text in texts if not self._is_cached(text)]:
+            self._cache_text_features(missing)
         rows = [self.text_features[text] for text in texts]
         return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
-    def _remembers(self, text: str) -> bool:
+    def _is_cached(self, text: str) -> bool:
         device, dtype = next(self.base.parameters()).device, self.dtype_of()
         kept = self.text_features.get(text)
         return kept is not None and all(
@@ -323,7 +325,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
             for value in kept.values()
         )
 
-    def _remember_text_features(self, texts: list[str]) -> None:
+    def _cache_text_features(self, texts: list[str]) -> None:
         device = next(self.base.parameters()).device
         # outside inference mode and autocast, because the features outlive this call
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):

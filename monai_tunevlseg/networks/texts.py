@@ -47,37 +47,37 @@ class Tokens(NamedTuple):
 
 
 def tokenize(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], most: int, device: torch.device | None = None
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int, device: torch.device | None = None
 ) -> Tokens:
     """Tokenize texts; surplus words are cut with a warning, special tokens never.
 
     Args:
         tokenizer: tokenizer of the base model.
         texts: S texts.
-        most: maximum number of tokens, special ones included.
+        max_tokens: maximum number of tokens, special ones included.
         device: device of the tokens.
     """
     for text, ids in zip(texts, tokenizer(list(texts), verbose=False)["input_ids"], strict=True):
-        if len(ids) > most:
+        if len(ids) > max_tokens:
             warnings.warn(
                 f"the text {shorten(text, SHOWN)!r} has {len(ids)} tokens with start and end, and the text encoder "
-                f"takes {most} beside the context vectors: its last words are cut; shorten it.",
+                f"takes {max_tokens} beside the context vectors: its last words are cut; shorten it.",
                 stacklevel=3,
             )
-    rows = tokenizer(list(texts), padding=True, truncation=True, max_length=most, return_attention_mask=True)
+    rows = tokenizer(list(texts), padding=True, truncation=True, max_length=max_tokens, return_attention_mask=True)
     ids, mask = (torch.tensor(rows[name], device=device) for name in ("input_ids", "attention_mask"))
     return Tokens(ids, mask.bool())
 
 
-def check_class_tokens(tokenizer: PreTrainedTokenizerBase, class_names: Sequence[str], most: int) -> None:
-    """Check that different class names also differ in their first ``most`` tokens, the input of the text encoder.
+def check_class_tokens(tokenizer: PreTrainedTokenizerBase, class_names: Sequence[str], max_tokens: int) -> None:
+    """Check that different class names also differ in their first ``max_tokens`` tokens, the input of the text encoder.
 
     Raises:
         ValueError: when two class names have the same tokens; names both.
     """
     known: dict[tuple[int, ...], str] = {}
     for name, row in zip(
-        class_names, tokenize(tokenizer, class_names, most, torch.device("cpu")).ids.tolist(), strict=True
+        class_names, tokenize(tokenizer, class_names, max_tokens, torch.device("cpu")).ids.tolist(), strict=True
     ):
         other = known.setdefault(tuple(row), name)
         if other != name:

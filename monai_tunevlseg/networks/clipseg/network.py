@@ -82,7 +82,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         embed = self._is_conditioned() if embed is None else embed
         last = len(clip.vision_model.encoder.layers) - 1 if embed else max(self.base.extract_layers)
         hidden = encode_image(clip.vision_model, image, learner or self.learner, last)
-        taps = [self._for_decoder(hidden[i]) for i in self.base.extract_layers]
+        taps = [self._cast_for_decoder(hidden[i]) for i in self.base.extract_layers]
         features = project_taps(self.base.decoder, taps, (height // patch, width // patch))
         if embed:
             features["embedding"] = clip.visual_projection(clip.vision_model.post_layernorm(hidden[-1][:, 0]))

@@ -84,7 +84,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
         image = check_image_size(image, IMAGE_STRIDE, "CRIS").to(self.base.backbone.visual.conv1.weight.dtype)
         # channels last is faster for the ResNet, but not for the modules that read its maps
         maps = self.base.backbone.visual(image.contiguous(memory_format=torch.channels_last))
-        levels = self.base.neck.project([self._for_decoder(level) for level in maps])
+        levels = self.base.neck.project([self._cast_for_decoder(level) for level in maps])
         features = ImageFeatures(zip(MAPS, (level.contiguous() for level in levels), strict=True))
         if self._is_conditioned() if embed is None else embed:
             features["embedding"] = maps[-1].mean(dim=(2, 3))
