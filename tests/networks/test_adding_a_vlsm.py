@@ -1,7 +1,7 @@
-"""A new VLSM is one file, one registry line and one fragment, and is trained, searched, shared and loaded.
+"""A new VLSM is one file, one registry line and one fragment, and can be trained, searched, shared and loaded.
 
-Nothing of this one is CLIP's: a bidirectional text encoder of 24 positions with a WordPiece tokenizer, pooled at its
-first token, and convolutions for the images. No tiny twin of it is embedded in the package.
+This one shares nothing with CLIP: a bidirectional text encoder of 24 positions with a WordPiece tokenizer, pooled at
+its first token, and convolutions for the images. The package embeds no tiny version of it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "polyp", "lesion", "red"]
 
 FILE = '''\
-"""WordSeg: a VLSM whose parts are not CLIP's."""
+"""WordSeg: a VLSM without parts of CLIP."""
 
 import json
 from pathlib import Path
@@ -44,9 +44,9 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from monai_tunevlseg.methods import EncoderSizes
 from monai_tunevlseg.networks import BaseModel, ImageFeatures, ImageSettings, PromptTunedNetwork, Upsampler
-from monai_tunevlseg.networks.base_model import checked, fingerprint
+from monai_tunevlseg.networks.base_model import check_fingerprint, fingerprint
 from monai_tunevlseg.networks.text_context import insert_text_context
-from monai_tunevlseg.networks.trained import Parts
+from monai_tunevlseg.networks.trained_part import ModelParts
 
 
 class WordSeg(nn.Module):
@@ -58,7 +58,7 @@ class WordSeg(nn.Module):
         self.mix = nn.Conv2d(width, width, 1)
 
 
-def load_wordseg(pretrained, wanted_fingerprint=None) -> BaseModel:
+def load_wordseg(pretrained, expected_fingerprint=None) -> BaseModel:
     folder = Path(pretrained)
     config = json.loads((folder / "config.json").read_text())
     model = WordSeg(BertConfig(**config["text"], attn_implementation="eager"), config["width"])
@@ -66,12 +66,13 @@ def load_wordseg(pretrained, wanted_fingerprint=None) -> BaseModel:
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     images = ImageSettings(config["image_size"], (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     base = BaseModel(str(pretrained), model, tokenizer, images, fingerprint(model, {}, tokenizer))
-    return checked(base, wanted_fingerprint)
+    check_fingerprint(base, expected_fingerprint)
+    return base
 
 
 class PromptTunedWordSeg(PromptTunedNetwork):
     load_base = staticmethod(load_wordseg)
-    parts = Parts(text=("text",), vision=("image",), decoder=("meet", "mix"), early_decoder=())
+    parts = ModelParts(text=("text",), vision=("image",), decoder=("meet", "mix"), early_decoder=())
     no_visual_prompts = "WordSeg's vision encoder is a stack of convolutions"
     text_embedding = "state"
     repeated_layers = ("text.encoder.layer",)
@@ -164,14 +165,14 @@ def repository(tmp_path, monkeypatch):
         assert list(VLSMS) == [*registered, "wordseg"]
         written = write_bundles(root / "configs", root / "bundles")
         changed = {path.relative_to(root).as_posix() for path in written if path.is_relative_to(root / "configs")}
-        assert all("/wordseg_" in path for path in changed)  # the other experiments are as they were
+        assert all("/wordseg_" in path for path in changed)  # other experiments are unchanged
         yield root
     sys.modules.pop("wordseg")
 
 
 @pytest.fixture
 def base_dir(repository, tmp_path):
-    """A random WordSeg in the form in which its owner publishes it."""
+    """The folder of a random WordSeg."""
     folder = tmp_path / "base"
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(WORDS))
@@ -209,7 +210,7 @@ def test_its_bundles_are_those_that_its_encoders_allow(repository):
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if not METHODS[name].prompts_vision])
-def test_padding_changes_nothing_in_a_text_encoder_that_sees_all_tokens(method, base_dir):
+def test_padding_has_no_effect_in_a_bidirectional_text_encoder(method, base_dir):
     network = VLSMS["wordseg"](
         VLSMS["wordseg"].load_base(base_dir), ["polyp", "a photo of a red lesion"], method, {"prompt_depth": 2}
     ).eval()
@@ -219,7 +220,7 @@ def test_padding_changes_nothing_in_a_text_encoder_that_sees_all_tokens(method, 
         assert torch.allclose(network(image)[:, :1], alone, atol=1e-5)
         assert not torch.allclose(network(image)[:, 1:], alone, atol=1e-5)
     with pytest.warns(UserWarning, match="20"):
-        assert network.tokenize(["red " * 40]).ids.shape == (1, 20)  # 24 positions, four of them for the context
+        assert network.tokenize(["red " * 40]).ids.shape == (1, 20)  # 24 positions, four for the context
 
 
 def test_it_is_searched_shared_and_loaded(repository, base_dir, dataset_dir, tmp_path):
