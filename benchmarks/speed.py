@@ -44,7 +44,7 @@ per layer in bfloat16, measured to give 3e-2 in total with random weights; an ei
 
 
 class SpeedTable:
-    """The table; each row is printed as soon as it is measured."""
+    """The table, whose rows are printed when they are measured."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments

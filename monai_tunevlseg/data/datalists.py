@@ -75,7 +75,7 @@ def build_inference_datalist(dataset_dir: str | Path, intensity_window: Sequence
 
     Raises:
         FileNotFoundError: when the file or folder does not exist.
-        ValueError: when there are no images, other files, or two images with the same stem.
+        ValueError: when the folder has no images, other files, or two images with the same stem.
     """
     path = Path(dataset_dir).expanduser().absolute()
     if path.is_file():

@@ -113,9 +113,11 @@ def _choose_form(cases: Sequence[Case], chosen: Sequence[str]) -> tuple[str, tup
         return BINARY, class_names
     if all(_is_label_map(case.samples) for case in cases) and len(class_names) < IGNORE_INDEX:
         return LABELS, class_names
-    strange = [name for name in class_names if Path(name).name != name or name.startswith(".")]
-    if strange or ignored:
-        reason = f"{shorten(strange)} cannot be the name of a folder" if strange else "binary masks ignore no pixels"
+    unexpected = [name for name in class_names if Path(name).name != name or name.startswith(".")]
+    if unexpected or ignored:
+        reason = (
+            f"{shorten(unexpected)} cannot be the name of a folder" if unexpected else "binary masks ignore no pixels"
+        )
         raise ValueError(f"these masks need a folder for each class, but {reason}; choose other classes.")
     return FOLDERS, class_names
 

@@ -107,10 +107,10 @@ def index_by_stem(
     return {stem: paths[0] for stem, paths in of_stem.items()}, [issue for issue in issues if issue]
 
 
-def _unusable(folder: Path, entries: Sequence[Path], strange: Sequence[Path]) -> list[DatasetIssue | None]:
+def _unusable(folder: Path, entries: Sequence[Path], unexpected: Sequence[Path]) -> list[DatasetIssue | None]:
     """Return the issues of unusable files: other files than images, broken links, and names that JSON cannot hold."""
-    dicom = [path for path in strange if _is_dicom(path)]
-    others = [path for path in strange if path not in dicom]
+    dicom = [path for path in unexpected if _is_dicom(path)]
+    others = [path for path in unexpected if path not in dicom]
     broken = [path for path in entries if path.is_symlink() and not path.exists()]
     return [
         _extra(

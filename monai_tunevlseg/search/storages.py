@@ -1,4 +1,4 @@
-"""Storages of studies: databases, journal files, and storages of other machines behind gRPC."""
+"""Storages of studies: databases, journal files, and storages of other machines through gRPC."""
 
 from __future__ import annotations
 

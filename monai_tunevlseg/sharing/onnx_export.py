@@ -37,7 +37,7 @@ class OnnxFile:
 
 
 def load_for_export(folder: str | Path, pretrained: str | Path | None = None) -> Segmenter:
-    """Load a bundle as it is exported: on the CPU, in float32, without compiled layers.
+    """Load a bundle for export: on the CPU, in float32, without compiled layers.
 
     Args:
         folder: folder of the bundle.

@@ -39,8 +39,8 @@ def pack_bundle(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     everything = sorted(folder.rglob("*"))
-    if strange := [path for path in everything if path.is_symlink() or path.name.startswith(".")]:
-        names = shorten(path.relative_to(folder).as_posix() for path in strange)
+    if refused := [path for path in everything if path.is_symlink() or path.name.startswith(".")]:
+        names = shorten(path.relative_to(folder).as_posix() for path in refused)
         raise ValueError(f"{folder.name} has links or hidden files: {names}; remove them before packing.")
     files = [path for path in everything if path.is_file()]
     if large := [path for path in files if path.stat().st_size > MAX_FILE_BYTES]:

@@ -81,7 +81,7 @@ def verify_bundle(
                     check()
             except SkippedError as reason:
                 yield CheckResult(name, skipped=str(reason))
-            except Exception as error:  # reported, whatever it is
+            except Exception as error:  # any error is reported
                 yield CheckResult(name, problem=f"{type(error).__name__}: {str(error).strip() or 'no reason given'}")
             else:
                 yield CheckResult(name)

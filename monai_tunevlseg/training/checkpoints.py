@@ -105,7 +105,7 @@ class CheckpointHandler:
         """Restore a run that resumes; otherwise keep the initial weights if they were validated.
 
         Raises:
-            FileNotFoundError: when there is no checkpoint to resume from.
+            FileNotFoundError: when the checkpoint to resume from does not exist.
             ValueError: when a checkpoint is damaged, belongs to another run, or has more epochs than ``max_epochs``.
         """
         self.data_digests = {split: digest_samples(samples) for split, samples in self.data.items()}

@@ -52,7 +52,7 @@ class ValidationLogger:
         self.write()
 
     def write(self) -> None:
-        """Write the lines in the first of several processes; remove the file if there are none."""
+        """Write the lines in the first of several processes; remove the file without any."""
         if idist.get_rank() > 0:
             return
         remove_unfinished(self.path)

@@ -98,7 +98,7 @@ def test_mask_prediction_and_ignored_pixels_differ_in_color(written):
     assert hue(picture[50:51, 249:250]) == hue(picture[150:151, 249:250]) == [azure]
     # outside of both, and inside the mask where nothing was predicted, the picture is as it was
     assert set(picture[150, 20:240].flatten()) == set(picture[150, 260:380].flatten()) == {128}
-    # what is ignored is dark, and no prediction is shown there
+    # ignored pixels are dark and show no prediction
     assert set(picture[:, 405:].flatten()) == {32}
 
 

@@ -122,7 +122,7 @@ def test_both_orders_agree_at_full_size_in_float32(side):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_its_output_is_float32_whatever_the_precision_around_it(dtype):
+def test_its_output_is_float32_in_every_surrounding_precision(dtype):
     upsampler, (features, logits) = Upsampler(6, 3), inputs(6, 8, 8)
     with torch.autocast("cpu", dtype=dtype):
         output = upsampler(features.to(dtype), logits.to(dtype))

@@ -90,7 +90,7 @@ class DatasetReport:
     warnings: list[DatasetIssue] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON; `ok` is true when there are no errors."""
+        """Return plain JSON; `ok` is true without errors."""
         return {"ok": not self.errors, **asdict(self)}
 
 

@@ -75,9 +75,9 @@ def _read_header(path: Path) -> dict[str, str]:
     if path.stat().st_size > MAX_HEADER_BYTES:
         raise ValueError(f"it has {path.stat().st_size} bytes, too many for a header")
     lines = [line for line in path.read_text(encoding="latin-1").splitlines() if line.strip()]
-    strange = [line for line in lines if "=" not in line]
-    if strange:
-        raise ValueError(f"{strange[0][:40]!r} is not a line of a MetaImage's header")
+    unexpected = [line for line in lines if "=" not in line]
+    if unexpected:
+        raise ValueError(f"{unexpected[0][:40]!r} is not a line of a MetaImage's header")
     header = {key.strip(): value.strip() for key, value in (line.split("=", 1) for line in lines)}
     for key in REQUIRED:
         if key not in header:

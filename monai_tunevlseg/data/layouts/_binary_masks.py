@@ -35,11 +35,11 @@ def read_binary_masks(folders: Mapping[Path, Path], encoding: MaskEncoding, endi
     cases: list[Case] = []
     issues: list[DatasetIssue] = []
     for image_folder, mask_folder in folders.items():
-        images, strange_images = index_by_stem(image_folder)
-        masks, strange_masks = index_by_stem(mask_folder, ending)
+        images, unexpected_images = index_by_stem(image_folder)
+        masks, unexpected_masks = index_by_stem(mask_folder, ending)
         stems, unmatched = pair_masks(image_folder.parent, images, {stem: [mask] for stem, mask in masks.items()})
         cases += [Case(stem, [encoding.sample(images[stem], masks[stem], name)]) for stem in stems]
-        issues += strange_images + strange_masks + unmatched
+        issues += unexpected_images + unexpected_masks + unmatched
     if not cases and not issues:
         raise FileNotFoundError(f"no images in {', '.join(map(str, folders))}; unpack the dataset there.")
     return sorted_or_raise(cases, issues)

@@ -76,7 +76,7 @@ def _read_class(
     read_samples: ReadSamples,
     issues: list[DatasetIssue],
 ) -> dict[str, list[Sample]]:
-    masks, strange = find_masks(folder, images, encoding.mask_ending)
+    masks, unexpected = find_masks(folder, images, encoding.mask_ending)
     shown = {stem: images[stem] for stem in masks if stem in images}
     stems, unmatched = pair_masks(part.images.parent, shown, {stem: [mask] for stem, mask in masks.items()})
 
@@ -84,5 +84,5 @@ def _read_class(
         return stem, read_samples(images[stem], masks[stem], encoding)
 
     found, unreadable = map_files(read, stems, lambda stem: [images[stem], masks[stem]])
-    issues += strange + unmatched + unreadable
+    issues += unexpected + unmatched + unreadable
     return dict(found)

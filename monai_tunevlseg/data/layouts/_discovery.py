@@ -63,7 +63,7 @@ def find_parts(dataset_dir: Path) -> list[DatasetPart]:
         one part, or one for each of the owner's splits.
 
     Raises:
-        FileNotFoundError: when there are no such folders.
+        FileNotFoundError: when no such folders are found.
         ValueError: when several folders match.
     """
     level = [dataset_dir]
@@ -164,9 +164,9 @@ def _both_in(folder: Path) -> tuple[Path | None, Path | None]:
     """
     images, masks = (folder_of(folder, names) for names in (IMAGE_NAMES, MASK_NAMES))
     if images and masks and masks.name.lower() == FIELD_OF_VIEW and (count := _count_images(images)):
-        rivals = [path for path in list_subfolders(folder) if path != images and _count_images(path) == count]
-        if any(path != masks for path in rivals):
-            names = shorten(path.name for path in sorted({masks, *rivals}))
+        candidates = [path for path in list_subfolders(folder) if path != images and _count_images(path) == count]
+        if any(path != masks for path in candidates):
+            names = shorten(path.name for path in sorted({masks, *candidates}))
             raise ValueError(
                 f"{folder} has several folders that may hold the masks: {names}; rename the right one to masks."
             )

@@ -48,9 +48,9 @@ def read_label_maps(
     def read(stem: str) -> Case | DatasetIssue:
         mask = masks[stem]
         present = set(distinct_values(to_label_map(read_stored_mask(mask), mask)).tolist())
-        strange = sorted(present - {0, ignore_value, *allowed}) if allowed is not None else []
-        if strange:
-            message = f"{mask} holds the label values {shorten(strange)}, which are not classes; replace the file."
+        unexpected = sorted(present - {0, ignore_value, *allowed}) if allowed is not None else []
+        if unexpected:
+            message = f"{mask} holds the label values {shorten(unexpected)}, which are not classes; replace the file."
             return DatasetIssue("encoding", message, (str(mask),))
         shown = [name for name, value in encoding.values.items() if value in present]
         return Case(stem, [encoding.sample(images[stem], mask, name, **more) for name in shown])

@@ -22,15 +22,17 @@ def pair_masks_by_name(
     dataset_dir: Path, images: Mapping[str, Path], masks: Mapping[str, Sequence[Path]]
 ) -> tuple[list[str], list[DatasetIssue]]:
     """Find the images that have masks, as `pair_masks` does, but without opening the files."""
-    lonely = [images[stem] for stem in sorted(images.keys() - masks.keys())]
-    orphans = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
-    lists = {"images without a mask": lonely, "masks without an image": orphans}
+    without_mask = [images[stem] for stem in sorted(images.keys() - masks.keys())]
+    without_image = [mask for stem in sorted(masks.keys() - images.keys()) for mask in masks[stem]]
+    lists = {"images without a mask": without_mask, "masks without an image": without_image}
     complaints = [f"{len(paths)} {what}: {shorten(map(stem_of, paths))}" for what, paths in lists.items() if paths]
     remedy = (
-        _rename_remedy(lonely, orphans) if orphans else "save an empty mask (all 0) for an image that shows nothing"
+        _rename_remedy(without_mask, without_image)
+        if without_image
+        else "save an empty mask (all 0) for an image that shows nothing"
     )
     message = f"{dataset_dir} has {'; and '.join(complaints)}; files are paired by name: {remedy}."
-    issues = [DatasetIssue("missing", message, tuple(map(str, [*lonely, *orphans])))] if complaints else []
+    issues = [DatasetIssue("missing", message, tuple(map(str, [*without_mask, *without_image])))] if complaints else []
     return sorted(images.keys() & masks.keys()), issues
 
 

@@ -81,8 +81,8 @@ def _read_kind(folder: Path, encoding: MaskEncoding) -> tuple[list[Case], list[D
     masks: dict[str, list[Path]] = {}
     issues: list[DatasetIssue] = []
     for part in [inner, of_masks] if inner and of_masks else [folder]:
-        files, strange = index_by_stem(part)
-        issues += strange
+        files, unexpected = index_by_stem(part)
+        issues += unexpected
         for stem, path in files.items():
             mask = MASK.fullmatch(stem)
             if mask or part == of_masks:

@@ -139,20 +139,19 @@ def _read_list(path: Path) -> list[str]:
 def _sort_files(patient: Path, images: dict[str, Path], masks: dict[str, list[Path]]) -> list[DatasetIssue]:
     """Sort the files of a patient's folder into images and masks, and return the issues of other files."""
     files, issues = index_by_stem(patient, ignored=IGNORED)
-    strange = []
+    unexpected = []
     for stem, path in files.items():
         frame = FRAME.fullmatch(stem)
         if frame is None or frame["patient"] != patient.name:
-            strange.append(path)
+            unexpected.append(path)
         elif frame["mask"]:
             masks[frame["image"]] = [path]
         else:
             images[frame["image"]] = path
-    if strange:
-        message = (
-            f"{patient} holds files that do not belong to CAMUS: {shorten(path.name for path in strange)}; remove them."
-        )
-        issues.append(DatasetIssue("extra", message, tuple(map(str, strange))))
+    if unexpected:
+        names = shorten(path.name for path in unexpected)
+        message = f"{patient} holds files that do not belong to CAMUS: {names}; remove them."
+        issues.append(DatasetIssue("extra", message, tuple(map(str, unexpected))))
     return issues
 
 
@@ -168,9 +167,11 @@ def _read_frame(
         message = f"{mask} has the size {' x '.join(map(str, shape))}, but one picture is expected; replace the file."
         return DatasetIssue("size", message, (str(image), str(mask)))
     present = set(distinct_values(values).tolist())
-    strange = sorted(present - {0, *known}) if known is not None else []
-    if strange:
-        message = f"{mask} holds the label values {shorten(strange)}, which are not classes of CAMUS; replace the file."
+    unexpected = sorted(present - {0, *known}) if known is not None else []
+    if unexpected:
+        message = (
+            f"{mask} holds the label values {shorten(unexpected)}, which are not classes of CAMUS; replace the file."
+        )
         return DatasetIssue("encoding", message, (str(mask),))
     position = {"slice": 0, "slice_axis": 2} if len(shape) == 3 else {}
     shown = [name for name, value in encoding.values.items() if value in present]

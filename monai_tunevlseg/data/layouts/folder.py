@@ -94,8 +94,8 @@ def _find_images(parts: Sequence[DatasetPart]) -> tuple[dict[DatasetPart, dict[s
     """List the images of each part by stem, and the issues of its folder of images."""
     images, issues = {}, []
     for part in parts:
-        images[part], strange = index_by_stem(part.images)
-        issues += strange
+        images[part], unexpected = index_by_stem(part.images)
+        issues += unexpected
     if len(set().union(*images.values())) < sum(map(len, images.values())):
         images = {
             part: {f"{part.split}/{stem}": path for stem, path in of_stem.items()} for part, of_stem in images.items()

@@ -36,7 +36,7 @@ class Augmentd(Randomizable, MapTransform):
         contrast: largest relative change of contrast.
 
     Raises:
-        ValueError: when there are not two keys or a number is out of range.
+        ValueError: when the number of keys is not 2, or a number is out of range.
     """
 
     def __init__(
