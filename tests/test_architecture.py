@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "monai_tunevlseg"
-LEVELS = (  # rooms from the highest to the lowest; those of one level know nothing of each other
+LEVELS = (  # rooms from the highest to the lowest; rooms of one level do not import each other
     {"__main__"},
     {"commands"},
     {"monai_label", "benchmark", "sharing"},

@@ -65,7 +65,7 @@ def test_batches_hold_every_group_once_and_are_of_one_size(sizes, batch_size):
         assert batch == sorted(batch)
         assert len({sizes[index] for index in batch}) == 1
         assert len(batch) == 1 or len(batch) * sizes[batch[0]] <= batch_size
-    for size in set(sizes):  # no batch could have taken in another image
+    for size in set(sizes):  # no batch had room for another image
         of_size = [batch for batch in batches if sizes[batch[0]] == size]
         assert sum(len(batch) < max(1, batch_size // size) for batch in of_size) <= 1
 

@@ -44,7 +44,7 @@ def test_pairs_of_one_image_are_drawn_together():
     expected = naive_percentile_interval(values, clusters)
     assert high - low == pytest.approx(expected[1] - expected[0], rel=0.1)
     alone = Bootstrap(resamples=4000).interval(values, [str(number) for number in range(len(values))])
-    assert alone[1] - alone[0] < 0.85 * (high - low)  # as if pairs were independent: too sure
+    assert alone[1] - alone[0] < 0.85 * (high - low)  # as if pairs were independent: too narrow
 
 
 def test_of_many_intervals_95_percent_hold_the_true_mean():

@@ -42,7 +42,7 @@ def test_signed_ranks_by_hand():
     result = compare(first, second, bootstrap=FEW)
     assert result.difference == 0.5
     assert result.wilcoxon_statistic == 4  # the ranks 1 + 2 + 3 against 4
-    assert result.p_value == 14 / 16  # 7 of the 16 signs give so little or less on one side
+    assert result.p_value == 14 / 16  # 7 of the 16 signs give a rank sum this small or smaller
 
 
 def test_pairs_of_one_image_count_as_one_in_the_test():

@@ -21,7 +21,7 @@ def square(size):
     return (np.arange(64) < size).reshape(8, 8)
 
 
-# prediction, mask, Dice and IoU in percent, worked out by hand
+# prediction, mask, Dice and IoU in percent, computed by hand
 FIVE = [
     (square(8), square(8), 100, 100),
     (square(4), square(12), 50, 100 / 3),
@@ -146,7 +146,7 @@ def test_ignored_pixels_are_in_no_number(tmp_path):
     prediction, label = np.zeros((8, 8), bool), np.zeros((8, 8), np.uint8)
     prediction[:4] = True  # 32 pixels, 16 of them ignored
     label[:, :4] = 1  # 32 pixels in the left half
-    label[:, 4:] = 255  # and nobody knows of the right half
+    label[:, 4:] = 255  # the right half is ignored
     write_image(tmp_path / "set", "a", [prediction], [])
     Image.fromarray(label).save(tmp_path / "set" / "masks" / "a.png")
     split_all_to_test(tmp_path / "set")

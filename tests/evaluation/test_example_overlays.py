@@ -96,7 +96,7 @@ def test_mask_prediction_and_ignored_pixels_differ_in_color(written):
     assert picture[99, 330].tolist() == picture[99, 390].tolist() != picture[50, 330].tolist()
     # the mask is an outline, also where the prediction is
     assert hue(picture[50:51, 249:250]) == hue(picture[150:151, 249:250]) == [azure]
-    # outside of both, and inside the mask where nothing was predicted, the picture is as it was
+    # outside of both, and inside the mask where nothing was predicted, the picture is unchanged
     assert set(picture[150, 20:240].flatten()) == set(picture[150, 260:380].flatten()) == {128}
     # ignored pixels are dark and show no prediction
     assert set(picture[:, 405:].flatten()) == {32}

@@ -21,7 +21,7 @@ NAME = "kvasir_polyp_clipseg_vpt"
 def test_the_server_starts_with_the_printed_app_and_the_snippet_runs(tmp_path, monkeypatch):
     line = lines("annotate")[-1]
     start = "monailabel start_server --host 127.0.0.1 --app $(tunevlseg label-app)"
-    assert line == f"{start} --studies IMAGES --conf bundles DIR[,DIR]"  # which is what label_server runs
+    assert line == f"{start} --studies IMAGES --conf bundles DIR[,DIR]"  # label_server runs it
     command = [sys.executable, "-m", "monai_tunevlseg", "label-app"]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

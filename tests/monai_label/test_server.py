@@ -127,7 +127,7 @@ def test_a_volume_is_segmented_slice_by_slice_and_keeps_its_geometry(client, ser
     assert result.shape == volume.shape
     np.testing.assert_allclose(result.affine, AFFINE)
     assert result.header.get_xyzt_units()[0] == "mm"
-    for index in (1, 4):  # what a slice gives does not depend on the others around it
+    for index in (1, 4):  # the result of a slice does not depend on its neighbors
         voxels = np.asarray(volume.dataobj)
         nib.save(nib.Nifti1Image(voxels[..., [index, *range(5)]], AFFINE), tmp_path / "again.nii.gz")
         again, _ = client.infer("circles", "", {"text": "circle"}, file=str(tmp_path / "again.nii.gz"))

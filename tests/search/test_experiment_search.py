@@ -197,7 +197,7 @@ def test_a_worker_without_the_best_trials_folder_tests_nothing(finished_search, 
     assert run.exit_code == 0, run.output
     assert f"best trial, {result.best.number}, " in run.stdout and f"trials/{result.best.number:04d}" in run.stdout
     assert not any((here / name).exists() for name in ("test", "best", "best.yaml", "search.json"))
-    shutil.copytree(result.best.folder, here / "trials" / f"{result.best.number:04d}")  # the folder has been brought
+    shutil.copytree(result.best.folder, here / "trials" / f"{result.best.number:04d}")  # the folder arrives here
     again = run_search(EXPERIMENT, pictures, here, replace(settings, storage=f"sqlite:///{storage}"), **FOLDERS)
     assert again.best.number == result.best.number and again.metrics["dice"] == result.metrics["dice"]
     assert again.best.folder == str(here / "trials" / f"{result.best.number:04d}")

@@ -318,7 +318,7 @@ def test_texts_that_give_the_answer_away(folder):
     assert [Path(file).stem for file in absent.files] == ["case03"]
     assert told.message.startswith("2 of 2 pairs")
     assert "'No tumor in the image.', 'Breast tissue.'" in told.message
-    # the class name, which is the same for all, reveals nothing, and neither does a neutral text
+    # neither a class name that is the same for all nor a neutral text reveals anything
     assert kinds(check(folder, "annotations").warnings) == {"empty mask": 1}
     assert kinds(check(folder, "annotations", text_source="p1", neutral_text="no tumor").warnings) == {"empty mask": 1}
 

@@ -137,7 +137,7 @@ def test_text_is_the_class_name_one_of_the_published_or_the_neutral_one(tmp_path
     assert set(texts["default"]) == {"polyp"}
     assert set(texts["p0"]) == {""}
     assert set(texts["neutral"]) == {"lesion"}
-    # chosen by the name alone: some one, some the other
+    # the file name alone chooses one of the two texts
     assert {text.split()[0] for text in texts["p2"]} == {"small", "round"}
     assert [int(text.split()[2]) for text in texts["p2"]] == list(range(10))
     with pytest.raises(ValueError, match="text_source 'p3'"):

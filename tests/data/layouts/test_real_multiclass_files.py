@@ -92,7 +92,7 @@ def test_cityscapes_masks_are_those_of_the_owners_other_codings(realdata, tmp_pa
             mask == 1, sample["label_value"] == np.where(instances < 1000, instances, instances // 1000)
         )
         found[mask == 1] = TRAIN_IDS.index(sample["class_name"])
-    # this copy's files were made smaller each for itself, so that a few pixels at borders differ
+    # this copy's files were downsampled separately, so that a few pixels at borders differ
     assert (found != train_ids).mean() < 0.003
 
 
