@@ -1,4 +1,4 @@
-"""A registry of named variants that refuses unknown and duplicate names."""
+"""A registry of named variants, without unknown or duplicate names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Registry"]
 
 
 class Registry(Generic[T]):
-    """Maps the names used in configs to variants; the order is that of registration.
+    """Maps names in configs to variants, in the order of registration.
 
     Args:
-        kind: what is registered, in the singular, for messages ("method").
+        kind: singular noun for the variants in messages, such as "method".
     """
 
     def __init__(self, kind: str) -> None:
@@ -30,13 +30,13 @@ class Registry(Generic[T]):
             ValueError: when the name is taken.
         """
         if name in self._variants:
-            raise ValueError(f"{self.kind} {name!r} is registered already; choose another name.")
+            raise ValueError(f"{self.kind} {name!r} is already registered; choose another name.")
         self._variants[name] = variant
         return variant
 
     @contextmanager
     def temporarily(self, name: str, variant: T) -> Iterator[T]:
-        """Register a variant for the duration of a ``with`` block, which a test of an added variant needs.
+        """Register a variant for the duration of a ``with`` block, as tests do.
 
         Raises:
             ValueError: when the name is taken.
@@ -48,10 +48,10 @@ class Registry(Generic[T]):
             del self._variants[name]
 
     def __getitem__(self, name: str) -> T:
-        """Return the variant of that name.
+        """Return the variant with this name.
 
         Raises:
-            ValueError: when the name is unknown; the message lists the known ones and the nearest.
+            ValueError: when the name is unknown; the message has the known names and the nearest.
         """
         if name in self._variants:
             return self._variants[name]
@@ -60,7 +60,7 @@ class Registry(Generic[T]):
         raise ValueError(f"unknown {self.kind} {name!r}: known are {', '.join(self._variants)}{hint}")
 
     def __contains__(self, name: object) -> bool:
-        """Return whether a variant has that name."""
+        """Return whether a variant has this name."""
         return name in self._variants
 
     def __iter__(self) -> Iterator[str]:
@@ -68,5 +68,5 @@ class Registry(Generic[T]):
         return iter(self._variants)
 
     def __len__(self) -> int:
-        """Count the variants."""
+        """Return the number of variants."""
         return len(self._variants)

@@ -1,4 +1,4 @@
-"""Bundles: composing them from the fragments in ``configs/``, and laying them down in a folder."""
+"""Bundles and experiment configs, which are generated from the fragments in ``configs/``."""
 
 from monai_tunevlseg.bundles.config_values import set_config_values
 from monai_tunevlseg.bundles.generated_files import (

@@ -1,6 +1,6 @@
-"""Writing the bundles and the experiments' configs from ``configs/``, each of them from the same few fragments.
+"""Generates the bundles and the experiment configs from the fragments in ``configs/``.
 
-There is a bundle for each model and method that fit, and an experiment config for each dataset with each bundle.
+Each compatible pair of a model and a method has a bundle. Each dataset has an experiment config for every bundle.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 _MARK = "Written by `make bundles`"
 _EXPERIMENT_HEADER = """\
-# {dataset}/{bundle}: what differs from bundles/{bundle}.
+# {dataset}/{bundle}: overrides of bundles/{bundle}.
 # {written} from the other folders of configs/; change it there.
 # python -m monai.bundle run --bundle_root bundles/{bundle} --dataset_dir DIR
 #   --config_file "['bundles/{bundle}/configs/{config}.yaml','configs/{dataset}/{bundle}.yaml']"
@@ -39,7 +39,7 @@ _FOLDERS = {".yaml": "configs", ".json": "configs", ".conf": "configs", ".md": "
 _Facts = dict[str, Any]
 
 _TRAINING = ("train.yaml", "multi_gpu_train.yaml")
-_MODEL_FACTS: _Facts = {"embedded": False}  # whether a tiny base model comes with the package, for the demo datasets
+_MODEL_FACTS: _Facts = {"embedded": False}  # whether the package has a tiny base model, for the demo datasets
 _METHOD_FACTS: _Facts = {"baseline": False, "trains": True}
 
 
@@ -49,26 +49,26 @@ def bundle_names(configs_dir: str | Path) -> list[str]:
 
 
 def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, Any] | None = None) -> dict[Path, str]:
-    """Return the generated files of one bundle, by their path inside it.
+    """Return the contents of a bundle's files by their paths in the bundle.
 
     Args:
-        configs_dir: the folder of the fragments.
-        name: the bundle's.
-        facts: values of placeholders that differ from those of the bundle itself.
+        configs_dir: folder of the fragments.
+        name: name of the bundle.
+        facts: placeholder values that replace those of the bundle.
 
     Raises:
-        FileNotFoundError: when ``configs_dir`` holds no fragments, or has no ``LICENSE`` beside it.
-        ValueError: when there is no such bundle.
+        FileNotFoundError: when ``configs_dir`` has no fragments, or no ``LICENSE`` is beside it.
+        ValueError: when the bundle is unknown.
     """
     configs = Path(configs_dir).resolve()
-    combinations = _require_fragments(configs)
+    combinations = _require_combinations(configs)
     if name not in combinations:
-        raise ValueError(f"there is no bundle {name!r}; known are {', '.join(combinations)}.")
+        raise ValueError(f"no bundle {name!r}; available are {', '.join(combinations)}.")
     filled = _facts(name, *combinations[name]) | dict(facts or {})
     templates = sorted(path for path in (configs / "bundle").iterdir() if path.is_file())
     if not filled["method"]["trains"]:
         templates = [path for path in templates if path.name not in _TRAINING]
-    files = {_place(template): render_template(template, configs, filled) for template in templates}
+    files = {_path_in_bundle(template): render_template(template, configs, filled) for template in templates}
     return files | {Path("LICENSE"): (configs.parent / "LICENSE").read_text(encoding="utf-8")}
 
 
@@ -84,10 +84,10 @@ def experiment_names(configs_dir: str | Path) -> list[str]:
 
 
 def render_experiment(configs_dir: str | Path, name: str) -> str:
-    """Return the config of an experiment: what its dataset changes in its bundle, to be laid over the bundle's configs.
+    """Return the config of an experiment, which overrides values of the bundle's configs.
 
     Raises:
-        ValueError: when there is no such experiment.
+        ValueError: when the experiment is unknown.
     """
     configs = Path(configs_dir).resolve()
     facts = experiment_facts(configs, name)
@@ -98,36 +98,34 @@ def render_experiment(configs_dir: str | Path, name: str) -> str:
 
 
 def experiment_facts(configs_dir: str | Path, name: str) -> dict[str, Any]:
-    """Return what the fragments and the package know of an experiment, by the names of the placeholders.
+    """Return the facts about an experiment by the names of the templates' placeholders.
 
     Raises:
-        FileNotFoundError: when ``configs_dir`` holds no fragments.
-        ValueError: when there is no such experiment; names the nearest.
+        FileNotFoundError: when ``configs_dir`` has no fragments.
+        ValueError: when the experiment is unknown; the message has similar names.
     """
     configs = Path(configs_dir).resolve()
-    combinations = _require_fragments(configs)
+    combinations = _require_combinations(configs)
     dataset, _, bundle = name.partition("/")
     if name in experiment_names(configs):
         return _facts(bundle, *combinations[bundle]) | {"dataset": _dataset_facts(dataset)}
     nearest = difflib.get_close_matches(name, experiment_names(configs))
-    raise ValueError(
-        f"there is no experiment {name!r}; near to it are {', '.join(nearest or experiment_names(configs))}."
-    )
+    raise ValueError(f"no experiment {name!r}; similar names are {', '.join(nearest or experiment_names(configs))}.")
 
 
 def write_bundles(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
-    """Write the generated files of bundles and experiments, and remove those that ``configs/`` dropped.
+    """Write the generated files of bundles and experiments, and remove those that ``configs/`` no longer has.
 
-    Whatever else there is stays: what a run has put into a bundle, bundles and experiments of others, copies.
+    All other files stay: results of runs, custom bundles and experiments, and copies.
 
     Returns:
-        the files that changed.
+        the changed files.
 
     Raises:
-        FileNotFoundError: when ``configs_dir`` holds no fragments.
+        FileNotFoundError: when ``configs_dir`` has no fragments.
     """
     stale = stale_files(configs_dir, bundles_dir)
-    wanted = _wanted(Path(configs_dir), Path(bundles_dir))
+    wanted = _render_all(Path(configs_dir), Path(bundles_dir))
     for path in stale:
         if path in wanted:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,14 +136,14 @@ def write_bundles(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path
 
 
 def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
-    """Return the generated files that are missing, differ from what ``configs/`` says, or should not be there.
+    """Return the generated files that are missing, outdated or superfluous.
 
     Raises:
-        FileNotFoundError: when ``configs_dir`` holds no fragments.
+        FileNotFoundError: when ``configs_dir`` has no fragments.
     """
     configs, bundles = Path(configs_dir), Path(bundles_dir)
-    _require_fragments(configs)
-    wanted = _wanted(configs, bundles)
+    _require_combinations(configs)
+    wanted = _render_all(configs, bundles)
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     experiments = {path: f"{path.parent.name}/{path.stem}" for path in configs.glob("*/*.yaml")}
     made = {path: path.parts[-3] for path in bundles.glob("*/configs/*.yaml")}
@@ -153,27 +151,27 @@ def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
     return sorted([*stale, *surplus])
 
 
-def _require_fragments(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
-    """Return the models with their methods, by the bundles' names.
+def _require_combinations(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
+    """Return the model and method of each bundle by its name.
 
     Raises:
-        FileNotFoundError: when there are none.
+        FileNotFoundError: when no bundles exist.
     """
     if not (combinations := _combinations(configs)):
         raise FileNotFoundError(
-            f"{configs.resolve()} holds no models/ and methods/ to make bundles from; pass the folder "
-            "configs of the repository as --configs-dir."
+            f"{configs.resolve()} has no models/ and methods/ to generate bundles from; pass the repository's "
+            "folder configs as --configs-dir."
         )
     return combinations
 
 
 def _is_generated(path: Path, name: str) -> bool:
-    """Return whether a config says that it was written here, for the bundle or experiment in whose place it is."""
+    """Return whether a config's header names this generator, and the bundle or experiment of its path."""
     head = path.read_text(encoding="utf-8", errors="replace").splitlines()[:2] if path.is_file() else []
     return bool(head) and head[0].startswith(f"# {name}:") and any(_MARK in line for line in head)
 
 
-def _wanted(configs: Path, bundles: Path) -> dict[Path, str]:
+def _render_all(configs: Path, bundles: Path) -> dict[Path, str]:
     files = {
         bundles / name / path: text
         for name in bundle_names(configs)
@@ -187,7 +185,7 @@ def _datasets(configs: Path) -> list[Path]:
 
 
 def _combinations(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
-    """Return the models with the methods whose prompts can be inserted into them, as the registries know."""
+    """Return the model and method of each bundle: all pairs for which the model accepts the method's prompts."""
     models = [_MODEL_FACTS | read_facts(path) for path in sorted((configs / "models").glob("*.yaml"))]
     methods = [_METHOD_FACTS | read_facts(path) for path in sorted((configs / "methods").glob("*.yaml"))]
     return {
@@ -199,13 +197,13 @@ def _combinations(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
 
 
 def prompted_encoders(method: str) -> tuple[bool, bool]:
-    """Return whether the method of a fragment prompts the text and the vision encoder; a baseline prompts neither."""
+    """Return whether a method prompts the text encoder and the vision encoder; a baseline prompts neither."""
     kind = METHODS[method] if method in set(METHODS) else Method
     return kind.prompts_text, kind.prompts_vision
 
 
 def _facts(name: str, model: _Facts, method: _Facts) -> _Facts:
-    """Return the values of the templates' placeholders."""
+    """Return a bundle's values of the templates' placeholders."""
     return {
         "bundle": name,
         "written": f"{_MARK} from configs/; change it there.",
@@ -215,26 +213,26 @@ def _facts(name: str, model: _Facts, method: _Facts) -> _Facts:
 
 
 def _dataset_facts(name: str) -> dict[str, str]:
-    """Return what the package knows of a dataset: its title, and its texts as a YAML list.
+    """Return the name and title of a dataset, and its texts as a YAML list.
 
     Raises:
-        ValueError: when the package does not know the dataset.
+        ValueError: when the dataset is unknown, or its layout has no info.
     """
     if name in DEMO_DATASETS:
         title, texts = f"the demo set {name}", DEMO_DATASETS[name].class_names
     else:
         facts = LAYOUTS[name].info
         if facts is None:
-            raise ValueError(f"the layout {name!r} is no dataset: it says nothing of its classes; give it facts.")
+            raise ValueError(f"the layout {name!r} is not a dataset, because it has no info about its classes.")
         title, texts = facts.title, facts.class_names
     return {"name": name, "title": title, "class_names": f"[{', '.join(texts)}]"}
 
 
-def _place(template: Path) -> Path:
-    """Return where in a bundle a template's text goes.
+def _path_in_bundle(template: Path) -> Path:
+    """Return the path of a template's text in a bundle.
 
     Raises:
-        ValueError: when no folder is known for its suffix.
+        ValueError: when a bundle has no folder for its suffix.
     """
     if template.suffix not in _FOLDERS:
         raise ValueError(f"{template}: a bundle has no folder for {template.suffix} files.")

@@ -1,4 +1,4 @@
-"""Laying bundles down in a folder of one's own, where ``python -m monai.bundle run`` finds them."""
+"""Writes bundles to a new working folder, for ``python -m monai.bundle run``."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ __all__ = ["init_folder"]
 
 
 def init_folder(target: str | Path, configs_dir: str | Path, bundles: Sequence[str] = ()) -> list[Path]:
-    """Write bundles, and the configs of all datasets with them, as they stand in the repository.
+    """Write bundles and their experiment configs, as in the repository.
 
     Args:
-        target: gets ``bundles/NAME/`` and ``configs/DATASET/NAME.yaml``.
-        configs_dir: the folder of the fragments.
-        bundles: names, MODEL_METHOD; none = all.
+        target: folder for ``bundles/NAME/`` and ``configs/DATASET/NAME.yaml``.
+        configs_dir: folder of the fragments.
+        bundles: bundle names, MODEL_METHOD; all if empty.
 
     Returns:
         the bundles' folders.
 
     Raises:
-        FileExistsError: when one of the bundles is there already; nothing is written then.
-        ValueError: when there is no such bundle.
+        FileExistsError: when one of the bundles exists; nothing is written.
+        ValueError: when a bundle is unknown.
     """
     target, chosen = Path(target), list(bundles) or bundle_names(configs_dir)
     rendered = {target / "bundles" / name: render_bundle(configs_dir, name) for name in chosen}
     if existing := [folder for folder in rendered if folder.exists()]:
-        raise FileExistsError(f"{existing[0]} exists already; remove it, or choose another folder.")
+        raise FileExistsError(f"{existing[0]} already exists; remove it, or choose another folder.")
     for folder, files in rendered.items():
         for path, text in files.items():
             _write(folder / path, text)

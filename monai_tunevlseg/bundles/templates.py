@@ -1,4 +1,4 @@
-"""Fragments of configs: Jinja templates whose statements are comments to YAML, below facts about the fragment."""
+"""Config fragments: Jinja templates whose statements are YAML comments, after facts about the fragment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INDENTED = re.compile(r"^( +)(# \{% *include\b.*)$", re.MULTILINE)
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return what a fragment says about itself above a line ``---``, and its ``name``, the file's without suffix.
+    """Return the facts that a fragment has before a line ``---``, and its ``name``, which is the file's stem.
 
     Raises:
         ValueError: when the facts are not a mapping.
@@ -28,16 +28,16 @@ def read_facts(path: Path) -> dict[str, Any]:
     head, separator, _ = path.read_text(encoding="utf-8").partition(_FACTS_END)
     facts = yaml.safe_load(head) if separator else {}
     if not isinstance(facts, dict):
-        raise ValueError(f"{path}: the facts above '---' must be a mapping, not {type(facts).__name__}.")
+        raise ValueError(f"{path}: the facts before '---' must be a mapping, not {type(facts).__name__}.")
     return {**facts, "name": path.stem}
 
 
 def render_template(path: Path, root: Path, facts: Mapping[str, Any]) -> str:
-    """Return the text of a fragment with its includes put in place, each indented like its line, comments and all.
+    """Return the text of a fragment with its values and includes, each include indented like its line.
 
     Raises:
-        FileNotFoundError: when a file does not exist below ``root``; names the line that includes it.
-        ValueError: when a placeholder has no value, or a file includes itself; names the line.
+        FileNotFoundError: when a file does not exist below ``root``; the message has the line that includes it.
+        ValueError: when a placeholder has no value, or a file includes itself; the message has the line.
     """
     environment = SandboxedEnvironment(
         block_start_string="# {%",
@@ -53,12 +53,12 @@ def render_template(path: Path, root: Path, facts: Mapping[str, Any]) -> str:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if root in Path(frame.filename).parents]
         place = [str(root), *(f"{frame.filename}, line {frame.lineno}, '{frame.line}'" for frame in frames)][-1]
         if isinstance(error, TemplateNotFound):
-            raise FileNotFoundError(f"{place}: there is no {error.name} in {root}.") from error
+            raise FileNotFoundError(f"{place}: no {error.name} in {root}.") from error
         raise ValueError(f"{place}: {error}") from error
 
 
 class _FragmentSyntax(Extension):
-    """Makes a comment of the facts, which keeps the numbers of lines, and indents includes."""
+    """Hides the facts in a comment, which keeps line numbers, and indents includes."""
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         facts, separator, text = source.partition(_FACTS_END)

@@ -1,15 +1,6 @@
-"""The hyperparameters of a run: which there are, what each may be, and their forms on a command line."""
+"""The hyperparameters of a run: their names, types and ranges, and their forms on a command line."""
 
 from monai_tunevlseg.hyperparameters.checking import parse_hyperparameter, prepare_run
-from monai_tunevlseg.hyperparameters.declarations import hyperparameter_types, method_argument_types
-from monai_tunevlseg.hyperparameters.values import ZERO_SHOT, class_list, optional
+from monai_tunevlseg.hyperparameters.declarations import ZERO_SHOT, hyperparameter_types, method_argument_types
 
-__all__ = [
-    "ZERO_SHOT",
-    "class_list",
-    "hyperparameter_types",
-    "method_argument_types",
-    "optional",
-    "prepare_run",
-    "parse_hyperparameter",
-]
+__all__ = ["ZERO_SHOT", "hyperparameter_types", "method_argument_types", "parse_hyperparameter", "prepare_run"]

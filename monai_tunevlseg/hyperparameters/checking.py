@@ -1,4 +1,4 @@
-"""The check of a config's hyperparameters before a run builds anything."""
+"""Checks and types the hyperparameters of a config before a run builds anything."""
 
 from __future__ import annotations
 
@@ -16,71 +16,59 @@ from monai.utils import BundlePropertyConfig
 from monai_tunevlseg.errors import install_error_hook
 from monai_tunevlseg.hyperparameters.declarations import hyperparameter_types, method_argument_types
 
-__all__ = ["check_hyperparameters", "prepare_run", "parse_hyperparameter"]
+__all__ = ["parse_hyperparameter", "prepare_run"]
 
 logger = logging.getLogger(__name__)
 
-_SHOWN = 80  # characters of a wrong value
+_MAX_SHOWN = 80  # characters of a value in a message
 
-_STRUCTURE = {"initialize", "run", "finalize", "imports", "displayable_configs", "use_click"} | {
+_MONAI_KEYS = {"initialize", "run", "finalize", "imports", "displayable_configs", "use_click"} | {
     str(facts[BundlePropertyConfig.ID]).split(ID_SEP_KEY)[0]
     for facts in (*TrainProperties.values(), *InferProperties.values())
 }
-"""What MONAI and MONAI Label look for without a reference to it."""
+"""Keys that MONAI and MONAI Label read without a reference to them."""
 
 
 def prepare_run() -> None:
-    """Check the config that this call stands in, and give its hyperparameters their types, before anything is built.
+    """Check the hyperparameters of the config whose expression calls this, and convert each to its type.
 
-    In ``python -m monai.bundle`` the reason of an error becomes the last line, too.
-
-    Raises:
-        ValueError: when a hyperparameter or an option is wrong.
-    """
-    install_error_hook()
-    check_hyperparameters()
-
-
-def check_hyperparameters() -> None:
-    """Check the hyperparameters of the config that this call stands in, and give each its own type.
-
-    For an expression of a config that comes before everything else. What a config's author or user has written as an
-    expression or a reference is left to them.
+    The expression must come before everything that is built. Values that are expressions or references stay unchanged.
+    ``python -m monai.bundle`` then prints the cause of an error as its last line.
 
     Raises:
-        ValueError: when a value is not what its hyperparameter may be, or when nothing knows or refers to an option.
+        ValueError: when a hyperparameter has a wrong value, or an option is unknown and nothing refers to it.
         RuntimeError: when it is not called from a config.
     """
+    install_error_hook()
     types, method_types = hyperparameter_types(), method_argument_types()
-    resolver = _asking_resolver()
+    resolver = _calling_resolver()
     config = resolver.items[""].get_config()
     references = {name.split(ID_SEP_KEY)[0] for text in _texts_in(config) for name in resolver.match_refs_pattern(text)}
     for name, value in config.items():
         if not (name in types or _is_known(name, value, references)):
-            raise ValueError(_unknown(name, value, [*types, *config]))
-        if name in method_types and name not in references:
-            logger.warning("%s is %s, but the method of this bundle does not have it.", name, _shown(value))
+            raise ValueError(_unknown_option(name, value, [*types, *config]))
+        if name in method_types and name not in references and name not in resolver.resolved_content:
+            logger.warning("%s is %s, but the method of this bundle ignores it.", name, _shown(value))
         if name in types:
-            _refuse_references_to_nothing(name, value, config)
-            if not _is_program(value):
+            _refuse_undefined_references(name, value, config)
+            if not _is_evaluated(value):
                 resolver.resolved_content[name] = parse_hyperparameter(name, value)
 
 
 def parse_hyperparameter(name: str, value: Any) -> Any:
-    """Return the value of a hyperparameter in its own type.
+    """Return the value of a hyperparameter, converted to its type.
 
     Args:
-        name: of the hyperparameter.
-        value: as a command line, a config file or a program gives it.
+        name: name of the hyperparameter.
+        value: from a command line, a config file or a program.
 
     Raises:
-        ValueError: when it is not what the hyperparameter may be; says what it may be, with an example.
+        ValueError: when the value is wrong; the message has the allowed values and an example.
     """
     value_type = hyperparameter_types()[name]
     if any(ID_SEP_KEY in text for text in _texts_in(value)):
         raise ValueError(
-            f"{name} is {_shown(value)}, and MONAI's configs read every # as {ID_SEP_KEY}; "
-            f"neither can be in it, so write it without # and {ID_SEP_KEY}."
+            f"{name} is {_shown(value)}; remove # and {ID_SEP_KEY}, which MONAI's configs read as a reference."
         )
     try:
         return value_type.parse(value)
@@ -91,15 +79,15 @@ def parse_hyperparameter(name: str, value: Any) -> Any:
         ) from None
 
 
-def _asking_resolver() -> ReferenceResolver:
-    """Return the resolver of the config whose expression is running: MONAI hands an expression resolved ids only."""
+def _calling_resolver() -> ReferenceResolver:
+    """Return the resolver that evaluates the calling expression; MONAI passes an expression only resolved ids."""
     frame = currentframe()
     while frame is not None:
-        asking = frame.f_locals.get("self")
-        if isinstance(asking, ReferenceResolver):
-            return asking
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, ReferenceResolver):
+            return caller
         frame = frame.f_back
-    raise RuntimeError("hyperparameters are checked by an expression of a config; call it from there.")
+    raise RuntimeError("prepare_run must be called by an expression of a config.")
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -113,7 +101,7 @@ def _texts_in(value: Any) -> Iterator[str]:
             yield from _texts_in(item)
 
 
-def _is_program(value: Any) -> bool:
+def _is_evaluated(value: Any) -> bool:
     """Return whether MONAI evaluates a value, or a part of it."""
     return ConfigComponent.is_instantiable(value) or any(
         ConfigExpression.is_expression(text) or ReferenceResolver.id_matcher.fullmatch(text)
@@ -121,30 +109,30 @@ def _is_program(value: Any) -> bool:
     )
 
 
-def _refuse_references_to_nothing(name: str, value: Any, config: Mapping[str, Any]) -> None:
+def _refuse_undefined_references(name: str, value: Any, config: Mapping[str, Any]) -> None:
     for text in _texts_in(value):
         reference = ReferenceResolver.id_matcher.fullmatch(text)
         if reference and reference[0].removeprefix(ReferenceResolver.ref).split(ID_SEP_KEY)[0] not in config:
             raise ValueError(
-                f"{name} is {_shown(value)}, and MONAI's configs read {text!r} as a reference to something that this "
-                "config does not have; write it without @."
+                f"{name} is {_shown(value)}; remove @, because MONAI's configs read {text!r} as a reference, which is "
+                "not defined in this config."
             )
 
 
 def _is_known(name: str, value: Any, references: set[str]) -> bool:
-    return name in _STRUCTURE or name in references or name.startswith("_") or _is_program(value)
+    return name in _MONAI_KEYS or name in references or name.startswith("_") or _is_evaluated(value)
 
 
-def _unknown(name: str, value: Any, others: Iterable[str]) -> str:
+def _unknown_option(name: str, value: Any, others: Iterable[str]) -> str:
     known = [*signature(run).parameters, *(other for other in others if other != name)]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else "."
     return (
-        f"{name} is {_shown(value)}, but no option has that name{hint} "
-        "A value of your own needs a reference to it, or a name that begins with _."
+        f"{name} is {_shown(value)}, but {name} is not an option{hint} "
+        "Custom values need a reference to them, or a name that begins with _."
     )
 
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."

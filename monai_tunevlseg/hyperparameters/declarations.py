@@ -1,9 +1,9 @@
-"""The hyperparameters of the bundles, and the values that each of them takes."""
+"""The hyperparameters of the bundles, and the type of each."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from monai_tunevlseg.data import LAYOUTS
@@ -28,10 +28,13 @@ from monai_tunevlseg.methods import METHODS, with_defaults
 from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 from monai_tunevlseg.networks.precision import PRECISIONS
 
-__all__ = ["hyperparameter_types", "method_argument_types"]
+__all__ = ["ZERO_SHOT", "hyperparameter_types", "method_argument_types"]
 
-_COUNT = 1_000_000  # more epochs, images or steps than any run has
-_WIDTH = 65_536  # wider than any layer
+ZERO_SHOT: Mapping[str, Any] = types.MappingProxyType({"method": None, "unfreeze": None, "upsampler": False})
+"""The options with which any bundle uses the base model unchanged."""
+
+_COUNT = 1_000_000  # above the epochs, images and steps of any run
+_WIDTH = 65_536  # above the width of any layer
 
 _DATASET = {
     "dataset_dir": PATH,
@@ -111,13 +114,13 @@ _RESULTS = {
 
 
 def hyperparameter_types() -> dict[str, ValueType]:
-    """Return every top-level hyperparameter of ``train.yaml``, ``evaluate.yaml`` and ``inference.yaml``."""
+    """Return the types of all top-level hyperparameters of ``train.yaml``, ``evaluate.yaml`` and ``inference.yaml``."""
     registered = {"layout": choice(*LAYOUTS), "method": or_null(choice(*METHODS))}
     return {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered, **method_argument_types()}
 
 
 def method_argument_types() -> dict[str, ValueType]:
-    """Return the hyperparameters that belong to methods: their constructors' arguments, by their annotated types."""
+    """Return the types of the methods' hyperparameters, which are the annotated arguments of their constructors."""
     return {
         name: _value_type(get_type_hints(METHODS[method].__init__)[name], default)
         for method in METHODS
@@ -129,19 +132,15 @@ def _value_type(annotation: Any, default: Any) -> ValueType:
     """Return the type of an annotated argument.
 
     Raises:
-        TypeError: when no hyperparameter has this type.
+        TypeError: when a hyperparameter cannot have this type.
     """
     if get_origin(annotation) in (Union, types.UnionType):
         (given,) = (each for each in get_args(annotation) if each is not type(None))
         return or_null(_value_type(given, default))
     if get_origin(annotation) in (list, tuple, Sequence):
         return TEXTS
-    value_types = {
-        bool: SWITCH,
-        int: whole_number(1, _WIDTH, str(default)),
-        float: number(0, 1e6, str(default)),
-        str: TEXT,
-    }
-    if annotation not in value_types:
-        raise TypeError(f"an argument of the type {annotation!r} cannot be a hyperparameter of a bundle.")
-    return value_types[annotation]
+    example = str(default)
+    known = {bool: SWITCH, int: whole_number(1, _WIDTH, example), float: number(0, 1e6, example), str: TEXT}
+    if annotation not in known:
+        raise TypeError(f"an argument of type {annotation!r} cannot be a hyperparameter of a bundle.")
+    return known[annotation]

@@ -1,7 +1,7 @@
-"""Kinds of hyperparameters: what a value may be, in words and with an example, and how its forms are read.
+"""Types of hyperparameters: a description for messages, an example, and a parser.
 
-``fire``, which reads the command line of ``python -m monai.bundle run``, knows Python's literals only, and YAML 1.1
-reads ``1e-3`` as a text; a kind takes such forms for what they mean.
+``python -m monai.bundle run`` reads its command line with ``fire``, which knows Python's literals only: ``true``,
+``false`` and ``null`` arrive as strings. YAML 1.1 reads ``1e-3`` as a string. The parsers accept these forms.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _NULLS = ("null", "none")
 
 @dataclass(frozen=True)
 class ValueType:
-    """What a hyperparameter may be.
+    """The type of a hyperparameter.
 
     Attributes:
-        description: complete "it must be ...".
-        example: a right value as it is written on a command line.
-        parse: returns the typed value; raises TypeError or ValueError for a wrong one.
+        description: completes the sentence "it must be ...".
+        example: a valid value, as written on a command line.
+        parse: converts a value, or raises TypeError or ValueError.
     """
 
     description: str
@@ -54,18 +54,18 @@ def number(low: float, high: float, example: str, above_low: bool = False, below
     """Return the type of finite numbers from ``low`` to ``high``.
 
     Args:
-        low: the smallest one.
-        high: the largest one.
-        example: a right value.
-        above_low: whether ``low`` itself is too small.
-        below_high: whether ``high`` itself is too large.
+        low: minimum.
+        high: maximum.
+        example: a valid value.
+        above_low: whether to exclude ``low`` itself.
+        below_high: whether to exclude ``high`` itself.
     """
 
     def parse(value: Any) -> float:
-        found = _as_number(value)
-        if not low <= found <= high or (above_low and found == low) or (below_high and found == high):
+        parsed = _as_number(value)
+        if not low <= parsed <= high or (above_low and parsed == low) or (below_high and parsed == high):
             raise ValueError
-        return found
+        return parsed
 
     bounds = f"{'above' if above_low else 'from'} {low:g} {'and below' if below_high else 'to'} {high:g}"
     return ValueType(f"a number {bounds}", example, parse)
@@ -75,45 +75,46 @@ def whole_number(low: int, high: int, example: str) -> ValueType:
     """Return the type of whole numbers from ``low`` to ``high``."""
 
     def parse(value: Any) -> int:
-        found = _as_number(value)
-        if not low <= found <= high or found != int(found):
+        parsed = _as_number(value)
+        if not low <= parsed <= high or parsed != int(parsed):
             raise ValueError
-        return int(found)
+        return int(parsed)
 
     return ValueType(f"a whole number from {low} to {high}", example, parse)
 
 
 def numbers(count: int, low: float, high: float, example: str, above_low: bool = False) -> ValueType:
-    """Return the type of lists of numbers between bounds."""
-    one = number(low, high, "0", above_low)
+    """Return the type of lists of ``count`` numbers between bounds."""
+    item_type = number(low, high, "0", above_low)
 
     def parse(value: Any) -> list[float]:
         if isinstance(value, str | Mapping) or len(value) != count:
             raise ValueError
-        return [one.parse(item) for item in value]
+        return [item_type.parse(item) for item in value]
 
-    return ValueType(f"a list of {count} numbers, each {one.description.removeprefix('a number ')}", example, parse)
+    return ValueType(
+        f"a list of {count} numbers, each {item_type.description.removeprefix('a number ')}", example, parse
+    )
 
 
 def choice(*names: str) -> ValueType:
-    """Return the type of texts out of a list."""
+    """Return the type of one of several names."""
 
     def parse(value: Any) -> str:
-        meant = "off" if value is False else value  # what YAML 1.1 reads a bare off as
-        if not isinstance(meant, str) or meant not in names:
+        name = "off" if value is False else value  # YAML 1.1 reads a bare off as false
+        if not isinstance(name, str) or name not in names:
             raise ValueError
-        return meant
+        return name
 
     return ValueType(" or ".join([", ".join(names[:-1]), names[-1]]), names[-1], parse)
 
 
 def or_null(value_type: ValueType) -> ValueType:
-    """Return the type that also takes null."""
+    """Return the type with null as another value."""
 
     def parse(value: Any) -> Any:
-        return (
-            None if value is None or (isinstance(value, str) and value.lower() in _NULLS) else value_type.parse(value)
-        )
+        is_null = value is None or (isinstance(value, str) and value.lower() in _NULLS)
+        return None if is_null else value_type.parse(value)
 
     return ValueType(f"{value_type.description}, or null", value_type.example, parse)
 
@@ -135,7 +136,7 @@ def _switch(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return a text; a whole number, which ``fire`` makes of ``--class_names 1``, is one too."""
+    """Return a text. Whole numbers count as texts, because ``fire`` reads ``--class_names 1`` as a number."""
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
         raise TypeError
     return str(value)
@@ -186,10 +187,10 @@ def _device(value: Any) -> Any:
 
 
 SWITCH = ValueType("true or false", "true", _switch)
-TEXT = ValueType("a text that is not empty (quotes inside quotes keep 1.5 or true a text)", "\"'breast tumor'\"", _text)
-TEXTS = ValueType("one or more texts, none of them empty", "\"['polyp']\"", _texts)
+TEXT = ValueType("a non-empty text (nested quotes keep 1.5 or true a text)", "\"'breast tumor'\"", _text)
+TEXTS = ValueType("one or more non-empty texts", "\"['polyp']\"", _texts)
 PATH = ValueType("a path", "./folder", _path)
 PATTERN = ValueType("a regular expression", r"'([a-z]+)_'", _pattern)
 LABEL_VALUES = ValueType("a whole number, 0 or more, for each class", "\"{'polyp': 1}\"", _label_values)
-WINDOW = ValueType("a list of two numbers, the lower one first", "[-160,240]", _window)
-DEVICE = ValueType("cpu, or a device that this machine's PyTorch has", "cpu", _device)
+WINDOW = ValueType("a list of two numbers in ascending order", "[-160,240]", _window)
+DEVICE = ValueType("cpu, or a device of PyTorch on this machine", "cpu", _device)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from monai.bundle import ConfigParser
 
-from monai_tunevlseg.hyperparameters import ZERO_SHOT
+from monai_tunevlseg.hyperparameters import ZERO_SHOT, parse_hyperparameter
 from monai_tunevlseg.inferers import Reduction, entropy_map, label_map
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
@@ -37,7 +37,7 @@ class BaseModelCache:
 
         A bfloat16 model is converted here, because each network that converts it makes a copy of its own.
         """
-        frozen = parser.get_parsed_content("network_def#unfreeze") is None
+        frozen = parser.get_parsed_content("unfreeze") is None
         precision = parser.get_parsed_content("chosen_precision") if frozen else "fp32"
         key = (precision, str(parser["base_model"]), str(parser.get_parsed_content("pretrained")))
         with self._lock:
@@ -75,7 +75,7 @@ class BundleModel:
         metadata = read_json_object(self.folder / "configs" / "metadata.json")
         self.name = self.folder.name
         self.description = str(metadata.get("description", ""))
-        self.class_names: list[str] = parser.get_parsed_content("classes")
+        self.class_names: list[str] = parse_hyperparameter("class_names", parser.get_parsed_content("class_names"))
         self.checkpoint = Path(parser.get_parsed_content("ckpt_path"))
         self._base_models = base_models
         self._lock = threading.Lock()
