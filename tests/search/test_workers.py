@@ -147,7 +147,7 @@ def test_an_interrupted_search_ends_like_an_uninterrupted_one(storage, tmp_path)
     trials = 13  # more than the random ones at the start
     whole = run_worker(f"{storage}:///{tmp_path / 'whole'}", tmp_path / "trials", trials)
     url = f"{storage}:///{tmp_path / 'parts'}"
-    for end, slow in ((signal.SIGINT, 2), (signal.SIGKILL, 9)):  # SIGTERM and SIGKILL
+    for end, slow in ((signal.SIGINT, 2), (signal.SIGKILL, 9)):
         folder = tmp_path / f"parts-{slow}"
         worker = start_worker(url, folder, trials, FakeCommand(slow=slow))
         wait_until(lambda folder=folder, slow=slow: len(list(folder.glob("*"))) > slow)
