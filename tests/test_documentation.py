@@ -18,6 +18,7 @@ from documentation import MARKED_BLOCK, PAGES, ROOT, TEXT, block, lines
 from monai.bundle import ConfigParser
 from owners_trees import write_kvasir
 from PIL import Image
+from shared_bundles import share_bundle
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
 from monai_tunevlseg.benchmark.presets import PRESETS
@@ -25,7 +26,7 @@ from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 from monai_tunevlseg.methods import METHODS, EncoderSizes
 from monai_tunevlseg.networks import CRIS, VLSMS, Upsampler
-from monai_tunevlseg.sharing import Release, Sources, share_bundle
+from monai_tunevlseg.sharing import Release, Sources
 
 TINY = "monai_tunevlseg/demo/clipseg"
 QUICK = f"--pretrained {TINY} --prompt_depth 2 --epochs 1 --batch_size 4 --num_workers 0"

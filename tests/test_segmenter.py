@@ -13,9 +13,10 @@ import torch
 from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
 from PIL import Image, ImageDraw
+from shared_bundles import share_bundle
 
 from monai_tunevlseg import Segmenter
-from monai_tunevlseg.sharing import Sources, share_bundle
+from monai_tunevlseg.sharing import Sources
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["red circle", "blue square"]

@@ -18,14 +18,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from PIL import Image
 
 from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.data.datalists import find_splits, read_cases
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file, suffix_of
-from monai_tunevlseg.data.io.volumes import NIFTI_SUFFIXES, open_volume, stored_order
-from monai_tunevlseg.data.io.writing import write_nifti_labels
+from monai_tunevlseg.data.io.volumes import NIFTI_SUFFIXES, open_volume
+from monai_tunevlseg.data.io.writing import write_mask
 from monai_tunevlseg.data.issues import DatasetError, map_files
 from monai_tunevlseg.data.layouts._dataset_json import write_dataset_json
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX, read_sample_mask, whole_volume
@@ -150,7 +149,7 @@ def _write_cases(
         image = Path(case.samples[0]["image"])
         _write_image(image, folder / "images", names[case.stem])
         for part, mask in _masks(case, form, class_names).items():
-            _write_mask(mask, image, folder / "masks" / part, names[case.stem])
+            write_mask(mask, image, folder / "masks" / part, names[case.stem])
         advanced()
 
     _, issues = map_files(write, cases, lambda case: [Path(case.samples[0]["image"])])
@@ -177,10 +176,3 @@ def _write_image(image: Path, folder: Path, stem: str) -> None:
         nib.save(open_volume(image), folder / f"{stem}.nii.gz")
     else:
         shutil.copyfile(image, folder / f"{stem}{suffix_of(image)}")
-
-
-def _write_mask(mask: np.ndarray, image: Path, folder: Path, stem: str) -> None:
-    if is_volume_file(image):
-        write_nifti_labels(folder / f"{stem}.nii.gz", stored_order(mask, image), image)
-    else:
-        Image.fromarray(mask).save(folder / f"{stem}.png")

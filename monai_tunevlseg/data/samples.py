@@ -1,11 +1,17 @@
-"""Samples, the cases that hold them, and splits of cases."""
+"""Samples and their digest, the cases that hold them, and splits of cases."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["SPLIT_NAMES", "Case", "Sample", "Splits"]
+from monai_tunevlseg.data.sample_masks import mask_paths
+
+__all__ = ["SPLIT_NAMES", "Case", "Sample", "Splits", "digest_samples"]
 
 SPLIT_NAMES = ("train", "val", "test")
 Splits: TypeAlias = dict[str, list[str]]
@@ -41,3 +47,20 @@ class Case:
 
     stem: str
     samples: list[Sample]
+
+
+def digest_samples(samples: Iterable[Mapping[str, Any]]) -> str:
+    """Return 16 hexadecimal digits that depend on the samples, their order, and the names and sizes of their files.
+
+    Folders do not count, so that the digest is the same on every machine.
+
+    Raises:
+        FileNotFoundError: when a file does not exist.
+    """
+    digest = hashlib.sha256()
+    for sample in samples:
+        files = [Path(sample["image"]), *mask_paths(sample)]
+        row = {key: value for key, value in sample.items() if key not in ("image", "label")}
+        row["files"] = [(file.name, file.stat().st_size) for file in files]
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]

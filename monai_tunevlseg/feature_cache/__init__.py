@@ -1,8 +1,7 @@
 """The feature cache: image features of frozen encoders, computed once."""
 
 from monai_tunevlseg.feature_cache.cache import FeatureCache, check_constant, is_off, open_cache
-from monai_tunevlseg.feature_cache.dataset import FeatureDataset, image_for_tensorboard
-from monai_tunevlseg.feature_cache.inferer import FeatureInferer
+from monai_tunevlseg.feature_cache.dataset import FeatureDataset, FeatureInferer, image_for_tensorboard
 from monai_tunevlseg.feature_cache.stores import DiskStore, FeatureStore, MemoryStore
 from monai_tunevlseg.feature_cache.views import Views
 

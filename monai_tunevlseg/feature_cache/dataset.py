@@ -1,10 +1,11 @@
-"""The dataset and the picture of a run with a feature cache."""
+"""The dataset, the inferer and the picture of a run with a feature cache."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from monai.inferers import SimpleInferer
 from monai.transforms import ScaleIntensity
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
@@ -15,7 +16,7 @@ from monai_tunevlseg.feature_cache.views import Views
 from monai_tunevlseg.networks import ImageFeatures
 from monai_tunevlseg.training import SeededDataset, derive_seed
 
-__all__ = ["FeatureDataset", "image_for_tensorboard"]
+__all__ = ["FeatureDataset", "FeatureInferer", "image_for_tensorboard"]
 
 
 class FeatureDataset(Dataset):
@@ -61,6 +62,22 @@ class FeatureDataset(Dataset):
         label = entry.pop(LABEL)[number]
         kept = {key: value for key, value in self.dataset.data[index].items() if key not in LOADING_KEYS}
         return {**kept, "image": ImageFeatures(entry), "label": label[None].float()}
+
+
+class FeatureInferer(SimpleInferer):
+    """MONAI's ``SimpleInferer`` on image features, which other runs with the same base model may have cached.
+
+    Args:
+        cache: the features.
+    """
+
+    def __init__(self, cache: FeatureCache) -> None:
+        super().__init__()
+        self.cache = cache
+
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run a network on images (B, 3, H, W)."""
+        return network(self.cache.encode(inputs), *args, **kwargs)
 
 
 def image_for_tensorboard(image: Tensor | ImageFeatures) -> Tensor | None:

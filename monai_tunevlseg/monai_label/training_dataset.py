@@ -12,14 +12,13 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from PIL import Image
 
-from monai_tunevlseg.data.io.file_suffixes import is_volume_file, suffix_of
+from monai_tunevlseg.data.io.file_suffixes import suffix_of
 from monai_tunevlseg.data.io.mask_values import to_label_map
 from monai_tunevlseg.data.io.metaimage import METAIMAGE_SUFFIX
 from monai_tunevlseg.data.io.reading import read_shape, read_stored_mask
-from monai_tunevlseg.data.io.volumes import open_volume, stored_order
-from monai_tunevlseg.data.io.writing import write_nifti_labels
+from monai_tunevlseg.data.io.volumes import open_volume
+from monai_tunevlseg.data.io.writing import write_mask
 
 __all__ = ["SubmittedLabel", "check_label", "label_values", "write_training_dataset"]
 
@@ -148,10 +147,7 @@ def _write(item: SubmittedLabel, class_names: Sequence[str], folder: Path, stem:
         nib.save(open_volume(item.image), folder / "images" / f"{stem}.nii.gz")
     else:
         (folder / "images" / f"{stem}{suffix}").symlink_to(item.image.resolve())
-    if is_volume_file(item.image):
-        write_nifti_labels(folder / "masks" / f"{stem}.nii.gz", stored_order(mask, item.image), item.image)
-    else:
-        Image.fromarray(mask).save(folder / "masks" / f"{stem}.png")
+    write_mask(mask, item.image, folder / "masks", stem)
 
 
 def _mask(item: SubmittedLabel, class_names: Sequence[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompted_encoders
-from monai_tunevlseg.data.sample_digest import digest_samples
+from monai_tunevlseg.data.samples import digest_samples
 from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.networks import PromptTunedNetwork
 from monai_tunevlseg.search.search_space import ScalingSizes

@@ -1,7 +1,7 @@
 """Share a trained experiment as a bundle of MONAI's Model Zoo: write, verify, pack and export it."""
 
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
-from monai_tunevlseg.sharing.bundle_writer import share_bundle, write_shared_bundle
+from monai_tunevlseg.sharing.bundle_writer import write_shared_bundle
 from monai_tunevlseg.sharing.onnx_export import OnnxFile, export_onnx
 from monai_tunevlseg.sharing.packing import pack_bundle, zip_path
 from monai_tunevlseg.sharing.verification import CheckResult, verify_bundle
@@ -15,7 +15,6 @@ __all__ = [
     "build_bundle_spec",
     "export_onnx",
     "pack_bundle",
-    "share_bundle",
     "verify_bundle",
     "write_shared_bundle",
     "zip_path",

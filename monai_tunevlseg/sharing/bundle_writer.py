@@ -15,47 +15,17 @@ from torch import Tensor
 from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.bundles import render_bundle, set_config_values
 from monai_tunevlseg.networks.identity import identity_from_tensor, identity_to_tensor
-from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
+from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release
 from monai_tunevlseg.sharing.metadata import render_metadata
 from monai_tunevlseg.sharing.model_card import render_data_license, render_model_card
 from monai_tunevlseg.training import CHECKPOINT
 
-__all__ = ["share_bundle", "write_shared_bundle"]
+__all__ = ["write_shared_bundle"]
 
 TRAINED_START = "$@bundle_root + '/models/model.pt'"
 METADATA, CARD = Path("configs", "metadata.json"), Path("docs", "README.md")
 JSON_COPIES = ("train", "inference")
 """Configs that are also written as JSON, because ``monai.bundle.load`` reads only JSON."""
-
-
-def share_bundle(
-    experiment: str,
-    output_dir: str | Path,
-    run_dir: str | Path | None = None,
-    sources: Sources | None = None,
-    release: Release | None = None,
-) -> Path:
-    """Write an experiment and a run of it as a self-contained bundle.
-
-    Args:
-        experiment: name of the experiment, DATASET/MODEL_METHOD.
-        output_dir: parent folder of the bundle.
-        run_dir: folder of a run with ``models/model.pt``, or the folder ``best`` of a search; None = initial weights.
-        sources: sources of further parts.
-        release: release information.
-
-    Returns:
-        folder of the bundle.
-
-    Raises:
-        FileExistsError: when the bundle exists.
-        FileNotFoundError: when the run has no checkpoint, or the base model is not found.
-        ValueError: when the experiment is unknown, or the checkpoint belongs to another one.
-    """
-    sources = sources or Sources()
-    return write_shared_bundle(
-        build_bundle_spec(experiment, run_dir, sources), output_dir, sources.configs_dir, release or Release()
-    )
 
 
 def write_shared_bundle(spec: BundleSpec, output_dir: str | Path, configs_dir: str | Path, release: Release) -> Path:

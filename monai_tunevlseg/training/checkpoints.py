@@ -13,7 +13,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 
 from monai_tunevlseg.atomic_files import atomic_file, remove_unfinished
-from monai_tunevlseg.data.sample_digest import digest_samples
+from monai_tunevlseg.data.samples import digest_samples
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.training.run_record import (
     HYPERPARAMETERS,

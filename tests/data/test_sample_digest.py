@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_tunevlseg.data.sample_digest import digest_samples
+from monai_tunevlseg.data.samples import digest_samples
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 from documentation import block
 from label_fixtures import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, write_volume
 from PIL import Image
+from shared_bundles import share_bundle
 
-from monai_tunevlseg.sharing import Sources, share_bundle
+from monai_tunevlseg.sharing import Sources
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from shared_bundles import share_bundle
 from transformers import BertTokenizer
 
 from monai_tunevlseg import Segmenter
@@ -25,7 +26,7 @@ from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import VLSMS
 from monai_tunevlseg.search import SearchSettings, run_search
 from monai_tunevlseg.search.experiments import describe_base_model, find_experiment
-from monai_tunevlseg.sharing import Sources, share_bundle
+from monai_tunevlseg.sharing import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "polyp", "lesion", "red"]

@@ -12,6 +12,7 @@ import torch
 import yaml
 from monai.bundle import verify_metadata
 from safetensors.torch import load_file, save_file
+from shared_bundles import share_bundle
 from shared_names import EXPERIMENT, NAME, ROOT
 from typer.testing import CliRunner
 
@@ -19,7 +20,7 @@ from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.networks import load_clipseg
 from monai_tunevlseg.networks.identity import identity_from_tensor
-from monai_tunevlseg.sharing import Release, Sources, pack_bundle, share_bundle, verify_bundle
+from monai_tunevlseg.sharing import Release, Sources, pack_bundle, verify_bundle
 from monai_tunevlseg.sharing.onnx_export import load_for_export
 from monai_tunevlseg.sharing.trained_run import read_trained_run
 from monai_tunevlseg.sharing.verification import FOLDER_OPTIONS

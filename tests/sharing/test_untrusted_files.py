@@ -7,13 +7,14 @@ import shutil
 import pytest
 import torch
 import yaml
+from shared_bundles import share_bundle
 from shared_names import EXPERIMENT, NAME, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.bundles.config_values import set_config_values
 from monai_tunevlseg.networks.identity import identity_from_tensor, identity_to_tensor
-from monai_tunevlseg.sharing import Release, Sources, build_bundle_spec, pack_bundle, share_bundle
+from monai_tunevlseg.sharing import Release, Sources, build_bundle_spec, pack_bundle
 from monai_tunevlseg.sharing.trained_run import read_trained_run
 
 HERE = Sources(configs_dir=ROOT / "configs")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, is_volume_file, suffix_of
-from monai_tunevlseg.data.io.mask_values import distinct_values, to_binary_mask
+from monai_tunevlseg.data.io.mask_values import distinct_values
 from monai_tunevlseg.data.io.pictures import (
     StoredMask,
     picture_shape,
@@ -19,7 +19,7 @@ from monai_tunevlseg.data.io.pictures import (
 )
 from monai_tunevlseg.data.io.volumes import read_volume, read_volume_mask, upright_shape
 
-__all__ = ["read_image", "read_mask", "read_shape", "read_stored_mask", "read_unique_values"]
+__all__ = ["read_image", "read_shape", "read_stored_mask", "read_unique_values"]
 
 
 def read_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
@@ -64,38 +64,16 @@ def read_image(
     return read_picture(path, intensity_window)
 
 
-def read_mask(
-    path: Path,
-    label_value: int | None = None,
-    mask_threshold: float | None = None,
-    slice_index: int | None = None,
-    slice_axis: int = 2,
-    like: Path | None = None,
-) -> np.ndarray:
-    """Read the binary mask of one class.
-
-    Args:
-        path: a picture or a volume.
-        label_value: the value of the class; None = the mask is binary.
-        mask_threshold: values of a binary mask at or above it are foreground; None = as `to_binary_mask` describes.
-        slice_index: slice of a volume; None = the whole file.
-        slice_axis: sagittal (0), coronal (1) or axial (2) slices of a volume.
-        like: the image to whose voxels a volume's mask is reoriented; None = the mask alone.
-
-    Returns:
-        bool of shape (H, W), or (S, A, R) for a whole volume, upright like the image of `read_image`.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when the file cannot be decoded or its values are not as expected.
-    """
-    return to_binary_mask(read_stored_mask(path, slice_index, slice_axis, like), path, label_value, mask_threshold)
-
-
 def read_stored_mask(
     path: Path, slice_index: int | None = None, slice_axis: int = 2, like: Path | None = None
 ) -> StoredMask:
-    """Read a mask, upright, without interpreting its values; `like` is its image.
+    """Read a mask, upright like the image of `read_image`, without interpreting its values.
+
+    Args:
+        path: a picture or a volume.
+        slice_index: slice of a volume; None = the whole file.
+        slice_axis: sagittal (0), coronal (1) or axial (2) slices of a volume.
+        like: the image to whose voxels a volume's mask is reoriented; None = the mask alone.
 
     Raises:
         FileNotFoundError: when the file does not exist.

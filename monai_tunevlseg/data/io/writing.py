@@ -9,9 +9,18 @@ import numpy as np
 from PIL import Image
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.data.io.volumes import open_volume
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file
+from monai_tunevlseg.data.io.volumes import open_volume, stored_order
 
-__all__ = ["write_nifti_labels", "write_png"]
+__all__ = ["write_mask", "write_nifti_labels", "write_png"]
+
+
+def write_mask(mask: np.ndarray, image: Path, folder: Path, stem: str) -> None:
+    """Write an upright uint8 mask as NIfTI, with the header of its image, if that is a volume, and else as PNG."""
+    if is_volume_file(image):
+        write_nifti_labels(folder / f"{stem}.nii.gz", stored_order(mask, image), image)
+    else:
+        write_png(folder / f"{stem}.png", mask)
 
 
 def write_nifti_labels(path: Path, labels: np.ndarray, source: Path) -> None:

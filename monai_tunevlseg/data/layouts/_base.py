@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Splits
 from monai_tunevlseg.data.splits import DrawSplits
 
-__all__ = ["DatasetInfo", "Layout", "ReadCases", "SplitCases", "draw_published_sizes"]
+__all__ = ["DatasetInfo", "Layout", "ReadCases", "SplitCases", "draw_around_test", "draw_published_sizes"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,11 @@ class DatasetInfo:
 
 
 ReadCases: TypeAlias = Callable[[Path, MaskEncoding, int], list[Case]]
-"""Returns the cases of (dataset_dir, encoding, slice_axis), or raises an error that names the issues of the folder."""
+"""Returns the cases of (dataset_dir, encoding, slice_axis), sorted by stem; one that shows none of the classes has no
+samples. The folder may be that of the dataset or, if it is the only one, the folder around it.
+
+It raises FileNotFoundError when folders or lists are missing, ValueError when an argument does not apply to the
+dataset, and DatasetError, which names all issues, when files are missing, wrong or unreadable."""
 
 SplitCases: TypeAlias = Callable[[Path, Sequence[Case], DrawSplits], Splits]
 """Splits the cases of a dataset_dir by its owner's lists or folders, and draws the splits that these do not define."""
@@ -64,6 +68,19 @@ class Layout:
     group_pattern: str | None = None
     split: SplitCases | None = None
     sequence_of: Callable[[str], str] | None = None
+
+
+def draw_around_test(test: Collection[str], cases: Sequence[Case], draw: DrawSplits, **sizes: Any) -> Splits:
+    """Draw train and val from the cases that are not in the owner's test split.
+
+    Args:
+        test: the stems of the owner's test split.
+        cases: all cases.
+        draw: draws splits.
+        sizes: `sizes` or `shares` of train, val and test, the last of which is 0.
+    """
+    drawn = draw([case.stem for case in cases if case.stem not in test], **sizes)
+    return drawn | {"test": [case.stem for case in cases if case.stem in test]}
 
 
 def draw_published_sizes(train: int, val: int, test: int) -> SplitCases:

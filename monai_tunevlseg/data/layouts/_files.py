@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from monai_tunevlseg.data.image_files import list_subfolders
 from monai_tunevlseg.messages import shorten
 
-__all__ = ["find_root", "file_inside", "nested_folder", "read_names"]
+__all__ = ["find_root", "file_inside", "has_folders", "nested_folder", "read_names"]
 
 
 def file_inside(folder: Path, name: str, source: Path) -> Path:
@@ -66,6 +66,11 @@ def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -
         names = shorten(folder.name for folder in found)
         raise ValueError(f"{dataset_dir} has {wanted} in several of its folders: {names}; set dataset_dir to one.")
     return found[0]
+
+
+def has_folders(*names: str) -> Callable[[Path], bool]:
+    """Return a function for `find_root`: whether a folder holds the folders of these names."""
+    return lambda folder: all((folder / name).is_dir() for name in names)
 
 
 def nested_folder(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from monai_tunevlseg.data.layouts._base import DatasetInfo
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 
-__all__ = ["binary_encoding", "check_classes", "label_map_encoding"]
+__all__ = ["binary_encoding", "check_classes", "label_map_encoding", "refuse_label_values"]
 
 
 def check_classes(encoding: MaskEncoding, info: DatasetInfo, known: Sequence[str] = ()) -> None:
@@ -35,6 +35,19 @@ def check_classes(encoding: MaskEncoding, info: DatasetInfo, known: Sequence[str
         )
 
 
+def refuse_label_values(encoding: MaskEncoding, info: DatasetInfo) -> None:
+    """Refuse label values for a dataset with binary masks.
+
+    Raises:
+        ValueError: when label values are given.
+    """
+    if encoding.label_values is not None:
+        raise ValueError(
+            f"the masks of {info.title} are binary, and label_values {dict(encoding.label_values)} do not apply; set "
+            "label_values to null."
+        )
+
+
 def binary_encoding(encoding: MaskEncoding, info: DatasetInfo, mask_threshold: float | None = None) -> MaskEncoding:
     """Return the encoding of a dataset with one class and binary masks.
 
@@ -47,11 +60,7 @@ def binary_encoding(encoding: MaskEncoding, info: DatasetInfo, mask_threshold: f
         ValueError: when a class is unknown or label values are given.
     """
     check_classes(encoding, info)
-    if encoding.label_values is not None:
-        raise ValueError(
-            f"the masks of {info.title} are binary, and label_values {dict(encoding.label_values)} do not apply; set "
-            "label_values to null."
-        )
+    refuse_label_values(encoding, info)
     threshold = mask_threshold if encoding.mask_threshold is None else encoding.mask_threshold
     return MaskEncoding(encoding.class_names, mask_threshold=threshold)
 

@@ -65,21 +65,13 @@ class ListedPair:
 
 
 def read_annotations(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """Read the cases of the published layout: one sample for each listed pair of a requested class.
+    """Read the cases of the published layout (see `ReadCases`): one sample for each listed pair of a requested class.
 
-    Args:
-        dataset_dir: the folder with `images/`, `masks/` and `anns/`.
-        encoding: the classes, and the threshold of their masks.
-        slice_axis: not used.
-
-    Returns:
-        the cases, sorted by stem: the image's name without suffix. An image that several splits list is a case in each,
-        such as `patient0001_2CH_ED (val)`, with a warning.
+    A stem is the image's name without suffix. An image that several splits list is a case in each, such as
+    `patient0001_2CH_ED (val)`, with a warning.
 
     Raises:
-        FileNotFoundError: when a list is missing.
         ValueError: when a list has another form, or the class of a pair is ambiguous.
-        DatasetError: when images or masks are missing or wrong; it names all of them.
     """
     entries = _read_entries(dataset_dir)
     listed = _stems(entries)

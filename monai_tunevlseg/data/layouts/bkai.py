@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
 from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
-from monai_tunevlseg.data.layouts._files import find_root, nested_folder
+from monai_tunevlseg.data.layouts._files import find_root, has_folders, nested_folder
 from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case
@@ -36,11 +36,7 @@ HALF_RANGE = 128
 
 def read_bkai(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """Read the cases, as `read_binary_masks` describes."""
-    root = find_root(
-        dataset_dir,
-        lambda folder: (folder / "train").is_dir() and (folder / "train_gt").is_dir(),
-        "train/ and train_gt/ (dataset bkai)",
-    )
+    root = find_root(dataset_dir, has_folders("train", "train_gt"), "train/ and train_gt/ (dataset bkai)")
     return read_binary_masks(
         {nested_folder(root / "train"): nested_folder(root / "train_gt")}, binary_encoding(encoding, INFO, HALF_RANGE)
     )

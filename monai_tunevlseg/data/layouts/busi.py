@@ -14,8 +14,8 @@ from monai_tunevlseg.data.image_files import index_by_stem
 from monai_tunevlseg.data.issues import DatasetIssue, sorted_or_raise
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
 from monai_tunevlseg.data.layouts._discovery import IMAGE_NAMES, MASK_NAMES, folder_of
-from monai_tunevlseg.data.layouts._files import find_root
-from monai_tunevlseg.data.layouts._mask_encodings import check_classes
+from monai_tunevlseg.data.layouts._files import find_root, has_folders
+from monai_tunevlseg.data.layouts._mask_encodings import check_classes, refuse_label_values
 from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Sample
@@ -38,33 +38,14 @@ MASK = re.compile(r"(?P<image>.+)_mask(_\d+)?")
 
 
 def read_busi(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """Read the cases of the three folders.
+    """Read the cases of the three folders (see `ReadCases`); `normal/` may be missing.
 
-    Args:
-        dataset_dir: the folder with `benign/` and `malignant/`, or the folder around it; `normal/` may be missing.
-        encoding: its classes may be those of `INFO`, and "breast tumor" for a tumor of either kind. Normal images are
-            samples with any classes.
-        slice_axis: not used.
-
-    Returns:
-        the cases, sorted by stem. An image that shows none of the classes has no samples.
-
-    Raises:
-        FileNotFoundError: when the folders are missing.
-        DatasetError: when images and masks do not match or files are unreadable; it names them.
-        ValueError: when a class is unknown or label values are given.
+    Classes may be those of `INFO`, and "breast tumor" for a tumor of either kind. Normal images are samples with any
+    classes.
     """
     check_classes(encoding, INFO, (*INFO.class_names, ANY_TUMOR))
-    if encoding.label_values is not None:
-        raise ValueError(
-            f"the masks of BUSI are binary, and label_values {dict(encoding.label_values)} do not apply; set "
-            "label_values to null."
-        )
-    root = find_root(
-        dataset_dir,
-        lambda folder: (folder / "benign").is_dir() and (folder / "malignant").is_dir(),
-        "benign/ and malignant/ (dataset busi)",
-    )
+    refuse_label_values(encoding, INFO)
+    root = find_root(dataset_dir, has_folders("benign", "malignant"), "benign/ and malignant/ (dataset busi)")
     cases: list[Case] = []
     issues: list[DatasetIssue] = []
     for kind in CLASSES:

@@ -48,20 +48,9 @@ IGNORED = re.compile(r"Info_[24]CH\.cfg|patient\d+_[24]CH_(half_)?sequence(_gt)?
 
 
 def read_camus(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """Read the cases: one for each view of each patient at each time; every mask is read once.
+    """Read the cases (see `ReadCases`): one for each view of each patient at each time; every mask is read once.
 
-    Args:
-        dataset_dir: the folder with the patients' folders, or a folder around it.
-        encoding: the requested classes; given label values override those of the dataset.
-        slice_axis: not used; a last axis of length 1 is allowed.
-
-    Returns:
-        the cases, sorted by stem, each with a sample for every class that it shows.
-
-    Raises:
-        FileNotFoundError: when no patients are found.
-        DatasetError: when images and masks do not match or files are unreadable; it names them.
-        ValueError: when an argument does not apply to this dataset.
+    Given label values override those of the dataset. A last axis of length 1 is allowed.
     """
     chosen = label_map_encoding(encoding, INFO, LABEL_VALUES)
     known = set(LABEL_VALUES.values()) if encoding.label_values is None else None

@@ -71,21 +71,12 @@ class Radiograph:
 
 
 def read_chexlocalize(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """Read the cases of both parts: one sample for each present finding.
+    """Read the cases of both parts (see `ReadCases`): one sample for each present finding.
 
-    Args:
-        dataset_dir: the folder with the files, or with `CheXlocalize/` and `CheXpert/`, or the folder around it.
-        encoding: the requested findings.
-        slice_axis: not used.
-
-    Returns:
-        the cases, sorted by stem, such as `patient64541_study1_view1_frontal`; a case without samples shows none of
-        the findings.
+    Stems are the names in the files, such as `patient64541_study1_view1_frontal`.
 
     Raises:
-        FileNotFoundError: when both JSON files, or the folder of radiographs, are missing.
         ValueError: when a JSON file has another form, or label values or a threshold are given.
-        DatasetError: when radiographs are missing or wrong; it names all of them.
     """
     check_classes(encoding, INFO)
     if encoding.label_values is not None or encoding.mask_threshold is not None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_tunevlseg.data.image_files import list_subfolders, list_visible
-from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
-from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_around_test
+from monai_tunevlseg.data.layouts._files import find_root, has_folders
 from monai_tunevlseg.data.layouts._label_maps import read_label_maps
 from monai_tunevlseg.data.layouts._mask_encodings import label_map_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
@@ -62,19 +62,9 @@ TRAIN_TO_VAL = (9, 1, 0)
 
 
 def read_cityscapes(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """Read the cases of the owner's train and val folders: one sample for each present class.
+    """Read the cases of the owner's train and val folders (see `ReadCases`): one sample for each present class.
 
-    Args:
-        dataset_dir: the folder with `leftImg8bit` and `gtFine`, or the folder around it.
-        encoding: the requested classes; `label_values` may give other ids.
-        slice_axis: not used.
-
-    Returns:
-        the cases, sorted by stem, such as `aachen_000000_000019`.
-
-    Raises:
-        FileNotFoundError: when the folders are missing.
-        DatasetError: when files are missing or wrong; it names all of them.
+    Stems are names without endings, such as `aachen_000000_000019`; `label_values` may give other ids.
     """
     chosen = label_map_encoding(encoding, INFO, VALUES)
     root = _find_root(dataset_dir)
@@ -88,19 +78,15 @@ def read_cityscapes(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) 
 
 def _split(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     held_out = _by_stem(_find_root(dataset_dir) / "leftImg8bit" / "val", IMAGE_ENDING)
-    splits = draw((case.stem for case in cases if case.stem not in held_out), shares=TRAIN_TO_VAL)
-    return splits | {"test": [case.stem for case in cases if case.stem in held_out]}
+    return draw_around_test(held_out, cases, draw, shares=TRAIN_TO_VAL)
 
 
 LAYOUT = Layout(read_cityscapes, INFO, split=_split)
 
 
 def _find_root(dataset_dir: Path) -> Path:
-    return find_root(
-        dataset_dir,
-        lambda folder: (folder / "leftImg8bit").is_dir() and (folder / "gtFine").is_dir(),
-        "the folders leftImg8bit and gtFine (dataset cityscapes)",
-    )
+    wanted = "the folders leftImg8bit and gtFine (dataset cityscapes)"
+    return find_root(dataset_dir, has_folders("leftImg8bit", "gtFine"), wanted)
 
 
 def _by_stem(folder: Path, ending: str) -> dict[str, Path]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_around_test
 from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
-from monai_tunevlseg.data.layouts._files import find_root, nested_folder
+from monai_tunevlseg.data.layouts._files import find_root, has_folders, nested_folder
 from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Splits
@@ -38,21 +38,16 @@ PARTS = ("Training", "Test")
 
 def read_isic(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """Read the cases of both parts, as `read_binary_masks` describes."""
-    root = find_root(
-        dataset_dir,
-        lambda folder: (folder / IMAGES.format("Training")).is_dir(),
-        f"{IMAGES.format('Training')}/ (dataset isic)",
-    )
+    training = IMAGES.format("Training")
+    root = find_root(dataset_dir, has_folders(training), f"{training}/ (dataset isic)")
     folders = {nested_folder(root / IMAGES.format(part)): nested_folder(root / MASKS.format(part)) for part in PARTS}
     return read_binary_masks(folders, binary_encoding(encoding, INFO), ending="_Segmentation")
 
 
 def split_isic(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     """Draw train and val from the owner's training part; the test split is the owner's."""
-    test = [case.stem for case in cases if Path(case.samples[0]["image"]).parent.name == IMAGES.format("Test")]
-    train, val, _ = INFO.sizes
-    drawn = draw([case.stem for case in cases if case.stem not in set(test)], sizes=(train, val, 0))
-    return drawn | {"test": test}
+    test = {case.stem for case in cases if Path(case.samples[0]["image"]).parent.name == IMAGES.format("Test")}
+    return draw_around_test(test, cases, draw, sizes=(*INFO.sizes[:2], 0))
 
 
 LAYOUT = Layout(read_isic, INFO, split=split_isic)

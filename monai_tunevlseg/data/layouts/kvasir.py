@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
 from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
-from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._files import find_root, has_folders
 from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case
@@ -30,11 +30,7 @@ INFO = DatasetInfo(
 
 def read_kvasir(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """Read the cases, as `read_binary_masks` describes."""
-    root = find_root(
-        dataset_dir,
-        lambda folder: (folder / "images").is_dir() and (folder / "masks").is_dir(),
-        "images/ and masks/ (dataset kvasir)",
-    )
+    root = find_root(dataset_dir, has_folders("images", "masks"), "images/ and masks/ (dataset kvasir)")
     return read_binary_masks({root / "images": root / "masks"}, binary_encoding(encoding, INFO))
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout
-from monai_tunevlseg.data.layouts._files import file_inside, find_root, read_names
+from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_around_test
+from monai_tunevlseg.data.layouts._files import file_inside, find_root, has_folders, read_names
 from monai_tunevlseg.data.layouts._label_maps import read_label_maps
 from monai_tunevlseg.data.layouts._mask_encodings import label_map_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
@@ -59,20 +59,7 @@ TRAIN_TO_VAL = (9, 1, 0)
 
 
 def read_pascal_voc(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
-    """Read the cases of the pictures in the owner's lists: one sample for each present class.
-
-    Args:
-        dataset_dir: `VOC2012`, `VOCdevkit`, or the folder around it.
-        encoding: the requested classes.
-        slice_axis: not used.
-
-    Returns:
-        the cases, sorted by stem.
-
-    Raises:
-        FileNotFoundError: when a folder or list is missing.
-        DatasetError: when files are missing or wrong; it names all of them.
-    """
+    """Read the cases of the pictures in the owner's lists (see `ReadCases`): one sample for each present class."""
     root = _find_root(dataset_dir)
     stems = sorted({*_read_list(root, "train"), *_read_list(root, "val")})
     lists = root / "ImageSets" / "Segmentation"
@@ -84,8 +71,7 @@ def read_pascal_voc(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) 
 
 def _split(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
     held_out = set(_read_list(_find_root(dataset_dir), "val"))
-    splits = draw((case.stem for case in cases if case.stem not in held_out), shares=TRAIN_TO_VAL)
-    return splits | {"test": [case.stem for case in cases if case.stem in held_out]}
+    return draw_around_test(held_out, cases, draw, shares=TRAIN_TO_VAL)
 
 
 LAYOUT = Layout(read_pascal_voc, INFO, split=_split)
@@ -93,11 +79,8 @@ LAYOUT = Layout(read_pascal_voc, INFO, split=_split)
 
 def _find_root(dataset_dir: Path) -> Path:
     kit = dataset_dir / "VOCdevkit"
-    return find_root(
-        kit if kit.is_dir() else dataset_dir,
-        lambda folder: all((folder / name).is_dir() for name in FOLDERS),
-        f"the folders {', '.join(FOLDERS)} (dataset pascal_voc)",
-    )
+    wanted = f"the folders {', '.join(FOLDERS)} (dataset pascal_voc)"
+    return find_root(kit if kit.is_dir() else dataset_dir, has_folders(*FOLDERS), wanted)
 
 
 def _read_list(root: Path, name: str) -> list[str]:

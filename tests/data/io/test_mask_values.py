@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from binary_masks import read_mask
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from monai_tunevlseg.data.io.mask_values import distinct_values, to_binary_mask, to_label_map
 from monai_tunevlseg.data.io.pictures import StoredMask
-from monai_tunevlseg.data.io.reading import read_mask
 
 PATH = Path("some/mask.png")
 

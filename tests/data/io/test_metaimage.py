@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
+from binary_masks import read_mask
 from monai.data import MetaTensor
 
 from monai_tunevlseg.data import DatasetSpec, LoadImageMaskd, SavePredictiond, build_datalists, build_inference_datalist
 from monai_tunevlseg.data.io.metaimage import load_metaimage
-from monai_tunevlseg.data.io.reading import read_image, read_mask, read_shape
+from monai_tunevlseg.data.io.reading import read_image, read_shape
 from monai_tunevlseg.data.io.volumes import (
     read_volume,
     read_volume_mask,

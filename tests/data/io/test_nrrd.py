@@ -7,9 +7,10 @@ import itertools
 import nrrd
 import numpy as np
 import pytest
+from binary_masks import read_mask
 
 from monai_tunevlseg.data.io.file_suffixes import stem_of, suffix_of
-from monai_tunevlseg.data.io.reading import read_mask, read_shape
+from monai_tunevlseg.data.io.reading import read_shape
 from monai_tunevlseg.data.io.volumes import read_volume_mask, stored_affine
 
 VOLUME = np.random.default_rng(0).integers(0, 3, (6, 7, 5)).astype(np.uint8)

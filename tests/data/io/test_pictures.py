@@ -9,6 +9,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from binary_masks import read_mask
 from PIL import Image, ImageOps
 
 from monai_tunevlseg.data.io.pictures import (
@@ -22,7 +23,6 @@ from monai_tunevlseg.data.io.pictures import (
     read_picture_mask,
     read_unique_picture_values,
 )
-from monai_tunevlseg.data.io.reading import read_mask
 
 COLORS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 GRAY = COLORS[..., 0]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from binary_masks import read_mask
 
-from monai_tunevlseg.data.io.reading import read_image, read_mask, read_shape
+from monai_tunevlseg.data.io.reading import read_image, read_shape
 
 
 @pytest.mark.parametrize("read", [read_image, read_mask, read_shape])

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from binary_masks import read_mask
 from monai.data import MetaTensor
 from PIL import Image
 
 from monai_tunevlseg.data import DatasetSpec, LoadImageMaskd, SavePredictiond, build_datalists, build_inference_datalist
-from monai_tunevlseg.data.io.reading import read_image, read_mask, read_shape
+from monai_tunevlseg.data.io.reading import read_image, read_shape
 
 
 def by_opencv(path: Path) -> np.ndarray:

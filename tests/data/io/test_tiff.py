@@ -5,10 +5,10 @@ import logging
 import numpy as np
 import pytest
 import tifffile
+from binary_masks import read_mask
 from PIL import Image
 
 from monai_tunevlseg.data.io.pictures import picture_shape, read_picture, read_picture_mask
-from monai_tunevlseg.data.io.reading import read_mask
 
 COLORS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 GRAY = COLORS[..., 0]

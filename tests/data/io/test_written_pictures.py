@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import SimpleITK
 import tifffile
+from binary_masks import read_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from monai_tunevlseg.data.io.pictures import picture_shape, read_picture, read_picture_mask, read_unique_picture_values
-from monai_tunevlseg.data.io.reading import read_mask
 
 COMPRESSIONS = [None, "zlib", "lzw", "packbits", "zstd", "lzma"]
 FORMATS = {  # suffix and arguments of the writer

@@ -8,11 +8,12 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
+from binary_masks import read_mask
 
 from monai_tunevlseg.data import LoadImageMaskd
 from monai_tunevlseg.data.image_files import list_images
 from monai_tunevlseg.data.io import volumes
-from monai_tunevlseg.data.io.reading import read_image, read_mask, read_stored_mask
+from monai_tunevlseg.data.io.reading import read_image, read_stored_mask
 from monai_tunevlseg.data.io.voxel_data import read_stream
 from monai_tunevlseg.data.layouts import LAYOUTS
 from monai_tunevlseg.data.layouts.folder import read_folder

@@ -6,11 +6,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from binary_masks import read_mask
 from monai.data import MetaTensor
 from PIL import Image
 
 from monai_tunevlseg.data import LoadImageMaskd, SavePredictiond
-from monai_tunevlseg.data.io.reading import read_mask
 from monai_tunevlseg.data.label_overlay import class_color, draw_overlay
 from monai_tunevlseg.data.transforms.saving import write_legend
 
