@@ -41,7 +41,6 @@ def load_nrrd(path: Path) -> nib.Nifti1Image:
         the image, whose voxels are read on every use.
 
     Raises:
-        FileNotFoundError: when the file does not exist.
         ValueError: when the file is damaged or has a form that is not supported.
     """
     with translate_decoding_errors(path):

@@ -83,7 +83,6 @@ def read_picture(path: Path, intensity_window: Sequence[float] | None = None) ->
         float32 of shape (H, W, 3) in [0, 1].
 
     Raises:
-        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded, is not a single gray or color picture, or has an unknown range.
     """
     with translate_decoding_errors(path):
@@ -104,10 +103,6 @@ def read_gray_picture(
 
     Returns:
         (H, W) of the displayed picture, and its 8-bit gray pixels.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: as for `read_picture`.
     """
     if intensity_window is None:
         with translate_decoding_errors(path):
@@ -126,10 +121,6 @@ def peak_fraction(path: Path) -> float | None:
 
     Returns:
         None for black pictures, and for pictures of 8 bits or fewer or of floating-point numbers.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when the file cannot be decoded.
     """
     with translate_decoding_errors(path):
         if not read_picture_header(path).deep:
@@ -147,7 +138,6 @@ def read_picture_mask(path: Path) -> StoredMask:
         path: a file with one of `PICTURE_SUFFIXES`.
 
     Raises:
-        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded, is not a single gray, palette or color picture, has indices beyond
             its palette, has 0 as white, or has colors that contradict its opacity.
     """
@@ -163,10 +153,6 @@ def read_unique_picture_values(path: Path) -> tuple[tuple[int, int], StoredMask]
 
     Returns:
         (H, W), and the unique values as a mask of shape (1, N).
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: as for `read_picture_mask`.
     """
     with translate_decoding_errors(path):
         if not is_tiff(path):
@@ -179,23 +165,13 @@ def read_unique_picture_values(path: Path) -> tuple[tuple[int, int], StoredMask]
 
 
 def picture_shape(path: Path) -> tuple[int, int]:
-    """Read (H, W) of the displayed picture from the file's header.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when the header cannot be read.
-    """
+    """Read (H, W) of the displayed picture from the file's header."""
     with translate_decoding_errors(path):
         return read_picture_header(path).shape
 
 
 def exif_orientation(path: Path) -> int:
-    """Read the EXIF or TIFF orientation from the file's header: 1..8, 1 = stored as displayed.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when the header cannot be read.
-    """
+    """Read the EXIF or TIFF orientation from the file's header: 1..8, 1 = stored as displayed."""
     with translate_decoding_errors(path):
         return read_picture_header(path).orientation
 

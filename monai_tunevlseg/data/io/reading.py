@@ -28,10 +28,6 @@ def read_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
     Args:
         path: a picture or a volume.
         like: the image, if the file is a mask.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when the suffix is not supported or the header cannot be read.
     """
     _check_suffix(path)
     return upright_shape(path, like) if is_volume_file(path) else picture_shape(path)
@@ -52,10 +48,6 @@ def read_image(
     Returns:
         float32 in [0, 1] of shape (H, W, 3), or (S, A, R, 3) for a whole volume: from superior to inferior, anterior
         to posterior and the patient's right to left.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when the suffix is not supported or the file cannot be decoded.
     """
     _check_suffix(path)
     if is_volume_file(path):
@@ -74,10 +66,6 @@ def read_stored_mask(
         slice_index: slice of a volume; None = the whole file.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices of a volume.
         like: the image to whose voxels a volume's mask is reoriented; None = the mask alone.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when the suffix is not supported or the file cannot be decoded.
     """
     _check_suffix(path)
     if is_volume_file(path):
@@ -90,10 +78,6 @@ def read_unique_values(path: Path, like: Path | None = None) -> tuple[tuple[int,
     """Read a mask's shape, and its unique values as a mask of shape (1, N); `like` is its image.
 
     `to_binary_mask` and `to_label_map` give for these values what they give for the whole mask.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when the suffix is not supported or the file cannot be decoded.
     """
     _check_suffix(path)
     if not is_volume_file(path):

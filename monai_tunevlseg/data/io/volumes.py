@@ -76,7 +76,6 @@ def open_volume(path: Path) -> nib.Nifti1Image:
     """Open a file without reading its voxels.
 
     Raises:
-        FileNotFoundError: when the file does not exist.
         ValueError: when the header cannot be read, the image is neither 2-D nor 3-D, or voxels are neither real numbers
             nor 8-bit colors.
     """
@@ -84,12 +83,7 @@ def open_volume(path: Path) -> nib.Nifti1Image:
 
 
 def stored_shape(path: Path) -> tuple[int, ...]:
-    """Read (X, Y) or (X, Y, Z) from the header, in the file's order, with a last axis of length 1.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: as for `open_volume`.
-    """
+    """Read (X, Y) or (X, Y, Z) from the header, in the file's order, with a last axis of length 1."""
     volume = _open(path)
     return volume.shape[: max(2, min(3, volume.image.ndim))]
 
@@ -100,10 +94,6 @@ def upright_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
     Args:
         path: a file with one of `VOLUME_SUFFIXES`.
         like: the image, if the file is a mask.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: as for `open_volume`.
     """
     return _reorientation(_open(path), like).upright_shape
 
@@ -169,7 +159,6 @@ def read_volume_mask(
         (S, A, R), or (H, W) of a slice or a flat image, upright.
 
     Raises:
-        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded or has no such slice.
     """
     volume = _open(path)
@@ -196,7 +185,6 @@ def read_volume(
         float32 in [0, 1] of shape (..., 3), upright, as `read_volume_mask` describes.
 
     Raises:
-        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded, holds values that are not finite or has no such slice.
     """
     volume = _open(path)
@@ -218,7 +206,6 @@ def intensity_range(path: Path) -> tuple[float, float]:
     The percentiles depend on everything in view, such as metal in a CT. The file is measured again only after a change.
 
     Raises:
-        FileNotFoundError: when the file does not exist.
         ValueError: when the file cannot be decoded or holds values that are not finite.
     """
     with translate_decoding_errors(path):
