@@ -40,11 +40,7 @@ def parse_yaml_mapping(text: str, where: str) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Parse YAML with any value at its top level.
-
-    Args:
-        text: the YAML.
-        where: origin of the text, for error messages.
+    """Parse YAML with any value at its top level; the arguments are those of :func:`parse_yaml_mapping`.
 
     Raises:
         ValueError: when the text is not YAML; names the origin.

@@ -28,7 +28,7 @@ from monai_tunevlseg.data.io.writing import write_mask
 from monai_tunevlseg.data.issues import DatasetError, map_files
 from monai_tunevlseg.data.layouts._dataset_json import write_dataset_json
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX, read_sample_mask, whole_volume
-from monai_tunevlseg.data.samples import Case, Sample, Splits
+from monai_tunevlseg.data.samples import Case, Sample
 from monai_tunevlseg.data.splits import write_splits
 from monai_tunevlseg.messages import shorten
 
@@ -79,7 +79,9 @@ def export_dataset(
     output = output_dir.expanduser().absolute()
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise FileExistsError(f"{output} exists; choose another folder.")
-    cases, splits = _read(spec)
+    cases = read_cases(spec)
+    splits = find_splits(spec, cases)
+    cases = [case for case in cases if case.samples]
     form, class_names = _choose_form(cases, spec.encoding().class_names)
     names = _file_names(cases)
     started(len(cases))
@@ -91,12 +93,6 @@ def export_dataset(
         kept = {name: [names[stem] for stem in stems if stem in names] for name, stems in splits.items()}
         write_splits(unfinished / "splits.json", kept)
     return ExportedDataset(output, form, class_names, len(cases), sum(len(case.samples) for case in cases))
-
-
-def _read(spec: DatasetSpec) -> tuple[list[Case], Splits]:
-    cases = read_cases(spec)
-    splits = find_splits(spec, cases)
-    return [case for case in cases if case.samples], splits
 
 
 def _choose_form(cases: Sequence[Case], chosen: Sequence[str]) -> tuple[str, tuple[str, ...]]:

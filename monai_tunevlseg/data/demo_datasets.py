@@ -74,7 +74,7 @@ def write_demo_dataset(name: str, output_dir: str | Path, seed: int = 0, num_ima
     stems = [f"{name}_{index:04d}" for index in range(num_images)]
     for index, stem in enumerate(stems):
         image, labels = dataset.draw(np.random.default_rng((seed, index)))
-        _write(images / (stem + dataset.suffix), _to_uint8(image))
+        _write(images / (stem + dataset.suffix), np.round(np.clip(image, 0, 1) * 255).astype(np.uint8))
         binary = len(dataset.class_names) == 1 and dataset.suffix == ".png"
         _write(masks / (stem + dataset.suffix), labels * np.uint8(255) if binary else labels)
     (folder / "splits.json").write_text(json.dumps(_splits(stems), indent=2) + "\n")
@@ -94,10 +94,6 @@ def _write(path: Path, pixels: NDArray[np.uint8]) -> None:
         Image.fromarray(pixels).save(path)
     else:
         nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(pixels.T), _ECHO_AFFINE), path)
-
-
-def _to_uint8(image: Floats) -> NDArray[np.uint8]:
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 class _Canvas:

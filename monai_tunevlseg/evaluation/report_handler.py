@@ -204,6 +204,7 @@ class EvaluationReportHandler:
 
     def _summary(self, pairs: Sequence[PairScores], scores: Sequence[str]) -> dict[str, Any]:
         names = sorted({pair.class_name for pair in pairs})
+        cluster = "group" if any(pair.group is not None for pair in pairs) else "image"
         return {
             "format_version": FORMAT_VERSION,
             "split": self.split,
@@ -212,15 +213,10 @@ class EvaluationReportHandler:
                 name: summarize([pair for pair in pairs if pair.class_name == name], scores, self.bootstrap)
                 for name in names
             },
-            "bootstrap": {**asdict(self.bootstrap), "method": "BCa", "cluster": _cluster(pairs)},
+            "bootstrap": {**asdict(self.bootstrap), "method": "BCa", "cluster": cluster},
             **self.about,
         }
 
 
 def _rounded(value: float) -> float | None:
     return round(value, DECIMALS) if math.isfinite(value) else None
-
-
-def _cluster(pairs: Sequence[PairScores]) -> str:
-    """Return the kind of cluster: an image, or a group of images such as a patient's."""
-    return "group" if any(pair.group is not None for pair in pairs) else "image"

@@ -22,12 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def get_or_404(items: Mapping[str, Any], name: Any, what: str) -> Any:
-    """Return the item of a name.
-
-    Args:
-        items: the items by name.
-        name: name of the item.
-        what: the kind of item, for the message.
+    """Return the item of a name; `what` is the kind of item, for the message.
 
     Raises:
         HTTPException: when the name is unknown; lists the known names.

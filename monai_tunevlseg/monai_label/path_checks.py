@@ -12,11 +12,7 @@ MAX_BYTES = 200  # file systems allow 255, and a suffix is added
 
 
 def check_path_component(name: Any, what: str) -> str:
-    """Return a name unchanged if it is a single path component.
-
-    Args:
-        name: the name.
-        what: the name's role, for the message.
+    """Return a name unchanged if it is a single path component; `what` is its role, for the message.
 
     Raises:
         ValueError: when the name is not a string, has slashes or control characters, or is too long.
@@ -29,12 +25,8 @@ def check_path_component(name: Any, what: str) -> str:
 def check_image_id(image: Any, what: str) -> str:
     """Return an image's id unchanged if it is a path inside the studies folder, such as ``patient1/scan``.
 
-    Args:
-        image: the id.
-        what: the id's role, for the message.
-
     Raises:
-        ValueError: when the id is not a string, or leads out of the folder.
+        ValueError: when the id is not a string, or leads out of the folder; `what` is its role, for the message.
     """
     if not isinstance(image, str) or not all(map(_is_component, image.split("/"))):
         raise ValueError(f"{what} is {image!r:.100}; send the id of an image, as listed by /datastore.")

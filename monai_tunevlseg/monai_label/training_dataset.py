@@ -83,12 +83,7 @@ def _value(value: Any) -> int:
 
 
 def check_label(image: Path, label: Path, info: Mapping[str, Any]) -> None:
-    """Check that training can read a label.
-
-    Args:
-        image: file of the image.
-        label: file of the label map.
-        info: the client's info about the label.
+    """Check that training can read a label; the arguments are the attributes of `SubmittedLabel`.
 
     Raises:
         FileNotFoundError: when a file does not exist.

@@ -85,7 +85,7 @@ def write_trained_bundle(folder: Path, experiment: Experiment, values: Mapping[s
         values: hyperparameters of the best trial.
         checkpoint: checkpoint of the best trial.
     """
-    if _same(folder / CHECKPOINT, checkpoint):
+    if (folder / CHECKPOINT).is_file() and filecmp.cmp(folder / CHECKPOINT, checkpoint, shallow=False):
         return
     with unfinished_folder(folder) as made:
         _make_bundle(made, experiment, values, checkpoint)
@@ -93,10 +93,6 @@ def write_trained_bundle(folder: Path, experiment: Experiment, values: Mapping[s
         for path in sorted(files, key=lambda path: path == Path(CHECKPOINT)):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).replace(folder / path)
-
-
-def _same(copy: Path, original: Path) -> bool:
-    return copy.is_file() and filecmp.cmp(copy, original, shallow=False)
 
 
 def _make_bundle(made: Path, experiment: Experiment, values: Mapping[str, Any], checkpoint: Path) -> None:

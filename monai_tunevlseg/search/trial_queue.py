@@ -25,7 +25,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from monai_tunevlseg.search.heartbeat import HEARTBEAT_KEY, Heartbeat, StaleTrialDetector, heartbeat_value
+from monai_tunevlseg.search.heartbeat import HEARTBEAT_KEY, StaleTrialDetector, heartbeat_value
 
 __all__ = ["CRASHED", "INTERRUPTED", "AcquiredTrial", "Progress", "TrialQueue", "finished_trials", "progress_of"]
 
@@ -107,10 +107,6 @@ class TrialQueue:
             self.fail(trial, SURPLUS, "another worker was first")
             return None
         return AcquiredTrial(trial, slots[0])
-
-    def keep_alive(self, acquired: AcquiredTrial) -> Heartbeat:
-        """Return a context manager that writes heartbeats of a trial."""
-        return Heartbeat(acquired.trial, self.heartbeat_interval)
 
     def fail(self, trial: optuna.Trial, cause: str, reason: str) -> None:
         """Fail a trial of this worker; do nothing when another worker has failed it already."""

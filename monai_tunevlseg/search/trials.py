@@ -111,7 +111,7 @@ class TrialRunner:
 
     def _run(self, acquired: AcquiredTrial) -> str | None:
         trial, folder = acquired.trial, trial_folder(self.folder, acquired.trial.number)
-        with self.queue.keep_alive(acquired) as heartbeat:
+        with Heartbeat(trial, self.queue.heartbeat_interval) as heartbeat:
             params = suggest(trial, self.space)
             make_trial_folder(folder)
             complete = False

@@ -37,16 +37,7 @@ class OnnxFile:
 
 
 def load_for_export(folder: str | Path, pretrained: str | Path | None = None) -> Segmenter:
-    """Load a bundle for export: on the CPU, in float32, without compiled layers.
-
-    Args:
-        folder: folder of the bundle.
-        pretrained: folder of the base model on this machine; None = as in the bundle's configs.
-
-    Raises:
-        FileNotFoundError: when the folder is not a bundle, or has no checkpoint.
-        ValueError: when the base model has another fingerprint.
-    """
+    """Load a bundle for export: on the CPU, in float32, not compiled (see `Segmenter.from_bundle`)."""
     return Segmenter.from_bundle(folder, pretrained, "cpu", precision="fp32", compile=False)
 
 

@@ -124,7 +124,8 @@ class CheckpointHandler:
         if self.evaluator.state.best_metric_epoch == engine.state.epoch:
             self._save_best()
         if idist.get_rank() == 0:
-            _replace(self.last_path, self._snapshot(engine))
+            with atomic_file(self.last_path) as unfinished:
+                _write(unfinished, self._snapshot(engine), self.last_path)
         self.last_saved = self.last_path
 
     def finish(self, engine: Trainer) -> None:
@@ -225,11 +226,6 @@ class CheckpointHandler:
                 "restore it, or train with resume false."
             )
         read_weights(self.best_path)
-
-
-def _replace(path: Path, state: Mapping[str, Any]) -> None:
-    with atomic_file(path) as unfinished:
-        _write(unfinished, state, path)
 
 
 def _write(unfinished: Path, state: Mapping[str, Any], path: Path) -> None:

@@ -52,7 +52,8 @@ class TerminateOnNaN:
         if torch.isfinite(loss):
             return
         self.overflows += 1
-        if not _has_scaler(engine) or self.overflows == engine.state.epoch_length:
+        has_scaler = engine.scaler is not None and engine.scaler.is_enabled()
+        if not has_scaler or self.overflows == engine.state.epoch_length:
             raise FloatingPointError(self._message(engine, f"the training loss is {loss.item()}"))
         logger.warning(f"the loss of a step in epoch {engine.state.epoch} is {loss.item()}; the step is skipped.")
 
@@ -74,7 +75,3 @@ class TerminateOnNaN:
             f"{what} in epoch {engine.state.epoch}, step {step} of {engine.state.epoch_length}; {where}; "
             "lower learning_rate, or check the images and masks."
         )
-
-
-def _has_scaler(engine: SupervisedTrainer) -> bool:
-    return engine.scaler is not None and engine.scaler.is_enabled()

@@ -97,7 +97,7 @@ def read_gray_picture(
     The whole file is decoded, so that damage is found as by `read_picture`, but a JPEG may be scaled down.
 
     Args:
-        path: a file with one of `PICTURE_SUFFIXES`.
+        path: as for `read_picture`.
         at_least: pixels of the shorter side that scaling down keeps.
         intensity_window: as for `read_picture`.
 
@@ -134,26 +134,16 @@ def peak_fraction(path: Path) -> float | None:
 def read_picture_mask(path: Path) -> StoredMask:
     """Read a mask without interpretation of its values.
 
-    Args:
-        path: a file with one of `PICTURE_SUFFIXES`.
-
     Raises:
-        ValueError: when the file cannot be decoded, is not a single gray, palette or color picture, has indices beyond
-            its palette, has 0 as white, or has colors that contradict its opacity.
+        ValueError: when the file is not a single gray, palette or color picture, has indices beyond its palette, has 0
+            as white, or has colors that contradict its opacity.
     """
     with translate_decoding_errors(path):
         return _as_mask(decode_picture(path))
 
 
 def read_unique_picture_values(path: Path) -> tuple[tuple[int, int], StoredMask]:
-    """Read the unique values of a mask, in most cases at the cost of decoding alone.
-
-    Args:
-        path: a file with one of `PICTURE_SUFFIXES`.
-
-    Returns:
-        (H, W), and the unique values as a mask of shape (1, N).
-    """
+    """Read (H, W) of a mask, and its unique values as a mask of shape (1, N), mostly at the cost of decoding alone."""
     with translate_decoding_errors(path):
         if not is_tiff(path):
             with open_pillow(path) as picture:
@@ -247,15 +237,13 @@ def _as_mask(stored: StoredPicture) -> StoredMask:
         raise UnsupportedFileError("its 0 is white, so that either value may be foreground; save it as PNG")
     if stored.palette is not None:
         palette = _checked_palette(stored, stored.palette)
-        return StoredMask(stored.values, palette=palette if palette.dtype == np.uint8 else _to_8_bits(palette))
+        return StoredMask(
+            stored.values, palette=palette if palette.dtype == np.uint8 else (palette >> 8).astype(np.uint8)
+        )
     values, colored = _merge_channels(stored)
     if stored.alpha is not None and _shape_is_in_alpha(values, stored, stored.alpha):
         return StoredMask(stored.alpha, white=stored.white, by_alpha=True)
     return StoredMask(values, stored.lossy, colored, white=stored.white)
-
-
-def _to_8_bits(colors: np.ndarray) -> np.ndarray:
-    return (colors >> 8).astype(np.uint8)
 
 
 def _merge_channels(stored: StoredPicture) -> tuple[np.ndarray, bool]:

@@ -89,12 +89,7 @@ def stored_shape(path: Path) -> tuple[int, ...]:
 
 
 def upright_shape(path: Path, like: Path | None = None) -> tuple[int, ...]:
-    """Read the upright shape from the header: (S, A, R), or (H, W) of a flat image.
-
-    Args:
-        path: a file with one of `VOLUME_SUFFIXES`.
-        like: the image, if the file is a mask.
-    """
+    """Read the upright shape from the header, (S, A, R), or (H, W) of a flat image; `like` is a mask's image."""
     return _reorientation(_open(path), like).upright_shape
 
 
@@ -129,15 +124,7 @@ def same_grid(mask: Path, image: Path) -> bool:
 
 
 def stored_order(values: np.ndarray, path: Path) -> np.ndarray:
-    """Reorder an upright array to the voxel order of a file.
-
-    Args:
-        values: of the shape `upright_shape(path)`.
-        path: the file.
-
-    Returns:
-        the same values, of the shape `stored_shape(path)`.
-    """
+    """Reorder an upright array, (S, A, R) or (H, W), to the voxels of a file, with the shape `stored_shape(path)`."""
     return np.ascontiguousarray(_reorientation(_open(path)).invert(values).reshape(stored_shape(path)))
 
 
@@ -147,19 +134,11 @@ def read_volume_mask(
     """Read the scaled values of a mask, whole or one slice of a volume; for colors, the brightest channel.
 
     A mask whose voxels are a flip or permutation of its image's by their headers is reoriented to the image. Any other
-    mask of the image's size is assumed to be stored in the image's order.
-
-    Args:
-        path: a file with one of `VOLUME_SUFFIXES`.
-        slice_index: slice of the upright volume; None = the whole mask.
-        slice_axis: sagittal (0), coronal (1) or axial (2) slices.
-        like: the image; None = the mask alone.
-
-    Returns:
-        (S, A, R), or (H, W) of a slice or a flat image, upright.
+    mask of the image's size is assumed to be stored in the image's order. The arguments are those of
+    `reading.read_stored_mask`.
 
     Raises:
-        ValueError: when the file cannot be decoded or has no such slice.
+        ValueError: when the file has no such slice.
     """
     volume = _open(path)
     values = _read(volume, _reorientation(volume, like), slice_index, slice_axis)
@@ -174,18 +153,11 @@ def read_volume(
 ) -> np.ndarray:
     """Read intensities, scaled so that the ends of the window become 0 and 1, and clipped.
 
-    Args:
-        path: a file with one of `VOLUME_SUFFIXES`.
-        slice_index: slice of the upright volume; None = the whole image.
-        slice_axis: sagittal (0), coronal (1) or axial (2) slices.
-        intensity_window: lowest and highest value in the file's own units, such as Hounsfield units; None = the
-            `intensity_range` of the whole file, which is 0..255 for colors.
-
-    Returns:
-        float32 in [0, 1] of shape (..., 3), upright, as `read_volume_mask` describes.
+    Arguments and result are those of `reading.read_image`. Without an `intensity_window`, the window is the
+    `intensity_range` of the whole file, which is 0..255 for colors.
 
     Raises:
-        ValueError: when the file cannot be decoded, holds values that are not finite or has no such slice.
+        ValueError: when the file holds values that are not finite or has no such slice.
     """
     volume = _open(path)
     values = _read(volume, _reorientation(volume), slice_index, slice_axis)

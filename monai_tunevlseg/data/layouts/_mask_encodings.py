@@ -51,13 +51,10 @@ def refuse_label_values(encoding: MaskEncoding, info: DatasetInfo) -> None:
 def binary_encoding(encoding: MaskEncoding, info: DatasetInfo, mask_threshold: float | None = None) -> MaskEncoding:
     """Return the encoding of a dataset with one class and binary masks.
 
-    Args:
-        encoding: the user's encoding.
-        info: facts about the dataset.
-        mask_threshold: the threshold of its masks, unless the user gives another.
+    The masks have a `mask_threshold`, unless the user gives another.
 
     Raises:
-        ValueError: when a class is unknown or label values are given.
+        ValueError: as for `check_classes` and `refuse_label_values`.
     """
     check_classes(encoding, info)
     refuse_label_values(encoding, info)
@@ -68,13 +65,10 @@ def binary_encoding(encoding: MaskEncoding, info: DatasetInfo, mask_threshold: f
 def label_map_encoding(encoding: MaskEncoding, info: DatasetInfo, label_values: Mapping[str, int]) -> MaskEncoding:
     """Return the encoding of a dataset whose masks are label maps.
 
-    Args:
-        encoding: the user's encoding.
-        info: facts about the dataset.
-        label_values: the values of all its classes, unless the user gives others.
+    The classes have these `label_values`, unless the user gives others.
 
     Raises:
-        ValueError: when a class is unknown or a threshold is given.
+        ValueError: as for `check_classes`, and when a threshold is given.
     """
     check_classes(encoding, info)
     if encoding.mask_threshold is not None:

@@ -62,7 +62,8 @@ class LoadImageMaskd(MapTransform):
             ValueError: when a file cannot be decoded, the mask's values are not as expected, or the sizes differ.
         """
         sample = dict(data)
-        place = [sample.pop(key, default) for key, default in zip(LOADING_KEYS, self._defaults(), strict=True)]
+        defaults = (None, self.slice_axis, self.intensity_window)
+        place: list[Any] = [sample.pop(key, default) for key, default in zip(LOADING_KEYS, defaults, strict=True)]
         loaded = isinstance(sample["image"], torch.Tensor)
         image = Path(sample["image"].meta["filename_or_obj"] if loaded else sample["image"])
         if not loaded:
@@ -75,9 +76,6 @@ class LoadImageMaskd(MapTransform):
         if "label" in self.keys:
             _check_same_size(sample["image"], sample["label"])
         return sample
-
-    def _defaults(self) -> tuple[None, int, list[float] | None]:
-        return None, self.slice_axis, self.intensity_window
 
 
 def _meta_tensor(array: np.ndarray, path: Path, affine: np.ndarray | torch.Tensor) -> MetaTensor:

@@ -79,8 +79,9 @@ class SavePredictiond(MapTransform):
         for key in self.key_iterator(dict(data)):
             labels = self._check(data[key], source)
             if is_volume_file(source):
-                name = self.output_dir / "masks" / _nifti_name(source)
-                write_nifti_labels(name, stored_order(labels, source), source)
+                is_nifti = suffix_of(source).lower() in NIFTI_SUFFIXES
+                name = source.name if is_nifti else f"{stem_of(source)}.nii.gz"
+                write_nifti_labels(self.output_dir / "masks" / name, stored_order(labels, source), source)
             else:
                 mask = labels * 255 if self.num_classes == 1 else labels
                 write_png(self.output_dir / "masks" / f"{stem_of(source)}.png", mask)
@@ -113,10 +114,6 @@ class SavePredictiond(MapTransform):
         index = int(areas.argmax()) if areas.any() else len(slices) // 2
         image = read_image(source, index, self.slice_axis, self.intensity_window)
         return draw_overlay(image, slices[index], self.num_classes)
-
-
-def _nifti_name(source: Path) -> str:
-    return source.name if suffix_of(source).lower() in NIFTI_SUFFIXES else f"{stem_of(source)}.nii.gz"
 
 
 def write_legend(path: Path, class_names: Sequence[str]) -> None:
