@@ -25,9 +25,6 @@ Reduction = Callable[[Iterable[torch.Tensor]], torch.Tensor]
 def label_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
     """Return the label map of :class:`~monai_tunevlseg.data.LogitsToLabelMapd` with two classes in memory at a time.
 
-    Args:
-        logits: logits (B, 1, H, W) of each class.
-
     Returns:
         (B, 1, H, W) uint8: k + 1 where class k has the highest probability and it is above 0.5, else 0.
     """
@@ -42,9 +39,6 @@ def label_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
 
 def entropy_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
     """Return the predictive entropy of each pixel in bits, as the mean over the classes.
-
-    Args:
-        logits: logits (B, 1, H, W) of each class.
 
     Returns:
         (B, 1, H, W) float32 in [0, 1]: 0 is certain, 1 is a guess.

@@ -44,11 +44,7 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
 
 
 def parse_json(content: bytes, where: str) -> Any:
-    """Parse JSON as :func:`read_json` does.
-
-    Args:
-        content: JSON in UTF-8.
-        where: origin of the content, for error messages.
+    """Parse JSON as :func:`read_json` does; `where` is its origin, for messages.
 
     Raises:
         ValueError: when the content is not JSON, or is nested too deeply; names the origin.

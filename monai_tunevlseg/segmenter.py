@@ -145,20 +145,10 @@ class Segmenter:
         return self.reduce_logits(image, texts, reduction)
 
     def reduce_logits(self, image: ImageLike, texts: str | Sequence[str] | None, reduction: Reduction) -> np.ndarray:
-        """Return a reduction of one image's logits, such as `inferers.label_map`.
+        """Return a reduction of one image's logits, such as `inferers.label_map`, otherwise as `segment`.
 
-        Args:
-            image: as for `segment`.
-            texts: as for `segment`.
-            reduction: reads the logits at full size one text after the other, and returns C channels.
-
-        Returns:
-            (C, H, W) or (C, X, Y, Z), as for `segment`.
-
-        Raises:
-            FileNotFoundError: as for `segment`.
-            TypeError: as for `segment`.
-            ValueError: as for `segment`.
+        The reduction reads the logits at full size one text after the other; its C channels become (C, H, W) or
+        (C, X, Y, Z).
         """
         if texts is None:
             texts = self.class_names
@@ -176,11 +166,7 @@ class Segmenter:
 
 
 def open_bundle(folder: str | Path, **overrides: Any) -> ConfigParser:
-    """Read a bundle's ``inference.yaml``, from any current folder.
-
-    Args:
-        folder: the bundle.
-        overrides: options of the config with other values.
+    """Read a bundle's ``inference.yaml`` with other values of its options, from any current folder.
 
     Raises:
         FileNotFoundError: when the folder is not a bundle.

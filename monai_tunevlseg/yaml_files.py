@@ -24,11 +24,7 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml_mapping(text: str, where: str) -> dict[str, Any]:
-    """Parse YAML as :func:`read_yaml_mapping` does.
-
-    Args:
-        text: the YAML.
-        where: origin of the text, for error messages.
+    """Parse YAML as :func:`read_yaml_mapping` does; `where` is its origin, for messages.
 
     Raises:
         ValueError: when the text is not YAML, or its top level is not a mapping; names the origin.

@@ -63,11 +63,7 @@ def load_samples(load: LoadImageMaskd, samples: Iterable[Mapping[Any, Any]]) -> 
 
 
 class LoadImageGroup(Transform):
-    """Loads the image of a group once, and the mask of each of its pairs.
-
-    Args:
-        load: loads one sample.
-    """
+    """Loads the image of a group once, and the mask of each of its pairs, as `load` does for one sample."""
 
     def __init__(self, load: LoadImageMaskd) -> None:
         self.load = load

@@ -255,11 +255,6 @@ def find_run_splits(path: Path, dataset_dir: Path, stems: Iterable[str]) -> Spli
     They belong to the dataset when they name its folder. When the folder that they name does not exist, as after a
     move, they belong to it when the dataset has all their stems.
 
-    Args:
-        path: the splits file of the run.
-        dataset_dir: the dataset's folder.
-        stems: the stems of the dataset.
-
     Returns:
         the splits, without stems that the dataset lacks; None when they do not belong to it.
 

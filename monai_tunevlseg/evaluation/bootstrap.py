@@ -44,11 +44,7 @@ class Bootstrap:
             raise ValueError(f"level is {self.level}; it must be above 0 and below 1.")
 
     def interval(self, values: Sequence[float], clusters: Sequence[str]) -> Interval | None:
-        """Return the interval of the mean of all values.
-
-        Args:
-            values: one per pair.
-            clusters: the cluster of each.
+        """Return the interval of the mean of all values, one for each pair; each pair belongs to a cluster.
 
         Returns:
             (low, high); None without values, with a single cluster, or where all clusters have the same mean.

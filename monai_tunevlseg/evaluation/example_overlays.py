@@ -51,13 +51,9 @@ def remove_earlier(output_dir: Path) -> None:
 
 
 def choose_examples(pairs: Sequence[PairScores], count: int) -> dict[str, list[int]]:
-    """Choose pairs by their Dice at the model's resolution; of pairs with the same Dice, the larger error is worse.
+    """Choose `count` pairs of each rank by Dice at the model's resolution; of equal Dice, the larger error is worse.
 
     Median and best pairs are chosen among those with foreground, because a correct empty mask shows nothing.
-
-    Args:
-        pairs: pairs of one evaluation.
-        count: number of pairs of each rank.
 
     Returns:
         indices for ``worst`` and ``best``, the most extreme first, and for ``median``, the nearest first; each pair is

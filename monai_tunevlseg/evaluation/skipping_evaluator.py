@@ -49,11 +49,7 @@ class SkippingEvaluator(SupervisedEvaluator):
 
 
 def run_or_list_unreadable(evaluator: Evaluator, dataset: Dataset) -> None:
-    """Run an evaluation, which needs all of its data; list all unreadable files if there are any.
-
-    Args:
-        evaluator: the evaluator of the run.
-        dataset: the dataset that it evaluates.
+    """Run the evaluation of a dataset, which needs all of its data; list all unreadable files if there are any.
 
     Raises:
         ValueError: when files cannot be read; lists the reasons.

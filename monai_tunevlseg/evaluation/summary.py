@@ -116,9 +116,6 @@ def is_empty_slice(pair: PairScores) -> bool:
 def summarize_empty_slices(pairs: Sequence[PairScores]) -> dict[str, Any]:
     """Return how often, and how much, a network predicts a class in slices that do not show it.
 
-    Args:
-        pairs: slices without the class.
-
     Returns:
         ``pairs``; ``with_prediction``, the number of pairs with a prediction that is not empty, and
         ``false_positive_share``, their share in percent, None without pairs; ``predicted_pixels_original``, the sum of
@@ -153,11 +150,7 @@ def volumes_of(pairs: Sequence[PairScores], common: Sequence[int]) -> list[Volum
 
 
 def summarize_volumes(volumes: Sequence[VolumeScores], bootstrap: Bootstrap) -> dict[str, Any]:
-    """Return the mean Dice of whole volumes, over all of them and by class.
-
-    Args:
-        volumes: one or more volumes.
-        bootstrap: settings of the interval.
+    """Return the mean Dice of whole volumes, one or more, over all of them and by class.
 
     Returns:
         ``pairs`` of a volume and a class, ``dice`` in percent, ``interval`` [low, high] of it or None, ``classes``, the

@@ -44,12 +44,7 @@ def http_errors() -> Iterator[None]:
 
 
 def add_error_responses(app: FastAPI, uploads: Path) -> None:
-    """Respond with 4xx and a message where MONAI Label would respond with 500 and none.
-
-    Args:
-        app: MONAI Label's.
-        uploads: the folder of uploaded files.
-    """
+    """Respond with 4xx and a message where MONAI Label would respond with 500 and none."""
 
     async def respond(request: Request, error: Exception) -> JSONResponse:
         status, message = _response(error)

@@ -37,9 +37,6 @@ class BundleTraining(TrainTask):
     """Trains a bundle on the submitted labels, and keeps the better of the old and the new checkpoint.
 
     Training and validation run in child processes, which log to the server's log and free their memory at the end.
-
-    Args:
-        model: the bundle.
     """
 
     def __init__(self, model: BundleModel) -> None:
@@ -112,12 +109,7 @@ class BundleTraining(TrainTask):
 
 
 class _BundleRunner:
-    """Runs a bundle's configs on one dataset.
-
-    Args:
-        model: the bundle.
-        folder: folder of the dataset and all results.
-    """
+    """Runs a bundle's configs on one dataset, which is in a folder with all results."""
 
     def __init__(self, model: BundleModel, folder: Path) -> None:
         self.model = model

@@ -51,23 +51,13 @@ def upload_name(upload: UploadFile) -> str:
 
 
 def add_upload_cleanup(app: FastAPI, uploads: Path) -> None:
-    """Remove uploads when no request is in progress: MONAI Label keeps those of failed requests.
-
-    Args:
-        app: MONAI Label's.
-        uploads: the folder of uploads.
-    """
+    """Remove uploads when no request is in progress: MONAI Label keeps those of failed requests."""
     app.middleware_stack = None  # already built; the next request rebuilds it
     app.add_middleware(_UploadCleanup, uploads=uploads)
 
 
 class _UploadCleanup:
-    """ASGI middleware that removes uploads when no request is in progress.
-
-    Args:
-        app: the wrapped app.
-        uploads: the folder of uploads.
-    """
+    """ASGI middleware that removes uploads when no request is in progress."""
 
     def __init__(self, app: ASGIApp, uploads: Path) -> None:
         self.app = app

@@ -78,12 +78,6 @@ def write_trained_bundle(folder: Path, experiment: Experiment, values: Mapping[s
 
     A bundle with this checkpoint is left unchanged. Otherwise its own files are replaced, the checkpoint last, and
     other files, such as those of an evaluation, stay.
-
-    Args:
-        folder: folder of the bundle to write.
-        experiment: experiment whose bundle is copied.
-        values: hyperparameters of the best trial.
-        checkpoint: checkpoint of the best trial.
     """
     if (folder / CHECKPOINT).is_file() and filecmp.cmp(folder / CHECKPOINT, checkpoint, shallow=False):
         return

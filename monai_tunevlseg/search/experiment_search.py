@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def run_search(
     reserve_output_folder(output, name)  # after all checks of the command
     study = join_study(storage, name, plan, settings.pruner)
     with GracefulShutdown() as shutdown:
-        _run_trials(study, settings, space, _TrialCommand(experiment, overrides), output / TRIALS, shutdown)
+        _run_trials(study, settings, space, partial(_trial_command, experiment, overrides), output / TRIALS, shutdown)
         with shutdown.holding(FileLock(output / ".finish.lock")):  # several workers may finish at the same time
             result = _finish(study, experiment, plan, overrides, output, settings, shutdown)
             remove_unneeded_files(output, study, [result.best.number] if settings.keep == "best" else None)
@@ -167,7 +168,7 @@ def _run_trials(
     study: optuna.Study,
     settings: SearchSettings,
     space: SearchSpace,
-    command: _TrialCommand,
+    command: Callable[[Path, Mapping[str, Any]], list[str]],
     folder: Path,
     shutdown: GracefulShutdown,
 ) -> None:
@@ -193,25 +194,15 @@ def _base_and_space(
     return base, space
 
 
-class _TrialCommand:
-    """Returns the command of a trial, and writes its config.
-
-    Args:
-        experiment: experiment to run.
-        overrides: hyperparameters of every trial.
-    """
-
-    def __init__(self, experiment: Experiment, overrides: Mapping[str, Any]) -> None:
-        self.experiment = experiment
-        self.overrides = overrides
-
-    def __call__(self, folder: Path, params: Mapping[str, Any]) -> list[str]:
-        """Return the command for the folder and the hyperparameters of a trial."""
-        own = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval"), "show_progress": False}
-        values = {**self.overrides, **params, **own}
-        parser = read_experiment_config(self.experiment, "train", values)
-        parser.export_config_file(parser.get(), str(folder / "config.yaml"), fmt="yaml", sort_keys=False)
-        return bundle_command(self.experiment.configs("train"), values)
+def _trial_command(
+    experiment: Experiment, overrides: Mapping[str, Any], folder: Path, params: Mapping[str, Any]
+) -> list[str]:
+    """Return the command for the folder and the hyperparameters of a trial, and write its config."""
+    own = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval"), "show_progress": False}
+    values = {**overrides, **params, **own}
+    parser = read_experiment_config(experiment, "train", values)
+    parser.export_config_file(parser.get(), str(folder / "config.yaml"), fmt="yaml", sort_keys=False)
+    return bundle_command(experiment.configs("train"), values)
 
 
 def _check_fixed(experiment: Experiment, fixed: Mapping[str, Any]) -> None:

@@ -107,12 +107,7 @@ class SearchResult:
 
 
 def trial_results(study: optuna.Study, output: Path) -> list[TrialResult]:
-    """Return the finished, pruned and crashed trials, sorted by slot; interrupted and lost ones are left out.
-
-    Args:
-        study: study of the search.
-        output: output folder of the study on this machine.
-    """
+    """Return the finished, pruned and crashed trials, sorted by slot; interrupted and lost ones are left out."""
     return sorted(
         (_trial_result(trial, output) for trial in study.get_trials(deepcopy=False) if _counts(trial)),
         key=lambda trial: (trial.slot, trial.number),

@@ -33,12 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Caller:
-    """Calls the methods of a storage.
-
-    Args:
-        storage: storage to call.
-        url: URL of the storage.
-    """
+    """Calls the methods of a storage; errors name its URL."""
 
     def __init__(self, storage: BaseStorage, url: str) -> None:
         self._storage = storage

@@ -16,14 +16,7 @@ _VERSION_KEYS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_ve
 
 
 def render_metadata(template: str, spec: BundleSpec, release: Release, name: str) -> str:
-    """Return the content of ``metadata.json``.
-
-    Args:
-        template: ``metadata.json`` of the experiment's bundle.
-        spec: content of the bundle.
-        release: release information.
-        name: name of the bundle.
-    """
+    """Return the content of ``metadata.json``; ``template`` is that of the experiment's bundle."""
     content, facts = json.loads(template), spec.facts
     channels = {str(index): text for index, text in enumerate(spec.class_names)}
     classes, dataset = ", ".join(spec.class_names), spec.public_dataset

@@ -38,15 +38,7 @@ class _ScoreRow:
 def render_model_card(
     spec: BundleSpec, release: Release, name: str, identity: Mapping[str, Any], num_parameters: int
 ) -> str:
-    """Return the content of ``docs/README.md``.
-
-    Args:
-        spec: content of the bundle.
-        release: release information.
-        name: name of the bundle.
-        identity: the network's identity in the checkpoint.
-        num_parameters: number of parameters in the checkpoint.
-    """
+    """Return the content of ``docs/README.md``; network and number of parameters are those of the checkpoint."""
     return _render(
         "README.md",
         _escape,

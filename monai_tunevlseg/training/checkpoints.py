@@ -88,11 +88,7 @@ class CheckpointHandler:
         self.hyperparameters: dict[str, Any] = {}
 
     def record_hyperparameters(self, resolved: Mapping[str, Any]) -> None:
-        """Record the hyperparameters of the run.
-
-        Args:
-            resolved: the values of the config by id.
-        """
+        """Record the hyperparameters among the values of the config, by id."""
         self.hyperparameters = plain_values(resolved)
 
     def attach(self, engine: Trainer) -> None:

@@ -54,13 +54,7 @@ def plain_values(resolved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_hyperparameters(checkpoint: Path, values: Mapping[str, Any], digest: str) -> None:
-    """Write ``hyperparameters.json`` beside a checkpoint.
-
-    Args:
-        checkpoint: the ``model.pt``.
-        values: as :func:`plain_values` returns them.
-        digest: digest of the checkpoint.
-    """
+    """Write ``hyperparameters.json`` beside a checkpoint, with the digest of the checkpoint."""
     content = {**values, CHECKPOINT_DIGEST: digest}
     write_text_atomically(checkpoint.with_name(HYPERPARAMETERS), json.dumps(content, indent=2, sort_keys=True) + "\n")
 

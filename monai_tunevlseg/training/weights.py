@@ -19,13 +19,9 @@ TRAINING_STATE = "model"
 
 
 def read_checkpoint(path: str | Path, device: torch.device | str | None = "cpu") -> dict[str, Any]:
-    """Read a file of tensors and plain values that ``torch.save`` wrote.
+    """Read a file of tensors and plain values that ``torch.save`` wrote, onto a device.
 
     All checksums are compared first, which torch does not do.
-
-    Args:
-        path: the checkpoint.
-        device: device of the tensors.
 
     Raises:
         FileNotFoundError: when the file does not exist.

@@ -51,11 +51,7 @@ class ImageCheck:
 
 
 def check_image(image: Path, samples: Sequence[Sample]) -> ImageCheck:
-    """Decode an image and every mask of its samples once.
-
-    Args:
-        image: a picture or a volume.
-        samples: all samples of this image.
+    """Decode an image, a picture or a volume, and every mask of its samples once.
 
     Returns:
         the result; errors are among its issues.

@@ -16,11 +16,7 @@ HALF_RANGE = 128  # half of the 8-bit range: separates JPEG's noise around 0 fro
 
 
 def to_label_map(mask: StoredMask, path: Path) -> np.ndarray:
-    """Interpret a mask as a label map: gray values, or the indices of a palette.
-
-    Args:
-        mask: the stored mask.
-        path: the file, for messages.
+    """Interpret a mask as a label map: gray values, or the indices of a palette; messages name `path`.
 
     Returns:
         integers of the mask's shape.

@@ -39,10 +39,7 @@ EXPECTED = {"ObjectType": "Image", "BinaryData": "True", "HeaderSize": "0", "Ele
 
 
 def load_metaimage(path: Path) -> nib.Nifti1Image:
-    """Open a MetaImage as ITK converts it to a NIfTI image: the same pixels in the same order of axes.
-
-    Args:
-        path: an `.mhd` file of two or three axes.
+    """Open a MetaImage, of two or three axes, as ITK converts it to NIfTI: the same pixels in the same order of axes.
 
     Returns:
         the image, whose pixels are read on every use.

@@ -44,15 +44,14 @@ def read_tiff_header(path: Path) -> tuple[int, int, int, bool]:
         return page.imagelength, page.imagewidth, _orientation(page), np.dtype(page.dtype).itemsize > 1
 
 
-class _Silence(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return False
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[tifffile.TiffPage]:
     """Open a file of one page; silence tifffile, which logs hundreds of lines about a damaged file before it raises."""
-    log, silence = logging.getLogger("tifffile"), _Silence()
+    log = logging.getLogger("tifffile")
+
+    def silence(record: logging.LogRecord) -> bool:
+        return False
+
     log.addFilter(silence)  # one for each open file, because several threads may read at once
     try:
         with tifffile.TiffFile(path) as tiff:

@@ -123,11 +123,7 @@ def find_masks(
 
 
 def common_ending(images: Collection[str], masks: Collection[str]) -> str:
-    """Return the common ending of the masks' names beyond those of their images, such as `_lesion`, or "".
-
-    Args:
-        images: the stems of the images.
-        masks: the stems of the masks.
+    """Return the common ending of the masks' stems beyond those of their images, such as `_lesion`, or "".
 
     Raises:
         ValueError: when several endings fit equally well.
