@@ -13,6 +13,7 @@ from small_runs import raises_inside, run, workflow
 from monai_tunevlseg.data import SkippingDataset
 from monai_tunevlseg.data.skipping_dataset import UNREADABLE
 from monai_tunevlseg.evaluation import run_or_list_unreadable
+from monai_tunevlseg.hyperparameters import ZERO_SHOT
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_inference_leaves_out_what_it_cannot_read_and_names_it_at_the_end(worker
     made = workflow(
         "clipseg_vpt",
         "inference",
-        **small | {"dataset_dir": str(images), "method": None, "num_workers": workers},
+        **small | {"dataset_dir": str(images), **ZERO_SHOT, "num_workers": workers},
     )
     with raises_inside(ValueError, r"^2 of 14 images(.|\n)*images/00\.png(.|\n)*images/12\.png"):
         made.run()
@@ -44,7 +45,7 @@ def test_inference_leaves_out_what_it_cannot_read_and_names_it_at_the_end(worker
 
 
 def test_inference_of_readable_images_ends_well(small, dataset_dir):
-    run("clipseg_vpt", "inference", **small | {"dataset_dir": str(dataset_dir / "images" / "00.png"), "method": None})
+    run("clipseg_vpt", "inference", **small | {"dataset_dir": str(dataset_dir / "images" / "00.png"), **ZERO_SHOT})
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -52,7 +53,7 @@ def test_evaluation_names_every_bad_file_and_measures_nothing(workers, small, da
     made = workflow(
         "clipseg_vpt",
         "evaluate",
-        **small | {"dataset_dir": str(damaged), "method": None, "num_workers": workers, "batch_size": 1},
+        **small | {"dataset_dir": str(damaged), **ZERO_SHOT, "num_workers": workers, "batch_size": 1},
     )
     with raises_inside(ValueError, r"^2 of 2 images(.|\n)*images/12\.png(.|\n)*masks/13\.png"):
         made.run()
