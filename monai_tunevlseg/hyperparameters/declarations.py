@@ -114,18 +114,35 @@ _RESULTS = {
 
 
 def hyperparameter_types() -> dict[str, ValueType]:
-    """Return the types of all top-level hyperparameters of ``train.yaml``, ``evaluate.yaml`` and ``inference.yaml``."""
+    """Return the types of all top-level hyperparameters of ``train.yaml``, ``evaluate.yaml`` and ``inference.yaml``.
+
+    Raises:
+        TypeError: when an argument of a method has the name of another hyperparameter.
+    """
     registered = {"layout": choice(*LAYOUTS), "method": or_null(choice(*METHODS))}
-    return {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered, **method_argument_types()}
+    own, of_methods = {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered}, method_argument_types()
+    if taken := sorted(own.keys() & of_methods.keys()):
+        raise TypeError(f"a method has the argument {taken[0]!r}, a hyperparameter of every bundle; rename it.")
+    return own | of_methods
 
 
 def method_argument_types() -> dict[str, ValueType]:
-    """Return the types of the methods' hyperparameters, which are the annotated arguments of their constructors."""
-    return {
-        name: _value_type(get_type_hints(METHODS[method].__init__)[name], default)
-        for method in METHODS
-        for name, default in with_defaults(method, {}).items()
-    }
+    """Return the types of the methods' hyperparameters, which are the annotated arguments of their constructors.
+
+    Raises:
+        TypeError: when an argument has a type that no hyperparameter can have, or another type in another method.
+    """
+    found: dict[str, ValueType] = {}
+    for method in METHODS:
+        annotations = get_type_hints(METHODS[method].__init__)
+        for name, default in with_defaults(method, {}).items():
+            given = _value_type(annotations[name], default)
+            if found.setdefault(name, given).description != given.description:
+                raise TypeError(
+                    f"the method {method!r} has the argument {name!r} as {given.description}, another method as "
+                    f"{found[name].description}; rename it."
+                )
+    return found
 
 
 def _value_type(annotation: Any, default: Any) -> ValueType:

@@ -37,7 +37,7 @@ def test_layers_are_compiled_where_asked_for(wanted, small):
 
 @pytest.mark.parametrize("name", ["clipseg_vpt", "cris_coop"])
 @pytest.mark.parametrize("precision", ["bf16", "auto"])
-def test_an_exported_network_is_in_float32_whatever_is_fast_where_it_is_exported(name, precision, small, tmp_path):
+def test_an_exported_network_is_in_float32_on_every_machine(name, precision, small, tmp_path):
     made = workflow(name, "inference", **small | {"precision": precision})
     network = made.parser.get_parsed_content("network_def")
     (tmp_path / "models").mkdir()

@@ -178,3 +178,23 @@ def test_an_argument_of_another_type_cannot_be_a_hyperparameter():
 
     with METHODS.temporarily("odd", Odd), pytest.raises(TypeError, match="complex"):
         method_argument_types()
+
+
+def test_an_argument_must_not_be_a_hyperparameter_of_every_bundle():
+    class Seeded(Adapter):
+        def __init__(self, encoders: EncoderSizes, seed: int = 1) -> None: ...
+
+        def attach(self, base, parts) -> None: ...
+
+    with METHODS.temporarily("seeded", Seeded), pytest.raises(TypeError, match="'seed'"):
+        hyperparameter_types()
+
+
+def test_an_argument_has_the_same_type_in_every_method():
+    class Deep(Adapter):
+        def __init__(self, encoders: EncoderSizes, prompt_depth: float = 0.5) -> None: ...
+
+        def attach(self, base, parts) -> None: ...
+
+    with METHODS.temporarily("deep", Deep), pytest.raises(TypeError, match=r"'deep'.*'prompt_depth'.*number.*whole"):
+        method_argument_types()
