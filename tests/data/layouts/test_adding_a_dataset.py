@@ -52,7 +52,7 @@ FRAGMENT = '# {% include "datasets/parts/public.yaml" %}\n'
 
 
 def files_below(folder: Path) -> set[Path]:
-    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
 
 def load_module(path: Path):
