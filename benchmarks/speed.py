@@ -158,9 +158,7 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", default="auto", help="of the project; the reference is in float32")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU time, for a machine with other load"
-    )
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU time on a busy machine")
     parser.add_argument("--base", type=Path, help="folder of the base model; a temporary one by default")
     parser.add_argument("--memory-of", choices=("reference", "project"), help=argparse.SUPPRESS)
     return parser.parse_args(words)

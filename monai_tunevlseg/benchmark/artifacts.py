@@ -1,4 +1,4 @@
-"""Examples of the test split with their predictions, and embeddings by the frozen base model, for the report."""
+"""What the report shows of a dataset: test examples with predictions, and embeddings by the frozen base model."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _FOLDERS = {".yaml": "configs", ".json": "configs", ".conf": "configs", ".md": "
 _Facts = dict[str, Any]
 
 _TRAINING = ("train.yaml", "multi_gpu_train.yaml")
-_MODEL_FACTS: _Facts = {"embedded": False}  # whether the package has a tiny base model, for the demo datasets
+_MODEL_FACTS: _Facts = {"embedded": False}  # whether the package embeds a tiny base model
 _METHOD_FACTS: _Facts = {"baseline": False, "trains": True}
 
 

@@ -17,7 +17,7 @@ def convert_cris(
     cris: Annotated[Path, typer.Option(help="Path of CRIS's cris_best.pth.")],
     tokenizer: Annotated[Path, typer.Option(help="Folder of CLIP's tokenizer in transformers' format.")],
     output_dir: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Folder of the base model to write, for the option pretrained.")
+        Path, typer.Argument(metavar="OUT", help="Output folder, the value of the option pretrained.")
     ],
 ) -> None:
     """Check the published checkpoint of CRIS, and write it as a base model folder for the option pretrained."""
