@@ -1,4 +1,4 @@
-"""What the report shows of a dataset: test examples with predictions, and embeddings by the frozen base model."""
+"""Artifacts of the report: test examples with their predictions, and embeddings by the frozen base model."""
 
 from __future__ import annotations
 

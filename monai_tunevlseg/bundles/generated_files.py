@@ -37,6 +37,7 @@ _EXPERIMENT_HEADER = """\
 _FOLDERS = {".yaml": "configs", ".json": "configs", ".conf": "configs", ".md": "docs"}
 
 _Facts = dict[str, Any]
+_Combinations = dict[str, tuple[_Facts, _Facts]]  # model and method by the name of their bundle
 
 _TRAINING = ("train.yaml", "multi_gpu_train.yaml")
 _MODEL_FACTS: _Facts = {"embedded": False}  # whether the package embeds a tiny base model
@@ -64,20 +65,26 @@ def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, Any] |
     combinations = _require_combinations(configs)
     if name not in combinations:
         raise ValueError(f"no bundle {name!r}; available are {', '.join(combinations)}.")
-    filled = _facts(name, *combinations[name]) | dict(facts or {})
+    return _render_bundle(configs, _facts(name, *combinations[name]) | dict(facts or {}))
+
+
+def _render_bundle(configs: Path, facts: _Facts) -> dict[Path, str]:
     templates = sorted(path for path in (configs / "bundle").iterdir() if path.is_file())
-    if not filled["method"]["trains"]:
+    if not facts["method"]["trains"]:
         templates = [path for path in templates if path.name not in _TRAINING]
-    files = {_path_in_bundle(template): render_template(template, configs, filled) for template in templates}
+    files = {_path_in_bundle(template): render_template(template, configs, facts) for template in templates}
     return files | {Path("LICENSE"): (configs.parent / "LICENSE").read_text(encoding="utf-8")}
 
 
 def experiment_names(configs_dir: str | Path) -> list[str]:
     """Return the names of all experiments, DATASET/MODEL_METHOD."""
-    combinations = _combinations(Path(configs_dir))
+    return _experiment_names(Path(configs_dir), _combinations(Path(configs_dir)))
+
+
+def _experiment_names(configs: Path, combinations: _Combinations) -> list[str]:
     return [
         f"{path.stem}/{bundle}"
-        for path in _datasets(Path(configs_dir))
+        for path in _datasets(configs)
         for bundle, (model, _) in combinations.items()
         if model["embedded"] or path.stem not in DEMO_DATASETS
     ]
@@ -89,8 +96,10 @@ def render_experiment(configs_dir: str | Path, name: str) -> str:
     Raises:
         ValueError: when the experiment is unknown.
     """
-    configs = Path(configs_dir).resolve()
-    facts = experiment_facts(configs, name)
+    return _render_experiment(Path(configs_dir).resolve(), experiment_facts(configs_dir, name))
+
+
+def _render_experiment(configs: Path, facts: _Facts) -> str:
     dataset = facts["dataset"]["name"]
     config = "train" if facts["method"]["trains"] else "evaluate"
     header = _EXPERIMENT_HEADER.format(dataset=dataset, bundle=facts["bundle"], config=config, written=_MARK)
@@ -106,11 +115,16 @@ def experiment_facts(configs_dir: str | Path, name: str) -> dict[str, Any]:
     """
     configs = Path(configs_dir).resolve()
     combinations = _require_combinations(configs)
+    names = _experiment_names(configs, combinations)
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names) or names
+        raise ValueError(f"no experiment {name!r}; similar names are {', '.join(nearest)}.")
+    return _experiment_facts(name, combinations)
+
+
+def _experiment_facts(name: str, combinations: _Combinations) -> _Facts:
     dataset, _, bundle = name.partition("/")
-    if name in experiment_names(configs):
-        return _facts(bundle, *combinations[bundle]) | {"dataset": _dataset_facts(dataset)}
-    nearest = difflib.get_close_matches(name, experiment_names(configs))
-    raise ValueError(f"no experiment {name!r}; similar names are {', '.join(nearest or experiment_names(configs))}.")
+    return _facts(bundle, *combinations[bundle]) | {"dataset": _dataset_facts(dataset)}
 
 
 def write_bundles(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
@@ -124,8 +138,8 @@ def write_bundles(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path
     Raises:
         FileNotFoundError: when ``configs_dir`` has no fragments.
     """
-    stale = stale_files(configs_dir, bundles_dir)
     wanted = _render_all(Path(configs_dir), Path(bundles_dir))
+    stale = _stale_files(wanted, Path(configs_dir), Path(bundles_dir))
     for path in stale:
         if path in wanted:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,8 +156,10 @@ def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
         FileNotFoundError: when ``configs_dir`` has no fragments.
     """
     configs, bundles = Path(configs_dir), Path(bundles_dir)
-    _require_combinations(configs)
-    wanted = _render_all(configs, bundles)
+    return _stale_files(_render_all(configs, bundles), configs, bundles)
+
+
+def _stale_files(wanted: Mapping[Path, str], configs: Path, bundles: Path) -> list[Path]:
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     experiments = {path: f"{path.parent.name}/{path.stem}" for path in configs.glob("*/*.yaml")}
     made = {path: path.parts[-3] for path in bundles.glob("*/configs/*.yaml")}
@@ -151,7 +167,7 @@ def stale_files(configs_dir: str | Path, bundles_dir: str | Path) -> list[Path]:
     return sorted([*stale, *surplus])
 
 
-def _require_combinations(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
+def _require_combinations(configs: Path) -> _Combinations:
     """Return the model and method of each bundle by its name.
 
     Raises:
@@ -172,19 +188,23 @@ def _is_generated(path: Path, name: str) -> bool:
 
 
 def _render_all(configs: Path, bundles: Path) -> dict[Path, str]:
+    combinations, sources = _require_combinations(configs), configs.resolve()
     files = {
         bundles / name / path: text
-        for name in bundle_names(configs)
-        for path, text in render_bundle(configs, name).items()
+        for name, parts in combinations.items()
+        for path, text in _render_bundle(sources, _facts(name, *parts)).items()
     }
-    return files | {configs / f"{name}.yaml": render_experiment(configs, name) for name in experiment_names(configs)}
+    return files | {
+        configs / f"{name}.yaml": _render_experiment(sources, _experiment_facts(name, combinations))
+        for name in _experiment_names(configs, combinations)
+    }
 
 
 def _datasets(configs: Path) -> list[Path]:
     return sorted((configs / "datasets").glob("*.yaml"))
 
 
-def _combinations(configs: Path) -> dict[str, tuple[_Facts, _Facts]]:
+def _combinations(configs: Path) -> _Combinations:
     """Return the model and method of each bundle: all pairs for which the model accepts the method's prompts."""
     models = [_MODEL_FACTS | read_facts(path) for path in sorted((configs / "models").glob("*.yaml"))]
     methods = [_METHOD_FACTS | read_facts(path) for path in sorted((configs / "methods").glob("*.yaml"))]
