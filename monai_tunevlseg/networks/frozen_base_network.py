@@ -66,12 +66,7 @@ class FrozenBaseNetwork(nn.Module):
 
     def _attach(self, method: Method | None) -> None:
         """Insert an adapter into the base model, and derive the trained part."""
-        added: list[str] = []
-        if isinstance(method, Adapter):
-            self.base = copy_modules(self.base)
-            known = {id(module) for module in self.base.modules()}
-            method.attach(self.base, vars(self.parts))
-            added = [name for name, module in self.base.named_modules() if id(module) not in known]
+        added = self._insert(method) if isinstance(method, Adapter) else []
         unfrozen = [
             ".".join(filter(None, (part, name)))
             for part in self._unfrozen_names()
@@ -84,6 +79,25 @@ class FrozenBaseNetwork(nn.Module):
             prompts_text=method is not None and method.prompts_text,
             prompts_vision=method is not None and method.prompts_vision,
         )
+
+    def _insert(self, adapter: Adapter) -> list[str]:
+        """Insert an adapter into copies of the modules, and return the names of the modules that it adds.
+
+        Raises:
+            ValueError: when it unfreezes a parameter that other networks share.
+        """
+        self.base = copy_modules(self.base)
+        known = {id(module) for module in self.base.modules()}
+        frozen = [parameter for parameter in self.base.parameters() if not parameter.requires_grad]
+        adapter.attach(self.base, vars(self.parts))
+        if shared := [parameter for parameter in frozen if parameter.requires_grad]:
+            for parameter in shared:
+                parameter.requires_grad_(False)
+            raise ValueError(
+                f"{type(adapter).__name__} unfreezes {len(shared)} parameters of the base model, which other networks "
+                "share; train parameters of its own, or set unfreeze."
+            )
+        return [name for name, module in self.base.named_modules() if id(module) not in known]
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of the trained modules; frozen modules and all batch norms of the base stay in eval mode."""

@@ -202,3 +202,19 @@ def test_it_goes_with_an_unfrozen_decoder(case, build):
     assert len(set(network.state_dict()) - decoder) == 2
     assert not network.trained.image_is_constant
     assert not network.trained.text_is_constant
+
+
+@every_network
+def test_an_adapter_that_unfreezes_shared_parameters_is_refused(case, build, base_model_of):
+    class Thief(Adapter):
+        def __init__(self, encoders: EncoderSizes) -> None:
+            super().__init__()
+
+        def attach(self, base: nn.Module, parts: Mapping[str, Sequence[str]]) -> None:
+            base.get_submodule(parts["decoder"][0]).requires_grad_(True)
+
+    with METHODS.temporarily("thief", Thief):
+        with pytest.raises(ValueError, match="Thief"):
+            build(case, "thief")
+        assert not any(parameter.requires_grad for parameter in base_model_of(case).model.parameters())
+        build(case, "thief", unfreeze="decoder")  # whose decoder is its own
