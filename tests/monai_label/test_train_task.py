@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -104,7 +105,9 @@ def test_the_entropy_strategy_keeps_its_scores(client, server):
 
 @pytest.mark.parametrize("strategy", ["random", "first"])
 def test_the_other_strategies_choose_an_image(client, strategy):
-    assert client.next_sample(strategy, {})["path"].endswith(".png")
+    chosen = client.next_sample(strategy, {})
+    assert chosen["id"] in {f"picture{number}" for number in range(COUNT)} | {"nothing", "volume"}
+    assert Path(chosen["path"]).is_file()
 
 
 @pytest.mark.parametrize(
