@@ -5,18 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monai_tunevlseg.commands.dataset_options import (
+    ClassNames,
+    Folder,
+    GroupPattern,
+    IntensityWindow,
+    LabelValues,
+    MaskEnding,
+    MaskThreshold,
+    Name,
+    NeutralText,
+    SliceAxis,
+    SplitsFile,
+    dataset_spec,
+)
 from monai_tunevlseg.commands.error_handling import exit_on_error
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from monai_tunevlseg.data import DatasetSpec
     from monai_tunevlseg.data.checks.dataset_check import DatasetReport
     from monai_tunevlseg.data.issues import DatasetIssue
 
@@ -26,31 +38,6 @@ MAX_PRINTED = 10
 """Maximum number of printed issues of each kind."""
 
 app = typer.Typer(help="List the datasets, check a copy of one, or export it in the uniform folder form.")
-
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a dataset, or of a layout: folder or annotations.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the dataset.")]
-ClassNames = Annotated[
-    list[str] | None,
-    typer.Option("--class-name", help="Name of a class; may be repeated; all classes of a public dataset by default."),
-]
-SplitsFile = Annotated[Path | None, typer.Option(help="JSON file of the splits; the one of training by default.")]
-LabelValues = Annotated[
-    list[str] | None,
-    typer.Option("--label-value", metavar="CLASS=VALUE", help="Label value of a class; may be repeated."),
-]
-MaskThreshold = Annotated[float | None, typer.Option(help="Foreground threshold (0..255) for binary masks.")]
-MaskEnding = Annotated[
-    str | None, typer.Option(help="Ending of the masks' names, such as _mask; their common ending by default.")
-]
-SliceAxis = Annotated[int, typer.Option(help="Slicing axis of volumes: 0 sagittal, 1 coronal, 2 axial.")]
-IntensityWindow = Annotated[
-    tuple[float, float] | None,
-    typer.Option(
-        metavar="LOW HIGH", help="Intensities of the image files that become black and white, such as -160 240."
-    ),
-]
-GroupPattern = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
-NeutralText = Annotated[str | None, typer.Option(help="Text that replaces all texts.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -112,7 +99,7 @@ def check(
     from monai_tunevlseg.data.checks.dataset_check import check_dataset
 
     with exit_on_error(), _progress("opening") as (started, advanced):
-        spec = _dataset_spec(context)
+        spec = dataset_spec(context)
         report = check_dataset(spec, max_distance, started, advanced)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
@@ -140,24 +127,10 @@ def export(
     from monai_tunevlseg.data.dataset_export import export_dataset
 
     with exit_on_error(), _progress("writing") as (started, advanced):
-        spec = _dataset_spec(context)
+        spec = dataset_spec(context)
         written = export_dataset(spec, output_dir, started, advanced)
     typer.echo(f"{written.images} images, {written.pairs} pairs, {written.form}: {written.folder}")
     typer.echo(f"layout: folder\nclass_names: {json.dumps(list(written.class_names))}")
-
-
-def _dataset_spec(context: typer.Context) -> DatasetSpec:
-    """Return the dataset that a command's options describe; options of other names are the command's own."""
-    from monai_tunevlseg.data import DatasetSpec
-
-    options = context.params
-    known = {field.name for field in fields(DatasetSpec)}
-    return DatasetSpec(
-        layout=options["name"],
-        class_names=options["class_name"] or None,
-        label_values=_parse_values(options["label_value"]),
-        **{name: value for name, value in options.items() if name in known},
-    )
 
 
 @contextmanager
@@ -174,18 +147,6 @@ def _progress(doing: str) -> Iterator[tuple[Callable[[int], None], Callable[[], 
             lambda images: progress.update(task, description=doing, total=images),
             lambda: progress.advance(task),
         )
-
-
-def _parse_values(pairs: list[str] | None) -> dict[str, int] | None:
-    if not pairs:
-        return None
-    values = {}
-    for pair in pairs:
-        name, _, value = pair.rpartition("=")
-        if not name or not value.lstrip("-").isdigit():
-            raise ValueError(f"--label-value {pair!r} must be CLASS=VALUE, such as 'left atrium cavity=3'.")
-        values[name] = int(value)
-    return values
 
 
 def _print(report: DatasetReport) -> None:
