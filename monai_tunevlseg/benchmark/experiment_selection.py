@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
-from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
+from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec, Group
 from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompted_encoders
 from monai_tunevlseg.data import LAYOUTS
+from monai_tunevlseg.methods import METHODS, Adapter
 from monai_tunevlseg.search import find_experiment
 
 __all__ = ["all_experiments", "check_hyperparameters", "select_experiments", "titles_of"]
@@ -27,9 +29,17 @@ def all_experiments(configs_dir: str | Path) -> list[ExperimentSpec]:
 
 def _spec(configs_dir: str | Path, name: str) -> ExperimentSpec:
     facts = experiment_facts(configs_dir, name)
-    method = facts["method"]
     names = {part: facts[part]["name"] for part in ("dataset", "model", "method")}
-    return ExperimentSpec(**names, baseline=method["baseline"], trains=method["trains"])
+    return ExperimentSpec(**names, group=_group(facts["method"]))
+
+
+def _group(method: Mapping[str, Any]) -> Group:
+    """Return the group of an experiment by the facts of its method's fragment."""
+    if not method["trains"]:
+        return Group.ZERO_SHOT
+    if method["name"] not in set(METHODS):
+        return Group.FINE_TUNING
+    return Group.ADAPTERS if issubclass(METHODS[method["name"]], Adapter) else Group.PROMPTS
 
 
 def select_experiments(
@@ -43,7 +53,8 @@ def select_experiments(
     Args:
         configs_dir: the folder of the fragments.
         patterns: names with ``*`` and ``?``, such as ``kvasir/*`` or ``*/clipseg_zero_shot``.
-        variants: names in ``VARIANTS``; each is added for the prompt learners that have its hyperparameter.
+        variants: names in ``VARIANTS``; each is added for the prompt learners and adapters that have its
+            hyperparameter.
         bundles_dir: the folder of the bundles; only read for variants.
 
     Raises:

@@ -1,22 +1,41 @@
-"""The experiments of a benchmark: dataset, model, method and variant."""
+"""The experiments of a benchmark: dataset, model, method and variant, and the group of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["VARIANTS", "ExperimentSpec", "Variant"]
+__all__ = ["MAIN_TABLE", "VARIANTS", "ExperimentSpec", "Group", "Variant"]
+
+MAIN_TABLE = 3
+"""Number of the table of models and methods in the paper."""
+
+
+class Group(StrEnum):
+    """What an experiment trains, in the order of the tables."""
+
+    ZERO_SHOT = "zero_shot"
+    """Nothing."""
+    PROMPTS = "prompts"
+    """A prompt learner."""
+    ADAPTERS = "adapters"
+    """An adapter."""
+    FINE_TUNING = "fine_tuning"
+    """A part of the base model, or all of it, without a method."""
+    IMAGE_ONLY = "image_only"
+    """A network that does not read texts."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One change of an ablation.
+    """One change of an experiment.
 
     Attributes:
-        title: title in the tables.
-        table: number of the table in the paper.
+        title: title of a changed method, with its own title in place of ``{method}``.
+        table: number of the paper's table that shows it.
         override: hyperparameter of the bundle.
         value: its value, in the form of the command line.
     """
@@ -29,8 +48,9 @@ class Variant:
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
-        "gaussian": Variant("Gaussian", 4, "context_initializer", "null"),
-        "no_upsampler": Variant("without upsampler", 5, "upsampler", "false"),
+        "decoder": Variant("{method} + decoder", MAIN_TABLE, "unfreeze", "decoder"),
+        "gaussian": Variant("{method}, Gaussian", 4, "context_initializer", "null"),
+        "no_upsampler": Variant("{method} without upsampler", 5, "upsampler", "false"),
     }
 )
 
@@ -42,18 +62,31 @@ class ExperimentSpec:
     Attributes:
         dataset: name of the dataset.
         model: name of the VLSM.
-        method: name of the method.
+        method: name of the method, or of a baseline such as ``finetune``.
         variant: name in ``VARIANTS``, or None.
-        baseline: whether the method is a baseline, such as fine-tuning.
-        trains: whether it has trainable parameters; zero-shot has none.
+        group: group of the tables.
     """
 
     dataset: str
     model: str
     method: str
     variant: str | None = None
-    baseline: bool = field(default=False, compare=False)
-    trains: bool = field(default=True, compare=False)
+    group: Group = field(default=Group.PROMPTS, compare=False)
+
+    @property
+    def baseline(self) -> bool:
+        """Whether the experiment has no method, that is, neither a prompt learner nor an adapter."""
+        return self.group not in (Group.PROMPTS, Group.ADAPTERS)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has trainable parameters; zero-shot has none."""
+        return self.group is not Group.ZERO_SHOT
+
+    @property
+    def table(self) -> int:
+        """Number of the paper's table that shows the experiment."""
+        return VARIANTS[self.variant].table if self.variant else MAIN_TABLE
 
     @property
     def bundle(self) -> str:

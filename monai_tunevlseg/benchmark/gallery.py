@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.data.label_overlay import draw_overlay
@@ -60,7 +61,7 @@ class Gallery:
 def build_galleries(
     results_dir: Path, results: Sequence[ExperimentResult], problems: list[ReportProblem]
 ) -> list[Gallery]:
-    """Draw the stored examples of each dataset, without variants.
+    """Draw the stored examples of each dataset with the predictions of the experiments of Table 3.
 
     Args:
         results_dir: folder with ``examples/DATASET/``; ``README.md`` in this package describes it.
@@ -69,7 +70,7 @@ def build_galleries(
     """
     galleries = []
     for dataset in ordered_datasets(result.spec.dataset for result in results):
-        chosen = [result for result in results if result.spec.dataset == dataset and result.spec.variant is None]
+        chosen = [result for result in results if result.spec.dataset == dataset and result.spec.table == MAIN_TABLE]
         chosen.sort(key=lambda result: row_order(result.spec))
         place = f"examples/{dataset}"
         try:

@@ -1,10 +1,11 @@
-"""Every method compared with the best prompt learner of the dataset, matched by (image, text) pair."""
+"""Every method compared with the best prompt learner or adapter of the dataset, matched by (image, text) pair."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.evaluation import Bootstrap, Comparison, PairScores, compare, read_pair_scores
@@ -31,11 +32,11 @@ class MethodComparison:
 
 @dataclass(frozen=True)
 class DatasetComparison:
-    """The methods of one dataset compared with its best prompt learner.
+    """The methods of one dataset compared with its best prompt learner or adapter.
 
     Attributes:
         dataset: name of the dataset.
-        best: titles of model and method of the prompt learner with the highest mean.
+        best: titles of model and method of the prompt learner or adapter with the highest mean.
         score: that mean, in percent.
         methods: the other methods, without those that cannot be compared.
     """
@@ -49,7 +50,7 @@ class DatasetComparison:
 def compare_with_best(
     results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
 ) -> list[DatasetComparison]:
-    """Compare all experiments of each dataset, without variants, with its best prompt learner.
+    """Compare the experiments of Table 3 on each dataset with its best prompt learner or adapter.
 
     Args:
         results: results of one benchmark.
@@ -61,7 +62,7 @@ def compare_with_best(
         chosen = [
             result
             for result in results
-            if result.spec.dataset == dataset and result.spec.variant is None and result.score(metric) is not None
+            if result.spec.dataset == dataset and result.spec.table == MAIN_TABLE and result.score(metric) is not None
         ]
         chosen.sort(key=lambda result: row_order(result.spec))
         comparison = _dataset_comparison(dataset, chosen, metric, problems)
@@ -74,10 +75,10 @@ def _dataset_comparison(
     dataset: str, results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
 ) -> DatasetComparison | None:
     scores = {result: read for result in results if (read := _pair_scores(result, metric, problems))}
-    learners = [result for result in scores if not result.spec.baseline]
-    if not learners or len(scores) < 2:
+    methods = [result for result in scores if not result.spec.baseline]
+    if not methods or len(scores) < 2:
         return None
-    best = max(learners, key=lambda result: result.score(metric) or 0.0)
+    best = max(methods, key=lambda result: result.score(metric) or 0.0)
     comparisons = {}
     for result in scores:
         if result is not best:
@@ -86,11 +87,11 @@ def _dataset_comparison(
             except ValueError as error:
                 problems.append(ReportProblem(result.spec.name, f"cannot be compared with {best.spec.name}: {error}"))
     p_values = holm_adjusted([comparison.p_value for comparison in comparisons.values()])
-    methods = [
+    compared = [
         MethodComparison(result.title, comparison, p)
         for (result, comparison), p in zip(comparisons.items(), p_values, strict=True)
     ]
-    return DatasetComparison(dataset, best.title, best.score(metric) or 0.0, methods)
+    return DatasetComparison(dataset, best.title, best.score(metric) or 0.0, compared)
 
 
 def _pair_scores(result: ExperimentResult, metric: str, problems: list[ReportProblem]) -> list[PairScores]:

@@ -43,7 +43,7 @@ class BenchmarkReport:
         results: all experiments that could be read.
         tables: Tables 3, 4 and 5.
         figures: Figures 4 to 7, without those that have no data.
-        comparisons: for each dataset, every method compared with the best prompt learner.
+        comparisons: for each dataset, every method compared with the best prompt learner or adapter.
         galleries: test images with predictions.
         problems: missing and unusable results.
     """

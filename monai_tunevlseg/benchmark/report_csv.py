@@ -27,8 +27,8 @@ def write_csv_files(report: BenchmarkReport, output: Path) -> None:
 def _wide_row(row: Row, table: Table) -> dict[str, Any]:
     initialization = {} if row.initialization is None else {"initialization": row.initialization}
     cells = {name: _rounded(row.cells[name].value) if name in row.cells else "" for name in table.datasets}
-    own = {"model": row.model, "method": row.method, **initialization, **cells}
-    return {**own, "mean": _rounded(row.mean.value), "std": _rounded(row.std)}
+    own = {"group": row.group, "model": row.model, "method": row.method, "variant": row.variant or ""}
+    return {**own, **initialization, **cells, "mean": _rounded(row.mean.value), "std": _rounded(row.std)}
 
 
 def _cell_rows(row: Row, table: Table) -> list[dict[str, Any]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
+from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
 from monai_tunevlseg.benchmark.formatting import MISSING, bytes_text, number_text, seconds_text, signed_text
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
@@ -36,9 +38,14 @@ def _table_markdown(table: Table, report: BenchmarkReport) -> str:
     columns = ["model", "method", *(["initialization"] if table.number == 4 else [])]
     columns += [escape_markdown(report.dataset_titles[name]) for name in table.datasets]
     columns += ["mean", "± std", *(["change from Table 3"] if table.number == 5 else [])]
-    legend = "**Bold**: best of the column; *italic*: best prompt learner, where a baseline is better. "
+    legend = "**Bold**: best of the column; *italic*: best prompt learner or adapter, where a baseline is better. "
     legend += "In parentheses: difference from the paper."
-    return f"{head}\n\n{_grid(columns, [_row_cells(row, table) for row in table.rows])}\n\n{legend}"
+    rows = []
+    for group, members in groupby(table.rows, key=lambda row: row.group):
+        if table.number == MAIN_TABLE:
+            rows.append([f"**{group}**", *[""] * (len(columns) - 1)])
+        rows += [_row_cells(row, table) for row in members]
+    return f"{head}\n\n{_grid(columns, rows)}\n\n{legend}"
 
 
 def _row_cells(row: Row, table: Table) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.atomic_files import write_text_atomically
-from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
+from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec, Group
 from monai_tunevlseg.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.report_handler import FORMAT_VERSION as METRICS_VERSION
 from monai_tunevlseg.json_files import read_json_object, schema_violation
@@ -127,8 +127,14 @@ class ExperimentResult:
 
     @property
     def title(self) -> str:
-        """Titles of model and method."""
-        return f"{self.facts['titles']['model']} {self.facts['titles']['method']}"
+        """Titles of model and method, with the variant."""
+        return f"{self.facts['titles']['model']} {self.method_title}"
+
+    @property
+    def method_title(self) -> str:
+        """Title of the method, with the variant."""
+        title: str = self.facts["titles"]["method"]
+        return VARIANTS[self.spec.variant].title.format(method=title) if self.spec.variant else title
 
     def score(self, metric: str) -> float | None:
         """Return one of ``METRICS`` on the test split, in percent."""
@@ -217,8 +223,8 @@ def read_result(folder: Path, problems: list[ReportProblem] | None = None) -> Ex
         raise ValueError(f"result.json is damaged: {wrong}.")
     if not _is_finite(facts):
         raise ValueError("result.json is damaged: it holds a number that is infinite, NaN or too large.")
-    names = {key: facts[key] for key in ("dataset", "model", "method", "variant", "baseline")}
-    spec = ExperimentSpec(**names, trains=facts["selection"] is not None)
+    names = {key: facts[key] for key in ("dataset", "model", "method", "variant")}
+    spec = ExperimentSpec(**names, group=Group(facts["group"]))
     if spec.name != name:
         raise ValueError(f"result.json belongs to {spec.name}.")
     metrics = read_json_object(folder / "metrics.json")
@@ -226,7 +232,11 @@ def read_result(folder: Path, problems: list[ReportProblem] | None = None) -> Ex
     _check_scores(metrics)
     problems += [ReportProblem(name, message) for message in facts["problems"]]
     return ExperimentResult(
-        spec, folder, facts, metrics, _read_trials(folder / "trials.csv", name, spec.trains, problems)
+        spec,
+        folder,
+        facts,
+        metrics,
+        _read_trials(folder / "trials.csv", name, facts["selection"] is not None, problems),
     )
 
 
@@ -260,10 +270,10 @@ def _check_scores(metrics: Mapping[str, Any]) -> None:
         raise ValueError("metrics.json is damaged: no 'dice'.")
 
 
-def _read_trials(path: Path, name: str, trains: bool, problems: list[ReportProblem]) -> list[StoredTrial]:
-    """Read the rows that are not damaged; experiments without training have no trials."""
+def _read_trials(path: Path, name: str, searched: bool, problems: list[ReportProblem]) -> list[StoredTrial]:
+    """Read the rows that are not damaged; experiments without a search have no trials."""
     if not path.is_file():
-        if trains:
+        if searched:
             problems.append(
                 ReportProblem(
                     f"{name}/trials.csv", "is missing; the figures are without the trials of this experiment."

@@ -6,16 +6,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 
-from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
+from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE, ExperimentSpec, Group
 from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_methods, paper_rows
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult
 
 __all__ = ["Cell", "Row", "Table", "build_tables", "ordered_datasets", "row_order"]
 
 TITLES = {
-    3: "Models and methods",
+    MAIN_TABLE: "Models and methods",
     4: "Initialization of the first context",
     5: "Without the upsampler",
+}
+GROUP_TITLES = {
+    Group.ZERO_SHOT: "zero-shot",
+    Group.PROMPTS: "prompts",
+    Group.ADAPTERS: "adapters",
+    Group.FINE_TUNING: "fine-tuning",
+    Group.IMAGE_ONLY: "image-only",
 }
 _Key = tuple[str, str, str | None]  # model, method, variant
 
@@ -30,7 +37,7 @@ class Cell:
         value: Dice in percent.
         paper: the paper's value; None if it has none.
         best: whether it is the highest of its column, rounded to two decimals.
-        best_method: whether it is the highest of the prompt learners.
+        best_method: whether it is the highest of the prompt learners and adapters.
     """
 
     value: float
@@ -51,8 +58,9 @@ class Row:
     Attributes:
         model: name of the VLSM.
         method: name of the method.
-        variant: variant of an ablation, or None.
+        variant: name of the variant, or None.
         is_baseline: whether the method is a baseline.
+        group: title of the group.
         title: titles of model and method.
         initialization: initialization of the first context; only in Table 4.
         cells: cells by dataset, without the datasets that have no result.
@@ -66,6 +74,7 @@ class Row:
     method: str
     variant: str | None
     is_baseline: bool
+    group: str
     title: tuple[str, str]
     initialization: str | None
     cells: Mapping[str, Cell]
@@ -83,7 +92,7 @@ class Table:
         number: number in the paper.
         title: title without the number.
         datasets: names of the columns, the paper's datasets first and in its order.
-        rows: rows in the paper's order.
+        rows: rows by group, in the paper's order within a group.
     """
 
     number: int
@@ -101,7 +110,7 @@ def build_tables(results: Sequence[ExperimentResult], metric: str) -> list[Table
     """
     starts = {(result.spec.model, result.spec.method) for result in results if result.spec.variant == "gaussian"}
     chosen: dict[int, Callable[[ExperimentResult], bool]] = {
-        3: lambda result: result.spec.variant is None,
+        MAIN_TABLE: lambda result: result.spec.table == MAIN_TABLE,
         4: lambda result: (
             result.spec.variant == "gaussian"
             or (result.spec.variant is None and (result.spec.model, result.spec.method) in starts)
@@ -133,12 +142,16 @@ def ordered_datasets(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (paper.index(name) if name in paper else len(paper), name))
 
 
-def row_order(spec: ExperimentSpec) -> tuple[int, str, str]:
-    """Return the sort key of rows: trained baselines, other baselines, the paper's methods in its order, the rest."""
+def row_order(spec: ExperimentSpec) -> tuple[int, bool, int, str, str]:
+    """Return the sort key of rows: by group, then without and with the decoder, then the paper's order."""
     known, combination = paper_methods(), (spec.model, spec.method)
-    if spec.baseline:
-        return -2 if spec.trains else -1, spec.model, spec.method
-    return known.index(combination) if combination in known else len(known), spec.model, spec.method
+    place = known.index(combination) if combination in known else len(known)
+    return list(Group).index(spec.group), spec.variant == "decoder", place, spec.model, spec.method
+
+
+def _group_title(spec: ExperimentSpec) -> str:
+    """Return the title of a row's group; methods with the decoder are a group of their own."""
+    return GROUP_TITLES[spec.group] + (" + decoder" if spec.variant == "decoder" else "")
 
 
 def _row(
@@ -156,6 +169,7 @@ def _row(
     complete = len(theirs) == len(cells)
     titles = results[0].facts["titles"]
     initialization = None
+    method_title = results[0].method_title if number == MAIN_TABLE else titles["method"]
     if number == 4:
         initialization = "Gaussian" if variant == "gaussian" else WORDS
     return Row(
@@ -163,7 +177,8 @@ def _row(
         method,
         variant,
         results[0].spec.baseline,
-        (titles["model"], titles["method"]),
+        _group_title(results[0].spec),
+        (titles["model"], method_title),
         initialization,
         cells,
         mean=Cell(fmean(values.values()), fmean(theirs) if complete else None),

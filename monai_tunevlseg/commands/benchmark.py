@@ -51,7 +51,10 @@ Results = Annotated[
 ]
 Variants = Annotated[
     list[str] | None,
-    typer.Option(help="Ablation to add: gaussian (Table 4) or no_upsampler (Table 5); may be repeated."),
+    typer.Option(
+        help="Variant to add: decoder (prompts or adapters with a trained decoder), gaussian (Table 4) or no_upsampler "
+        "(Table 5); may be repeated."
+    ),
 ]
 PresetName = Annotated[
     str | None, typer.Option(help="Predefined benchmark: demo (synthetic data, tiny models, under 45 minutes).")

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings, write_embeddings
-from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
+from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec, Group
 from monai_tunevlseg.benchmark.results_folder import StoredTrial, write_json, write_trials
 from monai_tunevlseg.evaluation import Bootstrap, PairScores, summarize, write_pair_scores
 
@@ -23,10 +23,12 @@ TITLES = {
     "maple": "MaPLe",
     "shared_separate": "SharedSeparate",
     "shared_attention": "SharedAttention",
+    "lora": "LoRA",
     "finetune": "fine-tuned",
     "zero_shot": "zero-shot",
 }
 BASELINES = ("finetune", "zero_shot")
+GROUPS = {"finetune": Group.FINE_TUNING, "zero_shot": Group.ZERO_SHOT, "lora": Group.ADAPTERS}
 PROMPTS = {"coop": ["text"], "cocoop": ["text"], "vpt": ["vision"]}
 COMBINATIONS = [
     *(("clipseg", name) for name in ("maple", "shared_separate", "shared_attention", "vpt", "cocoop", "coop")),
@@ -50,6 +52,7 @@ def write_experiment(
     dataset, _, rest = name.partition("/")
     bundle, _, variant = rest.partition("-")
     model, _, method = bundle.partition("_")
+    group = GROUPS.get(method, Group.PROMPTS)
     spec = ExperimentSpec(dataset, model, method, variant or None)
     folder = results / spec.name
     areas = areas or [100] * len(dices)
@@ -73,7 +76,6 @@ def write_experiment(
     write_pair_scores(folder / "pairs.csv", pairs)
     summary = summarize(pairs, ["dice", "iou", "dice_original", "iou_original"], Bootstrap(resamples=9))
     write_json(folder / "metrics.json", {"format_version": 1, "split": "test", **summary})
-    baseline = method in BASELINES
     trained = method != "zero_shot"
     content = {
         "format_version": 1,
@@ -82,8 +84,8 @@ def write_experiment(
         "method": method,
         "variant": spec.variant,
         "titles": {"dataset": dataset.capitalize(), "model": TITLES[model], "method": TITLES[method]},
-        "baseline": baseline,
-        "prompts": [] if baseline else PROMPTS.get(method, ["text", "vision"]),
+        "group": group,
+        "prompts": PROMPTS.get(method, ["text", "vision"]) if group is Group.PROMPTS else [],
         "seed": 0,
         "settings": {"n_trials": len(trials)},
         "selection": {"metric": "val_dice", "value": 80.0, "trial": 0, "finished": len(trials)} if trained else None,

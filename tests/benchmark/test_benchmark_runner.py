@@ -13,7 +13,7 @@ from sample_results import write_experiment
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.benchmark import ExperimentSpec
+from monai_tunevlseg.benchmark import ExperimentSpec, Group
 from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner, experiment_lock
 from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
 from monai_tunevlseg.benchmark.plan_file import join_plan, write_plan
@@ -22,7 +22,8 @@ from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettin
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
 SPECS = [
-    ExperimentSpec("kvasir", "clipseg", method, trains=method != "zero_shot") for method in ("zero_shot", "vpt", "coop")
+    ExperimentSpec("kvasir", "clipseg", "zero_shot", group=Group.ZERO_SHOT),
+    *(ExperimentSpec("kvasir", "clipseg", method) for method in ("vpt", "coop")),
 ]
 
 

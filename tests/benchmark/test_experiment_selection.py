@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_tunevlseg.benchmark import VARIANTS, ExperimentSpec
+from monai_tunevlseg.benchmark import VARIANTS, ExperimentSpec, Group
 from monai_tunevlseg.benchmark.benchmark_runner import estimate_seconds
 from monai_tunevlseg.benchmark.experiment_selection import (
     all_experiments,
@@ -15,7 +15,8 @@ from monai_tunevlseg.benchmark.experiment_selection import (
     select_experiments,
     titles_of,
 )
-from monai_tunevlseg.bundles import experiment_names
+from monai_tunevlseg.bundles import experiment_names, read_facts
+from monai_tunevlseg.methods import METHODS, Adapter, PromptLearner
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
@@ -30,19 +31,30 @@ def test_all_experiments():
     assert len(set(specs)) == len(specs)
     assert {spec.name for spec in specs} == {spec.experiment for spec in specs} == set(experiment_names(CONFIGS))
     assert {spec.method for spec in specs if not spec.trains} == {"zero_shot"}
-    assert {spec.method for spec in specs if spec.baseline} == {"zero_shot", "decoder", "finetune"}
+    assert {spec.method for spec in specs if spec.group is Group.FINE_TUNING} == {"decoder", "finetune"}
+
+
+def test_the_group_follows_from_the_class_of_the_method():
+    groups = {spec.method: spec.group for spec in all_experiments(CONFIGS)}
+    for name in METHODS:
+        assert (groups[name] is Group.ADAPTERS) == issubclass(METHODS[name], Adapter)
+        assert (groups[name] is Group.PROMPTS) == issubclass(METHODS[name], PromptLearner)
+    for name, group in groups.items():
+        facts = read_facts(CONFIGS / "methods" / f"{name}.yaml")
+        assert facts.get("baseline", False) == (group not in (Group.PROMPTS, Group.ADAPTERS))
 
 
 def test_patterns():
     assert names(["kvasir/clipseg_vpt"]) == ["kvasir/clipseg_vpt"]
-    assert len(names(["kvasir/*"])) == 14  # eight combinations and three baselines of two models
+    assert set(names(["kvasir/*"])) == {name for name in experiment_names(CONFIGS) if name.startswith("kvasir/")}
     assert names(["kvasir/*", "kvasir/cris_*"]) == names(["kvasir/*"])
     assert names(["kvasir/*"])[:2] == ["kvasir/clipseg_zero_shot", "kvasir/cris_zero_shot"]
     assert names(["kvasir/*"])[-1] == "kvasir/cris_finetune"
 
 
 def test_variants_are_added_to_the_methods_that_they_change():
-    added = names(["kvasir/*"], list(VARIANTS))[14:]
+    plain = names(["kvasir/*"])
+    added = names(["kvasir/*"], list(VARIANTS))[len(plain) :]
     gaussian = [name for name in added if name.endswith("-gaussian")]
     assert [name.removesuffix("-gaussian") for name in gaussian] == [
         "kvasir/clipseg_cocoop",
@@ -51,7 +63,9 @@ def test_variants_are_added_to_the_methods_that_they_change():
         "kvasir/cris_cocoop",
         "kvasir/cris_coop",
     ]
-    assert sum(name.endswith("-no_upsampler") for name in added) == 8
+    methods = [name for name in plain if name.partition("_")[2] in set(METHODS)]
+    for variant in ("decoder", "no_upsampler"):
+        assert [name for name in added if name.endswith(f"-{variant}")] == [f"{name}-{variant}" for name in methods]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +73,7 @@ def test_variants_are_added_to_the_methods_that_they_change():
     [
         (["kvasir/clipseg_vtp"], [], "'kvasir/clipseg_vtp'.* kvasir/clipseg_vpt"),
         (["kvasir/*", "kwasir/*"], [], r"'kwasir/\*'.* kvasir/"),
-        (["kvasir/*"], ["gausian"], "'gausian'.* gaussian, no_upsampler"),
+        (["kvasir/*"], ["gausian"], "'gausian'.* decoder, gaussian, no_upsampler"),
     ],
 )
 def test_unknown_names_are_refused(patterns, variants, message):
@@ -93,15 +107,17 @@ def test_estimate_uses_the_most_similar_experiments():
         ExperimentSpec("a", "clipseg", "vpt"): 100.0,
         ExperimentSpec("b", "clipseg", "vpt"): 200.0,
         ExperimentSpec("a", "clipseg", "coop"): 60.0,
-        ExperimentSpec("a", "clipseg", "zero_shot", trains=False): 5.0,
+        ExperimentSpec("a", "clipseg", "zero_shot", group=Group.ZERO_SHOT): 5.0,
     }
     assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], finished) == pytest.approx(150)  # the same bundle
     assert estimate_seconds([ExperimentSpec("c", "cris", "coop")], finished) == pytest.approx(60)  # the same method
     assert estimate_seconds([ExperimentSpec("c", "clipseg", "maple")], finished) == pytest.approx(
         120
     )  # all with training
-    assert estimate_seconds([ExperimentSpec("c", "cris", "zero_shot", trains=False)], finished) == pytest.approx(5)
+    assert estimate_seconds(
+        [ExperimentSpec("c", "cris", "zero_shot", group=Group.ZERO_SHOT)], finished
+    ) == pytest.approx(5)
     assert estimate_seconds([], finished) == 0
     assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], {}) is None
-    only_quick = {ExperimentSpec("a", "clipseg", "zero_shot", trains=False): 5.0}
+    only_quick = {ExperimentSpec("a", "clipseg", "zero_shot", group=Group.ZERO_SHOT): 5.0}
     assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], only_quick) is None

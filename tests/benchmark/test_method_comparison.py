@@ -1,4 +1,4 @@
-"""Every method compared with the best prompt learner of its dataset."""
+"""Every method compared with the best prompt learner or adapter of its dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_method_is_compared_with_the_best_prompt_learner(tmp_path):
     problems = []
     (dataset,) = compare_with_best(read_results(tmp_path).experiments, "dice", problems)
     assert dataset.best == "CLIPSeg VPT" and dataset.score == pytest.approx(75)
-    tuned, coop = dataset.methods
+    coop, tuned = dataset.methods
     assert tuned.comparison.difference == pytest.approx(39 / 4)
     assert coop.comparison.difference == pytest.approx(-2)
     low, high = coop.comparison.interval
@@ -27,6 +27,19 @@ def test_every_method_is_compared_with_the_best_prompt_learner(tmp_path):
     assert coop.comparison.p_value == pytest.approx(0.125)  # 2 / 2**4: all four differ in the same direction
     assert coop.adjusted_p == pytest.approx(0.25)
     assert not problems
+
+
+@pytest.mark.parametrize(("best", "title"), [("vpt-decoder", "VPT + decoder"), ("lora", "LoRA")])
+def test_adapters_and_methods_with_the_decoder_are_compared(best, title, tmp_path):
+    write_experiment(tmp_path, "kvasir/clipseg_vpt", [80, 90, 70, 60])
+    write_experiment(tmp_path, f"kvasir/clipseg_{best}", [81, 92, 73, 64])
+    write_experiment(tmp_path, "kvasir/clipseg_finetune", [90, 99, 80, 70])
+    (dataset,) = compare_with_best(read_results(tmp_path).experiments, "dice", [])
+    assert dataset.best == f"CLIPSeg {title}"
+    assert [(method.title, method.comparison.difference) for method in dataset.methods] == [
+        ("CLIPSeg VPT", pytest.approx(-2.5)),
+        ("CLIPSeg fine-tuned", pytest.approx(7.25)),
+    ]
 
 
 def test_foreground_only(tmp_path):

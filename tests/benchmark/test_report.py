@@ -120,7 +120,8 @@ def test_markdown_and_csv(tmp_path):
     assert "| CLIPSeg | fine-tuned | **96.00** (+6.49) |" in text
     with (tmp_path / "report" / "table3.csv").open() as file:
         lines = {line["method"]: line for line in csv.DictReader(file)}
-    assert lines["vpt"] == {"model": "clipseg", "method": "vpt", "kvasir": "90.0", "mean": "90.0", "std": ""}
+    place = {"group": "prompts", "model": "clipseg", "method": "vpt", "variant": ""}
+    assert lines["vpt"] == {**place, "kvasir": "90.0", "mean": "90.0", "std": ""}
     with (tmp_path / "report" / "cells.csv").open() as file:
         cells = [line for line in csv.DictReader(file) if (line["method"], line["dataset"]) == ("vpt", "kvasir")]
     assert cells == [

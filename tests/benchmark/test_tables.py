@@ -55,7 +55,7 @@ def test_datasets_and_rows_in_the_papers_order(results):
     write_experiment(results, "ultrasound/clipseg_zero_shot", [5, 6])
     table = tables(results)[3]
     assert table.datasets == ["bkai", "kvasir", "ultrasound"]
-    assert [found.method for found in table.rows] == ["finetune", "zero_shot", "vpt", "coop"]
+    assert [found.method for found in table.rows] == ["zero_shot", "vpt", "coop", "finetune"]
 
 
 def test_best_of_a_column_and_best_method(results):
@@ -111,7 +111,28 @@ def test_change_in_table_5_is_over_common_datasets(results):
     assert not tables(results)[3].rows[0].change
 
 
-def test_variants_are_not_in_table_3(results):
+def test_table_3_has_a_group_for_each_kind_of_method(results):
+    write_experiment(results, "kvasir/clipseg_vpt-decoder", [96, 98])  # 97
+    write_experiment(results, "kvasir/clipseg_lora", [92, 94])
+    write_experiment(results, "kvasir/clipseg_lora-decoder", [60, 62])
+    write_experiment(results, "kvasir/clipseg_zero_shot", [5, 6])
+    table = tables(results)[3]
+    assert [(found.group, found.title[1]) for found in table.rows] == [
+        ("zero-shot", "zero-shot"),
+        ("prompts", "VPT"),
+        ("prompts", "CoOp"),
+        ("prompts + decoder", "VPT + decoder"),
+        ("adapters", "LoRA"),
+        ("adapters + decoder", "LoRA + decoder"),
+        ("fine-tuning", "fine-tuned"),
+    ]
+    decoder = row(table, "clipseg", "vpt", "decoder")
+    assert decoder.cells["kvasir"].best and decoder.cells["kvasir"].best_method
+    assert decoder.cells["kvasir"].paper is None and row(table, "clipseg", "lora").mean.paper is None
+    assert row(table, "clipseg", "vpt").cells["kvasir"].paper == 89.03
+
+
+def test_ablations_are_not_in_table_3(results):
     write_experiment(results, "kvasir/clipseg_vpt-no_upsampler", [99, 99])
     assert not any(found.variant for found in tables(results)[3].rows)
     assert row(tables(results)[3], "clipseg", "finetune").cells["kvasir"].best
