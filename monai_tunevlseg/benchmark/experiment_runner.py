@@ -209,7 +209,7 @@ def _facts(
     problems: list[str],
     seconds: float,
 ) -> dict[str, Any]:
-    selection, hyperparameters, checkpoint, best_seconds, memory = None, {}, 0, None, None
+    selection, hyperparameters, checkpoint, best = None, {}, 0, None
     if search is not None:
         best = search.best
         finished = sum(trial.state == "COMPLETE" for trial in search.trials)
@@ -217,7 +217,6 @@ def _facts(
         selection = {"metric": search.plan["objective"], "value": value, "trial": best.slot, "finished": finished}
         hyperparameters = {**search.plan["fixed"], **best.params}
         checkpoint = (Path(str(best.folder)) / CHECKPOINT).stat().st_size
-        best_seconds, memory = best.seconds, best.peak_memory_bytes or None
         seconds += sum(trial.seconds or 0 for trial in search.trials)
     return {
         "format_version": FORMAT_VERSION,
@@ -234,8 +233,12 @@ def _facts(
         "hyperparameters": hyperparameters,
         "trained_parameters": network["trained_parameters"] if search is not None else 0,
         "checkpoint_bytes": checkpoint,
-        "seconds": {"trial": best_seconds, "total": round(seconds, 3)},
-        "peak_memory_bytes": memory,
+        "seconds": {
+            "step": best and best.seconds_per_step,
+            "trial": best and best.seconds,
+            "total": round(seconds, 3),
+        },
+        "peak_memory_bytes": best and best.peak_memory_bytes,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "versions": {package: version(package) for package in PACKAGES},
         "problems": problems,

@@ -29,9 +29,11 @@ def bytes_text(value: float | None) -> str:
 
 
 def seconds_text(value: float | None) -> str:
-    """Return a duration in its two largest units, or a dash for None."""
+    """Return a duration in one unit or in its two largest ones, or a dash for None."""
     if value is None:
         return MISSING
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
     if value < 60:
         return f"{value:.1f} s"
     minutes, seconds = divmod(round(value), 60)

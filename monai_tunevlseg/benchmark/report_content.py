@@ -81,6 +81,7 @@ class BenchmarkReport:
                 "variant": result.spec.variant or "",
                 "trained_parameters": result.facts["trained_parameters"],
                 "checkpoint_bytes": result.facts["checkpoint_bytes"],
+                "seconds_step": result.facts["seconds"]["step"],
                 "seconds_trial": result.facts["seconds"]["trial"],
                 "seconds_total": result.facts["seconds"]["total"],
                 "peak_memory_bytes": result.facts["peak_memory_bytes"],

@@ -104,6 +104,7 @@ def _cost_cells(cost: Mapping[str, Any]) -> list[str]:
         "trained_parameters": lambda value: f"{value:,}",
         "checkpoint_bytes": bytes_text,
         "peak_memory_bytes": bytes_text,
+        "seconds_step": seconds_text,
         "seconds_trial": seconds_text,
         "seconds_total": seconds_text,
     }

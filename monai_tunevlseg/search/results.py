@@ -26,7 +26,7 @@ _TRIAL = {
     "additionalProperties": False,
     "properties": {
         **dict.fromkeys(("slot", "number"), {"type": "integer", "minimum": 0}),
-        **dict.fromkeys(("value", "val_dice", "val_loss", "seconds"), _NUMBER),
+        **dict.fromkeys(("value", "val_dice", "val_loss", "seconds", "seconds_per_step"), _NUMBER),
         **dict.fromkeys(("epoch", "epochs", "peak_memory_bytes"), _COUNT),
         **dict.fromkeys(("folder", "reason"), {"type": ["string", "null"]}),
         "state": {"enum": [state.name for state in TrialState]},
@@ -63,6 +63,7 @@ class TrialResult:
         epoch: epoch of the checkpoint, from 1.
         epochs: number of trained epochs.
         seconds: wall time in seconds.
+        seconds_per_step: median wall time of an optimizer step in seconds, without loading and validation.
         peak_memory_bytes: peak memory of the GPU, or of the process without a GPU.
         folder: folder of the config, the log, the validation log and the checkpoint.
         reason: reason of a failure; None when the trial did not fail.
@@ -78,6 +79,7 @@ class TrialResult:
     epoch: int | None = None
     epochs: int | None = None
     seconds: float | None = None
+    seconds_per_step: float | None = None
     peak_memory_bytes: int | None = None
     folder: str | None = None
     reason: str | None = None
@@ -147,7 +149,7 @@ def _counts(trial: FrozenTrial) -> bool:
 
 
 def _trial_result(trial: FrozenTrial, output: Path) -> TrialResult:
-    names = ("val_dice", "val_loss", "epoch", "epochs", "seconds", "peak_memory_bytes")
+    names = ("val_dice", "val_loss", "epoch", "epochs", "seconds", "seconds_per_step", "peak_memory_bytes")
     facts = {name: trial.user_attrs.get(name) for name in names}
     folder = str(find_trial_folder(trial, output)) if FOLDER in trial.user_attrs else None
     return TrialResult(

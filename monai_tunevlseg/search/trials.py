@@ -173,6 +173,7 @@ class TrialRunner:
             kept = max(curve, key=lambda line: (line[CHOOSES_EPOCH], -line["epoch"]))
             facts |= {name: kept[objective.metric] for name, objective in OBJECTIVES.items()}
             facts |= {"epoch": kept["epoch"], "epochs": curve[-1]["epoch"]}
+            facts["seconds_per_step"] = curve[-1].get("seconds_per_step")
             facts["peak_memory_bytes"] = max(line.get("peak_memory_bytes", 0) for line in curve)
             if not math.isfinite(kept[self.objective.metric]):
                 reason = f"its {self.objective.metric} is {kept[self.objective.metric]}"

@@ -1,8 +1,9 @@
-"""The metrics of each validation of a run, as lines of JSON."""
+"""The metrics of each validation of a run, and the costs of the run until then, as lines of JSON."""
 
 from __future__ import annotations
 
 import json
+import re
 import resource
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +16,17 @@ from monai.engines import Evaluator, Trainer
 
 from monai_tunevlseg.atomic_files import remove_unfinished, write_text_atomically
 from monai_tunevlseg.json_files import parse_json
+from monai_tunevlseg.training.step_timer import StepTimer
 
 __all__ = ["ValidationLogger", "read_validation_log"]
 
-RSS_UNIT = 1024  # bytes; the unit of ru_maxrss on Linux
+PROCESS_STATUS = Path("/proc/self/status")  # on Linux only
 
 
 class ValidationLogger:
-    """Writes one line of JSON per validation: epoch, metrics, and the peak memory of the run so far.
+    """Writes one line of JSON per validation: epoch, metrics, and the costs of the run so far.
+
+    The costs are the median time of an optimizer step, which a run that resumes measures anew, and the peak memory.
 
     The file is written atomically, so that another process may read it at any time. It holds the lines of this run
     only: a run from scratch removes those of an earlier run, and a run that resumes takes its lines from the
@@ -37,9 +41,11 @@ class ValidationLogger:
         self.validator = validator
         self.path = Path(path).expanduser()
         self.lines: list[dict[str, Any]] = []
+        self.step_timer = StepTimer()
 
     def attach(self, engine: Trainer) -> None:
         """Register with the trainer, and with the validation engine."""
+        self.step_timer.attach(engine)
         engine.add_event_handler(Events.STARTED, self.write)
         self.validator.add_event_handler(Events.COMPLETED, self)
 
@@ -47,7 +53,11 @@ class ValidationLogger:
         """Add the line of the epoch that was validated, in place of this epoch's and any later one's."""
         epoch = engine.state.epoch
         metrics = {name: float(value) for name, value in engine.state.metrics.items()}
-        line = {"epoch": epoch, **metrics, "peak_memory_bytes": _peak_memory(engine.state.device)}
+        costs = {
+            "seconds_per_step": self.step_timer.median(),
+            "peak_memory_bytes": _peak_memory(engine.state.device),
+        }
+        line = {"epoch": epoch, **metrics, **costs}
         self.lines = [*(line for line in self.lines if line["epoch"] < epoch), line]
         self.write()
 
@@ -96,4 +106,7 @@ def _peak_memory(device: torch.device | None) -> int:
     """Return the peak memory in bytes: of tensors on a GPU, or of the process on other devices."""
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+    if PROCESS_STATUS.is_file():  # ru_maxrss on Linux includes the parent of a child process
+        peak = re.search(r"VmHWM:\s*(\d+) kB", PROCESS_STATUS.read_text(encoding="utf-8"))
+        return int(peak[1]) * 1024 if peak else 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

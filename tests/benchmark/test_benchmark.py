@@ -92,7 +92,10 @@ def test_both_experiments_are_stored(benchmark):
     tuned, zero_shot = (next(r for r in stored.experiments if r.spec.method == name) for name in ("vpt", "zero_shot"))
     assert zero_shot.facts["trained_parameters"] == 0 and not zero_shot.trials
     assert tuned.facts["trained_parameters"] > 0 and tuned.facts["checkpoint_bytes"] > 0
-    assert tuned.facts["seconds"]["total"] >= tuned.facts["seconds"]["trial"] > 0
+    seconds = tuned.facts["seconds"]
+    assert seconds["total"] >= seconds["trial"] > seconds["step"] > 0
+    assert 1e8 < tuned.facts["peak_memory_bytes"] < 1e10
+    assert zero_shot.facts["seconds"]["step"] is zero_shot.facts["peak_memory_bytes"] is None
     assert tuned.facts["hyperparameters"]["epochs"] == 1
     assert tuned.facts["titles"] == {"dataset": "Ultrasound", "model": "CLIPSeg", "method": "VPT"}
     (only,) = tuned.trials

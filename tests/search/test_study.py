@@ -29,6 +29,7 @@ def test_the_folder_and_the_measurements_of_a_trial_are_recorded(url, tmp_path):
     assert (first.slot, second.slot, first.state) == (0, 1, "COMPLETE")
     assert first.value == first.val_dice == -first.val_loss
     assert first.epoch == first.epochs == 2 and first.seconds > 0 and first.peak_memory_bytes == 1
+    assert first.seconds_per_step == 2 / 8
     folder = tmp_path / "trials" / "0000"
     assert first.folder == str(folder)
     assert json.loads((folder / "models" / "model.pt").read_text()) == first.params

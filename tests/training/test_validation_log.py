@@ -1,4 +1,8 @@
 import json
+import resource
+from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -50,6 +54,27 @@ def test_every_validation_adds_its_line(evaluator, tmp_path):
     assert len({line["score"] for line in lines}) == 3
     assert all(line["peak_memory_bytes"] > 1e6 for line in lines)
     assert [json.loads(line) for line in path.read_text().splitlines()] == lines == logger.lines
+
+
+def test_the_time_of_a_step_is_known_after_the_first(evaluator, tmp_path):
+    logger = ValidationLogger(evaluator, tmp_path / "validation.jsonl")
+    trainer = Engine(lambda engine, batch: None)
+    logger.attach(trainer)
+    trainer.add_event_handler("STARTED", lambda: evaluator.run(0))
+    trainer.add_event_handler("EPOCH_COMPLETED", lambda: evaluator.run(trainer.state.epoch))
+    trainer.run([0, 0], max_epochs=2)
+    before, first, last = (line["seconds_per_step"] for line in read_validation_log(logger.path))
+    assert before is None and first > 0
+    assert last == median(logger.step_timer.seconds) and len(logger.step_timer.seconds) == 4
+
+
+def test_the_peak_memory_is_that_of_the_run_alone(evaluator, tmp_path, monkeypatch):
+    """A child process inherits the peak of its parent in ru_maxrss."""
+    inherited = 10**9  # KiB
+    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=inherited))
+    (line,) = train(evaluator, tmp_path / "validation.jsonl", validated=(1,)).lines
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    assert 0.5 * pages * resource.getpagesize() < line["peak_memory_bytes"] < inherited * 1024
 
 
 @pytest.mark.parametrize("content", ['{"epoch": 1, "score": 9}\n', "no json\n", None])
