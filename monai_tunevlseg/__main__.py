@@ -9,6 +9,7 @@ from monai_tunevlseg.commands.benchmark import benchmark
 from monai_tunevlseg.commands.compare import compare
 from monai_tunevlseg.commands.convert_cris import convert_cris
 from monai_tunevlseg.commands.demo import demo
+from monai_tunevlseg.commands.evaluate_predictions import evaluate_predictions
 from monai_tunevlseg.commands.export_onnx import export_onnx
 from monai_tunevlseg.commands.init import init
 from monai_tunevlseg.commands.label_app import label_app
@@ -21,7 +22,21 @@ __all__ = ["app"]
 app = typer.Typer(help="Prompt tuning of frozen vision-language segmentation models.", no_args_is_help=True)
 app.add_typer(bundles.app, name="bundles")
 app.add_typer(datasets.app, name="datasets")
-for _command in (init, compare, search, report, benchmark, share, export_onnx, label_app, demo, convert_cris):
+for _command in (
+    *(
+        init,
+        evaluate_predictions,
+        compare,
+        search,
+        report,
+        benchmark,
+        share,
+        export_onnx,
+        label_app,
+        demo,
+        convert_cris,
+    ),
+):
     app.command()(_command)
 
 

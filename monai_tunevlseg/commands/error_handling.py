@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import signal
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
 
-__all__ = ["INTERRUPTED", "disable_progress_bars", "exit_on_error", "resumable_command"]
+__all__ = ["INTERRUPTED", "disable_progress_bars", "exit_on_error", "plain_warnings", "resumable_command"]
 
 INTERRUPTED = 130  # a shell's exit code after Ctrl-C
 
@@ -30,6 +31,14 @@ def exit_on_error(*further: type[Exception]) -> Iterator[None]:
     except expected as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print warnings as sentences, without their place in the source."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *place, **more: typer.echo(f"warning: {message}", err=True)
+        yield
 
 
 @contextmanager

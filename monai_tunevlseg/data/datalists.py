@@ -31,7 +31,10 @@ __all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_s
 
 
 def build_datalists(
-    spec: DatasetSpec, write_splits_to: str | Path | None = None, trained_splits: str | Path | None = None
+    spec: DatasetSpec,
+    write_splits_to: str | Path | None = None,
+    trained_splits: str | Path | None = None,
+    cases: Sequence[Case] | None = None,
 ) -> dict[str, list[Sample]]:
     """List the samples of a dataset by split.
 
@@ -41,6 +44,7 @@ def build_datalists(
         trained_splits: the splits file of a training run, if it exists. For the same dataset, these splits are used
             where others would be drawn, so that images added since are in no split; a splits file whose test split
             holds images that the run trained or chose its checkpoint on is refused.
+        cases: the dataset's cases from `read_cases`; None = they are read.
 
     Returns:
         {"train": [...], "val": [...], "test": [...]}: plain dictionaries that JSON can hold; paths are absolute.
@@ -50,7 +54,7 @@ def build_datalists(
         ValueError: when an argument, the folder's content or the splits are wrong; the message names it.
     """
     window = window_entry(spec.intensity_window)
-    cases = read_cases(spec)
+    cases = read_cases(spec) if cases is None else cases
     require_classes(spec.encoding(), cases)
     splits = _splits_beside(spec, cases, trained_splits)
     datalists = _gather(cases, splits, spec.group_of())

@@ -6,11 +6,15 @@ from monai_tunevlseg.evaluation.comparison import Comparison, compare
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS, Hausdorff95, SurfaceDice
 from monai_tunevlseg.evaluation.pair_masks import LogitsToPairMasks
 from monai_tunevlseg.evaluation.pair_scores import PairKey, PairScores, read_pair_scores, write_pair_scores
+from monai_tunevlseg.evaluation.prediction_check import MISSING_RULES, match_predictions
+from monai_tunevlseg.evaluation.prediction_files import PredictionForm
+from monai_tunevlseg.evaluation.prediction_scores import score_predictions
 from monai_tunevlseg.evaluation.report_handler import EvaluationReportHandler, describe_network
 from monai_tunevlseg.evaluation.skipping_evaluator import SkippingEvaluator, run_or_list_unreadable
 from monai_tunevlseg.evaluation.summary import summarize
 
 __all__ = [
+    "MISSING_RULES",
     "PAIR_METRICS",
     "Bootstrap",
     "Comparison",
@@ -19,13 +23,16 @@ __all__ = [
     "LogitsToPairMasks",
     "PairKey",
     "PairScores",
+    "PredictionForm",
     "SkippingEvaluator",
     "SurfaceDice",
     "compare",
     "describe_network",
     "file_digest",
+    "match_predictions",
     "read_pair_scores",
     "run_or_list_unreadable",
+    "score_predictions",
     "summarize",
     "write_pair_scores",
 ]

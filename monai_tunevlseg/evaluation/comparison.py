@@ -83,7 +83,9 @@ def compare(
     measured = {key: (a, b) for key, (a, b) in scores.items() if a is not None and b is not None}
     if not measured:
         left = " with foreground" if foreground_only else ""
-        raise ValueError(f"none of the {len(common)} common pairs{left} has {metric!r} in both files.")
+        others = _measured_in_both([(mine[key], theirs[key]) for key in common])
+        remedy = f"both have {', '.join(others)}" if others else "they have no score in common"
+        raise ValueError(f"none of the {len(common)} common pairs{left} has {metric!r} in both files; {remedy}.")
     return _compared(
         metric,
         foreground_only,
@@ -151,6 +153,15 @@ def _check_masks(
             f"{len(differing)} of {len(matched)} common pairs have masks of different areas in the two files, so that "
             f"they were not measured on the same masks: {shorten(differing, most=3)}."
         )
+
+
+def _measured_in_both(matched: Sequence[tuple[PairScores, PairScores]]) -> list[str]:
+    """Return the metrics that some pair has in both runs."""
+    return [
+        name
+        for name in PAIR_METRICS
+        if any(None not in (first.score(name), second.score(name)) for first, second in matched)
+    ]
 
 
 def _name(key: tuple[str, int | None, str]) -> str:

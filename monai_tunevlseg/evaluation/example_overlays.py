@@ -17,6 +17,7 @@ from monai_tunevlseg.data.label_overlay import class_color, contour, draw_overla
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
+from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
 from monai_tunevlseg.evaluation.pair_scores import PairScores
 
 __all__ = ["choose_examples", "mask_name", "remove_earlier", "write_example_overlays", "write_mask"]
@@ -50,8 +51,8 @@ def remove_earlier(output_dir: Path) -> None:
             path.unlink()
 
 
-def choose_examples(pairs: Sequence[PairScores], count: int) -> dict[str, list[int]]:
-    """Choose `count` pairs of each rank by Dice at the model's resolution; of equal Dice, the larger error is worse.
+def choose_examples(pairs: Sequence[PairScores], count: int, score: str = "dice") -> dict[str, list[int]]:
+    """Choose `count` pairs of each rank by a score; of equal scores, the larger error is worse.
 
     Median and best pairs are chosen among those with foreground, because a correct empty mask shows nothing.
 
@@ -61,12 +62,12 @@ def choose_examples(pairs: Sequence[PairScores], count: int) -> dict[str, list[i
     """
 
     def quality(index: int) -> tuple[float, int, int]:
-        pair = pairs[index]
-        return pair.dice or 0.0, -(pair.label_pixels + pair.predicted_pixels), index
+        pair, columns = pairs[index], (PAIR_METRICS[score].area, PAIR_METRICS[score].predicted_area)
+        return pair.score(score) or 0.0, -sum(getattr(pair, column) or 0 for column in columns), index
 
     ranked = sorted(range(len(pairs)), key=quality)
     worst = ranked[:count]
-    shown = [index for index in ranked if pairs[index].has_foreground("dice")]
+    shown = [index for index in ranked if pairs[index].has_foreground(score)]
     best = [index for index in reversed(shown) if index not in worst][:count]
     middle = (len(shown) - 1) / 2
     nearest = sorted(range(len(shown)), key=lambda place: abs(place - middle))
@@ -75,7 +76,12 @@ def choose_examples(pairs: Sequence[PairScores], count: int) -> dict[str, list[i
 
 
 def write_example_overlays(
-    folder: Path, pairs: Sequence[PairScores], samples: Sequence[Sample], masks: Mapping[int, Path], count: int
+    folder: Path,
+    pairs: Sequence[PairScores],
+    samples: Sequence[Sample],
+    masks: Mapping[int, Path],
+    count: int,
+    score: str = "dice",
 ) -> None:
     """Write an overlay of each chosen pair, named by rank and pair.
 
@@ -85,12 +91,13 @@ def write_example_overlays(
         samples: the sample of each pair.
         masks: the file of each pair's predicted mask, by the index of the pair.
         count: number of pairs of each rank.
+        score: name of the Dice score that ranks them.
     """
     load = LoadImageMaskd()
-    for rank, indices in choose_examples(pairs, count).items():
+    for rank, indices in choose_examples(pairs, count, score).items():
         for place, index in enumerate(indices, start=1):
             sample: Any = samples[index]
-            loaded, dice = load(sample), pairs[index].dice or 0.0
+            loaded, dice = load(sample), pairs[index].score(score) or 0.0
             with Image.open(masks[index]) as file:
                 prediction = np.asarray(file)
             image, label = (np.asarray(torch.as_tensor(loaded[key])) for key in ("image", "label"))

@@ -29,6 +29,11 @@ class PairMetric:
     area: str
     needs_both: bool = False
 
+    @property
+    def predicted_area(self) -> str:
+        """Column with the area of the prediction at the resolution of the metric."""
+        return self.area.replace("label", "predicted")
+
 
 PAIR_METRICS: Mapping[str, PairMetric] = MappingProxyType(
     {

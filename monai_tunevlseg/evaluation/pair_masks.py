@@ -11,7 +11,7 @@ from monai.transforms import Transform
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.transforms.resizing import resize_logits
 
-__all__ = ["LogitsToPairMasks"]
+__all__ = ["LogitsToPairMasks", "counted_masks"]
 
 
 class LogitsToPairMasks(Transform):
@@ -37,10 +37,10 @@ class LogitsToPairMasks(Transform):
         logits = torch.as_tensor(batch["pred"]).float().flatten(0, 1)[:, None]  # (B * k, 1, h, w)
         labels = torch.as_tensor(batch["label"]).flatten(0, 1)[:, None]
         originals = [torch.as_tensor(mask[None]) for masks in batch["full_label"] for mask in masks]
-        at_model = [_masks(logit, label) for logit, label in zip(logits, labels, strict=True)]
+        at_model = [counted_masks(logit > 0, label) for logit, label in zip(logits, labels, strict=True)]
         at_original = [
             # one at a time, because the logits of all texts of a large picture take much memory
-            _masks(resize_logits(logit[None], label.shape[-2:])[0], label.to(logit.device))
+            counted_masks(resize_logits(logit[None], label.shape[-2:])[0] > 0, label.to(logit.device))
             for logit, label in zip(logits, originals, strict=True)
         ]
         for suffix, masks in (("", at_model), ("_original", at_original)):
@@ -49,7 +49,12 @@ class LogitsToPairMasks(Transform):
         return batch
 
 
-def _masks(logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return prediction and mask, (1, H, W) each in {0, 1}, with ignored pixels as 0."""
+def counted_masks(foreground: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return prediction and mask, uint8 (1, H, W) each in {0, 1}, with ignored pixels as 0.
+
+    Args:
+        foreground: the predicted foreground, bool (1, H, W).
+        label: the mask (1, H, W) in {0, 1, 255}.
+    """
     counted = label != IGNORE_INDEX
-    return ((logits > 0) & counted).to(torch.uint8), ((label > 0) & counted).to(torch.uint8)
+    return (foreground & counted).to(torch.uint8), ((label > 0) & counted).to(torch.uint8)

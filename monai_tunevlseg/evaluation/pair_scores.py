@@ -35,7 +35,8 @@ class PairScores:
         iou_original: intersection over union at the image's own resolution.
         hd95: 95th percentile of the Hausdorff distance in pixels of the image; None where mask or prediction is empty.
         surface_dice: normalized surface Dice at the image's own resolution.
-        label_pixels: area of the mask at the model's resolution, without ignored pixels, as all areas.
+        label_pixels: area of the mask at the model's resolution, without ignored pixels, as all areas; None, as all
+            values at this resolution, for predictions of another tool.
         predicted_pixels: area of the prediction at the model's resolution.
         label_pixels_original: area of the mask at the image's own resolution.
         predicted_pixels_original: area of the prediction at the image's own resolution.
@@ -53,8 +54,8 @@ class PairScores:
     iou_original: float | None = None
     hd95: float | None = None
     surface_dice: float | None = None
-    label_pixels: int = 0
-    predicted_pixels: int = 0
+    label_pixels: int | None = None
+    predicted_pixels: int | None = None
     label_pixels_original: int = 0
     predicted_pixels_original: int = 0
     mask: str | None = None
@@ -76,8 +77,7 @@ class PairScores:
 
     def has_foreground(self, name: str) -> bool:
         """Return whether the mask is not empty at the resolution of the score of this name."""
-        area: int = getattr(self, PAIR_METRICS[name].area)
-        return area > 0
+        return bool(getattr(self, PAIR_METRICS[name].area))
 
 
 def write_pair_scores(path: Path, pairs: Sequence[PairScores]) -> None:
@@ -122,9 +122,9 @@ def _parse(row: Mapping[str | None, str | None], where: str) -> PairScores:
     numbers: dict[str, float | None] = {
         name: _number(cells[name], name, f"{where}, column {name!r}") for name in ("slice", *PAIR_METRICS, *COUNTS)
     }
-    whole = {name: int(numbers[name] or 0) for name in COUNTS}
-    slice_number = None if numbers["slice"] is None else int(numbers["slice"])
-    return PairScores(**{**cells, **numbers, **whole, "slice": slice_number, "text": cells["text"] or ""})  # type: ignore[arg-type]
+    whole = {name: None if (number := numbers[name]) is None else int(number) for name in ("slice", *COUNTS)}
+    of_image = {name: whole[name] or 0 for name in COUNTS if name.endswith("_original")}
+    return PairScores(**{**cells, **numbers, **whole, **of_image, "text": cells["text"] or ""})  # type: ignore[arg-type]
 
 
 def _number(cell: str | None, name: str, where: str) -> float | None:

@@ -41,6 +41,8 @@ __all__ = ["FORMAT_VERSION", "EvaluationReportHandler", "describe_network"]
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+MAIN_SCORES = ("dice", "dice_original")
+"""Scores of which an evaluation has one or both; the first one ranks the overlays."""
 EMPTY_SLICES = "slices_without_foreground.csv"
 AREAS = {
     "label_pixels": "label",
@@ -60,8 +62,9 @@ def describe_network(network: torch.nn.Module) -> dict[str, Any]:
 class EvaluationReportHandler:
     """Writes the report at the end of an evaluation of image groups. Attach it to the evaluator.
 
-    The scores are those of the evaluator's metrics with a name in ``PAIR_METRICS``. Only numbers are kept in memory;
-    predictions are written to files at once.
+    The scores are those of the evaluator's metrics with a name in ``PAIR_METRICS``. Its output has the masks
+    ``pred_original`` and ``label_original`` and, at a model's resolution, ``pred`` and ``label``. Only numbers are kept
+    in memory; predictions are written to files at once.
 
     Args:
         output_dir: output folder of ``metrics.json``, ``pairs.csv``, ``predicted_masks/`` and ``overlays/``, and for
@@ -127,23 +130,25 @@ class EvaluationReportHandler:
         samples = [sample for group in engine.state.batch["pairs"] for sample in group]
         for index, sample in enumerate(samples):
             self._samples.append(sample)
-            self._areas.append({area: int(engine.state.output[mask][index].sum()) for area, mask in AREAS.items()})
-            original = [engine.state.output[f"{name}_original"][index] for name in ("pred", "label")]
+            masks = {name: of_pairs[index] for name, of_pairs in engine.state.output.items() if name in AREAS.values()}
+            self._areas.append({area: int(masks[name].sum()) for area, name in AREAS.items() if name in masks})
+            original = [masks[f"{name}_original"] for name in ("pred", "label")]
             self._common.append(int((original[0] & original[1]).sum()))
             if self.save_masks or self.num_overlays:
-                predicted = engine.state.output["pred_original"][index][0].cpu().numpy()
+                predicted = masks["pred_original"][0].cpu().numpy()
                 write_mask(self._masks_dir / mask_name(sample), predicted.astype(bool))
 
     def write(self, engine: Evaluator) -> None:
         """Write all files.
 
         Raises:
-            ValueError: when no slice shows a class, or the evaluator has no metric ``dice``.
+            ValueError: when no slice shows a class, or the evaluator has none of the metrics ``MAIN_SCORES``.
         """
         measured = engine.state.metric_details
         scores = {name: measured[name].flatten().tolist() for name in PAIR_METRICS if name in measured}
-        if "dice" not in scores:
-            raise ValueError("the evaluator has no metric named 'dice', which the report requires.")
+        main = next((name for name in MAIN_SCORES if name in scores), None)
+        if main is None:
+            raise ValueError(f"the evaluator has no metric named {' or '.join(map(repr, MAIN_SCORES))}; add one.")
         order = np.argsort([sample["number"] for sample in self._samples], kind="stable")
         found = [self._pair_scores(index, {name: values[index] for name, values in scores.items()}) for index in order]
         places = [place for place, pair in enumerate(found) if not is_empty_slice(pair)]
@@ -156,8 +161,8 @@ class EvaluationReportHandler:
         samples = [self._samples[order[place]] for place in places]
         files = {place: self._masks_dir / mask_name(sample) for place, sample in enumerate(samples)}
         with self._temporary:
-            write_example_overlays(self.output_dir / "overlays", pairs, samples, files, self.num_overlays)
-        self._log(metrics)
+            write_example_overlays(self.output_dir / "overlays", pairs, samples, files, self.num_overlays, main)
+        self._log(metrics, main)
 
     def _write_tables(self, pairs: Sequence[PairScores], empty: Sequence[PairScores], metrics: dict[str, Any]) -> None:
         write_pair_scores(self.output_dir / "pairs.csv", pairs)
@@ -167,8 +172,8 @@ class EvaluationReportHandler:
         content = json.dumps(metrics, indent=2, allow_nan=False, default=str)
         write_text_atomically(self.output_dir / "metrics.json", content + "\n")
 
-    def _log(self, metrics: Mapping[str, Any]) -> None:
-        logger.info(f"{metrics['pairs']} pairs: {metrics['dice']:.2f} % Dice; the report is in {self.output_dir}")
+    def _log(self, metrics: Mapping[str, Any], main: str) -> None:
+        logger.info(f"{metrics['pairs']} pairs: {metrics[main]:.2f} % Dice; the report is in {self.output_dir}")
         if volumes := metrics.get("volumes"):
             logger.info(f"{volumes['pairs']} whole volumes and classes: {volumes['dice']:.2f} % Dice")
             empty = metrics["slices_without_foreground"]

@@ -32,8 +32,9 @@ def summarize(pairs: Sequence[PairScores], scores: Sequence[str], bootstrap: Boo
         bootstrap: settings of the intervals.
 
     Returns:
-        ``pairs``, ``pairs_with_foreground`` and ``pairs_with_foreground_original`` (a small mask can vanish at the
-        model's resolution), ``images``, ``clusters``; for each score, such as ``dice``, the mean over all pairs and, as
+        ``pairs``, ``pairs_with_foreground`` (None where the areas at the model's resolution are unknown) and
+        ``pairs_with_foreground_original`` (a small mask can vanish at the model's resolution), ``images``,
+        ``clusters``; for each score, such as ``dice``, the mean over all pairs and, as
         ``dice_foreground``, over the pairs with foreground; for scores that are undefined for some pairs, such as
         ``hd95``, the mean over the others and their number, ``pairs_with_hd95``; ``standard_deviations`` over pairs and
         ``intervals`` [low, high], by the same names. Undefined values are None.
@@ -61,10 +62,11 @@ def summarize(pairs: Sequence[PairScores], scores: Sequence[str], bootstrap: Boo
     return {**_counts(pairs), **means, "standard_deviations": deviations, "intervals": intervals}
 
 
-def _counts(pairs: Sequence[PairScores]) -> dict[str, int]:
+def _counts(pairs: Sequence[PairScores]) -> dict[str, int | None]:
+    measured = all(pair.label_pixels is not None for pair in pairs)
     return {
         "pairs": len(pairs),
-        "pairs_with_foreground": sum(pair.label_pixels > 0 for pair in pairs),
+        "pairs_with_foreground": sum(pair.has_foreground("dice") for pair in pairs) if measured else None,
         "pairs_with_foreground_original": sum(pair.label_pixels_original > 0 for pair in pairs),
         "images": len({pair.image for pair in pairs}),
         "clusters": len({pair.cluster for pair in pairs}),

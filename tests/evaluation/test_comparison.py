@@ -134,3 +134,11 @@ def test_rounding_takes_no_rank():
     exact = compare(run(scores), run({"a": 51.0, "b": 52.0, "c": 47.0, "d": 50.0}), bootstrap=FEW)
     rounded = compare(run(scores), run({"a": 51.0, "b": 52.0, "c": 47.0, "d": 50.0 + 1e-12}), bootstrap=FEW)
     assert (rounded.wilcoxon_statistic, rounded.p_value) == (exact.wilcoxon_statistic, exact.p_value)
+
+
+def test_a_metric_that_one_run_lacks_is_refused_with_those_of_both():
+    first = [replace(pair, dice_original=40.0, iou_original=30.0) for pair in run({"a": 50.0, "b": 60.0})]
+    second = [replace(pair, dice=None) for pair in first]
+    with pytest.raises(ValueError, match=r"'dice'.* dice_original, iou_original\."):
+        compare(first, second)
+    assert compare(first, second, "dice_original").difference == 0

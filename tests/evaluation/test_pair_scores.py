@@ -24,7 +24,7 @@ number = st.none() | st.floats(0, 100)
             group=st.none() | name,
             dice=number,
             hd95=number,
-            label_pixels=st.integers(0, 10**7),
+            label_pixels=st.none() | st.integers(0, 10**7),
             predicted_pixels_original=st.integers(0, 10**7),
             mask=st.none() | name,
         ),

@@ -1,0 +1,143 @@
+"""``tunevlseg evaluate-predictions``: scores of masks that any tool has predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from monai_tunevlseg.commands.dataset_options import (
+    ClassNames,
+    Folder,
+    GroupPattern,
+    LabelValues,
+    MaskEnding,
+    MaskThreshold,
+    Name,
+    SliceAxis,
+    SplitsFile,
+    dataset_spec,
+    parse_label_values,
+)
+from monai_tunevlseg.commands.error_handling import exit_on_error, plain_warnings
+
+__all__ = ["evaluate_predictions"]
+
+
+def evaluate_predictions(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the predicted masks.")],
+    name: Name,
+    dataset_dir: Folder,
+    class_name: ClassNames = None,
+    split: Annotated[str, typer.Option(help="Split: train, val or test.")] = "test",
+    splits_file: SplitsFile = None,
+    label_value: LabelValues = None,
+    mask_threshold: MaskThreshold = None,
+    mask_ending: MaskEnding = None,
+    slice_axis: SliceAxis = 2,
+    group_pattern: GroupPattern = None,
+    prediction_value: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS=VALUE",
+            help="Value of a class in the predictions; may be repeated; 1, 2 and so on, or the values of nnU-Net's "
+            "dataset.json, by default.",
+        ),
+    ] = None,
+    prediction_threshold: Annotated[
+        float | None, typer.Option(help="Foreground threshold (0..255) for binary predictions.")
+    ] = None,
+    prediction_ending: Annotated[
+        str | None,
+        typer.Option(help="Ending of the predictions' names, such as _pred; their common ending by default."),
+    ] = None,
+    missing: Annotated[
+        str, typer.Option(help="Treatment of missing predictions: error, or empty to score them as empty masks.")
+    ] = "error",
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for metrics.json, pairs.csv and overlays; FOLDER_eval by default."),
+    ] = None,
+    num_overlays: Annotated[
+        int, typer.Option(help="Number of overlays each of the worst, median and best pairs; 0 = none.")
+    ] = 3,
+    hd95: Annotated[bool, typer.Option("--hd95", help="95th percentile of the Hausdorff distance, in pixels.")] = False,
+    surface_dice: Annotated[bool, typer.Option("--surface-dice", help="Normalized surface Dice.")] = False,
+    surface_tolerance: Annotated[float, typer.Option(help="Tolerance of the surface Dice in pixels.")] = 2.0,
+    resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 9999,
+    seed: Annotated[int, typer.Option(help="Random seed of the bootstrap.")] = 0,
+) -> None:
+    """Score the masks that any tool has predicted for a split, with the metrics and the files of evaluate.yaml.
+
+    FOLDER holds a file for each image under its name, a folder of binary masks for each class, or the predicted_masks/
+    of an evaluation. Scores are at the image's own resolution, because masks have no other.
+    """
+    from monai_tunevlseg.data.datalists import build_datalists, read_cases
+    from monai_tunevlseg.data.samples import SPLIT_NAMES
+    from monai_tunevlseg.evaluation import (
+        Bootstrap,
+        EvaluationReportHandler,
+        PredictionForm,
+        match_predictions,
+        score_predictions,
+    )
+    from monai_tunevlseg.json_files import read_json_object
+
+    with exit_on_error(), plain_warnings():
+        if split not in SPLIT_NAMES:
+            raise ValueError(f"split is {split!r}; it must be one of {', '.join(SPLIT_NAMES)}.")
+        spec = replace(dataset_spec(context), every_slice=True)
+        values = parse_label_values(prediction_value, "--prediction-value")
+        form = PredictionForm(spec.encoding().class_names, values, prediction_threshold, prediction_ending)
+        tolerance = surface_tolerance if surface_dice else None
+        bootstrap = Bootstrap(resamples, seed=seed)
+        output = _output_folder(output_dir, folder)
+        cases = read_cases(spec)
+        samples = build_datalists(spec, cases=cases)[split]
+        predictions = match_predictions(folder, form, samples, cases, missing)
+        about = {"predictions": str(folder), "missing_predictions": predictions.count(None)}
+        report = EvaluationReportHandler(
+            output,
+            split,
+            dataset_dir,
+            {**about, "dataset_dir": str(dataset_dir), "layout": name, "surface_tolerance": tolerance},
+            bootstrap,
+            num_overlays,
+            save_masks=False,
+            whole_volumes=True,
+        )
+        score_predictions(samples, predictions, report, hd95, tolerance)
+        _print(read_json_object(output / "metrics.json"), output)
+
+
+def _output_folder(output_dir: Path | None, folder: Path) -> Path:
+    """Return the output folder, in which an evaluation would replace the predictions of an earlier one."""
+    output = folder.resolve().with_name(f"{folder.resolve().name}_eval") if output_dir is None else output_dir
+    if folder.resolve().is_relative_to(output.resolve()):
+        raise ValueError(f"the predictions in {folder} lie in the output folder {output}; give another --output-dir.")
+    return output
+
+
+def _print(metrics: Mapping[str, Any], output: Path) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("class", title="Dice in percent, at the image's own resolution")
+    for column in ("pairs", "all pairs", "95 % interval", "with foreground"):
+        table.add_column(column, justify="right")
+    for name, part in {"all": metrics, **metrics["classes"]}.items():
+        low, high = part["intervals"]["dice_original"] or (None, None)
+        interval = "-" if low is None else f"{low:.2f} to {high:.2f}"
+        foreground = part["dice_original_foreground"]
+        row = [str(part["pairs"]), f"{part['dice_original']:.2f}", interval]
+        table.add_row(escape(name), *row, "-" if foreground is None else f"{foreground:.2f}")
+    console = Console(highlight=False)
+    console.print(table)
+    if volumes := metrics.get("volumes"):
+        console.print(f"{volumes['pairs']} whole volumes and classes: {volumes['dice']:.2f} % Dice")
+    typer.echo(f"metrics.json and pairs.csv: {output}")
