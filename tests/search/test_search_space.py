@@ -41,6 +41,11 @@ TABLE_2 = {
     },
     "shared_separate": COMMON | {"shared_dim": CategoricalDistribution([32, 64])},
 }
+ADAPTERS = {  # the values that the papers of the methods use
+    "lora": {"learning_rate": 1e-3, "weight_decay": 1e-4, "lora_rank": 8, "lora_mlp": False, "dropout": 0.1},
+    "vlsm_adapter": {"learning_rate": 1e-3, "weight_decay": 1e-3, "adapter_dim": 64},
+    "telescopic_adapter": {"learning_rate": 1e-3, "weight_decay": 1e-3, "adapter_dim": 64, "dropout": 0.1},
+}
 
 
 @cache
@@ -62,6 +67,16 @@ def test_at_the_published_sizes_the_space_is_the_papers(method):
     space = space_of(method, PUBLISHED)
     assert {name: dimension.distribution for name, dimension in space.items()} == TABLE_2[method]
     assert not any("scaled" in dimension.describe() for dimension in space.values())
+
+
+@pytest.mark.parametrize("method", ADAPTERS)
+def test_the_space_of_an_adapter_has_its_papers_values_and_no_depth(method):
+    space = read_search_space(CONFIGS, method, ADAPTERS[method], PUBLISHED)
+    assert set(space) == set(ADAPTERS[method])
+    for name, value in ADAPTERS[method].items():
+        drawn_from = space[name].distribution
+        choices = getattr(drawn_from, "choices", None)
+        assert value in choices if choices else drawn_from.low <= value <= drawn_from.high, name
 
 
 def test_every_bundle_has_a_space_of_its_own_hyperparameters():
@@ -88,6 +103,8 @@ def test_the_choices_of_the_tiny_model_are_scaled():
     assert attention["nhead"].describe() == "2, 3, 4 (published: 16, 20, 32; scaled to the base model)"
     assert drawn("maple", tiny)["intermediate_dim"].choices == (4, 8, 12, 16)
     assert drawn("shared_separate", tiny)["shared_dim"].choices == (4, 8)
+    adapter = read_search_space(CONFIGS, "vlsm_adapter", ADAPTERS["vlsm_adapter"], tiny)
+    assert adapter["adapter_dim"].distribution.choices == (4, 8, 16)
 
 
 @settings(deadline=None, max_examples=50)
