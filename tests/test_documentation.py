@@ -35,7 +35,8 @@ QUICK_TRIAL = "--n-trials 1 " + " ".join(
     for name, value in {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0}.items()
 )
 OTHER_PROGRAMS_OPTIONS = {"--bundle_root", "--config_file", "--use_trace", "--no-deps", "--nproc_per_node"} | {
-    *("--app", "--conf", "--download", "--host", "--name", "--output", "--studies")  # MONAI Label's
+    *("--app", "--conf", "--download", "--host", "--name", "--output", "--studies"),  # MONAI Label's
+    "--verify_dataset_integrity",  # nnU-Net's
 }
 PATHS = sorted(set(re.findall(r"`((?:monai_tunevlseg|configs|docs|benchmarks)/[a-z\d_/.]*\w)/?`", TEXT)))
 """Named files and folders, but for those that a run writes."""
@@ -93,6 +94,13 @@ def test_commands_of_search_and_benchmark_run(tmp_path):
     assert "Kvasir-SEG" in (tmp_path / "results" / "report" / "report.html").read_text(encoding="utf-8")
     program, command, _, name, *_ = shlex.split(preset)
     assert (program, command) == ("tunevlseg", "benchmark") and name in PRESETS
+
+
+def test_the_command_for_nnunet_prints_those_of_nnunet(tmp_path):
+    write_kvasir(tmp_path / "data")
+    convert, *commands = lines("nnunet")
+    printed = run(convert.replace("DIR", "data"), tmp_path).replace(f"{tmp_path}/", "")
+    assert printed.index("export nnUNet_raw=nnUNet_raw\n") < printed.index("\n".join(commands))
 
 
 def test_commands_of_the_feature_cache_run(tmp_path):

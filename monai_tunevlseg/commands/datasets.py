@@ -1,4 +1,4 @@
-"""``tunevlseg datasets``: list the datasets, check a copy of one, and export it in the uniform folder form."""
+"""``tunevlseg datasets``: list the datasets, check a copy of one, and convert it to another form."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ __all__ = ["app"]
 MAX_PRINTED = 10
 """Maximum number of printed issues of each kind."""
 
-app = typer.Typer(help="List the datasets, check a copy of one, or export it in the uniform folder form.")
+app = typer.Typer(help="List the datasets, check a copy of one, or convert it to a plain folder or for nnU-Net.")
 
 
 @app.callback(invoke_without_command=True)
 def list_datasets(context: typer.Context) -> None:
-    """List the datasets, check a copy of one, or export it in the uniform folder form.
+    """List the datasets, check a copy of one, or convert it to a plain folder or for nnU-Net.
 
     Without a command, list the datasets with their classes, their sizes in the paper's Table 1 ((image, class) pairs of
     train, val and test), their terms, and their source.
@@ -110,27 +110,37 @@ def check(
 
 
 @app.command()
-def export(
+def convert(
     context: typer.Context,
     name: Name,
     dataset_dir: Folder,
     output_dir: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the dataset.")],
+    form: Annotated[
+        str, typer.Option("--to", help="Form of the new dataset: folder (images/ and masks/) or nnunet (nnU-Net v2).")
+    ] = "folder",
     class_name: ClassNames = None,
     splits_file: SplitsFile = None,
     label_value: LabelValues = None,
     mask_threshold: MaskThreshold = None,
     mask_ending: MaskEnding = None,
     slice_axis: SliceAxis = 2,
+    intensity_window: IntensityWindow = None,
     group_pattern: GroupPattern = None,
 ) -> None:
-    """Write a dataset as images/, masks/ and splits.json, which the layout folder reads to the same samples."""
-    from monai_tunevlseg.data.dataset_export import export_dataset
+    """Write a dataset in another form with the same splits; the layout folder reads it to the same masks.
+
+    The form folder has images/, masks/ and splits.json, and copies images unchanged. The form nnunet is the raw format
+    of nnU-Net v2: OUT is DatasetXXX_NAME, pictures become PNG and volumes .nii.gz, and masks become label maps, so that
+    classes that overlap need a dataset each. The commands of nnU-Net that follow are printed.
+    """
+    from monai_tunevlseg.data.dataset_conversion import convert_dataset
 
     with exit_on_error(), _progress("writing") as (started, advanced):
         spec = dataset_spec(context)
-        written = export_dataset(spec, output_dir, started, advanced)
-    typer.echo(f"{written.images} images, {written.pairs} pairs, {written.form}: {written.folder}")
-    typer.echo(f"layout: folder\nclass_names: {json.dumps(list(written.class_names))}")
+        written = convert_dataset(spec, output_dir, form, started, advanced)
+    typer.echo(f"{written.images} images, {written.pairs} pairs, {written.masks}: {written.folder}")
+    for line in written.usage:
+        typer.echo(line)
 
 
 @contextmanager

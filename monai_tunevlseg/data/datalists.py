@@ -27,7 +27,7 @@ from monai_tunevlseg.data.splits import (
 )
 from monai_tunevlseg.messages import shorten
 
-__all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits", "read_cases"]
+__all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits", "read_cases", "require_samples"]
 
 
 def build_datalists(
@@ -204,7 +204,17 @@ def _gather(cases: Sequence[Case], splits: Splits, group_of: Callable[[str], str
         for stem in set().union(*splits.values()):
             for sample in samples[stem]:
                 sample["group"] = group_of(stem)
-    datalists = {name: [sample for stem in stems for sample in samples[stem]] for name, stems in splits.items()}
+    require_samples(cases, splits)
+    return {name: [sample for stem in stems for sample in samples[stem]] for name, stems in splits.items()}
+
+
+def require_samples(cases: Sequence[Case], splits: Splits) -> None:
+    """Check that each split has samples.
+
+    Raises:
+        ValueError: when a split is empty, or none of its images shows a class.
+    """
+    shown = {case.stem for case in cases if case.samples}
     for name, stems in splits.items():
         if not stems:
             raise ValueError(
@@ -212,6 +222,5 @@ def _gather(cases: Sequence[Case], splits: Splits, group_of: Callable[[str], str
                 "their groups) are too few to draw from; give each split at least one image, or leave val or test out "
                 "of the splits file to draw it from train."
             )
-        if not datalists[name]:
+        if shown.isdisjoint(stems):
             raise ValueError(f"the split {name!r} has no samples: none of its {len(stems)} images shows a class.")
-    return datalists

@@ -17,6 +17,7 @@ from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.commands import datasets
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec, build_datalists
 from monai_tunevlseg.data.checks.dataset_check import MAX_DISTANCE
+from monai_tunevlseg.data.forms import FORMS
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_the_list_has_each_public_dataset_with_its_terms_and_source(run):
 
 def test_the_help_names_the_commands(run):
     lines = words(run("--help").stdout)
-    assert "check" in lines and "export" in lines
+    assert "check" in lines and "convert" in lines
 
 
 def test_check_prints_counts_and_warnings_and_exits_with_0(run, kvasir):
@@ -139,7 +140,7 @@ def test_check_takes_the_arguments_of_training(run, tmp_path):
             ["check", "folder", ".", "--class-name", "a", "--label-value", "a"],
             "error: --label-value 'a' must be CLASS=VALUE",
         ),
-        (["export", "kvasir", "nowhere", "out"], "nowhere is not a folder"),
+        (["convert", "kvasir", "nowhere", "out"], "nowhere is not a folder"),
     ],
 )
 def test_wrong_arguments_are_one_sentence_on_stderr(run, tmp_path, monkeypatch, arguments, reason):
@@ -167,8 +168,8 @@ def test_check_takes_a_window_for_ct(run, tmp_path):
     assert "intensity_window" in run(*arguments, "--intensity-window", "240", "-160").stderr
 
 
-def test_export_writes_the_folder_and_prints_how_to_read_it(run, kvasir, tmp_path):
-    result = run("export", "kvasir", kvasir, tmp_path / "out")
+def test_convert_writes_the_folder_and_prints_how_to_read_it(run, kvasir, tmp_path):
+    result = run("convert", "kvasir", kvasir, tmp_path / "out")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         f"12 images, 12 pairs, binary masks: {tmp_path / 'out'}",
@@ -176,9 +177,29 @@ def test_export_writes_the_folder_and_prints_how_to_read_it(run, kvasir, tmp_pat
         'class_names: ["polyp"]',
     ]
     assert sum(map(len, build_datalists(DatasetSpec(tmp_path / "out", ["polyp"])).values())) == 12
-    again = run("export", "kvasir", kvasir, tmp_path / "out")
+    again = run("convert", "kvasir", kvasir, tmp_path / "out")
     assert again.exit_code == 1
     assert "error: " in again.stderr and str(tmp_path / "out") in again.stderr
+
+
+def test_convert_for_nnunet_prints_its_commands(run, kvasir, tmp_path):
+    output = tmp_path / "raw data" / "Dataset501_Kvasir"
+    result = run("convert", "kvasir", kvasir, output, "--to", "nnunet")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"12 images, 12 pairs, label maps: {output}",
+        f"export nnUNet_raw='{output.parent}'",
+        "nnUNetv2_plan_and_preprocess -d 501 --verify_dataset_integrity",
+        "nnUNetv2_train 501 2d 0",
+        f"nnUNetv2_predict -d 501 -i '{output / 'imagesTs'}' -o PREDICTIONS -c 2d -f 0",
+    ]
+    refused = run("convert", "kvasir", kvasir, tmp_path / "Kvasir", "--to", "nnunet")
+    assert refused.exit_code == 1 and "Dataset501_Kvasir" in refused.stderr
+
+
+def test_the_help_of_convert_names_every_form(run):
+    lines = words(run("convert", "--help").stdout)
+    assert all(f"{form} (" in lines for form in FORMS)
 
 
 def test_folders_and_classes_with_square_brackets_are_printed_as_they_are(run, tmp_path, monkeypatch):

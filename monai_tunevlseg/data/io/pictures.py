@@ -35,6 +35,7 @@ __all__ = [
     "read_gray_picture",
     "read_picture",
     "read_picture_mask",
+    "read_pixels",
     "read_unique_picture_values",
 ]
 
@@ -87,6 +88,25 @@ def read_picture(path: Path, intensity_window: Sequence[float] | None = None) ->
     """
     with translate_decoding_errors(path):
         return as_rgb(decode_picture(path), intensity_window)
+
+
+def read_pixels(path: Path, intensity_window: Sequence[float] | None = None) -> np.ndarray:
+    """Read a picture as integers of the full range of their type, which hold all that `read_picture` returns.
+
+    The arguments and errors are those of `read_picture`.
+
+    Returns:
+        uint8, or uint16 when the file has more than 8 bits, of shape (H, W, 3), or (H, W) when the file is gray.
+    """
+    with translate_decoding_errors(path):
+        stored = decode_picture(path)
+        colors = as_rgb(stored, intensity_window)
+    if stored.palette is None:
+        deep, gray = stored.values.dtype.itemsize > 1, stored.values.ndim == 2
+    else:
+        deep, gray = stored.palette.dtype.itemsize > 1, not np.ptp(stored.palette, axis=-1).any()
+    pixels = np.rint(colors * 65535).astype(np.uint16) if deep else np.rint(colors * 255).astype(np.uint8)
+    return pixels[..., 0] if gray else pixels
 
 
 def read_gray_picture(

@@ -32,6 +32,7 @@ from monai_tunevlseg.data.io.voxel_data import check_voxel_count, read_stream
 __all__ = [
     "NIFTI_SUFFIXES",
     "VOLUME_SUFFIXES",
+    "has_colors",
     "intensity_range",
     "open_volume",
     "read_volume",
@@ -80,6 +81,11 @@ def open_volume(path: Path) -> nib.Nifti1Image:
             nor 8-bit colors.
     """
     return _open(path).image
+
+
+def has_colors(path: Path) -> bool:
+    """Return whether voxels are red, green and blue, by the header."""
+    return _open(path).colored
 
 
 def stored_shape(path: Path) -> tuple[int, ...]:

@@ -1,18 +1,20 @@
-"""Writers of label maps and pictures."""
+"""Writers of label maps, pictures and volumes."""
 
 from __future__ import annotations
 
+import gzip
+import shutil
 from pathlib import Path
 
+import imagecodecs
 import nibabel as nib
 import numpy as np
-from PIL import Image
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.data.io.file_suffixes import is_volume_file
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file, suffix_of
 from monai_tunevlseg.data.io.volumes import open_volume, stored_order
 
-__all__ = ["write_mask", "write_nifti_labels", "write_png"]
+__all__ = ["write_mask", "write_nifti_labels", "write_png", "write_volume"]
 
 
 def write_mask(mask: np.ndarray, image: Path, folder: Path, stem: str) -> None:
@@ -45,6 +47,19 @@ def write_nifti_labels(path: Path, labels: np.ndarray, source: Path) -> None:
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 pixels (H, W) or (H, W, 3)."""
+    """Write uint8 or uint16 pixels (H, W) or (H, W, 3)."""
     with atomic_file(path) as unfinished:
-        Image.fromarray(pixels).save(unfinished)
+        unfinished.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+
+
+def write_volume(source: Path, path: Path) -> None:
+    """Write a volume as compressed NIfTI (`.nii.gz`); the content of a NIfTI file is not changed."""
+    suffix = suffix_of(source).lower()
+    with atomic_file(path) as unfinished:
+        if suffix == ".nii.gz":
+            shutil.copyfile(source, unfinished)
+        elif suffix == ".nii":
+            with source.open("rb") as stored, gzip.open(unfinished, "wb") as compressed:
+                shutil.copyfileobj(stored, compressed)
+        else:
+            nib.save(open_volume(source), unfinished)

@@ -1,7 +1,7 @@
 """`dataset.json`, an optional description of the label maps in a folder of the layout `folder`.
 
 {"class_names": ["aeroplane", ...], "ignore_value": 255}: the classes of the values 1, 2 and so on, and the value of
-pixels that are neither foreground nor background, or null.
+pixels that are neither foreground nor background, or null. The `dataset.json` of nnU-Net v2 is read as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from monai_tunevlseg.data.layouts._nnunet import CHANNEL_ENDING, parse_labels
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.json_files import read_json
 from monai_tunevlseg.messages import shorten
@@ -27,11 +28,13 @@ class DatasetJson:
         path: the file.
         class_names: the classes of the values 1, 2 and so on.
         ignore_value: the value of ignored pixels; None = no pixel is ignored.
+        image_ending: the ending of the images' names beyond those of their masks.
     """
 
     path: Path
     class_names: tuple[str, ...]
     ignore_value: int | None
+    image_ending: str = ""
 
     def encode(self, encoding: MaskEncoding) -> MaskEncoding:
         """Return the encoding with the values of its classes.
@@ -64,6 +67,9 @@ def read_dataset_json(dataset_dir: Path) -> DatasetJson | None:
     if not path.is_file():
         return None
     content = read_json(path)
+    if isinstance(content, dict) and "labels" in content:
+        classes, ignore_value = parse_labels(path, content["labels"])
+        return DatasetJson(path, tuple(classes), ignore_value, CHANNEL_ENDING)
     names, ignored = (
         content.get(key) if isinstance(content, dict) else None for key in ("class_names", "ignore_value")
     )

@@ -23,9 +23,9 @@ MASK_NAMES = (
 )
 """Names of folders, in lower case and without separators between the words; earlier names take precedence."""
 SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("train", "training", "tr"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("test", "testing", "ts"), "test"),
 }
 FIELD_OF_VIEW = "mask"
 """Folder name of the field of view in DRIVE and HRF, where the masks of vessels are in a folder of another name."""
@@ -54,7 +54,7 @@ def find_parts(dataset_dir: Path) -> list[DatasetPart]:
 
     These are `images/` and `masks/`, or other common names (`Original/`, `labels/`, `GT/`, ...), in the folder itself,
     in a folder for each split (`train/images/`, `Test/GT/`), around such folders (`images/train/`), or with the split
-    in their names (`train_images/`). All of this may also be in a single inner folder.
+    in their names (`train_images/`, `imagesTr/`). All of this may also be in a single inner folder.
 
     Args:
         dataset_dir: the dataset's folder.

@@ -2,7 +2,8 @@
 
 The folders may have other common names and may exist for each of the owner's splits, and the names of all masks may
 have a common ending beyond those of their images (see `_discovery`). Masks of classes that overlap lie in a folder for
-each class instead, `masks/CLASS/`. A `dataset.json` may describe label maps (see `_dataset_json`).
+each class instead, `masks/CLASS/`. A `dataset.json` may describe label maps (see `_dataset_json`). nnU-Net's raw format
+is read as well (see `_nnunet`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from monai_tunevlseg.data.layouts._base import Layout
 from monai_tunevlseg.data.layouts._class_folders import class_folders, read_class_folders
 from monai_tunevlseg.data.layouts._dataset_json import DatasetJson, read_dataset_json
 from monai_tunevlseg.data.layouts._discovery import DatasetPart, find_masks, find_parts
+from monai_tunevlseg.data.layouts._nnunet import read_fold
 from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Sample, Splits
@@ -36,10 +38,10 @@ __all__ = ["LAYOUT", "read_folder", "samples_of", "split_folder"]
 def read_folder(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """Read the cases of a folder with images and masks.
 
-    With one class, a picture has one sample, even when its mask is empty; with several classes, or a `dataset.json`, it
-    has one for each present class. A volume has one for each class and slice that shows the class, and with
-    `encoding.every_slice` one for each other slice too. Of masks of one class, only the sizes are read here, and the
-    pixels when they are loaded; label maps and volumes are read once.
+    With one class, a picture has one sample, even when its mask is empty; with several classes, or one of several in a
+    `dataset.json`, it has one for each present class. A volume has one for each class and slice that shows the class,
+    and with `encoding.every_slice` one for each other slice too. Of masks of one class, only the sizes are read here,
+    and the pixels when they are loaded; label maps and volumes are read once.
 
     Args:
         dataset_dir: the folder.
@@ -54,8 +56,8 @@ def read_folder(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> l
         FileNotFoundError: when a folder is missing.
         ValueError: when images and masks do not match or files are unreadable; the message names them.
     """
-    images, issues = _find_images(find_parts(dataset_dir))
     description = read_dataset_json(dataset_dir)
+    images, issues = _find_images(find_parts(dataset_dir), description)
     cases: list[Case] = []
     for part, of_stem in images.items():
         if class_folders(part.masks):
@@ -78,23 +80,29 @@ def read_folder(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> l
 
 
 def split_folder(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
-    """Return the owner's splits when folders name them, and draw those that they leave out; else draw 80/10/10."""
-    images, _ = _find_images(find_parts(dataset_dir))
+    """Return the owner's splits when folders name them, and draw those that they leave out; else draw 80/10/10.
+
+    nnU-Net's `splits_final.json` divides the training images of its raw format.
+    """
+    images, _ = _find_images(find_parts(dataset_dir), read_dataset_json(dataset_dir))
     known = {case.stem for case in cases}
     splits = {part.split: sorted(known & of_stem.keys()) for part, of_stem in images.items() if part.split}
-    if set(splits) in (set(), {"train"}):
+    fold = read_fold(dataset_dir, splits["train"]) if "train" in splits else None
+    if fold is None and set(splits) in (set(), {"train"}):
         return draw(known)
-    return complete_splits(splits, draw, str(dataset_dir))
+    return complete_splits(splits | (fold or {}), draw, str(dataset_dir))
 
 
 LAYOUT = Layout(read_folder, split=split_folder)
 
 
-def _find_images(parts: Sequence[DatasetPart]) -> tuple[dict[DatasetPart, dict[str, Path]], list[DatasetIssue]]:
+def _find_images(
+    parts: Sequence[DatasetPart], description: DatasetJson | None
+) -> tuple[dict[DatasetPart, dict[str, Path]], list[DatasetIssue]]:
     """List the images of each part by stem, and the issues of its folder of images."""
     images, issues = {}, []
     for part in parts:
-        images[part], unexpected = index_by_stem(part.images)
+        images[part], unexpected = index_by_stem(part.images, description.image_ending if description else "")
         issues += unexpected
     if len(set().union(*images.values())) < sum(map(len, images.values())):
         images = {
@@ -138,7 +146,8 @@ def samples_of(
         return [encoding.sample(image, mask, encoding.class_names[0])]
     present = set(distinct_values(to_label_map(read_stored_mask(mask), mask)).tolist())
     _check_label_values(mask, present, encoding, description)
-    return [encoding.sample(image, mask, name) for name, value in encoding.values.items() if value in present]
+    single = description is not None and len(description.class_names) == 1
+    return [encoding.sample(image, mask, name) for name, value in encoding.values.items() if single or value in present]
 
 
 def _slice_samples(

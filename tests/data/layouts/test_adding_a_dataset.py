@@ -18,7 +18,7 @@ from monai_tunevlseg.bundles import bundle_names, experiment_names, render_exper
 from monai_tunevlseg.commands.datasets import app
 from monai_tunevlseg.data import LAYOUTS, DatasetSpec, build_datalists
 from monai_tunevlseg.data.checks.dataset_check import check_dataset
-from monai_tunevlseg.data.dataset_export import export_dataset
+from monai_tunevlseg.data.dataset_conversion import convert_dataset
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,14 +100,14 @@ def dataset_dir(tmp_path):
     return tmp_path / "data"
 
 
-def test_the_dataset_is_read_checked_exported_and_listed(petri, dataset_dir, tmp_path):
+def test_the_dataset_is_read_checked_converted_and_listed(petri, dataset_dir, tmp_path):
     spec = DatasetSpec(dataset_dir, layout="petri")
     datalists = build_datalists(spec)
     assert {name: len(samples) for name, samples in datalists.items()} == {"train": 6, "val": 2, "test": 2}
     assert {sample["text"] for samples in datalists.values() for sample in samples} == {"bacterial colony"}
     report = check_dataset(spec)
     assert (report.errors, report.table_1, report.files) == ([], (6, 2, 2), 20)
-    assert export_dataset(spec, tmp_path / "out").pairs == 10
+    assert convert_dataset(spec, tmp_path / "out").pairs == 10
     listed = CliRunner().invoke(app, [], env={"COLUMNS": "200"})
     assert "Petri dishes" in listed.output and "https://example.org/petri" in listed.output
 
