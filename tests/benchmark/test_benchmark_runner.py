@@ -18,6 +18,7 @@ from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner, experime
 from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
 from monai_tunevlseg.benchmark.plan_file import join_plan, write_plan
 from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
+from monai_tunevlseg.search.experiments import build_network, find_experiment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
@@ -141,12 +142,28 @@ def test_experiments_of_other_workers_are_joined_at_the_end(tmp_path):
     assert made.runner.calls == ["zero_shot", "coop", "trials of vpt"]
 
 
+def test_the_decoder_trains_in_its_variant(tmp_path, tiny_clipseg_dir):
+    settings = BenchmarkSettings(fixed={"pretrained": tiny_clipseg_dir, "prompt_depth": 2, "image_size": 32})
+    runner = ExperimentRunner(folders_in(tmp_path), settings)
+
+    def trained(method, variant=None):
+        spec = ExperimentSpec("ultrasound", "clipseg", method, variant)
+        network = build_network(find_experiment(spec.experiment, CONFIGS, BUNDLES), runner._overrides(spec))
+        return {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+
+    assert trained("vpt", "decoder") == trained("vpt") | trained("decoder")
+    assert trained("vpt").isdisjoint(trained("decoder"))
+
+
 def test_plans_are_merged_and_joined(tmp_path):
     settings = BenchmarkSettings(n_trials=2, fixed={"epochs": 3}, storage="sqlite:///mine.db")
+    decoder = replace(SPECS[1], variant="decoder")
     assert write_plan(folders_in(tmp_path), SPECS[:2], settings) == SPECS[:2]
-    assert write_plan(folders_in(tmp_path), SPECS[1:], replace(settings, n_trials=5)) == SPECS
+    planned = [*SPECS, decoder]
+    assert write_plan(folders_in(tmp_path), [*SPECS[1:], decoder], replace(settings, n_trials=5)) == planned
     joined, theirs = join_plan(folders_in(tmp_path), "sqlite:///theirs.db")
-    assert joined == SPECS
+    assert joined == planned
+    assert [spec.group for spec in joined] == [spec.group for spec in planned]
     assert theirs == replace(settings, n_trials=5, storage="sqlite:///theirs.db")
     with pytest.raises(ValueError, match=r"\bseed 0\b.* 1\b"):
         write_plan(folders_in(tmp_path), SPECS, replace(settings, seed=1))
