@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -255,22 +256,25 @@ def _finish(
     chosen = next(trial for trial in trials if trial.number == best.number)
     checkpoint = find_trial_folder(best, output) / CHECKPOINT
     values = {**plan["fixed"], **best.params}
-    metrics = _metrics_of_test(output, study.study_name, best.number)
-    if metrics is None:
+    tested_before = _tested_before(output, study.study_name, best.number)
+    if tested_before is not None:
+        metrics, test_seconds = tested_before.metrics, tested_before.test_seconds
+    else:
         logger.info(f"testing the best trial, {best.number}, with {plan['objective']} {best.value:.4f}")
         shutil.rmtree(output / "test", ignore_errors=True)
         tested = {**overrides, **best.params}
-        data = overrides["dataset_dir"]
+        data, started = overrides["dataset_dir"], time.monotonic()
         metrics = evaluate_checkpoint(experiment, data, output / "test", checkpoint, tested, shutdown, settings.limits)
+        test_seconds = round(time.monotonic() - started, 3)
     write_overlay(output / "best.yaml", experiment, values)
     write_trained_bundle(output / "best", experiment, values, checkpoint)
-    result = SearchResult(experiment.name, study.study_name, plan, chosen, trials, metrics, problems)
+    result = SearchResult(experiment.name, study.study_name, plan, chosen, trials, metrics, test_seconds, problems)
     write_search_result(output, result)
     return result
 
 
-def _metrics_of_test(output: Path, study: str, number: int) -> dict[str, Any] | None:
-    """Return the metrics of the test when this trial has been tested already; else None."""
+def _tested_before(output: Path, study: str, number: int) -> SearchResult | None:
+    """Return the earlier result of the search when this trial has been tested already; else None."""
     if not (output / SEARCH_FILE).is_file():
         return None
     try:
@@ -279,4 +283,4 @@ def _metrics_of_test(output: Path, study: str, number: int) -> dict[str, Any] | 
         logger.warning(f"{error} The best trial is tested again.")
         return None
     same = before.study == study and before.best.number == number and (output / "test" / "metrics.json").is_file()
-    return before.metrics if same else None
+    return before if same else None

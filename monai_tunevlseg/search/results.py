@@ -35,7 +35,7 @@ _TRIAL = {
 }
 _SEARCH = {
     "type": "object",
-    "required": ["experiment", "study", "plan", "best", "trials", "metrics", "problems"],
+    "required": ["experiment", "study", "plan", "best", "trials", "metrics", "test_seconds", "problems"],
     "additionalProperties": False,
     "properties": {
         **dict.fromkeys(("experiment", "study"), _TEXT),
@@ -43,6 +43,7 @@ _SEARCH = {
         "best": _TRIAL,
         "trials": {"type": "array", "items": _TRIAL},
         "metrics": {"type": "object", "required": ["dice"], "properties": {"dice": {"type": "number"}}},
+        "test_seconds": {"type": "number", "minimum": 0},
         "problems": {"type": "array", "items": _TEXT},
     },
 }
@@ -96,6 +97,7 @@ class SearchResult:
         best: best trial, chosen on validation data alone.
         trials: finished, pruned and crashed trials, sorted by slot.
         metrics: ``metrics.json`` of the test of the best trial.
+        test_seconds: wall time of that test in seconds.
         problems: problems that did not end the search.
     """
 
@@ -105,6 +107,7 @@ class SearchResult:
     best: TrialResult
     trials: list[TrialResult]
     metrics: dict[str, Any]
+    test_seconds: float
     problems: list[str] = field(default_factory=list)
 
 

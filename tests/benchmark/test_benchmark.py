@@ -93,7 +93,7 @@ def test_both_experiments_are_stored(benchmark):
     assert zero_shot.facts["trained_parameters"] == 0 and not zero_shot.trials
     assert tuned.facts["trained_parameters"] > 0 and tuned.facts["checkpoint_bytes"] > 0
     seconds = tuned.facts["seconds"]
-    assert seconds["total"] >= seconds["trial"] > seconds["step"] > 0
+    assert seconds["total"] > 1.1 * seconds["trial"] > seconds["trial"] > seconds["step"] > 0  # the total has the test
     assert 1e8 < tuned.facts["peak_memory_bytes"] < 1e10
     assert zero_shot.facts["seconds"]["step"] is zero_shot.facts["peak_memory_bytes"] is None
     assert tuned.facts["hyperparameters"]["epochs"] == 1
