@@ -130,7 +130,7 @@ def _figures(report: BenchmarkReport, embeddings: dict[str, list[Embeddings]]) -
     points = _points(report.results, report.metric.name)
     captions = {
         5: "Test Dice against prompt depth for the methods with text prompts only, with a linear fit for each.",
-        6: "Test Dice against prompt depth for every method over all datasets, with a linear fit.",
+        6: "Test Dice against prompt depth for every prompt learner over all datasets, with a linear fit.",
     }
     figures += [
         ReportFigure(number, f"figure{number}", captions[number], svg)
@@ -138,7 +138,7 @@ def _figures(report: BenchmarkReport, embeddings: dict[str, list[Embeddings]]) -
     ]
     rates = rates_figure(points, titles)
     if rates is not None:
-        caption = "Test Dice against learning rate and weight decay; a point is a trial."
+        caption = "Test Dice against learning rate and weight decay; a point is a trial of a prompt learner."
         figures.append(ReportFigure(7, "figure7", caption, rates))
     return figures
 
