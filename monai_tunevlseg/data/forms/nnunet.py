@@ -1,8 +1,9 @@
 """nnU-Net v2's raw format: `DatasetXXX_NAME/` with the train and val splits as its training images.
 
-Pictures become PNG, all gray or all RGB; volumes become `.nii.gz` with unchanged voxels. Masks become label maps: 1 for
-the first class and so on, then a last value for ignored pixels. `splits_final.json` holds one fold, the train and val
-splits; nnU-Net's planning copies it to the folder where its training reads it.
+Pictures become PNG, all gray or all RGB (of whose 16 bits nnU-Net's reader keeps 8); volumes become `.nii.gz` with
+unchanged voxels. Masks become label maps: 1 for the first class and so on, then a last value for ignored pixels.
+`splits_final.json` holds one fold, the train and val splits; nnU-Net's planning copies it to the folder where its
+training reads it.
 
 Source: `documentation/dataset_format.md`, `documentation/ignore_label.md` and `documentation/manual_data_splits.md` of
 nnU-Net 2.8 (Isensee et al., nnU-Net, Nature Methods 18, 2021).
@@ -77,7 +78,7 @@ def write_nnunet(source: SourceDataset, folder: Path, advanced: Callable[[], Non
     def write(case: Case) -> None:
         masks, image, name = read_masks(case), image_of(case), source.names[case.stem]
         if overlapping := _overlapping(masks):
-            overlaps[str(image)] = " and ".join(map(repr, overlapping))
+            overlaps[str(image)] = ", ".join(map(repr, overlapping))
         labels = to_label_map(masks, values, values.get(IGNORE, 0))
         for part in (part for part, stems in parts.items() if case.stem in stems):
             path = folder / f"images{part}" / f"{name}{CHANNEL_ENDING}{ENDINGS[kind]}"
@@ -165,7 +166,7 @@ def _refuse_overlaps(overlaps: Mapping[str, str]) -> None:
     if overlaps:
         image = min(overlaps)
         raise ValueError(
-            f"classes overlap in {len(overlaps)} images, such as {overlaps[image]} in {image}, but a label map of "
+            f"classes overlap in {len(overlaps)} images, such as {image} ({overlaps[image]}), but a label map of "
             "nnU-Net holds one class for each pixel; write a dataset for each class, with that class as class_names."
         )
 

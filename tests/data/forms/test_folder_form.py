@@ -100,32 +100,6 @@ def test_splits_are_those_that_were_given(tmp_path):
     assert json.loads((written.folder / "splits.json").read_text()) == splits
 
 
-def test_nothing_is_ever_overwritten(tmp_path):
-    (tmp_path / "data").mkdir()
-    owners_trees.write_kvasir(tmp_path / "data")
-    for name in ("file", "folder"):
-        taken = tmp_path / name
-        if name == "file":
-            taken.write_text("mine")
-        else:
-            taken.mkdir()
-            (taken / "mine").write_text("mine")
-        with pytest.raises(FileExistsError, match=f"{name} exists"):
-            convert("kvasir", tmp_path / "data", taken)
-    (tmp_path / "empty").mkdir()
-    assert convert("kvasir", tmp_path / "data", tmp_path / "empty").images == 12
-
-
-def test_no_files_remain_after_a_damaged_mask(tmp_path):
-    (tmp_path / "data").mkdir()
-    owners_trees.write_kvasir(tmp_path / "data")
-    mask = sorted((tmp_path / "data").rglob("masks/*.jpg"))[3]
-    mask.write_bytes(mask.read_bytes()[:-200])
-    with pytest.raises(ValueError, match=mask.name):
-        convert("kvasir", tmp_path / "data", tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
 def test_datasets_that_the_form_cannot_hold_are_refused(tmp_path):
     lists = {split: [] for split in ("train", "val", "test")}
     for split, entries in lists.items():
@@ -147,8 +121,3 @@ def test_datasets_that_the_form_cannot_hold_are_refused(tmp_path):
         (tmp_path / "data" / "anns" / f"{split}.json").write_text(json.dumps(twice))
     with pytest.raises(ValueError, match=r"\.png has"):
         convert("annotations", tmp_path / "data", tmp_path / "out", class_names=["a"])
-
-
-def test_a_dataset_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="dataset_dir .*nowhere"):
-        convert("kvasir", tmp_path / "nowhere", tmp_path / "out")

@@ -145,18 +145,10 @@ def test_an_image_of_two_splits_is_written_to_both(tmp_path, folder):
     assert_equal(read("folder", data), read("folder", written.folder))
 
 
-@pytest.mark.filterwarnings("ignore:.*leaves out 1 images")
-def test_images_in_no_split_are_left_out(tmp_path, folder):
-    data = folder()
-    (data / "splits.json").write_text(json.dumps({"train": ["a"], "val": ["c"], "test": ["d"]}))
-    assert write_nnunet(tmp_path, data).images == 3
-    assert check_integrity(tmp_path / NAME)["numTraining"] == 2
-
-
 def test_classes_that_overlap_are_named_and_nothing_is_left(tmp_path):
     (tmp_path / "data").mkdir()
     multiclass_trees.write_chexlocalize(tmp_path / "data")
-    with pytest.raises(ValueError, match=r"'(\w| )+' and '(\w| )+'.* in .*\.jpg") as caught:
+    with pytest.raises(ValueError, match=r"\.jpg \('(\w| )+', '(\w| )+'") as caught:
         convert("chexlocalize", tmp_path / "data", tmp_path / NAME, "nnunet")
     shown = set(re.findall("'([^']+)'", str(caught.value)))
     assert len(shown) > 1 and shown <= set(LAYOUTS["chexlocalize"].info.class_names)
@@ -263,8 +255,6 @@ def test_names_that_nnunet_does_not_take(tmp_path, folder):
     with warnings.catch_warnings(), pytest.raises(ValueError, match="256"):
         warnings.simplefilter("ignore")
         write_nnunet(tmp_path, data, names)
-    with pytest.raises(ValueError, match="'nnunett'.*folder, nnunet"):
-        convert("folder", data, tmp_path / NAME, "nnunett")
 
 
 def test_volumes_with_colors_are_refused(tmp_path, folder):
