@@ -30,11 +30,13 @@ def all_experiments(configs_dir: str | Path) -> list[ExperimentSpec]:
 def _spec(configs_dir: str | Path, name: str) -> ExperimentSpec:
     facts = experiment_facts(configs_dir, name)
     names = {part: facts[part]["name"] for part in ("dataset", "model", "method")}
-    return ExperimentSpec(**names, group=_group(facts["method"]))
+    return ExperimentSpec(**names, group=_group(facts["model"], facts["method"]))
 
 
-def _group(method: Mapping[str, Any]) -> Group:
-    """Return the group of an experiment by the facts of its method's fragment."""
+def _group(model: Mapping[str, Any], method: Mapping[str, Any]) -> Group:
+    """Return the group of an experiment by the facts of its fragments."""
+    if not model.get("reads_text", True):
+        return Group.IMAGE_ONLY
     if not method["trains"]:
         return Group.ZERO_SHOT
     if method["name"] not in set(METHODS):
