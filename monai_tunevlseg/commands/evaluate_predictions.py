@@ -65,7 +65,7 @@ def evaluate_predictions(
     num_overlays: Annotated[
         int, typer.Option(help="Number of overlays each of the worst, median and best pairs; 0 = none.")
     ] = 3,
-    hd95: Annotated[bool, typer.Option("--hd95", help="95th percentile of the Hausdorff distance, in pixels.")] = False,
+    hd95: Annotated[bool, typer.Option("--hd95", help="Hausdorff distance in pixels, 95th percentile.")] = False,
     surface_dice: Annotated[bool, typer.Option("--surface-dice", help="Normalized surface Dice.")] = False,
     surface_tolerance: Annotated[float, typer.Option(help="Tolerance of the surface Dice in pixels.")] = 2.0,
     resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 9999,
