@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,16 @@ from monai_tunevlseg.evaluation import PairKey, PairScores
 from monai_tunevlseg.hyperparameters import ZERO_SHOT
 from monai_tunevlseg.search.experiments import Experiment, read_experiment_config
 
-__all__ = ["choose_examples", "evenly_spaced", "store_embeddings", "store_examples", "store_predictions"]
+__all__ = [
+    "choose_examples",
+    "evenly_spaced",
+    "read_test_samples",
+    "samples_by_key",
+    "saved_masks",
+    "store_embeddings",
+    "store_examples",
+    "store_predictions",
+]
 
 MAX_SIZE = 400  # height and width of stored images in pixels
 NUM_EXAMPLES = 3
@@ -45,13 +54,8 @@ def choose_examples(pairs: Sequence[PairScores]) -> dict[str, PairScores]:
     return {f"{index:05}": pairs[index] for index in chosen}
 
 
-def store_examples(
-    folder: Path, experiment: Experiment, overrides: Mapping[str, Any], examples: Mapping[str, PairScores]
-) -> None:
-    """Write images and masks of the examples, then ``examples.json``, unless it exists."""
-    if (folder / "examples.json").is_file():
-        return
-    samples = _samples(experiment, overrides)
+def store_examples(folder: Path, samples: Mapping[PairKey, Sample], examples: Mapping[str, PairScores]) -> None:
+    """Write images and masks of the examples, then ``examples.json``."""
     load: Any = LoadImageMaskd()  # MapTransform accepts any hashable key
     listed = []
     for name, pair in examples.items():
@@ -65,11 +69,19 @@ def store_examples(
     write_json(folder / "examples.json", listed)
 
 
-def store_predictions(folder: Path, report: Path, examples: Mapping[str, PairScores]) -> None:
-    """Copy the predicted masks of the examples from the folder of an evaluation."""
+def saved_masks(report: Path, examples: Mapping[str, PairScores]) -> dict[str, np.ndarray]:
+    """Read the predicted masks of the examples, bool (H, W), from the folder of an evaluation."""
+    masks = {}
     for name, pair in examples.items():
         with Image.open(report / str(pair.mask)) as file:
-            _write_image(folder / f"{name}.png", np.asarray(file))
+            masks[name] = np.asarray(file)
+    return masks
+
+
+def store_predictions(folder: Path, masks: Mapping[str, np.ndarray]) -> None:
+    """Write the predicted masks of the examples, bool (H, W)."""
+    for name, mask in masks.items():
+        _write_image(folder / f"{name}.png", mask)
 
 
 def store_embeddings(
@@ -78,7 +90,7 @@ def store_embeddings(
     """Embed the texts and some evenly spaced images of the test split with the frozen base model."""
     parser = read_experiment_config(experiment, "evaluate", {**overrides, **ZERO_SHOT})
     network = parser.get_parsed_content("network_def")
-    samples = list(_samples(experiment, overrides).values())
+    samples = list(read_test_samples(experiment, overrides).values())
     images = list({(str(sample["image"]), sample.get("slice")): sample for sample in samples}.values())
     images = [images[index] for index in evenly_spaced(len(images), NUM_EMBEDDED)]
     prepare = Compose([parser.get_parsed_content(name) for name in ("load", "resize", "normalize", "to_tensor")])
@@ -94,15 +106,20 @@ def store_embeddings(
     write_embeddings(path, Embeddings(spec.dataset, spec.model, title, text, image, texts))
 
 
-def _samples(experiment: Experiment, overrides: Mapping[str, Any]) -> dict[PairKey, Sample]:
+def read_test_samples(experiment: Experiment, overrides: Mapping[str, Any]) -> dict[PairKey, Sample]:
     """Return the samples of the test split by their key in ``pairs.csv``."""
-    folder = Path(overrides["dataset_dir"]).absolute()
-    samples = {}
-    for sample in read_experiment_config(experiment, "evaluate", overrides).get_parsed_content("datalists")["test"]:
+    samples = read_experiment_config(experiment, "evaluate", overrides).get_parsed_content("datalists")["test"]
+    return samples_by_key(samples, Path(overrides["dataset_dir"]))
+
+
+def samples_by_key(samples: Iterable[Sample], dataset_dir: Path) -> dict[PairKey, Sample]:
+    """Return samples by their key in ``pairs.csv``."""
+    folder, keyed = dataset_dir.expanduser().absolute(), {}
+    for sample in samples:
         image = Path(sample["image"])
         image = image.relative_to(folder) if image.is_relative_to(folder) else image
-        samples[image.as_posix(), sample.get("slice"), sample["class_name"]] = sample
-    return samples
+        keyed[image.as_posix(), sample.get("slice"), sample["class_name"]] = sample
+    return keyed
 
 
 def _write_image(path: Path, pixels: np.ndarray) -> None:

@@ -12,7 +12,14 @@ from typing import Any
 import torch
 
 from monai_tunevlseg.atomic_files import remove_unfinished
-from monai_tunevlseg.benchmark.artifacts import choose_examples, store_embeddings, store_examples, store_predictions
+from monai_tunevlseg.benchmark.artifacts import (
+    choose_examples,
+    read_test_samples,
+    saved_masks,
+    store_embeddings,
+    store_examples,
+    store_predictions,
+)
 from monai_tunevlseg.benchmark.experiment_selection import titles_of
 from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
 from monai_tunevlseg.benchmark.results_folder import (
@@ -61,7 +68,8 @@ class ExperimentRunner:
             facts = read_result(self.folders.results / spec.name).facts
         except (OSError, ValueError):
             return None  # it runs again, and its search resumes
-        return float(facts["seconds"]["total"]) if self._covers_settings(spec, facts["settings"]) else None
+        covered = facts["settings"] is not None and self._covers_settings(spec, facts["settings"])
+        return float(facts["seconds"]["total"]) if covered else None
 
     def _covers_settings(self, spec: ExperimentSpec, stored: Mapping[str, Any]) -> bool:
         """Return whether results with the stored settings include those of the current settings."""
@@ -177,8 +185,10 @@ class ExperimentRunner:
         overrides = self._overrides(spec)
         pairs = read_pair_scores(report)
         examples = choose_examples(pairs)
-        store_predictions(folder / "predictions", report, examples)
-        store_examples(self.folders.results / "examples" / spec.dataset, experiment, overrides, examples)
+        store_predictions(folder / "predictions", saved_masks(report, examples))
+        shown = self.folders.results / "examples" / spec.dataset
+        if not (shown / "examples.json").is_file():
+            store_examples(shown, read_test_samples(experiment, overrides), examples)
         embeddings = self.folders.results / "embeddings" / spec.model / f"{spec.dataset}.npz"
         if not embeddings.is_file():
             store_embeddings(embeddings, spec, titles["model"], experiment, overrides)

@@ -15,7 +15,7 @@ from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.methods import METHODS, Adapter
 from monai_tunevlseg.search import find_experiment
 
-__all__ = ["all_experiments", "check_hyperparameters", "select_experiments", "titles_of"]
+__all__ = ["all_experiments", "check_hyperparameters", "dataset_title", "select_experiments", "titles_of"]
 
 
 def all_experiments(configs_dir: str | Path) -> list[ExperimentSpec]:
@@ -103,11 +103,19 @@ def check_hyperparameters(
             raise ValueError(f"no bundle has the hyperparameter {name!r}; similar names: {', '.join(near)}.")
 
 
+def dataset_title(name: str) -> str:
+    """Return the title of a dataset, made of its name if it is not a public one."""
+    info = LAYOUTS[name].info if name in set(LAYOUTS) else None
+    return name.replace("_", " ").capitalize() if info is None else info.title
+
+
 def titles_of(configs_dir: str | Path, spec: ExperimentSpec) -> tuple[dict[str, str], list[str]]:
     """Return the titles of dataset, model and method, and the encoders that the method prompts."""
     facts = experiment_facts(configs_dir, spec.experiment)
-    info = LAYOUTS[spec.dataset].info if spec.dataset in set(LAYOUTS) else None
-    dataset = spec.dataset.replace("_", " ").capitalize() if info is None else info.title
-    titles = {"dataset": dataset, "model": facts["model"]["title"], "method": facts["method"]["title"]}
+    titles = {
+        "dataset": dataset_title(spec.dataset),
+        "model": facts["model"]["title"],
+        "method": facts["method"]["title"],
+    }
     prompted = zip(("text", "vision"), prompted_encoders(spec.method), strict=True)
     return titles, [encoder for encoder, prompts in prompted if prompts]

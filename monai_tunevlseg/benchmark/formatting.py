@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["MISSING", "bytes_text", "number_text", "seconds_text", "signed_text"]
+__all__ = ["MISSING", "bytes_text", "count_text", "number_text", "seconds_text", "signed_text"]
 
 MISSING = "–"
+
+
+def count_text(value: int | None) -> str:
+    """Return a count with separators, or a dash for None."""
+    return MISSING if value is None else f"{value:,}"
 
 
 def number_text(value: float | None, decimals: int = 2) -> str:

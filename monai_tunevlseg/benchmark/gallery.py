@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
-from monai_tunevlseg.benchmark.results_folder import ExperimentResult, ReportProblem
+from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.data.label_overlay import draw_overlay
 from monai_tunevlseg.evaluation import PairKey, read_pair_scores
@@ -59,13 +59,14 @@ class Gallery:
 
 
 def build_galleries(
-    results_dir: Path, results: Sequence[ExperimentResult], problems: list[ReportProblem]
+    results_dir: Path, results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
 ) -> list[Gallery]:
     """Draw the stored examples of each dataset with the predictions of the experiments of Table 3.
 
     Args:
         results_dir: folder with ``examples/DATASET/``; ``README.md`` in this package describes it.
         results: experiments; their folders hold ``predictions/``.
+        metric: one of ``METRICS``, whose score of each prediction is shown.
         problems: receives missing and unreadable files.
     """
     galleries = []
@@ -75,7 +76,7 @@ def build_galleries(
         place = f"examples/{dataset}"
         try:
             examples = read_json(results_dir / place / "examples.json")
-            scores = {result: _scores(result) for result in chosen}
+            scores = {result: _scores(result, METRICS[metric].score) for result in chosen}
             rows = [_row(results_dir / place, example, scores, problems) for example in examples]
         except (OSError, ValueError, KeyError, TypeError) as error:
             problems.append(ReportProblem(place, f"examples cannot be shown: {_message(error, results_dir)}."))
@@ -118,9 +119,9 @@ def _message(error: Exception, results_dir: Path) -> str:
     return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
 
 
-def _scores(result: ExperimentResult) -> dict[PairKey, float | None]:
+def _scores(result: ExperimentResult, score: str) -> dict[PairKey, float | None]:
     try:
-        return {pair.key: pair.dice for pair in read_pair_scores(result.folder)}
+        return {pair.key: pair.score(score) for pair in read_pair_scores(result.folder, required=[score])}
     except (OSError, ValueError):
         return {}  # already a problem of the comparisons
 

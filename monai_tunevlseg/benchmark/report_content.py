@@ -71,6 +71,18 @@ class BenchmarkReport:
         return {package: ", ".join(sorted(versions)) for package, versions in sorted(found.items())}
 
     @property
+    def note(self) -> str | None:
+        """What Table 3 lacks: scores of the masks of other tools at the model's resolution."""
+        lacking = [result for result in self.results if result.score(self.metric.name) is None]
+        titles = dict.fromkeys(result.title for result in lacking if not result.at_model_resolution)
+        if not titles:
+            return None
+        return (
+            f"Masks of other tools have no score at the model's resolution ({', '.join(titles)}); compare them at the "
+            "image's own with --metric dice_original."
+        )
+
+    @property
     def costs(self) -> list[dict[str, Any]]:
         """Parameters, bytes and seconds of each experiment."""
         return [
@@ -107,12 +119,12 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkRepo
     problems += [
         ReportProblem(result.spec.name, f"no {metric!r} in metrics.json; not in the tables.")
         for result in results
-        if result.score(metric) is None
+        if result.score(metric) is None and result.at_model_resolution
     ]
     report = BenchmarkReport(METRICS[metric], results, build_tables(results, metric), problems=problems)
     report.figures = _figures(report, read_all_embeddings(folder, problems))
     report.comparisons = compare_with_best(results, metric, problems)
-    report.galleries = build_galleries(folder, results, problems)
+    report.galleries = build_galleries(folder, results, metric, problems)
     return report
 
 

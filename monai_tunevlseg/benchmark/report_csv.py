@@ -28,11 +28,17 @@ def _wide_row(row: Row, table: Table) -> dict[str, Any]:
     initialization = {} if row.initialization is None else {"initialization": row.initialization}
     cells = {name: _rounded(row.cells[name].value) if name in row.cells else "" for name in table.datasets}
     own = {"group": row.group, "model": row.model, "method": row.method, "variant": row.variant or ""}
-    return {**own, **initialization, **cells, "mean": _rounded(row.mean.value), "std": _rounded(row.std)}
+    return {
+        **own,
+        **initialization,
+        **cells,
+        "mean": _rounded(row.mean.value if row.mean else None),
+        "std": _rounded(row.std),
+    }
 
 
 def _cell_rows(row: Row, table: Table) -> list[dict[str, Any]]:
-    cells = {**row.cells, "mean": row.mean}
+    cells = {**row.cells, **({"mean": row.mean} if row.mean else {})}
     return [
         {
             "table": table.number,

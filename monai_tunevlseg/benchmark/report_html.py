@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monai_tunevlseg.benchmark.formatting import bytes_text, number_text, seconds_text, signed_text
+from monai_tunevlseg.benchmark.formatting import bytes_text, count_text, number_text, seconds_text, signed_text
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 
 __all__ = ["render_html"]
@@ -26,6 +26,7 @@ def render_html(report: BenchmarkReport) -> str:
         number=number_text,
         signed=signed_text,
         bytes=bytes_text,
+        count=count_text,
         seconds=seconds_text,
         data_uri=lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii"),
     )

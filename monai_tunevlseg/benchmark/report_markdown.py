@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
-from monai_tunevlseg.benchmark.formatting import MISSING, bytes_text, number_text, seconds_text, signed_text
+from monai_tunevlseg.benchmark.formatting import MISSING, bytes_text, count_text, number_text, seconds_text, signed_text
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 from monai_tunevlseg.benchmark.tables import Cell, Row, Table
@@ -40,6 +40,8 @@ def _table_markdown(table: Table, report: BenchmarkReport) -> str:
     columns += ["mean", "± std", *(["change from Table 3"] if table.number == 5 else [])]
     legend = "**Bold**: best of the column; *italic*: best prompt learner or adapter, where a baseline is better. "
     legend += "In parentheses: difference from the paper."
+    if table.number == MAIN_TABLE and report.note:
+        legend += f" {escape_markdown(report.note)}"
     rows = []
     for group, members in groupby(table.rows, key=lambda row: row.group):
         if table.number == MAIN_TABLE:
@@ -51,7 +53,7 @@ def _table_markdown(table: Table, report: BenchmarkReport) -> str:
 def _row_cells(row: Row, table: Table) -> list[str]:
     cells = [_cell_markdown(row.cells.get(name)) for name in table.datasets]
     mean = _cell_markdown(row.mean)
-    if len(row.cells) < len(table.datasets):
+    if row.mean and len(row.cells) < len(table.datasets):
         mean += f" ({len(row.cells)} of {len(table.datasets)})"
     initialization = [] if row.initialization is None else [escape_markdown(row.initialization)]
     change = [signed_text(row.change)] if table.number == 5 else []
@@ -101,7 +103,7 @@ def _code(text: str) -> str:
 
 def _cost_cells(cost: Mapping[str, Any]) -> list[str]:
     texts = {
-        "trained_parameters": lambda value: f"{value:,}",
+        "trained_parameters": count_text,
         "checkpoint_bytes": bytes_text,
         "peak_memory_bytes": bytes_text,
         "seconds_step": seconds_text,

@@ -136,6 +136,11 @@ class ExperimentResult:
         title: str = self.facts["titles"]["method"]
         return VARIANTS[self.spec.variant].title.format(method=title) if self.spec.variant else title
 
+    @property
+    def at_model_resolution(self) -> bool:
+        """Whether it has scores at a model's resolution; the masks of another tool have none."""
+        return self.metrics.get("dice") is not None
+
     def score(self, metric: str) -> float | None:
         """Return one of ``METRICS`` on the test split, in percent."""
         value = self.metrics.get(metric)
@@ -266,8 +271,8 @@ def _check_scores(metrics: Mapping[str, Any]) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
         if value is not None and not number:
             raise ValueError(f"metrics.json is damaged: {name!r} is {value!r}, not a number from 0 to 100.")
-    if metrics.get("dice") is None:
-        raise ValueError("metrics.json is damaged: no 'dice'.")
+    if metrics.get("dice") is None and metrics.get("dice_original") is None:
+        raise ValueError("metrics.json is damaged: it has neither 'dice' nor 'dice_original'.")
 
 
 def _read_trials(path: Path, name: str, searched: bool, problems: list[ReportProblem]) -> list[StoredTrial]:

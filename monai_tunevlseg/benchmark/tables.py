@@ -64,7 +64,8 @@ class Row:
         title: titles of model and method.
         initialization: initialization of the first context; only in Table 4.
         cells: cells by dataset, without the datasets that have no result.
-        mean: mean over the row's datasets, with the paper's mean over the same datasets if it has all of them.
+        mean: mean over the row's datasets, with the paper's mean over the same datasets if it has all of them;
+            None without scores.
         std: population standard deviation over the row's datasets, as in the paper; None for one dataset.
         paper_std: the paper's standard deviation over the same datasets.
         change: mean difference from the same row of Table 3, over the datasets of both; None in Table 3.
@@ -78,7 +79,7 @@ class Row:
     title: tuple[str, str]
     initialization: str | None
     cells: Mapping[str, Cell]
-    mean: Cell
+    mean: Cell | None
     std: float | None
     paper_std: float | None
     change: float | None = None
@@ -125,7 +126,7 @@ def _table(
 ) -> Table:
     grouped: dict[_Key, list[ExperimentResult]] = {}
     for result in chosen:
-        if result.score(metric) is not None:
+        if result.score(metric) is not None or not result.at_model_resolution:
             spec = result.spec
             grouped.setdefault((spec.model, spec.method, spec.variant), []).append(result)
     datasets = ordered_datasets(result.spec.dataset for rows in grouped.values() for result in rows)
@@ -163,10 +164,10 @@ def _row(
 ) -> Row:
     model, method, variant = key
     paper = paper_rows(number).get(key, PaperRow({}, None, None))
-    values = {result.spec.dataset: result.score(metric) or 0.0 for result in results}
+    values = {result.spec.dataset: score for result in results if (score := result.score(metric)) is not None}
     cells = {name: Cell(values[name], paper.cells.get(name)) for name in datasets if name in values}
     theirs = [cell.paper for cell in cells.values() if cell.paper is not None]
-    complete = len(theirs) == len(cells)
+    complete = bool(cells) and len(theirs) == len(cells)
     titles = results[0].facts["titles"]
     initialization = None
     method_title = results[0].method_title if number == MAIN_TABLE else titles["method"]
@@ -181,7 +182,7 @@ def _row(
         (titles["model"], method_title),
         initialization,
         cells,
-        mean=Cell(fmean(values.values()), fmean(theirs) if complete else None),
+        mean=Cell(fmean(values.values()), fmean(theirs) if complete else None) if values else None,
         std=pstdev(values.values()) if len(values) > 1 else None,
         paper_std=pstdev(theirs) if complete and len(theirs) > 1 else None,
     )
@@ -203,7 +204,7 @@ def _marked(rows: Sequence[Row], datasets: Sequence[str]) -> list[Row]:
     for name in datasets:
         column = {index: cells[index, name] for index in range(len(rows)) if (index, name) in cells}
         cells.update({(index, name): cell for index, cell in _best(column, rows).items()})
-    full = {index: row.mean for index, row in enumerate(rows) if len(row.cells) == len(datasets)}
+    full = {index: row.mean for index, row in enumerate(rows) if row.mean and len(row.cells) == len(datasets)}
     means = _best(full, rows)
     return [
         replace(row, cells={name: cells[index, name] for name in row.cells}, mean=means.get(index, row.mean))

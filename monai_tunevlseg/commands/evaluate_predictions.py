@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,6 +70,20 @@ def evaluate_predictions(
     surface_tolerance: Annotated[float, typer.Option(help="Tolerance of the surface Dice in pixels.")] = 2.0,
     resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 9999,
     seed: Annotated[int, typer.Option(help="Random seed of the bootstrap.")] = 0,
+    results: Annotated[
+        Path | None, typer.Option(help="Results folder of tunevlseg benchmark, whose report then shows the tool.")
+    ] = None,
+    experiment: Annotated[
+        str | None,
+        typer.Option(metavar="DATASET/MODEL_METHOD", help="Name of the tool in RESULTS, such as kvasir/nnunet_2d."),
+    ] = None,
+    model_title: Annotated[str | None, typer.Option(help="Title of the model in the report, such as nnU-Net.")] = None,
+    method_title: Annotated[str | None, typer.Option(help="Title of the method in the report.")] = None,
+    group: Annotated[
+        str,
+        typer.Option(help="Group of the report: image_only, zero_shot, prompts, adapters or fine_tuning."),
+    ] = "image_only",
+    trained_parameters: Annotated[int | None, typer.Option(help="Number of trained parameters.")] = None,
 ) -> None:
     """Score the masks that any tool has predicted for a split, with the metrics and the files of evaluate.yaml.
 
@@ -96,6 +110,7 @@ def evaluate_predictions(
         tolerance = surface_tolerance if surface_dice else None
         bootstrap = Bootstrap(resamples, seed=seed)
         output = _output_folder(output_dir, folder)
+        store = _storage(context)
         cases = read_cases(spec)
         samples = build_datalists(spec, cases=cases)[split]
         predictions = match_predictions(folder, form, samples, cases, missing)
@@ -112,6 +127,31 @@ def evaluate_predictions(
         )
         score_predictions(samples, predictions, report, hd95, tolerance)
         _print(read_json_object(output / "metrics.json"), output)
+        store(output, spec.folder, samples, predictions)
+
+
+def _storage(context: typer.Context) -> Callable[..., None]:
+    """Return the function that stores the result for the report; without --results, it does nothing.
+
+    Raises:
+        ValueError: when the options contradict each other, or the results folder has another result of this name.
+    """
+    from monai_tunevlseg.benchmark.other_tools import OtherTool, store_result
+
+    options = context.params
+    if options["results"] is None and options["experiment"] is None:
+        return lambda *result: None
+    if options["results"] is None or options["experiment"] is None:
+        raise ValueError("--results and --experiment belong together: the results folder, and the tool's name in it.")
+    if options["split"] != "test":
+        raise ValueError(f"the report compares on the test split, not on {options['split']!r}; leave out --results.")
+    tool = OtherTool(**{field.name: options[field.name] for field in fields(OtherTool)})
+    tool.folder(options["results"])
+
+    def store(*result: Any) -> None:
+        typer.echo(f"result for the report: {store_result(options['results'], tool, *result)}")
+
+    return store
 
 
 def _output_folder(output_dir: Path | None, folder: Path) -> Path:
