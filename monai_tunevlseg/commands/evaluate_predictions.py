@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,9 @@ from monai_tunevlseg.commands.dataset_options import (
     parse_label_values,
 )
 from monai_tunevlseg.commands.error_handling import exit_on_error, plain_warnings
+
+if TYPE_CHECKING:
+    from monai_tunevlseg.evaluation import EvaluationReportHandler
 
 __all__ = ["evaluate_predictions"]
 
@@ -92,13 +95,7 @@ def evaluate_predictions(
     """
     from monai_tunevlseg.data.datalists import build_datalists, read_cases
     from monai_tunevlseg.data.samples import SPLIT_NAMES
-    from monai_tunevlseg.evaluation import (
-        Bootstrap,
-        EvaluationReportHandler,
-        PredictionForm,
-        match_predictions,
-        score_predictions,
-    )
+    from monai_tunevlseg.evaluation import PredictionForm, match_predictions, score_predictions
     from monai_tunevlseg.json_files import read_json_object
 
     with exit_on_error(), plain_warnings():
@@ -107,27 +104,40 @@ def evaluate_predictions(
         spec = replace(dataset_spec(context), every_slice=True)
         values = parse_label_values(prediction_value, "--prediction-value")
         form = PredictionForm(spec.encoding().class_names, values, prediction_threshold, prediction_ending)
-        tolerance = surface_tolerance if surface_dice else None
-        bootstrap = Bootstrap(resamples, seed=seed)
-        output = _output_folder(output_dir, folder)
-        store = _storage(context)
+        report, store = _report(context), _storage(context)
         cases = read_cases(spec)
         samples = build_datalists(spec, cases=cases)[split]
         predictions = match_predictions(folder, form, samples, cases, missing)
-        about = {"predictions": str(folder), "missing_predictions": predictions.count(None)}
-        report = EvaluationReportHandler(
-            output,
-            split,
-            dataset_dir,
-            {**about, "dataset_dir": str(dataset_dir), "layout": name, "surface_tolerance": tolerance},
-            bootstrap,
-            num_overlays,
-            save_masks=False,
-            whole_volumes=True,
-        )
-        score_predictions(samples, predictions, report, hd95, tolerance)
-        _print(read_json_object(output / "metrics.json"), output)
-        store(output, spec.folder, samples, predictions)
+        report.about["missing_predictions"] = predictions.count(None)
+        score_predictions(samples, predictions, report, hd95, report.about["surface_tolerance"])
+        _print(read_json_object(report.output_dir / "metrics.json"), report.output_dir)
+        store(report.output_dir, spec.folder, samples, predictions)
+
+
+def _report(context: typer.Context) -> EvaluationReportHandler:
+    """Return the writer of the files.
+
+    Raises:
+        ValueError: when an option is out of range, or an earlier evaluation's predictions would be replaced.
+    """
+    from monai_tunevlseg.evaluation import Bootstrap, EvaluationReportHandler
+
+    options = context.params
+    return EvaluationReportHandler(
+        _output_folder(options["output_dir"], options["folder"]),
+        options["split"],
+        options["dataset_dir"],
+        {
+            "predictions": str(options["folder"]),
+            "dataset_dir": str(options["dataset_dir"]),
+            "layout": options["name"],
+            "surface_tolerance": options["surface_tolerance"] if options["surface_dice"] else None,
+        },
+        Bootstrap(options["resamples"], seed=options["seed"]),
+        options["num_overlays"],
+        save_masks=False,
+        whole_volumes=True,
+    )
 
 
 def _storage(context: typer.Context) -> Callable[..., None]:

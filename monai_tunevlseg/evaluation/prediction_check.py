@@ -96,7 +96,7 @@ def _check_files(found: FoundPredictions, samples: Sequence[Sample]) -> list[Dat
     checked, issues = map_files(check, list(numbers), lambda file: [file])
     shown = set[str]().union(*(names for _, names in checked))
     if not issues and (hidden := [name for name in found.encodings if name not in shown]):
-        warnings.warn(f"no prediction shows {shorten(map(repr, hidden))}; check the classes' values.", stacklevel=2)
+        warnings.warn(f"all predictions of {shorten(map(repr, hidden))} are empty; check their values.", stacklevel=2)
     moved = [file.name for file, _ in checked if _lies_elsewhere(file, Path(samples[numbers[file]]["image"]))]
     if moved:
         warnings.warn(
