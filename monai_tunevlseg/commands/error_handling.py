@@ -37,6 +37,7 @@ def exit_on_error(*further: type[Exception]) -> Iterator[None]:
 def plain_warnings() -> Iterator[None]:
     """Print warnings as sentences, without their place in the source."""
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # for developers, such as MONAI's of its own calls
         warnings.showwarning = lambda message, *place, **more: typer.echo(f"warning: {message}", err=True)
         yield
 
