@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.dataset_spec import TEXT_SOURCES
@@ -156,6 +156,8 @@ def _value_type(annotation: Any, default: Any) -> ValueType:
         return or_null(_value_type(given, default))
     if get_origin(annotation) in (list, tuple, Sequence):
         return TEXTS
+    if get_origin(annotation) is Literal:
+        return choice(*get_args(annotation))
     example = str(default)
     known = {bool: SWITCH, int: whole_number(1, _WIDTH, example), float: number(0, 1e6, example), str: TEXT}
     if annotation not in known:

@@ -1,4 +1,4 @@
-"""Methods that tune a frozen base model: prompt learners, and the base class of adapters."""
+"""Methods that tune a frozen base model: prompt learners and adapters."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_tunevlseg.methods.adapter import Adapter
+from monai_tunevlseg.methods.adapter_sites import AdapterSites, LayerSites, TapSite
 from monai_tunevlseg.methods.cocoop import CoCoOp
 from monai_tunevlseg.methods.coop import CoOp
 from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
+from monai_tunevlseg.methods.lora import LoRA
 from monai_tunevlseg.methods.maple import MaPLe
 from monai_tunevlseg.methods.method import Method
 from monai_tunevlseg.methods.prompt_learner import PromptLearner, TextContextLearner
 from monai_tunevlseg.methods.shared_attention import SharedAttention
 from monai_tunevlseg.methods.shared_separate import SharedSeparate
+from monai_tunevlseg.methods.telescopic_adapter import TelescopicAdapter
+from monai_tunevlseg.methods.vlsm_adapter import VLSMAdapter
 from monai_tunevlseg.methods.vpt import VPT
 from monai_tunevlseg.registry import Registry
 
@@ -22,15 +26,21 @@ __all__ = [
     "METHODS",
     "VPT",
     "Adapter",
+    "AdapterSites",
     "CoCoOp",
     "CoOp",
     "EncoderSizes",
+    "LayerSites",
+    "LoRA",
     "MaPLe",
     "Method",
     "PromptLearner",
     "SharedAttention",
     "SharedSeparate",
+    "TapSite",
+    "TelescopicAdapter",
     "TextContextLearner",
+    "VLSMAdapter",
     "with_defaults",
 ]
 
@@ -41,6 +51,9 @@ METHODS.register("vpt", VPT)
 METHODS.register("maple", MaPLe)
 METHODS.register("shared_attention", SharedAttention)
 METHODS.register("shared_separate", SharedSeparate)
+METHODS.register("lora", LoRA)
+METHODS.register("vlsm_adapter", VLSMAdapter)
+METHODS.register("telescopic_adapter", TelescopicAdapter)
 
 
 def with_defaults(method: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:

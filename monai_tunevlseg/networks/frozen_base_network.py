@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any, ClassVar, Self
@@ -10,7 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
-from monai_tunevlseg.methods import Adapter, Method
+from monai_tunevlseg.methods import Adapter, AdapterSites, Method
 from monai_tunevlseg.networks.module_copies import copy_modules, tensors_of
 from monai_tunevlseg.networks.precision import cast_frozen
 from monai_tunevlseg.networks.trained_part import ModelParts, TrainedPart
@@ -21,7 +22,7 @@ UNFREEZE = (None, "decoder", "all")
 BASE_PREFIX = re.compile(r"\bbase\.")
 
 
-class FrozenBaseNetwork(nn.Module):
+class FrozenBaseNetwork(nn.Module, ABC):
     """A network with a frozen base model; checkpoints hold its trained parameters alone.
 
     The loaded base model never changes, because several networks may share it: the network trains a copy of an
@@ -64,6 +65,10 @@ class FrozenBaseNetwork(nn.Module):
     def _unfrozen_names(self) -> tuple[str, ...]:
         return {None: (), "decoder": self.parts.decoder, "all": ("",)}[self.unfreeze]
 
+    @abstractmethod
+    def adapter_sites(self) -> AdapterSites:
+        """Return the places of the base model where adapters can act."""
+
     def _attach(self, method: Method | None) -> None:
         """Insert an adapter into the base model, and derive the trained part."""
         added = self._insert(method) if isinstance(method, Adapter) else []
@@ -89,7 +94,7 @@ class FrozenBaseNetwork(nn.Module):
         self.base = copy_modules(self.base)
         known = {id(module) for module in self.base.modules()}
         frozen = [parameter for parameter in self.base.parameters() if not parameter.requires_grad]
-        adapter.attach(self.base, vars(self.parts))
+        adapter.attach(self.base, self.adapter_sites())
         if shared := [parameter for parameter in frozen if parameter.requires_grad]:
             for parameter in shared:
                 parameter.requires_grad_(False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, NoReturn
+from dataclasses import replace
+from typing import Any, ClassVar, NoReturn, Self
 
 import torch
 from monai.data import MetaTensor
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from monai_tunevlseg.methods import (
     METHODS,
+    Adapter,
+    AdapterSites,
     EncoderSizes,
     Method,
     PromptLearner,
@@ -22,6 +25,7 @@ from monai_tunevlseg.methods import (
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.frozen_base_network import FrozenBaseNetwork
 from monai_tunevlseg.networks.identity import FORMAT_VERSION, identity_from_tensor, identity_to_tensor, mismatch_message
+from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, tokenize, validate_texts
 
 __all__ = ["ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
@@ -98,6 +102,10 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
     def encoder_sizes(self) -> EncoderSizes:
         """Return the encoders' widths and depths, from which methods are built."""
 
+    def adapter_sites(self) -> AdapterSites:
+        """Return the places of the base model where adapters can act; by default the condition alone."""
+        return AdapterSites(condition_dim=self.encoder_sizes().image_embed_dim)
+
     @abstractmethod
     def embed_tokens(self, token_ids: Tensor) -> Tensor:
         """Look up token embeddings: (N,) -> (N, text_dim)."""
@@ -124,6 +132,10 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
             tokens: ids and mask, each (S, N).
             image_embedding: (S, image_embed_dim) of each sequence's image, or None.
             learner: prompt learner that returns the contexts; None for the network's own.
+
+        Returns:
+            the feature ``text_embedding``, and others that ``decode`` reads; if ``text_taps`` names T layers, also
+            ``end_states`` (S, T, text_dim), the states of the end token after each.
         """
 
     @abstractmethod
@@ -166,6 +178,17 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         """The method if it is a prompt learner, else None."""
         return self.method if isinstance(self.method, PromptLearner) else None
 
+    def merged(self) -> Self:
+        """Return a copy for inference, whose adapter is folded into its weights as far as it is linear.
+
+        The copy shares all other tensors with this network, and its checkpoints are not this network's.
+        """
+        network = copy_modules(self).eval()
+        if isinstance(network.method, Adapter):
+            network.method.merge(network.base)
+        network.trained = replace(network.trained, modules=())
+        return network
+
     def embed_image(self, image: Tensor) -> Tensor:
         """Return the image-level embedding: (B, 3, H, W), normalized -> (B, image_embed_dim)."""
         return self.encode_image(image, embed=True)["embedding"]
@@ -186,6 +209,11 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
             number of positions.
         """
         return tokenize(self.tokenizer, texts, self._max_tokens(), next(self.base.parameters()).device)
+
+    @property
+    def text_taps(self) -> tuple[int, ...]:
+        """Indices of the text encoder's layers whose end states an adapter reads."""
+        return self.method.text_taps if isinstance(self.method, Adapter) else ()
 
     def _is_conditioned(self) -> bool:
         return self.method is not None and self.method.image_conditioned
@@ -270,6 +298,10 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         self, features: ImageFeatures, texts: list[str], index: Tensor, learner: PromptLearner | None
     ) -> Tensor:
         text_features = self._text_features_per_image(texts, index, features.get("embedding"), learner)
+        if isinstance(self.method, Adapter) and self.method.adapts_condition:
+            condition = self.method.adapt_condition(text_features[self.text_embedding], text_features.get("end_states"))
+            text_features[self.text_embedding] = condition
+        text_features.pop("end_states", None)
         logits = self._decode_in_chunks(
             features, {name: self._cast_for_decoder(value) for name, value in text_features.items()}
         )

@@ -45,15 +45,10 @@ class Gain(Adapter):
         super().__init__()
         self.part, self.layers = gain_part, gain_layers
 
-    def attach(self, base, parts) -> None:
-        names = [
-            name
-            for name, module in base.named_modules()
-            if type(module) is nn.Linear and any(name.startswith(f"{part}.") for part in parts[self.part])
-        ]
+    def attach(self, base, sites) -> None:
+        names = [name for layer in sites.layers(self.part) for name in layer.mlp]
         for name in names[: self.layers]:
-            owner, _, last = name.rpartition(".")
-            setattr(base.get_submodule(owner), last, Scaled(base.get_submodule(name)))
+            base.set_submodule(name, Scaled(base.get_submodule(name)))
 '''
 FRAGMENT = """\
 title: Gain

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.methods import METHODS, PromptLearner, with_defaults
 from monai_tunevlseg.networks import VLSMS, BaseModel, PromptTunedNetwork
 
 
@@ -35,6 +35,11 @@ class NetworkCase:
         """Class of the network."""
         return VLSMS[self.vlsm]
 
+    @property
+    def prompt_learners(self) -> list[str]:
+        """Names of the methods that are prompt learners."""
+        return [name for name in self.methods if issubclass(METHODS[name], PromptLearner)]
+
     def load(self, folder: str) -> BaseModel:
         """Load the base model from a folder."""
         return self.network.load_base(folder)
@@ -43,6 +48,12 @@ class NetworkCase:
 def supported_methods(vlsm: str) -> list[str]:
     """List the methods that a VLSM supports."""
     return [name for name in METHODS if VLSMS[vlsm].no_visual_prompts is None or not METHODS[name].prompts_vision]
+
+
+def tiny_arguments(method: str | None, depth: int = 2) -> dict[str, int]:
+    """Return the arguments with which a method fits the tiny base models."""
+    fitting = {"prompt_depth": depth, "adapted_layers": depth, "lora_rank": depth, "adapter_dim": 4}
+    return {name: value for name, value in fitting.items() if method and name in with_defaults(method, {})}
 
 
 CASES = [
@@ -63,6 +74,11 @@ def _ids(combinations: list[tuple[NetworkCase, str | None]]) -> list[str]:
 
 
 every_combination = pytest.mark.parametrize(("case", "method"), _COMBINATIONS, ids=_ids(_COMBINATIONS))
+_LEARNERS = [(case, method) for case, method in _COMBINATIONS if issubclass(METHODS[method], PromptLearner)]
+every_prompt_learner = pytest.mark.parametrize(("case", "method"), _LEARNERS, ids=_ids(_LEARNERS))
+every_prompt_learner_and_zero_shot = pytest.mark.parametrize(
+    ("case", "method"), _LEARNERS + _ZERO_SHOT, ids=_ids(_LEARNERS + _ZERO_SHOT)
+)
 every_combination_and_zero_shot = pytest.mark.parametrize(
     ("case", "method"), _COMBINATIONS + _ZERO_SHOT, ids=_ids(_COMBINATIONS + _ZERO_SHOT)
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from network_cases import tiny_arguments
 from PIL import Image
 from safetensors.torch import save_file
 from shared_bundles import share_bundle
@@ -43,7 +44,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from monai_tunevlseg.methods import EncoderSizes
+from monai_tunevlseg.methods import AdapterSites, EncoderSizes, LayerSites
 from monai_tunevlseg.networks import BaseModel, ImageFeatures, ImageSettings, PromptTunedNetwork, Upsampler
 from monai_tunevlseg.networks.base_model import check_fingerprint, fingerprint
 from monai_tunevlseg.networks.text_context import insert_text_context
@@ -86,6 +87,22 @@ class PromptTunedWordSeg(PromptTunedNetwork):
             text.max_position_embeddings,
             self.base.mix.in_channels,
             no_visual_prompts=self.no_visual_prompts,
+        )
+
+    def adapter_sites(self):
+        text = self.base.text.config
+        return AdapterSites(
+            condition_dim=self.base.mix.in_channels,
+            text=tuple(
+                LayerSites(
+                    width=text.hidden_size,
+                    branches=(f"{layer}.attention.output.dense", f"{layer}.output.dense"),
+                    attention=tuple(f"{layer}.attention.self.{name}" for name in ("query", "key", "value")),
+                    mlp=(f"{layer}.intermediate.dense", f"{layer}.output.dense"),
+                )
+                for layer in (f"text.encoder.layer.{index}" for index in range(text.num_hidden_layers))
+            ),
+            reasons={"vision": self.no_visual_prompts},
         )
 
     def embed_tokens(self, token_ids):
@@ -214,15 +231,16 @@ def test_its_bundles_are_those_that_its_encoders_allow(repository):
 @pytest.mark.parametrize("method", [name for name in METHODS if not METHODS[name].prompts_vision])
 def test_padding_has_no_effect_in_a_bidirectional_text_encoder(method, base_dir):
     network = VLSMS["wordseg"](
-        VLSMS["wordseg"].load_base(base_dir), ["polyp", "a photo of a red lesion"], method, {"prompt_depth": 2}
+        VLSMS["wordseg"].load_base(base_dir), ["polyp", "a photo of a red lesion"], method, tiny_arguments(method)
     ).eval()
     image = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         alone = network(image, [["polyp"]])
         assert torch.allclose(network(image)[:, :1], alone, atol=1e-5)
         assert not torch.allclose(network(image)[:, 1:], alone, atol=1e-5)
-    with pytest.warns(UserWarning, match="20"):
-        assert network.tokenize(["red " * 40]).ids.shape == (1, 20)  # 24 positions, four for the context
+    words = 20 if network.learner else 24  # of 24 positions, four are for the context
+    with pytest.warns(UserWarning, match=f"{words}"):
+        assert network.tokenize(["red " * 40]).ids.shape == (1, words)
 
 
 def test_it_is_searched_shared_and_loaded(repository, base_dir, dataset_dir, tmp_path):

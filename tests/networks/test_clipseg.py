@@ -8,7 +8,7 @@ from dataclasses import replace
 import naive_clipseg as naive
 import pytest
 import torch
-from network_cases import CASES, NetworkCase
+from network_cases import CASES, NetworkCase, tiny_arguments
 
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import PromptTunedCLIPSeg
@@ -18,7 +18,7 @@ CLIPSEG, REFINED = (case for case in CASES if case.network is PromptTunedCLIPSeg
 TEXTS = ["polyp", "a photo of a red circle", "lesion!"]
 
 both_decoders = pytest.mark.parametrize("case", [CLIPSEG, REFINED], ids=lambda case: case.name)
-every_method = pytest.mark.parametrize("method", CLIPSEG.methods)
+every_method = pytest.mark.parametrize("method", CLIPSEG.prompt_learners)
 every_depth = pytest.mark.parametrize("depth", [1, 2, 4], ids=["first", "middle", "all"])
 
 
@@ -113,7 +113,8 @@ def test_the_prompted_text_encoder_is_that_of_the_equations(method, depth, build
     given = None
     if network.method.image_conditioned:
         given = torch.stack([naive.image_embedding(network.base, image) for image in images])
-    pooled = encode_text(network.base.clip.text_model, token_ids, network.tokenizer.eos_token_id, network.method, given)
+    eos = network.tokenizer.eos_token_id
+    (pooled,) = encode_text(network.base.clip.text_model, token_ids, eos, network.method, given)
     actual = network.base.clip.text_projection(pooled)
     for row, (tokens, image) in enumerate(zip(token_ids.tolist(), images, strict=True)):
         expected = naive.text_embedding(network.base, tokens, contexts_of(network, image)[0])
@@ -258,14 +259,14 @@ handles: list[torch.utils.hooks.RemovableHandle] = []
 @pytest.mark.parametrize("method", [None, *CLIPSEG.methods])
 def test_nineteen_classes_take_one_vision_pass_up_to_the_last_tap(method, build, pictures):
     names = [f"class {number}" for number in range(19)]
-    network = build(CLIPSEG, method, class_names=names, **({"prompt_depth": 4} if method else {})).eval()
+    network = build(CLIPSEG, method, class_names=names, **tiny_arguments(method, 4)).eval()
     needs_all = bool(method) and METHODS[method].image_conditioned
     assert calls_of_layers(network, pictures(CLIPSEG, 2)) == [[2]] * 4 + ([[2]] if needs_all else [[]])
 
 
 @pytest.mark.parametrize("method", [None, *CLIPSEG.methods])
 def test_the_decoder_reads_each_tap_once_an_image(method, build, pictures):
-    network = build(CLIPSEG, method).eval()
+    network = build(CLIPSEG, method, **tiny_arguments(method)).eval()
     rows: list[int] = []
     hooks = [
         module.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))

@@ -10,16 +10,20 @@ import pytest
 import torch
 from monai.data import MetaTensor, decollate_batch
 from monai.networks.utils import convert_to_torchscript
-from network_cases import CASES, every_combination, every_combination_and_zero_shot, every_network
+from network_cases import (
+    CASES,
+    every_combination,
+    every_combination_and_zero_shot,
+    every_network,
+    every_prompt_learner,
+    every_prompt_learner_and_zero_shot,
+    tiny_arguments,
+)
 
-from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.methods import METHODS, PromptLearner
 from monai_tunevlseg.networks import VLSMS, ImageFeatures
 
 DEPTH = 3
-
-
-def arguments_of(method: str | None, depth: int = DEPTH) -> dict[str, int]:
-    return {"prompt_depth": depth} if method else {}
 
 
 def counted(network, monkeypatch, method: str) -> list[int]:
@@ -56,7 +60,7 @@ def test_every_registered_vlsm_has_a_case():
 @every_combination_and_zero_shot
 @pytest.mark.parametrize("upsampler", [True, False])
 def test_logits_have_one_channel_a_text_and_the_size_of_the_image(case, method, upsampler, build, pictures):
-    network = build(case, method, upsampler, **arguments_of(method)).eval()
+    network = build(case, method, upsampler, **tiny_arguments(method, DEPTH)).eval()
     image = pictures(case, 2, case.size, case.size + case.divisor)
     with torch.no_grad():
         assert network(image).shape == (2, 3, *image.shape[2:])
@@ -67,7 +71,7 @@ def test_logits_have_one_channel_a_text_and_the_size_of_the_image(case, method, 
 
 @every_combination_and_zero_shot
 def test_the_three_forms_of_text_agree(case, method, build, pictures):
-    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case)
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)).eval(), pictures(case)
     with torch.no_grad():
         all_classes = network(image)
         rows = network(image, [["lesion", "polyp"], ["red circle", "lesion"]])
@@ -81,7 +85,7 @@ def test_the_three_forms_of_text_agree(case, method, build, pictures):
 
 @every_combination_and_zero_shot
 def test_an_image_does_not_depend_on_its_batch_or_the_length_of_other_texts(case, method, build, pictures):
-    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case)
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)).eval(), pictures(case)
     with torch.no_grad():
         together = network(image, ["polyp", "a very long description of a red circle"])
         alone = network(image[:1], ["polyp"])
@@ -90,7 +94,7 @@ def test_an_image_does_not_depend_on_its_batch_or_the_length_of_other_texts(case
 
 @every_combination_and_zero_shot
 def test_each_distinct_text_is_encoded_once(case, method, build, pictures, monkeypatch):
-    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case, 3)
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)).eval(), pictures(case, 3)
     texts = [["polyp", "red circle"], ["red circle", "polyp"], ["polyp", "polyp"]]
     rows = counted(network, monkeypatch, "encode_text")
     with torch.no_grad():
@@ -100,7 +104,7 @@ def test_each_distinct_text_is_encoded_once(case, method, build, pictures, monke
 
 @every_combination_and_zero_shot
 def test_nineteen_classes_take_one_pass_of_the_image(case, method, build, pictures, monkeypatch):
-    network = build(case, method, class_names=[f"class {n}" for n in range(19)], **arguments_of(method)).eval()
+    network = build(case, method, class_names=[f"class {n}" for n in range(19)], **tiny_arguments(method, DEPTH)).eval()
     rows = counted(network, monkeypatch, "encode_image")
     with torch.no_grad():
         assert network(pictures(case, 1)).shape[1] == 19
@@ -109,7 +113,10 @@ def test_nineteen_classes_take_one_pass_of_the_image(case, method, build, pictur
 
 @every_combination_and_zero_shot
 def test_an_image_may_be_given_by_its_features(case, method, build, pictures):
-    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case, 2, 2 * case.divisor, case.size)
+    network, image = (
+        build(case, method, **tiny_arguments(method, DEPTH)).eval(),
+        pictures(case, 2, 2 * case.divisor, case.size),
+    )
     with torch.no_grad():
         features = network.encode_image(image)
         assert all(len(value) == 2 for value in features.values())
@@ -123,12 +130,13 @@ def test_an_image_may_be_given_by_its_features(case, method, build, pictures):
 
 @every_combination_and_zero_shot
 def test_text_features_are_kept_where_they_are_constant(case, method, build, pictures, monkeypatch):
-    network, image = build(case, method, **arguments_of(method)), pictures(case)
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)), pictures(case)
     rows = counted(network, monkeypatch, "encode_text")
     for _ in range(3):
         network(image)
     network(image, ["polyp", "cell"])
-    assert network.trained.text_is_constant == (method is None or not METHODS[method].prompts_text)
+    if method is None or issubclass(METHODS[method], PromptLearner):
+        assert network.trained.text_is_constant == (method is None or not METHODS[method].prompts_text)
     if not network.trained.text_is_constant:
         per_text = 2 if METHODS[method].image_conditioned else 1
         assert rows == [3 * per_text] * 3 + [2]
@@ -140,7 +148,7 @@ def test_text_features_are_kept_where_they_are_constant(case, method, build, pic
 
 @every_combination_and_zero_shot
 def test_first_use_in_inference_mode_does_not_spoil_training(case, method, build, pictures):
-    network, image = build(case, method, **arguments_of(method)), pictures(case)
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)), pictures(case)
     with torch.inference_mode():
         network.eval()(image)
     network.train()
@@ -150,7 +158,7 @@ def test_first_use_in_inference_mode_does_not_spoil_training(case, method, build
 
 @every_combination_and_zero_shot
 def test_kept_text_features_follow_the_base_to_another_precision(case, method, build, pictures, base_model_of):
-    network = build(case, method, **arguments_of(method)).eval()
+    network = build(case, method, **tiny_arguments(method, DEPTH)).eval()
     image = pictures(case)
     with torch.no_grad():
         single = network(image)
@@ -162,7 +170,7 @@ def test_kept_text_features_follow_the_base_to_another_precision(case, method, b
 
 @every_combination
 def test_learned_text_context_changes_the_logits_after_a_step(case, method, build, pictures):
-    network, image = build(case, method, **arguments_of(method)), pictures(case)
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)), pictures(case)
     with torch.no_grad():
         before = network.eval()(image)
     train_a_step(network.train(), image)
@@ -170,9 +178,9 @@ def test_learned_text_context_changes_the_logits_after_a_step(case, method, buil
         assert (network.eval()(image) - before).abs().max() > 1e-4
 
 
-@every_combination_and_zero_shot
+@every_prompt_learner_and_zero_shot
 def test_only_method_and_upsampler_train(case, method, build):
-    network = build(case, method, **arguments_of(method))
+    network = build(case, method, **tiny_arguments(method, DEPTH))
     trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert trainable == {name for name, _ in network.named_parameters() if not name.startswith("base.")}
     assert {name.split(".")[0] for name in trainable} == {"upsampler"} | ({"method"} if method else set())
@@ -183,9 +191,9 @@ def test_without_method_and_upsampler_nothing_trains(case, build):
     assert not any(parameter.requires_grad for parameter in build(case, None, upsampler=False).parameters())
 
 
-@every_combination
+@every_prompt_learner
 def test_a_step_moves_what_trains_and_leaves_every_bit_of_the_base(case, method, build, pictures):
-    network = build(case, method, **arguments_of(method)).train()
+    network = build(case, method, **tiny_arguments(method, DEPTH)).train()
     frozen = {name: value.clone() for name, value in network.base.named_parameters()}
     frozen |= {name: value.clone() for name, value in network.base.named_buffers()}
     learned = {name: p.detach().clone() for name, p in network.named_parameters() if p.requires_grad}
@@ -204,9 +212,9 @@ def test_a_step_moves_what_trains_and_leaves_every_bit_of_the_base(case, method,
     assert all(parameter.grad is None for parameter in network.base.parameters())
 
 
-@every_combination_and_zero_shot
+@every_prompt_learner_and_zero_shot
 def test_the_base_stays_in_eval(case, method, build):
-    network = build(case, method, **arguments_of(method))
+    network = build(case, method, **tiny_arguments(method, DEPTH))
     for mode in (network.train(), network.train(True), network.eval(), network.train(False)):
         assert mode is network
         assert not any(module.training for module in network.base.modules())
@@ -217,9 +225,9 @@ def test_the_base_stays_in_eval(case, method, build):
     assert not any(module.training for module in network.modules())
 
 
-@every_combination_and_zero_shot
+@every_prompt_learner_and_zero_shot
 def test_layers_before_the_first_learnable_tensor_run_without_autograd(case, method, build, pictures):
-    network = build(case, method, upsampler=False, **arguments_of(method)).train()
+    network = build(case, method, upsampler=False, **tiny_arguments(method, DEPTH)).train()
     graphs: set[str] = set()
 
     def note(name):
@@ -246,7 +254,7 @@ def test_layers_before_the_first_learnable_tensor_run_without_autograd(case, met
 
 @every_combination_and_zero_shot
 def test_eval_is_deterministic_and_keeps_nothing(case, method, build, pictures):
-    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case)
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)).eval(), pictures(case)
     with torch.no_grad():
         first = network(image)
         network(image.flip(0), ["cell", "disc"])
@@ -255,7 +263,7 @@ def test_eval_is_deterministic_and_keeps_nothing(case, method, build, pictures):
 
 @every_combination_and_zero_shot
 def test_monai_tensors_give_the_same_logits_and_keep_their_meta_data(case, method, build, pictures):
-    network, image = build(case, method, **arguments_of(method)), pictures(case)
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)), pictures(case)
     batch = MetaTensor(image, meta={"filename_or_obj": ["a.png", "b.png"], "affine": torch.eye(4).repeat(2, 1, 1)})
     batch.is_batch = True
     logits = network.eval()(batch)
@@ -268,7 +276,7 @@ def test_monai_tensors_give_the_same_logits_and_keep_their_meta_data(case, metho
 
 @every_combination_and_zero_shot
 def test_autocast_trains_and_stays_near_full_precision(case, method, build, pictures):
-    network, image = build(case, method, **arguments_of(method)).eval(), pictures(case)
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)).eval(), pictures(case)
     exact = network(image).detach()
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(image)
@@ -279,7 +287,7 @@ def test_autocast_trains_and_stays_near_full_precision(case, method, build, pict
 
 @every_combination_and_zero_shot
 def test_a_traced_network_takes_any_batch_and_encodes_only_conditioned_texts(case, method, build, pictures, tmp_path):
-    network = build(case, method, **arguments_of(method))
+    network = build(case, method, **tiny_arguments(method, DEPTH))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer points out every constant
         convert_to_torchscript(network, tmp_path / "model.ts", inputs=[pictures(case, 1)], use_trace=True)
@@ -296,7 +304,7 @@ def test_scripting_is_refused_with_the_way_out(case, build):
         convert_to_torchscript(build(case, None))
 
 
-@every_combination
+@every_prompt_learner
 def test_every_trainable_tensor_takes_part_at_the_deepest_depth(case, method, build, pictures):
     sizes = build(case, None).encoder_sizes()
     kind = METHODS[method]
@@ -312,13 +320,13 @@ def test_every_trainable_tensor_takes_part_at_the_deepest_depth(case, method, bu
 
 @every_network
 def test_several_networks_share_one_base(case, build, base_model_of):
-    networks = [build(case, method) for method in case.methods]
+    networks = [build(case, method) for method in case.prompt_learners]
     assert all(network.base is base_model_of(case).model for network in networks)
 
 
 @every_network
 def test_a_depth_beyond_the_shallower_encoder_is_refused(case, build):
-    for method in case.methods:
+    for method in case.prompt_learners:
         with pytest.raises(ValueError, match=r"prompt_depth 99 .*\b1\.\.\d"):
             build(case, method, prompt_depth=99)
 

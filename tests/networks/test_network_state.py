@@ -11,7 +11,14 @@ import torch
 from ignite.engine import Engine
 from monai.handlers import CheckpointLoader, CheckpointSaver
 from monai.networks.utils import copy_model_state
-from network_cases import CASES, every_combination, every_combination_and_zero_shot, every_network
+from network_cases import (
+    CASES,
+    every_combination,
+    every_combination_and_zero_shot,
+    every_network,
+    every_prompt_learner,
+    tiny_arguments,
+)
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -24,7 +31,7 @@ REFUSAL = "checkpoint .*{}.*network .*{}"
 
 def trained(build, case, method, **arguments):
     """Build a network whose trainable tensors all differ from their initial values."""
-    network = build(case, method, **(DEPTH if method else {}) | arguments).eval()
+    network = build(case, method, **tiny_arguments(method) | arguments).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.requires_grad:
@@ -72,7 +79,7 @@ def test_the_identity_names_base_method_and_classes(case, method, build, base_mo
     assert identity["base_model"] == base.name
     assert identity["base_fingerprint"] == base.fingerprint
     assert identity["method"] == method
-    assert identity["method_kwargs"] == with_defaults(method, DEPTH)
+    assert identity["method_kwargs"] == with_defaults(method, tiny_arguments(method))
     assert identity["class_names"] == ["polyp", "red circle", "lesion"]
     assert identity["format_version"] == 3
 
@@ -80,7 +87,7 @@ def test_the_identity_names_base_method_and_classes(case, method, build, base_mo
 @every_combination_and_zero_shot
 def test_a_strict_round_trip_through_a_file_gives_equal_logits(case, method, build, pictures, tmp_path):
     network = trained(build, case, method)
-    other = build(case, method, seed=9, **(DEPTH if method else {}))
+    other = build(case, method, seed=9, **tiny_arguments(method))
     assert not same_logits(network, other, pictures(case))
     torch.save(network.state_dict(), tmp_path / "model.pt")
     report = other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True), strict=True)
@@ -90,7 +97,7 @@ def test_a_strict_round_trip_through_a_file_gives_equal_logits(case, method, bui
 
 @every_combination
 def test_a_round_trip_through_safetensors(case, method, build, pictures, tmp_path):
-    network, other = trained(build, case, method), build(case, method, seed=9, **DEPTH)
+    network, other = trained(build, case, method), build(case, method, seed=9, **tiny_arguments(method))
     save_file(network.state_dict(), tmp_path / "model.safetensors")
     other.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=True)
     assert same_logits(network, other, pictures(case))
@@ -98,7 +105,7 @@ def test_a_round_trip_through_safetensors(case, method, build, pictures, tmp_pat
 
 @every_combination
 def test_monais_copy_model_state_takes_everything(case, method, build, pictures):
-    network, other = trained(build, case, method), build(case, method, seed=9, **DEPTH)
+    network, other = trained(build, case, method), build(case, method, seed=9, **tiny_arguments(method))
     _, updated, unchanged = copy_model_state(other, network.state_dict())
     assert set(updated) == set(network.state_dict())
     assert unchanged == []
@@ -107,7 +114,7 @@ def test_monais_copy_model_state_takes_everything(case, method, build, pictures)
 
 @every_combination
 def test_monais_checkpoint_handlers(case, method, build, pictures, tmp_path):
-    network, other = trained(build, case, method), build(case, method, seed=9, **DEPTH)
+    network, other = trained(build, case, method), build(case, method, seed=9, **tiny_arguments(method))
     trainer = Engine(lambda engine, batch: None)
     CheckpointSaver(str(tmp_path), {"model": network}, save_final=True, final_filename="final.pt").attach(trainer)
     trainer.run([0], max_epochs=1)
@@ -128,7 +135,7 @@ class Wrapper(nn.Module):
 @every_combination
 @pytest.mark.parametrize("name", ["module", "base", "my_base"])
 def test_a_wrappers_prefix_does_not_matter(case, method, name, build, pictures):
-    network, other = trained(build, case, method), build(case, method, seed=9, **DEPTH)
+    network, other = trained(build, case, method), build(case, method, seed=9, **tiny_arguments(method))
     state = Wrapper(network, name).state_dict()
     assert set(state) == {f"{name}.{key}" for key in network.state_dict()}
     Wrapper(other, name).load_state_dict(state, strict=True)
@@ -147,7 +154,7 @@ def test_a_wrapper_still_misses_what_trains(case, build):
 @pytest.mark.parametrize("through", ["load_state_dict", "copy_model_state"])
 def test_another_method_is_refused_by_both_names(case, method, through, build):
     for other in set(case.methods) - {method}:
-        target = build(case, other, **DEPTH)
+        target = build(case, other, **tiny_arguments(other))
         before = {name: value.clone() for name, value in target.state_dict().items()}
         with pytest.raises(ValueError, match=REFUSAL.format(f"method '{method}'", f"'{other}'")):
             load(target, trained(build, case, method).state_dict(), through)
@@ -161,7 +168,7 @@ def load(network, state, through: str = "load_state_dict") -> None:
         copy_model_state(network, state)
 
 
-@every_combination
+@every_prompt_learner
 @pytest.mark.parametrize("through", ["load_state_dict", "copy_model_state"])
 def test_another_depth_or_number_of_vectors_is_refused_with_both(case, method, through, build):
     state = trained(build, case, method).state_dict()
@@ -171,7 +178,7 @@ def test_another_depth_or_number_of_vectors_is_refused_with_both(case, method, t
         load(build(case, method, num_context=5, **DEPTH), state, through)
 
 
-@every_combination
+@every_prompt_learner
 def test_every_argument_counts_that_changes_what_was_learned(case, method, build):
     """Also arguments without effect on shapes, such as the number of heads and the order of normalization."""
     state = trained(build, case, method).state_dict()
@@ -188,7 +195,9 @@ def test_arguments_that_only_matter_in_training_may_differ(case, method, build, 
     own = with_defaults(method, {})
     others = {"context_initializer": None, "dropout": 0.4}
     network = trained(build, case, method)
-    other = build(case, method, seed=9, **DEPTH | {name: others[name] for name in others if name in own})
+    other = build(
+        case, method, seed=9, **tiny_arguments(method) | {name: others[name] for name in others if name in own}
+    )
     load(other, network.state_dict())
     assert same_logits(network, other, pictures(case))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_cases import CASES, NetworkCase
+from network_cases import CASES, NetworkCase, tiny_arguments
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import monai_tunevlseg.demo
@@ -42,7 +42,9 @@ def rounded(trained_bases) -> Callable[..., PromptTunedNetwork]:
     def get(case: NetworkCase, precision: str, method=None, unfreeze=None) -> PromptTunedNetwork:
         torch.manual_seed(0)
         upsampler = method is not None
-        return case.network(trained_bases[case.name], ["polyp"], method, {}, upsampler, unfreeze).compute_in(precision)
+        return case.network(
+            trained_bases[case.name], ["polyp"], method, tiny_arguments(method), upsampler, unfreeze
+        ).compute_in(precision)
 
     return get
 

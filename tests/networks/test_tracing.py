@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from network_cases import every_combination, every_network
+from network_cases import every_combination, every_network, tiny_arguments
 
 
 def traced(network, image: torch.Tensor) -> torch.jit.ScriptModule:
@@ -23,7 +23,7 @@ def traced(network, image: torch.Tensor) -> torch.jit.ScriptModule:
 
 @every_combination
 def test_other_sizes_give_the_networks_logits_or_are_refused(case, method, build, pictures):
-    network = build(case, method)
+    network = build(case, method, **tiny_arguments(method))
     script = traced(network, pictures(case, 1))
     with torch.no_grad():
         for rows, columns in ((2, 2), (1, 3)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from transformers import CLIPSegForImageSegmentation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSegTextModel, CLIPSegVisionModel
 
-from monai_tunevlseg.methods import EncoderSizes, PromptLearner
+from monai_tunevlseg.methods import AdapterSites, EncoderSizes, LayerSites, PromptLearner, TapSite
 from monai_tunevlseg.networks.clipseg.loading import load_clipseg
 from monai_tunevlseg.networks.image_size_check import check_image_size
 from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork, TextFeatures
@@ -53,6 +54,19 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
             image_embed_dim=config.projection_dim,
         )
 
+    def adapter_sites(self) -> AdapterSites:
+        """Return the layers of both encoders, of the vision encoder up to the last tap, and of the decoder."""
+        config: Any = self.base.config
+        text, vision_dim, taps = config.text_config, config.vision_config.hidden_size, list(config.extract_layers)
+        readers = reversed([f"decoder.reduces.{index}" for index in range(len(taps))])
+        return AdapterSites(
+            condition_dim=config.projection_dim,
+            text=_layer_sites("clip.text_model.encoder", text.num_hidden_layers, text.hidden_size),
+            vision=_layer_sites("clip.vision_model.encoder", max(taps) + 1, vision_dim),
+            decoder=_layer_sites("decoder", len(taps), config.reduce_dim),
+            taps=tuple(TapSite(vision_dim, tap, reader) for tap, reader in zip(taps, readers, strict=True)),
+        )
+
     def embed_tokens(self, token_ids: Tensor) -> Tensor:
         """Look up token embeddings: (N,) -> (N, text_dim)."""
         embedding = self.base.clip.text_model.embeddings.token_embedding
@@ -91,10 +105,11 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
     def encode_text(
         self, tokens: Tokens, image_embedding: Tensor | None, learner: PromptLearner | None = None
     ) -> TextFeatures:
-        """Run the prompted text encoder: (S, N) -> ``embedding`` (S, projection_dim)."""
-        clip, eos = self.base.clip, self.tokenizer.eos_token_id
-        pooled = encode_text(clip.text_model, tokens.ids, eos, learner or self.learner, image_embedding)
-        return {"embedding": clip.text_projection(pooled)}
+        """Run the prompted text encoder: (S, N) -> ``embedding`` (S, projection_dim), and ``end_states`` if needed."""
+        clip, eos, taps = self.base.clip, self.tokenizer.eos_token_id, self.text_taps
+        pooled, *states = encode_text(clip.text_model, tokens.ids, eos, learner or self.learner, image_embedding, taps)
+        features = {"embedding": clip.text_projection(pooled)}
+        return features | ({"end_states": torch.stack(states, dim=1)} if states else {})
 
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode to logits (B, k, H, W)."""
@@ -108,13 +123,27 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         return Upsampler(self.base.config.reduce_dim)
 
 
+def _layer_sites(encoder: str, count: int, width: int) -> tuple[LayerSites, ...]:
+    layers = (f"{encoder}.layers.{index}" for index in range(count))
+    return tuple(
+        LayerSites(
+            width=width,
+            branches=(f"{layer}.self_attn", f"{layer}.mlp"),
+            attention=tuple(f"{layer}.self_attn.{name}_proj" for name in ("q", "k", "v", "out")),
+            mlp=(f"{layer}.mlp.fc1", f"{layer}.mlp.fc2"),
+        )
+        for layer in layers
+    )
+
+
 def encode_text(
     model: CLIPSegTextModel,
     token_ids: Tensor,
     eos_token_id: int,
     learner: PromptLearner | None,
     image_embedding: Tensor | None = None,
-) -> Tensor:
+    taps: Sequence[int] = (),
+) -> list[Tensor]:
     """Encode token sequences with the learner's textual context after SOS (TuneVLSeg, eq. 5 and 6).
 
     Args:
@@ -124,20 +153,25 @@ def encode_text(
         eos_token_id: id of EOS.
         learner: prompt learner; its textual context is inserted, if any.
         image_embedding: (S, image_embed_dim) for learners that are conditioned on the image.
+        taps: indices of layers, in ascending order.
 
     Returns:
-        final state of EOS, (S, text_dim).
+        final state of EOS, then its states after the layers in ``taps``, each (S, text_dim).
     """
     hidden = insert_text_context(model.embeddings.token_embedding(token_ids), 0, learner, image_embedding)
     count = hidden.shape[1] - token_ids.shape[1]
     hidden = model.embeddings(inputs_embeds=hidden)  # (S, N + count, text_dim)
+    # the first EOS, because padding may be EOS too
+    eos = (token_ids == eos_token_id).int().argmax(dim=1) + count
+    rows = torch.arange(hidden.shape[0], device=hidden.device)
+    states = []
     for index, layer in enumerate(model.encoder.layers):
         if index:
             hidden = insert_text_context(hidden, index, learner, image_embedding)
         hidden = layer(hidden, attention_mask=None, is_causal=True)
-    # the first EOS, because padding may be EOS too
-    eos = (token_ids == eos_token_id).int().argmax(dim=1) + count
-    return model.final_layer_norm(hidden[torch.arange(hidden.shape[0], device=hidden.device), eos])
+        if index in taps:
+            states.append(hidden[rows, eos])
+    return [model.final_layer_norm(hidden[rows, eos]), *states]
 
 
 def encode_image(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monai_tunevlseg.methods import EncoderSizes, PromptLearner
+from monai_tunevlseg.methods import AdapterSites, EncoderSizes, LayerSites, PromptLearner
 from monai_tunevlseg.networks.cris.config import CONTEXT_LENGTH, IMAGE_STRIDE
 from monai_tunevlseg.networks.cris.encoders import CLIPBackbone, eos_positions
 from monai_tunevlseg.networks.cris.loading import load_cris
@@ -57,6 +59,21 @@ class PromptTunedCRIS(PromptTunedNetwork):
             text_positions=CONTEXT_LENGTH,
             image_embed_dim=config.embed_dim,
             no_visual_prompts=self.no_visual_prompts,
+        )
+
+    def adapter_sites(self) -> AdapterSites:
+        """Return the layers of the text encoder and of the decoder; the vision encoder has none."""
+        config = self.base.config
+        text = [f"backbone.transformer.resblocks.{index}" for index in range(config.text_layers)]
+        decoder = [f"decoder.layers.{index}" for index in range(config.decoder_layers)]
+        return AdapterSites(
+            condition_dim=config.embed_dim,
+            text=tuple(_layer_sites(layer, config.text_width, ("attn",), "mlp", ("c_fc", "c_proj")) for layer in text),
+            decoder=tuple(
+                _layer_sites(layer, config.text_width, ("self_attn", "multihead_attn"), "ffn", ("0", "4"))
+                for layer in decoder
+            ),
+            reasons={"vision": "CRIS's vision encoder is a ResNet, which has no transformer layers"},
         )
 
     def embed_tokens(self, token_ids: Tensor) -> Tensor:
@@ -113,6 +130,13 @@ class PromptTunedCRIS(PromptTunedNetwork):
 
     def _build_upsampler(self) -> nn.Module:
         return Upsampler(self.base.config.text_width, UPSAMPLER_CHANNELS)
+
+
+def _layer_sites(layer: str, width: int, attention: Sequence[str], mlp: str, linears: Sequence[str]) -> LayerSites:
+    attentions = tuple(f"{layer}.{name}" for name in attention)
+    return LayerSites(
+        width, (*attentions, f"{layer}.{mlp}"), attentions, tuple(f"{layer}.{mlp}.{name}" for name in linears)
+    )
 
 
 def encode_text(
