@@ -69,7 +69,7 @@ def write_nnunet(source: SourceDataset, folder: Path, advanced: Callable[[], Non
     kind = _find_kind(source)
     values = _choose_values(source)
     parts = {part: {stem for split in splits for stem in source.splits[split]} for part, splits in PARTS.items()}
-    for part in (part for part, stems in parts.items() if stems):
+    for part in parts:
         (folder / f"images{part}").mkdir()
         (folder / f"labels{part}").mkdir()
     overlaps: dict[str, str] = {}
@@ -87,11 +87,10 @@ def write_nnunet(source: SourceDataset, folder: Path, advanced: Callable[[], Non
 
     source.write_cases(write, advanced)
     _refuse_overlaps(overlaps)
-    description = _describe(source, values, _unite_channels(channels))
-    description |= {"numTraining": len(parts["Tr"]), "file_ending": ENDINGS[kind]}
+    sizes = {"numTraining": len(parts["Tr"]), "file_ending": ENDINGS[kind]}
     fold = {split: [source.names[stem] for stem in source.splits[split]] for split in PARTS["Tr"]}
-    for name, content in ((DATASET_JSON, description), (SPLITS_FINAL, [fold])):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _write_json(folder / DATASET_JSON, _describe(source, values, _unite_channels(channels)) | sizes)
+    _write_json(folder / SPLITS_FINAL, [fold])
     class_names = tuple(name for name in values if name not in (BACKGROUND, IGNORE))
     return ConvertedDataset.of(source, "label maps", class_names, _usage(source.output, kind))
 
@@ -199,6 +198,10 @@ def _describe(source: SourceDataset, values: Mapping[str, int], channels: int) -
     if info is None:
         return facts
     return {"name": info.title, "licence": info.license, "reference": info.source, **facts}
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _usage(output: Path, kind: str) -> list[str]:
