@@ -74,3 +74,17 @@ class AdapterSites:
                 "leave it out of adapted_parts."
             )
         return layers
+
+    def first_layers(self, part: str, count: int) -> Sequence[LayerSites]:
+        """Return the first ``count`` layers of a part.
+
+        Raises:
+            ValueError: when the part has fewer; names both numbers.
+        """
+        layers = self.layers(part)
+        if count > len(layers):
+            raise ValueError(
+                f"adapted_layers {count} is outside 1..{len(layers)}, the number of layers of the {part} encoder that "
+                "can have adapters."
+            )
+        return layers[:count]

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from monai_tunevlseg.methods._argument_checks import check_positive, check_probability
 from monai_tunevlseg.methods.adapter import Adapter, chosen_parts
 from monai_tunevlseg.methods.adapter_sites import AdapterSites
 from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
-from monai_tunevlseg.methods.telescopic_adapter import check_probability
-from monai_tunevlseg.methods.vlsm_adapter import check_positive
 
 __all__ = ["LoRA"]
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from monai_tunevlseg.methods._argument_checks import check_positive, check_probability
 from monai_tunevlseg.methods._wrapping import AdaptedOutput, in_own_type, wrap
 from monai_tunevlseg.methods.adapter import Adapter, chosen_parts
 from monai_tunevlseg.methods.adapter_sites import AdapterSites
 from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
-from monai_tunevlseg.methods.vlsm_adapter import check_positive, first_layers
 
 __all__ = ["ScaledBottleneck", "TelescopicAdapter", "telescopic_widths"]
 
@@ -86,7 +86,7 @@ class TelescopicAdapter(Adapter):
         self.adapts_condition = "condition" in parts
         widths = {"vision": vision, "text": [text] * min(TEXT_LAYERS, self.adapted_layers)}
         for part in (part for part in parts if part != "condition"):
-            layers = first_layers(sites, part, self.adapted_layers)
+            layers = sites.first_layers(part, self.adapted_layers)
             for layer, width in zip(layers[-len(widths[part]) :], widths[part], strict=True):
                 for branch in layer.branches:
                     wrap(base, branch, AdaptedOutput, ScaledBottleneck(layer.width, width, self.dropout))
@@ -105,13 +105,3 @@ def telescopic_widths(adapter_dim: int, layers: int) -> tuple[list[int], int, in
     """
     vision = [max(MIN_WIDTH, adapter_dim * layer // (2 * layers)) for layer in range(1, layers + 1)]
     return vision, max(MIN_WIDTH, adapter_dim // 4), max(2 * MIN_WIDTH, adapter_dim // 8)
-
-
-def check_probability(dropout: float) -> None:
-    """Check a dropout probability.
-
-    Raises:
-        ValueError: when it is outside 0..1, or 1.
-    """
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout is {dropout}; it must be from 0 to below 1.")

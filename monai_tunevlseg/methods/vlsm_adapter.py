@@ -7,12 +7,13 @@ from typing import Literal, cast
 
 from torch import Tensor, nn
 
+from monai_tunevlseg.methods._argument_checks import check_positive
 from monai_tunevlseg.methods._wrapping import AdaptedInput, AdaptedOutput, in_own_type, wrap
 from monai_tunevlseg.methods.adapter import Adapter, chosen_parts
-from monai_tunevlseg.methods.adapter_sites import AdapterSites, LayerSites
+from monai_tunevlseg.methods.adapter_sites import AdapterSites
 from monai_tunevlseg.methods.encoder_sizes import EncoderSizes
 
-__all__ = ["Bottleneck", "VLSMAdapter", "first_layers"]
+__all__ = ["Bottleneck", "VLSMAdapter"]
 
 PARTS = ("vision", "text", "condition")
 
@@ -96,20 +97,18 @@ class VLSMAdapter(Adapter):
         parts = chosen_parts(self.adapted_parts, default, PARTS, sites)
         if "condition" in parts:
             self.condition = Bottleneck(sites.condition_dim, self.condition_adapter_dim)
-        if shallow:
-            self._attach_to_taps(base, sites, parts)
-        else:
-            for layer in (layer for part in parts if part != "condition" for layer in self._layers(sites, part)):
-                for branch in layer.branches:
-                    wrap(base, branch, AdaptedOutput, Bottleneck(layer.width, self.adapter_dim))
+        attach = self._attach_to_taps if shallow else self._attach_inside_layers
+        attach(base, sites, [part for part in parts if part != "condition"])
         self.adapts_condition = "condition" in parts or bool(self.text)
 
-    def _layers(self, sites: AdapterSites, part: str) -> Sequence[LayerSites]:
-        return first_layers(sites, part, self.adapted_layers)
+    def _attach_inside_layers(self, base: nn.Module, sites: AdapterSites, parts: Sequence[str]) -> None:
+        for layer in (layer for part in parts for layer in sites.first_layers(part, self.adapted_layers)):
+            for branch in layer.branches:
+                wrap(base, branch, AdaptedOutput, Bottleneck(layer.width, self.adapter_dim))
 
     def _attach_to_taps(self, base: nn.Module, sites: AdapterSites, parts: Sequence[str]) -> None:
-        for part in ("vision", "text"):
-            if part in parts and not sites.taps:
+        for part in parts:
+            if not sites.taps:
                 sites.layers(part)
                 raise ValueError(
                     f"placement 'shallow' needs hidden states that the decoder reads, and this VLSM has none for "
@@ -134,28 +133,3 @@ class VLSMAdapter(Adapter):
             for adapter, state in zip(self.text, states.unbind(-2), strict=True):
                 adapted = adapted + cast(Bottleneck, adapter).update(state)
         return adapted
-
-
-def first_layers(sites: AdapterSites, part: str, count: int) -> Sequence[LayerSites]:
-    """Return the first layers of an encoder.
-
-    Raises:
-        ValueError: when the encoder has fewer; names both numbers.
-    """
-    layers = sites.layers(part)
-    if count > len(layers):
-        raise ValueError(
-            f"adapted_layers {count} is outside 1..{len(layers)}, the number of layers of the {part} encoder."
-        )
-    return layers[:count]
-
-
-def check_positive(**values: int) -> None:
-    """Check that widths and numbers are at least 1.
-
-    Raises:
-        ValueError: when one is not; names it.
-    """
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1.")
