@@ -84,6 +84,18 @@ def test_commands_of_an_experiment_run_and_their_runs_are_compared(tmp_path):
     assert "+0.00" in run(compare.replace("RUN_A", f"{tmp_path}/eval").replace("RUN_B", f"{tmp_path}/eval"))
 
 
+def test_commands_for_other_tools_run(tmp_path):
+    """With the masks of the dataset as predictions."""
+    (tmp_path / "PREDICTIONS").mkdir()
+    for stem, masks in write_kvasir(tmp_path / "data").items():
+        Image.fromarray(masks["polyp"]).save(tmp_path / "PREDICTIONS" / f"{stem}.png")
+    score, report, compare = (line.replace("DIR", "data") for line in lines("other tools"))
+    assert "100.00" in run(score, tmp_path)
+    run(report, tmp_path)
+    assert "nnU-Net" in (tmp_path / "results" / "report" / "report.html").read_text(encoding="utf-8")
+    assert "+0.00" in run(compare.replace("RUN", "PREDICTIONS_eval"), tmp_path)
+
+
 def test_commands_of_search_and_benchmark_run(tmp_path):
     """One trial of one epoch for one experiment."""
     write_kvasir(tmp_path / "data" / "kvasir")
