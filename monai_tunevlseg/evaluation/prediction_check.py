@@ -95,7 +95,8 @@ def _check_files(found: FoundPredictions, samples: Sequence[Sample]) -> list[Dat
 
     checked, issues = map_files(check, list(numbers), lambda file: [file])
     shown = set[str]().union(*(names for _, names in checked))
-    if not issues and (hidden := [name for name in found.encodings if name not in shown]):
+    scored = dict.fromkeys(samples[number]["class_name"] for number in found.files)
+    if not issues and (hidden := [name for name in scored if name not in shown]):
         warnings.warn(f"all predictions of {shorten(map(repr, hidden))} are empty; check their values.", stacklevel=2)
     moved = [file.name for file, _ in checked if _lies_elsewhere(file, Path(samples[numbers[file]]["image"]))]
     if moved:

@@ -155,12 +155,15 @@ def _in_class_folders(
     if form.prediction_values is not None:
         raise ValueError(f"{folder} has a folder of binary masks for each class, which have no prediction_values.")
     found: dict[int, Path] = {}
+    others: list[Path] = []
     issues: list[DatasetIssue] = []
     for name in form.class_names:
         if (folder / name).is_dir():
-            of_image, unexpected = _index(folder / name, form, images)
+            of_image, of_others, unexpected = _index(folder / name, form, images)
+            others += of_others
             issues += unexpected
             found |= {number: of_image[number] for number in of_image if samples[number]["class_name"] == name}
+    _warn_of_others(folder, others)
     absent = [
         f"{sample['class_name']}/{stem_of(Path(sample['image']))}"
         for number, sample in enumerate(samples)
@@ -171,7 +174,8 @@ def _in_class_folders(
 
 
 def _in_image_files(folder: Path, form: PredictionForm, samples: Sequence[Sample], images: _Images) -> FoundPredictions:
-    found, issues = _index(folder, form, images)
+    found, others, issues = _index(folder, form, images)
+    _warn_of_others(folder, others)
     absent = [stem_of(Path(sample["image"])) for number, sample in enumerate(samples) if number not in found]
     encoding, allowed = form.label_map(folder)
     encodings = dict.fromkeys(form.class_names, encoding)
@@ -212,8 +216,10 @@ class _Images:
         return images
 
 
-def _index(folder: Path, form: PredictionForm, images: _Images) -> tuple[dict[int, Path], list[DatasetIssue]]:
-    """Return the file of each pair's image, and the issues of files without an image."""
+def _index(
+    folder: Path, form: PredictionForm, images: _Images
+) -> tuple[dict[int, Path], list[Path], list[DatasetIssue]]:
+    """Return the file of each pair's image, the files of other images, and the issues of files without an image."""
     files, issues = index_by_stem(folder, form.prediction_ending or "", OTHER_FILES)
     known = images.pairs.keys() | images.others
     ending = common_ending(known, files) if form.prediction_ending is None else ""
@@ -224,21 +230,26 @@ def _index(folder: Path, form: PredictionForm, images: _Images) -> tuple[dict[in
             stacklevel=2,
         )
     named = {stem.removesuffix(ending): path for stem, path in files.items()}
-    if others := [path.name for stem, path in named.items() if stem in images.others and stem not in images.pairs]:
-        warnings.warn(
-            f"{len(others)} predictions in {folder} are left out, because their images are in another split or show no "
-            f"class: {shorten(others)}.",
-            stacklevel=2,
-        )
+    others = [path for stem, path in named.items() if stem in images.others and stem not in images.pairs]
     found = {number: path for stem, path in named.items() for number in images.pairs.get(stem, ())}
     used = set(found.values())
     twice = [path for stem, path in named.items() if stem in images.pairs and path not in used]
     surplus = [path for stem, path in named.items() if stem not in known]
-    return found, [
-        *issues,
-        *_surplus(folder, surplus),
-        *_surplus(folder, twice, "an image that has another prediction"),
-    ]
+    return (
+        found,
+        others,
+        [*issues, *_surplus(folder, surplus), *_surplus(folder, twice, "an image that has another prediction")],
+    )
+
+
+def _warn_of_others(folder: Path, others: Sequence[Path]) -> None:
+    if others:
+        names = shorten(path.relative_to(folder) for path in others)
+        warnings.warn(
+            f"{len(others)} predictions in {folder} are left out, because their images are in another split or show no "
+            f"class: {names}.",
+            stacklevel=2,
+        )
 
 
 def _surplus(folder: Path, files: Sequence[Path], owner: str = "no image of the split") -> list[DatasetIssue]:
