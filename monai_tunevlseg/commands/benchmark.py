@@ -57,7 +57,7 @@ Variants = Annotated[
     ),
 ]
 PresetName = Annotated[
-    str | None, typer.Option(help="Predefined benchmark: demo (synthetic data, tiny models, under 45 minutes).")
+    str | None, typer.Option(help="Predefined benchmark: demo (synthetic data, tiny models, about an hour).")
 ]
 Worker = Annotated[bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was started in RESULTS.")]
 NJobs = Annotated[int | None, typer.Option(help="Number of parallel processes; 1 by default.")]
