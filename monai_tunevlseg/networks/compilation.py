@@ -1,29 +1,39 @@
-"""``torch.compile`` for the layers of a base model."""
+"""``torch.compile`` for the layers of a network."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.networks.prompt_tuned_network import PromptTunedNetwork
+from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
 
 __all__ = ["compile_layers"]
 
+N = TypeVar("N", bound=SegmentationNetwork)
 
-def compile_layers(network: PromptTunedNetwork) -> PromptTunedNetwork:
-    """Compile the base model's repeated layers with ``torch.compile``, each kind once, at their first call.
 
-    Layers are compiled instead of the network, because texts and tokenizer are not tensors. Results agree up to
-    rounding, and checkpoints stay compatible. The network gets copies of the modules that share the base model's
-    weights, because other networks may share the base model.
+def compile_layers(network: N) -> N:
+    """Compile the layers of a network with ``torch.compile`` at their first call.
+
+    Of a VLSM these are the base model's repeated layers, each kind once, and of other networks the whole model. The
+    network itself is not compiled, because texts and tokenizer are not tensors. Results agree up to rounding, and
+    checkpoints stay compatible.
 
     Args:
-        network: network whose ``repeated_layers`` are compiled.
+        network: the network. A VLSM gets copies of the modules that share the base model's weights, because other
+            networks may share the base model.
 
     Returns:
         the same network.
     """
-    network.base = copy_modules(network.base)
-    for name in network.repeated_layers:
-        for layer in network.base.get_submodule(name).children():
-            # batch sizes and text lengths vary, and one compilation per shape would exceed torch's limit
-            layer.compile(dynamic=True)
+    if isinstance(network, PromptTunedNetwork):
+        network.base = copy_modules(network.base)
+        lists = (network.base.get_submodule(name) for name in network.repeated_layers)
+        layers = [layer for each in lists for layer in each.children()]
+    else:
+        layers = list(network.children())
+    for layer in layers:
+        # batch sizes and text lengths vary, and one compilation per shape would exceed torch's limit
+        layer.compile(dynamic=True)
     return network

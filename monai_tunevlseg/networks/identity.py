@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["FORMAT_VERSION", "identity_from_tensor", "mismatch_message", "identity_to_tensor"]
+__all__ = ["FORMAT_VERSION", "identity_from_tensor", "identity_to_tensor", "require_equal"]
 
 FORMAT_VERSION = 3  # version of the entries and of the fingerprint's content
 STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple
@@ -35,14 +35,21 @@ def identity_from_tensor(state: Tensor) -> dict[str, Any]:
     try:
         return dict(json.loads(bytes(state.cpu().tolist())))
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError("the checkpoint's _extra_state is not that of a prompt-tuned network.") from error
+        raise ValueError("the checkpoint's _extra_state is not that of a network of this package.") from error
 
 
-def mismatch_message(entry: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Return the message for an entry in which a checkpoint differs from the network; names both values."""
-    name = entry
-    mine, yours = ours[entry], theirs.get(entry)
+def require_equal(entry: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Require that an entry of a checkpoint's identity equals the network's.
+
+    Raises:
+        ValueError: when it differs; names both values.
+    """
+    name, mine, yours = entry, ours[entry], theirs.get(entry)
+    if mine == yours:
+        return
     if entry == "base_fingerprint":
         name = "base model"
         mine, yours = f"{ours['base_model']} ({mine})", f"{theirs.get('base_model')} ({yours})"
-    return f"the checkpoint was trained with {name} {yours!r}, this network has {mine!r}; build the network as trained."
+    raise ValueError(
+        f"the checkpoint was trained with {name} {yours!r}, this network has {mine!r}; build the network as trained."
+    )

@@ -1,15 +1,14 @@
-"""The base class of all tuned networks: texts, forward pass and identity."""
+"""The base class of all networks that tune a frozen base model: texts, forward pass and identity."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, Self
 
 import torch
-from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from monai_tunevlseg.methods import (
@@ -24,8 +23,9 @@ from monai_tunevlseg.methods import (
 )
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.frozen_base_network import FrozenBaseNetwork
-from monai_tunevlseg.networks.identity import FORMAT_VERSION, identity_from_tensor, identity_to_tensor, mismatch_message
+from monai_tunevlseg.networks.identity import require_equal
 from monai_tunevlseg.networks.module_copies import copy_modules
+from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
 from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, tokenize, validate_texts
 
 __all__ = ["ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
@@ -47,7 +47,7 @@ class ImageFeatures(dict[str, Tensor]):
         return ImageFeatures({name: value.to(*arguments, **settings) for name, value in self.items()})
 
 
-class PromptTunedNetwork(FrozenBaseNetwork, ABC):
+class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
     """A VLSM: a frozen base model, tuned by a method and an upsampler.
 
     Subclasses define how the base model encodes images, encodes texts and decodes both.
@@ -148,30 +148,16 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
     def forward(
         self, image: Tensor | ImageFeatures, text: Sequence[str] | Sequence[Sequence[str]] | None = None
     ) -> Tensor:
-        """Segment images by text.
-
-        Args:
-            image: (B, 3, H, W) float, normalized with the base model's mean and standard deviation; or the output of
-                ``encode_image``.
-            text: None for all K ``class_names`` on every image; B strings for one text per image; B sequences of k
-                strings for k texts per image.
-
-        Returns:
-            logits, (B, K, H, W), (B, 1, H, W) or (B, k, H, W), with the metadata of the image if it has any.
-
-        Raises:
-            ValueError: when the shape of the image, the number of texts or a text is invalid.
-        """
-        learner = self.learner.precomputed() if self.learner is not None else None
+        """Segment images by text; the image may be given by the output of ``encode_image``."""
         if isinstance(image, ImageFeatures):
-            return self._segment(image, *self._indexed_texts(text, next(iter(image.values()))), learner)
-        if image.ndim != 4 or image.shape[1] != 3:
-            raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
-        if isinstance(image, MetaTensor):  # metadata would slow down every operation
-            logits = self.forward(image.as_tensor(), text)
-            return MetaTensor(logits).copy_meta_from(image)
-        texts = self._indexed_texts(text, image)
-        return self._segment(self.encode_image(image, learner), *texts, learner)
+            texts, index = self._indexed_texts(text, next(iter(image.values())))
+            return self._decode_texts(image, texts, index, self._precomputed_learner())
+        return super().forward(image, text)
+
+    def segment(self, image: Tensor, texts: list[str], index: Tensor) -> Tensor:
+        """Encode images and texts, and decode both."""
+        learner = self._precomputed_learner()
+        return self._decode_texts(self.encode_image(image, learner), texts, index, learner)
 
     @property
     def learner(self) -> PromptLearner | None:
@@ -223,48 +209,29 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
         taken = learner.num_context if learner is not None and learner.prompts_text else 0
         return self.encoder_sizes().text_positions - taken
 
-    def get_extra_state(self) -> Tensor:
-        """Return the identity of this network."""
-        return identity_to_tensor(
-            {
-                "format_version": FORMAT_VERSION,
-                "network": type(self).__name__,
-                "base_model": self.base_name,
-                "base_fingerprint": self.base_fingerprint,
-                "method": self.method_name,
-                "method_kwargs": self.method_kwargs,
-                "upsampler": self.upsampler is not None,
-                "unfreeze": self.unfreeze,
-                "class_names": self.class_names,
-            }
-        )
+    def identity(self) -> dict[str, Any]:
+        """Return base model, method, its arguments, upsampler, unfrozen part and class names."""
+        return {
+            "base_model": self.base_name,
+            "base_fingerprint": self.base_fingerprint,
+            "method": self.method_name,
+            "method_kwargs": self.method_kwargs,
+            "upsampler": self.upsampler is not None,
+            "unfreeze": self.unfreeze,
+            "class_names": self.class_names,
+        }
 
-    def set_extra_state(self, state: Tensor) -> None:
-        """Check that a checkpoint belongs to a network like this one.
-
-        Raises:
-            ValueError: when the format, network, base model, method, its arguments, upsampler or unfrozen part differs;
-                names both sides.
-        """
-        theirs, ours = identity_from_tensor(state), identity_from_tensor(self.get_extra_state())
-        for entry in ("format_version", "network", "base_fingerprint", "method", "upsampler", "unfreeze"):
-            if theirs.get(entry) != ours[entry]:
-                raise ValueError(mismatch_message(entry, theirs, ours))
+    def check_identity(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+        """Refuse another base model, method, argument of it, upsampler or unfrozen part; class names may differ."""
+        for entry in ("base_fingerprint", "method", "upsampler", "unfreeze"):
+            require_equal(entry, theirs, ours)
         ignored = METHODS[self.method_name].training_only_arguments if self.method_name else frozenset()
-        for argument, value in ours["method_kwargs"].items():
-            if argument not in ignored and theirs["method_kwargs"].get(argument) != value:
-                raise ValueError(mismatch_message(argument, theirs["method_kwargs"], ours["method_kwargs"]))
+        for argument in ours["method_kwargs"]:
+            if argument not in ignored:
+                require_equal(argument, theirs["method_kwargs"], ours["method_kwargs"])
 
-    def __prepare_scriptable__(self) -> NoReturn:
-        """Refuse ``torch.jit.script`` with a short reason.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(
-            f"{type(self).__name__} cannot be scripted, because TorchScript supports neither its tokenizer nor the "
-            "modules of transformers; trace it: pass --use_trace True to ckpt_export, or call torch.jit.trace."
-        )
+    def _precomputed_learner(self) -> PromptLearner | None:
+        return self.learner.precomputed() if self.learner is not None else None
 
     def _build_method(self) -> Method | None:
         if self.method_name is None:
@@ -275,26 +242,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, ABC):
             method.initialize_first_context(self.embed_tokens(torch.tensor(token_ids)))
         return method
 
-    def _indexed_texts(
-        self, text: Sequence[str] | Sequence[Sequence[str]] | None, image: Tensor
-    ) -> tuple[list[str], Tensor]:
-        """Return the distinct texts, and the indices of each image's k texts, (B, k)."""
-        if text is None:
-            index = torch.arange(len(self.class_names), device=image.device)
-            return self.class_names, index.expand(image.shape[0], -1)  # the batch size stays free in a traced network
-        if isinstance(text, str) or len(text) != len(image):
-            raise ValueError(
-                f"text {text!r:.100} must be a sequence with one entry for each of the {len(image)} images."
-            )
-        rows = [validate_texts([row] if isinstance(row, str) else row, "text") for row in text]
-        if len({len(row) for row in rows}) > 1:
-            raise ValueError(
-                f"text has {[len(row) for row in rows]} entries per image; each image needs the same number."
-            )
-        number = {text: count for count, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
-        return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
-
-    def _segment(
+    def _decode_texts(
         self, features: ImageFeatures, texts: list[str], index: Tensor, learner: PromptLearner | None
     ) -> Tensor:
         text_features = self._text_features_per_image(texts, index, features.get("embedding"), learner)
