@@ -21,7 +21,7 @@ from monai_tunevlseg.data.io.stored_picture import StoredPicture
 from monai_tunevlseg.data.io.volumes import stored_order
 from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.inferers import Reduction, ResizedInferer
-from monai_tunevlseg.networks import PromptTunedNetwork
+from monai_tunevlseg.networks import SegmentationNetwork
 from monai_tunevlseg.networks.texts import validate_texts
 from monai_tunevlseg.training import load_weights
 
@@ -55,7 +55,7 @@ class Segmenter:
         amp: whether to compute in CUDA's float16 autocast.
     """
 
-    network: PromptTunedNetwork
+    network: SegmentationNetwork
     inferer: ResizedInferer
     intensity_window: Sequence[float] | None = None
     amp: bool = False
@@ -87,7 +87,7 @@ class Segmenter:
             overrides["device"] = torch.device(device)
         parser = open_bundle(folder, **overrides)
         with unwrapped_errors():
-            network: PromptTunedNetwork = parser.get_parsed_content("network")
+            network: SegmentationNetwork = parser.get_parsed_content("network")
             if not parser.get_parsed_content("zero_shot"):
                 load_weights(network, parser.get_parsed_content("ckpt_path"))
             names = ("inferer", "intensity_window", "amp")

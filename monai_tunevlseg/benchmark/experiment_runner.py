@@ -33,6 +33,7 @@ from monai_tunevlseg.benchmark.results_folder import (
 from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
 from monai_tunevlseg.evaluation import read_pair_scores, write_pair_scores
 from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS
 from monai_tunevlseg.search import (
     Experiment,
     SearchResult,
@@ -190,7 +191,7 @@ class ExperimentRunner:
         if not (shown / "examples.json").is_file():
             store_examples(shown, read_test_samples(experiment, overrides), examples)
         embeddings = self.folders.results / "embeddings" / spec.model / f"{spec.dataset}.npz"
-        if not embeddings.is_file():
+        if spec.model not in IMAGE_ONLY_NETWORKS and not embeddings.is_file():
             store_embeddings(embeddings, spec, titles["model"], experiment, overrides)
         write_pair_scores(folder / "pairs.csv", [replace(pair, mask=None) for pair in pairs])
         metrics = read_json_object(report / "metrics.json")

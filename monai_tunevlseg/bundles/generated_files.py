@@ -14,7 +14,7 @@ from monai_tunevlseg.bundles.templates import read_facts, render_template
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.methods import METHODS, Method
-from monai_tunevlseg.networks import VLSMS
+from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS
 
 __all__ = [
     "bundle_names",
@@ -41,7 +41,7 @@ _Combinations = dict[str, tuple[_Facts, _Facts]]  # model and method by the name
 
 _TRAINING = ("train.yaml", "multi_gpu_train.yaml")
 _MODEL_FACTS: _Facts = {"embedded": False}  # whether the package embeds a tiny base model
-_METHOD_FACTS: _Facts = {"baseline": False, "trains": True}
+_METHOD_FACTS: _Facts = {"baseline": False, "trains": True, "from_scratch": False, "epochs": 20}
 
 
 def bundle_names(configs_dir: str | Path) -> list[str]:
@@ -86,7 +86,7 @@ def _experiment_names(configs: Path, combinations: _Combinations) -> list[str]:
         f"{path.stem}/{bundle}"
         for path in _datasets(configs)
         for bundle, (model, _) in combinations.items()
-        if model["embedded"] or path.stem not in DEMO_DATASETS
+        if model["embedded"] or not model["reads_text"] or path.stem not in DEMO_DATASETS
     ]
 
 
@@ -205,15 +205,26 @@ def _datasets(configs: Path) -> list[Path]:
 
 
 def _combinations(configs: Path) -> _Combinations:
-    """Return the model and method of each bundle: all pairs for which the model accepts the method's prompts."""
-    models = [_MODEL_FACTS | read_facts(path) for path in sorted((configs / "models").glob("*.yaml"))]
+    """Return the model and method of each bundle: all pairs that fit each other."""
+    models = [_model_facts(path) for path in sorted((configs / "models").glob("*.yaml"))]
     methods = [_METHOD_FACTS | read_facts(path) for path in sorted((configs / "methods").glob("*.yaml"))]
     return {
         f"{model['name']}_{method['name']}": (model, method)
         for model in models
         for method in methods
-        if not (prompted_encoders(method["name"])[1] and VLSMS[model["name"]].no_visual_prompts)
+        if _fit(model, method)
     }
+
+
+def _model_facts(path: Path) -> _Facts:
+    return _MODEL_FACTS | {"reads_text": path.stem not in IMAGE_ONLY_NETWORKS} | read_facts(path)
+
+
+def _fit(model: _Facts, method: _Facts) -> bool:
+    """Return whether a VLSM accepts the method's prompts, or an image-only model is trained from scratch."""
+    if method["from_scratch"] or not model["reads_text"]:
+        return bool(method["from_scratch"] and not model["reads_text"])
+    return not (prompted_encoders(method["name"])[1] and VLSMS[model["name"]].no_visual_prompts)
 
 
 def prompted_encoders(method: str) -> tuple[bool, bool]:

@@ -9,7 +9,6 @@ import typer
 
 from monai_tunevlseg.commands.error_handling import exit_on_error
 from monai_tunevlseg.commands.options import BundlesDir, ConfigsDir
-from monai_tunevlseg.demo import embedded_models
 
 __all__ = ["demo"]
 
@@ -17,7 +16,7 @@ __all__ = ["demo"]
 def demo(
     bundles_dir: BundlesDir,
     configs_dir: ConfigsDir,
-    model: Annotated[str, typer.Option(help=f"VLSM: {' or '.join(embedded_models())}.")] = "clipseg",
+    model: Annotated[str, typer.Option(help="Model of the bundle, as in bundles/MODEL_METHOD.")] = "clipseg",
     method: Annotated[str, typer.Option(help="Method of the bundle, as in bundles/MODEL_METHOD.")] = "vpt",
     dataset: Annotated[str, typer.Option(help="Demo dataset: ultrasound, endoscopy or echo.")] = "ultrasound",
     output_dir: Annotated[Path, typer.Option(help="Folder of the data, checkpoint and pictures.")] = Path(

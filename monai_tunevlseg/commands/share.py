@@ -67,12 +67,13 @@ def share(
         typer.echo(
             f"written: {folder}" + ("" if run_dir else " (initial weights; pass --run-dir to share trained ones)")
         )
-        if spec.base.folder is not None:
+        local = None if spec.base is None else spec.base.folder
+        if spec.base is not None and local is not None:
             typer.echo(
                 f"the bundle refers to its base model as {spec.base.id}, fingerprint {spec.base.fingerprint}, loaded "
-                f"from {spec.base.folder}; --base-model-id changes the reference"
+                f"from {local}; --base-model-id changes the reference"
             )
-        failed = [check for check in verify_bundle(folder, spec.base.folder, schema) if _report(check)]
+        failed = [check for check in verify_bundle(folder, local, schema) if _report(check)]
         if zipped and not failed:
             typer.echo(f"packed: {pack_bundle(folder)}")
     if failed:

@@ -1,4 +1,4 @@
-"""The overview figure of a demo run: image, ground truth, zero-shot and tuned predictions."""
+"""The overview figure of a demo run: image, ground truth, and the predictions before and after training."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def draw_overview(output_dir: Path, num_classes: int) -> Path:
     """Draw the first test images of a demo run with their masks.
 
     Args:
-        output_dir: output folder of the demo, with ``new_images``, ``data``, ``predictions_zero_shot`` and
-            ``predictions``.
+        output_dir: output folder of the demo, with ``new_images``, ``data``, ``predictions`` and, with a base
+            model, ``predictions_zero_shot``.
         num_classes: number of classes in the masks.
 
     Returns:
@@ -32,6 +32,7 @@ def draw_overview(output_dir: Path, num_classes: int) -> Path:
         "zero-shot": output_dir / "predictions_zero_shot" / "masks",
         "tuned": output_dir / "predictions" / "masks",
     }
+    folders = {title: folder for title, folder in folders.items() if folder.is_dir()}
     images = sorted((output_dir / "new_images").iterdir())[:NUM_ROWS]
     figure = Figure(figsize=(8, 2.1 * len(images)), layout="constrained")
     axes = figure.subplots(len(images), 1 + len(folders), squeeze=False)

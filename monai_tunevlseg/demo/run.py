@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,9 +21,10 @@ from monai_tunevlseg.bundle_processes import ChildProcess, bundle_command
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo.overview_figure import draw_overview
 from monai_tunevlseg.hyperparameters import ZERO_SHOT
-from monai_tunevlseg.training import read_weights
+from monai_tunevlseg.json_files import read_json_object
+from monai_tunevlseg.yaml_files import read_yaml_mapping
 
-__all__ = ["BundleRun", "DemoResult", "checkpoint_size", "copy_test_images", "run_demo", "run_in_parallel"]
+__all__ = ["BundleRun", "DemoResult", "copy_test_images", "run_demo", "run_in_parallel"]
 
 NUM_IMAGES = 200
 NUM_NEW_IMAGES = 8  # images of the test split that inference gets, without masks
@@ -33,14 +35,15 @@ class DemoResult:
     """Results of a demo run.
 
     Attributes:
-        zero_shot: Dice of the base model on the test split, over all (image, text) pairs, in percent.
-        tuned: Dice of the tuned model, likewise.
+        zero_shot: Dice of the base model on the test split, over all (image, text) pairs, in percent; None without a
+            base model.
+        tuned: Dice of the trained model, likewise.
         trained_parameters: number of trained parameters.
         checkpoint_bytes: size of the checkpoint in bytes.
         seconds: wall time of training, including validation.
     """
 
-    zero_shot: float
+    zero_shot: float | None
     tuned: float
     trained_parameters: int
     checkpoint_bytes: int
@@ -77,18 +80,21 @@ def run_demo(dataset: str, bundle_root: Path, experiment_config: Path, output_di
         own = {"bundle_root": bundle_root, "ckpt_path": checkpoint, "output_dir": output_dir / name}
         return BundleRun(configs, own | overrides, output_dir / f"{name}.log", console)
 
-    run_in_parallel(
-        partial(run, "evaluate", "zero_shot", dataset_dir=data, **ZERO_SHOT),
-        partial(run, "inference", "predictions_zero_shot", dataset_dir=new_images, **ZERO_SHOT),
-    )
+    zero_shot: float | None = None
+    if "base_model" in read_yaml_mapping(bundle_root / "configs" / "train.yaml"):
+        run_in_parallel(
+            partial(run, "evaluate", "zero_shot", dataset_dir=data, **ZERO_SHOT),
+            partial(run, "inference", "predictions_zero_shot", dataset_dir=new_images, **ZERO_SHOT),
+        )
+        zero_shot = _metrics(output_dir / "zero_shot")["dice"]
     (seconds,) = run_in_parallel(partial(run, "train", "training", dataset_dir=data, ckpt_dir=checkpoint.parent))
     run_in_parallel(
         partial(run, "evaluate", "tuned", dataset_dir=data),
         partial(run, "inference", "predictions", dataset_dir=new_images),
     )
-    result = DemoResult(
-        _dice(output_dir / "zero_shot"), _dice(output_dir / "tuned"), *checkpoint_size(checkpoint), seconds
-    )
+    tuned = _metrics(output_dir / "tuned")
+    trained_parameters = tuned["network"]["trained_parameters"]
+    result = DemoResult(zero_shot, tuned["dice"], trained_parameters, checkpoint.stat().st_size, seconds)
     draw_overview(output_dir, len(class_names))
     _print_result(console, f"{dataset}, {bundle_root.name}", result, output_dir)
     return result
@@ -142,14 +148,8 @@ class BundleRun:
         return time.perf_counter() - self.started
 
 
-def _dice(folder: Path) -> float:
-    return float(json.loads((folder / "metrics.json").read_text())["dice"])
-
-
-def checkpoint_size(path: Path) -> tuple[int, int]:
-    """Return the number of parameters in a checkpoint and its size in bytes."""
-    state = read_weights(path)
-    return sum(value.numel() for name, value in state.items() if name != "_extra_state"), path.stat().st_size
+def _metrics(folder: Path) -> dict[str, Any]:
+    return read_json_object(folder / "metrics.json")
 
 
 def _print_result(console: Console, title: str, result: DemoResult, output_dir: Path) -> None:
@@ -157,7 +157,7 @@ def _print_result(console: Console, title: str, result: DemoResult, output_dir: 
     for column in ("Dice zero-shot", "Dice tuned", "trained parameters", "checkpoint", "seconds"):
         table.add_column(column, justify="right")
     table.add_row(
-        f"{result.zero_shot:.1f} %",
+        "-" if result.zero_shot is None else f"{result.zero_shot:.1f} %",
         f"{result.tuned:.1f} %",
         f"{result.trained_parameters:,}",
         f"{result.checkpoint_bytes / 1000:.1f} kB",

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from monai_tunevlseg.feature_cache.keys import digest
 from monai_tunevlseg.feature_cache.stores import CachedTensors, DiskStore, FeatureStore, MemoryStore
 from monai_tunevlseg.feature_cache.views import Views
-from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork
+from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork, SegmentationNetwork
 from monai_tunevlseg.version import __version__
 
 __all__ = ["FeatureCache", "check_constant", "is_off", "open_cache"]
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_cache(
-    network: PromptTunedNetwork,
+    network: SegmentationNetwork,
     kind: str | bool | None,
     directory: str | Path,
     max_gibibytes: float,
@@ -59,10 +59,10 @@ def open_cache(
         raise ValueError(f"feature_cache is {kind!r}; it must be off, memory or disk.")
     if not 0 < max_gibibytes < math.inf:
         raise ValueError(f"feature_cache_size is {max_gibibytes}; it must be a finite number of GiB above 0.")
-    check_constant(network)
+    encoder = check_constant(network)
     max_bytes = int(max_gibibytes * 2**30)
     store = MemoryStore(max_bytes) if kind == "memory" else DiskStore(directory, max_bytes)
-    return FeatureCache(network, store, amp, num_workers)
+    return FeatureCache(encoder, store, amp, num_workers)
 
 
 def is_off(kind: str | bool | None) -> bool:
@@ -70,18 +70,24 @@ def is_off(kind: str | bool | None) -> bool:
     return kind in OFF_VALUES
 
 
-def check_constant(network: PromptTunedNetwork) -> None:
-    """Check that the image features of a network are constant during training.
+def check_constant(network: SegmentationNetwork) -> PromptTunedNetwork:
+    """Return a network whose image features are constant during training.
 
     Raises:
-        ValueError: when they change; names the method and the unfrozen part.
+        ValueError: when they change; names the network, or the method and the unfrozen part.
     """
+    if not isinstance(network, PromptTunedNetwork):
+        raise ValueError(
+            f"{type(network).__name__} is trained from scratch, so that the features of images change in training; set "
+            "feature_cache to off."
+        )
     if not network.trained.image_is_constant:
         raise ValueError(
             f"image features change during training with the method {network.method_name!r} and unfreeze "
             f"{network.unfreeze!r}; set feature_cache to off, or choose unfreeze null and a method that does not "
             "change the vision encoder, such as coop."
         )
+    return network
 
 
 class FeatureCache:

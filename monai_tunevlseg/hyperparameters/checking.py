@@ -14,7 +14,7 @@ from monai.bundle.utils import ID_SEP_KEY
 from monai.utils import BundlePropertyConfig
 
 from monai_tunevlseg.errors import install_error_hook
-from monai_tunevlseg.hyperparameters.declarations import hyperparameter_types, method_argument_types
+from monai_tunevlseg.hyperparameters.declarations import bundle_option_types, hyperparameter_types
 
 __all__ = ["parse_hyperparameter", "prepare_run"]
 
@@ -40,15 +40,15 @@ def prepare_run() -> None:
         RuntimeError: when it is not called from a config.
     """
     install_error_hook()
-    types, method_types = hyperparameter_types(), method_argument_types()
+    types, bundle_options = hyperparameter_types(), bundle_option_types()
     resolver = _calling_resolver()
     config = resolver.items[""].get_config()
     references = {name.split(ID_SEP_KEY)[0] for text in _texts_in(config) for name in resolver.match_refs_pattern(text)}
     for name, value in config.items():
         if not (name in types or _is_known(name, value, references)):
             raise ValueError(_unknown_option(name, value, [*types, *config]))
-        if name in method_types and name not in references and name not in resolver.resolved_content:
-            logger.warning("%s is %s, but the method of this bundle ignores it.", name, _shown(value))
+        if name in bundle_options and name not in references and name not in resolver.resolved_content:
+            logger.warning("%s is %s, but the model and the method of this bundle ignore it.", name, _shown(value))
         if name in types:
             _refuse_undefined_references(name, value, config)
             if not _is_evaluated(value):

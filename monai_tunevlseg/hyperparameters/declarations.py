@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -23,15 +24,17 @@ from monai_tunevlseg.hyperparameters.value_types import (
     numbers,
     or_null,
     whole_number,
+    whole_numbers,
 )
-from monai_tunevlseg.methods import METHODS, with_defaults
+from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, ImageOnlyNetwork
 from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 from monai_tunevlseg.networks.precision import PRECISIONS
 
-__all__ = ["ZERO_SHOT", "hyperparameter_types", "method_argument_types"]
+__all__ = ["ZERO_SHOT", "bundle_option_types", "hyperparameter_types", "method_argument_types"]
 
 ZERO_SHOT: Mapping[str, Any] = types.MappingProxyType({"method": None, "unfreeze": None, "upsampler": False})
-"""The options with which any bundle uses the base model unchanged."""
+"""The options with which any bundle of a VLSM uses the base model unchanged."""
 
 _COUNT = 1_000_000  # above the epochs, images and steps of any run
 _WIDTH = 65_536  # above the width of any layer
@@ -57,8 +60,6 @@ _DATASET = {
 _NETWORK = {
     "unfreeze": or_null(choice(*(part for part in UNFREEZE if part is not None))),
     "upsampler": SWITCH,
-    "pretrained": PATH,
-    "base_fingerprint": or_null(TEXT),
     "image_size": whole_number(1, 8192, "352"),
     "image_mean": numbers(3, -1e6, 1e6, "[0.485,0.456,0.406]"),
     "image_std": numbers(3, 0, 1e6, "[0.229,0.224,0.225]", above_low=True),
@@ -67,6 +68,7 @@ _NETWORK = {
     "compile": SWITCH,
     "device": DEVICE,
 }
+_BASE_MODEL = {"pretrained": PATH, "base_fingerprint": or_null(TEXT)}
 _TRAINING = {
     "ckpt_dir": PATH,
     "resume": SWITCH,
@@ -120,10 +122,28 @@ def hyperparameter_types() -> dict[str, ValueType]:
         TypeError: when an argument of a method has the name of another hyperparameter.
     """
     registered = {"layout": choice(*LAYOUTS), "method": or_null(choice(*METHODS))}
-    own, of_methods = {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered}, method_argument_types()
-    if taken := sorted(own.keys() & of_methods.keys()):
-        raise TypeError(f"a method has the argument {taken[0]!r}, a hyperparameter of every bundle; rename it.")
-    return own | of_methods
+    own = {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered}
+    if taken := sorted(own.keys() & bundle_option_types().keys()):
+        raise TypeError(
+            f"a method or model has the argument {taken[0]!r}, a hyperparameter of every bundle; rename it."
+        )
+    return own | bundle_option_types()
+
+
+def bundle_option_types() -> dict[str, ValueType]:
+    """Return the types of the hyperparameters that only the bundles of some models or methods have.
+
+    Raises:
+        TypeError: as :func:`method_argument_types`, also for the arguments of image-only models.
+    """
+    common = inspect.signature(ImageOnlyNetwork).parameters.keys()
+    of_models = {
+        (f"the model {model!r}", name): kind
+        for model in IMAGE_ONLY_NETWORKS
+        for name, kind in _argument_types(IMAGE_ONLY_NETWORKS[model]).items()
+        if name not in common
+    }
+    return _BASE_MODEL | _merged(_method_arguments() | of_models)
 
 
 def method_argument_types() -> dict[str, ValueType]:
@@ -132,17 +152,38 @@ def method_argument_types() -> dict[str, ValueType]:
     Raises:
         TypeError: when an argument has a type that no hyperparameter can have, or another type in another method.
     """
+    return _merged(_method_arguments())
+
+
+def _method_arguments() -> dict[tuple[str, str], ValueType]:
+    return {
+        (f"the method {method!r}", name): kind
+        for method in METHODS
+        for name, kind in _argument_types(METHODS[method]).items()
+    }
+
+
+def _merged(arguments: Mapping[tuple[str, str], ValueType]) -> dict[str, ValueType]:
+    """Merge the arguments of several owners, keyed by owner and name."""
     found: dict[str, ValueType] = {}
-    for method in METHODS:
-        annotations = get_type_hints(METHODS[method].__init__)
-        for name, default in with_defaults(method, {}).items():
-            given = _value_type(annotations[name], default)
-            if found.setdefault(name, given).description != given.description:
-                raise TypeError(
-                    f"the method {method!r} has the argument {name!r} as {given.description}, another method as "
-                    f"{found[name].description}; rename it."
-                )
+    for (owner, name), given in arguments.items():
+        if found.setdefault(name, given).description != given.description:
+            raise TypeError(
+                f"{owner} has the argument {name!r} as {given.description}, another one as "
+                f"{found[name].description}; rename it."
+            )
     return found
+
+
+def _argument_types(owner: type) -> dict[str, ValueType]:
+    """Return the types of a constructor's arguments with a default."""
+    annotations = get_type_hints(owner.__init__)  # type: ignore[misc]
+    parameters = inspect.signature(owner).parameters.values()
+    return {
+        parameter.name: _value_type(annotations[parameter.name], parameter.default)
+        for parameter in parameters
+        if parameter.default is not parameter.empty
+    }
 
 
 def _value_type(annotation: Any, default: Any) -> ValueType:
@@ -154,10 +195,11 @@ def _value_type(annotation: Any, default: Any) -> ValueType:
     if get_origin(annotation) in (Union, types.UnionType):
         (given,) = (each for each in get_args(annotation) if each is not type(None))
         return or_null(_value_type(given, default))
-    if get_origin(annotation) in (list, tuple, Sequence):
-        return TEXTS
     if get_origin(annotation) is Literal:
         return choice(*get_args(annotation))
+    if get_origin(annotation) in (list, tuple, Sequence):
+        of_numbers = get_args(annotation)[0] is int
+        return whole_numbers(1, _WIDTH, str(list(default)).replace(" ", "")) if of_numbers else TEXTS
     example = str(default)
     known = {bool: SWITCH, int: whole_number(1, _WIDTH, example), float: number(0, 1e6, example), str: TEXT}
     if annotation not in known:

@@ -29,6 +29,7 @@ __all__ = [
     "numbers",
     "or_null",
     "whole_number",
+    "whole_numbers",
 ]
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -95,6 +96,18 @@ def numbers(count: int, low: float, high: float, example: str, above_low: bool =
     return ValueType(
         f"a list of {count} numbers, each {item_type.description.removeprefix('a number ')}", example, parse
     )
+
+
+def whole_numbers(low: int, high: int, example: str) -> ValueType:
+    """Return the type of lists of whole numbers from ``low`` to ``high``."""
+    item_type = whole_number(low, high, "0")
+
+    def parse(value: Any) -> list[int]:
+        if isinstance(value, str | Mapping) or not len(value):
+            raise ValueError
+        return [item_type.parse(item) for item in value]
+
+    return ValueType(f"a list of whole numbers, each from {low} to {high}", example, parse)
 
 
 def choice(*names: str) -> ValueType:

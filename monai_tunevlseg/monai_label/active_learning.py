@@ -43,9 +43,11 @@ class EntropyStrategy(Strategy):
 
         Raises:
             KeyError: when the model is unknown.
-            ValueError: when ``max_samples`` is not a whole number from 1 to ``MAX_SAMPLES``.
+            ValueError: when ``max_samples`` is not a whole number from 1 to ``MAX_SAMPLES``, or the model is not
+                usable yet.
         """
         model = self.models[request.get("model") or next(iter(self.models))]
+        model.check_usable()
         unlabeled = sorted(datastore.get_unlabeled_images())
         scores = {image: score for image in unlabeled if (score := _stored_score(datastore, image, model)) is not None}
         missing = (image for image in unlabeled if image not in scores)

@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from monai_tunevlseg.hyperparameters import ZERO_SHOT, parse_hyperparameter
 from monai_tunevlseg.inferers import Reduction, entropy_map, label_map
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
+from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork, SegmentationNetwork
 from monai_tunevlseg.networks.precision import cast_frozen
 from monai_tunevlseg.segmenter import Segmenter, open_bundle
 
@@ -53,7 +53,7 @@ class BaseModelCache:
 class BundleModel:
     """A bundle that segments files by text, for requests from several threads.
 
-    A changed checkpoint is reloaded. Without a checkpoint the model is zero-shot.
+    A changed checkpoint is reloaded. Without a checkpoint the model is zero-shot, if it has a base model.
 
     Args:
         folder: the bundle.
@@ -77,6 +77,7 @@ class BundleModel:
         self.description = str(metadata.get("description", ""))
         self.class_names: list[str] = parse_hyperparameter("class_names", parser.get_parsed_content("class_names"))
         self.checkpoint = Path(parser.get_parsed_content("ckpt_path"))
+        self._has_base_model = "base_model" in parser
         self._base_models = base_models
         self._lock = threading.Lock()
         self._loaded: tuple[str, Segmenter] | None = None
@@ -94,7 +95,19 @@ class BundleModel:
             return "zero-shot"
         return f"{state.st_mtime_ns:x}-{state.st_size:x}"
 
-    def network(self) -> PromptTunedNetwork:
+    def check_usable(self) -> None:
+        """Check that the model can segment.
+
+        Raises:
+            ValueError: when it has neither a checkpoint nor a base model; names the way out.
+        """
+        if not (self._has_base_model or self.checkpoint.is_file()):
+            raise ValueError(
+                f"{self.name} is not trained and has no base model to segment zero-shot; submit labels and train it, "
+                f"or copy a checkpoint to {self.checkpoint}."
+            )
+
+    def network(self) -> SegmentationNetwork:
         """Return the network with the current checkpoint."""
         with self._lock:
             return self._segmenter().network
@@ -126,8 +139,9 @@ class BundleModel:
         """
         with self._lock:
             segmenter = self._segmenter()
-            if len(segmenter.network.text_features) > MAX_CACHED_TEXTS:
-                segmenter.network.text_features.clear()
+            network = segmenter.network
+            if isinstance(network, PromptTunedNetwork) and len(network.text_features) > MAX_CACHED_TEXTS:
+                network.text_features.clear()
             try:
                 return segmenter.reduce_logits(image, texts, reduction)
             except OSError as error:
@@ -141,9 +155,11 @@ class BundleModel:
         return self._loaded[1]
 
     def _load(self, version: str) -> Segmenter:
-        options = ZERO_SHOT if version == "zero-shot" else {}
-        base_model = self._base_models.load(open_bundle(self.folder, **options))
-        segmenter = Segmenter.from_bundle(self.folder, base_model=base_model, **options)
+        self.check_usable()
+        options = dict(ZERO_SHOT) if version == "zero-shot" else {}
+        if self._has_base_model:
+            options["base_model"] = self._base_models.load(open_bundle(self.folder, **options))
+        segmenter = Segmenter.from_bundle(self.folder, **options)
         logger.info("Loaded %s, %s.", self.name, "zero-shot" if version == "zero-shot" else self.checkpoint)
         return segmenter
 

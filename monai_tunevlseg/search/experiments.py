@@ -10,7 +10,7 @@ from typing import Any
 from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompted_encoders
 from monai_tunevlseg.data.samples import digest_samples
 from monai_tunevlseg.errors import unwrapped_errors
-from monai_tunevlseg.networks import PromptTunedNetwork
+from monai_tunevlseg.networks import PromptTunedNetwork, SegmentationNetwork
 from monai_tunevlseg.search.search_space import ScalingSizes
 from monai_tunevlseg.yaml_files import read_yaml_mapping
 
@@ -58,15 +58,15 @@ class Experiment:
 
 @dataclass(frozen=True)
 class BaseModelInfo:
-    """The base model of an experiment.
+    """The base model of an experiment; a network that is trained from scratch has none.
 
     Attributes:
-        fingerprint: digest of the weights.
-        sizes: sizes by which a search space is scaled.
+        fingerprint: digest of the weights; None without a base model.
+        sizes: sizes by which a search space is scaled; None without a base model.
     """
 
-    fingerprint: str
-    sizes: ScalingSizes
+    fingerprint: str | None
+    sizes: ScalingSizes | None
 
 
 def find_experiment(name: str, configs_dir: str | Path, bundles_dir: str | Path) -> Experiment:
@@ -97,11 +97,11 @@ def read_experiment_config(experiment: Experiment, kind: str, overrides: Mapping
     return parser
 
 
-def build_network(experiment: Experiment, overrides: Mapping[str, Any]) -> PromptTunedNetwork:
+def build_network(experiment: Experiment, overrides: Mapping[str, Any]) -> SegmentationNetwork:
     """Load the base model of an experiment, and build its untrained network."""
     parser = read_experiment_config(experiment, "train", overrides)
     with unwrapped_errors():
-        network: PromptTunedNetwork = parser.get_parsed_content("network_def")
+        network: SegmentationNetwork = parser.get_parsed_content("network_def")
     return network
 
 
@@ -109,6 +109,8 @@ def describe_base_model(experiment: Experiment, overrides: Mapping[str, Any]) ->
     """Load the base model of an experiment, and return its fingerprint and sizes."""
     # without the method, because its default depth may exceed the number of layers of this base model
     network = build_network(experiment, {**overrides, "method": "null", "upsampler": False})
+    if not isinstance(network, PromptTunedNetwork):
+        return BaseModelInfo(None, None)
     sizes = network.encoder_sizes()
     return BaseModelInfo(
         network.base_fingerprint,

@@ -56,14 +56,16 @@ SearchSpace = dict[str, Dimension]
 """Dimensions by the names of their hyperparameters, in a fixed order."""
 
 
-def read_search_space(configs_dir: str | Path, method: str, known: Collection[str], sizes: ScalingSizes) -> SearchSpace:
+def read_search_space(
+    configs_dir: str | Path, method: str, known: Collection[str], sizes: ScalingSizes | None
+) -> SearchSpace:
     """Read the search space of a method: ``common.yaml``, overridden by the method's own file.
 
     Args:
         configs_dir: folder that contains ``search/``.
         method: name of the method's fragment; a method without a file has the common space.
         known: names of the bundle's hyperparameters.
-        sizes: sizes of the base model; at the published sizes the space is the paper's.
+        sizes: sizes of the base model; at the published sizes the space is the paper's. None without a base model.
 
     Raises:
         FileNotFoundError: when ``common.yaml`` does not exist.
@@ -116,7 +118,7 @@ def _read(path: Path) -> dict[str, Any]:
     return parse_yaml_mapping(render_template(path, path.parent.parent, {}), str(path))
 
 
-def _dimension(line: Mapping[str, Any], sizes: ScalingSizes) -> Dimension:
+def _dimension(line: Mapping[str, Any], sizes: ScalingSizes | None) -> Dimension:
     if unknown := set(line) - (_CHOICES if "choices" in line else _RANGE):
         raise ValueError(f"unknown keys {_list(unknown)}")
     if "choices" in line:
@@ -136,7 +138,7 @@ def _number_kind(low: Any, high: Any) -> type[IntDistribution] | type[FloatDistr
     return IntDistribution if isinstance(low, int) and isinstance(high, int) else FloatDistribution
 
 
-def _scaled(line: Mapping[str, Any], sizes: ScalingSizes) -> list[Any]:
+def _scaled(line: Mapping[str, Any], sizes: ScalingSizes | None) -> list[Any]:
     """Return the choices for this base model, without duplicates."""
     choices = list(line["choices"])
     if "scales_with" in line:
@@ -154,7 +156,9 @@ def _nearest_divisor(width: int, value: float) -> int:
     return min(divisors, key=lambda divisor: (abs(divisor - value), divisor))
 
 
-def _size(sizes: ScalingSizes, name: str) -> int:
+def _size(sizes: ScalingSizes | None, name: str) -> int:
+    if sizes is None:
+        raise ValueError(f"{name!r} is a size of a base model, and the network has none")
     if name not in ScalingSizes.__dataclass_fields__:
         raise ValueError(f"{name!r} is not a size; sizes are {_list(ScalingSizes.__dataclass_fields__)}")
     return int(getattr(sizes, name))

@@ -84,7 +84,7 @@ class BundleSpec:
     Attributes:
         experiment: name of the experiment, DATASET/MODEL_METHOD.
         facts: titles, summaries, references and licenses of dataset, model and method, as in the config fragments.
-        base: the base model.
+        base: the base model; None for a network that is trained from scratch.
         config_values: values that replace those of the bundle's config templates.
         hyperparameters: all hyperparameters of training.
         run: the trained run; None = not trained.
@@ -92,7 +92,7 @@ class BundleSpec:
 
     experiment: str
     facts: Mapping[str, Any]
-    base: BaseReference
+    base: BaseReference | None
     config_values: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
     run: TrainedRun | None
@@ -113,14 +113,15 @@ class BundleSpec:
     def description(self) -> str:
         """One or two sentences for ``metadata.json`` and the model card."""
         dataset, model, method = (self.facts[part] for part in ("dataset", "model", "method"))
-        text = f"{model['title']} adapted to {dataset['title']}: {method['title']} {method['summary']}."
+        use = "adapted to" if self.base else "for"
+        text = f"{model['title']} {use} {dataset['title']}: {method['title']} {method['summary']}."
         return text if self.run else f"{text} Not trained: the weights are the initial ones."
 
     @property
     def image_size(self) -> int:
         """The side of the network's input in pixels."""
         size = self.hyperparameters["image_size"]
-        return size if isinstance(size, int) else self.base.images.size
+        return size if isinstance(size, int) or self.base is None else self.base.images.size
 
     @property
     def public_dataset(self) -> DatasetInfo | None:
@@ -161,19 +162,34 @@ def build_bundle_spec(experiment: str, run_dir: str | Path | None = None, source
     run = None if run_dir is None else read_trained_run(run_dir, sources.metrics_file)
     if run is not None:
         _check_network(experiment, run_dir, run, defaults, template["network_def"]["_target_"])
-    base = find_base_reference(
-        facts["model"]["name"],
-        str(defaults["pretrained"]),
-        None if run is None else run.identity,
-        sources.base_model_id,
-        sources.pretrained,
-    )
+    base = _find_base(facts["model"], defaults, run, sources)
     try:
         trained = {} if run is None else _trained_values(run, defaults, base)
     except ValueError as error:
         raise ValueError(f"run {run_dir} has invalid hyperparameters: {error}") from error
-    config_values = overlay | trained | dict(sources.overrides) | base.values
+    config_values = overlay | trained | dict(sources.overrides) | (base.values if base else {})
     return BundleSpec(experiment, facts, base, config_values, defaults | config_values, run)
+
+
+def _find_base(
+    model: Mapping[str, Any], defaults: Mapping[str, Any], run: TrainedRun | None, sources: Sources
+) -> BaseReference | None:
+    """Return the base model; None for a network that is trained from scratch.
+
+    Raises:
+        ValueError: when a base model is given to a network that has none.
+    """
+    if model["reads_text"]:
+        identity = None if run is None else run.identity
+        return find_base_reference(
+            model["name"], str(defaults["pretrained"]), identity, sources.base_model_id, sources.pretrained
+        )
+    if given := sources.base_model_id or sources.pretrained:
+        raise ValueError(
+            f"{model['title']} is trained from scratch and has no base model, but {str(given)!r} is given; leave "
+            "--pretrained and --base-model-id out."
+        )
+    return None
 
 
 def _check_network(
@@ -199,17 +215,19 @@ def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value!r}" for name, value in values.items())
 
 
-def _trained_values(run: TrainedRun, defaults: Mapping[str, Any], base: BaseReference) -> dict[str, Any]:
+def _trained_values(run: TrainedRun, defaults: Mapping[str, Any], base: BaseReference | None) -> dict[str, Any]:
     """Return the hyperparameters of the run that differ from the defaults; those in the checkpoint take precedence."""
     values = {
         name: value
         for name, value in run.hyperparameters.items()
         if name in hyperparameter_types() and name not in NOT_SHARED and not str(defaults.get(name)).startswith("$")
     }
-    values |= run.identity["method_kwargs"]
+    values |= run.identity["method_kwargs"] | run.identity.get("settings", {})
     values |= {name: run.identity[name] for name in ("upsampler", "unfreeze", "class_names")}
-    images = {"image_size": base.images.size, "image_mean": list(base.images.mean), "image_std": list(base.images.std)}
-    ran = {name: run.hyperparameters.get(name, value) for name, value in images.items()}
-    values |= {name: value for name, value in ran.items() if value != images[name]}
+    if base is not None:
+        size, mean, std = base.images.size, list(base.images.mean), list(base.images.std)
+        images = {"image_size": size, "image_mean": mean, "image_std": std}
+        ran = {name: run.hyperparameters.get(name, value) for name, value in images.items()}
+        values |= {name: value for name, value in ran.items() if value != images[name]}
     values = {name: parse_hyperparameter(name, value) for name, value in values.items() if name in defaults}
     return {name: value for name, value in values.items() if defaults[name] != value}

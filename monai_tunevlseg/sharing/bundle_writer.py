@@ -60,8 +60,10 @@ def _write_files(folder: Path, name: str, spec: BundleSpec, configs_dir: str | P
     texts[METADATA] = render_metadata(texts[METADATA], spec, release, name)
     _write_texts(folder, _config_files(texts, spec))
     state = _initial_state(folder, spec) if spec.run is None else spec.run.state
-    identity = identity_from_tensor(state["_extra_state"]) | {"base_model": spec.base.id}
-    state["_extra_state"] = identity_to_tensor(identity)  # without this machine's folder of the base model
+    identity = identity_from_tensor(state["_extra_state"])
+    if spec.base is not None:
+        identity["base_model"] = spec.base.id  # without this machine's folder of the base model
+    state["_extra_state"] = identity_to_tensor(identity)
     (folder / CHECKPOINT).parent.mkdir()
     torch.save(state, folder / CHECKPOINT)
     num_parameters = sum(tensor.numel() for key, tensor in state.items() if key != "_extra_state")
@@ -87,7 +89,7 @@ def _initial_state(folder: Path, spec: BundleSpec) -> dict[str, Any]:
     """Return the initial state of training."""
     parser = ConfigParser()
     parser.read_config(str(folder / "configs" / "train.yaml"))
-    if spec.base.folder is not None:
+    if spec.base is not None and spec.base.folder is not None:
         parser["pretrained"] = spec.base.folder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(spec.hyperparameters["seed"]))

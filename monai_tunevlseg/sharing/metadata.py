@@ -27,7 +27,7 @@ def render_metadata(template: str, spec: BundleSpec, release: Release, name: str
         **{key: _version(package) for key, package in _VERSION_KEYS.items()},
         "required_packages_version": {package: _version(package) for package in content["required_packages_version"]},
         "name": name,
-        "task": f"Segmentation of {classes} by text",
+        "task": f"Segmentation of {classes}{' by text' if spec.base else ''}",
         "description": spec.description,
         "authors": release.authors,
         "copyright": f"Copyright (c) {release.authors}",
@@ -36,13 +36,15 @@ def render_metadata(template: str, spec: BundleSpec, release: Release, name: str
         else f"{facts['dataset']['title']}, drawn by this package",
         "label_classes": f"binary masks of {classes}",
         "pred_classes": "one logit channel per class: " + ", ".join(f"{k} = {text}" for k, text in channels.items()),
-        "base_model": {"id": spec.base.id, "fingerprint": spec.base.fingerprint},
     }
+    if spec.base is not None:
+        content["base_model"] = {"id": spec.base.id, "fingerprint": spec.base.fingerprint}
     if dataset is not None:
         content["references"].append(dataset.reference)
     if spec.metrics is not None:
         content["eval_metrics"] = _eval_metrics(spec.metrics)
-    content["title"] = f"{facts['model']['title']} with {facts['method']['title']} on {facts['dataset']['title']}"
+    joint = " with " if spec.base else ", "
+    content["title"] = f"{facts['model']['title']}{joint}{facts['method']['title']} on {facts['dataset']['title']}"
     return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
 
 

@@ -14,7 +14,7 @@ from monai.utils import optional_import
 from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.networks import PromptTunedNetwork
+from monai_tunevlseg.networks import SegmentationNetwork
 from monai_tunevlseg.segmenter import Segmenter
 
 __all__ = ["OnnxFile", "convert_to_onnx", "export_onnx", "load_for_export"]
@@ -73,7 +73,7 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
         "image_size": inferer.image_size[0],
         "image_mean": inferer.mean,
         "image_std": inferer.std,
-        "base_fingerprint": network.base_fingerprint,
+        "base_fingerprint": network.identity().get("base_fingerprint"),
     }
     onnx.helper.set_model_props(exported, {name: json.dumps(value) for name, value in properties.items()})
     content = exported.SerializeToString()
@@ -87,7 +87,7 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
     return OnnxFile(path, difference)
 
 
-def convert_to_onnx(network: PromptTunedNetwork, image: Tensor) -> bytes:
+def convert_to_onnx(network: SegmentationNetwork, image: Tensor) -> bytes:
     """Return the ONNX file of a network, which is traced: torch's newer exporter requires one more package.
 
     Args:
@@ -127,7 +127,7 @@ def _col2im(
     )
 
 
-def _max_difference(network: PromptTunedNetwork, session: Any, images: Tensor) -> float:
+def _max_difference(network: SegmentationNetwork, session: Any, images: Tensor) -> float:
     with torch.no_grad():
         wanted = network(images)
     found = torch.from_numpy(session.run(None, {"image": images.numpy()})[0])

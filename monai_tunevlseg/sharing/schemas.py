@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.evaluation import PAIR_METRICS
-from monai_tunevlseg.hyperparameters import method_argument_types
+from monai_tunevlseg.hyperparameters import bundle_option_types, method_argument_types
 from monai_tunevlseg.json_files import schema_violation
 from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 
 __all__ = ["METRICS_SCHEMA", "NETWORK_KEYS", "check_schema", "identity_schema"]
 
-NETWORK_KEYS = ("network", "base_fingerprint", "method", "method_kwargs", "upsampler", "unfreeze")
+NETWORK_KEYS = ("network", "base_fingerprint", "method", "method_kwargs", "upsampler", "unfreeze", "settings")
 """Keys of a network's identity that must agree between an evaluation and the checkpoint."""
 
 _TEXT = {"type": "string"}
@@ -72,9 +72,16 @@ def identity_schema() -> dict[str, Any]:
             },
             "upsampler": {"type": "boolean"},
             "unfreeze": {"enum": list(UNFREEZE)},
+            "settings": {
+                "type": "object",
+                "propertyNames": {"enum": list(bundle_option_types())},
+                "additionalProperties": {**_SCALAR, "type": [*_SCALAR["type"], "array"], "items": _SCALAR},
+            },
             "class_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
         },
-        "required": [*NETWORK_KEYS, "base_model", "class_names"],
+        "required": ["network", "method", "method_kwargs", "upsampler", "unfreeze", "class_names"],
+        "if": {"required": ["settings"]},  # an image-only network, which has no base model
+        "else": {"required": ["base_model", "base_fingerprint"]},
     }
 
 
