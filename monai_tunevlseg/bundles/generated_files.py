@@ -72,7 +72,10 @@ def _render_bundle(configs: Path, facts: _Facts) -> dict[Path, str]:
     templates = sorted(path for path in (configs / "bundle").iterdir() if path.is_file())
     if not facts["method"]["trains"]:
         templates = [path for path in templates if path.name not in _TRAINING]
-    files = {_path_in_bundle(template): render_template(template, configs, facts) for template in templates}
+    files = {
+        _path_in_bundle(template): render_template(template, configs, facts | {"config": template.stem})
+        for template in templates
+    }
     return files | {Path("LICENSE"): (configs.parent / "LICENSE").read_text(encoding="utf-8")}
 
 

@@ -100,7 +100,8 @@ class BundleSpec:
     @property
     def class_names(self) -> list[str]:
         """The class names, in the order of the network's output channels."""
-        return list(self.hyperparameters["class_names"])
+        neutral = self.hyperparameters.get("neutral_text")
+        return [neutral] if neutral and self.base is None else list(self.hyperparameters["class_names"])
 
     @property
     def name(self) -> str:
@@ -223,7 +224,11 @@ def _trained_values(run: TrainedRun, defaults: Mapping[str, Any], base: BaseRefe
         if name in hyperparameter_types() and name not in NOT_SHARED and not str(defaults.get(name)).startswith("$")
     }
     values |= run.identity["method_kwargs"] | run.identity.get("settings", {})
-    values |= {name: run.identity[name] for name in ("upsampler", "unfreeze", "class_names")}
+    values |= {name: run.identity[name] for name in ("upsampler", "unfreeze")}
+    if base is not None or not values.get(
+        "neutral_text", defaults.get("neutral_text")
+    ):  # otherwise the channel is that of the text
+        values["class_names"] = run.identity["class_names"]
     if base is not None:
         size, mean, std = base.images.size, list(base.images.mean), list(base.images.std)
         images = {"image_size": size, "image_mean": mean, "image_std": std}

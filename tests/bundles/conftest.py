@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_runs import write_split_pictures
+from small_runs import tiny_model, write_split_pictures
 
 
 @pytest.fixture(scope="session")
@@ -16,12 +16,12 @@ def dataset_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def small(request, dataset_dir, tmp_path, run_precision) -> dict:
-    """Overrides: the tiny base model of the bundle `name` of the test, few pictures, results in a temporary folder."""
+    """Overrides: the tiny model of the bundle `name` of the test, few pictures, results in a temporary folder."""
     name = request.getfixturevalue("name") if "name" in request.fixturenames else "clipseg"
     return {
         "bundle_root": str(tmp_path),
         "dataset_dir": str(dataset_dir),
-        "pretrained": str(request.getfixturevalue(f"tiny_{name.split('_')[0]}_dir")),
+        **tiny_model(name, request),
         "prompt_depth": 2,
         "num_workers": 0,
         "class_names": ["square"],

@@ -7,17 +7,29 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
+from monai_tunevlseg.bundles import read_facts
 from monai_tunevlseg.errors import root_cause
+from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"
 BUNDLES = REPOSITORY / "bundles"
+
+
+def tiny_model(name: str, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the options with which a bundle has a tiny base model, or else a small network."""
+    model = name.partition("_")[0]
+    if model in IMAGE_ONLY_NETWORKS:
+        return dict(yaml.safe_load(read_facts(CONFIGS / "models" / f"{model}.yaml")["tiny"]))
+    return {"pretrained": str(request.getfixturevalue(f"tiny_{model}_dir"))}
 
 
 def write_pictures(folder: Path, count: int = 14, size: tuple[int, int] = (26, 40)) -> Path:

@@ -18,7 +18,7 @@ from monai_tunevlseg.bundles import (
 from monai_tunevlseg.bundles.templates import render_template
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import VLSMS, PromptTunedCLIPSeg
+from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS, PromptTunedCLIPSeg, UNet
 
 FILES = {"LICENSE", "docs/README.md"} | {
     f"configs/{name}"
@@ -51,11 +51,24 @@ def test_every_method_has_a_bundle_with_clipseg():
     assert {f"clipseg_{name}" for name in METHODS} <= set(bundle_names(CONFIGS))
 
 
-def test_the_eight_combinations_of_the_paper_and_the_baselines_are_there():
-    cris = {"cris_coop", "cris_cocoop"}
+def test_all_combinations_that_fit_are_there():
+    methods = {f"clipseg_{name}" for name in METHODS}
+    methods |= {f"cris_{name}" for name in METHODS if not METHODS[name].prompts_vision}
     baselines = {f"{model}_{name}" for model in VLSMS for name in ("finetune", "decoder", "zero_shot")}
-    assert set(bundle_names(CONFIGS)) >= cris | baselines
-    assert len(bundle_names(CONFIGS)) == 8 + len(baselines)
+    from_scratch = {f"{model}_scratch" for model in IMAGE_ONLY_NETWORKS}
+    assert set(bundle_names(CONFIGS)) == methods | baselines | from_scratch
+    assert {"clipseg_maple", "cris_cocoop"} <= methods and "cris_vpt" not in methods
+
+
+def test_a_further_image_only_model_is_one_fragment(copies):
+    configs, bundles = copies
+    shutil.copy(configs / "models" / "unet.yaml", configs / "models" / "other.yaml")
+    with IMAGE_ONLY_NETWORKS.temporarily("other", UNet):
+        names = {name for name in bundle_names(configs) if name.startswith("other")}
+        written = write_bundles(configs, bundles)
+        datasets = {name.partition("/")[0] for name in experiment_names(configs) if "other_" in name}
+    assert names == {"other_scratch"} and set(DEMO_DATASETS) | {"kvasir"} <= datasets
+    assert all("other_scratch" in str(path) for path in written)
 
 
 @pytest.mark.parametrize("name", bundle_names(CONFIGS))

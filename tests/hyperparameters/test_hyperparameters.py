@@ -32,7 +32,7 @@ def right_values(name):
         right += ["abc!", -1]  # a number is a text that fire has read as a number
     if value_type.description.startswith("a regular expression"):
         right += ["abc!", -1]
-    if "texts" in value_type.description:
+    if "texts" in value_type.description or "list of whole numbers" in value_type.description:
         right += [[2, 1]]
     if "null" in value_type.description:
         right += [None]
@@ -89,6 +89,8 @@ def test_the_example_of_a_message_is_right(name):
         ("feature_cache", False, "off"),
         ("slice_axis", "1", 1),
         ("image_mean", (0, "1e-3", 1), [0, 0.001, 1]),
+        ("channels", (8, "16", 32.0), [8, 16, 32]),
+        ("architecture", "dynunet", "dynunet"),
         ("mask_threshold", 0.5, 0.5),
         ("group_pattern", "(p[0-9]+)", "(p[0-9]+)"),
         ("device", torch.device("cpu"), torch.device("cpu")),
@@ -118,6 +120,10 @@ def test_the_forms_of_fire_and_yaml_are_converted(name, given, meant):
         ("image_std", [0.2, 0, 0.2], "above 0"),
         ("layout", "folders", "folder"),
         ("method", "copo", "coop"),
+        ("architecture", "unetr", "flexible, attention or dynunet"),
+        ("backbone", "vgg16", "resnet50"),
+        ("channels", [8, 0], "from 1"),
+        ("channels", 16, "whole numbers"),
         ("group_pattern", "(", "regular expression"),
         ("device", "gpu", "cpu"),
         ("device", f"cuda:{torch.cuda.device_count()}", "this machine"),
