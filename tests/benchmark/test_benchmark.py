@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.benchmark import experiment_runner, read_results
+from monai_tunevlseg.benchmark import build_report, experiment_runner, read_results
 from monai_tunevlseg.benchmark.artifacts import evenly_spaced
 from monai_tunevlseg.benchmark.embeddings import read_embeddings
 from monai_tunevlseg.benchmark.results_folder import read_result
@@ -125,6 +126,24 @@ def test_the_report_is_written(benchmark):
     results, runs = benchmark
     assert f"report: {results / 'report' / 'report.html'}" in runs[2].stdout
     assert [line["method"] for line in rows(results / "report" / "table3.csv")] == ["zero_shot", "vpt"]
+
+
+def test_saved_masks_enter_the_report_as_those_of_another_tool(benchmark, tmp_path):
+    """With the scores, the examples and the predictions of the experiment that has saved them."""
+    results = shutil.copytree(benchmark[0], tmp_path / "results")
+    vpt = results / "ultrasound" / "clipseg_vpt"
+    (example, *_) = json.loads((results / "examples" / "ultrasound" / "examples.json").read_text())
+    place = (vpt / "search" / "test" / "predicted_masks", "folder", benchmark[0].parent / "data" / "ultrasound")
+    options = ("--class-name", example["class_name"], "--output-dir", tmp_path / "eval")
+    named = ("--results", results, "--experiment", "ultrasound/copied_vpt")
+    scored = CliRunner().invoke(app, ["evaluate-predictions", *map(str, (*place, *options, *named))])
+    assert scored.exit_code == 0, scored.output
+    report = build_report(results, "dice_original")
+    assert not report.problems
+    (comparison,) = report.comparisons
+    assert [method.comparison.difference for method in comparison.methods if method.title == "copied vpt"] == [0]
+    pictures = {path.name: path.read_bytes() for path in (vpt / "predictions").iterdir()}
+    assert pictures == {path.name: path.read_bytes() for path in (vpt.parent / "copied_vpt" / "predictions").iterdir()}
 
 
 def test_the_same_command_skips_finished_experiments(benchmark):
