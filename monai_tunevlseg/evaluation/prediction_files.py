@@ -21,19 +21,17 @@ from pathlib import Path
 from monai_tunevlseg.data.image_files import index_by_stem, is_image, list_subfolders, list_visible, normalized
 from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, stem_of
 from monai_tunevlseg.data.issues import DatasetIssue
+from monai_tunevlseg.data.layouts._dataset_json import DatasetJson, read_dataset_json
 from monai_tunevlseg.data.layouts._discovery import common_ending
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Sample
 from monai_tunevlseg.evaluation.example_overlays import mask_name
-from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.messages import shorten
 
 __all__ = ["FoundPredictions", "PredictionForm", "find_predictions", "in_terms_of_predictions"]
 
 OTHER_FILES = re.compile(rf"(?i)(?!.*({'|'.join(map(re.escape, SUFFIXES))})$).*")
 """Files beside the masks, such as nnU-Net's plans and probabilities."""
-NNUNET_LABELS = "dataset.json"
-"""The file with the label values that nnU-Net copies to its predictions."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,11 @@ class PredictionForm:
         """
         if self.prediction_values is not None:
             return MaskEncoding(self.class_names, self.prediction_values, self.prediction_threshold), None
-        labels = _nnunet_labels(folder / NNUNET_LABELS)
-        values = None if labels is None else _chosen(labels, self.class_names, folder / NNUNET_LABELS)
-        encoding = MaskEncoding(self.class_names, values, self.prediction_threshold)
-        known = encoding.values if labels is None else labels
-        return encoding, {0, *(value for value in known.values() if value is not None)}
+        encoding = MaskEncoding(self.class_names, mask_threshold=self.prediction_threshold)
+        if (description := _read_description(folder, self.class_names)) is None:
+            return encoding, {0, *(value for value in encoding.values.values() if value is not None)}
+        known = {0, *range(1, len(description.class_names) + 1), description.ignore_value}
+        return description.encode(encoding), {value for value in known if value is not None}
 
 
 @dataclass(frozen=True)
@@ -272,19 +270,17 @@ def _nothing_found(folder: Path) -> str:
     return f"{folder} holds no predicted masks; {remedy}."
 
 
-def _nnunet_labels(path: Path) -> dict[str, int | None] | None:
-    """Return the labels of nnU-Net's ``dataset.json``, None for regions; None without such a file."""
-    labels = read_json_object(path).get("labels") if path.is_file() else None
-    if not isinstance(labels, dict):
+def _read_description(folder: Path, class_names: Sequence[str]) -> DatasetJson | None:
+    """Read the ``dataset.json`` that nnU-Net copies to its predictions; None without that file."""
+    try:
+        description = read_dataset_json(folder)
+    except ValueError as error:
+        raise ValueError(f"{str(error).rstrip('.')}, unless prediction_values are given.") from error
+    if description is None:
         return None
-    return {str(name): value if type(value) is int else None for name, value in labels.items()}
-
-
-def _chosen(labels: Mapping[str, int | None], class_names: Sequence[str], path: Path) -> dict[str, int]:
-    values = {name: value for name in class_names if (value := labels.get(name)) is not None}
-    if missing := [name for name in class_names if name not in values]:
+    if missing := [name for name in class_names if name not in description.class_names]:
         raise ValueError(
-            f"{path} has no single value for the class {shorten(map(repr, missing))}: its labels are "
-            f"{shorten(labels)}; give prediction_values."
+            f"{description.path} has no class {shorten(map(repr, missing))} but {', '.join(description.class_names)}; "
+            "give prediction_values."
         )
-    return values
+    return description

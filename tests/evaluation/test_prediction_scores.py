@@ -210,14 +210,14 @@ def test_every_issue_is_named_before_anything_is_written(pictures, label_maps):
         (None, ["--prediction-ending", "_x"], ["_x", "p0.png"]),
         (None, ["--output-dir", "."], ["output", "."]),
         (
-            lambda folder: (folder / "dataset.json").write_text('{"labels": {"red": 1}}'),
+            lambda folder: (folder / "dataset.json").write_text('{"labels": {"background": 0, "red": 1}}'),
             [],
-            ["'green'", "dataset.json"],
+            ["'green'", "dataset.json", "prediction_values"],
         ),
         (
             lambda folder: (folder / "dataset.json").write_text('{"labels": {"red": [1, 2], "green": 2}}'),
             [],
-            ["'red'", "dataset.json", "prediction_values"],
+            ["[1, 2]", "dataset.json", "prediction_values"],
         ),
     ],
 )
