@@ -1,4 +1,4 @@
-"""CLIPSeg with prompts in the obvious way, the reference for the project's speed and memory.
+"""CLIPSeg tuned in the obvious way, the reference for the project's speed and memory.
 
 Transformers' modules in their own order and precision, contexts inserted with ``torch.cat``, every layer run, the text
 of every image encoded separately, one pass per (image, class), the upsampler as in section 5 of TuneVLSeg. So that the
@@ -16,23 +16,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from monai_tunevlseg.methods import PromptLearner
-
 __all__ = ["ReferenceCLIPSeg"]
 
 
 class ReferenceCLIPSeg(nn.Module):
-    """Prompt tuning of CLIPSeg without optimizations.
+    """CLIPSeg with a method, without optimizations.
 
     Args:
         model: transformers' ``CLIPSegForImageSegmentation`` with torch's transposed convolution, frozen.
         tokenizer: tokenizer of the model.
-        method: returns the contexts; shared with a network of the project, or a copy of its method.
-        upsampler: holds the weights ``convolution`` and ``residual_factor``; shared or a copy, too.
+        method: prompt learner that returns the contexts, or an adapter, which is in the modules of ``model``; shared
+            with a network of the project, or a copy of its method.
+        upsampler: holds the weights ``convolution`` and ``residual_factor``; shared or a copy, too; None = none.
     """
 
     def __init__(
-        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, method: PromptLearner, upsampler: nn.Module
+        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, method: Any, upsampler: nn.Module | None
     ) -> None:
         super().__init__()
         self.model: Any = model
@@ -104,6 +103,8 @@ class ReferenceCLIPSeg(nn.Module):
         rows, columns = size[0] // patch, size[1] // patch
         features = output[:, 1 : 1 + rows * columns].transpose(1, 2).unflatten(2, (rows, columns))
         logits = decoder.transposed_convolution(features)
+        if self.upsampler is None:
+            return logits
         upsampled = functional.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)
         padded = functional.pad(upsampled, (2, 2, 2, 2), mode="replicate")
         convolution, factor = self.upsampler.convolution, self.upsampler.residual_factor

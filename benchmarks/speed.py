@@ -28,7 +28,7 @@ from workloads import CLASSES, Workloads
 
 from monai_tunevlseg.networks import BaseModel, choose_precision, load_clipseg
 
-STEPS = ("vpt", "maple", "shared_attention", "shared_separate")
+STEPS = ("vpt", "maple", "shared_attention", "shared_separate", "lora", "vlsm_adapter", "telescopic_adapter")
 CACHED_STEPS = ("coop", "cocoop")
 INFERENCES = {"inference_1": 1, "inference_19": 19}
 ROWS = (*STEPS, *CACHED_STEPS, *INFERENCES, "memory", "start")

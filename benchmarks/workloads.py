@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
+from reference_adapters import add_adapter
 from reference_clipseg import ReferenceCLIPSeg
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 from transformers import CLIPSegForImageSegmentation
 
 from monai_tunevlseg.feature_cache import MemoryStore
+from monai_tunevlseg.methods import METHODS, Adapter, with_defaults
 from monai_tunevlseg.networks import BaseModel, ImageFeatures, PromptTunedCLIPSeg
+from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.training import PairDiceCELoss, parameter_groups
 
 __all__ = ["CLASSES", "Workloads", "TrainingStep"]
@@ -61,13 +63,30 @@ def original_modules(model: Any) -> CLIPSegForImageSegmentation:
     return original.requires_grad_(False).eval()
 
 
+def build_network(
+    base_model: BaseModel, method: str | None, depth: int, unfreeze: str | None = None
+) -> PromptTunedCLIPSeg:
+    """Build a network as the bundles do by default, with a depth.
+
+    Args:
+        base_model: the loaded base model.
+        method: name of the method, or None.
+        depth: number of layers with prompts, or of each encoder's layers with bottlenecks.
+        unfreeze: trainable part of the base model.
+    """
+    values = {"prompt_depth": depth, "adapted_layers": depth, "dropout": 0.1}
+    arguments = {name: values[name] for name in with_defaults(method, {}) if name in values} if method else {}
+    upsampler = method is not None and not issubclass(METHODS[method], Adapter)
+    return PromptTunedCLIPSeg(base_model, CLASSES, method, arguments, upsampler, unfreeze)
+
+
 class Workloads:
     """A method's network and its reference, with equal but separate weights.
 
     Args:
         base_model: the loaded base model.
         method: name of the method.
-        depth: its prompt depth.
+        depth: number of layers with prompts, or of each encoder's layers with bottlenecks.
         batch: number of images.
         size: height and width of the images in pixels.
         device: device of both.
@@ -83,10 +102,17 @@ class Workloads:
         device: torch.device,
     ) -> None:
         torch.manual_seed(0)
-        self.network = PromptTunedCLIPSeg(base_model, CLASSES, method, {"prompt_depth": depth})
-        learned = copy.deepcopy((self.network.method, self.network.upsampler))
-        self.network = self.network.to(device)
-        self.reference = ReferenceCLIPSeg(original_modules(base_model.model), base_model.tokenizer, *learned).to(device)
+        network = build_network(base_model, method, depth)
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        for parameter in trained:
+            if not parameter.any():  # an adapter that starts as the identity agrees with every other one
+                nn.init.normal_(parameter, std=0.02)
+        twin = copy_modules(network, unshared={id(parameter) for parameter in trained})
+        model: nn.Module = original_modules(base_model.model)
+        if isinstance(twin.method, Adapter):
+            add_adapter(model, twin.method, twin.base)
+        self.network = network.to(device)
+        self.reference = ReferenceCLIPSeg(model, base_model.tokenizer, twin.method, twin.upsampler).to(device)
         self.mixed = False
         self.image = torch.randn(batch, 3, size, size, device=device)
         self.label = (torch.rand(batch, 1, size, size, device=device) < 0.3).float()
@@ -117,7 +143,6 @@ class Workloads:
             cached: whether the project's step is one after the first epoch, with the features of each image in memory.
         """
         reference, network = self.reference.train(), self.network.train()
-        reference.model.eval()
         trainable = [parameter for parameter in reference.parameters() if parameter.requires_grad]
         return (
             TrainingStep(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ from measurement import Clock, count_operations
 from startup import seconds_to_first_step, seconds_until_exit
 from workloads import Workloads
 
-from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.methods import METHODS, Adapter
 
 CPU = torch.device("cpu")
 FEW_CLASSES = ["polyp", "lesion", "red circle"]
@@ -22,14 +23,19 @@ def workloads(request, tiny_clipseg) -> Workloads:
     """Reference and project of each method, with trainable parameters far from their initialization."""
     workloads = Workloads(tiny_clipseg, request.param, depth=2, batch=2, size=32, device=CPU)
     torch.manual_seed(1)
-    for ours, theirs in zip(learned(workloads.network), learned(workloads.reference), strict=True):
+    for ours, theirs in learned(workloads):
         ours.data.add_(torch.randn_like(ours) * 0.1)
         theirs.data.copy_(ours)
     return workloads
 
 
-def learned(network: torch.nn.Module) -> list[torch.nn.Parameter]:
-    return [p for part in (network.method, network.upsampler) for p in part.parameters()]
+def learned(workloads: Workloads) -> list[tuple[torch.nn.Parameter, torch.nn.Parameter]]:
+    """Pairs of a trainable parameter of the project's network and the same one of the reference."""
+    return [
+        (parameter, workloads.reference.get_parameter(re.sub("^base", "model", name)))
+        for name, parameter in workloads.network.named_parameters()
+        if parameter.requires_grad
+    ]
 
 
 def test_logits_are_equal(workloads):
@@ -52,6 +58,18 @@ def test_networks_with_different_logits_are_not_timed(tiny_clipseg_dir, monkeypa
         speed.SpeedTable(speed.parse_arguments(words.split())).run()
 
 
+@pytest.mark.parametrize("method", [name for name in METHODS if issubclass(METHODS[name], Adapter)])
+def test_a_missing_adapter_is_noticed(method, tiny_clipseg):
+    workloads = Workloads(tiny_clipseg, method, depth=2, batch=2, size=32, device=CPU)
+    updates = [theirs for ours, theirs in learned(workloads) if theirs.ndim == 2][1::2]  # each follows its W_down or A
+    for update in updates:
+        kept = update.detach().clone()
+        update.data.zero_()
+        assert workloads.difference() > speed.TOLERANCE["fp32"]
+        update.data.copy_(kept)
+    assert updates and workloads.difference() < speed.TOLERANCE["fp32"]
+
+
 def test_logits_of_several_classes_are_equal(workloads):
     reference, project = (workload() for workload in workloads.inferences(FEW_CLASSES))
     assert reference.shape == (2, 3, 32, 32)
@@ -61,10 +79,11 @@ def test_logits_of_several_classes_are_equal(workloads):
 def test_gradients_of_a_step_are_equal(workloads):
     steps = workloads.training_steps()
     for network in (workloads.reference, workloads.network):
-        network.method.eval()  # dropout of shared_attention is random
+        network.eval()  # dropout is random
     for step in steps:
         step()  # the optimizer updates the weights and keeps the gradients
-    for ours, theirs in zip(learned(workloads.network), learned(workloads.reference), strict=True):
+    for ours, theirs in learned(workloads):
+        assert ours is not theirs and ours.grad.any()
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6)
 
 
