@@ -20,7 +20,7 @@ from monai_tunevlseg.networks import BaseModel, ImageFeatures, PromptTunedCLIPSe
 from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.training import PairDiceCELoss, parameter_groups
 
-__all__ = ["CLASSES", "Workloads", "TrainingStep"]
+__all__ = ["CLASSES", "TrainingStep", "Workloads", "build_network", "training_step"]
 
 CLASSES = (
     *("polyp", "lesion", "tumor", "ulcer", "wound", "nodule", "mass", "cell", "skin", "foot", "breast", "chest"),
@@ -78,6 +78,12 @@ def build_network(
     arguments = {name: values[name] for name in with_defaults(method, {}) if name in values} if method else {}
     upsampler = method is not None and not issubclass(METHODS[method], Adapter)
     return PromptTunedCLIPSeg(base_model, CLASSES, method, arguments, upsampler, unfreeze)
+
+
+def training_step(network: nn.Module, forward: Callable[[], Tensor], label: Tensor) -> TrainingStep:
+    """Return a training step of a project's network, with loss and optimizer of the bundles."""
+    optimizer = torch.optim.AdamW(parameter_groups(network, 1e-3), 1e-3, fused=True)
+    return TrainingStep(forward, label, PairDiceCELoss(), optimizer)
 
 
 class Workloads:
@@ -151,11 +157,8 @@ class Workloads:
                 DiceCELoss(sigmoid=True, lambda_ce=0.2),
                 torch.optim.AdamW(trainable, 1e-3),
             ),
-            TrainingStep(
-                self._from_features() if cached else lambda: self.segment(self.image, self.text),
-                self.label,
-                PairDiceCELoss(),
-                torch.optim.AdamW(parameter_groups(network, 1e-3), 1e-3, fused=True),  # as in the bundles
+            training_step(
+                network, self._from_features() if cached else lambda: self.segment(self.image, self.text), self.label
             ),
         )
 

@@ -1,0 +1,132 @@
+"""Costs of every way to tune a CLIPSeg of full size: parameters, checkpoint, time and memory of a training step.
+
+python benchmarks/costs.py [--only vpt,lora] [--repeats 3] [--precision auto] [--clock cpu --threads 1]
+
+Random weights, batches of four images with one text, defaults of the bundles. Each row is measured in a process of its
+own, whose peak memory includes weights and libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import statistics
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from full_size_clipseg import IMAGE_SIZE, save_full_size
+from measurement import Clock, peak_memory
+from rich.console import Console
+from rich.table import Table
+from workloads import CLASSES, build_network, training_step
+
+from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.networks import choose_precision, load_clipseg
+
+__all__ = ["Cost", "measure_cost"]
+
+ROWS: dict[str, tuple[str | None, str | None]] = {
+    **{name: (name, None) for name in METHODS},
+    **{"vpt_decoder": ("vpt", "decoder"), "decoder": (None, "decoder"), "finetune": (None, "all")},
+}
+"""Method and unfrozen part by the name of the row."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Costs of one way to tune.
+
+    Attributes:
+        parameters: number of trainable parameters.
+        checkpoint: size of the checkpoint in bytes.
+        seconds: median time of a step.
+        peak: peak memory during a step in bytes; on a CPU, of the whole process.
+        before: memory before this step.
+    """
+
+    parameters: int
+    checkpoint: int
+    seconds: float
+    peak: int
+    before: int
+
+
+def measure_cost(name: str, arguments: argparse.Namespace) -> Cost:
+    """Measure a row in this process."""
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    device, (method, unfreeze) = torch.device(arguments.device), ROWS[name]
+    precision = choose_precision(arguments.precision, device)
+    network = build_network(load_clipseg(arguments.base), method, arguments.depth, unfreeze).to(device)
+    network.compute_in(precision).train()
+    image = torch.randn(arguments.batch, 3, arguments.size, arguments.size, device=device)
+    text = [CLASSES[0]] * arguments.batch
+
+    def forward() -> torch.Tensor:
+        with torch.autocast(device.type, torch.float16, enabled=precision == "fp16-amp"):
+            return network(image, text)
+
+    step = training_step(network, forward, (image[:, :1] > 0.5).float())
+    step()  # allocates the optimizer's state
+    peak, before = peak_memory(step, device)
+    clock = Clock(device, arguments.clock == "cpu")
+    seconds = statistics.median(clock.seconds(step) for _ in range(arguments.repeats))
+    torch.save(network.state_dict(), checkpoint := io.BytesIO())
+    parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    return Cost(parameters, checkpoint.tell(), seconds, peak, before)
+
+
+def measure_costs(arguments: argparse.Namespace) -> Table:
+    """Measure the rows of ``--only``, and return the table; times are relative to the first row."""
+    load = "/".join(f"{load:.1f}" for load in os.getloadavg())
+    precision = choose_precision(arguments.precision, arguments.device)
+    title = (
+        f"{arguments.batch} images of {arguments.size} x {arguments.size}, {arguments.device}, {precision}, "
+        f"{arguments.threads} threads, {arguments.clock} time, median of {arguments.repeats}, load {load}"
+    )
+    table = Table("", "parameters", "checkpoint", "step", "relative", "peak memory", "of the step", title=title)
+    costs: list[Cost] = []
+    for name in arguments.only:
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            costs.append(cost := process.submit(measure_cost, name, arguments).result())
+        megabytes = (f"{size / 1e6:.0f} MB" for size in (cost.peak, cost.peak - cost.before))
+        relative = f"{cost.seconds / costs[0].seconds:.2f}"
+        table.add_row(
+            *(name, f"{cost.parameters:,}", f"{cost.checkpoint / 1e3:.0f} kB", f"{cost.seconds:.2f} s"),
+            *(relative, *megabytes),
+        )
+    return table
+
+
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", type=lambda names: names.split(","), default=list(ROWS), help=",".join(ROWS))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--size", type=int, default=IMAGE_SIZE)
+    parser.add_argument("--depth", type=int, default=9)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU time on a busy machine")
+    parser.add_argument("--base", type=Path, help="folder of the base model; a temporary one by default")
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    arguments = parse_arguments()
+    with tempfile.TemporaryDirectory() as temporary:
+        arguments.base = save_full_size(arguments.base or Path(temporary))
+        Console(width=140).print(measure_costs(arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The costs of a way to tune are those of one training step of its network."""
+
+from __future__ import annotations
+
+import costs
+import pytest
+import torch
+
+OPTIONS = "--repeats 1 --depth 2 --size 32 --batch 2 --device cpu --precision fp32"
+
+
+@pytest.fixture
+def arguments(tiny_clipseg_dir):
+    """Arguments that measure on the tiny base model."""
+    words = f"{OPTIONS} --threads {torch.get_num_threads()} --base {tiny_clipseg_dir}"
+    return costs.parse_arguments(words.split())
+
+
+@pytest.mark.parametrize("name", costs.ROWS)
+def test_each_row_is_measured(name, arguments):
+    cost = costs.measure_cost(name, arguments)
+    assert cost.seconds > 0
+    assert 0 < cost.before <= cost.peak
+    assert 0 < 4 * cost.parameters < cost.checkpoint
+
+
+def test_parameters_of_lora_follow_from_its_formula(arguments, tiny_clipseg):
+    config = tiny_clipseg.model.config
+    text, vision, rank = config.text_config, config.vision_config, 8
+    widths = [text.hidden_size] * text.num_hidden_layers + [vision.hidden_size] * (max(config.extract_layers) + 1)
+    expected = sum(4 * rank * 2 * width for width in widths)  # four square projections per layer
+    assert costs.measure_cost("lora", arguments).parameters == expected
+
+
+def test_the_whole_model_trains_in_fine_tuning(arguments, tiny_clipseg):
+    expected = sum(parameter.numel() for parameter in tiny_clipseg.model.parameters())
+    assert costs.measure_cost("finetune", arguments).parameters == expected
+
+
+def test_the_table_has_a_row_from_a_process_of_its_own(arguments, monkeypatch):
+    monkeypatch.setattr(costs, "build_network", None)  # of this process
+    arguments.only = ["vpt"]
+    (names, _, _, _, relative, *_) = costs.measure_costs(arguments).columns
+    assert list(names.cells) == ["vpt"]
+    assert list(relative.cells) == ["1.00"]
