@@ -9,11 +9,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec, Group
+import yaml
+
+from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec, Group, Variant
 from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompted_encoders
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.methods import METHODS, Adapter
-from monai_tunevlseg.search import find_experiment
+from monai_tunevlseg.search import Experiment, find_experiment
 
 __all__ = ["all_experiments", "check_hyperparameters", "dataset_title", "select_experiments", "titles_of"]
 
@@ -55,8 +57,8 @@ def select_experiments(
     Args:
         configs_dir: the folder of the fragments.
         patterns: names with ``*`` and ``?``, such as ``kvasir/*`` or ``*/clipseg_zero_shot``.
-        variants: names in ``VARIANTS``; each is added for the prompt learners and adapters that have its
-            hyperparameter.
+        variants: names in ``VARIANTS``; each is added for the prompt learners and adapters whose bundles
+            have another value of its hyperparameter.
         bundles_dir: the folder of the bundles; only read for variants.
 
     Raises:
@@ -79,11 +81,15 @@ def select_experiments(
         replace(spec, variant=variant)
         for variant in variants
         for spec in chosen
-        if not spec.baseline
-        and VARIANTS[variant].override
-        in find_experiment(spec.experiment, configs_dir, bundles_dir).flat_values("train")
+        if not spec.baseline and _changes(VARIANTS[variant], find_experiment(spec.experiment, configs_dir, bundles_dir))
     ]
     return chosen + changed
+
+
+def _changes(variant: Variant, experiment: Experiment) -> bool:
+    """Return whether the bundle of an experiment has another value of the variant's hyperparameter."""
+    values = experiment.flat_values("train")
+    return variant.override in values and values[variant.override] != yaml.safe_load(variant.value)
 
 
 def check_hyperparameters(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
 
 __all__ = ["MAIN_TABLE", "VARIANTS", "ExperimentSpec", "Group", "Variant"]
 
@@ -43,7 +42,7 @@ class Variant:
     title: str
     table: int
     override: str
-    value: Any
+    value: str
 
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
