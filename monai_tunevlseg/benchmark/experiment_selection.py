@@ -37,7 +37,7 @@ def _spec(configs_dir: str | Path, name: str) -> ExperimentSpec:
 
 def _group(model: Mapping[str, Any], method: Mapping[str, Any]) -> Group:
     """Return the group of an experiment by the facts of its fragments."""
-    if not model.get("reads_text", True):
+    if not model["reads_text"]:
         return Group.IMAGE_ONLY
     if not method["trains"]:
         return Group.ZERO_SHOT

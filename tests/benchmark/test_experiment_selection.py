@@ -17,6 +17,7 @@ from monai_tunevlseg.benchmark.experiment_selection import (
 )
 from monai_tunevlseg.bundles import experiment_names, read_facts
 from monai_tunevlseg.methods import METHODS, Adapter, PromptLearner
+from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
@@ -44,12 +45,17 @@ def test_the_group_follows_from_the_class_of_the_method():
         assert facts.get("baseline", False) == (group not in (Group.PROMPTS, Group.ADAPTERS))
 
 
+def test_networks_that_read_no_text_are_image_only():
+    models = {spec.model for spec in all_experiments(CONFIGS) if spec.group is Group.IMAGE_ONLY}
+    assert models == set(IMAGE_ONLY_NETWORKS)
+
+
 def test_patterns():
     assert names(["kvasir/clipseg_vpt"]) == ["kvasir/clipseg_vpt"]
     assert set(names(["kvasir/*"])) == {name for name in experiment_names(CONFIGS) if name.startswith("kvasir/")}
     assert names(["kvasir/*", "kvasir/cris_*"]) == names(["kvasir/*"])
     assert names(["kvasir/*"])[:2] == ["kvasir/clipseg_zero_shot", "kvasir/cris_zero_shot"]
-    assert names(["kvasir/*"])[-1] == "kvasir/cris_finetune"
+    assert names(["kvasir/*"])[-2:] == ["kvasir/cris_finetune", "kvasir/unet_scratch"]
 
 
 def test_variants_are_added_to_the_methods_that_they_change():
