@@ -157,6 +157,8 @@ class LowRankAttention(nn.Module):
 
     def forward(self, *arguments: Any, **options: Any) -> Any:
         """Attend; takes and returns the same as ``MultiheadAttention``."""
+        if torch.jit.is_tracing():  # functional_call cannot be traced
+            return self.merged()(*arguments, **options)
         return functional_call(self.frozen, self._weights(), arguments, options)
 
     def merged(self) -> nn.Module:

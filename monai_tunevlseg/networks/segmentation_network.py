@@ -58,6 +58,10 @@ class SegmentationNetwork(nn.Module, ABC):
     def compute_in(self, precision: str) -> Self:
         """Set the precision of frozen parameters; returns this network."""
 
+    def merged(self) -> Self:
+        """Return a network for inference whose adapter, if any, is folded into its weights as far as it is linear."""
+        return self
+
     def forward(self, image: Tensor, text: Sequence[str] | Sequence[Sequence[str]] | None = None) -> Tensor:
         """Segment images by text.
 

@@ -88,7 +88,9 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
 
 
 def convert_to_onnx(network: SegmentationNetwork, image: Tensor) -> bytes:
-    """Return the ONNX file of a network, which is traced: torch's newer exporter requires one more package.
+    """Return the ONNX file of a network, whose adapter is merged into its weights as far as it is linear.
+
+    The network is traced: torch's newer exporter requires one more package.
 
     Args:
         network: the network, on the CPU.
@@ -102,7 +104,7 @@ def convert_to_onnx(network: SegmentationNetwork, image: Tensor) -> bytes:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the tracer warns of every constant
             torch.onnx.export(
-                network,
+                network.merged(),
                 (image,),
                 stream,
                 input_names=["image"],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from small_runs import tiny_model, write_split_pictures
+from tiny_methods import tiny_arguments
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +18,12 @@ def dataset_dir(tmp_path_factory) -> Path:
 @pytest.fixture
 def small(request, dataset_dir, tmp_path, run_precision) -> dict:
     """Overrides: the tiny model of the bundle `name` of the test, few pictures, results in a temporary folder."""
-    name = request.getfixturevalue("name") if "name" in request.fixturenames else "clipseg"
+    name = request.getfixturevalue("name") if "name" in request.fixturenames else "clipseg_vpt"
     return {
         "bundle_root": str(tmp_path),
         "dataset_dir": str(dataset_dir),
         **tiny_model(name, request),
-        "prompt_depth": 2,
+        **tiny_arguments(name.partition("_")[2]),
         "num_workers": 0,
         "class_names": ["square"],
         "device": "cpu",

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from monai.bundle import ckpt_export
-from small_runs import BUNDLES, raises_inside, run, workflow
+from small_runs import BUNDLES, CONFIGS, raises_inside, run, workflow
+from tiny_methods import is_adapter
+
+from monai_tunevlseg.bundles import bundle_names
+
+ADAPTED = [name for name in bundle_names(CONFIGS) if is_adapter(name.partition("_")[2])]
 
 
-@pytest.mark.parametrize("name", ["clipseg_vpt", "cris_coop"])
+@pytest.mark.parametrize("name", ["clipseg_vpt", "cris_coop", *ADAPTED])
 def test_what_was_trained_in_bf16_is_used_in_fp32(name, small, small_train):
     trained = run(name, "train", **small_train | {"precision": "bf16"}).parser.get_parsed_content("network")
     assert torch.bfloat16 in {parameter.dtype for parameter in trained.base.parameters()}
     used = run(name, "inference", **small | {"precision": "fp32"}).parser.get_parsed_content("network")
     assert {parameter.dtype for parameter in used.base.parameters()} == {torch.float32}
-    assert torch.equal(used.upsampler.convolution.weight, trained.upsampler.convolution.weight)
+    state = used.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in trained.state_dict().items())
 
 
 def test_automatic_mixed_precision_is_refused_where_there_is_no_cuda(small_train):
@@ -35,11 +43,17 @@ def test_layers_are_compiled_where_asked_for(wanted, small):
     assert compiled == [wanted] * len(compiled)
 
 
-@pytest.mark.parametrize("name", ["clipseg_vpt", "cris_coop"])
-@pytest.mark.parametrize("precision", ["bf16", "auto"])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [*product(["clipseg_vpt", "cris_coop"], ["bf16", "auto"]), *((name, "bf16") for name in ADAPTED)],
+)
 def test_an_exported_network_is_in_float32_on_every_machine(name, precision, small, tmp_path):
     made = workflow(name, "inference", **small | {"precision": precision})
     network = made.parser.get_parsed_content("network_def")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter += 0.1 * torch.randn_like(parameter)
     (tmp_path / "models").mkdir()
     torch.save(network.state_dict(), tmp_path / "models" / "model.pt")
     ckpt_export(

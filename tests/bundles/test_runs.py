@@ -12,6 +12,7 @@ from monai.handlers import CheckpointLoader
 from PIL import Image
 from small_runs import BUNDLES, CONFIGS, raises_inside, run, workflow, write_pictures
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_methods import is_adapter
 
 from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.networks import VLSMS
@@ -45,8 +46,9 @@ def exported_networks_inputs(small):
 def test_a_bundle_trains_evaluates_and_infers(name, small, small_train, dataset_dir, tmp_path):
     run(name, "train", **small_train)
     checkpoint = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
-    fine_tuned = name.endswith(("finetune", "decoder"))
-    assert any(key.startswith("base.") for key in checkpoint) == fine_tuned
+    method = name.partition("_")[2]
+    inside = is_adapter(method) or method in ("finetune", "decoder")
+    assert any(key.startswith("base.") for key in checkpoint) == inside
 
     run(name, "evaluate", **small)
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from monai_tunevlseg.methods import METHODS, PromptLearner, with_defaults
+from monai_tunevlseg.methods import METHODS, PromptLearner
 from monai_tunevlseg.networks import VLSMS, BaseModel, PromptTunedNetwork
 
 
@@ -48,12 +48,6 @@ class NetworkCase:
 def supported_methods(vlsm: str) -> list[str]:
     """List the methods that a VLSM supports."""
     return [name for name in METHODS if VLSMS[vlsm].no_visual_prompts is None or not METHODS[name].prompts_vision]
-
-
-def tiny_arguments(method: str | None, depth: int = 2) -> dict[str, int]:
-    """Return the arguments with which a method fits the tiny base models."""
-    fitting = {"prompt_depth": depth, "adapted_layers": depth, "lora_rank": depth, "adapter_dim": 4}
-    return {name: value for name, value in fitting.items() if method and name in with_defaults(method, {})}
 
 
 CASES = [

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from network_cases import tiny_arguments
 from PIL import Image
 from safetensors.torch import save_file
 from shared_bundles import share_bundle
+from tiny_methods import tiny_arguments
 from transformers import BertTokenizer
 
 from monai_tunevlseg import Segmenter

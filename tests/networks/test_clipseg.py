@@ -8,7 +8,8 @@ from dataclasses import replace
 import naive_clipseg as naive
 import pytest
 import torch
-from network_cases import CASES, NetworkCase, tiny_arguments
+from network_cases import CASES, NetworkCase
+from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import PromptTunedCLIPSeg

@@ -17,8 +17,8 @@ from network_cases import (
     every_network,
     every_prompt_learner,
     every_prompt_learner_and_zero_shot,
-    tiny_arguments,
 )
+from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.methods import METHODS, PromptLearner
 from monai_tunevlseg.networks import VLSMS, ImageFeatures

@@ -17,9 +17,9 @@ from network_cases import (
     every_combination_and_zero_shot,
     every_network,
     every_prompt_learner,
-    tiny_arguments,
 )
 from safetensors.torch import load_file, save_file
+from tiny_methods import tiny_arguments
 from torch import nn
 
 from monai_tunevlseg.methods import METHODS, with_defaults

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_cases import CASES, NetworkCase, tiny_arguments
+from network_cases import CASES, NetworkCase
+from tiny_methods import tiny_arguments
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import monai_tunevlseg.demo

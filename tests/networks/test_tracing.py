@@ -7,7 +7,8 @@ import warnings
 
 import pytest
 import torch
-from network_cases import every_combination, every_network, tiny_arguments
+from network_cases import every_combination, every_network
+from tiny_methods import tiny_arguments
 
 
 def traced(network, image: torch.Tensor) -> torch.jit.ScriptModule:
@@ -32,6 +33,19 @@ def test_other_sizes_give_the_networks_logits_or_are_refused(case, method, build
     for height, width in ((case.size + 4, case.size), (case.size, case.size - 1), (case.size + 4, case.size + 4)):
         with pytest.raises(torch.jit.Error, match=f"{height}x{width}"):
             script(torch.zeros(1, 3, height, width))
+
+
+@every_network
+def test_low_rank_updates_are_traced_in_every_part(case, build, pictures):
+    sites = build(case).adapter_sites()
+    parts = [part for part in ("vision", "text", "decoder") if getattr(sites, part)]
+    network = build(case, "lora", adapted_parts=parts, lora_rank=2, lora_mlp=True)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter += 0.1 * torch.randn_like(parameter)
+        script, image = traced(network, pictures(case, 1)), pictures(case, 2)
+        torch.testing.assert_close(script(image), network(image), rtol=1e-4, atol=1e-4)
 
 
 @every_network

@@ -1,36 +1,75 @@
-"""ONNX files give the network's logits in onnxruntime, and have the texts folded in."""
+"""ONNX files give the network's logits in onnxruntime, and have the texts folded in and LoRA merged."""
 
 import onnx
 import onnxruntime
 import pytest
 import torch
 from shared_names import NAME, ROOT
+from tiny_methods import tiny_arguments
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS
+from monai_tunevlseg.networks import VLSMS
 from monai_tunevlseg.sharing.onnx_export import convert_to_onnx
 
-COMBINATIONS = [("clipseg", method) for method in METHODS] + [
-    ("cris", method) for method in METHODS if not METHODS[method].prompts_vision
+COMBINATIONS = [
+    (model, method, {"nhead": 4, "dim_feedforward": 32} if method == "shared_attention" else {})
+    for model in VLSMS
+    for method in METHODS
+    if VLSMS[model].no_visual_prompts is None or not METHODS[method].prompts_vision
+] + [
+    ("clipseg", "vlsm_adapter", {"placement": "shallow"}),
+    ("cris", "vlsm_adapter", {"placement": "shallow", "adapted_parts": ["condition"]}),
+    ("clipseg", "lora", {"adapted_parts": ["vision", "text", "decoder"], "lora_mlp": True}),
+    ("cris", "lora", {"adapted_parts": ["text", "decoder"], "lora_mlp": True}),
 ]
 
 
-@pytest.mark.parametrize(("model", "method"), COMBINATIONS)
-def test_every_combination_runs_in_onnxruntime_for_any_batch(model, method, tiny_clipseg, tiny_cris):
-    base, kind = {"clipseg": (tiny_clipseg, PromptTunedCLIPSeg), "cris": (tiny_cris, PromptTunedCRIS)}[model]
-    torch.manual_seed(0)
-    arguments = {"nhead": 4, "dim_feedforward": 32} if method == "shared_attention" else {}
-    network = kind(base, ["polyp", "red lesion"], method, {"prompt_depth": 2, **arguments}).eval()
+@pytest.fixture
+def build(request):
+    """Build a network with random trained parameters, and return it with its base model."""
+
+    def get(model, method, arguments):
+        base = request.getfixturevalue(f"tiny_{model}")
+        torch.manual_seed(0)
+        network = VLSMS[model](base, ["polyp", "red lesion"], method, tiny_arguments(method) | arguments).eval()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                if parameter.requires_grad:
+                    parameter += 0.05 * torch.randn_like(parameter)
+        return network, base
+
+    return get
+
+
+@pytest.mark.parametrize(("model", "method", "arguments"), COMBINATIONS)
+def test_every_combination_runs_in_onnxruntime_for_any_batch(model, method, arguments, build):
+    network, base = build(model, method, arguments)
     size = base.image_size
     content = convert_to_onnx(network, torch.rand(1, 3, size, size))
     session, images = onnxruntime.InferenceSession(content), torch.rand(3, 3, size, size)
     with torch.no_grad():
         wanted = network(images)
     found = torch.from_numpy(session.run(None, {"image": images.numpy()})[0])
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=2e-5)
     assert has_token_embeddings(content, len(base.tokenizer)) == METHODS[method].image_conditioned
+
+
+def products(network, image):
+    """Return the number of matrix products in the ONNX file of a network."""
+    graph = onnx.load_from_string(convert_to_onnx(network, image)).graph
+    return sum(node.op_type in ("MatMul", "Gemm") for node in graph.node)
+
+
+@pytest.mark.parametrize("model", list(VLSMS))
+def test_lora_adds_no_products(model, build, monkeypatch):
+    network, base = build(model, "lora", {"adapted_parts": ["decoder"], "lora_mlp": True})
+    image = torch.rand(1, 3, base.image_size, base.image_size)
+    plain = products(VLSMS[model](base, network.class_names).eval(), image)
+    assert products(network, image) == plain
+    monkeypatch.setattr(type(network), "merged", lambda self: self)
+    assert products(network, image) > plain
 
 
 def has_token_embeddings(content, vocabulary_size):
