@@ -17,7 +17,7 @@ from monai_tunevlseg.bundles import (
 )
 from monai_tunevlseg.bundles.templates import render_template
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
-from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.methods import METHODS, PromptLearner
 from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS, PromptTunedCLIPSeg, UNet
 
 FILES = {"LICENSE", "docs/README.md"} | {
@@ -155,7 +155,8 @@ def test_a_changed_fragment_makes_every_bundle_that_has_it_stale(copies):
     configs, bundles = copies
     prompts = configs / "bundle" / "parts" / "prompts.yaml"
     prompts.write_text(prompts.read_text().replace("num_context: 4", "num_context: 5"))
-    prompted = {f"{model}_{name}" for model in VLSMS for name in METHODS} & set(bundle_names(configs))
+    learners = [name for name in METHODS if issubclass(METHODS[name], PromptLearner)]
+    prompted = {f"{model}_{name}" for model in VLSMS for name in learners} & set(bundle_names(configs))
     assert {path.parts[-3] for path in stale_files(configs, bundles)} == prompted
 
 
@@ -175,7 +176,9 @@ def test_a_model_gets_only_methods_whose_prompts_can_be_inserted(copies):
     shutil.copy(configs / "models" / "clipseg.yaml", configs / "models" / "blind.yaml")
     with VLSMS.temporarily("blind", Blind):
         methods = {name.removeprefix("blind_") for name in bundle_names(configs) if name.startswith("blind")}
-    assert methods == {"coop", "cocoop", "finetune", "decoder", "zero_shot"}
+    prompting_the_image = {name for name in METHODS if METHODS[name].prompts_vision}
+    assert "vpt" in prompting_the_image and not methods & prompting_the_image
+    assert {"coop", "lora", "finetune", "decoder", "zero_shot"} <= methods and "scratch" not in methods
 
 
 def test_a_model_without_an_embedded_twin_has_no_experiments_on_the_demo_datasets(copies):
