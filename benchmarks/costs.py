@@ -1,4 +1,4 @@
-"""Costs of every way to tune a CLIPSeg of full size: parameters, checkpoint, time and memory of a training step.
+"""Costs of the ways to tune a CLIPSeg of full size, and of a U-Net: parameters, checkpoint, time and memory of a step.
 
 python benchmarks/costs.py [--only vpt,lora] [--repeats 3] [--precision auto] [--clock cpu --threads 1]
 
@@ -27,7 +27,7 @@ from rich.table import Table
 from workloads import CLASSES, build_network, training_step
 
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import choose_precision, load_clipseg
+from monai_tunevlseg.networks import SegmentationNetwork, UNet, choose_precision, load_clipseg
 
 __all__ = ["Cost", "measure_cost"]
 
@@ -35,7 +35,8 @@ ROWS: dict[str, tuple[str | None, str | None]] = {
     **{name: (name, None) for name in METHODS},
     **{"vpt_decoder": ("vpt", "decoder"), "decoder": (None, "decoder"), "finetune": (None, "all")},
 }
-"""Method and unfrozen part by the name of the row."""
+"""Method and unfrozen part of CLIPSeg by the name of the row."""
+NAMES = (*ROWS, "unet")
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,9 @@ def measure_cost(name: str, arguments: argparse.Namespace) -> Cost:
     """Measure a row in this process."""
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    device, (method, unfreeze) = torch.device(arguments.device), ROWS[name]
+    device = torch.device(arguments.device)
     precision = choose_precision(arguments.precision, device)
-    network = build_network(load_clipseg(arguments.base), method, arguments.depth, unfreeze).to(device)
-    network.compute_in(precision).train()
+    network = build(name, arguments).to(device).compute_in(precision).train()
     image = torch.randn(arguments.batch, 3, arguments.size, arguments.size, device=device)
     text = [CLASSES[0]] * arguments.batch
 
@@ -80,6 +80,14 @@ def measure_cost(name: str, arguments: argparse.Namespace) -> Cost:
     torch.save(network.state_dict(), checkpoint := io.BytesIO())
     parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     return Cost(parameters, checkpoint.tell(), seconds, peak, before)
+
+
+def build(name: str, arguments: argparse.Namespace) -> SegmentationNetwork:
+    """Build the network of a row."""
+    if name == "unet":
+        return UNet(CLASSES)
+    method, unfreeze = ROWS[name]
+    return build_network(load_clipseg(arguments.base), method, arguments.depth, unfreeze)
 
 
 def measure_costs(arguments: argparse.Namespace) -> Table:
@@ -107,7 +115,7 @@ def measure_costs(arguments: argparse.Namespace) -> Table:
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=lambda names: names.split(","), default=list(ROWS), help=",".join(ROWS))
+    parser.add_argument("--only", type=lambda names: names.split(","), default=NAMES, help=",".join(NAMES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=IMAGE_SIZE)
