@@ -27,7 +27,7 @@ from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import CRIS, VLSMS, BaseModel
+from monai_tunevlseg.networks import CRIS, IMAGE_ONLY_NETWORKS, VLSMS, BaseModel
 from monai_tunevlseg.sharing import Release, Sources
 
 TINY = "monai_tunevlseg/demo/clipseg"
@@ -208,10 +208,13 @@ def test_the_table_has_every_bundle_with_parameters_at_full_size(bundle, full_si
     parser = ConfigParser()
     parser.read_config(str(ROOT / "bundles" / bundle / "configs" / "evaluate.yaml"))
     parser.update({"context_initializer": None})  # tensors without memory have no values to look up
-    names = ("method", "method_kwargs", "upsampler", "unfreeze")
-    with torch.device("meta"):
-        network = VLSMS[model](full_size[model], ["polyp"], *(parser.get_parsed_content(name) for name in names))
-    title = "none" if network.method is None else METHODS[method].__name__
+    if model in IMAGE_ONLY_NETWORKS:
+        network = parser.get_parsed_content("network_def")
+    else:
+        names = ("method", "method_kwargs", "upsampler", "unfreeze")
+        with torch.device("meta"):
+            network = VLSMS[model](full_size[model], ["polyp"], *(parser.get_parsed_content(name) for name in names))
+    title = "none" if parser.get_parsed_content("method") is None else METHODS[method].__name__
     count = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     size = sum(value.nbytes for name, value in network.state_dict().items() if name != "_extra_state") / 1000
     row = re.search(rf"\| `{bundle}` \| {title} \|.*\| ([\d,]+) \| ([\d.]+) (kB|MB) \|", TEXT)

@@ -256,6 +256,20 @@ def test_all_of_a_backbone_is_used(backbone):
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+def test_the_default_has_the_parameters_of_its_layers():
+    """Counted from the architecture: EfficientNet-B0 without its classifier, and the decoder's convolutions."""
+    network = UNet(["polyp"])
+    efficientnet, classifier = 5_288_548, 1280 * 1000 + 1000 + 320 * 1280 + 2 * 1280
+    decoder, below = 0, 320
+    for width, skipped in ((256, 112), (128, 40), (64, 24), (32, 16), (16, 0)):
+        halved = below // 2 if skipped else below  # by a 1x1 convolution with bias before the upsampling
+        decoder += below * halved + halved if skipped else 0
+        decoder += 9 * width * (halved + skipped + width) + 4 * width  # two 3x3 convolutions and their batch norms
+        below = width
+    head = 9 * 16 + 1
+    assert sum(parameter.numel() for parameter in network.parameters()) == efficientnet - classifier + decoder + head
+
+
 @every_case
 def test_nothing_is_downloaded(case, monkeypatch):
     def refuse(*arguments, **settings):
