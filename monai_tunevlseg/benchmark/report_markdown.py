@@ -18,7 +18,7 @@ __all__ = ["render_markdown"]
 
 def render_markdown(report: BenchmarkReport) -> str:
     """Return the report as Markdown; it links to the figures' files and has no test images."""
-    parts = [f"# Prompt tuning benchmark\n\n{report.metric.title}, in percent, on the test split."]
+    parts = [f"# Segmentation benchmark\n\n{report.metric.title}, in percent, on the test split."]
     if report.problems:
         listed = [f"- {_code(problem.place)}: {escape_markdown(problem.message)}" for problem in report.problems]
         parts.append(f"## Problems ({len(report.problems)})\n\n" + "\n".join(listed))
