@@ -60,7 +60,7 @@ class ExperimentSpec:
 
     Attributes:
         dataset: name of the dataset.
-        model: name of the VLSM.
+        model: name of the model.
         method: name of the method, or of a baseline such as ``finetune``.
         variant: name in ``VARIANTS``, or None.
         group: group of the tables.

@@ -17,13 +17,6 @@ TITLES = {
     4: "Initialization of the first context",
     5: "Without the upsampler",
 }
-GROUP_TITLES = {
-    Group.ZERO_SHOT: "zero-shot",
-    Group.PROMPTS: "prompts",
-    Group.ADAPTERS: "adapters",
-    Group.FINE_TUNING: "fine-tuning",
-    Group.IMAGE_ONLY: "image-only",
-}
 _Key = tuple[str, str, str | None]  # model, method, variant
 
 WORDS = "“a photo of a”"
@@ -56,8 +49,8 @@ class Row:
     """One model with a method, and possibly a variant.
 
     Attributes:
-        model: name of the VLSM.
-        method: name of the method.
+        model: name of the model.
+        method: name of the method, or of a baseline.
         variant: name of the variant, or None.
         is_baseline: whether the method is a baseline.
         group: title of the group.
@@ -152,7 +145,7 @@ def row_order(spec: ExperimentSpec) -> tuple[int, bool, int, str, str]:
 
 def _group_title(spec: ExperimentSpec) -> str:
     """Return the title of a row's group; methods with the decoder are a group of their own."""
-    return GROUP_TITLES[spec.group] + (" + decoder" if spec.variant == "decoder" else "")
+    return spec.group.replace("_", "-") + (" + decoder" if spec.variant == "decoder" else "")
 
 
 def _row(
