@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from monai_tunevlseg.bundles import bundle_names
+from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.search.experiments import build_network, describe_base_model, find_experiment
 from monai_tunevlseg.search.search_space import ScalingSizes, read_search_space, suggest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +87,18 @@ def test_every_bundle_has_a_space_of_its_own_hyperparameters():
     for path in trained:
         method = path.parts[-3].partition("_")[2]
         assert read_search_space(CONFIGS, method, yaml.safe_load(path.read_text()), PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    "name", [f"endoscopy/{name}" for name in bundle_names(CONFIGS) if name.partition("_")[2] in set(METHODS)]
+)
+def test_the_tiny_models_take_the_largest_values(name):
+    experiment = find_experiment(name, CONFIGS, ROOT / "bundles")
+    sizes = describe_base_model(experiment, {}).sizes
+    space = read_search_space(CONFIGS, experiment.method, experiment.flat_values("train"), sizes)
+    drawn_from = {dimension: space[dimension].distribution for dimension in space}
+    largest = {key: max(getattr(d, "choices", None) or [d.high]) for key, d in drawn_from.items()}
+    assert build_network(experiment, largest).identity()["method"] == experiment.method
 
 
 def test_fine_tuning_has_neither_depth_nor_the_rates_of_prompts():
