@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from monai_tunevlseg.feature_cache.keys import digest
 from monai_tunevlseg.feature_cache.stores import CachedTensors, DiskStore, FeatureStore, MemoryStore
 from monai_tunevlseg.feature_cache.views import Views
+from monai_tunevlseg.methods import Adapter
 from monai_tunevlseg.networks import ImageFeatures, PromptTunedNetwork, SegmentationNetwork
 from monai_tunevlseg.version import __version__
 
@@ -82,10 +83,14 @@ def check_constant(network: SegmentationNetwork) -> PromptTunedNetwork:
             "feature_cache to off."
         )
     if not network.trained.image_is_constant:
+        constant = (
+            "adapted_parts without vision, such as [text]"
+            if isinstance(network.method, Adapter)
+            else "a method that does not change the vision encoder, such as coop"
+        )
         raise ValueError(
             f"image features change during training with the method {network.method_name!r} and unfreeze "
-            f"{network.unfreeze!r}; set feature_cache to off, or choose unfreeze null and a method that does not "
-            "change the vision encoder, such as coop."
+            f"{network.unfreeze!r}; set feature_cache to off, or choose unfreeze null and {constant}."
         )
     return network
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.data import LoadImageMaskd
 from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS
@@ -38,7 +39,7 @@ def build_network(tiny_clipseg):
 
     def build(method: str | None = "coop", unfreeze: str | None = None) -> PromptTunedCLIPSeg:
         torch.manual_seed(0)
-        arguments = {"prompt_depth": 2} if method else {}
+        arguments = tiny_arguments(method)
         return PromptTunedCLIPSeg(tiny_clipseg, ["class 1"], method, arguments, method is not None, unfreeze)
 
     return build

@@ -139,6 +139,7 @@ def test_damaged_entries_are_encoded_again(tmp_path, build_network, counter, cap
         ("maple", None, "'maple'.*feature_cache"),
         ("coop", "decoder", "'coop'.*'decoder'.*feature_cache"),
         (None, "all", "None.*'all'.*feature_cache"),
+        ("lora", None, "'lora'.*feature_cache.*adapted_parts"),
     ],
 )
 def test_features_that_change_while_training_are_refused(method, unfreeze, message, build_network):

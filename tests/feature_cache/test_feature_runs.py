@@ -11,6 +11,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.errors import root_cause
 from monai_tunevlseg.training import SeededDataset
@@ -30,7 +31,7 @@ def train(pictures, tmp_path, request):
             "dataset_dir": str(pictures),
             "pretrained": str(request.getfixturevalue(f"tiny_{name.split('_')[0]}_dir")),
             "class_names": ["square"],
-            "prompt_depth": 2,
+            **tiny_arguments(name.partition("_")[2]),
             "epochs": 3,
             "batch_size": 2,
             "effective_batch_size": 2,
@@ -69,10 +70,22 @@ def assert_same_training(left, right, tolerance=1e-4):
         torch.testing.assert_close(state(right)["model"][name], value, rtol=tolerance, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["clipseg_coop", "clipseg_cocoop", "cris_coop", "cris_cocoop"])
-def test_cached_and_uncached_training_agree_without_augmentation(name, train, tmp_path, counter):
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        *((f"{model}_{method}", {}) for model in ("clipseg", "cris") for method in ("coop", "cocoop")),
+        ("clipseg_lora", {"adapted_parts": ["text", "decoder"], "dropout": 0.0}),
+        ("clipseg_vlsm_adapter", {"adapted_parts": ["condition"]}),
+        ("clipseg_vlsm_adapter", {"placement": "shallow", "adapted_parts": ["text", "condition"]}),
+        ("clipseg_telescopic_adapter", {"adapted_parts": ["text", "condition"], "dropout": 0.0}),
+        ("cris_lora", {"dropout": 0.0}),
+        ("cris_vlsm_adapter", {}),
+        ("cris_telescopic_adapter", {"dropout": 0.0}),
+    ],
+)
+def test_cached_and_uncached_training_agree_without_augmentation(name, own, train, tmp_path, counter):
     # plain gradient descent, because AdamW turns a rounding error in a gradient near 0 into a step of full length
-    descent = {"optimizer#_target_": "torch.optim.SGD"}
+    descent = {"optimizer#_target_": "torch.optim.SGD", **own}
     train(name, "plain", **PLAIN, **descent)
     assert counter.take() == (3 * 7, 3 * 7)
     train(name, "cached", feature_cache="memory", num_views=0, **descent)
@@ -139,6 +152,9 @@ def test_tensorboard_shows_mask_and_prediction_without_the_picture(train, tmp_pa
         ("clipseg_vpt", {}, "'vpt'.*feature_cache"),
         ("clipseg_coop", {"unfreeze": "decoder"}, "'decoder'.*feature_cache"),
         ("clipseg_finetune", {}, "'all'.*feature_cache"),
+        ("clipseg_lora", {}, "'lora'.*feature_cache.*adapted_parts"),
+        ("clipseg_vlsm_adapter", {"placement": "shallow"}, "'vlsm_adapter'.*feature_cache.*adapted_parts"),
+        ("clipseg_telescopic_adapter", {"adapted_parts": ["vision"]}, "'telescopic_adapter'.*adapted_parts"),
     ],
 )
 def test_bundles_whose_features_change_refuse_the_cache(name, overrides, message, train):

@@ -20,3 +20,12 @@ def test_trials_share_their_features(pictures, tiny_clipseg_dir, tmp_path):
     assert [log.count("for the feature cache") for log in logs] == [2, 0]
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 5 + 2 + 1  # the best trial's test
     assert "feature_cache: disk" in (tmp_path / "best.yaml").read_text()
+
+
+def test_a_search_whose_features_change_is_refused_before_its_trials(pictures, tmp_path):
+    folders = ["--configs-dir", str(ROOT / "configs"), "--bundles-dir", str(ROOT / "bundles")]
+    command = ["search", "ultrasound/clipseg_lora", "--dataset-dir", str(pictures), "--output-dir", str(tmp_path)]
+    result = CliRunner().invoke(app, [*command, "--share-features", *folders])
+    assert result.exit_code == 1
+    assert "'lora'" in result.output and "adapted_parts" in result.output
+    assert not (tmp_path / "trials").exists()
