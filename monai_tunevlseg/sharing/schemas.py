@@ -14,11 +14,12 @@ from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 __all__ = ["METRICS_SCHEMA", "NETWORK_KEYS", "check_schema", "identity_schema"]
 
 NETWORK_KEYS = ("network", "base_fingerprint", "method", "method_kwargs", "upsampler", "unfreeze", "settings")
-"""Keys of a network's identity that must agree between an evaluation and the checkpoint."""
+"""Keys of a network's identity, the first of which that differs is why metrics are not those of a checkpoint."""
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
 _SCALAR = {"type": ["number", "boolean", "string", "null"]}
+_VALUE = {**_SCALAR, "type": [*_SCALAR["type"], "array"], "items": _SCALAR}
 _PART: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -68,14 +69,14 @@ def identity_schema() -> dict[str, Any]:
             "method_kwargs": {
                 "type": "object",
                 "propertyNames": {"enum": list(method_argument_types())},
-                "additionalProperties": _SCALAR,
+                "additionalProperties": _VALUE,
             },
             "upsampler": {"type": "boolean"},
             "unfreeze": {"enum": list(UNFREEZE)},
             "settings": {
                 "type": "object",
                 "propertyNames": {"enum": list(bundle_option_types())},
-                "additionalProperties": {**_SCALAR, "type": [*_SCALAR["type"], "array"], "items": _SCALAR},
+                "additionalProperties": _VALUE,
             },
             "class_names": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
         },

@@ -103,9 +103,9 @@ def _checked_metrics(path: Path, checkpoint: Path, identity: Mapping[str, Any]) 
     metrics = read_json_object(path)
     check_schema(metrics, METRICS_SCHEMA, path)
     refuse_expressions(metrics["classes"], str(path))
-    differing = [name for name in NETWORK_KEYS if metrics["network"].get(name) != identity.get(name)]
     digest = metrics.get("checkpoint_digest")
-    if differing or digest != file_digest(checkpoint):
+    if digest != file_digest(checkpoint):
+        differing = [name for name in NETWORK_KEYS if metrics["network"].get(name) != identity.get(name)]
         reason = f"its {differing[0]} differs" if differing else _digest_difference(digest)
         raise ValueError(
             f"the metrics in {path} are not those of {checkpoint} ({reason}); evaluate this checkpoint again, or "

@@ -239,6 +239,14 @@ def test_metrics_of_other_weights_are_refused(run_dir, tmp_path):
         read_trained_run(folder)
 
 
+def test_arguments_of_training_alone_may_differ_in_the_evaluation(run_dir, tmp_path):
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+    metrics = json.loads((folder / "eval" / "metrics.json").read_text())
+    metrics["network"]["method_kwargs"]["dropout"] = 0.5
+    (folder / "eval" / "metrics.json").write_text(json.dumps(metrics))
+    assert read_trained_run(folder).metrics == metrics
+
+
 def test_the_best_bundle_of_a_search_is_a_run_with_metrics(run_dir, tmp_path):
     best = tmp_path / "best"
     shutil.copytree(run_dir / "models", best / "models")
