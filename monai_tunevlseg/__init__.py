@@ -1,4 +1,4 @@
-"""Prompt tuning of frozen vision-language segmentation models for medical images, the MONAI way."""
+"""Prompt and adapter tuning of frozen vision-language segmentation models for medical images, the MONAI way."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -19,7 +19,7 @@ from monai_tunevlseg.commands.share import share
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Prompt tuning of frozen vision-language segmentation models.", no_args_is_help=True)
+app = typer.Typer(help="Prompt and adapter tuning of frozen vision-language segmentation models.", no_args_is_help=True)
 app.add_typer(bundles.app, name="bundles")
 app.add_typer(datasets.app, name="datasets")
 for _command in (
