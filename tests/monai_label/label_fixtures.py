@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
-from monai_tunevlseg.demo import demo_model
+from monai_tunevlseg.demo import demo_model, embedded_models
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZE = (120, 150)
@@ -71,14 +71,15 @@ def write_bundle(
     bundle: str = "clipseg_vpt",
     **changes: object,
 ) -> Path:
-    """Write a bundle of an embedded tiny model: a bundle's and an experiment's configs in one piece, with changes."""
-    configs = folder / "configs"
+    """Write a bundle of a tiny model: a bundle's and an experiment's configs in one piece, with changes."""
+    configs, model = folder / "configs", bundle.partition("_")[0]
     configs.mkdir(parents=True)
     experiment = (REPOSITORY / "configs" / dataset / f"{bundle}.yaml").read_text()
     for source in (REPOSITORY / "bundles" / bundle / "configs").iterdir():
         text = source.read_text()
         if source.suffix == ".yaml":
-            own = {"class_names": list(class_names), "pretrained": str(demo_model(bundle.split("_")[0]))}
+            own: dict[str, object] = {"class_names": list(class_names)}
+            own |= {"pretrained": str(demo_model(model))} if model in embedded_models() else {}
             text = yaml.safe_dump(yaml.safe_load(text) | yaml.safe_load(experiment) | own | changes, sort_keys=False)
         (configs / source.name).write_text(text)
     return folder

@@ -72,6 +72,19 @@ def test_cris_is_a_model_too(picture, tmp_path):
     assert model.segment(picture, ["red circle"]).shape == (120, 150)
 
 
+def test_a_network_without_a_base_model_segments_its_classes_once_it_is_trained(picture, tmp_path):
+    model = open_bundles(str(write_bundle(tmp_path / "unet", ("red circle", "dot"), bundle="unet_scratch")))["unet"]
+    for call in (lambda: model.segment(picture, ["red circle"]), lambda: model.entropy(picture), model.check_usable):
+        with pytest.raises(ValueError, match=r"unet is not trained.*models/model\.pt"):
+            call()
+    model.checkpoint.parent.mkdir()
+    torch.save(open_bundle(model.folder).get_parsed_content("network").state_dict(), model.checkpoint)
+    model.check_usable()
+    assert model.segment(picture, ["dot"]).shape == (120, 150) and 0 < model.entropy(picture) < 1
+    with pytest.raises(ValueError, match="'square'.*red circle, dot"):
+        model.segment(picture, ["square"])
+
+
 def test_cached_texts_are_limited(models, picture, monkeypatch):
     monkeypatch.setattr("monai_tunevlseg.monai_label.bundle_model.MAX_CACHED_TEXTS", 3)
     model = models["one"]

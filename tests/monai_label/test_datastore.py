@@ -127,6 +127,11 @@ class Certain:
     """A model whose entropy is a picture's number; files that are not pictures cannot be read."""
 
     name = "model"
+    trained = True
+
+    def check_usable(self):
+        if not self.trained:
+            raise ValueError(f"{self.name} is not trained.")
 
     def version(self):
         return "1"
@@ -147,3 +152,11 @@ def test_files_that_cannot_be_read_are_never_offered(studies):
     store.remove_image("good2")
     assert strategy({}, store) is None
     json.dumps(store.json())
+
+
+def test_a_model_that_cannot_segment_yet_chooses_no_image(studies):
+    model, store = Certain(), studies("good1.png")
+    model.trained = False
+    with pytest.raises(ValueError, match="model is not trained"):
+        EntropyStrategy({"model": model})({}, store)
+    assert "tunevlseg_entropy" not in store.get_image_info("good1")

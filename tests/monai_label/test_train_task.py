@@ -38,8 +38,12 @@ def server(tmp_path_factory):
         draw_picture(number).save(folder / "studies" / f"picture{number}.png")
     draw_picture(circles=False).save(folder / "studies" / "nothing.png")
     write_volume(folder / "studies" / "volume.nii.gz")
-    bundle = write_bundle(folder / "things", ("lesion",))
-    with label_server(write_app_folder(folder / "app"), folder / "studies", ("bundles", str(bundle))) as running:
+    bundles = [
+        write_bundle(folder / "things", ("lesion",)),
+        write_bundle(folder / "scratch", ("lesion",), bundle="unet_scratch"),
+    ]
+    conf = ("bundles", ",".join(map(str, bundles)))
+    with label_server(write_app_folder(folder / "app"), folder / "studies", conf) as running:
         yield running
 
 
@@ -78,9 +82,9 @@ def write_label(folder, number):
     return folder / "label.nrrd"
 
 
-def train(client, **params):
+def train(client, model="things", **params):
     """Train, and return the finished task."""
-    client.train_start("things", params)
+    client.train_start(model, params)
     while client.train_status(check_if_running=True) or client.train_status()["status"] in ("SUBMITTED", "RUNNING"):
         time.sleep(0.5)
     return client.train_status()
@@ -143,6 +147,19 @@ def test_labels_of_clients_tune_the_prompts(client, server, submitted):
     assert json.loads(model.with_name("hyperparameters.json").read_text())["checkpoint_digest"] == file_digest(model)
     assert client.next_sample("entropy", {})["scored"] == 1  # the unlabeled image, by the new checkpoint
     assert not psutil.Process(server.process.pid).children(recursive=True)  # so their memory is free again
+
+
+def test_a_network_without_a_base_model_is_trained_before_it_segments(client, server, submitted):
+    response = requests.post(f"{server.url}/infer/scratch", params={"image": "picture1"})
+    assert response.status_code == 400 and "scratch is not trained" in response.json()["detail"]
+    task = train(client, "scratch", max_epochs=1)
+    assert task["status"] == "DONE", server.log.read_text()[-4000:]
+    answered, _ = client.infer("scratch", "picture1", {})
+    assert np.asarray(Image.open(answered)).shape == circle_mask().shape
+    response = requests.post(
+        f"{server.url}/infer/scratch", params={"image": "picture1"}, data={"params": '{"text": "dot"}'}
+    )
+    assert response.status_code == 400 and "'dot'" in response.json()["detail"]
 
 
 def test_a_failed_run_ends_with_its_reason():
