@@ -23,6 +23,7 @@ import torch
 from full_size_clipseg import IMAGE_SIZE, save_full_size
 from measurement import Clock, peak_memory
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from workloads import CLASSES, build_network, training_step
 
@@ -100,7 +101,7 @@ def measure_costs(arguments: argparse.Namespace) -> Table:
     )
     table = Table("", "parameters", "checkpoint", "step", "relative", "peak memory", "of the step", title=title)
     costs: list[Cost] = []
-    for name in arguments.only:
+    for name in track(arguments.only, "Measuring"):
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
             costs.append(cost := process.submit(measure_cost, name, arguments).result())
         megabytes = (f"{size / 1e6:.0f} MB" for size in (cost.peak, cost.peak - cost.before))
