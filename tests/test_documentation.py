@@ -198,7 +198,10 @@ def test_links_and_pictures_exist(page):
 def full_size() -> dict[str, BaseModel]:
     """The base models at the published size, without memory, with the tokenizers of the embedded ones."""
     with torch.device("meta"):
-        models = {"clipseg": CLIPSegForImageSegmentation(CLIPSegConfig()), "cris": CRIS()}
+        models = {
+            "clipseg": CLIPSegForImageSegmentation(CLIPSegConfig(vision_config={"patch_size": 16})),
+            "cris": CRIS(),
+        }
     return {name: replace(VLSMS[name].load_base(demo_model(name)), model=model) for name, model in models.items()}
 
 

@@ -18,7 +18,7 @@ DEEPEST_OF_THE_PAPER = 11
 def full_size(tiny_clipseg_dir) -> BaseModel:
     """CLIPSeg at the published size; all but the token embeddings is on the meta device."""
     with torch.device("meta"):
-        model = CLIPSegForImageSegmentation(CLIPSegConfig())
+        model = CLIPSegForImageSegmentation(CLIPSegConfig(vision_config={"patch_size": 16}))
     embedding = model.clip.text_model.embeddings.token_embedding.to_empty(device="cpu")
     torch.nn.init.normal_(embedding.weight)
     return replace(load_clipseg(str(tiny_clipseg_dir)), name="CIDAS/clipseg-rd64", model=model, fingerprint="0" * 16)
