@@ -49,14 +49,12 @@ class Cost:
         checkpoint: size of the checkpoint in bytes.
         seconds: median time of a step.
         peak: peak memory during a step in bytes; on a CPU, of the whole process.
-        before: memory before this step.
     """
 
     parameters: int
     checkpoint: int
     seconds: float
     peak: int
-    before: int
 
 
 def measure_cost(name: str, arguments: argparse.Namespace) -> Cost:
@@ -75,12 +73,12 @@ def measure_cost(name: str, arguments: argparse.Namespace) -> Cost:
 
     step = training_step(network, forward, (image[:, :1] > 0.5).float())
     step()  # allocates the optimizer's state
-    peak, before = peak_memory(step, device)
+    peak, _ = peak_memory(step, device)
     clock = Clock(device, arguments.clock == "cpu")
     seconds = statistics.median(clock.seconds(step) for _ in range(arguments.repeats))
     torch.save(network.state_dict(), checkpoint := io.BytesIO())
     parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return Cost(parameters, checkpoint.tell(), seconds, peak, before)
+    return Cost(parameters, checkpoint.tell(), seconds, peak)
 
 
 def build(name: str, arguments: argparse.Namespace) -> SegmentationNetwork:
@@ -99,17 +97,14 @@ def measure_costs(arguments: argparse.Namespace) -> Table:
         f"{arguments.batch} images of {arguments.size} x {arguments.size}, {arguments.device}, {precision}, "
         f"{arguments.threads} threads, {arguments.clock} time, median of {arguments.repeats}, load {load}"
     )
-    table = Table("", "parameters", "checkpoint", "step", "relative", "peak memory", "of the step", title=title)
+    table = Table("", "parameters", "checkpoint", "step", "relative", "peak memory", title=title)
     costs: list[Cost] = []
     for name in track(arguments.only, "Measuring"):
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
             costs.append(cost := process.submit(measure_cost, name, arguments).result())
-        megabytes = (f"{size / 1e6:.0f} MB" for size in (cost.peak, cost.peak - cost.before))
-        relative = f"{cost.seconds / costs[0].seconds:.2f}"
-        table.add_row(
-            *(name, f"{cost.parameters:,}", f"{cost.checkpoint / 1e3:.0f} kB", f"{cost.seconds:.2f} s"),
-            *(relative, *megabytes),
-        )
+        step, relative = f"{cost.seconds:.2f} s", f"{cost.seconds / costs[0].seconds:.2f}"
+        checkpoint, peak = f"{cost.checkpoint / 1e3:.0f} kB", f"{cost.peak / 1e6:.0f} MB"
+        table.add_row(name, f"{cost.parameters:,}", checkpoint, step, relative, peak)
     return table
 
 

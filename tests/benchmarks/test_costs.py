@@ -20,7 +20,7 @@ def arguments(tiny_clipseg_dir):
 def test_each_row_is_measured(name, arguments):
     cost = costs.measure_cost(name, arguments)
     assert cost.seconds > 0
-    assert 0 < cost.before <= cost.peak
+    assert cost.peak > 0
     assert 0 < 4 * cost.parameters < cost.checkpoint
 
 
@@ -40,6 +40,6 @@ def test_the_whole_model_trains_in_fine_tuning(arguments, tiny_clipseg):
 def test_the_table_has_a_row_from_a_process_of_its_own(arguments, monkeypatch):
     monkeypatch.setattr(costs, "build_network", None)  # of this process
     arguments.only = ["vpt"]
-    (names, _, _, _, relative, *_) = costs.measure_costs(arguments).columns
+    names, *_, relative, _ = costs.measure_costs(arguments).columns
     assert list(names.cells) == ["vpt"]
     assert list(relative.cells) == ["1.00"]
