@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from label_fixtures import circle_mask, draw_picture, write_bundle, write_volume
+from label_fixtures import CIRCLES, circle_mask, draw_picture, write_bundle, write_volume
 from PIL import Image
 
 from monai_tunevlseg.digests import file_digest
@@ -21,6 +21,7 @@ pytest.importorskip("monailabel", reason="monailabel has an environment of its o
 import nrrd
 import psutil
 import requests
+import yaml
 from label_server import label_server
 from monailabel.client import MONAILabelClient
 
@@ -41,6 +42,7 @@ def server(tmp_path_factory):
     bundles = [
         write_bundle(folder / "things", ("lesion",)),
         write_bundle(folder / "scratch", ("lesion",), bundle="unet_scratch"),
+        write_bundle(folder / "low_rank", ("lesion",), bundle="clipseg_lora"),
     ]
     conf = ("bundles", ",".join(map(str, bundles)))
     with label_server(write_app_folder(folder / "app"), folder / "studies", conf) as running:
@@ -132,20 +134,27 @@ def test_training_an_unknown_model_is_refused(server):
     assert (response.status_code, "'liver'" in response.json()["detail"]) == (404, True)
 
 
-def test_labels_of_clients_tune_the_prompts(client, server, submitted):
-    before = np.asarray(Image.open(client.infer("things", "picture1", {})[0]))
-    task = train(client, max_epochs=3)
+@pytest.mark.parametrize("name", ["things", "low_rank"])
+def test_labels_of_clients_tune_the_bundle(name, client, server, submitted):
+    options = client.info()["trainers"][name]["config"]
+    config = yaml.safe_load((server.log.parent / name / "configs" / "train.yaml").read_text())
+    assert options["learning_rate"] == config["learning_rate"]
+    before = np.asarray(Image.open(client.infer(name, "picture1", {})[0]))
+    task = train(client, name, max_epochs=3)
     log = server.log.read_text()
     assert task["status"] == "DONE", log[-4000:]
     assert "train_loss" in log  # progress
     assert "the new checkpoint is kept" in log
-    stats = client.info()["train_stats"]["things"]
+    stats = client.info()["train_stats"][name]
     assert (stats["kept"], stats["old_dice"], stats["images"]) == ("new", None, COUNT + 1)
-    after = np.asarray(Image.open(client.infer("things", "picture1", {})[0]))
+    after = np.asarray(Image.open(client.infer(name, "picture1", {})[0]))
     assert (before != after).any()
-    model = server.log.parent / "things" / "models" / "model.pt"
+    clicked = np.asarray(Image.open(client.infer(f"{name}_clicks", "picture1", {"background": [list(CIRCLES[0])]})[0]))
+    assert not clicked[CIRCLES[0][1], CIRCLES[0][0]]
+    model = server.log.parent / name / "models" / "model.pt"
     assert json.loads(model.with_name("hyperparameters.json").read_text())["checkpoint_digest"] == file_digest(model)
-    assert client.next_sample("entropy", {})["scored"] == 1  # the unlabeled image, by the new checkpoint
+    # the unlabeled image, by the new checkpoint
+    assert client.next_sample("entropy", {"model": name})["scored"] == 1
     assert not psutil.Process(server.process.pid).children(recursive=True)  # so their memory is free again
 
 
