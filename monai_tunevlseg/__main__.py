@@ -23,19 +23,17 @@ app = typer.Typer(help="Prompt and adapter tuning of frozen vision-language segm
 app.add_typer(bundles.app, name="bundles")
 app.add_typer(datasets.app, name="datasets")
 for _command in (
-    *(
-        init,
-        evaluate_predictions,
-        compare,
-        search,
-        report,
-        benchmark,
-        share,
-        export_onnx,
-        label_app,
-        demo,
-        convert_cris,
-    ),
+    init,
+    evaluate_predictions,
+    compare,
+    search,
+    report,
+    benchmark,
+    share,
+    export_onnx,
+    label_app,
+    demo,
+    convert_cris,
 ):
     app.command()(_command)
 

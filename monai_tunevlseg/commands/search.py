@@ -47,7 +47,7 @@ def search(
     override: Overrides = None,
     share_features: Annotated[
         bool,
-        typer.Option(help="Cache of image features for all trials, in the output folder; for CoOp and CoCoOp."),
+        typer.Option(help="Cache of image features for all trials, in the output folder; for frozen vision encoders."),
     ] = False,
     pruner: Annotated[str | None, typer.Option(help="Pruner: median, halving or hyperband; none by default.")] = None,
     study_name: Annotated[str | None, typer.Option(help="Name of the study; EXPERIMENT by default.")] = None,

@@ -280,7 +280,7 @@ def _read_description(folder: Path, class_names: Sequence[str]) -> DatasetJson |
         return None
     if missing := [name for name in class_names if name not in description.class_names]:
         raise ValueError(
-            f"{description.path} has no class {shorten(map(repr, missing))} but {', '.join(description.class_names)}; "
+            f"{description.path} has no class {shorten(map(repr, missing))} but {shorten(description.class_names)}; "
             "give prediction_values."
         )
     return description

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from monai_tunevlseg.data import LAYOUTS
@@ -38,6 +39,7 @@ ZERO_SHOT: Mapping[str, Any] = types.MappingProxyType({"method": None, "unfreeze
 
 _COUNT = 1_000_000  # above the epochs, images and steps of any run
 _WIDTH = 65_536  # above the width of any layer
+_NAMES = replace(TEXTS, example="\"['vision']\"")
 
 _DATASET = {
     "dataset_dir": PATH,
@@ -199,7 +201,7 @@ def _value_type(annotation: Any, default: Any) -> ValueType:
         return choice(*get_args(annotation))
     if get_origin(annotation) in (list, tuple, Sequence):
         of_numbers = get_args(annotation)[0] is int
-        return whole_numbers(1, _WIDTH, str(list(default)).replace(" ", "")) if of_numbers else TEXTS
+        return whole_numbers(1, _WIDTH, str(list(default)).replace(" ", "")) if of_numbers else _NAMES
     example = str(default)
     known = {bool: SWITCH, int: whole_number(1, _WIDTH, example), float: number(0, 1e6, example), str: TEXT}
     if annotation not in known:

@@ -80,12 +80,12 @@ def chosen_parts(
         sites: the places of the base model.
 
     Raises:
-        ValueError: when a part is unknown, or none is left.
+        ValueError: when a part is unknown, there is none, or the names are not in a list.
     """
     if adapted_parts is None:
         chosen = [part for part in default if part == "condition" or getattr(sites, part)] or [*default[:1]]
     else:
         chosen = list(dict.fromkeys(adapted_parts))
-    if not chosen or set(chosen) - set(known):
-        raise ValueError(f"adapted_parts is {chosen}; it must name one or several of {', '.join(known)}.")
+    if isinstance(adapted_parts, str) or not chosen or set(chosen) - set(known):
+        raise ValueError(f"adapted_parts is {adapted_parts!r}; it must be a list of some of {', '.join(known)}.")
     return chosen

@@ -225,9 +225,8 @@ def _trained_values(run: TrainedRun, defaults: Mapping[str, Any], base: BaseRefe
     }
     values |= run.identity["method_kwargs"] | run.identity.get("settings", {})
     values |= {name: run.identity[name] for name in ("upsampler", "unfreeze")}
-    if base is not None or not values.get(
-        "neutral_text", defaults.get("neutral_text")
-    ):  # otherwise the channel is that of the text
+    neutral = values.get("neutral_text", defaults.get("neutral_text"))
+    if base is not None or not neutral:  # the channel of an image-only network is otherwise that of the text
         values["class_names"] = run.identity["class_names"]
     if base is not None:
         size, mean, std = base.images.size, list(base.images.mean), list(base.images.std)

@@ -116,6 +116,7 @@ def test_the_forms_of_fire_and_yaml_are_converted(name, given, meant):
         ("class_names", 1.5, "texts"),
         ("class_names", ["a", True], "texts"),
         ("class_names", ["a", " "], "texts"),
+        ("adapted_parts", [], "vision"),
         ("label_values", {"polyp": 1.5}, "whole number"),
         ("image_std", [0.2, 0, 0.2], "above 0"),
         ("layout", "folders", "folder"),

@@ -106,6 +106,7 @@ def test_what_was_trainable_before_stays_trainable():
         ({"adapted_parts": ["txet"]}, "'txet'.*vision, text, decoder"),
         ({"adapted_parts": ["condition"]}, "'condition'.*vision, text, decoder"),
         ({"adapted_parts": []}, r"\[\].*vision, text, decoder"),
+        ({"adapted_parts": "vision"}, "'vision'.*list.*vision, text, decoder"),
         ({"adapted_parts": ["vision"]}, "vision.*adapted_parts"),
     ],
 )

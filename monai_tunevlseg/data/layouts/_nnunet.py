@@ -42,8 +42,8 @@ def parse_labels(path: Path, labels: Any) -> tuple[list[str], int | None]:
     in_order = [BACKGROUND, *classes, *([IGNORE] if IGNORE in names else [])]
     if not classes or labels != {name: value for value, name in enumerate(in_order)}:
         raise ValueError(
-            f"{path} has the labels {labels!r}; they must be background 0, the classes 1, 2 and so on, and optionally "
-            "ignore as the last: regions of several values are not read."
+            f"{path} has the labels {labels!r:.200}; they must be background 0, the classes 1, 2 and so on, and "
+            "optionally ignore as the last: regions of several values are not read."
         )
     return classes, labels.get(IGNORE)
 

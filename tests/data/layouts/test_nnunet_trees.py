@@ -158,3 +158,10 @@ def test_images_of_several_channels_are_refused(tree):
     (tree / "imagesTr" / f"{TRAINING[0]}_0000.png").rename(tree / "imagesTr" / f"{TRAINING[0]}_0001.png")
     with pytest.raises(ValueError, match="_0000.*case_000_0001"):
         build_datalists(DatasetSpec(tree, ["polyp"]))
+
+
+def test_the_message_about_labels_is_bounded(tree):
+    write_description(tree, {"background": 0, **{f"label {value}": 2 * value for value in range(1, 2000)}})
+    with pytest.raises(ValueError, match="label 1") as raised:
+        build_datalists(DatasetSpec(tree, layout="folder", class_names=["label 1"]))
+    assert len(str(raised.value)) < 1000
