@@ -13,6 +13,7 @@ from small_runs import BUNDLES, run
 
 # of the last layer of a vision encoder, context is not needed by the decoder, so it gets no gradient
 EVERY_LAYER = ("clipseg_vpt", {"prompt_depth": 5})
+ADAPTED = ("clipseg_telescopic_adapter", {"dropout": 0.0, "adapter_dim": 24, "adapted_layers": 2})
 CACHED = ("clipseg_coop", {"feature_cache": "disk", "num_views": 2, "learning_rate": 0.02})
 
 
@@ -30,7 +31,7 @@ def run_in_two_processes(overrides, bundle):
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this PyTorch has no gloo")
-@pytest.mark.parametrize(("bundle", "own"), [EVERY_LAYER, CACHED])
+@pytest.mark.parametrize(("bundle", "own"), [EVERY_LAYER, ADAPTED, CACHED])
 def test_two_processes_reach_the_loss_and_weights_of_one(bundle, own, small_train, tmp_path):
     # plain gradient descent, because AdamW turns a rounding error in a gradient near 0 into a step of full length
     descent = {"optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.5, "precision": "fp32"}
