@@ -147,6 +147,13 @@ def test_a_checkpoint_of_the_other_model_is_refused_by_name(
         run(name, "evaluate", **small)
 
 
+@pytest.mark.parametrize("name", [f"{model}_lora" for model in VLSMS])
+def test_a_checkpoint_of_another_rank_is_refused_by_both_ranks(name, small, small_train):
+    run(name, "train", **small_train)
+    with raises_inside(ValueError, r"models/model\.pt.*lora_rank 2\b.* 3\b"):
+        run(name, "evaluate", **small | {"lora_rank": 3})
+
+
 def test_without_a_checkpoint_the_way_out_is_named(small):
     with raises_inside(FileNotFoundError, "run train.yaml first"):
         run("clipseg_vpt", "evaluate", **small)
