@@ -35,11 +35,12 @@ ROWS = (*STEPS, *CACHED_STEPS, *INFERENCES, "memory", "start")
 TARGETS = dict.fromkeys(STEPS, ">= 3") | dict.fromkeys(CACHED_STEPS, ">= 15")
 TARGETS |= {"inference_1": ">= 3", "inference_19": ">= 15"}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16-amp": torch.float16}
-TOLERANCE = {"fp32": 1e-4, "bf16": 0.06, "fp16-amp": 0.02}
+TOLERANCE = {"fp32": 3e-5, "bf16": 0.06, "fp16-amp": 0.02}
 """Maximum norm of the difference between both logits, relative to the norm of the reference's.
 
-Measured in float32: 2e-6, and 3e-3 to 2e-2 with the contexts of layers swapped. The other data types add rounding: 4e-3
-per layer in bfloat16, measured to give 3e-2 in total with random weights; an eighth of that in float16.
+Measured in float32: 2e-6; 3e-3 to 2e-2 with the contexts of layers swapped; and 8e-5 or more without one of LoRA's
+updates or one bottleneck. The other data types add rounding: 4e-3 per layer in bfloat16, measured to give 3e-2 in total
+with random weights; an eighth of that in float16.
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,13 @@ def build_network(
     return PromptTunedCLIPSeg(base_model, CLASSES, method, arguments, upsampler, unfreeze)
 
 
+def leave_identity(trained: Iterable[Tensor]) -> None:
+    """Fill an adapter's zero matrices and biases, because adapters that are the identity agree wherever they are."""
+    for parameter in trained:
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+
+
 def training_step(network: nn.Module, forward: Callable[[], Tensor], label: Tensor) -> TrainingStep:
     """Return a training step of a project's network, with loss and optimizer of the bundles."""
     optimizer = torch.optim.AdamW(parameter_groups(network, 1e-3), 1e-3, fused=True)
@@ -110,9 +117,8 @@ class Workloads:
         torch.manual_seed(0)
         network = build_network(base_model, method, depth)
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        for parameter in trained:
-            if not parameter.any():  # an adapter that starts as the identity agrees with every other one
-                nn.init.normal_(parameter, std=0.02)
+        if isinstance(network.method, Adapter):
+            leave_identity(trained)
         twin = copy_modules(network, unshared={id(parameter) for parameter in trained})
         model: nn.Module = original_modules(base_model.model)
         if isinstance(twin.method, Adapter):
