@@ -91,6 +91,9 @@ class LoRA(Adapter):
             r=self.lora_rank, lora_alpha=self.lora_alpha, lora_dropout=self.dropout, target_modules=list(names)
         )
         inject_adapter_in_model(config, base)
+        for parameter in base.parameters():  # peft takes the type of the frozen weight, which may be bfloat16
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
         for parameter in trained:  # peft freezes everything else
             parameter.requires_grad_(True)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from monai_tunevlseg.feature_cache import MemoryStore, open_cache
 from monai_tunevlseg.methods import METHODS, Adapter, AdapterSites, EncoderSizes
 from monai_tunevlseg.networks import compile_layers
+from monai_tunevlseg.networks.precision import cast_frozen
 
 
 class LowRank(nn.Module):
@@ -271,6 +272,15 @@ def test_in_bfloat16_the_adapter_stays_in_float32(case, adapted, attach, picture
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     assert {parameter.dtype for parameter in trained} == {torch.float32}
     assert set(network.state_dict()) == set(attach(case, adapted).state_dict())
+
+
+@every_adapter
+def test_on_a_base_model_in_bfloat16_the_adapter_is_in_float32(case, adapted, attach, pictures, base_model_of):
+    base = base_model_of(case)
+    halved = replace(base, model=cast_frozen(base.model, "bf16"))
+    network = attach(case, adapted, base_model=halved).train()
+    assert {each.dtype for each in network.parameters() if each.requires_grad} == {torch.float32}
+    step(network, pictures(case))
 
 
 @every_adapter
