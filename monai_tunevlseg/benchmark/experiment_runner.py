@@ -210,6 +210,12 @@ def _stored_trial(trial: TrialResult, test: Mapping[str, Any]) -> StoredTrial:
     return StoredTrial(trial.slot, trial.state, trial.value, trial.seconds, measured, trial.params)
 
 
+def _selection(search: SearchResult) -> dict[str, Any]:
+    finished = sum(trial.state == "COMPLETE" for trial in search.trials)
+    value = float(search.best.value or 0)
+    return {"metric": search.plan["objective"], "value": value, "trial": search.best.slot, "finished": finished}
+
+
 def _facts(
     spec: ExperimentSpec,
     titles: Mapping[str, str],
@@ -220,14 +226,8 @@ def _facts(
     problems: list[str],
     seconds: float,
 ) -> dict[str, Any]:
-    selection, hyperparameters, checkpoint, best = None, {}, 0, None
+    best = search.best if search is not None else None
     if search is not None:
-        best = search.best
-        finished = sum(trial.state == "COMPLETE" for trial in search.trials)
-        value = float(best.value or 0)
-        selection = {"metric": search.plan["objective"], "value": value, "trial": best.slot, "finished": finished}
-        hyperparameters = {**search.plan["fixed"], **best.params}
-        checkpoint = (Path(str(best.folder)) / CHECKPOINT).stat().st_size
         seconds += search.test_seconds + sum(trial.seconds or 0 for trial in search.trials)
     return {
         "format_version": FORMAT_VERSION,
@@ -240,10 +240,10 @@ def _facts(
         "prompts": prompts,
         "seed": settings["seed"],
         "settings": dict(settings),
-        "selection": selection,
-        "hyperparameters": hyperparameters,
+        "selection": _selection(search) if search is not None else None,
+        "hyperparameters": {**search.plan["fixed"], **search.best.params} if search is not None else {},
         "trained_parameters": network["trained_parameters"] if search is not None else 0,
-        "checkpoint_bytes": checkpoint,
+        "checkpoint_bytes": (Path(str(best.folder)) / CHECKPOINT).stat().st_size if best else 0,
         "seconds": {
             "step": best and best.seconds_per_step,
             "trial": best and best.seconds,

@@ -6,14 +6,14 @@ __all__ = ["check_positive", "check_probability"]
 
 
 def check_positive(**values: int) -> None:
-    """Check that widths and numbers are at least 1.
+    """Check that widths and numbers are whole and at least 1.
 
     Raises:
         ValueError: when one is not; names it.
     """
     for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1.")
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
 
 
 def check_probability(dropout: float) -> None:

@@ -33,7 +33,8 @@ def identity_from_tensor(state: Tensor) -> dict[str, Any]:
         ValueError: when the tensor does not hold an identity.
     """
     try:
-        return dict(json.loads(bytes(state.cpu().tolist())))
+        identity = dict(json.loads(bytes(state.cpu().tolist())))
+        return identity | {entry: dict(identity.get(entry, {})) for entry in ("method_kwargs", "settings")}
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError("the checkpoint's _extra_state is not that of a network of this package.") from error
 

@@ -7,11 +7,11 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from small_runs import BUNDLES, CONFIGS, tiny_model, workflow
+from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.bundles import bundle_names, experiment_facts, experiment_names, render_experiment
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
-from monai_tunevlseg.methods import METHODS
 
 EXPERIMENTS = experiment_names(CONFIGS)
 TINY_ONLY = {"demo_import"}  # what the embedded models need to be found
@@ -87,7 +87,6 @@ def test_an_unknown_experiment_is_refused_and_the_nearest_are_named():
 def test_an_experiment_trains_a_step_on_its_dataset(experiment, small_dataset, request, tmp_path):
     dataset, name = experiment.split("/")
     method = name.partition("_")[2]
-    depth = {"prompt_depth": 2} if method in set(METHODS) else {}
     made = workflow(
         name,
         "train",
@@ -102,7 +101,7 @@ def test_an_experiment_trains_a_step_on_its_dataset(experiment, small_dataset, r
         num_workers=0,
         show_progress=False,
         **{"train#trainer#epoch_length": 1, "validate#evaluator#epoch_length": 1},
-        **depth,
+        **tiny_arguments(method),
         **tiny_model(name, request),
     )
     before = {key: value.clone() for key, value in made.network_def.state_dict().items()}

@@ -100,6 +100,9 @@ def test_what_was_trainable_before_stays_trainable():
     [
         ({"lora_rank": 0}, "lora_rank is 0"),
         ({"lora_rank": -1}, "lora_rank is -1"),
+        ({"lora_rank": 1.5}, r"lora_rank is 1\.5"),
+        ({"lora_rank": "8"}, "lora_rank is '8'"),
+        ({"lora_rank": True}, "lora_rank is True"),
         ({"lora_alpha": 0}, "lora_alpha is 0"),
         ({"dropout": 1.0}, r"dropout is 1\.0"),
         ({"lora_rank": 9}, r"lora_rank 9 .*1\.\.8.*query"),
