@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["FORMAT_VERSION", "identity_from_tensor", "identity_to_tensor", "require_equal"]
+__all__ = ["FORMAT_VERSION", "identity_from_tensor", "identity_to_tensor", "require_equal", "require_equal_entries"]
 
 FORMAT_VERSION = 3  # version of the entries and of the fingerprint's content
 STATE_BLOCK = 4096  # bytes; the length of _extra_state is a multiple
+_FOREIGN = "the checkpoint's _extra_state is not that of a network of this package."
 
 
 def identity_to_tensor(identity: Mapping[str, Any]) -> Tensor:
@@ -33,10 +34,22 @@ def identity_from_tensor(state: Tensor) -> dict[str, Any]:
         ValueError: when the tensor does not hold an identity.
     """
     try:
-        identity = dict(json.loads(bytes(state.cpu().tolist())))
-        return identity | {entry: dict(identity.get(entry, {})) for entry in ("method_kwargs", "settings")}
+        return dict(json.loads(bytes(state.cpu().tolist())))
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError("the checkpoint's _extra_state is not that of a network of this package.") from error
+        raise ValueError(_FOREIGN) from error
+
+
+def require_equal_entries(group: str, names: Iterable[str], theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Require that the named entries of a group of a checkpoint's identity equal the network's.
+
+    Raises:
+        ValueError: when one differs, with both values, or the group is not a mapping.
+    """
+    given = theirs.get(group)
+    if not isinstance(given, Mapping):
+        raise ValueError(_FOREIGN)
+    for name in names:
+        require_equal(name, given, ours[group])
 
 
 def require_equal(entry: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

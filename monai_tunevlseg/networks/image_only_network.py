@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from monai_tunevlseg.networks.identity import require_equal
+from monai_tunevlseg.networks.identity import require_equal, require_equal_entries
 from monai_tunevlseg.networks.image_size_check import check_image_size
 from monai_tunevlseg.networks.precision import cast_frozen
 from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
@@ -92,8 +92,7 @@ class ImageOnlyNetwork(SegmentationNetwork):
 
     def check_identity(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
         """Refuse other settings, and other class names or another order of them, because channels belong to classes."""
-        for setting in ours["settings"]:
-            require_equal(setting, theirs["settings"], ours["settings"])
+        require_equal_entries("settings", ours["settings"], theirs, ours)
         require_equal("class_names", theirs, ours)
 
     def _channel(self, text: str) -> int:

@@ -23,7 +23,7 @@ from monai_tunevlseg.methods import (
 )
 from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.frozen_base_network import FrozenBaseNetwork
-from monai_tunevlseg.networks.identity import require_equal
+from monai_tunevlseg.networks.identity import require_equal, require_equal_entries
 from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
 from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, tokenize, validate_texts
@@ -226,9 +226,9 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
         for entry in ("base_fingerprint", "method", "upsampler", "unfreeze"):
             require_equal(entry, theirs, ours)
         ignored = METHODS[self.method_name].training_only_arguments if self.method_name else frozenset()
-        for argument in ours["method_kwargs"]:
-            if argument not in ignored:
-                require_equal(argument, theirs["method_kwargs"], ours["method_kwargs"])
+        require_equal_entries(
+            "method_kwargs", [name for name in ours["method_kwargs"] if name not in ignored], theirs, ours
+        )
 
     def _precomputed_learner(self) -> PromptLearner | None:
         return self.learner.precomputed() if self.learner is not None else None

@@ -24,6 +24,7 @@ from torch import nn
 
 from monai_tunevlseg.methods import METHODS, with_defaults
 from monai_tunevlseg.networks.base_model import fingerprint
+from monai_tunevlseg.networks.identity import identity_to_tensor
 
 DEPTH = {"prompt_depth": 2}
 REFUSAL = "checkpoint .*{}.*network .*{}"
@@ -244,6 +245,16 @@ def test_classes_may_be_others(case, build, pictures):
     load(other, network.state_dict())
     with torch.no_grad():
         assert torch.equal(network(pictures(case), ["cell", "cell"]), other(pictures(case)))
+
+
+@every_network
+@pytest.mark.parametrize("arguments", [None, 3, [1]])
+def test_an_identity_whose_arguments_are_not_a_mapping_is_refused(case, arguments, build):
+    network = build(case, "coop", **DEPTH)
+    state = network.state_dict()
+    state["_extra_state"] = identity_to_tensor(identity_of(state) | {"method_kwargs": arguments})
+    with pytest.raises(ValueError, match="_extra_state"):
+        load(network, state)
 
 
 @every_network
