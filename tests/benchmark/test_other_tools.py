@@ -22,7 +22,7 @@ DICES = [100 * 2 * size / (100 + size) for size in (100, 80, 60, 40)]  # of pred
 
 
 def square(size):
-    """Return a 20x20 mask of so many pixels, the first ones."""
+    """Return a 20x20 mask whose first N pixels are foreground."""
     return (np.arange(400) < size).reshape(20, 20)
 
 
