@@ -12,6 +12,7 @@ from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
 from monai_tunevlseg.networks.unet import UNet
 from monai_tunevlseg.networks.upsampler import Upsampler
 from monai_tunevlseg.registry import Registry
+from monai_tunevlseg.segmentation import Segmentation
 
 __all__ = [
     "CRIS",
@@ -25,6 +26,7 @@ __all__ = [
     "PromptTunedCLIPSeg",
     "PromptTunedCRIS",
     "PromptTunedNetwork",
+    "Segmentation",
     "SegmentationNetwork",
     "UNet",
     "Upsampler",

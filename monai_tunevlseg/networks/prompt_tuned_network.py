@@ -27,6 +27,7 @@ from monai_tunevlseg.networks.identity import require_equal, require_equal_entri
 from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
 from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, tokenize, validate_texts
+from monai_tunevlseg.segmentation import Segmentation
 
 __all__ = ["ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
 
@@ -72,6 +73,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
     """Loader of the base model: ``load_base(pretrained, expected_fingerprint=None)``."""
     no_visual_prompts: ClassVar[str | None] = None
     """Reason why visual prompts cannot be inserted, as the end of a sentence; None if they can."""
+    no_presence = "its base model does not"
     text_embedding: ClassVar[str]
     """Name of the text feature in the space of the image-level embedding."""
     repeated_layers: ClassVar[tuple[str, ...]]
@@ -142,22 +144,45 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode B images with k texts each, text features (B, k, ...), to logits (B, k, H, W)."""
 
+    def decode_with_presence(self, image_features: ImageFeatures, text_features: TextFeatures) -> tuple[Tensor, Tensor]:
+        """Decode as ``decode`` does, and score the presence of each text.
+
+        VLSMs whose ``no_presence`` is None override it.
+
+        Returns:
+            logits (B, k, H, W), and the logits of the texts' presence (B, k).
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define decode_with_presence.")
+
     @abstractmethod
     def _build_upsampler(self) -> nn.Module: ...
 
     def forward(
-        self, image: Tensor | ImageFeatures, text: Sequence[str] | Sequence[Sequence[str]] | None = None
-    ) -> Tensor:
+        self,
+        image: Tensor | ImageFeatures,
+        text: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        presence: bool = False,
+    ) -> Tensor | Segmentation:
         """Segment images by text; the image may be given by the output of ``encode_image``."""
-        if isinstance(image, ImageFeatures):
-            texts, index = self._indexed_texts(text, next(iter(image.values())))
-            return self._decode_texts(image, texts, index, self._precomputed_learner())
-        return super().forward(image, text)
+        if not isinstance(image, ImageFeatures):
+            return super().forward(image, text, presence)
+        texts, index = self._indexed_texts(text, next(iter(image.values())))
+        learner = self._precomputed_learner()
+        if presence:
+            self.require_presence()
+            return Segmentation(*self._decode_texts(image, texts, index, learner, presence=True))
+        return self._decode_texts(image, texts, index, learner)[0]
 
     def segment(self, image: Tensor, texts: list[str], index: Tensor) -> Tensor:
         """Encode images and texts, and decode both."""
         learner = self._precomputed_learner()
-        return self._decode_texts(self.encode_image(image, learner), texts, index, learner)
+        return self._decode_texts(self.encode_image(image, learner), texts, index, learner)[0]
+
+    def segment_with_presence(self, image: Tensor, texts: list[str], index: Tensor) -> Segmentation:
+        """Encode images and texts, and decode both with the presence of each text."""
+        learner = self._precomputed_learner()
+        features = self.encode_image(image, learner)
+        return Segmentation(*self._decode_texts(features, texts, index, learner, presence=True))
 
     @property
     def learner(self) -> PromptLearner | None:
@@ -243,31 +268,42 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
         return method
 
     def _decode_texts(
-        self, features: ImageFeatures, texts: list[str], index: Tensor, learner: PromptLearner | None
-    ) -> Tensor:
+        self,
+        features: ImageFeatures,
+        texts: list[str],
+        index: Tensor,
+        learner: PromptLearner | None,
+        presence: bool = False,
+    ) -> list[Tensor]:
+        """Return the logits of masks (B, k, H, W) and, on request, of presence (B, k)."""
         text_features = self._text_features_per_image(texts, index, features.get("embedding"), learner)
         if isinstance(self.method, Adapter) and self.method.adapts_condition:
             condition = self.method.adapt_condition(text_features[self.text_embedding], text_features.get("end_states"))
             text_features[self.text_embedding] = condition
         text_features.pop("end_states", None)
-        logits = self._decode_in_chunks(
-            features, {name: self._cast_for_decoder(value) for name, value in text_features.items()}
-        )
-        return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+        text_features = {name: self._cast_for_decoder(value) for name, value in text_features.items()}
+        outputs = self._decode_in_chunks(features, text_features, presence)
+        return [logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits for logits in outputs]
 
-    def _decode_in_chunks(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
+    def _decode_in_chunks(
+        self, image_features: ImageFeatures, text_features: TextFeatures, presence: bool
+    ) -> Sequence[Tensor]:
         """Decode in chunks of texts on a CPU, so that the decoder's tensors fit into the cache of the CPU."""
+
+        def decode(texts: TextFeatures) -> tuple[Tensor, ...]:
+            if presence:
+                return self.decode_with_presence(image_features, texts)
+            return (self.decode(image_features, texts),)
+
         batch, count = next(iter(text_features.values())).shape[:2]
         if torch.jit.is_tracing() or next(iter(image_features.values())).device.type != "cpu":
-            return self.decode(image_features, text_features)
+            return decode(text_features)
         chunk = max(1, PAIRS_PER_CHUNK // batch)
         parts = [
-            self.decode(
-                image_features, {name: value[:, start : start + chunk] for name, value in text_features.items()}
-            )
+            decode({name: value[:, start : start + chunk] for name, value in text_features.items()})
             for start in range(0, count, chunk)
         ]
-        return torch.cat(parts, dim=1)
+        return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)]
 
     def _cast_for_decoder(self, encoded: Tensor) -> Tensor:
         """Cast the output of a frozen encoder to the decoder's type, because a trainable decoder stays in float32."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from monai_tunevlseg.networks.identity import FORMAT_VERSION, identity_from_tensor, identity_to_tensor, require_equal
 from monai_tunevlseg.networks.texts import validate_texts
+from monai_tunevlseg.segmentation import Segmentation
 
 __all__ = ["SegmentationNetwork"]
 
@@ -24,6 +25,8 @@ class SegmentationNetwork(nn.Module, ABC):
     """
 
     class_names: list[str]
+    no_presence: str | None
+    """Reason why the network does not score presence, as the end of a sentence; None if it does."""
 
     @abstractmethod
     def segment(self, image: Tensor, texts: list[str], index: Tensor) -> Tensor:
@@ -37,6 +40,13 @@ class SegmentationNetwork(nn.Module, ABC):
         Returns:
             logits (B, k, H, W).
         """
+
+    def segment_with_presence(self, image: Tensor, texts: list[str], index: Tensor) -> Segmentation:
+        """Segment images by text as ``segment`` does, and score the presence of each text.
+
+        Networks whose ``no_presence`` is None override it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define segment_with_presence.")
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
@@ -62,26 +72,45 @@ class SegmentationNetwork(nn.Module, ABC):
         """Return a network for inference whose adapter, if any, is folded into its weights as far as it is linear."""
         return self
 
-    def forward(self, image: Tensor, text: Sequence[str] | Sequence[Sequence[str]] | None = None) -> Tensor:
+    def forward(
+        self, image: Tensor, text: Sequence[str] | Sequence[Sequence[str]] | None = None, presence: bool = False
+    ) -> Tensor | Segmentation:
         """Segment images by text.
 
         Args:
             image: (B, 3, H, W) float, normalized.
             text: None for all K ``class_names`` on every image; B strings for one text per image; B sequences of k
                 strings for k texts per image.
+            presence: whether to score the presence of each text too.
 
         Returns:
-            logits, (B, K, H, W), (B, 1, H, W) or (B, k, H, W), with the metadata of the image if it has any.
+            logits, (B, K, H, W), (B, 1, H, W) or (B, k, H, W), with the metadata of the image if it has any; with
+            ``presence``, a ``Segmentation`` of them and of the scores, (B, K), (B, 1) or (B, k).
 
         Raises:
-            ValueError: when the shape of the image, the number of texts or a text is invalid.
+            ValueError: when the shape of the image, the number of texts or a text is invalid, or the network does not
+                score presence.
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
         if isinstance(image, MetaTensor):  # metadata would slow down every operation
-            logits = self.forward(image.as_tensor(), text)
-            return MetaTensor(logits).copy_meta_from(image)
+            found = self.forward(image.as_tensor(), text, presence)
+            if isinstance(found, Segmentation):
+                return found._replace(logits=MetaTensor(found.logits).copy_meta_from(image))
+            return MetaTensor(found).copy_meta_from(image)
+        if presence:
+            self.require_presence()
+            return self.segment_with_presence(image, *self._indexed_texts(text, image))
         return self.segment(image, *self._indexed_texts(text, image))
+
+    def require_presence(self) -> None:
+        """Check that this network scores presence.
+
+        Raises:
+            ValueError: when it does not; gives the reason.
+        """
+        if self.no_presence is not None:
+            raise ValueError(f"{type(self).__name__} does not score presence, because {self.no_presence}.")
 
     def get_extra_state(self) -> Tensor:
         """Return the identity of this network."""

@@ -1,0 +1,104 @@
+"""Presence: networks that score whether an image shows a text at all, and those that do not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from network_cases import CASES, every_network
+
+from monai_tunevlseg.networks import PromptTunedCLIPSeg, Segmentation, UNet
+from monai_tunevlseg.networks import prompt_tuned_network as base_class
+
+
+class ScoringCLIPSeg(PromptTunedCLIPSeg):
+    """CLIPSeg with the mean of the mask's logits as the presence."""
+
+    no_presence = None
+
+    def decode_with_presence(self, image_features, text_features):
+        logits = self.decode(image_features, text_features)
+        return logits, logits.mean(dim=(2, 3))
+
+
+SCORING = [case for case in CASES if case.network.no_presence is None]
+SILENT = [case for case in CASES if case.network.no_presence is not None]
+
+
+@pytest.fixture(params=["scoring_clipseg", *(case.name for case in SCORING)])
+def scoring(request, build, base_model_of, pictures):
+    """A network that scores presence, and two pictures."""
+    case = next((case for case in SCORING if case.name == request.param), CASES[0])
+    if request.param == "scoring_clipseg":
+        return ScoringCLIPSeg(base_model_of(case), ["polyp", "red circle", "lesion"], upsampler=False), pictures(case)
+    return build(case, upsampler=False), pictures(case)
+
+
+def near(actual: torch.Tensor, expected: torch.Tensor) -> bool:
+    return torch.allclose(actual, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("case", SILENT, ids=lambda case: case.name)
+def test_a_network_without_presence_gives_the_reason(case, build, pictures):
+    network = build(case)
+    for image in (pictures(case), network.encode_image(pictures(case)), MetaTensor(pictures(case))):
+        with pytest.raises(ValueError, match=rf"{case.network.__name__}.*{case.network.no_presence}"):
+            network(image, presence=True)
+        network(image, presence=False)
+
+
+def test_an_image_only_network_gives_the_reason():
+    network = UNet(["polyp"], architecture="attention", channels=[4, 8, 16])
+    with pytest.raises(ValueError, match=f"UNet.*{UNet.no_presence}"):
+        network(torch.zeros(1, 3, 16, 16), presence=True)
+
+
+@every_network
+def test_a_network_says_whether_it_scores_presence_as_it_does(case):
+    overridden = case.network.decode_with_presence is not base_class.PromptTunedNetwork.decode_with_presence
+    assert (case.network.no_presence is None) == overridden
+
+
+def test_presence_comes_with_the_same_masks_in_all_forms_of_text(scoring):
+    network, image = scoring
+    for text in (None, ["polyp", "lesion"], [["polyp", "cell"], ["lesion", "polyp"]]):
+        with torch.no_grad():
+            logits, found = network.eval()(image, text), network(image, text, presence=True)
+        assert isinstance(found, Segmentation)
+        assert near(found.logits, logits)
+        assert found.presence.shape == logits.shape[:2] and found.presence.isfinite().all()
+
+
+def test_the_presence_of_a_text_depends_neither_on_the_others_nor_on_chunks(scoring, monkeypatch):
+    network, image = scoring
+    names = ["polyp", "cell", "lesion", "disc", "red circle"]
+    with torch.no_grad():
+        monkeypatch.setattr(base_class, "PAIRS_PER_CHUNK", 100)
+        at_once = network.eval()(image, [names, names[::-1]], presence=True)
+        monkeypatch.setattr(base_class, "PAIRS_PER_CHUNK", 4)
+        for found, wanted in zip(network(image, [names, names[::-1]], presence=True), at_once, strict=True):
+            assert near(found, wanted)
+        alone = network(image[1:], ["disc"], presence=True)
+    assert near(alone.presence, at_once.presence[1:, 1:2])
+    assert at_once.presence.std() > 0
+
+
+def test_features_of_images_give_the_same_presence(scoring):
+    network, image = scoring
+    with torch.no_grad():
+        features = network.eval().encode_image(image)
+        for found, wanted in zip(network(features, presence=True), network(image, presence=True), strict=True):
+            assert torch.equal(found, wanted)
+
+
+def test_masks_keep_the_metadata_of_the_image(scoring):
+    network, image = scoring
+    found = network(MetaTensor(image, meta={"filename_or_obj": ["a.png", "b.png"]}), presence=True)
+    assert found.logits.meta["filename_or_obj"] == ["a.png", "b.png"]
+    assert not isinstance(found.presence, MetaTensor)
+
+
+def test_presence_is_in_full_precision_where_the_base_model_is_not(scoring):
+    network, image = scoring
+    found = network.compute_in("bf16")(image, presence=True)
+    assert found.logits.dtype == found.presence.dtype == torch.float32
