@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_sam3 import as_published, save_sam3, save_sam3_lite_text
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer, ViTImageProcessorPil
 
-from monai_tunevlseg.networks import CRIS, BaseModel, CRISConfig, load_clipseg, load_cris, save_cris
+from monai_tunevlseg.networks import CRIS, BaseModel, CRISConfig, load_clipseg, load_cris, load_sam3, save_cris
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 WORDS = ["a", "photo", "of", "polyp", "lesion", "red", "circle"]
@@ -182,3 +183,27 @@ def tiny_cris_dir(tmp_path_factory) -> Path:
 def tiny_cris(tiny_cris_dir) -> BaseModel:
     """A newly loaded tiny CRIS, which a test may change."""
     return load_cris(str(tiny_cris_dir))
+
+
+@pytest.fixture(scope="session")
+def tiny_sam3_dir(tmp_path_factory) -> Path:
+    """Folder of a tiny random SAM 3."""
+    return save_sam3(tmp_path_factory.mktemp("tiny_sam3"), tiny_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def tiny_sam3_lite_dir(tmp_path_factory) -> Path:
+    """Folder of a tiny random SAM 3 LiteText."""
+    return save_sam3_lite_text(tmp_path_factory.mktemp("tiny_sam3_lite"), tiny_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def published_sam3_dir(tmp_path_factory) -> Path:
+    """Folder of the tiny random SAM 3 in the form of ``facebook/sam3``, a model for videos."""
+    return as_published(save_sam3(tmp_path_factory.mktemp("published_sam3"), tiny_tokenizer()))
+
+
+@pytest.fixture
+def tiny_sam3(tiny_sam3_dir) -> BaseModel:
+    """A newly loaded tiny SAM 3, which a test may change."""
+    return load_sam3(str(tiny_sam3_dir))

@@ -12,7 +12,7 @@ from transformers.image_processing_utils import get_size_dict
 
 from monai_tunevlseg.json_files import read_json_object
 
-__all__ = ["PROCESSOR_FILES", "ImageSettings", "read_image_settings"]
+__all__ = ["LARGEST_SIDE", "PROCESSOR_FILES", "ImageSettings", "read_image_settings"]
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 """Transformers takes the first of these that describes an image processor."""

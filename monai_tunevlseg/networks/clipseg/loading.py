@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 from transformers.activations import QuickGELUActivation
@@ -16,9 +15,14 @@ from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.base_model import BaseModel, check_fingerprint, fingerprint
 from monai_tunevlseg.networks.clipseg.transposed_convolution import NonOverlappingConvTranspose2d
 from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
-from monai_tunevlseg.networks.pretrained_folder import load_from_folder_or_hub, load_tokenizer, name_in_errors
+from monai_tunevlseg.networks.pretrained_folder import load_from_folder_or_hub, load_tokenizer
 from monai_tunevlseg.networks.quick_gelu import QuickGELU
-from monai_tunevlseg.networks.stored_weights import check_dtypes, check_finite, count_elements, stored_weights
+from monai_tunevlseg.networks.transformers_model import (
+    check_model_type,
+    check_settings,
+    load_model,
+    parse_config,
+)
 
 __all__ = ["load_clipseg"]
 
@@ -50,7 +54,9 @@ def load_clipseg(pretrained: str | Path, expected_fingerprint: str | None = None
 
 def _load(folder: Path, name: str) -> BaseModel:
     config = _read_config(folder)
-    model = _load_model(folder, config)
+    encoders, taps = (config.text_config, config.vision_config), config.extract_layers
+    layers = sum(max(part.num_hidden_layers, 0) for part in encoders) + len(taps)
+    model = _with_fast_parts(load_model(CLIPSegForImageSegmentation, config, layers, folder))
     tokenizer = load_tokenizer(folder, config.text_config.vocab_size)
     return BaseModel(name, model, tokenizer, _images(folder, config), fingerprint(model, _settings(config), tokenizer))
 
@@ -76,13 +82,8 @@ def _read_config(folder: Path) -> Any:
     """
     file = folder / "config.json"
     entries = read_json_object(file)
-    if entries.get("model_type") != CLIPSegConfig.model_type:
-        raise ValueError(
-            f"{str(folder)!r} holds a model of type {entries.get('model_type')!r}, not {CLIPSegConfig.model_type!r}; "
-            "pass the folder or hub id of a CLIPSegForImageSegmentation."
-        )
-    with name_in_errors(file):
-        config: Any = CLIPSegConfig.from_dict(entries)
+    check_model_type(entries.get("model_type"), [CLIPSegConfig.model_type], CLIPSegForImageSegmentation.__name__, file)
+    config = parse_config(CLIPSegConfig, entries, file)
     _check(config, file)
     return config
 
@@ -97,57 +98,7 @@ def _check(config: Any, file: Path) -> None:
         ("decoder_num_attention_heads", heads, heads > 0 and config.reduce_dim % heads == 0),
         ("conditional_layer", config.conditional_layer, 0 <= config.conditional_layer < len(taps)),
     )
-    for name, value, fits in checks:
-        if not fits:
-            raise ValueError(
-                f"{file} has the {name} {value!r:.100}, which is invalid for a CLIPSeg of "
-                f"{vision.num_hidden_layers} vision layers; download it again."
-            )
-
-
-def _load_model(folder: Path, config: Any) -> CLIPSegForImageSegmentation:
-    stored = stored_weights(folder)
-    check_dtypes(stored, folder)
-    if (least := _least_numbers(config)) > (held := count_elements(stored)):
-        raise ValueError(
-            f"{folder / 'config.json'} describes a model of at least {least} weights, but the files beside it "
-            f"hold {held}; they do not belong together: download them again."
-        )
-    with name_in_errors(folder):
-        # the types of transformers lack the pair that output_loading_info returns
-        loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
-            str(folder),
-            config=config,
-            local_files_only=True,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            ignore_mismatched_sizes=True,  # reported below
-            output_loading_info=True,
-        )
-    model, report = loaded
-    wrong = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    wrong |= {key for key in report["unexpected_keys"] if ".layers." in key}  # layers beyond those of the config
-    if wrong:
-        raise ValueError(
-            f"{str(folder)!r} is not a complete CLIPSeg: {len(wrong)} weights are missing, unexpected or misshapen "
-            f"({', '.join(sorted(wrong)[:3])}, ...); pass the folder or hub id of a CLIPSegForImageSegmentation."
-        )
-    check_finite(model, folder)
-    return _with_fast_parts(model)
-
-
-def _least_numbers(config: Any) -> int:
-    """Return a lower bound of the number of weights of a configuration, without building the model."""
-    text, vision = config.text_config, config.vision_config
-    layers = sum(
-        max(part.num_hidden_layers, 0) * part.hidden_size * (4 * part.hidden_size + 2 * part.intermediate_size)
-        for part in (text, vision)
-    )
-    tokens = text.hidden_size * (text.vocab_size + text.max_position_embeddings)
-    patches = vision.hidden_size * (vision.image_size // vision.patch_size) ** 2
-    projections = config.projection_dim * (text.hidden_size + vision.hidden_size)
-    decoder = config.reduce_dim * (vision.hidden_size + 2 * config.decoder_intermediate_size)
-    return layers + tokens + patches + projections + decoder * len(config.extract_layers)
+    check_settings(checks, f"a CLIPSeg of {vision.num_hidden_layers} vision layers", file)
 
 
 def _settings(config: Any) -> dict[str, Any]:
