@@ -83,8 +83,13 @@ def _randomize(model: torch.nn.Module) -> None:
 
 
 def as_published(folder: Path) -> Path:
-    """Change the folder of a ``Sam3Model`` into the form of ``facebook/sam3``: the detector of a model for videos."""
+    """Change the folder of a ``Sam3Model`` into the form of ``facebook/sam3``: the detector of a model for videos.
+
+    Its configuration has the older form of the rotary positions.
+    """
     config = json.loads((folder / "config.json").read_text())
+    vit = config["vision_config"]["backbone_config"]
+    vit["rope_theta"] = vit.pop("rope_parameters")["rope_theta"]
     video = {"model_type": "sam3_video", "architectures": ["Sam3VideoModel"], "detector_config": config}
     tracker = {"model_type": "sam3_tracker_video"}
     (folder / "config.json").write_text(json.dumps(video | {"tracker_config": tracker, "dtype": "float32"}))

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers.image_processing_utils import get_size_dict
-
 from monai_tunevlseg.json_files import read_json_object
+
+try:
+    from transformers.image_processing_utils import get_size_dict
+except RuntimeError as error:  # transformers imports torchvision wherever it is installed
+    raise ImportError(
+        f"transformers cannot import the installed torchvision, which does not fit the installed torch ({error}); run "
+        "'pip uninstall torchvision', which this package does not need, or install the build for this torch."
+    ) from error
 
 __all__ = ["LARGEST_SIDE", "PROCESSOR_FILES", "ImageSettings", "read_image_settings"]
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub.errors import GatedRepoError, HFValidationError
 from huggingface_hub.utils import httpx
 from transformers import CLIPTokenizer
 
@@ -24,7 +24,7 @@ _FILES = (
     ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
     ("tokenizer.json", "vocab.json"),
 )
-_CONTENT = "config.json, preprocessor_config.json, model.safetensors and the tokenizer"
+_CONTENT = "config.json, preprocessor_config.json or processor_config.json, model.safetensors and the tokenizer"
 MAX_REASON_LENGTH = 300  # characters
 _POINTER = b"version https://git-lfs"
 
@@ -90,6 +90,7 @@ def load_from_folder_or_hub(pretrained: str, load: Callable[[Path], T]) -> T:
     Raises:
         FileNotFoundError: when ``pretrained`` is a folder that does not exist or lacks a file.
         ConnectionError: when the model is not cached, and the hub is unreachable or lacks it.
+        PermissionError: when the model is not cached, and its license has to be accepted on the hub.
         ValueError: when a file is a git-lfs pointer.
     """
     folder = Path(pretrained).expanduser()
@@ -139,6 +140,12 @@ def _download(pretrained: str) -> Path:
         files = [file.rfilename for file in HfApi().model_info(pretrained, timeout=20).siblings or ()]
         weights = "*.safetensors" if any(name.endswith(".safetensors") for name in files) else "*.bin"
         return Path(snapshot_download(pretrained, allow_patterns=["*.json", "merges.txt", weights]))
+    except GatedRepoError as error:
+        raise PermissionError(
+            f"the base model {pretrained!r} is gated, and the Hugging Face hub refuses its download to this account; "
+            f"accept the license at {constants.ENDPOINT}/{pretrained} and run 'hf auth login' with a token of the "
+            f"account that accepted it, or pass pretrained=FOLDER, a local folder with {_CONTENT}."
+        ) from error
     except (OSError, HFValidationError, httpx.HTTPError) as error:
         raise ConnectionError(
             f"the base model {pretrained!r} is not complete in the local cache, and its download from the Hugging "

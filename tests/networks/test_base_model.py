@@ -12,11 +12,13 @@ from types import SimpleNamespace
 import huggingface_hub.constants
 import pytest
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, set_client_factory
+from huggingface_hub.utils import httpx
+from huggingface_hub.utils._http import default_client_factory
 from safetensors.torch import load_file, save_file
 from transformers import CLIPSegConfig, CLIPTextConfig, CLIPTextModel
 
-from monai_tunevlseg.networks import PromptTunedCLIPSeg, load_clipseg, pretrained_folder
+from monai_tunevlseg.networks import PromptTunedCLIPSeg, load_clipseg, load_sam3, pretrained_folder
 from monai_tunevlseg.networks.base_model import fingerprint
 
 FILES = ["config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.json", "merges.txt"]
@@ -255,13 +257,33 @@ def test_the_hub_is_asked_for_the_processor_files_and_one_form_of_weights(weight
         wanted.extend(allow_patterns)
         return str(folder)
 
-    files = [SimpleNamespace(rfilename=name) for name in ("config.json", weights)]
+    files = [SimpleNamespace(rfilename=name) for name in ("config.json", weights, "sam3.pt")]
     monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=files))
     monkeypatch.setattr(pretrained_folder, "snapshot_download", snapshot)
     assert load_clipseg("CIDAS/clipseg-rd64").name == "CIDAS/clipseg-rd64"
-    delivered = [name for name in (*FILES, weights) if any(fnmatch(name, pattern) for pattern in wanted)]
+    delivered = [name for name in (*FILES, weights, "sam3.pt") if any(fnmatch(name, pattern) for pattern in wanted)]
     assert delivered == [*FILES, weights]
     assert sum(pattern in ("*.safetensors", "*.bin") for pattern in wanted) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403], ids=["no account", "license not accepted"])
+def test_a_gated_model_gets_one_message_that_says_what_to_accept(status, hub_cache, monkeypatch):
+    """The hub lists the files of a gated model for everyone, and refuses the files themselves."""
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if request.url.path == "/api/models/facebook/sam3":
+            return httpx.Response(200, json={"id": "facebook/sam3", "siblings": [{"rfilename": "model.safetensors"}]})
+        return httpx.Response(status, headers={"X-Error-Code": "GatedRepo"})
+
+    set_client_factory(lambda: httpx.Client(transport=httpx.MockTransport(answer)))
+    try:
+        with pytest.raises(PermissionError, match=r"'facebook/sam3'.*co/facebook/sam3 .*hf auth login.*=FOLDER"):
+            load_sam3("facebook/sam3")
+    finally:
+        set_client_factory(default_client_factory)
+    assert len(asked) >= 2
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "tokenizer.json", "preprocessor_config.json"])

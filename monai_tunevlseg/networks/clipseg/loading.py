@@ -17,12 +17,7 @@ from monai_tunevlseg.networks.clipseg.transposed_convolution import NonOverlappi
 from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
 from monai_tunevlseg.networks.pretrained_folder import load_from_folder_or_hub, load_tokenizer
 from monai_tunevlseg.networks.quick_gelu import QuickGELU
-from monai_tunevlseg.networks.transformers_model import (
-    check_model_type,
-    check_settings,
-    load_model,
-    parse_config,
-)
+from monai_tunevlseg.networks.transformers_model import check_model_type, check_settings, load_model, parse_config
 
 __all__ = ["load_clipseg"]
 
@@ -44,6 +39,7 @@ def load_clipseg(pretrained: str | Path, expected_fingerprint: str | None = None
     Raises:
         FileNotFoundError: when the folder, or a file in it, is missing.
         ConnectionError: when the model cannot be downloaded from the hub.
+        PermissionError: when the hub asks to accept the model's license first.
         ValueError: when a file is damaged, the folder holds another type of model, weights are missing, or the
             fingerprint is not the expected one.
     """

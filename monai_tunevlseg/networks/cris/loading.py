@@ -38,6 +38,7 @@ def load_cris(pretrained: str | Path, expected_fingerprint: str | None = None) -
     Raises:
         FileNotFoundError: when the folder, or a file in it, is missing.
         ConnectionError: when the model cannot be downloaded from the hub.
+        PermissionError: when the hub asks to accept the model's license first.
         ValueError: when the folder holds another type of model, weights do not fit, or the fingerprint is not the
             expected one.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,7 @@ from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.base_model import BaseModel, check_fingerprint, fingerprint
 from monai_tunevlseg.networks.image_settings import LARGEST_SIDE, ImageSettings, read_image_settings
 from monai_tunevlseg.networks.pretrained_folder import load_from_folder_or_hub, load_tokenizer
-from monai_tunevlseg.networks.transformers_model import (
-    check_model_type,
-    check_settings,
-    load_model,
-    parse_config,
-)
+from monai_tunevlseg.networks.transformers_model import check_model_type, check_settings, load_model, parse_config
 
 __all__ = ["load_sam3"]
 
@@ -29,7 +25,7 @@ logger = logging.getLogger(__name__)
 TEXT_LENGTH = 32
 """Number of tokens to which the processor of SAM 3 pads every text."""
 
-_FUSION = ("detr_encoder", "detr_decoder", "mask_decoder")
+_FUSION_PARTS = ("detr_encoder_config", "detr_decoder_config", "mask_decoder_config")
 _SCALE_FACTORS = [4.0, 2.0, 1.0, 0.5]
 _VIDEO = "_video"
 """Suffix of the type of a model for videos, whose detector is a SAM 3 and whose tracker is not needed."""
@@ -55,14 +51,15 @@ def load_sam3(pretrained: str | Path, expected_fingerprint: str | None = None) -
     The published weights hold a tracker of objects in videos beside the model itself; the tracker is left out.
 
     Args:
-        pretrained: hub id, such as ``facebook/sam3``, or a local folder in transformers' format (``config.json``,
-            ``processor_config.json``, ``model.safetensors``, tokenizer), which needs no network access. The model is a
-            ``Sam3Model``, ``Sam3LiteTextModel`` or ``Sam3VideoModel``.
+        pretrained: hub id, such as ``facebook/sam3`` or ``vil-uob/sam3-litetext-s1``, or a local folder in
+            transformers' format (``config.json``, ``processor_config.json``, ``model.safetensors``, tokenizer), which
+            needs no network access. The model is a ``Sam3Model``, ``Sam3LiteTextModel`` or ``Sam3VideoModel``.
         expected_fingerprint: the only fingerprint that is accepted; None for any.
 
     Raises:
         FileNotFoundError: when the folder, or a file in it, is missing.
         ConnectionError: when the model cannot be downloaded from the hub.
+        PermissionError: when the hub asks to accept the model's license first.
         ImportError: when the installed transformers lacks the model.
         ValueError: when a file is damaged, the folder holds another type of model, weights are missing, or the
             fingerprint is not the expected one.
@@ -86,8 +83,8 @@ def _import(model_type: str, module: str, suffix: str) -> Any:
         ImportError: when the installed transformers lacks it.
     """
     try:
-        module_of_model = importlib.import_module(f"transformers.models.{model_type}.{module}_{model_type}")
-        return getattr(module_of_model, _VARIANTS[model_type].prefix + suffix)
+        imported = importlib.import_module(f"transformers.models.{model_type}.{module}_{model_type}")
+        return getattr(imported, _VARIANTS[model_type].prefix + suffix)
     except (ImportError, AttributeError) as error:
         raise ImportError(
             f"transformers {transformers_version} cannot import its model {model_type!r} ({error}); run "
@@ -115,22 +112,26 @@ def _detector(entries: dict[str, Any], file: Path) -> dict[str, Any]:
         return entries
     detector = entries.get("detector_config")
     if not isinstance(detector, dict):
-        raise ValueError(f"{file} has the detector_config {detector!r:.100}, which is no mapping; download it again.")
+        raise ValueError(
+            f"{file} has the detector_config {detector!r:.100}, which is not a mapping; download it again."
+        )
     return {"model_type": model_type.removesuffix(_VIDEO)} | detector
 
 
 def _check(config: Any, file: Path) -> None:
-    variant = _VARIANTS[config.model_type]
-    vision, text, vit = config.vision_config, config.text_config, config.vision_config.backbone_config
-    types = (
-        ("vision_config.model_type", vision.model_type, vision.model_type == "sam3_vision_model"),
-        ("backbone_config.model_type", vit.model_type, vit.model_type == "sam3_vit_model"),
-        ("text_config.model_type", text.model_type, text.model_type == variant.text_type),
-    )
-    check_settings(types, f"a {variant.prefix}Model", file)
+    checks = chain(_part_checks(config), _vit_checks(config.vision_config.backbone_config), _pyramid_checks(config))
+    check_settings(checks, f"a {_VARIANTS[config.model_type].prefix}Model", file)
+
+
+def _part_checks(config: Any) -> Iterator[tuple[str, Any, bool]]:
+    """Yield checks of the types of the parts; all checks are generators, because later ones rely on earlier ones."""
+    variant, vision, text = _VARIANTS[config.model_type], config.vision_config, config.text_config
+    yield "vision_config.model_type", vision.model_type, vision.model_type == "sam3_vision_model"
+    vit = vision.backbone_config.model_type
+    yield "backbone_config.model_type", vit, vit == "sam3_vit_model"
+    yield "text_config.model_type", text.model_type, text.model_type == variant.text_type
     positions = text.max_position_embeddings
-    text_positions = ("text_config.max_position_embeddings", positions, positions >= variant.positions)
-    check_settings((text_positions, *_vit_checks(vit), *_pyramid_checks(config)), f"a {variant.prefix}Model", file)
+    yield "text_config.max_position_embeddings", positions, positions >= variant.positions
 
 
 def _vit_checks(vit: Any) -> Iterator[tuple[str, Any, bool]]:
@@ -164,9 +165,7 @@ def _is_side(pixels: Any) -> bool:
 
 def _fusion_parts(config: Any) -> dict[str, Any]:
     """Return the configurations of the parts that combine image and text."""
-    return {
-        name: getattr(config, name) for name in ("detr_encoder_config", "detr_decoder_config", "mask_decoder_config")
-    }
+    return {name: getattr(config, name) for name in _FUSION_PARTS}
 
 
 def _count_layers(config: Any) -> int:
