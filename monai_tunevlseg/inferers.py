@@ -1,23 +1,25 @@
-"""Inference on pictures of any size, and on volumes slice by slice."""
+"""Inference on pictures of any size, on volumes slice by slice, and with the presence of texts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from monai.data import MetaTensor
-from monai.inferers import Inferer
+from monai.inferers import Inferer, SimpleInferer
 from monai.utils import ensure_tuple_rep
 
 from monai_tunevlseg.data.io.orientation import array_axis
 from monai_tunevlseg.data.transforms.resizing import resize_images, resize_logits
+from monai_tunevlseg.segmentation import Segmentation
 
-__all__ = ["Reduction", "ResizedInferer", "entropy_map", "label_map"]
+__all__ = ["PresenceInferer", "Reduction", "ResizedInferer", "SilencingInferer", "entropy_map", "label_map"]
 
-Network = Callable[..., torch.Tensor]
+Network = Callable[..., Any]
 Reduction = Callable[[Iterable[torch.Tensor]], torch.Tensor]
 """Reduces the logits of the classes, (B, 1, H, W) each and one class at a time, to one (B, C, H, W) tensor."""
 
@@ -51,6 +53,44 @@ def entropy_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
     return total / (count * math.log(2))
 
 
+class PresenceInferer(SimpleInferer):
+    """MONAI's ``SimpleInferer`` that returns a ``Segmentation``: masks, and the presence of texts for the loss."""
+
+    def __call__(self, inputs: Any, network: Network, *args: Any, **kwargs: Any) -> Any:
+        """Run a network on images, or on their features.
+
+        Raises:
+            ValueError: when the network does not score presence.
+        """
+        return super().__call__(inputs, network, *args, presence=True, **kwargs)
+
+
+class SilencingInferer(Inferer):
+    """Another inferer with empty masks for the texts that an image does not show.
+
+    Args:
+        inferer: runs the network.
+        presence_threshold: the masks of texts whose presence is less likely than this are empty, in 0..1; None = all
+            masks stay.
+
+    Raises:
+        ValueError: when the threshold is outside its range.
+    """
+
+    def __init__(self, inferer: Inferer, presence_threshold: float | None = None) -> None:
+        super().__init__()
+        self.inferer = inferer
+        self.presence_threshold = _checked_threshold(presence_threshold)
+
+    def __call__(self, inputs: Any, network: Network, *args: Any, **kwargs: Any) -> Any:
+        """Return the inferer's result, with the logits of background for absent texts.
+
+        Raises:
+            ValueError: when there is a threshold, but the network does not score presence.
+        """
+        return self.inferer(inputs, _silencing(network, self.presence_threshold), *args, **kwargs)
+
+
 class ResizedInferer(Inferer):
     """Runs a 2-D network at its own input size and returns logits, or their reduction, at the size of the input.
 
@@ -67,6 +107,8 @@ class ResizedInferer(Inferer):
         mean: mean of the training images per channel, to normalize an input in [0, 1]. None = the input is normalized
             already, and its resized values are not clamped.
         std: standard deviation of the training images per channel; None as ``mean``.
+        presence_threshold: the masks of texts whose presence in a picture or slice is less likely than this are empty,
+            in 0..1; None = all masks stay.
 
     Raises:
         ValueError: when an argument is outside its range.
@@ -81,6 +123,7 @@ class ResizedInferer(Inferer):
         antialias: bool = False,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        presence_threshold: float | None = None,
     ) -> None:
         super().__init__()
         self.image_size = ensure_tuple_rep(image_size, 2)
@@ -97,6 +140,7 @@ class ResizedInferer(Inferer):
         self.slice_axis = slice_axis
         self.sw_batch_size = sw_batch_size
         self.reduction = reduction
+        self.presence_threshold = _checked_threshold(presence_threshold)
 
     def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return logits, or their reduction, at the spatial size of the input.
@@ -109,28 +153,68 @@ class ResizedInferer(Inferer):
                 for the slices of a volume.
 
         Raises:
-            ValueError: when the input does not have 4 or 5 dimensions.
+            ValueError: when the input does not have 4 or 5 dimensions, or there is a threshold of presence, but the
+                network does not score it.
         """
+        network = _silencing(network, self.presence_threshold)
+
+        def segment(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
+            return self._at_size(tuple(pictures.shape[2:]), network(self._prepared(pictures), *args, **texts))
+
+        results = self._each_picture(inputs, segment, **kwargs)
+        return results if inputs.ndim == 4 else results.movedim(1, array_axis(self.slice_axis) + 2)
+
+    def presence(self, inputs: torch.Tensor, network: Network, **kwargs: Any) -> torch.Tensor:
+        """Return the probability that pictures, or the slices of volumes, show each text.
+
+        Args:
+            inputs: (B, 3, H, W), or (B, 3, S, A, R) for volumes.
+            network: network that scores presence.
+            kwargs: further arguments of the network, as for a call.
+
+        Returns:
+            (B, K), or (B, N, K) for volumes of N slices.
+
+        Raises:
+            ValueError: when the input does not have 4 or 5 dimensions, or the network does not score presence.
+        """
+
+        def score(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
+            found: Segmentation = network(self._prepared(pictures), presence=True, **texts)
+            return found.presence.sigmoid()
+
+        return self._each_picture(inputs, score, **kwargs)
+
+    def _each_picture(
+        self, inputs: torch.Tensor, run: Callable[..., torch.Tensor], text: Sequence[Any] | None = None, **kwargs: Any
+    ) -> torch.Tensor:
+        """Return ``run``'s results for pictures, (B, ...), or for the slices of volumes, (B, N, ...)."""
+        texts = {} if text is None else {"text": text}
         if isinstance(inputs, MetaTensor):
             inputs = inputs.as_tensor()  # metadata would slow down each operation of the network
         if inputs.ndim == 4:
-            return self._picture(inputs, network, *args, **kwargs)
+            return run(inputs, **texts, **kwargs)
         if inputs.ndim != 5:
             raise ValueError(
                 f"an input of shape {tuple(inputs.shape)} is neither a batch of pictures (B, 3, H, W) "
                 "nor of volumes (B, 3, S, A, R)."
             )
-        text = kwargs.pop("text", None)
-        volumes = [
-            self._volume(inputs[index : index + 1], network, None if text is None else text[index], *args, **kwargs)
-            for index in range(len(inputs))
-        ]
-        return torch.cat(volumes)
+        return torch.stack(
+            [
+                self._each_slice(volume, partial(run, **kwargs), None if text is None else text[index])
+                for index, volume in enumerate(inputs)
+            ]
+        )
 
-    def _picture(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return (B, K, H, W) logits for (B, 3, H, W), or their reduction."""
-        size = tuple(inputs.shape[2:])
-        logits = network(self._prepared(inputs), *args, **kwargs)
+    def _each_slice(self, volume: torch.Tensor, run: Callable[..., torch.Tensor], text: Any) -> torch.Tensor:
+        """Return ``run``'s results for the N slices of a volume (3, S, A, R), (N, ...); ``text`` is the volume's."""
+        slices = volume.movedim(array_axis(self.slice_axis) + 1, 0)
+        texts_each = len(text) if isinstance(text, Sequence) and not isinstance(text, str) else 1
+        parts = slices.split(max(1, self.sw_batch_size // max(1, texts_each)))
+        return torch.cat([run(part, **({} if text is None else {"text": [text] * len(part)})) for part in parts])
+
+    def _at_size(self, size: tuple[int, ...], logits: torch.Tensor) -> torch.Tensor:
+        """Return logits (B, K, h, w) resized to (H, W), or their reduction at this size."""
         if self.reduction is None:
             return resize_logits(logits, size)
         return self.reduction(resize_logits(of_class, size) for of_class in logits.split(1, dim=1))
@@ -142,16 +226,15 @@ class ResizedInferer(Inferer):
         mean, std = (inputs.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (resize_images(inputs, self.image_size, self.antialias) - mean) / std
 
-    def _volume(self, volume: torch.Tensor, network: Network, text: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return (1, K, S, A, R) logits for (1, 3, S, A, R), or their reduction; ``text`` is the volume's text."""
 
-        def results(pictures: torch.Tensor) -> torch.Tensor:
-            texts = {} if text is None else {"text": [text] * len(pictures)}
-            return self._picture(pictures, network, *args, **texts, **kwargs)
+def _silencing(network: Network, threshold: float | None) -> Network:
+    """Return a network whose masks of absent texts are empty, or the network itself without a threshold."""
+    if threshold is None:
+        return network
+    return lambda *args, **kwargs: network(*args, presence=True, **kwargs).silenced(threshold)
 
-        cut = array_axis(self.slice_axis) + 1
-        slices = volume[0].movedim(cut, 0)
-        texts_each = len(text) if isinstance(text, Sequence) and not isinstance(text, str) else 1
-        at_once = max(1, self.sw_batch_size // max(1, texts_each))
-        pieces = torch.cat([results(part) for part in slices.split(at_once)])
-        return pieces.movedim(0, cut)[None]
+
+def _checked_threshold(threshold: float | None) -> float | None:
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"presence_threshold is {threshold}; it must be a probability in 0..1, or None.")
+    return threshold

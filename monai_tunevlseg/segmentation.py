@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["Segmentation"]
+__all__ = ["BACKGROUND_LOGIT", "Segmentation"]
+
+BACKGROUND_LOGIT = -200.0  # its sigmoid is 0 in float32
 
 
 class Segmentation(NamedTuple):
@@ -19,3 +21,12 @@ class Segmentation(NamedTuple):
 
     logits: Tensor
     presence: Tensor
+
+    def silenced(self, threshold: float) -> Tensor:
+        """Return the logits, those of background for all pixels of a text whose presence is less likely than this.
+
+        Args:
+            threshold: probability in 0..1.
+        """
+        absent = self.presence.sigmoid() < threshold
+        return self.logits.masked_fill(absent[:, :, None, None], BACKGROUND_LOGIT)

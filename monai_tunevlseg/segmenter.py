@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -137,6 +138,38 @@ class Segmenter:
         """Return the probability of each text: float32 in 0..1, otherwise as `segment`."""
         return self._reduce_each(image, texts, _probabilities)
 
+    @overload
+    def presence(self, image: ImageLike, texts: str | Sequence[str] | None = None) -> np.ndarray: ...
+
+    @overload
+    def presence(self, image: Images, texts: str | Sequence[str] | None = None) -> list[np.ndarray]: ...
+
+    def presence(
+        self, image: ImageLike | Images, texts: str | Sequence[str] | None = None
+    ) -> np.ndarray | list[np.ndarray]:
+        """Return the probability that the image shows each text at all; of a volume, the highest of its slices.
+
+        With the option ``presence_threshold`` of ``from_bundle``, masks of texts with a lower one are empty.
+
+        Args:
+            image: as for `segment`.
+            texts: as for `segment`.
+
+        Returns:
+            float32 in 0..1, (K,). A list for a list of images.
+
+        Raises:
+            FileNotFoundError: when a file does not exist.
+            TypeError: when an image is none of the forms above.
+            ValueError: as for `segment`, or when the network does not score presence.
+        """
+        if isinstance(image, list | tuple):
+            return [self.presence(one, texts) for one in image]
+        with self._computing() as device:
+            pixels = self._network_input(image).to(device)
+            chance = self.inferer.presence(pixels, self.network, text=[self._texts(texts)])  # (1, K) or (1, N, K)
+        return chance.float().flatten(0, -2).amax(dim=0).cpu().numpy()
+
     def _reduce_each(
         self, image: ImageLike | Images, texts: str | Sequence[str] | None, reduction: Reduction
     ) -> np.ndarray | list[np.ndarray]:
@@ -150,19 +183,31 @@ class Segmenter:
         The reduction reads the logits at full size one text after the other; its C channels become (C, H, W) or
         (C, X, Y, Z).
         """
-        if texts is None:
-            texts = self.class_names
-        else:
-            texts = validate_texts([texts] if isinstance(texts, str) else texts, "texts")
-        pixels = np.ascontiguousarray(np.moveaxis(_pixels(image, self.intensity_window), -1, 0))
-        device = next(self.network.parameters()).device
         inferer = copy.copy(self.inferer)  # the original keeps its reduction
         inferer.reduction = reduction
-        with torch.inference_mode(), torch.autocast(device.type, enabled=self.amp):
-            upright = inferer(torch.from_numpy(pixels)[None].to(device), self.network, text=[texts])[0].cpu().numpy()
+        with self._computing() as device:
+            pixels = self._network_input(image).to(device)
+            upright = inferer(pixels, self.network, text=[self._texts(texts)])[0].cpu().numpy()
         if isinstance(image, str | os.PathLike) and is_volume_file(Path(image)):
             return np.stack([stored_order(channel, Path(image)) for channel in upright])
         return upright
+
+    @contextmanager
+    def _computing(self) -> Iterator[torch.device]:
+        """Compute without autograd, in the chosen precision and on the network's device."""
+        device = next(self.network.parameters()).device
+        with torch.inference_mode(), torch.autocast(device.type, enabled=self.amp):
+            yield device
+
+    def _network_input(self, image: ImageLike) -> torch.Tensor:
+        """Return float32 in 0..1: (1, 3, H, W), or upright (1, 3, S, A, R) of a volume."""
+        pixels = np.moveaxis(_pixels(image, self.intensity_window), -1, 0)
+        return torch.from_numpy(np.ascontiguousarray(pixels))[None]
+
+    def _texts(self, texts: str | Sequence[str] | None) -> list[str]:
+        if texts is None:
+            return self.class_names
+        return validate_texts([texts] if isinstance(texts, str) else texts, "texts")
 
 
 def open_bundle(folder: str | Path, **overrides: Any) -> ConfigParser:

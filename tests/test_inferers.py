@@ -1,11 +1,15 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.data import decollate_batch
+from monai.inferers import SimpleInferer
 from monai.transforms import Compose, NormalizeIntensityd, Resize
 
 from monai_tunevlseg.data import LogitsToLabelMapd, ResizeImageMaskd
-from monai_tunevlseg.inferers import ResizedInferer, entropy_map, label_map
+from monai_tunevlseg.inferers import PresenceInferer, ResizedInferer, SilencingInferer, entropy_map, label_map
+from monai_tunevlseg.segmentation import Segmentation
 
 
 def first_channel(pictures, text=None):
@@ -152,3 +156,86 @@ def test_a_reduction_never_holds_the_logits_of_two_classes_at_full_size():
 
     ResizedInferer(8, reduction=watching)(torch.rand(1, 3, 40, 30), noise)
     assert sizes == [(1, 1, 40, 30)] * 4
+
+
+def sighted(pictures, text=None, presence=False):
+    """A network of four classes whose presence is the mean brightness, other for each class."""
+    logits = noise(pictures)
+    brightness = pictures.mean(dim=(1, 2, 3))[:, None] - torch.tensor([0.3, 0.5, 0.7, 2.0])  # (B, 4)
+    return Segmentation(logits, 20 * brightness) if presence else logits
+
+
+def absent(images, threshold=0.5):
+    """Which of the four classes each image (..., 3, H, W) of one color does not show, in numpy."""
+    brightness = images.double().numpy().mean(axis=(-3, -2, -1))[..., None] - np.array([0.3, 0.5, 0.7, 2.0])
+    return 1 / (1 + np.exp(-20 * brightness)) < threshold
+
+
+def test_training_asks_the_network_for_presence_too():
+    pictures = torch.rand(2, 3, 8, 8)
+    found = PresenceInferer()(pictures, sighted, text=["a", "b"])
+    assert isinstance(found, Segmentation)
+    assert torch.equal(found.logits, noise(pictures)) and found.presence.shape == (2, 4)
+    items = decollate_batch({"pred": found, "label": torch.ones(2, 4, 8, 8)})  # as MONAI's trainer does
+    assert [len(item["pred"]) for item in items] == [2, 2]
+    assert torch.equal(items[1]["pred"][0], found.logits[1])
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.95])
+def test_masks_of_absent_texts_are_empty(threshold):
+    pictures = torch.rand(5, 3, 8, 8) * torch.linspace(0.2, 1.6, 5)[:, None, None, None]
+    silent = absent(pictures, threshold)
+    assert silent.any(axis=0).tolist() == [True] * 4 and not silent.all(axis=0)[0]
+    for inferer in (
+        SilencingInferer(SimpleInferer(), threshold),
+        ResizedInferer(8, presence_threshold=threshold),
+    ):
+        logits = inferer(pictures, sighted)
+        assert (logits.sigmoid()[silent] == 0).all()
+        assert torch.equal(logits[~silent], noise(pictures)[~silent])
+
+
+def test_without_a_threshold_presence_is_not_asked_for():
+    pictures = torch.rand(2, 3, 8, 8)
+    for inferer in (SilencingInferer(SimpleInferer()), ResizedInferer(8)):
+        assert torch.equal(inferer(pictures, noise), noise(pictures))
+
+
+def test_label_maps_and_entropies_leave_absent_texts_out():
+    picture = torch.rand(1, 3, 40, 30) + 0.1  # with a brightness of 0.6 on average
+    labels = ResizedInferer(8, reduction=label_map, presence_threshold=0.5)(picture, sighted)
+    assert set(labels.unique().tolist()) == {0, 1, 2}
+    assert torch.equal(labels, label_map(ResizedInferer(8)(picture, noise)[:, :2].split(1, dim=1)))
+    entropy = ResizedInferer(8, reduction=entropy_map, presence_threshold=0.5)(picture, sighted)
+    shown = entropy_map(ResizedInferer(8)(picture, noise)[:, :2].split(1, dim=1))
+    torch.testing.assert_close(entropy, shown / 2)  # no uncertainty in two of four classes
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_each_slice_of_a_volume_has_its_own_presence(axis):
+    volume = torch.rand(2, 3, 5, 6, 7) * torch.linspace(0.2, 1.6, 5 + 2 - axis).view(-1, *[1] * axis)
+    inferer = ResizedInferer(8, slice_axis=axis, sw_batch_size=2, presence_threshold=0.5)
+    chance = inferer.presence(volume, sighted)
+    pieces = volume.unbind(4 - axis)
+    expected = torch.stack([inferer.presence(piece, sighted) for piece in pieces], dim=1)
+    assert chance.shape == (2, len(pieces), 4)
+    torch.testing.assert_close(chance, expected)
+    silent = chance < 0.5
+    assert silent[..., 0].any() and not silent[..., 0].all()
+    empty = (inferer(volume, sighted) < -100).movedim(4 - axis, 1).flatten(3).all(dim=3)
+    assert torch.equal(empty, silent)
+
+
+def test_the_presence_of_pictures_is_a_probability():
+    pictures = torch.rand(3, 3, 8, 8)
+    chance = ResizedInferer(8).presence(pictures, sighted, text=[["a"]] * 3)
+    np.testing.assert_array_equal(chance < 0.5, absent(pictures))
+    assert chance.shape == (3, 4)
+    assert chance.min() >= 0 and chance.max() <= 1
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
+def test_a_threshold_that_is_not_a_probability_is_named(threshold):
+    for build in (lambda: ResizedInferer(8, presence_threshold=threshold), lambda: SilencingInferer(None, threshold)):
+        with pytest.raises(ValueError, match=f"presence_threshold is {threshold}"):
+            build()

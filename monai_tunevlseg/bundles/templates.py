@@ -42,6 +42,7 @@ def render_template(path: Path, root: Path, facts: Mapping[str, Any]) -> str:
     environment = SandboxedEnvironment(
         block_start_string="# {%",
         trim_blocks=True,
+        lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=StrictUndefined,
         loader=FileSystemLoader(root),

@@ -14,7 +14,11 @@ from monai.bundle.utils import ID_SEP_KEY
 from monai.utils import BundlePropertyConfig
 
 from monai_tunevlseg.errors import install_error_hook
-from monai_tunevlseg.hyperparameters.declarations import bundle_option_types, hyperparameter_types
+from monai_tunevlseg.hyperparameters.declarations import (
+    PRESENCE_OPTIONS,
+    bundle_option_types,
+    hyperparameter_types,
+)
 
 __all__ = ["parse_hyperparameter", "prepare_run"]
 
@@ -53,6 +57,10 @@ def prepare_run() -> None:
             _refuse_undefined_references(name, value, config)
             if not _is_evaluated(value):
                 resolver.resolved_content[name] = parse_hyperparameter(name, value)
+        if name in PRESENCE_OPTIONS and not PRESENCE_OPTIONS.keys() & references and resolver.resolved_content[name]:
+            raise ValueError(
+                f"{name} is {_shown(value)}, but the network of this bundle does not score presence; remove it."
+            )
 
 
 def parse_hyperparameter(name: str, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The loss of the paper: Dice plus weighted binary cross entropy for each (image, text) pair."""
+"""The loss of the paper, Dice plus weighted binary cross entropy for each (image, text) pair, and that of presence."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.modules.loss import _Loss
 
 from monai_tunevlseg.data import IGNORE_INDEX
+from monai_tunevlseg.segmentation import BACKGROUND_LOGIT, Segmentation
 
 __all__ = ["PairDiceCELoss"]
-
-BACKGROUND_LOGIT = -100.0  # its sigmoid is 0 in float32
 
 
 class PairDiceCELoss(_Loss):
@@ -22,27 +21,45 @@ class PairDiceCELoss(_Loss):
     may overlap and MONAI takes softmax cross entropy for several channels. Ignored pixels are left out of both terms; a
     pair with ignored pixels only adds a Dice term of 0 and no cross entropy.
 
+    The term of presence is the binary cross entropy of whether the pair's mask has foreground. A pair without
+    foreground but with ignored pixels adds 0 to it, because the ignored pixels may show the text.
+
     Args:
         lambda_dice: weight of the Dice term (paper: 1).
         lambda_ce: weight of the cross entropy term (paper: 0.2).
+        lambda_presence: weight of the term of presence; 0 = without it.
     """
 
-    def __init__(self, lambda_dice: float = 1.0, lambda_ce: float = 0.2) -> None:
+    def __init__(self, lambda_dice: float = 1.0, lambda_ce: float = 0.2, lambda_presence: float = 0.0) -> None:
         super().__init__()
         self.dice = DiceLoss(sigmoid=True)
         self.lambda_dice = lambda_dice
         self.lambda_ce = lambda_ce
+        self.lambda_presence = lambda_presence
 
-    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def forward(self, prediction: torch.Tensor | Segmentation, label: torch.Tensor) -> torch.Tensor:
         """Return the mean loss over the pairs, a float32 scalar.
 
         Args:
-            logits: (B, K, H, W), any floating type.
+            prediction: logits (B, K, H, W), any floating type, or a network's ``Segmentation``, which also has the
+                logits of presence.
             label: (B, K, H, W) in {0, 1}, and ``data.IGNORE_INDEX`` where pixels are ignored.
 
         Raises:
-            ValueError: when the two shapes differ.
+            ValueError: when the shapes of logits and label differ, or presence has a weight but is not predicted.
         """
+        logits, presence = prediction if isinstance(prediction, Segmentation) else (prediction, None)
+        loss = self._loss_of_masks(logits, label)
+        if not self.lambda_presence:
+            return loss
+        if presence is None:
+            raise ValueError(
+                f"lambda_presence is {self.lambda_presence}, but the prediction has no presence; call the network with "
+                "presence=True, as PresenceInferer does, or set lambda_presence to 0."
+            )
+        return loss + self.lambda_presence * _presence_entropy(presence, label)
+
+    def _loss_of_masks(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         if logits.shape != label.shape:
             raise ValueError(
                 f"logits of shape {tuple(logits.shape)} and label of shape {tuple(label.shape)} differ; "
@@ -56,6 +73,15 @@ class PairDiceCELoss(_Loss):
             entropy = binary_cross_entropy_with_logits(pairs, truth, weight=_weights(~ignored))
             loss: torch.Tensor = self.lambda_dice * self.dice(pairs, truth) + self.lambda_ce * entropy
             return loss
+
+
+def _presence_entropy(presence: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross entropy of presence (B, K) over the pairs; 0 of those that may or may not be shown."""
+    ignored = _pairs(label) == IGNORE_INDEX
+    shown = ((_pairs(label) > 0) & ~ignored).flatten(1).any(dim=1)  # (B * K,)
+    known = shown | ~ignored.flatten(1).any(dim=1)
+    with torch.autocast(device_type=presence.device.type, enabled=False):
+        return binary_cross_entropy_with_logits(presence.float().flatten(), shown.float(), weight=known.float())
 
 
 def _weights(counted: torch.Tensor) -> torch.Tensor:

@@ -38,7 +38,7 @@ def right_values(name):
         right += [None]
     if (
         value_type.description.startswith("a number")
-        and not value_type.description.endswith("to 1")
+        and not value_type.description.removesuffix(", or null").endswith("to 1")
         and "and below 1" not in value_type.description
     ):
         right += [1.5]

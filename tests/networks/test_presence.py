@@ -6,20 +6,10 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from network_cases import CASES, every_network
+from scoring_clipseg import ScoringCLIPSeg
 
-from monai_tunevlseg.networks import PromptTunedCLIPSeg, Segmentation, UNet
+from monai_tunevlseg.networks import Segmentation, UNet
 from monai_tunevlseg.networks import prompt_tuned_network as base_class
-
-
-class ScoringCLIPSeg(PromptTunedCLIPSeg):
-    """CLIPSeg with the mean of the mask's logits as the presence."""
-
-    no_presence = None
-
-    def decode_with_presence(self, image_features, text_features):
-        logits = self.decode(image_features, text_features)
-        return logits, logits.mean(dim=(2, 3))
-
 
 SCORING = [case for case in CASES if case.network.no_presence is None]
 SILENT = [case for case in CASES if case.network.no_presence is not None]

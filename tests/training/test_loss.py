@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -6,6 +7,7 @@ from monai.data import MetaTensor
 from monai.losses import DiceCELoss
 
 from monai_tunevlseg.data import IGNORE_INDEX
+from monai_tunevlseg.segmentation import Segmentation
 from monai_tunevlseg.training import PairDiceCELoss
 
 
@@ -100,3 +102,61 @@ def test_a_picture_whose_pixels_are_all_ignored_has_no_gradient():
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
     assert (logits.grad == 0).all()
+
+
+def expected_presence(presence, label):
+    """The binary cross entropy of presence pair by pair, in numpy; 0 where the truth is not known."""
+    total = 0.0
+    for logit, truth in zip(presence.flatten().double(), label.flatten(0, 1), strict=True):
+        chance, values = 1 / (1 + np.exp(-logit.item())), set(truth.unique().tolist())
+        if 1 in values:
+            total -= np.log(chance)
+        elif values == {0}:
+            total -= np.log(1 - chance)
+    return total / presence.numel()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kinds=st.lists(st.sets(st.sampled_from([0.0, 1.0, float(IGNORE_INDEX)]), min_size=1), min_size=1, max_size=6),
+    weight=st.floats(0.1, 10),
+    seed=st.integers(0, 99),
+)
+def test_presence_is_a_binary_problem_of_each_pair_whose_truth_is_known(kinds, weight, seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits, presence = (torch.randn(shape, generator=generator) for shape in ((len(kinds), 1, 2, 3), (len(kinds), 1)))
+    label = torch.stack([torch.tensor((sorted(kind) * 6)[:6]).view(1, 2, 3) for kind in kinds])
+    loss = PairDiceCELoss(lambda_presence=weight)(Segmentation(logits, presence), label)
+    expected = PairDiceCELoss()(logits, label) + weight * expected_presence(presence, label)
+    torch.testing.assert_close(loss, expected.float())
+
+
+def test_presence_learns_from_its_own_pairs():
+    label = torch.zeros(2, 3, 4, 4)
+    label[0, 0, 1, 1], label[1, 1], label[1, 2, 0, 0] = 1, IGNORE_INDEX, IGNORE_INDEX
+    presence = torch.zeros(2, 3, requires_grad=True)
+    loss = PairDiceCELoss(lambda_presence=1)(Segmentation(torch.zeros_like(label), presence), MetaTensor(label))
+    loss.backward()
+    assert type(loss) is torch.Tensor
+    assert presence.grad.sign().tolist() == [[-1, 1, 1], [1, 0, 0]]
+
+
+def test_without_a_weight_presence_moves_nothing():
+    logits, label = torch.randn(1, 2, 4, 4), torch.ones(1, 2, 4, 4)
+    found = Segmentation(logits, torch.randn(1, 2, requires_grad=True))
+    loss = PairDiceCELoss()(found, label)
+    assert torch.equal(loss, PairDiceCELoss()(logits, label))
+    assert not loss.requires_grad
+
+
+def test_presence_is_float32_also_under_autocast():
+    found = Segmentation(torch.zeros(1, 1, 4, 4), torch.full((1, 1), 0.3, dtype=torch.bfloat16))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = PairDiceCELoss(0, 0, 1)(found, torch.ones(1, 1, 4, 4))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected_presence(found.presence, torch.ones(1, 1, 4, 4)))
+
+
+def test_a_weight_of_presence_needs_a_prediction_of_it():
+    with pytest.raises(ValueError, match=r"lambda_presence is 0\.5"):
+        PairDiceCELoss(lambda_presence=0.5)(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))

@@ -1,0 +1,157 @@
+"""The bundles of a network that scores presence: training, evaluation and inference; and the refusal of others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+from small_runs import CONFIGS, raises_inside, workflow, write_pictures
+from tiny_methods import tiny_arguments
+
+from monai_tunevlseg import Segmenter
+from monai_tunevlseg.bundles import experiment_facts, render_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    """The bundle of CLIPSeg and CoOp as it is for a network that scores presence."""
+    folder = tmp_path_factory.mktemp("bundle")
+    model = experiment_facts(CONFIGS, "kvasir/clipseg_coop")["model"]
+    for path, text in render_bundle(CONFIGS, "clipseg_coop", {"model": model | {"scores_presence": True}}).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def half_empty(tmp_path_factory) -> Path:
+    """Sixteen pictures; every second one is the noise alone, with an empty mask."""
+    folder = write_pictures(tmp_path_factory.mktemp("half_empty"), 16)
+    rng = np.random.default_rng(1)
+    for number in range(0, 16, 2):
+        noise = rng.integers(0, 100, (26, 40, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(folder / "images" / f"{number:02}.png")
+        Image.fromarray(np.zeros((26, 40), np.uint8)).save(folder / "masks" / f"{number:02}.png")
+    stems = [f"{number:02}" for number in range(16)]
+    (folder / "splits.json").write_text(json.dumps({"train": stems[:12], "val": stems[12:14], "test": stems[14:]}))
+    return folder
+
+
+@pytest.fixture
+def options(tiny_clipseg_dir, half_empty, tmp_path) -> dict:
+    return {
+        "bundle_root": str(tmp_path),
+        "dataset_dir": str(half_empty),
+        "pretrained": str(tiny_clipseg_dir),
+        "network_def#_target_": "scoring_clipseg.ScoringCLIPSeg",
+        **tiny_arguments("coop"),
+        "class_names": ["square"],
+        "num_workers": 0,
+        "device": "cpu",
+        "precision": "fp32",
+    }
+
+
+@pytest.fixture
+def run(bundle, options):
+    """Run a config of the bundle."""
+
+    def start(config: str, **own) -> ConfigWorkflow:
+        kind = "train" if config == "train" else "infer"
+        if config == "train":
+            own = {"show_progress": False, "epochs": 1, "batch_size": 4, "effective_batch_size": 4} | own
+        made = ConfigWorkflow(
+            str(bundle / "configs" / f"{config}.yaml"), workflow_type=kind, logging_file=False, **options | own
+        )
+        made.initialize()
+        made.run()
+        made.finalize()
+        return made
+
+    return start
+
+
+def losses(made: ConfigWorkflow) -> float:
+    return float(made.parser.get_parsed_content("train#trainer").state.output[0]["loss"])
+
+
+def test_presence_is_learned_from_pairs_with_empty_masks(run, bundle, options, half_empty):
+    own = {"epochs": 15, "learning_rate": 0.003, "augmentation_probability": 0}
+    run("train", presence_weight=1, unfreeze="decoder", **own)
+    pictures = sorted((half_empty / "images").iterdir())[:12]
+    segmenter = Segmenter.from_bundle(bundle, unfreeze="decoder", presence_threshold=0.5, **options)
+    chance = np.concatenate(segmenter.presence(pictures, "square"))
+    assert chance.dtype == np.float32
+    assert chance[1::2].min() > 0.5 > chance[::2].max()
+    assert [bool(mask.any()) for mask in segmenter.segment(pictures, "square")] == [False, True] * 6
+
+
+@pytest.mark.parametrize("cache", ["off", "memory"])
+def test_the_weight_adds_presence_to_the_loss_of_training_alone(cache, run, tmp_path):
+    own = {"augmentation_probability": 0, "batch_size": 12, "effective_batch_size": 12, "feature_cache": cache}
+    plain, weighted = (run("train", presence_weight=weight, learning_rate=1e-9, **own) for weight in (0, 3))
+    network = weighted.parser.get_parsed_content("network")
+    samples = list(weighted.parser.get_parsed_content("train#dataset"))
+    image, label = (torch.stack([sample[key] for sample in samples]) for key in ("image", "label"))
+    presence = network.eval()(image, [["square"]] * 12, presence=True).presence
+    shown = label.flatten(1).any(dim=1, keepdim=True).float()
+    assert shown.sum() == 6
+    expected = torch.nn.functional.binary_cross_entropy(presence.sigmoid(), shown).item()
+    assert losses(weighted) - losses(plain) == pytest.approx(3 * expected, rel=1e-3)
+    curves = [made.parser.get_parsed_content("validate#evaluator").state.metrics for made in (plain, weighted)]
+    assert curves[0]["val_loss"] == pytest.approx(curves[1]["val_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("cache", ["off", "disk"])
+def test_evaluation_scores_the_masks_that_the_threshold_leaves(cache, run, tmp_path):
+    run("train")
+    found = {}
+    for threshold in (None, 0, 1):
+        run("evaluate", presence_threshold=threshold, feature_cache=cache, bootstrap_resamples=9)
+        found[threshold] = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+        assert found[threshold]["presence_threshold"] == threshold
+    dice = {threshold: metrics["dice"] for threshold, metrics in found.items()}
+    assert dice[None] == dice[0] != dice[1]
+    assert dice[1] == pytest.approx(50)  # one of two masks is empty, as are all predictions
+
+
+def test_inference_writes_empty_masks_of_absent_texts(run, tmp_path, half_empty):
+    run("train")
+    written = {}
+    for threshold in (None, 1):
+        run("inference", dataset_dir=str(half_empty / "images"), presence_threshold=threshold)
+        masks = sorted((tmp_path / "output" / "masks").iterdir())
+        written[threshold] = np.stack([np.asarray(Image.open(path)) for path in masks])
+    assert written[None].any() and not written[1].any()
+
+
+@pytest.mark.parametrize(
+    ("config", "option", "value"),
+    [
+        ("train", "presence_weight", 0.1),
+        ("evaluate", "presence_threshold", 0.5),
+        ("inference", "presence_threshold", 1),
+    ],
+)
+def test_a_network_without_presence_is_named_before_the_run(config, option, value, small):
+    with raises_inside(ValueError, f"^{option} is {value}, .*presence"):
+        workflow("clipseg_coop", config, "train" if config == "train" else "infer", **small, **{option: value})
+
+
+def test_options_that_are_off_or_of_another_config_are_accepted(small, bundle, options):
+    workflow("clipseg_coop", "inference", **small, presence_weight=0, presence_threshold="null")
+    config = str(bundle / "configs" / "inference.yaml")
+    made = ConfigWorkflow(config, workflow_type="infer", logging_file=False, **options, presence_weight=0.1)
+    made.initialize()
+    assert made.inferer.presence_threshold is None
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, "high"])
+def test_a_wrong_threshold_is_named_before_the_run(value, run):
+    with raises_inside(ValueError, f"^presence_threshold is .*{value}"):
+        run("inference", presence_threshold=value)
