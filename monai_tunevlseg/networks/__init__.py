@@ -8,7 +8,7 @@ from monai_tunevlseg.networks.image_only_network import ImageOnlyNetwork
 from monai_tunevlseg.networks.image_settings import ImageSettings
 from monai_tunevlseg.networks.precision import choose_precision
 from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork
-from monai_tunevlseg.networks.sam3 import load_sam3
+from monai_tunevlseg.networks.sam3 import PromptTunedSAM3, load_sam3
 from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
 from monai_tunevlseg.networks.unet import UNet
 from monai_tunevlseg.networks.upsampler import Upsampler
@@ -27,6 +27,7 @@ __all__ = [
     "PromptTunedCLIPSeg",
     "PromptTunedCRIS",
     "PromptTunedNetwork",
+    "PromptTunedSAM3",
     "Segmentation",
     "SegmentationNetwork",
     "UNet",

@@ -63,7 +63,7 @@ def cast_frozen(base: nn.Module, precision: str) -> nn.Module:
 
     With "bf16" a copy: frozen tensors are cast once, because autocast would cast them at every call. Trained
     parameters are shared and unchanged, and so are batch norms, because bfloat16's eight bits cannot resolve their
-    statistics.
+    statistics, and buffers that no checkpoint holds.
 
     Args:
         base: the base model; trained parameters have ``requires_grad``.
@@ -80,9 +80,15 @@ def cast_frozen(base: nn.Module, precision: str) -> nn.Module:
         id(tensor): _converted(tensor)
         for module in base.modules()
         if not isinstance(module, _BatchNorm)
-        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        for tensor in (*module.parameters(recurse=False), *_stored_buffers(module))
     }
     return copy_modules(base, replacements=converted)
+
+
+def _stored_buffers(module: nn.Module) -> list[Tensor]:
+    """List a module's own buffers but for computed constants, such as rotary positions, which need all their bits."""
+    buffers = module.named_buffers(recurse=False)
+    return [buffer for name, buffer in buffers if name not in module._non_persistent_buffers_set]
 
 
 def _converted(tensor: Tensor) -> Tensor:

@@ -31,8 +31,6 @@ from monai_tunevlseg.segmentation import Segmentation
 
 __all__ = ["ImageFeatures", "PromptTunedNetwork", "TextFeatures"]
 
-PAIRS_PER_CHUNK = 4  # (image, text) pairs; the widest tensor of CLIPSeg's decoder takes 4 MB per pair
-
 TextFeatures = dict[str, Tensor]  # name -> (S, ...), one row per text sequence
 
 
@@ -76,6 +74,10 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
     no_presence = "its base model does not"
     text_embedding: ClassVar[str]
     """Name of the text feature in the space of the image-level embedding."""
+    condition: ClassVar[str]
+    """Name of the text feature that conditions the decoder, and that adapters can change."""
+    pairs_per_chunk: ClassVar[int] = 4
+    """(image, text) pairs that are decoded at a time on a CPU, so that a decoder's tensors fit into its cache."""
     repeated_layers: ClassVar[tuple[str, ...]]
     """Names of the base model's lists of identical layers, which run in sequence."""
 
@@ -136,9 +138,17 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
             learner: prompt learner that returns the contexts; None for the network's own.
 
         Returns:
-            the feature ``text_embedding``, and others that ``decode`` reads; if ``text_taps`` names T layers, also
+            the features ``text_embedding`` and ``condition``, and others that ``decode`` reads; if ``text_taps`` names T layers, also
             ``end_states`` (S, T, text_dim), the states of the end token after each.
         """
+
+    def expand_image_features(self, features: ImageFeatures) -> ImageFeatures:
+        """Return what :meth:`decode` reads of the images, from the output of :meth:`encode_image`.
+
+        It runs once per call of the network. A network whose features are larger than what they are quickly computed
+        from overrides it, because the feature cache keeps the output of :meth:`encode_image`.
+        """
+        return features
 
     @abstractmethod
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
@@ -278,17 +288,17 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
         """Return the logits of masks (B, k, H, W) and, on request, of presence (B, k)."""
         text_features = self._text_features_per_image(texts, index, features.get("embedding"), learner)
         if isinstance(self.method, Adapter) and self.method.adapts_condition:
-            condition = self.method.adapt_condition(text_features[self.text_embedding], text_features.get("end_states"))
-            text_features[self.text_embedding] = condition
+            condition = self.method.adapt_condition(text_features[self.condition], text_features.get("end_states"))
+            text_features[self.condition] = condition
         text_features.pop("end_states", None)
         text_features = {name: self._cast_for_decoder(value) for name, value in text_features.items()}
-        outputs = self._decode_in_chunks(features, text_features, presence)
+        outputs = self._decode_in_chunks(self.expand_image_features(features), text_features, presence)
         return [logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits for logits in outputs]
 
     def _decode_in_chunks(
         self, image_features: ImageFeatures, text_features: TextFeatures, presence: bool
     ) -> Sequence[Tensor]:
-        """Decode in chunks of texts on a CPU, so that the decoder's tensors fit into the cache of the CPU."""
+        """Decode in chunks of texts on a CPU."""
 
         def decode(texts: TextFeatures) -> tuple[Tensor, ...]:
             if presence:
@@ -298,7 +308,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
         batch, count = next(iter(text_features.values())).shape[:2]
         if torch.jit.is_tracing() or next(iter(image_features.values())).device.type != "cpu":
             return decode(text_features)
-        chunk = max(1, PAIRS_PER_CHUNK // batch)
+        chunk = max(1, self.pairs_per_chunk // batch)
         parts = [
             decode({name: value[:, start : start + chunk] for name, value in text_features.items()})
             for start in range(0, count, chunk)

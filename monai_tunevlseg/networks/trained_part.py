@@ -20,12 +20,14 @@ class ModelParts:
         vision: the vision encoder.
         decoder: the decoder.
         early_decoder: the decoder's modules that run before it reads a text.
+        other_outputs: parts for outputs other than logits.
     """
 
     text: tuple[str, ...]
     vision: tuple[str, ...]
     decoder: tuple[str, ...]
     early_decoder: tuple[str, ...]
+    other_outputs: tuple[str, ...] = ()
 
     def affects_text(self, name: str) -> bool:
         """Return whether a parameter affects text features; one outside of all parts affects everything."""

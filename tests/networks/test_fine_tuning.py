@@ -7,7 +7,6 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 every_unfreeze = pytest.mark.parametrize("unfreeze", ["decoder", "all"])
-SCOPES = {"clipseg": ("decoder.",), "clipseg_refined": ("decoder.",), "cris": ("neck.", "decoder.", "proj.")}
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def fine_tuned(build, pictures):
 
 
 def trained_names(case, unfreeze, base: nn.Module) -> set[str]:
-    scope = ("",) if unfreeze == "all" else SCOPES[case.name]
+    scope = ("",) if unfreeze == "all" else tuple(f"{part}." for part in case.network.parts.decoder)
     return {name for name in base.state_dict() if name.startswith(scope)}
 
 

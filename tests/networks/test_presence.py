@@ -63,9 +63,9 @@ def test_the_presence_of_a_text_depends_neither_on_the_others_nor_on_chunks(scor
     network, image = scoring
     names = ["polyp", "cell", "lesion", "disc", "red circle"]
     with torch.no_grad():
-        monkeypatch.setattr(base_class, "PAIRS_PER_CHUNK", 100)
+        monkeypatch.setattr(type(network), "pairs_per_chunk", 100)
         at_once = network.eval()(image, [names, names[::-1]], presence=True)
-        monkeypatch.setattr(base_class, "PAIRS_PER_CHUNK", 4)
+        monkeypatch.setattr(type(network), "pairs_per_chunk", 4)
         for found, wanted in zip(network(image, [names, names[::-1]], presence=True), at_once, strict=True):
             assert near(found, wanted)
         alone = network(image[1:], ["disc"], presence=True)

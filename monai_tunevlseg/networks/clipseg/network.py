@@ -38,7 +38,7 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
         decoder=("decoder",),
         early_decoder=("decoder.reduces",),
     )
-    text_embedding = "embedding"
+    text_embedding = condition = "embedding"
     repeated_layers = ("clip.text_model.encoder.layers", "clip.vision_model.encoder.layers", "decoder.layers")
 
     def encoder_sizes(self) -> EncoderSizes:

@@ -47,7 +47,7 @@ class PromptTunedCRIS(PromptTunedNetwork):
         early_decoder=("neck.f1_v_proj", "neck.f2_v_proj", "neck.f3_v_proj"),
     )
     no_visual_prompts = "CRIS's vision encoder is a ResNet, which has no tokens that prompts could join"
-    text_embedding = "state"
+    text_embedding = condition = "state"
     repeated_layers = ("backbone.transformer.resblocks", "decoder.layers")
 
     def encoder_sizes(self) -> EncoderSizes:

@@ -1,0 +1,129 @@
+"""The vision transformer of SAM 3 with prompts in its windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_tunevlseg.methods import PromptLearner
+
+__all__ = ["encode_image", "run_layer"]
+
+
+def encode_image(model: Any, image: Tensor, learner: PromptLearner | None) -> Tensor:
+    """Encode images with the learner's visual context (TuneVLSeg, eq. 7 and 8).
+
+    The context of layer 0 joins the patches before the first norm; that of a layer i below the prompt depth replaces
+    the output of layer i - 1, and deeper layers process it like any token. It is dropped after the last layer. See
+    :func:`run_layer` for its place in windows.
+
+    Args:
+        model: the loaded ``Sam3ViTModel``.
+        image: (B, 3, H, W), normalized; H and W are multiples of the patch size.
+        learner: prompt learner; its visual context is added, if any.
+
+    Returns:
+        states of the patches, (B, H / patch, W / patch, vision_dim).
+    """
+    prompted = learner if learner is not None and learner.prompts_vision else None
+    rows, columns = (side // model.config.patch_size for side in image.shape[-2:])
+    patches = model.embeddings(image).unflatten(1, (rows, columns))
+    context: Tensor | None = None
+
+    def context_of(layer: int, otherwise: Tensor | None) -> Tensor | None:
+        if prompted is None or layer >= prompted.prompt_depth:
+            return otherwise
+        return prompted.visual_context(layer).to(patches.dtype).expand(patches.shape[0], -1, -1)
+
+    if (context := context_of(0, None)) is not None:
+        context = model.layer_norm(context)
+    patches = model.layer_norm(patches)
+    for index, layer in enumerate(model.layers):
+        if index:
+            context = context_of(index, context)
+        patches, context = run_layer(layer, patches, context)
+    return patches
+
+
+def run_layer(layer: Any, patches: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Run a layer on patches and context vectors.
+
+    In a layer with windows, every window w attends to its own patches X_w and to the context P, which has no position
+    and so is not rotated (R is the rotation of the queries and keys of patches)::
+
+        [X'_w, P'_w] = Attention([R X_w, P])        P' = mean over w of P'_w
+
+    This is what *Visual Prompt Tuning* (Jia et al., ECCV 2022) does in the windows of Swin. A layer with global
+    attention is the case of one window.
+
+    Args:
+        layer: the loaded ``Sam3ViTLayer``.
+        patches: (B, rows, columns, vision_dim).
+        context: (B, num_context, vision_dim), or None.
+
+    Returns:
+        patches and context after the layer.
+    """
+    windows, cut = _windows(layer, layer.layer_norm1(patches))  # (B * windows, h, w, vision_dim)
+    tokens, rotation = windows.flatten(1, 2), _rotation(layer, windows)
+    count = tokens.shape[1]
+    if context is not None:
+        each = tokens.shape[0] // context.shape[0]
+        tokens = torch.cat([tokens, layer.layer_norm1(context).repeat_interleave(each, dim=0)], dim=1)
+        rotation = _unrotated(rotation, context.shape[1])
+    attended = layer.attention(tokens.unsqueeze(1), rotation)[0].squeeze(1)
+    patches = patches + _joined(layer, attended[:, :count].unflatten(1, windows.shape[1:3]), cut, patches)
+    if context is not None:
+        read = attended[:, count:].unflatten(0, (context.shape[0], -1)).mean(dim=1)
+        context = _mlp(layer, context + read)
+    return _mlp(layer, patches), context
+
+
+def _mlp(layer: Any, states: Tensor) -> Tensor:
+    return states + layer.dropout(layer.mlp(layer.layer_norm2(states)))
+
+
+def _windows(layer: Any, patches: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Cut (B, rows, columns, C) into windows (B * windows, h, w, C), padded; also return the padded grid."""
+    from transformers.models.sam3.modeling_sam3 import window_partition
+
+    if not layer.window_size:
+        return patches, (patches.shape[1], patches.shape[2])
+    windows, padded = window_partition(patches, layer.window_size)
+    return windows, padded
+
+
+def _joined(layer: Any, windows: Tensor, cut: tuple[int, int], patches: Tensor) -> Tensor:
+    """Join windows to (B, rows, columns, C) without the padding."""
+    from transformers.models.sam3.modeling_sam3 import window_unpartition
+
+    if not layer.window_size:
+        return windows
+    joined: Tensor = window_unpartition(windows, layer.window_size, cut, (patches.shape[1], patches.shape[2]))
+    return joined
+
+
+def _rotation(layer: Any, windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine of the rotary positions of a window's patches, each (1, h * w, head_dim).
+
+    The positions of global layers span the range of one window in both directions, as transformers computes them from
+    ``image_size`` for the size that a model is built for, and so fit an image of any size.
+    """
+    positions = layer.position_ids
+    if not layer.window_size:
+        rows, columns = (
+            torch.arange(side, device=windows.device) * (layer.config.window_size / side)
+            for side in windows.shape[1:3]
+        )
+        positions = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).flatten(0, 1)
+    cosine, sine = layer.rotary_emb(windows, positions)
+    return cosine, sine
+
+
+def _unrotated(rotation: tuple[Tensor, Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """Append ``count`` tokens without rotation: an angle of 0."""
+    cosine, sine = rotation
+    none = cosine.new_zeros(1, count, cosine.shape[-1])
+    return torch.cat([cosine, none + 1], dim=1), torch.cat([sine, none], dim=1)
