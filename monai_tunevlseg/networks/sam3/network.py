@@ -88,8 +88,12 @@ class PromptTunedSAM3(PromptTunedNetwork):
         return AdapterSites(
             condition_dim=width,
             text=tuple(_layer_sites(layer, sizes.text_dim, ("self_attn",), "out_proj") for layer in text_layers),
-            vision=tuple(_layer_sites(layer, sizes.vision_dim or 0, ("attention",), "o_proj") for layer in vision_layers),
-            decoder=tuple(_layer_sites(layer, width, ("self_attn", "cross_attn"), "o_proj") for layer in decoder_layers),
+            vision=tuple(
+                _layer_sites(layer, sizes.vision_dim or 0, ("attention",), "o_proj") for layer in vision_layers
+            ),
+            decoder=tuple(
+                _layer_sites(layer, width, ("self_attn", "cross_attn"), "o_proj") for layer in decoder_layers
+            ),
         )
 
     def tokenize(self, texts: Any) -> Tokens:
@@ -157,9 +161,7 @@ class PromptTunedSAM3(PromptTunedNetwork):
         """Decode to logits (B, k, H, W)."""
         return self._logits(image_features, text_features, self._fuse(image_features, text_features))
 
-    def decode_with_presence(
-        self, image_features: ImageFeatures, text_features: TextFeatures
-    ) -> tuple[Tensor, Tensor]:
+    def decode_with_presence(self, image_features: ImageFeatures, text_features: TextFeatures) -> tuple[Tensor, Tensor]:
         """Decode to logits (B, k, H, W), and run the DETR decoder for the presence logits (B, k)."""
         fused = self._fuse(image_features, text_features)
         rows, columns = image_features["coarsest"].shape[-2:]

@@ -114,8 +114,7 @@ def _rotation(layer: Any, windows: Tensor) -> tuple[Tensor, Tensor]:
     positions = layer.position_ids
     if not layer.window_size:
         rows, columns = (
-            torch.arange(side, device=windows.device) * (layer.config.window_size / side)
-            for side in windows.shape[1:3]
+            torch.arange(side, device=windows.device) * (layer.config.window_size / side) for side in windows.shape[1:3]
         )
         positions = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).flatten(0, 1)
     cosine, sine = layer.rotary_emb(windows, positions)
