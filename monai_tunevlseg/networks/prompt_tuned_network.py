@@ -138,8 +138,8 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
             learner: prompt learner that returns the contexts; None for the network's own.
 
         Returns:
-            the features ``text_embedding`` and ``condition``, and others that ``decode`` reads; if ``text_taps`` names T layers, also
-            ``end_states`` (S, T, text_dim), the states of the end token after each.
+            the features ``text_embedding`` and ``condition``, and others that ``decode`` reads; if ``text_taps`` names
+            T layers, also ``end_states`` (S, T, text_dim), the states of the end token after each.
         """
 
     def expand_image_features(self, features: ImageFeatures) -> ImageFeatures:

@@ -92,7 +92,7 @@ def test_training_mode_reaches_the_part_but_no_batch_norm(case, unfreeze, fine_t
     norms = {name for name, module in network.base.named_modules() if isinstance(module, _BatchNorm)}
     assert scope and not scope & norms
     if unfreeze == "decoder":
-        assert all(name.startswith(tuple(part.rstrip(".") for part in SCOPES[case.name])) for name in scope)
+        assert all(name.startswith(case.network.parts.decoder) for name in scope)
     network.eval()
     assert not any(module.training for module in network.base.modules())
 
