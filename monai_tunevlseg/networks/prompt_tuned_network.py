@@ -71,7 +71,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
     """Loader of the base model: ``load_base(pretrained, expected_fingerprint=None)``."""
     no_visual_prompts: ClassVar[str | None] = None
     """Reason why visual prompts cannot be inserted, as the end of a sentence; None if they can."""
-    no_presence = "its base model does not"
+    no_presence: str | None = "its base model does not"
     text_embedding: ClassVar[str]
     """Name of the text feature in the space of the image-level embedding."""
     condition: ClassVar[str]
