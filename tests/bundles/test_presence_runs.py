@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
+import yaml
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 from small_runs import CONFIGS, raises_inside, workflow, write_pictures
@@ -15,6 +18,7 @@ from tiny_methods import tiny_arguments
 
 from monai_tunevlseg import Segmenter
 from monai_tunevlseg.bundles import experiment_facts, render_bundle
+from monai_tunevlseg.monai_label.bundle_model import open_bundles
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +132,33 @@ def test_inference_writes_empty_masks_of_absent_texts(run, tmp_path, half_empty)
         masks = sorted((tmp_path / "output" / "masks").iterdir())
         written[threshold] = np.stack([np.asarray(Image.open(path)) for path in masks])
     assert written[None].any() and not written[1].any()
+
+
+def test_a_volume_shows_a_text_as_its_most_likely_slice_does(bundle, options, tmp_path):
+    rng = np.random.default_rng(2)
+    voxels = rng.integers(0, 255, (26, 40, 5)).astype(np.uint8) * np.linspace(0.2, 1, 5)  # (X, Y, Z)
+    nib.save(nib.Nifti1Image(voxels.astype(np.uint8), np.diag([-1.0, -1.0, 1.0, 1.0])), tmp_path / "volume.nii.gz")
+    zero_shot = {"method": None, "upsampler": False, "unfreeze": None, "intensity_window": [0, 255]}
+    segmenter = Segmenter.from_bundle(bundle, **options | zero_shot | {"class_names": ["square", "polyp"]})
+    slices = segmenter.presence([np.ascontiguousarray(part.T) for part in np.moveaxis(voxels.astype(np.uint8), -1, 0)])
+    assert np.ptp(slices, axis=0).min() > 0.05
+    found = segmenter.presence(tmp_path / "volume.nii.gz")
+    assert found.shape == (2,)
+    np.testing.assert_allclose(found, np.max(slices, axis=0), rtol=1e-3)
+
+
+def test_the_annotation_server_silences_absent_texts(bundle, options, half_empty, tmp_path):
+    folders = [shutil.copytree(bundle, tmp_path / name) for name in ("loud", "silent")]
+    for folder, threshold in zip(folders, (None, 1), strict=True):
+        config = yaml.safe_load((folder / "configs" / "inference.yaml").read_text())
+        network = config["network_def"] | {"_target_": options["network_def#_target_"]}
+        own = {name: options[name] for name in ("pretrained", "class_names", "precision", *tiny_arguments("coop"))}
+        changed = config | own | {"network_def": network, "presence_threshold": threshold}
+        (folder / "configs" / "inference.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
+    loud, silent = open_bundles(",".join(map(str, folders))).values()
+    picture = half_empty / "images" / "01.png"
+    assert loud.segment(picture, ["square", "red"]).any() and 0 < loud.entropy(picture) < 1
+    assert not silent.segment(picture, ["square", "red"]).any() and silent.entropy(picture) == 0
 
 
 @pytest.mark.parametrize(

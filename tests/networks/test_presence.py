@@ -7,6 +7,7 @@ import torch
 from monai.data import MetaTensor
 from network_cases import CASES, every_network
 from scoring_clipseg import ScoringCLIPSeg
+from torch.nn.parallel import DistributedDataParallel
 
 from monai_tunevlseg.networks import Segmentation, UNet
 from monai_tunevlseg.networks import prompt_tuned_network as base_class
@@ -92,3 +93,17 @@ def test_presence_is_in_full_precision_where_the_base_model_is_not(scoring):
     network, image = scoring
     found = network.compute_in("bf16")(image, presence=True)
     assert found.logits.dtype == found.presence.dtype == torch.float32
+
+
+def test_parallel_training_passes_presence_through(scoring, tmp_path):
+    network, image = scoring
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        network.base.requires_grad_(True)
+        wrapped = DistributedDataParallel(network, find_unused_parameters=True)
+        found = wrapped(image, text=["polyp", "lesion"], presence=True)
+        found.presence.sum().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    assert isinstance(found, Segmentation)
+    assert any(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
