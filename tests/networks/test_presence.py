@@ -17,12 +17,23 @@ SILENT = [case for case in CASES if case.network.no_presence is not None]
 
 
 @pytest.fixture(params=["scoring_clipseg", *(case.name for case in SCORING)])
-def scoring(request, build, base_model_of, pictures):
-    """A network that scores presence, and two pictures."""
+def build_scoring(request, base_model_of):
+    """Build a network that scores presence, on the tiny base model of a case, which is returned too."""
     case = next((case for case in SCORING if case.name == request.param), CASES[0])
-    if request.param == "scoring_clipseg":
-        return ScoringCLIPSeg(base_model_of(case), ["polyp", "red circle", "lesion"], upsampler=False), pictures(case)
-    return build(case, upsampler=False), pictures(case)
+    kind = ScoringCLIPSeg if request.param == "scoring_clipseg" else case.network
+
+    def get(method: str | None = None, unfreeze: str | None = None):
+        names = ["polyp", "red circle", "lesion"]
+        return kind(base_model_of(case), names, method, upsampler=False, unfreeze=unfreeze), case
+
+    return get
+
+
+@pytest.fixture
+def scoring(build_scoring, pictures):
+    """A network that scores presence, and two pictures."""
+    network, case = build_scoring()
+    return network, pictures(case)
 
 
 def near(actual: torch.Tensor, expected: torch.Tensor) -> bool:
@@ -89,10 +100,16 @@ def test_masks_keep_the_metadata_of_the_image(scoring):
     assert not isinstance(found.presence, MetaTensor)
 
 
-def test_presence_is_in_full_precision_where_the_base_model_is_not(scoring):
-    network, image = scoring
+@pytest.mark.parametrize("unfreeze", [None, "decoder", "all"])
+def test_presence_is_in_full_precision_where_the_base_model_is_not(unfreeze, build_scoring, pictures):
+    network, case = build_scoring("coop", unfreeze)
+    image = pictures(case)
+    exact = network(image, presence=True)
     found = network.compute_in("bf16")(image, presence=True)
     assert found.logits.dtype == found.presence.dtype == torch.float32
+    torch.testing.assert_close(found.presence, exact.presence, rtol=0.05, atol=0.02)
+    found.presence.sum().backward()
+    assert network.method.context.grad.any()
 
 
 def test_parallel_training_passes_presence_through(scoring, tmp_path):

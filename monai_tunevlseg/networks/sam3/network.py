@@ -165,10 +165,11 @@ class PromptTunedSAM3(PromptTunedNetwork):
         """Decode to logits (B, k, H, W), and run the DETR decoder for the presence logits (B, k)."""
         fused = self._fuse(image_features, text_features)
         rows, columns = image_features["coarsest"].shape[-2:]
+        dtype = self.dtype_of("detr_decoder")  # it stays frozen where the decoder of masks is trained, in float32
         output = self.base.detr_decoder(
-            vision_features=fused,
-            text_features=text_features["states"].flatten(0, 1),
-            vision_pos_encoding=self._positions(image_features["coarsest"]),
+            vision_features=fused.to(dtype),
+            text_features=text_features["states"].flatten(0, 1).to(dtype),
+            vision_pos_encoding=self._positions(image_features["coarsest"]).to(dtype),
             text_mask=text_features["mask"].flatten(0, 1),
             spatial_shapes=torch.tensor([[rows, columns]], device=fused.device),
         )
