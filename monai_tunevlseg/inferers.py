@@ -70,7 +70,7 @@ class SilencingInferer(Inferer):
 
     Args:
         inferer: runs the network.
-        presence_threshold: the masks of texts whose presence is less likely than this are empty, in 0..1; None = all
+        presence_threshold: the masks of texts whose presence is less probable than this are empty, 0..1; None = all
             masks stay.
 
     Raises:
@@ -107,8 +107,8 @@ class ResizedInferer(Inferer):
         mean: mean of the training images per channel, to normalize an input in [0, 1]. None = the input is normalized
             already, and its resized values are not clamped.
         std: standard deviation of the training images per channel; None as ``mean``.
-        presence_threshold: the masks of texts whose presence in a picture or slice is less likely than this are empty,
-            in 0..1; None = all masks stay.
+        presence_threshold: the masks of texts whose presence in a picture or slice is less probable than this are
+            empty, 0..1; None = all masks stay.
 
     Raises:
         ValueError: when an argument is outside its range.

@@ -23,10 +23,10 @@ class Segmentation(NamedTuple):
     presence: Tensor
 
     def silenced(self, threshold: float) -> Tensor:
-        """Return the logits, those of background for all pixels of a text whose presence is less likely than this.
+        """Return the logits, with those of background where the presence of a text is less probable than a threshold.
 
         Args:
-            threshold: probability in 0..1.
+            threshold: probability, 0..1.
         """
         absent = self.presence.sigmoid() < threshold
         return self.logits.masked_fill(absent[:, :, None, None], BACKGROUND_LOGIT)

@@ -110,7 +110,10 @@ class SegmentationNetwork(nn.Module, ABC):
             ValueError: when it does not; gives the reason.
         """
         if self.no_presence is not None:
-            raise ValueError(f"{type(self).__name__} does not score presence, because {self.no_presence}.")
+            raise ValueError(
+                f"{type(self).__name__} does not score presence, because {self.no_presence}; call it with "
+                "presence=False, and leave out presence_weight and presence_threshold."
+            )
 
     def get_extra_state(self) -> Tensor:
         """Return the identity of this network."""

@@ -233,6 +233,13 @@ def test_an_included_file_is_indented_like_the_line_that_includes_it(tmp_path):
     assert render_template(tmp_path / "a.yaml", tmp_path, {"c": 7}) == wanted
 
 
+@pytest.mark.parametrize(("shown", "wanted"), [(True, "a:\n  b: 1\n  c: 2\n"), (False, "a:\n  b: 1\n")])
+def test_the_lines_of_a_statement_leave_no_trace(shown, wanted, tmp_path):
+    text = "a:\n  b: 1\n  # {% if shown %}\n  c: 2\n  # {% endif %}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    assert render_template(tmp_path / "a.yaml", tmp_path, {"shown": shown}) == wanted
+
+
 def test_facts_must_be_a_mapping(tmp_path):
     (tmp_path / "x.yaml").write_text("- a\n---\nb: 1\n")
     with pytest.raises(ValueError, match="x.yaml.*mapping"):
