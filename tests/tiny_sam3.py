@@ -25,7 +25,7 @@ def tiny_sam3_entries(vocabulary_size: int) -> dict[str, Any]:
     vit = layers | {"hidden_size": 32, "num_hidden_layers": 4, "image_size": IMAGE_SIZE, "patch_size": 8}
     vit |= {"pretrain_image_size": 16, "window_size": 2, "global_attn_indexes": [1, 3], "model_type": "sam3_vit_model"}
     fusion = layers | {"hidden_size": WIDTH}
-    text = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4}
+    text = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4}
     return {
         "vision_config": {"backbone_config": vit, "fpn_hidden_size": WIDTH, "model_type": "sam3_vision_model"},
         "text_config": text | {"projection_dim": 8, "max_position_embeddings": 32, "vocab_size": vocabulary_size},

@@ -43,6 +43,7 @@ __all__ = [
 VLSMS: Registry[type[PromptTunedNetwork]] = Registry("model")
 VLSMS.register("clipseg", PromptTunedCLIPSeg)
 VLSMS.register("cris", PromptTunedCRIS)
+VLSMS.register("sam3", PromptTunedSAM3)
 
 IMAGE_ONLY_NETWORKS: Registry[type[ImageOnlyNetwork]] = Registry("image-only model")
 IMAGE_ONLY_NETWORKS.register("unet", UNet)

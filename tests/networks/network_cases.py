@@ -21,6 +21,8 @@ class NetworkCase:
         divisor: number of pixels; the sides of an image must be multiples of it.
         size: side of a small square image in pixels.
         methods: names of the methods to test.
+        positions: number of positions of the text encoder.
+        lacks: what adapters find nothing of: ``vision`` layers, ``taps``.
     """
 
     name: str
@@ -29,6 +31,8 @@ class NetworkCase:
     divisor: int
     size: int
     methods: list[str]
+    positions: int = 77
+    lacks: tuple[str, ...] = ()
 
     @property
     def network(self) -> type[PromptTunedNetwork]:
@@ -54,7 +58,10 @@ CASES = [
     NetworkCase("clipseg", "clipseg", "tiny_clipseg_dir", 8, 32, supported_methods("clipseg")),
     # one method is enough, because only the end of the decoder differs from the first case
     NetworkCase("clipseg_refined", "clipseg", "tiny_refined_clipseg_dir", 16, 64, ["maple"]),
-    NetworkCase("cris", "cris", "tiny_cris_dir", 32, 64, supported_methods("cris")),
+    NetworkCase("cris", "cris", "tiny_cris_dir", 32, 64, supported_methods("cris"), lacks=("vision", "taps")),
+    NetworkCase("sam3", "sam3", "tiny_sam3_dir", 8, 32, supported_methods("sam3"), positions=32, lacks=("taps",)),
+    # the methods of prompts alone, because only the text encoder differs from the case before
+    NetworkCase("sam3_lite", "sam3", "tiny_sam3_lite_dir", 8, 32, ["coop", "cocoop", "maple"], positions=32, lacks=("taps",)),
 ]
 
 every_network = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -85,7 +85,7 @@ class Adapted:
         return bool(self.arguments.get("dropout"))
 
     def needs_layers(self, case: NetworkCase) -> bool:
-        return case.vlsm == "cris" and ("vision" in self.reaches or "tap" in self.name)
+        return ("vision" in case.lacks and "vision" in self.reaches) or ("taps" in case.lacks and "tap" in self.name)
 
 
 VLSM, TELESCOPIC = {"adapter_dim": 3, "adapted_layers": 2}, {"adapter_dim": 24, "adapted_layers": 2}
@@ -255,7 +255,7 @@ def test_an_encoder_without_adapters_runs_without_autograd(case, adapted, attach
     network(pictures(case))
     inside = {part: [n for n in graphs if n.startswith(getattr(network.parts, part))] for part in ("text", "vision")}
     assert bool(inside["text"]) == ("text" in adapted.reaches)
-    assert bool(inside["vision"]) == ("vision" in adapted.reaches and "tap" not in adapted.name and case.vlsm != "cris")
+    assert bool(inside["vision"]) == ("vision" in adapted.reaches and "tap" not in adapted.name and "vision" not in case.lacks)
     assert not [name for name in graphs if "embed" in name]
 
 

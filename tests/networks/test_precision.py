@@ -19,44 +19,48 @@ from monai_tunevlseg.networks.precision import _cpu_has_bfloat16, cast_frozen
 
 TEXTS = [["polyp", "red circle"], ["lesion", "polyp"]]
 REFINED = next(case for case in CASES if case.name == "clipseg_refined")
-TRAINED = {case.name: Path(monai_tunevlseg.demo.__file__).parent / case.name for case in CASES if case is not REFINED}
-"""The embedded tiny models, because random weights amplify rounding errors at random."""
+EMBEDDED = Path(monai_tunevlseg.demo.__file__).parent
+"""The folder of the trained tiny models, which are used where there is one: random weights amplify rounding errors."""
 
-trained_cases = [case for case in CASES if case.name in TRAINED]
-every_network = pytest.mark.parametrize("case", trained_cases, ids=lambda case: case.name)
+rounded_cases = [case for case in CASES if case is not REFINED]
+every_network = pytest.mark.parametrize("case", rounded_cases, ids=lambda case: case.name)
 every_combination = pytest.mark.parametrize(
     ("case", "method"),
-    [(case, method) for case in trained_cases for method in case.methods],
+    [(case, method) for case in rounded_cases for method in case.methods],
     ids=lambda value: getattr(value, "name", value),
 )
 
 
 @pytest.fixture(scope="module")
-def trained_bases() -> dict[str, BaseModel]:
-    return {case.name: case.load(TRAINED[case.name]) for case in trained_cases}
+def bases(request) -> dict[str, BaseModel]:
+    own = {case.name: EMBEDDED / case.name for case in rounded_cases}
+    return {
+        case.name: case.load(folder if (folder := own[case.name]).is_dir() else request.getfixturevalue(case.folder))
+        for case in rounded_cases
+    }
 
 
 @pytest.fixture
-def rounded(trained_bases) -> Callable[..., PromptTunedNetwork]:
+def rounded(bases) -> Callable[..., PromptTunedNetwork]:
     """Build a network in a precision; the same call gives the same learned weights."""
 
     def get(case: NetworkCase, precision: str, method=None, unfreeze=None) -> PromptTunedNetwork:
         torch.manual_seed(0)
         upsampler = method is not None
         return case.network(
-            trained_bases[case.name], ["polyp"], method, tiny_arguments(method), upsampler, unfreeze
+            bases[case.name], ["polyp"], method, tiny_arguments(method), upsampler, unfreeze
         ).compute_in(precision)
 
     return get
 
 
 @pytest.fixture
-def blobs(trained_bases) -> Callable[[NetworkCase], torch.Tensor]:
+def blobs(bases) -> Callable[[NetworkCase], torch.Tensor]:
     """Get two smooth random images."""
 
     def get(case: NetworkCase) -> torch.Tensor:
         coarse = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
-        return torch.nn.functional.interpolate(coarse, size=trained_bases[case.name].image_size, mode="bicubic")
+        return torch.nn.functional.interpolate(coarse, size=bases[case.name].image_size, mode="bicubic")
 
     return get
 
@@ -98,18 +102,18 @@ def test_what_trains_stays_in_float32_and_learns(case, method, rounded, blobs):
 
 
 @every_network
-def test_the_frozen_base_is_converted_once_and_the_loaded_one_left_alone(case, rounded, trained_bases):
+def test_the_frozen_base_is_converted_once_and_the_loaded_one_left_alone(case, rounded, bases):
     network = rounded(case, "bf16")
     frozen = [module for module in network.base.modules() if not isinstance(module, _BatchNorm)]
     assert {p.dtype for module in frozen for p in module.parameters(recurse=False)} == {torch.bfloat16}
-    assert {p.dtype for p in trained_bases[case.name].model.parameters()} == {torch.float32}
+    assert {p.dtype for p in bases[case.name].model.parameters()} == {torch.float32}
     assert not any(p.requires_grad for p in network.base.parameters())
 
 
 @every_network
 @pytest.mark.parametrize("precision", ["fp32", "fp16-amp"])
-def test_other_precisions_share_the_loaded_base(case, precision, rounded, trained_bases):
-    assert rounded(case, precision).base is trained_bases[case.name].model
+def test_other_precisions_share_the_loaded_base(case, precision, rounded, bases):
+    assert rounded(case, precision).base is bases[case.name].model
 
 
 @every_combination

@@ -25,13 +25,13 @@ def ends(token_ids: torch.Tensor, eos: int) -> list[int]:
 
 
 @few_examples
-@given(batch=st.lists(texts, min_size=1, max_size=4), num_context=st.integers(1, 74))
+@given(batch=st.lists(texts, min_size=1, max_size=4), num_context=st.integers(1, NETWORK.positions - 3))
 def test_any_text_has_one_start_one_end_and_room_for_the_context(build, batch, num_context):
     network = build(NETWORK, "coop", num_context=num_context)
     sos, eos = network.tokenizer.bos_token_id, network.tokenizer.eos_token_id
     token_ids = network.tokenize(batch).ids
     assert token_ids.shape[0] == len(batch)
-    assert token_ids.shape[1] + num_context <= 77
+    assert token_ids.shape[1] + num_context <= NETWORK.positions
     for row, end in zip(token_ids.tolist(), ends(token_ids, eos), strict=True):
         assert row[0] == sos
         assert sos not in row[1:]
@@ -48,19 +48,20 @@ def test_any_text_is_segmented(build, text):
 
 
 @every_network
-@pytest.mark.parametrize("num_context", [1, 4, 74])
-def test_words_are_cut_and_the_end_never(case, num_context, build):
+@pytest.mark.parametrize("words", [1, 25, None], ids=["one_word", "some_words", "one_vector"])
+def test_words_are_cut_and_the_end_never(case, words, build):
+    num_context = 1 if words is None else case.positions - 2 - words
     network = build(case, "coop", num_context=num_context)
     token_ids = network.tokenize([LONG, "polyp"]).ids
-    assert token_ids.shape == (2, 77 - num_context)
-    assert ends(token_ids, network.tokenizer.eos_token_id) == [76 - num_context, 2]
+    assert token_ids.shape == (2, case.positions - num_context)
+    assert ends(token_ids, network.tokenizer.eos_token_id) == [case.positions - num_context - 1, 2]
 
 
 @every_network
 @pytest.mark.parametrize("method", [None, "coop"])
 def test_what_was_cut_does_not_matter(case, method, build, pictures):
     network = build(case, method).eval()
-    fitting = " ".join(["polyp"] * (75 if method is None else 71))
+    fitting = " ".join(["polyp"] * (case.positions - (2 if method is None else 6)))
     with torch.no_grad():
         whole, cut = (network(pictures(case, 1), [text]) for text in (fitting, LONG + "lesion"))
         shorter = network(pictures(case, 1), [fitting.removesuffix(" polyp")])
@@ -72,14 +73,15 @@ def test_what_was_cut_does_not_matter(case, method, build, pictures):
 def test_without_textual_context_all_positions_belong_to_the_words(case, build):
     for method in [None, *(name for name in case.methods if name == "vpt")]:
         network = build(case, method)
-        assert network.tokenize([LONG]).ids.shape == (1, 77)
+        assert network.tokenize([LONG]).ids.shape == (1, case.positions)
 
 
 @every_network
-@pytest.mark.parametrize("num_context", [75, 76, 77, 500])
-def test_a_context_that_leaves_no_room_for_a_word_is_refused(case, num_context, build):
-    with pytest.raises(ValueError, match=rf"num_context {num_context} .*\b77\b.*\b74\b"):
-        build(case, "coop", num_context=num_context)
+@pytest.mark.parametrize("surplus", [1, 2, 3, 500])
+def test_a_context_that_leaves_no_room_for_a_word_is_refused(case, surplus, build):
+    most = case.positions - 3
+    with pytest.raises(ValueError, match=rf"num_context {most + surplus} .*\b{case.positions}\b.*\b{most}\b"):
+        build(case, "coop", num_context=most + surplus)
 
 
 @every_network
@@ -145,9 +147,9 @@ def test_the_same_class_twice_gives_the_same_channel_twice(case, build, pictures
 
 
 @every_network
-@pytest.mark.parametrize(("method", "most"), [(None, 77), ("coop", 73)])
-def test_a_text_that_is_cut_is_named_in_a_warning(case, method, most, build, pictures):
-    network = build(case, method).eval()
+@pytest.mark.parametrize(("method", "num_context"), [(None, 0), ("coop", 4)])
+def test_a_text_that_is_cut_is_named_in_a_warning(case, method, num_context, build, pictures):
+    network, most = build(case, method).eval(), case.positions - num_context
     with pytest.warns(UserWarning, match=rf"'polyp polyp .* 202 .* {most}\b"):
         network(pictures(case, 1), [LONG])
     with pytest.warns(UserWarning, match="'polyp polyp .* 202 "):
@@ -160,7 +162,7 @@ def test_a_text_that_just_fits_is_not(case, method, build, pictures):
     network = build(case, method).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        network(pictures(case, 1), [" ".join(["polyp"] * (75 if method is None else 71))])
+        network(pictures(case, 1), [" ".join(["polyp"] * (case.positions - (2 if method is None else 6)))])
 
 
 @every_network

@@ -67,7 +67,7 @@ class PromptTunedSAM3(PromptTunedNetwork):
         return EncoderSizes(
             text_dim=config.text_config.hidden_size,
             text_layers=config.text_config.num_hidden_layers,
-            text_positions=min(TEXT_LENGTH, config.text_config.max_position_embeddings),
+            text_positions=TEXT_LENGTH,
             image_embed_dim=config.detr_encoder_config.hidden_size,
             vision_dim=vision.hidden_size,
             vision_layers=vision.num_hidden_layers,

@@ -1,0 +1,176 @@
+"""SAM 3: equal to transformers without prompts, and to a naive reference with them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields
+
+import naive_sam3 as naive
+import pytest
+import torch
+from network_cases import CASES
+from tiny_methods import tiny_arguments
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
+
+from monai_tunevlseg.methods import METHODS
+from monai_tunevlseg.networks import PromptTunedSAM3
+from monai_tunevlseg.networks.sam3.vision import encode_image
+
+SAM3, LITE = (case for case in CASES if case.network is PromptTunedSAM3)
+TEXTS = ["polyp", "a photo of a red circle", "lesion!"]
+
+both_text_encoders = pytest.mark.parametrize("case", [SAM3, LITE], ids=lambda case: case.name)
+every_depth = pytest.mark.parametrize("depth", [1, 2, 4], ids=["first", "middle", "all"])
+PROMPTS_VISION = [name for name in SAM3.methods if METHODS[name].prompts_vision]
+
+
+def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    assert actual.shape == expected.shape
+    return ((actual - expected).abs().max() / expected.abs().max()).item()
+
+
+def exact(network: PromptTunedSAM3) -> PromptTunedSAM3:
+    """Copy a network in double precision, with trained parameters far from their initial values."""
+    network = copy.deepcopy(network).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+    return network.requires_grad_(False)
+
+
+# --- without prompts: transformers ---
+
+
+def at_size(model: torch.nn.Module, size: int) -> torch.nn.Module:
+    """Return transformers' own model for images of another size, with the same weights."""
+    config = copy.deepcopy(model.config)
+    config.image_size = size
+    other = type(model)(config).eval()
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+@both_text_encoders
+@pytest.mark.parametrize("patches", [4, 5, 6])
+def test_zero_shot_logits_and_presence_are_those_of_transformers(case, patches, build, pictures):
+    network = build(case, upsampler=False, class_names=TEXTS).eval()
+    size = patches * case.divisor
+    images, model = pictures(case, 2, size, size), at_size(network.base, size)
+    rows = network.tokenizer(TEXTS, padding="max_length", max_length=32, return_tensors="pt")
+    with torch.no_grad():
+        result = network(images, presence=True)
+        for number in range(len(TEXTS)):
+            ids, mask = (rows[name][number].expand(2, -1) for name in ("input_ids", "attention_mask"))
+            expected = model(pixel_values=images, input_ids=ids, attention_mask=mask)
+            semantic = interpolate(expected.semantic_seg, size=(size, size), mode="bilinear")[:, 0]
+            assert torch.allclose(result.logits[:, number], semantic, atol=1e-5)
+            assert torch.allclose(result.presence[:, number], expected.presence_logits[:, 0], atol=1e-5)
+        assert not torch.allclose(result.logits[:, 0], result.logits[:, 1], atol=1e-2)
+        assert torch.equal(network(images), result.logits)
+
+
+@both_text_encoders
+def test_the_parts_that_find_instances_are_not_run(case, build, pictures):
+    network = build(case, upsampler=False).eval()
+    ran = []
+    for name in network.parts.other_outputs:
+        for module in network.base.get_submodule(name).modules():
+            module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    network(pictures(case))
+    assert not ran
+    network(pictures(case), presence=True)
+    assert set(ran) == {"detr_decoder"}
+
+
+@both_text_encoders
+def test_the_maps_are_computed_once_for_all_texts(case, build, pictures):
+    network, calls = build(case, upsampler=False).eval(), []
+    for layer in network.base.vision_encoder.neck.fpn_layers:
+        layer.register_forward_hook(lambda layer, inputs, _: calls.append(inputs[0].shape[0]))
+    network(pictures(case), [[f"text {number}" for number in range(19)]] * 2)
+    assert calls == [2, 2, 2]  # the fourth map is not read
+
+
+# --- with prompts: the naive reference ---
+
+
+def contexts_of(network: PromptTunedSAM3) -> list[torch.Tensor]:
+    method = network.method
+    return [method.visual_context(layer) for layer in range(method.prompt_depth)] if method else []
+
+
+@pytest.mark.parametrize("method", [None, *PROMPTS_VISION])
+@every_depth
+def test_the_prompted_vision_encoder_is_that_of_the_equations(method, depth, build, pictures):
+    network = exact(build(SAM3, method, **({"prompt_depth": depth, "num_context": 3} if method else {})))
+    patch, vit = SAM3.divisor, network.base.vision_encoder.backbone
+    for rows, columns in ((4, 4), (3, 5)):  # the second grid does not fill its windows
+        images = pictures(SAM3, 2, rows * patch, columns * patch).double()
+        states = encode_image(vit, images, network.method)
+        for state, image in zip(states, images, strict=True):
+            assert relative_error(state, naive.vision_states(vit, image, contexts_of(network))) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [naive.Faults(**{each.name: 1 if each.name == "layers_too_deep" else True}) for each in fields(naive.Faults)],
+    ids=[each.name for each in fields(naive.Faults)],
+)
+def test_a_fault_in_the_reference_is_detected(fault, build, pictures):
+    network = exact(build(SAM3, "vpt", prompt_depth=2, num_context=3))
+    vit, image = network.base.vision_encoder.backbone, pictures(SAM3, 1).double()
+    expected = naive.vision_states(vit, image[0], contexts_of(network), fault)
+    assert relative_error(encode_image(vit, image, network.method)[0], expected) > 1e-4
+
+
+@both_text_encoders
+@pytest.mark.parametrize("method", [name for name in SAM3.methods if METHODS[name].prompts_text])
+def test_context_words_and_end_share_the_positions(case, method, build):
+    network = build(case, method, **tiny_arguments(method), num_context=4)
+    positions = network.encoder_sizes().text_positions
+    with pytest.warns(UserWarning, match=f"{positions - 4}"):
+        tokens = network.tokenize(["polyp", "red " * 40])
+    eos = network.tokenizer.eos_token_id
+    assert tokens.ids.shape == (2, positions - 4)
+    assert tokens.ids[1, -1] == eos and tokens.mask[1].all()
+    given = torch.randn(2, network.encoder_sizes().image_embed_dim) if network.method.image_conditioned else None
+    features = network.encode_text(tokens, given)
+    assert features["states"].shape[:2] == features["mask"].shape == (2, positions)
+    assert features["mask"].sum(dim=1).tolist() == [int(tokens.mask[0].sum()) + 4, positions]
+
+
+@both_text_encoders
+def test_texts_have_no_effect_on_each_other(case, build, pictures):
+    network, images = build(case, "coop", prompt_depth=2).eval(), pictures(case)
+    with torch.no_grad():
+        alone = network(images, ["polyp"] * 2)
+        together = network(images, [["a photo of a large red polyp", "polyp"]] * 2)
+    assert torch.allclose(together[:, 1:], alone, atol=1e-5)
+
+
+# --- training ---
+
+
+@both_text_encoders
+@pytest.mark.parametrize("method", ["coop", "vpt"])
+def test_eight_synthetic_images_are_learned_by_heart(case, method, build):
+    network = build(case, method, prompt_depth=4, num_context=16, class_names=["polyp"]).train()
+    generator = torch.Generator().manual_seed(0)
+    side, masks = case.size // 2, torch.zeros(8, 1, case.size, case.size)
+    corners = case.divisor * torch.randint(0, 3, (8, 2), generator=generator)
+    for mask, (top, left) in zip(masks, corners.tolist(), strict=True):
+        mask[0, top : top + side, left : left + side] = 1
+    images = 0.1 * torch.randn(8, 3, case.size, case.size, generator=generator) + 2 * masks - 1
+    optimizer = torch.optim.Adam([each for each in network.parameters() if each.requires_grad], lr=0.03)
+    before = dice(network(images) > 0, masks > 0)
+    for _ in range(200):
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(network(images), masks).backward()
+        optimizer.step()
+    assert before.mean() < 0.7
+    assert dice(network.eval()(images) > 0, masks > 0).min() > 0.9
+
+
+def dice(found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    return 2 * (found & truth).sum((1, 2, 3)) / (found.sum((1, 2, 3)) + truth.sum((1, 2, 3)))
