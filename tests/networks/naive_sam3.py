@@ -53,7 +53,9 @@ def attention(module: nn.Module, tokens: list[Tensor], places: list[tuple[float,
         part = slice(head * width, (head + 1) * width)
         queries, keys = (
             [
-                linear(projection, token)[part] if place is None else rotate(linear(projection, token)[part], place, theta)
+                linear(projection, token)[part]
+                if place is None
+                else rotate(linear(projection, token)[part], place, theta)
                 for token, place in zip(tokens, places, strict=True)
             ]
             for projection in (module.q_proj, module.k_proj)
@@ -111,7 +113,7 @@ def run_layer(
 
 
 def vision_states(model: nn.Module, image: Tensor, contexts: list[Tensor], faults: Faults = NONE) -> Tensor:
-    """Encode an image (3, H, W) with the contexts of the first layers, each (num_context, width): (rows, columns, C)."""
+    """Encode (3, H, W) with the contexts of the first layers, each (num_context, width), to (rows, columns, width)."""
     patch, embeddings = model.config.patch_size, model.embeddings
     grid = (image.shape[1] // patch, image.shape[2] // patch)
     known = int(embeddings.position_embeddings.shape[1] ** 0.5)
@@ -129,6 +131,4 @@ def vision_states(model: nn.Module, image: Tensor, contexts: list[Tensor], fault
         if 0 < index < len(contexts) + faults.layers_too_deep:
             context = list(contexts[min(index, len(contexts) - 1)])
         patches, context = run_layer(layer, patches, context, grid, faults)
-    return torch.stack(
-        [torch.stack([patches[row, column] for column in range(grid[1])]) for row in range(grid[0])]
-    )
+    return torch.stack([torch.stack([patches[row, column] for column in range(grid[1])]) for row in range(grid[0])])

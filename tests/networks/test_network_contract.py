@@ -244,10 +244,9 @@ def test_layers_before_the_first_learnable_tensor_run_without_autograd(case, met
         handle.remove()
     prompts_text = bool(method) and METHODS[method].prompts_text
     prompts_vision = bool(method) and METHODS[method].prompts_vision
-    text_modules = ("clip.text_model", "clip.text_projection", "decoder.film", "backbone.transformer")
-    vision_modules = ("clip.vision_model", "decoder.reduces", "backbone.visual")
-    assert any(name.startswith(text_modules) for name in graphs) == prompts_text
-    assert any(name.startswith(vision_modules) for name in graphs) == prompts_vision
+    parts = network.parts
+    assert any(name.startswith(parts.text) for name in graphs) == prompts_text
+    assert any(name.startswith(parts.vision + parts.early_decoder) for name in graphs) == prompts_vision
     assert bool(graphs) == bool(method)
     assert not [name for name in graphs if name.endswith(("token_embedding", "patch_embedding"))]
 
@@ -281,7 +280,7 @@ def test_autocast_trains_and_stays_near_full_precision(case, method, build, pict
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(image)
     logits.float().square().mean().backward()
-    assert_near(logits.float(), exact, 0.05)
+    assert_near(logits.float(), exact, 0.05 * case.rounding)
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.requires_grad)
 
 

@@ -70,18 +70,22 @@ def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
     return ((actual - expected).norm() / expected.norm()).item()
 
 
+def rounding(case: NetworkCase) -> float:
+    return 1 if (EMBEDDED / case.name).is_dir() else case.rounding
+
+
 @every_combination
 def test_logits_of_bf16_are_within_two_percent_of_fp32(case, method, rounded, blobs):
     logits = [rounded(case, precision, method).eval()(blobs(case), TEXTS) for precision in ("fp32", "bf16")]
     assert logits[1].dtype == torch.float32
-    assert 0 < relative_error(logits[1], logits[0]) < 0.02
+    assert 0 < relative_error(logits[1], logits[0]) < 0.02 * rounding(case)
 
 
 @every_network
 def test_so_are_those_of_the_base_model_as_it_is(case, rounded, blobs):
     logits = [rounded(case, precision).eval()(blobs(case), TEXTS) for precision in ("fp32", "bf16")]
     assert logits[1].dtype == torch.float32
-    assert 0 < relative_error(logits[1], logits[0]) < 0.02
+    assert 0 < relative_error(logits[1], logits[0]) < 0.02 * rounding(case)
 
 
 def test_every_decoder_computes_in_bfloat16(base_model_of, pictures):
@@ -98,7 +102,7 @@ def test_what_trains_stays_in_float32_and_learns(case, method, rounded, blobs):
         trained = [p for p in network.parameters() if p.requires_grad]
         assert {p.dtype for p in trained} == {torch.float32}
         gradients.append(torch.cat([p.grad.flatten() for p in trained]))
-    assert relative_error(gradients[1], gradients[0]) < 0.1
+    assert relative_error(gradients[1], gradients[0]) < 0.1 * rounding(case)
 
 
 @every_network
@@ -129,7 +133,7 @@ def test_a_checkpoint_fits_every_precision(case, method, rounded, blobs):
     assert torch.equal(saved["_extra_state"], exact.state_dict()["_extra_state"])
     exact.load_state_dict(saved)
     with torch.no_grad():
-        assert relative_error(network.eval()(blobs(case)), exact.eval()(blobs(case))) < 0.02
+        assert relative_error(network.eval()(blobs(case)), exact.eval()(blobs(case))) < 0.02 * rounding(case)
 
 
 @every_network
@@ -143,7 +147,7 @@ def test_a_trained_part_of_the_base_stays_in_float32(case, unfreeze, rounded, bl
     frozen = {p.dtype for p in network.base.parameters()} - {torch.float32}
     assert frozen == ({torch.bfloat16} if unfreeze == "decoder" else set())
     with torch.no_grad():
-        assert relative_error(network(blobs(case), TEXTS), exact(blobs(case), TEXTS)) < 0.02
+        assert relative_error(network(blobs(case), TEXTS), exact(blobs(case), TEXTS)) < 0.02 * rounding(case)
 
 
 @every_network

@@ -71,6 +71,27 @@ def test_zero_shot_logits_and_presence_are_those_of_transformers(case, patches, 
 
 
 @both_text_encoders
+def test_in_bfloat16_they_are_as_near_as_those_of_transformers(case, build, pictures):
+    network, images = build(case, upsampler=False, class_names=["polyp"]).eval(), pictures(case)
+    rows = network.tokenizer(["polyp"] * 2, padding="max_length", max_length=32, return_tensors="pt")
+    rounded = copy.deepcopy(network.base).bfloat16()  # its positions too
+    with torch.no_grad():
+        exact, ours = network(images), network.compute_in("bf16")(images)
+        theirs = rounded(pixel_values=images.bfloat16(), **rows).semantic_seg.float()
+        theirs = interpolate(theirs, size=images.shape[-2:], mode="bilinear")
+    assert ours.dtype == torch.float32
+    assert 0 < (ours - exact).norm() < 2 * (theirs - exact).norm()
+
+
+def test_positions_keep_all_their_bits_in_bfloat16(build):
+    network = build(SAM3, upsampler=False)
+    exact, rounded = (dict(network.compute_in(name).base.named_buffers()) for name in ("fp32", "bf16"))
+    for name, buffer in exact.items():
+        assert torch.equal(rounded[name], buffer), name
+    assert any("inv_freq" in name for name in exact)
+
+
+@both_text_encoders
 def test_the_parts_that_find_instances_are_not_run(case, build, pictures):
     network = build(case, upsampler=False).eval()
     ran = []
@@ -162,7 +183,7 @@ def test_eight_synthetic_images_are_learned_by_heart(case, method, build):
     for mask, (top, left) in zip(masks, corners.tolist(), strict=True):
         mask[0, top : top + side, left : left + side] = 1
     images = 0.1 * torch.randn(8, 3, case.size, case.size, generator=generator) + 2 * masks - 1
-    optimizer = torch.optim.Adam([each for each in network.parameters() if each.requires_grad], lr=0.03)
+    optimizer = torch.optim.Adam([each for each in network.parameters() if each.requires_grad], lr=0.05)
     before = dice(network(images) > 0, masks > 0)
     for _ in range(200):
         optimizer.zero_grad()

@@ -68,7 +68,7 @@ def test_every_form_is_loaded_whole(form, request):
     reference = type(base.model)(base.model.config).eval()
     reference.load_state_dict(stored)
     assert set(base.model.state_dict()) == set(stored)
-    assert torch.equal(outputs_of(base), outputs(reference, base.tokenizer))
+    assert torch.allclose(outputs_of(base), outputs(reference, base.tokenizer), atol=1e-6)
     assert type(base.model).__name__ == ("Sam3LiteTextModel" if "lite" in form else "Sam3Model")
     assert (base.image_size, base.image_mean, base.image_std) == (32, [0.5] * 3, [0.5] * 3)
     assert base.tokenizer("polyp")["input_ids"][0] == base.tokenizer.bos_token_id
