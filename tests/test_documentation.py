@@ -21,11 +21,12 @@ from owners_trees import write_kvasir
 from PIL import Image
 from shared_bundles import share_bundle
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+from transformers.models.sam3.configuration_sam3 import Sam3Config
+from transformers.models.sam3.modeling_sam3 import Sam3Model
 
 from monai_tunevlseg.benchmark.presets import PRESETS
 from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo_datasets import write_demo_dataset
-from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import CRIS, IMAGE_ONLY_NETWORKS, VLSMS, BaseModel
 from monai_tunevlseg.sharing import Release, Sources
@@ -195,14 +196,16 @@ def test_links_and_pictures_exist(page):
 
 
 @pytest.fixture(scope="module")
-def full_size() -> dict[str, BaseModel]:
-    """The base models at the published size, without memory, with the tokenizers of the embedded ones."""
+def full_size(request) -> dict[str, BaseModel]:
+    """The base models at the published size, without memory, with the tokenizers of tiny ones."""
     with torch.device("meta"):
         models = {
             "clipseg": CLIPSegForImageSegmentation(CLIPSegConfig(vision_config={"patch_size": 16})),
             "cris": CRIS(),
+            "sam3": Sam3Model(Sam3Config()),
         }
-    return {name: replace(VLSMS[name].load_base(demo_model(name)), model=model) for name, model in models.items()}
+    tiny = {name: VLSMS[name].load_base(request.getfixturevalue(f"tiny_{name}_dir")) for name in models}
+    return {name: replace(tiny[name], model=model) for name, model in models.items()}
 
 
 @pytest.mark.parametrize("bundle", bundle_names(ROOT / "configs"))
@@ -220,6 +223,6 @@ def test_the_table_has_every_bundle_with_parameters_at_full_size(bundle, full_si
     title = "none" if parser.get_parsed_content("method") is None else METHODS[method].__name__
     count = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     size = sum(value.nbytes for name, value in network.state_dict().items() if name != "_extra_state") / 1000
-    row = re.search(rf"\| `{bundle}` \| {title} \|.*\| ([\d,]+) \| ([\d.]+) (kB|MB) \|", TEXT)
+    row = re.search(rf"\| `{bundle}` \| {title} \|.*\| ([\d,]+) \| ([\d.]+) ([kMG])B \|", TEXT)
     assert row and int(row[1].replace(",", "")) == count
-    assert float(row[2]) * (1 if row[3] == "kB" else 1000) == pytest.approx(size, rel=0.05)
+    assert float(row[2]) * {"k": 1, "M": 1e3, "G": 1e6}[row[3]] == pytest.approx(size, rel=0.05)
