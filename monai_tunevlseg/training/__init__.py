@@ -6,6 +6,7 @@ from monai_tunevlseg.training.early_stopping import EarlyStopping
 from monai_tunevlseg.training.lock import FolderLock
 from monai_tunevlseg.training.loss import PairDiceCELoss
 from monai_tunevlseg.training.optimizer import parameter_groups
+from monai_tunevlseg.training.presence import SilenceAbsentd, predictions_and_targets
 from monai_tunevlseg.training.progress import TrainingProgress
 from monai_tunevlseg.training.run_record import CHECKPOINT_DIGEST, HYPERPARAMETERS
 from monai_tunevlseg.training.seeding import EpochSeeding, SeededDataset, derive_seed
@@ -25,6 +26,7 @@ __all__ = [
     "FolderLock",
     "PairDiceCELoss",
     "SeededDataset",
+    "SilenceAbsentd",
     "TerminateOnNaN",
     "TrainingProgress",
     "Validation",
@@ -34,6 +36,7 @@ __all__ = [
     "derive_seed",
     "load_weights",
     "parameter_groups",
+    "predictions_and_targets",
     "read_checkpoint",
     "read_validation_log",
     "read_weights",

@@ -1,4 +1,4 @@
-"""The bundles of a network that scores presence: training, evaluation and inference; and the refusal of others."""
+"""The bundles of networks that score presence: training, evaluation and inference; and the refusal of others."""
 
 from __future__ import annotations
 
@@ -14,20 +14,35 @@ import torch
 import yaml
 from monai.bundle import ConfigWorkflow
 from PIL import Image
-from small_runs import CONFIGS, raises_inside, workflow, write_pictures
+from small_runs import BUNDLES, CONFIGS, raises_inside, workflow, write_pictures
 from tiny_methods import tiny_arguments
 
 from monai_tunevlseg import Segmenter
 from monai_tunevlseg.bundles import experiment_facts, render_bundle
 from monai_tunevlseg.monai_label.bundle_model import open_bundles
+from monai_tunevlseg.networks import VLSMS
+
+MODELS = ["clipseg", *(name for name in VLSMS if VLSMS[name].no_presence is None)]
+every_model = pytest.mark.parametrize("model", MODELS, indirect=True)
+
+
+@pytest.fixture
+def model(request) -> str:
+    """A model whose network scores presence, or CLIPSeg with a network of the tests that does."""
+    return getattr(request, "param", "clipseg")
+
+
+@pytest.fixture
+def bundle(model, scoring_clipseg) -> Path:
+    return scoring_clipseg if model == "clipseg" else BUNDLES / f"{model}_coop"
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Path:
+def scoring_clipseg(tmp_path_factory) -> Path:
     """The bundle of CLIPSeg and CoOp as it is for a network that scores presence."""
     folder = tmp_path_factory.mktemp("bundle")
-    model = experiment_facts(CONFIGS, "kvasir/clipseg_coop")["model"]
-    for path, text in render_bundle(CONFIGS, "clipseg_coop", {"model": model | {"scores_presence": True}}).items():
+    facts = experiment_facts(CONFIGS, "kvasir/clipseg_coop")["model"] | {"scores_presence": True}
+    for path, text in render_bundle(CONFIGS, "clipseg_coop", {"model": facts}).items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
     return folder
@@ -48,12 +63,13 @@ def half_empty(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def options(tiny_clipseg_dir, half_empty, tmp_path) -> dict:
+def options(model, request, half_empty, tmp_path) -> dict:
+    own = {"network_def#_target_": "scoring_clipseg.ScoringCLIPSeg"} if model == "clipseg" else {}
     return {
         "bundle_root": str(tmp_path),
         "dataset_dir": str(half_empty),
-        "pretrained": str(tiny_clipseg_dir),
-        "network_def#_target_": "scoring_clipseg.ScoringCLIPSeg",
+        "pretrained": str(request.getfixturevalue(f"tiny_{model}_dir")),
+        **own,
         **tiny_arguments("coop"),
         "class_names": ["square"],
         "num_workers": 0,
@@ -85,33 +101,39 @@ def losses(made: ConfigWorkflow) -> float:
     return float(made.parser.get_parsed_content("train#trainer").state.output[0]["loss"])
 
 
+@every_model
 def test_presence_is_learned_from_pairs_with_empty_masks(run, bundle, options, half_empty):
-    own = {"epochs": 15, "learning_rate": 0.003, "augmentation_probability": 0}
-    run("train", presence_weight=1, unfreeze="decoder", **own)
+    run("train", presence_weight=1, unfreeze="all", epochs=20, learning_rate=0.003, augmentation_probability=0)
     pictures = sorted((half_empty / "images").iterdir())[:12]
-    segmenter = Segmenter.from_bundle(bundle, unfreeze="decoder", presence_threshold=0.5, **options)
+    segmenter = Segmenter.from_bundle(bundle, unfreeze="all", presence_threshold=0.5, **options)
     chance = np.concatenate(segmenter.presence(pictures, "square"))
     assert chance.dtype == np.float32
     assert chance[1::2].min() > 0.5 > chance[::2].max()
     assert [bool(mask.any()) for mask in segmenter.segment(pictures, "square")] == [False, True] * 6
 
 
+@every_model
 @pytest.mark.parametrize("cache", ["off", "memory"])
-def test_the_weight_adds_presence_to_the_loss_of_training_alone(cache, run, tmp_path):
+def test_the_weight_adds_presence_to_the_losses(cache, run, tmp_path):
     own = {"augmentation_probability": 0, "batch_size": 12, "effective_batch_size": 12, "feature_cache": cache}
     plain, weighted = (run("train", presence_weight=weight, learning_rate=1e-9, **own) for weight in (0, 3))
-    network = weighted.parser.get_parsed_content("network")
-    samples = list(weighted.parser.get_parsed_content("train#dataset"))
-    image, label = (torch.stack([sample[key] for sample in samples]) for key in ("image", "label"))
-    presence = network.eval()(image, [["square"]] * 12, presence=True).presence
-    shown = label.flatten(1).any(dim=1, keepdim=True).float()
-    assert shown.sum() == 6
-    expected = torch.nn.functional.binary_cross_entropy(presence.sigmoid(), shown).item()
-    assert losses(weighted) - losses(plain) == pytest.approx(3 * expected, rel=1e-3)
+
+    def entropy(phase: str) -> float:
+        """Binary cross entropy of presence over the half of all pictures that show the square, and the other half."""
+        samples = list(weighted.parser.get_parsed_content(f"{phase}#dataset"))
+        image, label = (torch.stack([sample[key] for sample in samples]) for key in ("image", "label"))
+        network = weighted.parser.get_parsed_content("network").eval()
+        shown = label.flatten(1).any(dim=1, keepdim=True).float()
+        assert shown.mean() == 0.5
+        chance = network(image, [["square"]] * len(image), presence=True).presence.sigmoid()
+        return torch.nn.functional.binary_cross_entropy(chance, shown).item()
+
+    assert losses(weighted) - losses(plain) == pytest.approx(3 * entropy("train"), rel=1e-3)
     curves = [made.parser.get_parsed_content("validate#evaluator").state.metrics for made in (plain, weighted)]
-    assert curves[0]["val_loss"] == pytest.approx(curves[1]["val_loss"], rel=1e-5)
+    assert curves[1]["val_loss"] - curves[0]["val_loss"] == pytest.approx(3 * entropy("validate"), rel=1e-3)
 
 
+@every_model
 @pytest.mark.parametrize("cache", ["off", "disk"])
 def test_evaluation_scores_the_masks_that_the_threshold_leaves(cache, run, tmp_path):
     run("train")

@@ -1,0 +1,50 @@
+"""Validation of networks that score presence: MONAI's decollating separates their predictions, and metrics join them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+from torch import Tensor
+
+from monai_tunevlseg.segmentation import Segmentation
+
+__all__ = ["SilenceAbsentd", "predictions_and_targets"]
+
+
+class SilenceAbsentd(MapTransform):
+    """Converts the decollated ``Segmentation`` of an image into logits, with those of background for absent texts.
+
+    Logits without presence stay unchanged.
+
+    Args:
+        keys: keys of the predictions.
+        presence_threshold: texts are absent if their presence is less probable than this, 0..1.
+    """
+
+    def __init__(self, keys: KeysCollection, presence_threshold: float = 0.5) -> None:
+        super().__init__(keys)
+        self.presence_threshold = presence_threshold
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Convert the predictions of one image to (k, H, W)."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            found = _batch([item[key]])
+            item[key] = found.silenced(self.presence_threshold)[0] if isinstance(found, Segmentation) else found[0]
+        return item
+
+
+def predictions_and_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Tensor | Segmentation, Tensor]:
+    """Return the batch of ``logits`` and ``target`` of an evaluator's decollated output, as the loss takes them."""
+    return _batch([item["logits"] for item in items]), torch.stack([item["target"] for item in items])
+
+
+def _batch(predictions: Sequence[Tensor | Sequence[Tensor]]) -> Tensor | Segmentation:
+    """Undo MONAI's decollating, which turns the ``Segmentation`` of a batch into a list of two tensors per image."""
+    if isinstance(predictions[0], Tensor):
+        return torch.stack(list(predictions))  # type: ignore[arg-type]
+    return Segmentation(*(torch.stack(parts) for parts in zip(*predictions, strict=True)))
