@@ -1,4 +1,4 @@
-"""Validation of networks that score presence: MONAI's decollating separates their predictions, and metrics join them."""
+"""Validation with presence: MONAI's decollating takes the predictions of networks apart, which is undone here."""
 
 from __future__ import annotations
 

@@ -101,9 +101,9 @@ def losses(made: ConfigWorkflow) -> float:
     return float(made.parser.get_parsed_content("train#trainer").state.output[0]["loss"])
 
 
-@every_model
 def test_presence_is_learned_from_pairs_with_empty_masks(run, bundle, options, half_empty):
-    run("train", presence_weight=1, unfreeze="all", epochs=20, learning_rate=0.003, augmentation_probability=0)
+    own = {"epochs": 16, "batch_size": 2, "effective_batch_size": 2, "learning_rate": 0.003}
+    run("train", presence_weight=1, unfreeze="all", augmentation_probability=0, **own)
     pictures = sorted((half_empty / "images").iterdir())[:12]
     segmenter = Segmenter.from_bundle(bundle, unfreeze="all", presence_threshold=0.5, **options)
     chance = np.concatenate(segmenter.presence(pictures, "square"))

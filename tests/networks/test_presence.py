@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from monai_tunevlseg.networks import Segmentation, UNet
 from monai_tunevlseg.networks import prompt_tuned_network as base_class
+from monai_tunevlseg.training import PairDiceCELoss
 
 SCORING = [case for case in CASES if case.network.no_presence is None]
 SILENT = [case for case in CASES if case.network.no_presence is not None]
@@ -124,3 +125,22 @@ def test_parallel_training_passes_presence_through(scoring, tmp_path):
         torch.distributed.destroy_process_group()
     assert isinstance(found, Segmentation)
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+
+
+def test_presence_is_learned_from_pairs_with_empty_masks(build_scoring):
+    network, case = build_scoring(unfreeze="all")
+    generator = torch.Generator().manual_seed(0)
+    images = 0.3 * torch.randn(12, 3, case.size, case.size, generator=generator)
+    labels = torch.zeros(12, 1, case.size, case.size)
+    for number in range(1, 12, 2):
+        top, left = torch.randint(0, case.size - 10, (2,), generator=generator).tolist()
+        images[number, :, top : top + 10, left : left + 10] += 2
+        labels[number, :, top : top + 10, left : left + 10] = 1
+    optimizer, loss = torch.optim.AdamW(network.parameters(), lr=0.01), PairDiceCELoss(lambda_presence=1)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss(network.train()(images, ["polyp"] * 12, presence=True), labels).backward()
+        optimizer.step()
+    with torch.no_grad():
+        chance = network.eval()(images, ["polyp"] * 12, presence=True).presence.sigmoid().flatten()
+    assert chance[1::2].min() > 0.8 and chance[::2].max() < 0.2
