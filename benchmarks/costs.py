@@ -1,9 +1,9 @@
-"""Costs of the ways to tune a CLIPSeg of full size, and of a U-Net: parameters, checkpoint, time and memory of a step.
+"""Costs of the ways to tune a VLSM of full size, and of a U-Net: parameters, checkpoint, time and memory of a step.
 
-python benchmarks/costs.py [--only vpt,lora] [--repeats 3] [--precision auto] [--clock cpu --threads 1]
+python benchmarks/costs.py [--model sam3] [--only vpt,lora] [--repeats 3] [--precision auto] [--clock cpu --threads 1]
 
-Random weights, batches of four images with one text, defaults of the bundles. Each row is measured in a process of its
-own, whose peak memory includes weights and libraries.
+Random weights, one text per image, defaults of the bundles; batches of four for CLIPSeg, single images for SAM 3. Each
+row is measured in a process of its own, whose peak memory includes weights and libraries.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from full_size_clipseg import IMAGE_SIZE, save_full_size
+from benchmarked_models import MODELS
+from full_size import IMAGES, load_full_size, save_full_size
 from measurement import Clock, peak_memory
 from rich.console import Console
 from rich.progress import track
@@ -28,7 +29,7 @@ from rich.table import Table
 from workloads import CLASSES, build_network, training_step
 
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import SegmentationNetwork, UNet, choose_precision, load_clipseg
+from monai_tunevlseg.networks import SegmentationNetwork, UNet, choose_precision
 
 __all__ = ["Cost", "measure_cost"]
 
@@ -36,7 +37,7 @@ ROWS: dict[str, tuple[str | None, str | None]] = {
     **{name: (name, None) for name in METHODS},
     **{"vpt_decoder": ("vpt", "decoder"), "decoder": (None, "decoder"), "finetune": (None, "all")},
 }
-"""Method and unfrozen part of CLIPSeg by the name of the row."""
+"""Method and unfrozen part of the VLSM by the name of the row."""
 NAMES = (*ROWS, "unet")
 
 
@@ -86,7 +87,8 @@ def build(name: str, arguments: argparse.Namespace) -> SegmentationNetwork:
     if name == "unet":
         return UNet(CLASSES)
     method, unfreeze = ROWS[name]
-    return build_network(load_clipseg(arguments.base), method, arguments.depth, unfreeze)
+    base_model = load_full_size(arguments.model, arguments.bases)
+    return build_network(arguments.model, base_model, method, arguments.depth, unfreeze)
 
 
 def measure_costs(arguments: argparse.Namespace) -> Table:
@@ -94,8 +96,8 @@ def measure_costs(arguments: argparse.Namespace) -> Table:
     load = "/".join(f"{load:.1f}" for load in os.getloadavg())
     precision = choose_precision(arguments.precision, arguments.device)
     title = (
-        f"{arguments.batch} images of {arguments.size} x {arguments.size}, {arguments.device}, {precision}, "
-        f"{arguments.threads} threads, {arguments.clock} time, median of {arguments.repeats}, load {load}"
+        f"{arguments.model}, {arguments.batch} images of {arguments.size} x {arguments.size}, {arguments.device}, "
+        f"{precision}, {arguments.threads} threads, {arguments.clock} time, median of {arguments.repeats}, load {load}"
     )
     table = Table("", "parameters", "checkpoint", "step", "relative", "peak memory", title=title)
     costs: list[Cost] = []
@@ -111,24 +113,29 @@ def measure_costs(arguments: argparse.Namespace) -> Table:
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=list(MODELS), default="clipseg")
     parser.add_argument("--only", type=lambda names: names.split(","), default=NAMES, help=",".join(NAMES))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--size", type=int, default=IMAGE_SIZE)
+    parser.add_argument("--batch", type=int, help="number of images; by default that of the model")
+    parser.add_argument("--size", type=int, help="side of the images in pixels; by default that of the model")
     parser.add_argument("--depth", type=int, default=9)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU time on a busy machine")
-    parser.add_argument("--base", type=Path, help="folder of the base model; a temporary one by default")
-    return parser.parse_args(words)
+    parser.add_argument("--bases", type=Path, help="folder of the base models' folders; a temporary one by default")
+    arguments = parser.parse_args(words)
+    arguments.batch = arguments.batch or MODELS[arguments.model].batch
+    arguments.size = arguments.size or IMAGES[arguments.model].size
+    return arguments
 
 
 def main() -> None:
     """Measure, and print the table."""
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as temporary:
-        arguments.base = save_full_size(arguments.base or Path(temporary))
+        arguments.bases = arguments.bases or Path(temporary)
+        save_full_size(arguments.model, arguments.bases)
         Console(width=140).print(measure_costs(arguments))
 
 

@@ -12,42 +12,33 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from reference import Reference, original_modules
+from reference_adapters import add_adapter
 from torch import Tensor, nn
-from torch.nn import functional
-from transformers import PreTrainedTokenizerBase
+from transformers import CLIPSegForImageSegmentation
 
-__all__ = ["ReferenceCLIPSeg"]
+from monai_tunevlseg.methods import Adapter
+from monai_tunevlseg.networks import PromptTunedNetwork
+
+__all__ = ["ReferenceCLIPSeg", "build_reference_clipseg"]
 
 
-class ReferenceCLIPSeg(nn.Module):
-    """CLIPSeg with a method, without optimizations.
+def build_reference_clipseg(base: nn.Module, network: PromptTunedNetwork) -> ReferenceCLIPSeg:
+    """Build the reference of a base model with the method and the upsampler of a network of the project."""
+    model = original_modules(CLIPSegForImageSegmentation, base)
+    if isinstance(network.method, Adapter):
+        add_adapter(model, network.method, network.base)
+    return ReferenceCLIPSeg(model, network.tokenizer, network.method, network.upsampler)
 
-    Args:
-        model: transformers' ``CLIPSegForImageSegmentation`` with torch's transposed convolution, frozen.
-        tokenizer: tokenizer of the model.
-        method: prompt learner that returns the contexts, or an adapter, which is in the modules of ``model``; shared
-            with a network of the project, or a copy of its method.
-        upsampler: holds the weights ``convolution`` and ``residual_factor``; shared or a copy, too; None = none.
-    """
 
-    def __init__(
-        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, method: Any, upsampler: nn.Module | None
-    ) -> None:
-        super().__init__()
-        self.model: Any = model
-        self.tokenizer = tokenizer
-        self.method = method
-        self.upsampler: Any = upsampler
+class ReferenceCLIPSeg(Reference):
+    """``CLIPSegForImageSegmentation``, with any method."""
 
     def forward(self, image: Tensor, text: Sequence[str]) -> Tensor:
         """Segment images (B, 3, H, W) with one text each: logits (B, 1, H, W)."""
         taps, image_embedding = self.encode_image(image)
         text_embedding = self.encode_text(text, image_embedding)
         return self.decode(taps, text_embedding, image.shape[-2:])
-
-    def segment(self, image: Tensor, class_names: Sequence[str]) -> Tensor:
-        """Segment images with every class, one pass per class: logits (B, K, H, W)."""
-        return torch.cat([self(image, [name] * len(image)) for name in class_names], dim=1)
 
     def encode_image(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """Run the vision transformer; return the hidden states for the decoder and the image embedding (B, 512)."""
@@ -70,24 +61,12 @@ class ReferenceCLIPSeg(nn.Module):
 
     def encode_text(self, text: Sequence[str], image_embedding: Tensor) -> Tensor:
         """Run the text transformer on the text of every image; return embeddings (B, 512)."""
-        model, method = self.model.clip.text_model, self.method
-        depth = method.prompt_depth if method.prompts_text else 0
-        count = method.num_context if depth else 0
         tokens = self.tokenizer(list(text), padding=True, return_tensors="pt")["input_ids"].to(image_embedding.device)
-        condition = image_embedding if method.image_conditioned else None
-        hidden = model.embeddings.token_embedding(tokens)
-        if depth:
-            context = method.text_context(0, condition).expand(len(text), -1, -1)
-            hidden = torch.cat([hidden[:, :1], context, hidden[:, 1:]], dim=1)
-        hidden = model.embeddings(inputs_embeds=hidden)
-        for index, layer in enumerate(model.encoder.layers):
-            if 0 < index < depth:
-                context = method.text_context(index, condition).expand(len(text), -1, -1)
-                hidden = torch.cat([hidden[:, :1], context, hidden[:, 1 + count :]], dim=1)
-            hidden = layer(hidden, attention_mask=None, is_causal=True)
+        condition = image_embedding if self.method.image_conditioned else None
+        hidden = self.run_text_transformer(self.model.clip.text_model, tokens, condition)
+        count = hidden.shape[1] - tokens.shape[1]
         end = (tokens == self.tokenizer.eos_token_id).int().argmax(dim=1) + count
-        pooled = model.final_layer_norm(hidden)[torch.arange(len(text), device=hidden.device), end]
-        return self.model.clip.text_projection(pooled)
+        return self.model.clip.text_projection(hidden[torch.arange(len(text), device=hidden.device), end])
 
     def decode(self, taps: list[Tensor], text_embedding: Tensor, size: Sequence[int]) -> Tensor:
         """Decode hidden states and text embeddings (B, 512) to logits (B, 1, H, W), including the upsampler."""
@@ -102,11 +81,4 @@ class ReferenceCLIPSeg(nn.Module):
         patch = self.model.config.vision_config.patch_size
         rows, columns = size[0] // patch, size[1] // patch
         features = output[:, 1 : 1 + rows * columns].transpose(1, 2).unflatten(2, (rows, columns))
-        logits = decoder.transposed_convolution(features)
-        if self.upsampler is None:
-            return logits
-        upsampled = functional.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)
-        padded = functional.pad(upsampled, (2, 2, 2, 2), mode="replicate")
-        convolution, factor = self.upsampler.convolution, self.upsampler.residual_factor
-        upsampled = functional.conv2d(padded, convolution.weight, convolution.bias)
-        return (1 - factor) * logits + factor * upsampled
+        return self.mix_upsampler(features, decoder.transposed_convolution(features))

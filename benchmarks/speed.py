@@ -2,9 +2,10 @@
 
 python benchmarks/speed.py [--repeats 5] [--only vpt,memory] [--precision auto] [--threads 2]
 
-CLIPSeg at its published size with random weights, batches of four, depth 9. The reference is ``reference_clipseg.py``;
-before anything is timed, both must give the same logits. The column "of matmul peak" is the rate of operations relative
-to that of a matrix product on this machine in the same data type. Runs on CUDA if a device is available.
+VLSMs at their published size with random weights, depth 9; CLIPSeg with batches of four, SAM 3 with single images. The
+references are ``reference_clipseg.py`` and ``reference_sam3.py``; before anything is timed, both sides must give the same
+logits. The column "of matmul peak" is the rate of operations relative to that of a matrix product on this machine in the
+same data type. Runs on CUDA if a device is available.
 """
 
 from __future__ import annotations
@@ -16,24 +17,55 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from full_size_clipseg import IMAGE_SIZE, save_full_size
+from benchmarked_models import MODELS
+from full_size import IMAGES, load_full_size, save_full_size
 from measurement import Clock, Measurement, matmul_rate, measure_alternately, peak_memory
 from rich.console import Console
 from rich.table import Table
 from startup import seconds_to_first_step
 from workloads import CLASSES, Workloads
 
-from monai_tunevlseg.networks import BaseModel, choose_precision, load_clipseg
+from monai_tunevlseg.networks import choose_precision
+
+
+@dataclass(frozen=True)
+class Row:
+    """A timed row.
+
+    Attributes:
+        model: registered name of the VLSM.
+        method: name of the method.
+        target: the ratio that the project aims at; empty for none.
+        classes: number of classes of inference; None for a training step.
+        cached: whether the training step is one after the first epoch, with the feature cache.
+    """
+
+    model: str
+    method: str
+    target: str = ""
+    classes: int | None = None
+    cached: bool = False
+
 
 STEPS = ("vpt", "maple", "shared_attention", "shared_separate", "lora", "vlsm_adapter", "telescopic_adapter")
-CACHED_STEPS = ("coop", "cocoop")
-INFERENCES = {"inference_1": 1, "inference_19": 19}
-ROWS = (*STEPS, *CACHED_STEPS, *INFERENCES, "memory", "start")
-TARGETS = dict.fromkeys(STEPS, ">= 3") | dict.fromkeys(CACHED_STEPS, ">= 15")
-TARGETS |= {"inference_1": ">= 3", "inference_19": ">= 15"}
+TIMED = {
+    **{method: Row("clipseg", method, ">= 3") for method in STEPS},
+    **{method: Row("clipseg", method, ">= 15", cached=True) for method in ("coop", "cocoop")},
+    "inference_1": Row("clipseg", "vpt", ">= 3", classes=1),
+    "inference_19": Row("clipseg", "vpt", ">= 15", classes=19),
+    "sam3_coop": Row("sam3", "coop"),
+    "sam3_coop_cached": Row("sam3", "coop", cached=True),
+    "sam3_inference_1": Row("sam3", "coop", classes=1),
+    "sam3_inference_19": Row("sam3", "coop", classes=19),
+}
+MEMORY = {"memory": "vpt"} | {f"{name}_memory": name for name, row in TIMED.items() if row.model == "sam3"}
+"""Timed rows by the name of the row of their memory."""
+ROWS = sorted((*TIMED, *MEMORY, "start"), key=lambda name: name.startswith("sam3"))
+SIDES = ("reference", "project")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16-amp": torch.float16}
 TOLERANCE = {"fp32": 3e-5, "bf16": 0.06, "fp16-amp": 0.02}
 """Maximum norm of the difference between both logits, relative to the norm of the reference's.
@@ -51,37 +83,31 @@ class SpeedTable:
         self.arguments = arguments
         self.device = torch.device(arguments.device)
         self.precision = choose_precision(arguments.precision, self.device)
-        self.base_model = load_base(arguments.base)
         self.clock = Clock(self.device, arguments.clock == "cpu")
         self.rates = [matmul_rate(self.clock, dtype) for dtype in (torch.float32, DTYPES[self.precision])]
         self.console = Console(width=160)
         self.table = Table("workload", "reference", "project", "ratio", "target", "GFLOP", "of matmul peak")
 
-    def checked_workloads(self, method: str) -> Workloads:
-        """Build reference and project for a method, and check that their logits agree."""
-        arguments = self.arguments
-        sizes = (arguments.depth, arguments.batch, arguments.size, self.device)
-        workloads = Workloads(self.base_model, method, *sizes)
-        for precision in dict.fromkeys(("fp32", self.precision)):
-            difference = workloads.compute_in(precision).difference()
+    def build(self, row: Row) -> tuple[Callable[[], object], Callable[[], object]]:
+        """Build the workload of a row, of the reference and of the project, and check that their logits agree."""
+        workloads = build_workloads(row, self.arguments)
+        for precision, difference in workloads.differences(dict.fromkeys(("fp32", self.precision))).items():
             if not difference <= TOLERANCE[precision]:
-                raise RuntimeError(f"reference and project differ by {difference:.1e} with {method} in {precision}.")
-        return workloads
+                raise RuntimeError(
+                    f"reference and project differ by {difference:.1e} with {row.model} and {row.method} in {precision}."
+                )
+        return sides_of(row, workloads)
 
-    def build(self, name: str) -> tuple[Callable[[], object], Callable[[], object]]:
-        """Return the workload of a row, of the reference and of the project."""
-        if name in INFERENCES:
-            return self.checked_workloads("vpt").inferences(CLASSES[: INFERENCES[name]])
-        return self.checked_workloads(name).training_steps(cached=name in CACHED_STEPS)
-
-    def add_times(self, workload: str, reference: Measurement, project: Measurement) -> None:
+    def time(self, name: str) -> None:
         """Add a row for a timed workload."""
-        ratio = reference.median / project.median
-        measured = (reference, project)
+        row = TIMED[name]
+        repeats = self.arguments.repeats or MODELS[row.model].repeats
+        measured = measure_alternately(*self.build(row), repeats, self.clock)
+        reference, project = measured
         of_peak = [f"{m.operations / m.median / rate:.0%}" for m, rate in zip(measured, self.rates, strict=True)]
         operations = [f"{m.operations / 1e9:.0f}" for m in measured]
-        row = (workload, times_text(reference), times_text(project), f"{ratio:.2f}", TARGETS[workload])
-        self.add_row(*row, " / ".join(operations), " / ".join(of_peak))
+        cells = (name, times_text(reference), times_text(project), f"{reference.median / project.median:.2f}")
+        self.add_row(*cells, row.target, " / ".join(operations), " / ".join(of_peak))
 
     def add_row(self, *cells: str) -> None:
         """Add a row, and print it."""
@@ -91,42 +117,56 @@ class SpeedTable:
     def run(self) -> None:
         """Measure the rows of ``--only``, and print the table."""
         for name in self.arguments.only:
-            if name == "memory":
-                self.measure_memory()
+            if name in MEMORY:
+                self.measure_memory(name)
             elif name == "start":
-                seconds = seconds_to_first_step(self.arguments.base)
+                seconds = seconds_to_first_step(save_full_size("clipseg", self.arguments.bases))
                 self.add_row("second start", "", f"{seconds:.1f} s", "", "< 15 s", "", "")
             else:
-                self.add_times(name, *measure_alternately(*self.build(name), self.arguments.repeats, self.clock))
+                self.time(name)
         self.table.title = table_title(self.arguments, self.rates)
         self.console.print(self.table)
 
-    def measure_memory(self) -> None:
+    def measure_memory(self, name: str) -> None:
         """Measure reference and project in a process each."""
+        save_full_size(TIMED[MEMORY[name]].model, self.arguments.bases)
         peaks = {}
-        for name in ("reference", "project"):
-            command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", name, "--base", str(self.arguments.base)]
+        for side in SIDES:
+            command = [sys.executable, __file__, *sys.argv[1:], "--only", name, "--memory-of", side]
+            command += ["--bases", str(self.arguments.bases)]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            peaks[name] = json.loads(output.splitlines()[-1])
+            peaks[side] = json.loads(output.splitlines()[-1])
         reference, project = peaks["reference"], peaks["project"]
-        for title, index in (("memory, whole process", 0), ("memory, the step only", 1)):
+        for part, index in (("whole process", 0), ("the workload only", 1)):
             cells = (f"{reference[index] / 2**20:.0f} MiB", f"{project[index] / 2**20:.0f} MiB")
-            self.add_row(title, *cells, f"{project[index] / reference[index]:.2f}", "<= 0.6", "", "")
+            ratio = f"{project[index] / reference[index]:.2f}"
+            self.add_row(f"{name}, {part}", *cells, ratio, "<= 0.6" if name == "memory" else "", "", "")
 
 
-def load_base(folder: Path) -> BaseModel:
-    """Load the base model of full size; write it first if the folder does not hold it."""
-    return load_clipseg(save_full_size(folder))
+def build_workloads(row: Row, arguments: argparse.Namespace) -> Workloads:
+    """Load the base model of a row, and build its reference and the project's network."""
+    base_model = load_full_size(row.model, arguments.bases)
+    batch, size = arguments.batch or MODELS[row.model].batch, arguments.size or IMAGES[row.model].size
+    device = torch.device(arguments.device)
+    return Workloads(row.model, base_model, row.method, arguments.depth, batch, size, device)
+
+
+def sides_of(row: Row, workloads: Workloads) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return the workload of a row, of the reference and of the project."""
+    if row.classes is not None:
+        return workloads.inferences(CLASSES[: row.classes])
+    return workloads.training_steps(row.cached)
 
 
 def print_memory(arguments: argparse.Namespace) -> None:
-    """Print the peak memory of one VPT step, and the part that the step added, in bytes."""
-    device = torch.device(arguments.device)
-    sizes = (arguments.depth, arguments.batch, arguments.size, device)
-    precision = choose_precision(arguments.precision, device)
-    workloads = Workloads(load_base(arguments.base), "vpt", *sizes).compute_in(precision)
-    reference, project = workloads.training_steps()
-    peak, before = peak_memory(reference if arguments.memory_of == "reference" else project, device)
+    """Print the peak memory of one run of a workload, and the part that the run added, in bytes."""
+    row, device = TIMED[MEMORY[arguments.only[0]]], torch.device(arguments.device)
+    workloads = build_workloads(row, arguments)
+    workloads.project.compute_in(choose_precision(arguments.precision, device))
+    sides = dict(zip(SIDES, sides_of(row, workloads), strict=True))
+    workload = sides.pop(arguments.memory_of)
+    del workloads, sides  # the other side's weights
+    peak, before = peak_memory(workload, device)
     sys.stdout.write(f"\n{json.dumps([peak, peak - before])}\n")
 
 
@@ -140,28 +180,28 @@ def table_title(arguments: argparse.Namespace, rates: Sequence[float]) -> str:
     load = "/".join(f"{load:.1f}" for load in os.getloadavg())
     products = " / ".join(f"{rate / 1e9:.0f}" for rate in rates)
     device = torch.cuda.get_device_name() if arguments.device == "cuda" else f"{torch.get_num_threads()} threads"
+    batches = ", ".join(f"{name} {arguments.batch or model.batch}" for name, model in MODELS.items())
     return (
-        f"{arguments.batch} images of {arguments.size} x {arguments.size}, depth {arguments.depth}, {device}, "
+        f"batch size: {batches}; {arguments.size or 'published'} image size, depth {arguments.depth}, {device}, "
         f"{choose_precision(arguments.precision, arguments.device)}, "
-        f"{arguments.clock} time, median of {arguments.repeats} [min, max], "
-        f"matrix product {products} GFLOP/s, load {load}"
+        f"{arguments.clock} time, median [min, max], matrix product {products} GFLOP/s, load {load}"
     )
 
 
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", type=lambda names: names.split(","), default=ROWS, help=",".join(ROWS))
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--size", type=int, default=IMAGE_SIZE)
+    parser.add_argument("--repeats", type=int, help="number of timed runs; by default that of the model")
+    parser.add_argument("--batch", type=int, help="number of images; by default that of the model")
+    parser.add_argument("--size", type=int, help="side of the images in pixels; the published one by default")
     parser.add_argument("--depth", type=int, default=9)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", default="auto", help="of the project; the reference is in float32")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU time on a busy machine")
-    parser.add_argument("--base", type=Path, help="folder of the base model; a temporary one by default")
-    parser.add_argument("--memory-of", choices=("reference", "project"), help=argparse.SUPPRESS)
+    parser.add_argument("--bases", type=Path, help="folder of the base models' folders; a temporary one by default")
+    parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 
@@ -170,7 +210,7 @@ def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as temporary:
-        arguments.base = arguments.base or Path(temporary)
+        arguments.bases = arguments.bases or Path(temporary)
         if arguments.memory_of:
             print_memory(arguments)
         else:

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from benchmarked_models import MODELS
 from monai.losses import DiceCELoss
-from reference_adapters import add_adapter
-from reference_clipseg import ReferenceCLIPSeg
 from torch import Tensor, nn
 from torch.utils.data import default_collate
-from transformers import CLIPSegForImageSegmentation
 
 from monai_tunevlseg.feature_cache import MemoryStore
 from monai_tunevlseg.methods import METHODS, Adapter, with_defaults
-from monai_tunevlseg.networks import BaseModel, ImageFeatures, PromptTunedCLIPSeg
+from monai_tunevlseg.networks import VLSMS, BaseModel, ImageFeatures, PromptTunedNetwork
 from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.training import PairDiceCELoss, parameter_groups
 
@@ -52,23 +50,13 @@ class TrainingStep:
         self.optimizer.step()
 
 
-def original_modules(model: Any) -> CLIPSegForImageSegmentation:
-    """Return transformers' own modules with the weights of a loaded base model; its activations differ."""
-    with torch.device("meta"):
-        original = CLIPSegForImageSegmentation(model.config)
-    original.load_state_dict(model.state_dict(), assign=True)
-    for name, buffer in model.named_buffers():  # some are not in the state dict
-        owner, _, attribute = name.rpartition(".")
-        setattr(original.get_submodule(owner), attribute, buffer)
-    return original.requires_grad_(False).eval()
-
-
 def build_network(
-    base_model: BaseModel, method: str | None, depth: int, unfreeze: str | None = None
-) -> PromptTunedCLIPSeg:
+    model: str, base_model: BaseModel, method: str | None, depth: int, unfreeze: str | None = None
+) -> PromptTunedNetwork:
     """Build a network as the bundles do by default, with a depth.
 
     Args:
+        model: registered name of the VLSM.
         base_model: the loaded base model.
         method: name of the method, or None.
         depth: number of layers with prompts, or of each encoder's layers with bottlenecks.
@@ -77,7 +65,7 @@ def build_network(
     values = {"prompt_depth": depth, "adapted_layers": depth, "dropout": 0.1}
     arguments = {name: values[name] for name in with_defaults(method, {}) if name in values} if method else {}
     upsampler = method is not None and not issubclass(METHODS[method], Adapter)
-    return PromptTunedCLIPSeg(base_model, CLASSES, method, arguments, upsampler, unfreeze)
+    return VLSMS[model](base_model, CLASSES, method, arguments, upsampler, unfreeze)
 
 
 def leave_identity(trained: Iterable[Tensor]) -> None:
@@ -93,10 +81,49 @@ def training_step(network: nn.Module, forward: Callable[[], Tensor], label: Tens
     return TrainingStep(forward, label, PairDiceCELoss(), optimizer)
 
 
+class ProjectNetwork:
+    """A network of the project, run in its precision as a bundle's run does.
+
+    Args:
+        network: the network.
+    """
+
+    def __init__(self, network: PromptTunedNetwork) -> None:
+        self.network = network
+        self.mixed = False
+
+    def compute_in(self, precision: str) -> None:
+        """Set the precision: fp32, bf16 or fp16-amp."""
+        self.network.compute_in(precision)
+        self.mixed = precision == "fp16-amp"
+
+    def __call__(self, image: Tensor | ImageFeatures, text: Any) -> Tensor:
+        """Segment images, or their features."""
+        with torch.autocast(next(self.network.parameters()).device.type, torch.float16, enabled=self.mixed):
+            return self.network(image, text)
+
+    def forward_from_features(self, image: Tensor, text: Any) -> Callable[[], Tensor]:
+        """Encode the images; return the forward pass of a later epoch: read and collate features, and segment."""
+        with torch.no_grad():
+            encoded = self.network.encode_image(image).to("cpu")
+        store, rows, device = MemoryStore(2**30), range(len(image)), image.device
+        for row in rows:
+            store.put(str(row), {name: value[row] for name, value in encoded.items()})
+
+        def forward() -> Tensor:
+            features = default_collate([ImageFeatures(store.get(str(row)) or {}) for row in rows])
+            return self(features.to(device), text)
+
+        return forward
+
+
 class Workloads:
     """A method's network and its reference, with equal but separate weights.
 
+    The workloads of one side do not hold the other, so that its memory can be freed.
+
     Args:
+        model: registered name of the VLSM.
         base_model: the loaded base model.
         method: name of the method.
         depth: number of layers with prompts, or of each encoder's layers with bottlenecks.
@@ -107,6 +134,7 @@ class Workloads:
 
     def __init__(
         self,
+        model: str,
         base_model: BaseModel,
         method: str,
         depth: int,
@@ -115,85 +143,67 @@ class Workloads:
         device: torch.device,
     ) -> None:
         torch.manual_seed(0)
-        network = build_network(base_model, method, depth)
+        network = build_network(model, base_model, method, depth)
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if isinstance(network.method, Adapter):
             leave_identity(trained)
         twin = copy_modules(network, unshared={id(parameter) for parameter in trained})
-        model: nn.Module = original_modules(base_model.model)
-        if isinstance(twin.method, Adapter):
-            add_adapter(model, twin.method, twin.base)
-        self.network = network.to(device)
-        self.reference = ReferenceCLIPSeg(model, base_model.tokenizer, twin.method, twin.upsampler).to(device)
-        self.mixed = False
+        self.reference = MODELS[model].build_reference(base_model.model, twin).to(device)
+        self.project = ProjectNetwork(network.to(device))
         self.image = torch.randn(batch, 3, size, size, device=device)
         self.label = (torch.rand(batch, 1, size, size, device=device) < 0.3).float()
         self.text = [CLASSES[0]] * batch
 
-    def compute_in(self, precision: str) -> Workloads:
-        """Set the precision of the project's network: fp32, bf16 or fp16-amp."""
-        self.network.compute_in(precision)
-        self.mixed = precision == "fp16-amp"
-        return self
+    def differences(self, precisions: Iterable[str]) -> dict[str, float]:
+        """Return the norm of the difference between both logits, relative to the norm of the reference's, by precision.
 
-    def difference(self) -> float:
-        """Return the norm of the difference between both logits, relative to the norm of the reference's."""
-        self.reference.eval(), self.network.eval()
+        The project's network is left in the last one.
+        """
+        self.reference.eval(), self.project.network.eval()
+        differences = {}
         with torch.inference_mode():
-            expected, actual = self.reference(self.image, self.text), self.segment(self.image, self.text)
-        return ((expected - actual).norm() / expected.norm()).item()
-
-    def segment(self, image: Tensor | ImageFeatures, text: Any) -> Tensor:
-        """Run the project's network in its precision, as a bundle's run does."""
-        with torch.autocast(self.label.device.type, torch.float16, enabled=self.mixed):
-            return self.network(image, text)
+            expected = self.reference(self.image, self.text)
+            for precision in precisions:
+                self.project.compute_in(precision)
+                actual = self.project(self.image, self.text)
+                differences[precision] = ((expected - actual).norm() / expected.norm()).item()
+        return differences
 
     def training_steps(self, cached: bool = False) -> tuple[TrainingStep, TrainingStep]:
         """Return a step of the reference and one of the project.
 
         Args:
-            cached: whether the project's step is one after the first epoch, with the features of each image in memory.
+            cached: whether the steps are those after the first epoch: the project has the features of each image in
+                memory, and the reference reuses what transformers' model can.
         """
-        reference, network = self.reference.train(), self.network.train()
+        reference, project = self.reference.train(), self.project
+        project.network.train()
+        image, text = self.image, self.text
+        reused = reference.reusable(image) if cached else image
         trainable = [parameter for parameter in reference.parameters() if parameter.requires_grad]
+        forward = project.forward_from_features(image, text) if cached else lambda: project(image, text)
         return (
             TrainingStep(
-                lambda: reference(self.image, self.text),
+                lambda: reference(reused, text),
                 self.label,
                 DiceCELoss(sigmoid=True, lambda_ce=0.2),
                 torch.optim.AdamW(trainable, 1e-3),
             ),
-            training_step(
-                network, self._from_features() if cached else lambda: self.segment(self.image, self.text), self.label
-            ),
+            training_step(project.network, forward, self.label),
         )
-
-    def _from_features(self) -> Callable[[], Tensor]:
-        """Encode the images; return the forward pass of a later epoch: read and collate features, and segment."""
-        with torch.no_grad():
-            encoded = self.network.encode_image(self.image).to("cpu")
-        store, rows = MemoryStore(2**30), range(len(self.image))
-        for row in rows:
-            store.put(str(row), {name: value[row] for name, value in encoded.items()})
-
-        def forward() -> Tensor:
-            features = default_collate([ImageFeatures(store.get(str(row)) or {}) for row in rows])
-            return self.segment(features.to(self.image.device), self.text)
-
-        return forward
 
     def inferences(self, class_names: Sequence[str]) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
         """Return inference on every image with these classes, of the reference and of the project."""
-        self.network.eval()
-        self.reference.eval()
-        names = [list(class_names)] * len(self.image)
+        reference, project, image = self.reference.eval(), self.project, self.image
+        project.network.eval()
+        names = [list(class_names)] * len(image)
 
-        def reference() -> Tensor:
+        def infer_reference() -> Tensor:
             with torch.no_grad():
-                return self.reference.segment(self.image, class_names)
+                return reference.segment(image, class_names)
 
-        def project() -> Tensor:
+        def infer_project() -> Tensor:
             with torch.inference_mode():
-                return self.segment(self.image, names)
+                return project(image, names)
 
-        return reference, project
+        return infer_reference, infer_project
