@@ -1,10 +1,10 @@
 """SAM 3 tuned in the obvious way: a plain loop over transformers' ``Sam3Model``, in float32.
 
 The whole model runs for every (image, text), the search for instances included, because ``Sam3Model.forward`` has no
-other way to the semantic map. Contexts are inserted into the layers of its text encoder with ``torch.cat``, and given to
-the model as ``text_embeds``. So that the reference is not a straw man, the weights of the frozen model have no
-gradients, and image features are reused as ``vision_embeds``, as the documentation of ``Sam3Model`` shows, for the next
-text and, with a cache, in the next epoch.
+other way to the semantic map. Contexts are inserted into the layers of its text encoder with ``torch.cat``, and the
+result is passed as ``text_embeds``. So that the reference is not a straw man, the weights of the frozen model have no
+gradients, and image features are reused as ``vision_embeds`` for the next text and, with a cache, in the next epoch, as
+the documentation of ``Sam3Model`` shows.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ def build_reference_sam3(base: nn.Module, network: PromptTunedNetwork) -> Refere
     """
     method: Any = network.method
     if method is None or isinstance(method, Adapter) or method.prompts_vision or method.image_conditioned:
-        raise ValueError(
-            f"the reference of SAM 3 has contexts in texts alone, and the method is {network.method_name}."
-        )
+        raise ValueError(f"SAM 3's reference inserts contexts into texts alone; it cannot run {network.method_name}.")
     from transformers.models.sam3.modeling_sam3 import Sam3Model
 
     return ReferenceSAM3(original_modules(Sam3Model, base), network.tokenizer, method, network.upsampler)

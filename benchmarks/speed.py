@@ -2,10 +2,10 @@
 
 python benchmarks/speed.py [--repeats 5] [--only vpt,memory] [--precision auto] [--threads 2]
 
-VLSMs at their published size with random weights, depth 9; CLIPSeg with batches of four, SAM 3 with single images. The
-references are ``reference_clipseg.py`` and ``reference_sam3.py``; before anything is timed, both sides must give the same
-logits. The column "of matmul peak" is the rate of operations relative to that of a matrix product on this machine in the
-same data type. Runs on CUDA if a device is available.
+VLSMs at their published size with random weights, depth 9; CLIPSeg in batches of four, SAM 3 in single images. The
+references are ``reference_clipseg.py`` and ``reference_sam3.py``; before anything is timed, both must give the same
+logits as the project. The column "of matmul peak" is the rate of operations relative to that of a matrix product on
+this machine in the same data type. Runs on CUDA if a device is available.
 """
 
 from __future__ import annotations
@@ -93,9 +93,8 @@ class SpeedTable:
         workloads = build_workloads(row, self.arguments)
         for precision, difference in workloads.differences(dict.fromkeys(("fp32", self.precision))).items():
             if not difference <= TOLERANCE[precision]:
-                raise RuntimeError(
-                    f"reference and project differ by {difference:.1e} with {row.model} and {row.method} in {precision}."
-                )
+                what = f"{row.model} with {row.method} in {precision}"
+                raise RuntimeError(f"reference and project differ by {difference:.1e}: {what}.")
         return sides_of(row, workloads)
 
     def time(self, name: str) -> None:
@@ -180,9 +179,12 @@ def table_title(arguments: argparse.Namespace, rates: Sequence[float]) -> str:
     load = "/".join(f"{load:.1f}" for load in os.getloadavg())
     products = " / ".join(f"{rate / 1e9:.0f}" for rate in rates)
     device = torch.cuda.get_device_name() if arguments.device == "cuda" else f"{torch.get_num_threads()} threads"
-    batches = ", ".join(f"{name} {arguments.batch or model.batch}" for name, model in MODELS.items())
+    images = ", ".join(
+        f"{name} {arguments.batch or model.batch} x {arguments.size or IMAGES[name].size} px"
+        for name, model in MODELS.items()
+    )
     return (
-        f"batch size: {batches}; {arguments.size or 'published'} image size, depth {arguments.depth}, {device}, "
+        f"{images}, depth {arguments.depth}, {device}, "
         f"{choose_precision(arguments.precision, arguments.device)}, "
         f"{arguments.clock} time, median [min, max], matrix product {products} GFLOP/s, load {load}"
     )

@@ -160,13 +160,14 @@ class Workloads:
         The project's network is left in the last one.
         """
         self.reference.eval(), self.project.network.eval()
-        differences = {}
         with torch.inference_mode():
             expected = self.reference(self.image, self.text)
-            for precision in precisions:
-                self.project.compute_in(precision)
+        differences = {}
+        for precision in precisions:
+            self.project.compute_in(precision)  # makes weights, which training reads too
+            with torch.inference_mode():
                 actual = self.project(self.image, self.text)
-                differences[precision] = ((expected - actual).norm() / expected.norm()).item()
+            differences[precision] = ((expected - actual).norm() / expected.norm()).item()
         return differences
 
     def training_steps(self, cached: bool = False) -> tuple[TrainingStep, TrainingStep]:

@@ -10,9 +10,9 @@ OPTIONS = "--repeats 1 --depth 2 --size 64 --batch 2 --device cpu --precision fp
 
 
 @pytest.fixture
-def arguments(tiny_clipseg_dir):
-    """Arguments that measure on the tiny base model."""
-    words = f"{OPTIONS} --threads {torch.get_num_threads()} --base {tiny_clipseg_dir}"
+def arguments(tiny_bases):
+    """Arguments that measure on the tiny CLIPSeg."""
+    words = f"{OPTIONS} --threads {torch.get_num_threads()} --bases {tiny_bases}"
     return costs.parse_arguments(words.split())
 
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
+from collections.abc import Callable, Iterable
 
 import pytest
 import speed
 import torch
+from full_size import load_full_size
 from measurement import Clock, count_operations
+from reference import Reference
 from startup import seconds_to_first_step, seconds_until_exit
-from workloads import Workloads
+from workloads import TrainingStep, Workloads
 
 from monai_tunevlseg.methods import METHODS, Adapter
 
 CPU = torch.device("cpu")
 FEW_CLASSES = ["polyp", "lesion", "red circle"]
+MEASURED = [*(("clipseg", method) for method in METHODS), ("sam3", "coop")]
+"""VLSMs and methods that have a reference."""
+OPTIONS = "--depth 2 --size 32 --batch 2 --device cpu"
 
 
-@pytest.fixture(params=list(METHODS))
-def workloads(request, tiny_clipseg) -> Workloads:
+@pytest.fixture(params=MEASURED, ids="_".join)
+def workloads(request, tiny_bases) -> Workloads:
     """Reference and project of each method, with trainable parameters far from their initialization."""
-    workloads = Workloads(tiny_clipseg, request.param, depth=2, batch=2, size=32, device=CPU)
+    model, method = request.param
+    base_model = load_full_size(model, tiny_bases)
+    workloads = Workloads(model, base_model, method, depth=2, batch=2, size=32, device=CPU)
     torch.manual_seed(1)
     for ours, theirs in learned(workloads):
         ours.data.add_(torch.randn_like(ours) * 0.1)
@@ -33,41 +42,49 @@ def learned(workloads: Workloads) -> list[tuple[torch.nn.Parameter, torch.nn.Par
     """Pairs of a trainable parameter of the project's network and the same one of the reference."""
     return [
         (parameter, workloads.reference.get_parameter(re.sub("^base", "model", name)))
-        for name, parameter in workloads.network.named_parameters()
+        for name, parameter in workloads.project.network.named_parameters()
         if parameter.requires_grad
     ]
 
 
+def difference(workloads: Workloads) -> float:
+    """Difference of the logits in float32."""
+    return workloads.differences(["fp32"])["fp32"]
+
+
 def test_logits_are_equal(workloads):
-    assert workloads.difference() < 1e-5
+    assert difference(workloads) < 1e-5
 
 
-def test_bfloat16_differs_by_rounding_only(tiny_clipseg_dir, capsys):
+@pytest.mark.parametrize("row", ["vpt", "sam3_coop"])
+def test_bfloat16_differs_by_rounding_only(row, tiny_bases, capsys):
     """The worst pixel may differ by more than the tolerance, which is one on the norm."""
-    words = (
-        f"--only vpt --repeats 1 --depth 2 --size 32 --batch 2 --device cpu --precision bf16 --base {tiny_clipseg_dir}"
-    )
+    words = f"--only {row} --repeats 1 --precision bf16 {OPTIONS} --bases {tiny_bases}"
     speed.SpeedTable(speed.parse_arguments(words.split())).run()
     assert "bf16" in capsys.readouterr().out
 
 
-def test_networks_with_different_logits_are_not_timed(tiny_clipseg_dir, monkeypatch):
-    monkeypatch.setattr(Workloads, "difference", lambda workloads: float("nan"))
-    words = f"--only vpt --depth 2 --size 32 --batch 2 --device cpu --base {tiny_clipseg_dir}"
-    with pytest.raises(RuntimeError, match="nan.* vpt .*fp32"):
-        speed.SpeedTable(speed.parse_arguments(words.split())).run()
+def test_networks_with_different_logits_are_not_timed(tiny_bases, monkeypatch):
+    monkeypatch.setattr(Workloads, "differences", lambda workloads, precisions: dict.fromkeys(precisions, float("nan")))
+    with pytest.raises(RuntimeError, match="nan.*clipseg.* vpt .*fp32"):
+        speed.SpeedTable(speed.parse_arguments(f"--only vpt {OPTIONS} --bases {tiny_bases}".split())).run()
+
+
+def test_the_reference_of_sam3_refuses_methods_that_it_would_ignore(tiny_sam3):
+    with pytest.raises(ValueError, match="vpt"):
+        Workloads("sam3", tiny_sam3, "vpt", depth=2, batch=2, size=32, device=CPU)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if issubclass(METHODS[name], Adapter)])
 def test_a_missing_adapter_is_noticed(method, tiny_clipseg):
-    workloads = Workloads(tiny_clipseg, method, depth=2, batch=2, size=32, device=CPU)
+    workloads = Workloads("clipseg", tiny_clipseg, method, depth=2, batch=2, size=32, device=CPU)
     updates = [theirs for ours, theirs in learned(workloads) if theirs.ndim == 2][1::2]  # each follows its W_down or A
     for update in updates:
         kept = update.detach().clone()
         update.data.zero_()
-        assert workloads.difference() > speed.TOLERANCE["fp32"]
+        assert difference(workloads) > speed.TOLERANCE["fp32"]
         update.data.copy_(kept)
-    assert updates and workloads.difference() < speed.TOLERANCE["fp32"]
+    assert updates and difference(workloads) < speed.TOLERANCE["fp32"]
 
 
 def test_logits_of_several_classes_are_equal(workloads):
@@ -77,8 +94,19 @@ def test_logits_of_several_classes_are_equal(workloads):
 
 
 def test_gradients_of_a_step_are_equal(workloads):
-    steps = workloads.training_steps()
-    for network in (workloads.reference, workloads.network):
+    check_gradients(workloads, workloads.training_steps())
+
+
+@pytest.mark.parametrize("workloads", [("clipseg", "coop"), ("sam3", "coop")], indirect=True, ids="_".join)
+def test_gradients_of_a_step_with_reused_features_are_equal(workloads, monkeypatch):
+    steps = workloads.training_steps(cached=True)
+    monkeypatch.setattr(workloads.project.network, "encode_image", None)
+    check_gradients(workloads, steps)
+
+
+def check_gradients(workloads: Workloads, steps: Iterable[TrainingStep]) -> None:
+    """Run a step of each side, and compare the gradients."""
+    for network in (workloads.reference, workloads.project.network):
         network.eval()  # dropout is random
     for step in steps:
         step()  # the optimizer updates the weights and keeps the gradients
@@ -100,14 +128,42 @@ def test_clock(cpu_time):
     assert 0 < Clock(CPU, cpu_time).seconds(lambda: product @ product) < 10
 
 
-def test_table_has_the_requested_rows(tiny_clipseg_dir, capsys):
-    words = (
-        f"--only vpt,coop,inference_1 --repeats 2 --depth 2 --size 32 --batch 2 --device cpu --base {tiny_clipseg_dir}"
-    )
-    speed.SpeedTable(speed.parse_arguments(words.split())).run()
+def test_table_has_the_requested_rows(tiny_bases, capsys):
+    names = "vpt,coop,inference_1,sam3_coop,sam3_coop_cached,sam3_inference_1,sam3_inference_19"
+    speed.SpeedTable(speed.parse_arguments(f"--only {names} --repeats 2 {OPTIONS} --bases {tiny_bases}".split())).run()
     table = capsys.readouterr().out.splitlines()
-    for workload, target in (("vpt", ">= 3"), ("coop", ">= 15"), ("inference_1", ">= 3")):
-        assert any(line.startswith("│") and workload in line and target in line for line in table)
+    for workload in names.split(","):
+        assert any(line.startswith(f"│ {workload} ") and speed.TIMED[workload].target in line for line in table)
+
+
+def test_rows_of_one_model_do_not_build_another(tiny_bases, tmp_path):
+    (tmp_path / "clipseg").symlink_to(tiny_bases / "clipseg")
+    speed.SpeedTable(speed.parse_arguments(f"--only vpt --repeats 1 {OPTIONS} --bases {tmp_path}".split())).run()
+    assert [path.name for path in tmp_path.iterdir()] == ["clipseg"]
+
+
+def test_memory_of_a_side_excludes_the_weights_of_the_other(tiny_bases, monkeypatch):
+    alive: list[int] = []
+
+    def count_references(workload: Callable[[], object], device: torch.device) -> tuple[int, int]:
+        gc.collect()
+        alive.append(sum(isinstance(found, Reference) for found in gc.get_objects()))
+        return 2, 1
+
+    monkeypatch.setattr(speed, "peak_memory", count_references)
+    for side in speed.SIDES:
+        words = f"--only sam3_coop_cached_memory --memory-of {side} {OPTIONS} --bases {tiny_bases}"
+        speed.print_memory(speed.parse_arguments(words.split()))
+    assert alive == [1, 0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_rows(tiny_bases, capsys, monkeypatch):
+    words = f"--only sam3_coop_cached_memory {OPTIONS} --bases {tiny_bases}".split()
+    monkeypatch.setattr(sys, "argv", ["speed.py", *words])
+    speed.SpeedTable(speed.parse_arguments(words)).run()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│ sam3_coop_cached_memory")]
+    assert [int(megabytes) > 0 for row in rows for megabytes in re.findall(r"(\d+) MiB", row)] == [True] * 4
 
 
 def test_seconds_to_first_step(tiny_clipseg_dir):
