@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,18 @@ import torch
 import yaml
 from command_tree import OPTIONS
 from documentation import MARKED_BLOCK, PAGES, ROOT, TEXT, block, lines
+from full_size import FULL_SIZE
 from monai.bundle import ConfigParser
 from owners_trees import write_kvasir
 from PIL import Image
 from shared_bundles import share_bundle
-from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
-from transformers.models.sam3.configuration_sam3 import Sam3Config
-from transformers.models.sam3.modeling_sam3 import Sam3Model
 
 from monai_tunevlseg.benchmark.presets import PRESETS
 from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.data.demo_datasets import write_demo_dataset
+from monai_tunevlseg.demo.tokenizer import build_tokenizer
 from monai_tunevlseg.methods import METHODS
-from monai_tunevlseg.networks import CRIS, IMAGE_ONLY_NETWORKS, VLSMS, BaseModel
+from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS, BaseModel, ImageSettings
 from monai_tunevlseg.sharing import Release, Sources
 
 TINY = "monai_tunevlseg/demo/clipseg"
@@ -196,16 +194,12 @@ def test_links_and_pictures_exist(page):
 
 
 @pytest.fixture(scope="module")
-def full_size(request) -> dict[str, BaseModel]:
-    """The base models at the published size, without memory, with the tokenizers of tiny ones."""
+def full_size() -> dict[str, BaseModel]:
+    """The base models at the published size, without memory."""
     with torch.device("meta"):
-        models = {
-            "clipseg": CLIPSegForImageSegmentation(CLIPSegConfig(vision_config={"patch_size": 16})),
-            "cris": CRIS(),
-            "sam3": Sam3Model(Sam3Config()),
-        }
-    tiny = {name: VLSMS[name].load_base(request.getfixturevalue(f"tiny_{name}_dir")) for name in models}
-    return {name: replace(tiny[name], model=model) for name, model in models.items()}
+        models = {name: FULL_SIZE[name]() for name in VLSMS}
+    images = ImageSettings(64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    return {name: BaseModel(name, model, build_tokenizer(), images, name) for name, model in models.items()}
 
 
 @pytest.mark.parametrize("bundle", bundle_names(ROOT / "configs"))
