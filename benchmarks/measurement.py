@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula, sdpa_backward_flop, sdpa_flop
 
 __all__ = ["Clock", "Measurement", "measure_alternately", "count_operations", "matmul_rate", "peak_memory"]
 
 Workload = Callable[[], object]
+
+# fused kernels that torch's counter does not know; the backward one computes the scores again
+aten = torch.ops.aten
+register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu, get_raw=True)(sdpa_flop)
+register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu_backward, get_raw=True)(sdpa_backward_flop)
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,7 @@ def measure_alternately(
 
 def count_operations(workload: Workload) -> int:
     """Count the floating-point operations of matrix products, convolutions and attention; forward and backward."""
-    # attention as matrix products, because the counter does not know its fused kernels on every device
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:
         workload()
     return counter.get_total_flops()
 

@@ -122,6 +122,14 @@ def test_operations_are_counted_forward_and_backward():
     assert count_operations(lambda: (rows @ weight.T).sum().backward()) == 2 * forward
 
 
+def test_operations_of_fused_attention_are_counted():
+    query, key = torch.randn(1, 2, 40, 16, requires_grad=True), torch.randn(1, 2, 30, 16)
+    product = 2 * 2 * 40 * 30 * 16
+    attend = torch.nn.functional.scaled_dot_product_attention
+    assert count_operations(lambda: attend(query, key, key)) == 2 * product
+    assert count_operations(lambda: attend(query, key, key).sum().backward()) == (2 + 5) * product
+
+
 @pytest.mark.parametrize("cpu_time", [False, True])
 def test_clock(cpu_time):
     product = torch.randn(200, 200)
