@@ -85,23 +85,31 @@ class SpeedTable:
         self.precision = choose_precision(arguments.precision, self.device)
         self.clock = Clock(self.device, arguments.clock == "cpu")
         self.rates = [matmul_rate(self.clock, dtype) for dtype in (torch.float32, DTYPES[self.precision])]
+        self.workloads: dict[tuple[str, str], Workloads] = {}
         self.console = Console(width=160)
         self.table = Table("workload", "reference", "project", "ratio", "target", "GFLOP", "of matmul peak")
 
-    def build(self, row: Row) -> tuple[Callable[[], object], Callable[[], object]]:
-        """Build the workload of a row, of the reference and of the project, and check that their logits agree."""
-        workloads = build_workloads(row, self.arguments)
+    def checked_workloads(self, row: Row) -> Workloads:
+        """Build the reference and the project's network of a row, unless the last row had the same."""
+        key = (row.model, row.method)
+        if key not in self.workloads:
+            self.workloads.clear()  # at most one base model in memory
+            self.workloads[key] = build_workloads(row, self.arguments)
+            self.check(row, self.workloads[key])
+        return self.workloads[key]
+
+    def check(self, row: Row, workloads: Workloads) -> None:
+        """Check that the logits of reference and project agree."""
         for precision, difference in workloads.differences(dict.fromkeys(("fp32", self.precision))).items():
             if not difference <= TOLERANCE[precision]:
                 what = f"{row.model} with {row.method} in {precision}"
                 raise RuntimeError(f"reference and project differ by {difference:.1e}: {what}.")
-        return sides_of(row, workloads)
 
     def time(self, name: str) -> None:
         """Add a row for a timed workload."""
         row = TIMED[name]
         repeats = self.arguments.repeats or MODELS[row.model].repeats
-        measured = measure_alternately(*self.build(row), repeats, self.clock)
+        measured = measure_alternately(*sides_of(row, self.checked_workloads(row)), repeats, self.clock)
         reference, project = measured
         of_peak = [f"{m.operations / m.median / rate:.0%}" for m, rate in zip(measured, self.rates, strict=True)]
         operations = [f"{m.operations / 1e9:.0f}" for m in measured]
@@ -128,6 +136,7 @@ class SpeedTable:
 
     def measure_memory(self, name: str) -> None:
         """Measure reference and project in a process each."""
+        self.workloads.clear()
         save_full_size(TIMED[MEMORY[name]].model, self.arguments.bases)
         peaks = {}
         for side in SIDES:

@@ -6,6 +6,7 @@ import gc
 import re
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 import speed
@@ -17,6 +18,7 @@ from startup import seconds_to_first_step, seconds_until_exit
 from workloads import TrainingStep, Workloads
 
 from monai_tunevlseg.methods import METHODS, Adapter
+from monai_tunevlseg.networks import BaseModel
 
 CPU = torch.device("cpu")
 FEW_CLASSES = ["polyp", "lesion", "red circle"]
@@ -148,6 +150,20 @@ def test_rows_of_one_model_do_not_build_another(tiny_bases, tmp_path):
     (tmp_path / "clipseg").symlink_to(tiny_bases / "clipseg")
     speed.SpeedTable(speed.parse_arguments(f"--only vpt --repeats 1 {OPTIONS} --bases {tmp_path}".split())).run()
     assert [path.name for path in tmp_path.iterdir()] == ["clipseg"]
+
+
+def test_rows_of_one_method_share_a_network_that_is_freed_before_the_next(tiny_bases, monkeypatch):
+    alive: list[int] = []
+
+    def load(name: str, bases: Path) -> BaseModel:
+        gc.collect()
+        alive.append(sum(isinstance(found, Reference) for found in gc.get_objects()))
+        return load_full_size(name, bases)
+
+    monkeypatch.setattr(speed, "load_full_size", load)
+    words = f"--only sam3_coop_cached,sam3_inference_1,coop --repeats 1 {OPTIONS} --bases {tiny_bases}".split()
+    speed.SpeedTable(speed.parse_arguments(words)).run()
+    assert alive == [0, 0]
 
 
 def test_memory_of_a_side_excludes_the_weights_of_the_other(tiny_bases, monkeypatch):
