@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import torch
 from monai.utils import optional_import
 from torch import Tensor
+from torch.onnx import symbolic_opset13
 
 from monai_tunevlseg.atomic_files import atomic_file
 from monai_tunevlseg.networks import SegmentationNetwork
@@ -97,26 +100,35 @@ def convert_to_onnx(network: SegmentationNetwork, image: Tensor) -> bytes:
         image: example input, (1, 3, H, W).
     """
     stream: Any = io.BytesIO()  # torch annotates paths only
-    torch.onnx.register_custom_op_symbolic("aten::col2im", _col2im, OPSET)
+    with warnings.catch_warnings(), torch.no_grad(), _translations():
+        warnings.simplefilter("ignore")  # the tracer warns of every constant
+        torch.onnx.export(
+            network.merged(),
+            (image,),
+            stream,
+            input_names=["image"],
+            output_names=["pred"],
+            dynamic_axes={"image": {0: "batch"}, "pred": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return stream.getvalue()
+
+
+@contextmanager
+def _translations() -> Iterator[None]:
+    """Use translations of operators in place of torch's faulty ones."""
+    own = {"aten::col2im": _col2im, "aten::repeat_interleave": _repeat_interleave}
+    for name, translation in own.items():
+        torch.onnx.register_custom_op_symbolic(name, translation, OPSET)
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # ONNX lacks its fused operators
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the tracer warns of every constant
-            torch.onnx.export(
-                network.merged(),
-                (image,),
-                stream,
-                input_names=["image"],
-                output_names=["pred"],
-                dynamic_axes={"image": {0: "batch"}, "pred": {0: "batch"}},
-                opset_version=OPSET,
-                dynamo=False,
-            )
+        yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        torch.onnx.unregister_custom_op_symbolic("aten::col2im", OPSET)
-    return stream.getvalue()
+        for name in own:
+            torch.onnx.unregister_custom_op_symbolic(name, OPSET)
 
 
 @torch.onnx.symbolic_helper.parse_args("v", "v", "v", "is", "is", "is")
@@ -127,6 +139,16 @@ def _col2im(
     return graph.op(
         "Col2Im", columns, size, kernel, dilations_i=dilation, pads_i=[*padding, *padding], strides_i=stride
     )
+
+
+@torch.onnx.symbolic_helper.parse_args("v", "v", "i", "v")
+def _repeat_interleave(graph: Any, values: Any, repeats: Any, dim: int | None, output_size: Any) -> Any:
+    """Translate ``repeat_interleave``; torch's own translation counts a negative ``dim`` from 0 in place.
+
+    The constant may be shared with other operators, whose dimension would then change too.
+    """
+    own = None if dim is None else graph.op("Constant", value_t=torch.tensor(dim))
+    return symbolic_opset13.repeat_interleave(graph, values, repeats, own, output_size)
 
 
 def _max_difference(network: SegmentationNetwork, session: Any, images: Tensor) -> float:

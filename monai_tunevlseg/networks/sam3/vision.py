@@ -73,7 +73,8 @@ def run_layer(layer: Any, patches: Tensor, context: Tensor | None) -> tuple[Tens
         each = tokens.shape[0] // context.shape[0]
         tokens = torch.cat([tokens, layer.layer_norm1(context).repeat_interleave(each, dim=0)], dim=1)
         rotation = _unrotated(rotation, context.shape[1])
-    attended = layer.attention(tokens.unsqueeze(1), rotation)[0].squeeze(1)
+    # not squeezed, because squeeze makes the number of dimensions of an exported ONNX network depend on its input
+    attended = layer.attention(tokens.unsqueeze(1), rotation)[0][:, 0]
     patches = patches + _joined(layer, attended[:, :count].unflatten(1, windows.shape[1:3]), cut, patches)
     if context is not None:
         read = attended[:, count:].unflatten(0, (context.shape[0], -1)).mean(dim=1)
