@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import torch
+
 from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.networks.prompt_tuned_network import PromptTunedNetwork
 from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
@@ -31,6 +33,8 @@ def compile_layers(network: N) -> N:
         network.base = copy_modules(network.base)
         lists = (network.base.get_submodule(name) for name in network.repeated_layers)
         layers = [layer for each in lists for layer in each.children()]
+        for name in network.layer_functions:
+            setattr(network, name, torch.compile(getattr(network, name), dynamic=True))
     else:
         layers = list(network.children())
     for layer in layers:

@@ -78,8 +78,8 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
     """Name of the text feature that conditions the decoder, and that adapters can change."""
     pairs_per_chunk: ClassVar[int] = 4
     """(image, text) pairs that are decoded at a time on a CPU, so that a decoder's tensors fit into its cache."""
-    repeated_layers: ClassVar[tuple[str, ...]]
-    """Names of the base model's lists of identical layers, which run in sequence."""
+    layer_functions: ClassVar[tuple[str, ...]] = ()
+    """Names of static methods that run the layers of a list in place of the layers' own forward."""
 
     def __init__(
         self,
@@ -109,6 +109,11 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
     def adapter_sites(self) -> AdapterSites:
         """Return the places of the base model where adapters can act; by default the condition alone."""
         return AdapterSites(condition_dim=self.encoder_sizes().image_embed_dim)
+
+    @property
+    @abstractmethod
+    def repeated_layers(self) -> tuple[str, ...]:
+        """Names of the base model's lists of identical layers, which run in sequence."""
 
     @abstractmethod
     def embed_tokens(self, token_ids: Tensor) -> Tensor:

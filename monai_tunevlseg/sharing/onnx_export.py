@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +118,7 @@ def convert_to_onnx(network: SegmentationNetwork, image: Tensor) -> bytes:
 @contextmanager
 def _translations() -> Iterator[None]:
     """Use translations of operators in place of torch's faulty ones."""
-    own = {"aten::col2im": _col2im, "aten::repeat_interleave": _repeat_interleave}
+    own: dict[str, Callable[..., Any]] = {"aten::col2im": _col2im, "aten::repeat_interleave": _repeat_interleave}
     for name, translation in own.items():
         torch.onnx.register_custom_op_symbolic(name, translation, OPSET)
     fast = torch.backends.mha.get_fastpath_enabled()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
-from network_cases import CASES
+from network_cases import CASES, every_network
 from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.networks import PromptTunedNetwork, compile_layers
 
-CLIPSEG, CRIS = (next(case for case in CASES if case.name == name) for name in ("clipseg", "cris"))
-with_a_method = pytest.mark.parametrize(
-    ("case", "method"), [(CLIPSEG, "maple"), (CRIS, "cocoop")], ids=["clipseg", "cris"]
-)
+CASE_OF = {case.name: case for case in CASES}
 needs_a_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+
+
+def method_of(case) -> str:
+    """Return a prompt learner that prompts both encoders, if the VLSM has one."""
+    return "maple" if "maple" in case.methods else "cocoop"
 
 
 def compiled_modules(network: PromptTunedNetwork) -> set[str]:
@@ -32,8 +36,9 @@ def logits_and_gradients(network: PromptTunedNetwork, image: torch.Tensor) -> di
 
 @needs_a_compiler
 def test_compiled_layers_give_the_same_logits_and_gradients(build, pictures):
-    expected = logits_and_gradients(build(CLIPSEG, "maple"), pictures(CLIPSEG))
-    actual = logits_and_gradients(compile_layers(build(CLIPSEG, "maple")), pictures(CLIPSEG))
+    case = CASE_OF["clipseg"]
+    expected = logits_and_gradients(build(case, "maple"), pictures(case))
+    actual = logits_and_gradients(compile_layers(build(case, "maple")), pictures(case))
     assert len(expected) > 1
     torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-5)
 
@@ -41,28 +46,79 @@ def test_compiled_layers_give_the_same_logits_and_gradients(build, pictures):
 @needs_a_compiler
 @pytest.mark.parametrize("method", ["cocoop", "lora"])
 def test_so_they_do_in_cris(method, build, pictures):
-    plain, compiled = (build(CRIS, method, **tiny_arguments(method)) for _ in range(2))
+    case = CASE_OF["cris"]
+    plain, compiled = (build(case, method, **tiny_arguments(method)) for _ in range(2))
     with torch.no_grad():
         for own, other in zip(plain.parameters(), compiled.parameters(), strict=True):
             if own.requires_grad:  # an update that is zero would be equal in any case
                 other.copy_(own.normal_(std=0.1))
-        expected = plain.eval()(pictures(CRIS))
-        actual = compile_layers(compiled).eval()(pictures(CRIS))
+        expected = plain.eval()(pictures(case))
+        actual = compile_layers(compiled).eval()(pictures(case))
     torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-5)
 
 
-@with_a_method
-def test_all_layers_are_compiled_and_the_base_model_stays_as_it_is(case, method, build):
-    network, other = compile_layers(build(case, method)), build(case, method)
+@pytest.fixture
+def compiled_reads(monkeypatch) -> set[int]:
+    """Addresses of all tensors that compiled code reads; a plain interpreter takes the place of torch's compiler."""
+    addresses: set[int] = set()
+
+    def interpret(graph: torch.fx.GraphModule, _: list) -> Callable:
+        def run(*tensors):
+            addresses.update(each.data_ptr() for each in tensors if isinstance(each, torch.Tensor))
+            return graph.forward(*tensors)
+
+        return run
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=interpret))
+    return addresses
+
+
+@every_network
+def test_compiled_code_runs_all_repeated_layers(case, build, pictures, compiled_reads):
+    plain, compiled = (build(case, method_of(case), **tiny_arguments(method_of(case))) for _ in range(2))
+    expected = logits_and_gradients(plain, pictures(case))
+    assert not compiled_reads
+    actual = logits_and_gradients(compile_layers(compiled), pictures(case))
+    torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-5)
+    unused = {parameter.data_ptr() for parameter in unused_parameters(plain, pictures(case))}
+    for name in compiled.repeated_layers:
+        for parameter_name, parameter in compiled.base.get_submodule(name).named_parameters():
+            assert parameter.data_ptr() in compiled_reads | unused, f"{name}.{parameter_name}"
+
+
+def unused_parameters(network: PromptTunedNetwork, image: torch.Tensor) -> list[torch.nn.Parameter]:
+    """Return the parameters of the base model that do not affect the logits, such as those of layers after the last
+    one that is read."""
+    parameters = list(network.base.parameters())
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    try:
+        gradients = torch.autograd.grad(network(image).sum(), parameters, allow_unused=True)
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+    return [parameter for parameter, gradient in zip(parameters, gradients, strict=True) if gradient is None]
+
+
+@every_network
+def test_all_layers_are_compiled_and_the_base_model_stays_as_it_is(case, build):
+    method = method_of(case)
+    network, other = (build(case, method, **tiny_arguments(method)) for _ in range(2))
+    functions = [getattr(network, name) for name in network.layer_functions]
+    compile_layers(network)
     parents = {name.rpartition(".")[0] for name in compiled_modules(network)}
-    assert parents == set(case.network.repeated_layers)
+    assert parents == set(network.repeated_layers)
     assert not compiled_modules(other)
+    assert functions == [getattr(other, name) for name in network.layer_functions]
     assert next(network.base.parameters()) is next(other.base.parameters())  # the weights are shared
 
 
-@with_a_method
-def test_checkpoints_fit_whether_compiled_or_not(case, method, build):
-    plain, compiled = build(case, method, seed=1), compile_layers(build(case, method, seed=2))
+@every_network
+def test_checkpoints_fit_whether_compiled_or_not(case, build):
+    method = method_of(case)
+    plain, other = (build(case, method, seed=seed, **tiny_arguments(method)) for seed in (1, 2))
+    compiled = compile_layers(other)
     compiled.load_state_dict(plain.state_dict())
     plain.load_state_dict(compiled.state_dict())
     assert compiled.state_dict().keys() == plain.state_dict().keys()

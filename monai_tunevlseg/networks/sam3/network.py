@@ -13,7 +13,7 @@ from monai_tunevlseg.networks.image_size_check import check_image_size
 from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.sam3.loading import TEXT_LENGTH, load_sam3
 from monai_tunevlseg.networks.sam3.text import encode_text, text_encoder_parts
-from monai_tunevlseg.networks.sam3.vision import encode_image
+from monai_tunevlseg.networks.sam3.vision import encode_image, run_layer
 from monai_tunevlseg.networks.texts import Tokens
 from monai_tunevlseg.networks.trained_part import ModelParts
 from monai_tunevlseg.networks.upsampler import Upsampler
@@ -58,7 +58,14 @@ class PromptTunedSAM3(PromptTunedNetwork):
     text_embedding = "embedding"
     condition = "states"
     pairs_per_chunk = 1  # the widest tensor of the decoder takes 85 MB per pair
-    repeated_layers = ("vision_encoder.backbone.layers", "detr_encoder.layers")
+    run_vision_layer = staticmethod(run_layer)
+    layer_functions = ("run_vision_layer",)
+
+    @property
+    def repeated_layers(self) -> tuple[str, ...]:
+        """Names of the lists of layers of both encoders and of the DETR encoder."""
+        text = text_encoder_parts(self.base.text_encoder).layers
+        return (text, "vision_encoder.backbone.layers", "detr_encoder.layers")
 
     def encoder_sizes(self) -> EncoderSizes:
         """Return the widths and depths of SAM 3's encoders."""
@@ -131,7 +138,8 @@ class PromptTunedSAM3(PromptTunedNetwork):
         """
         vision = self.base.vision_encoder
         image = check_image_size(image, vision.config.backbone_config.patch_size, "SAM 3")
-        features = ImageFeatures(states=encode_image(vision.backbone, image, learner or self.learner))
+        states = encode_image(vision.backbone, image, learner or self.learner, self.run_vision_layer)
+        features = ImageFeatures(states=states)
         if self._is_conditioned() if embed is None else embed:
             coarsest = vision.neck.fpn_layers[len(LEVELS) - 1](features["states"].permute(0, 3, 1, 2))
             features["embedding"] = coarsest.mean(dim=(2, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +13,12 @@ from monai_tunevlseg.methods import PromptLearner
 __all__ = ["encode_image", "run_layer"]
 
 
-def encode_image(model: Any, image: Tensor, learner: PromptLearner | None) -> Tensor:
+def encode_image(
+    model: Any,
+    image: Tensor,
+    learner: PromptLearner | None,
+    run_layer: Callable[[Any, Tensor, Tensor | None], tuple[Tensor, Tensor | None]],
+) -> Tensor:
     """Encode images with the learner's visual context (TuneVLSeg, eq. 7 and 8).
 
     The context of layer 0 joins the patches before the first norm; that of a layer i below the prompt depth replaces
@@ -23,6 +29,7 @@ def encode_image(model: Any, image: Tensor, learner: PromptLearner | None) -> Te
         model: the loaded ``Sam3ViTModel``.
         image: (B, 3, H, W), normalized; H and W are multiples of the patch size.
         learner: prompt learner; its visual context is added, if any.
+        run_layer: :func:`run_layer`, which may be compiled.
 
     Returns:
         states of the patches, (B, H / patch, W / patch, vision_dim).
