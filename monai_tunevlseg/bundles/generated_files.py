@@ -40,7 +40,11 @@ _Facts = dict[str, Any]
 _Combinations = dict[str, tuple[_Facts, _Facts]]  # model and method by the name of their bundle
 
 _TRAINING = ("train.yaml", "multi_gpu_train.yaml")
-_MODEL_FACTS: _Facts = {"embedded": False}  # whether the package embeds a tiny base model
+_MODEL_FACTS: _Facts = {
+    "embedded": False,  # whether the package embeds a tiny base model
+    "batch_size": 8,
+    "num_views": 8,  # in the feature cache
+}
 _METHOD_FACTS: _Facts = {"baseline": False, "trains": True, "from_scratch": False, "epochs": 20}
 
 
@@ -210,7 +214,7 @@ def _datasets(configs: Path) -> list[Path]:
 def _combinations(configs: Path) -> _Combinations:
     """Return the model and method of each bundle: all pairs that fit each other."""
     models = [_model_facts(path) for path in sorted((configs / "models").glob("*.yaml"))]
-    methods = [_METHOD_FACTS | read_facts(path) for path in sorted((configs / "methods").glob("*.yaml"))]
+    methods = [_method_facts(path) for path in sorted((configs / "methods").glob("*.yaml"))]
     return {
         f"{model['name']}_{method['name']}": (model, method)
         for model in models
@@ -226,11 +230,16 @@ def _model_facts(path: Path) -> _Facts:
     return _MODEL_FACTS | derived | read_facts(path)
 
 
+def _method_facts(path: Path) -> _Facts:
+    derived = dict(zip(("prompts_text", "prompts_vision"), prompted_encoders(path.stem), strict=True))
+    return _METHOD_FACTS | derived | read_facts(path)
+
+
 def _fit(model: _Facts, method: _Facts) -> bool:
     """Return whether a VLSM accepts the method's prompts, or an image-only model is trained from scratch."""
     if method["from_scratch"] or not model["reads_text"]:
         return bool(method["from_scratch"] and not model["reads_text"])
-    return not (prompted_encoders(method["name"])[1] and VLSMS[model["name"]].no_visual_prompts)
+    return not (method["prompts_vision"] and VLSMS[model["name"]].no_visual_prompts)
 
 
 def prompted_encoders(method: str) -> tuple[bool, bool]:

@@ -52,12 +52,16 @@ def test_every_method_has_a_bundle_with_clipseg():
 
 
 def test_all_combinations_that_fit_are_there():
-    methods = {f"clipseg_{name}" for name in METHODS}
-    methods |= {f"cris_{name}" for name in METHODS if not METHODS[name].prompts_vision}
+    methods = {
+        f"{model}_{name}"
+        for model in VLSMS
+        for name in METHODS
+        if not (METHODS[name].prompts_vision and VLSMS[model].no_visual_prompts)
+    }
     baselines = {f"{model}_{name}" for model in VLSMS for name in ("finetune", "decoder", "zero_shot")}
     from_scratch = {f"{model}_scratch" for model in IMAGE_ONLY_NETWORKS}
     assert set(bundle_names(CONFIGS)) == methods | baselines | from_scratch
-    assert {"clipseg_maple", "cris_cocoop"} <= methods and "cris_vpt" not in methods
+    assert {"clipseg_maple", "cris_cocoop", "sam3_vpt"} <= methods and "cris_vpt" not in methods
 
 
 def test_a_further_image_only_model_is_one_fragment(copies):
@@ -188,6 +192,17 @@ def test_a_model_without_an_embedded_twin_has_no_experiments_on_the_demo_dataset
     with VLSMS.temporarily("giant", PromptTunedCLIPSeg):
         datasets = {name.partition("/")[0] for name in experiment_names(configs) if "giant_vpt" in name}
     assert "kvasir" in datasets and not datasets & set(DEMO_DATASETS)
+
+
+def test_a_model_with_large_images_has_smaller_batches_and_fewer_views(copies):
+    configs, _ = copies
+    fragment = configs / "models" / "clipseg.yaml"
+    fragment.write_text(f"batch_size: 2\nnum_views: 3\n{fragment.read_text()}")
+    files = render_bundle(configs, "clipseg_coop")
+    values = [yaml.safe_load(text) for path, text in files.items() if path.suffix == ".yaml"]
+    assert {content["batch_size"] for content in values if "batch_size" in content} == {2}
+    assert {content["sw_batch_size"] for content in values if "sw_batch_size" in content} == {2}
+    assert {content["num_views"] for content in values if "num_views" in content} == {3}
 
 
 def test_an_unknown_bundle_is_refused():

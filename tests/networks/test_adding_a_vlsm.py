@@ -144,6 +144,7 @@ class PromptTunedWordSeg(PromptTunedNetwork):
 FRAGMENT = """\
 title: WordSeg
 image_size: 32
+max_prompt_depth: {text: 3}
 summary: WordSeg (convolutions, 32x32)
 base: someone/wordseg
 reference: "nobody: WordSeg. 2026"
