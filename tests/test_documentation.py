@@ -22,7 +22,7 @@ from PIL import Image
 from shared_bundles import share_bundle
 
 from monai_tunevlseg.benchmark.presets import PRESETS
-from monai_tunevlseg.bundles import bundle_names
+from monai_tunevlseg.bundles import bundle_names, read_facts
 from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 from monai_tunevlseg.demo.tokenizer import build_tokenizer
 from monai_tunevlseg.methods import METHODS
@@ -220,3 +220,18 @@ def test_the_table_has_every_bundle_with_parameters_at_full_size(bundle, full_si
     row = re.search(rf"\| `{bundle}` \| {title} \|.*\| ([\d,]+) \| ([\d.]+) ([kMG])B \|", TEXT)
     assert row and int(row[1].replace(",", "")) == count
     assert float(row[2]) * {"k": 1, "M": 1e3, "G": 1e6}[row[3]] == pytest.approx(size, rel=0.05)
+
+
+@pytest.mark.parametrize("model", VLSMS)
+def test_the_largest_prompt_depths_are_those_of_the_published_model(model, full_size):
+    with torch.device("meta"):
+        sizes = VLSMS[model](full_size[model], ["polyp"], upsampler=False).encoder_sizes()
+    layers = {"text": sizes.text_layers, "vision": sizes.vision_layers}
+    depths = {encoder: count for encoder, count in layers.items() if count is not None}
+    assert read_facts(ROOT / "configs" / "models" / f"{model}.yaml")["max_prompt_depth"] == depths
+    largest = {"coop": depths["text"]} | (
+        {"vpt": depths["vision"], "maple": min(depths.values())} if len(depths) == 2 else {}
+    )
+    for method, depth in largest.items():
+        config = ROOT / "bundles" / f"{model}_{method}" / "configs" / "train.yaml"
+        assert f"; at most {depth} with the published model\n" in config.read_text(encoding="utf-8")
