@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.data import LoadImageMaskd
-from monai_tunevlseg.networks import PromptTunedCLIPSeg, PromptTunedCRIS
+from monai_tunevlseg.networks import VLSMS, PromptTunedNetwork
 
 
 @pytest.fixture(scope="session")
@@ -34,13 +34,20 @@ def pictures(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def build_network(tiny_clipseg):
-    """Build a tiny CLIPSeg; the same call gives the same weights."""
+def vlsm(request) -> str:
+    """The VLSM of ``build_network``: CLIPSeg, unless a test is parametrized."""
+    return getattr(request, "param", "clipseg")
 
-    def build(method: str | None = "coop", unfreeze: str | None = None) -> PromptTunedCLIPSeg:
+
+@pytest.fixture
+def build_network(vlsm, request):
+    """Build a network on a tiny base model; the same call gives the same weights."""
+    base_model = request.getfixturevalue(f"tiny_{vlsm}")
+
+    def build(method: str | None = "coop", unfreeze: str | None = None) -> PromptTunedNetwork:
         torch.manual_seed(0)
         arguments = tiny_arguments(method)
-        return PromptTunedCLIPSeg(tiny_clipseg, ["class 1"], method, arguments, method is not None, unfreeze)
+        return VLSMS[vlsm](base_model, ["class 1"], method, arguments, method is not None, unfreeze)
 
     return build
 
@@ -52,7 +59,7 @@ class Counter:
         self.read = self.encoded = 0
         load, encodes = (
             LoadImageMaskd.__call__,
-            {kind: kind.encode_image for kind in (PromptTunedCLIPSeg, PromptTunedCRIS)},
+            {VLSMS[name]: VLSMS[name].encode_image for name in VLSMS},
         )
 
         def counting_load(transform, data):

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.errors import root_cause
+from monai_tunevlseg.networks import VLSMS
 from monai_tunevlseg.training import SeededDataset
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -73,14 +74,14 @@ def assert_same_training(left, right, tolerance=1e-4):
 @pytest.mark.parametrize(
     ("name", "own"),
     [
-        *((f"{model}_{method}", {}) for model in ("clipseg", "cris") for method in ("coop", "cocoop")),
-        ("clipseg_lora", {"adapted_parts": ["text", "decoder"], "dropout": 0.0}),
+        *((f"{model}_{method}", {}) for model in VLSMS for method in ("coop", "cocoop")),
+        *((f"{model}_lora", {"adapted_parts": ["text", "decoder"], "dropout": 0.0}) for model in VLSMS),
         ("clipseg_vlsm_adapter", {"adapted_parts": ["condition"]}),
         ("clipseg_vlsm_adapter", {"placement": "shallow", "adapted_parts": ["text", "condition"]}),
         ("clipseg_telescopic_adapter", {"adapted_parts": ["text", "condition"], "dropout": 0.0}),
-        ("cris_lora", {"dropout": 0.0}),
         ("cris_vlsm_adapter", {}),
         ("cris_telescopic_adapter", {"dropout": 0.0}),
+        *((f"{model}_coop", {"presence_weight": 0.5}) for model in VLSMS if VLSMS[model].no_presence is None),
     ],
 )
 def test_cached_and_uncached_training_agree_without_augmentation(name, own, train, tmp_path, counter):
