@@ -166,9 +166,14 @@ def test_bundles_whose_features_change_refuse_the_cache(name, overrides, message
     assert re.search(message, str(error))
 
 
-def test_evaluations_share_the_features_of_the_test_images(pictures, tiny_clipseg_dir, tmp_path, counter):
+@pytest.mark.parametrize(
+    ("model", "own"),
+    [("clipseg", {}), *((name, {"presence_threshold": 0.5}) for name in VLSMS if VLSMS[name].no_presence is None)],
+)
+def test_evaluations_share_the_features_of_the_test_images(model, own, pictures, tmp_path, counter, request):
     def evaluate(folder, **overrides):
-        values = {"dataset_dir": str(pictures), "pretrained": str(tiny_clipseg_dir), "class_names": ["square"]}
+        base_model = request.getfixturevalue(f"tiny_{model}_dir")
+        values = {"dataset_dir": str(pictures), "pretrained": str(base_model), "class_names": ["square"], **own}
         values |= {
             "method": "null",
             "upsampler": False,
@@ -179,7 +184,7 @@ def test_evaluations_share_the_features_of_the_test_images(pictures, tiny_clipse
         }
         values |= {"output_dir": str(tmp_path / folder), "prompt_depth": 2, "bootstrap_resamples": 10}
         made = ConfigWorkflow(
-            str(BUNDLES / "clipseg_coop" / "configs" / "evaluate.yaml"), logging_file=False, **values | overrides
+            str(BUNDLES / f"{model}_coop" / "configs" / "evaluate.yaml"), logging_file=False, **values | overrides
         )
         made.initialize()
         made.run()
