@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from label_fixtures import CIRCLES, circle_mask, draw_picture, write_bundle, write_volume
 from PIL import Image
+from tiny_methods import tiny_arguments
 
+from monai_tunevlseg.demo import embedded_models
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.monai_label import write_app_folder
+from monai_tunevlseg.networks import VLSMS
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
@@ -31,8 +34,12 @@ COUNT = 6
 """Labeled pictures, in addition to a labeled volume and an unlabeled picture."""
 
 
+OTHERS = [model for model in VLSMS if model not in embedded_models()]
+"""VLSMs that this package embeds no base model for."""
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("tuning")
     (folder / "studies").mkdir()
     for number in range(COUNT):
@@ -44,6 +51,9 @@ def server(tmp_path_factory):
         write_bundle(folder / "scratch", ("lesion",), bundle="unet_scratch"),
         write_bundle(folder / "low_rank", ("lesion",), bundle="clipseg_lora"),
     ]
+    for model in OTHERS:
+        own = {"pretrained": str(request.getfixturevalue(f"tiny_{model}_dir")), **tiny_arguments("coop")}
+        bundles.append(write_bundle(folder / model, ("lesion",), "kvasir", f"{model}_coop", **own))
     conf = ("bundles", ",".join(map(str, bundles)))
     with label_server(write_app_folder(folder / "app"), folder / "studies", conf) as running:
         yield running
@@ -156,6 +166,18 @@ def test_labels_of_clients_tune_the_bundle(name, client, server, submitted):
     # the unlabeled image, by the new checkpoint
     assert client.next_sample("entropy", {"model": name})["scored"] == 1
     assert not psutil.Process(server.process.pid).children(recursive=True)  # so their memory is free again
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_base_model_in_a_folder_is_tuned_and_segments(name, client, server, submitted):
+    untuned, answer = client.infer(name, "picture1", {"text": "lesion, red circle"})
+    assert answer["label_names"] == {"lesion": 1, "red circle": 2}
+    assert np.asarray(Image.open(untuned)).shape == circle_mask().shape
+    task = train(client, name, max_epochs=1)
+    assert task["status"] == "DONE", server.log.read_text()[-4000:]
+    assert client.info()["train_stats"][name]["kept"] == "new"
+    labels = nib.load(client.infer(name, "volume", {})[0])
+    assert labels.shape == (*circle_mask().T.shape, 5)
 
 
 def test_a_network_without_a_base_model_is_trained_before_it_segments(client, server, submitted):
