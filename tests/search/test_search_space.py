@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.bundles import bundle_names
 from monai_tunevlseg.methods import METHODS
@@ -89,16 +90,25 @@ def test_every_bundle_has_a_space_of_its_own_hyperparameters():
         assert read_search_space(CONFIGS, method, yaml.safe_load(path.read_text()), PUBLISHED)
 
 
-@pytest.mark.parametrize(
-    "name", [f"endoscopy/{name}" for name in bundle_names(CONFIGS) if name.partition("_")[2] in set(METHODS)]
-)
-def test_the_tiny_models_take_the_largest_values(name):
-    experiment = find_experiment(name, CONFIGS, ROOT / "bundles")
-    sizes = describe_base_model(experiment, {}).sizes
+@pytest.mark.parametrize("name", [name for name in bundle_names(CONFIGS) if name.partition("_")[2] in set(METHODS)])
+def test_the_tiny_models_take_the_largest_values(name, request):
+    experiment = find_experiment(f"kvasir/{name}", CONFIGS, ROOT / "bundles")
+    tiny = {"pretrained": str(request.getfixturevalue(f"tiny_{name.partition('_')[0]}_dir"))}
+    sizes = describe_base_model(experiment, tiny).sizes
     space = read_search_space(CONFIGS, experiment.method, experiment.flat_values("train"), sizes)
     drawn_from = {dimension: space[dimension].distribution for dimension in space}
     largest = {key: max(getattr(d, "choices", None) or [d.high]) for key, d in drawn_from.items()}
-    assert build_network(experiment, largest).identity()["method"] == experiment.method
+    assert (
+        build_network(experiment, tiny | tiny_arguments(experiment.method) | largest).identity()["method"]
+        == experiment.method
+    )
+
+
+def test_the_choices_of_a_large_model_are_scaled():
+    attention = space_of("shared_attention", ScalingSizes(text_dim=1024, joint_dim=2048, num_layers=24))
+    assert attention["prompt_depth"].distribution == IntDistribution(1, 23)
+    assert attention["nhead"].distribution.choices == (32, 64)  # divisors of 2048
+    assert attention["dim_feedforward"].distribution.choices == (2048, 2272)
 
 
 def test_fine_tuning_has_neither_depth_nor_the_rates_of_prompts():
