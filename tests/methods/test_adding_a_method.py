@@ -15,7 +15,6 @@ from monai.bundle import ConfigWorkflow
 from monai_tunevlseg import Segmenter
 from monai_tunevlseg.bundles import bundle_names, write_bundles
 from monai_tunevlseg.data.demo_datasets import write_demo_dataset
-from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import VLSMS
 
@@ -95,15 +94,16 @@ def repository(tmp_path):
 
 
 @pytest.mark.parametrize("model", VLSMS)
-def test_its_bundle_trains_evaluates_and_segments(model, repository, tmp_path):
+def test_its_bundle_trains_evaluates_and_segments(model, repository, request, tmp_path):
     assert f"{model}_gain" in bundle_names(repository / "configs")
     data = write_demo_dataset("ultrasound", tmp_path / "data", num_images=10)
-    bundle = repository / "bundles" / f"{model}_gain"
+    bundle, base = repository / "bundles" / f"{model}_gain", request.getfixturevalue(f"tiny_{model}_dir")
 
     def run(config: str, kind: str, **options) -> None:
-        files = [str(bundle / "configs" / f"{config}.yaml"), str(repository / f"configs/ultrasound/{model}_gain.yaml")]
         own = {"bundle_root": str(bundle), "dataset_dir": str(data), "device": "cpu", "num_workers": 0}
-        workflow = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **own, **options)
+        own |= {"pretrained": str(base), "class_names": ["lesion"]}
+        file = str(bundle / "configs" / f"{config}.yaml")
+        workflow = ConfigWorkflow(file, workflow_type=kind, logging_file=False, **own, **options)
         for action in (workflow.initialize, workflow.run, workflow.finalize):
             action()
 
@@ -114,6 +114,6 @@ def test_its_bundle_trains_evaluates_and_segments(model, repository, tmp_path):
     assert {name.split(".")[0] for name in set(checkpoint) - {*gains, "_extra_state"}} == {"upsampler"}
     run("evaluate", "infer", gain_layers=3, bootstrap_resamples=10)
     assert json.loads((bundle / "eval/metrics.json").read_text())["network"]["method"] == "gain"
-    segmenter = Segmenter.from_bundle(bundle, device="cpu", pretrained=demo_model(model), gain_layers=3)
+    segmenter = Segmenter.from_bundle(bundle, device="cpu", pretrained=base, gain_layers=3)
     image = np.zeros((40, 50, 3), np.uint8)
     assert segmenter.segment(image, ["a tumor", "a cyst"]).shape == (2, 40, 50)
