@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from monai_tunevlseg.methods import PromptLearner
+
+if TYPE_CHECKING:
+    from transformers.models.sam3.modeling_sam3 import Sam3ViTLayer, Sam3ViTModel
 
 __all__ = ["encode_image", "run_layer"]
 
 
 def encode_image(
-    model: Any,
+    model: Sam3ViTModel,
     image: Tensor,
     learner: PromptLearner | None,
     run_layer: Callable[[Any, Tensor, Tensor | None], tuple[Tensor, Tensor | None]],
@@ -35,7 +39,9 @@ def encode_image(
         states of the patches, (B, H / patch, W / patch, vision_dim).
     """
     prompted = learner if learner is not None and learner.prompts_vision else None
-    rows, columns = (side // model.config.patch_size for side in image.shape[-2:])
+    config: Any = model.config
+    layers: Any = model.layers
+    rows, columns = (side // config.patch_size for side in image.shape[-2:])
     patches = model.embeddings(image).unflatten(1, (rows, columns))
     context: Tensor | None = None
 
@@ -47,14 +53,14 @@ def encode_image(
     if (context := context_of(0, None)) is not None:
         context = model.layer_norm(context)
     patches = model.layer_norm(patches)
-    for index, layer in enumerate(model.layers):
+    for index, layer in enumerate(layers):
         if index:
             context = context_of(index, context)
         patches, context = run_layer(layer, patches, context)
     return patches
 
 
-def run_layer(layer: Any, patches: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def run_layer(layer: Sam3ViTLayer, patches: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Run a layer on patches and context vectors.
 
     In a layer with windows, every window w attends to its own patches X_w and to the context P, which has no position
@@ -73,7 +79,7 @@ def run_layer(layer: Any, patches: Tensor, context: Tensor | None) -> tuple[Tens
     Returns:
         patches and context after the layer.
     """
-    windows, cut = _windows(layer, layer.layer_norm1(patches))  # (B * windows, h, w, vision_dim)
+    windows = _windows(layer, layer.layer_norm1(patches))  # (B * windows, h, w, vision_dim)
     tokens, rotation = windows.flatten(1, 2), _rotation(layer, windows)
     count = tokens.shape[1]
     if context is not None:
@@ -82,44 +88,41 @@ def run_layer(layer: Any, patches: Tensor, context: Tensor | None) -> tuple[Tens
         rotation = _unrotated(rotation, context.shape[1])
     # not squeezed, because squeeze makes the number of dimensions of an exported ONNX network depend on its input
     attended = layer.attention(tokens.unsqueeze(1), rotation)[0][:, 0]
-    patches = patches + _joined(layer, attended[:, :count].unflatten(1, windows.shape[1:3]), cut, patches)
+    patches = patches + _joined(attended[:, :count].unflatten(1, windows.shape[1:3]), patches)
     if context is not None:
         read = attended[:, count:].unflatten(0, (context.shape[0], -1)).mean(dim=1)
         context = _mlp(layer, context + read)
     return _mlp(layer, patches), context
 
 
-def _mlp(layer: Any, states: Tensor) -> Tensor:
+def _mlp(layer: Sam3ViTLayer, states: Tensor) -> Tensor:
     return states + layer.dropout(layer.mlp(layer.layer_norm2(states)))
 
 
-def _windows(layer: Any, patches: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """Cut (B, rows, columns, C) into windows (B * windows, h, w, C), padded; also return the padded grid."""
-    from transformers.models.sam3.modeling_sam3 import window_partition
-
-    if not layer.window_size:
-        return patches, (patches.shape[1], patches.shape[2])
-    windows, padded = window_partition(patches, layer.window_size)
-    return windows, padded
+def _windows(layer: Sam3ViTLayer, patches: Tensor) -> Tensor:
+    """Cut (B, rows, columns, C) into windows (B * windows, h, w, C); those at the border are filled with zeros."""
+    rows, columns = patches.shape[1:3]
+    height, width = (layer.window_size or side for side in (rows, columns))
+    filled = pad(patches, (0, 0, 0, -columns % width, 0, -rows % height))
+    return filled.unflatten(2, (-1, width)).unflatten(1, (-1, height)).transpose(2, 3).flatten(0, 2)
 
 
-def _joined(layer: Any, windows: Tensor, cut: tuple[int, int], patches: Tensor) -> Tensor:
-    """Join windows to (B, rows, columns, C) without the padding."""
-    from transformers.models.sam3.modeling_sam3 import window_unpartition
+def _joined(windows: Tensor, patches: Tensor) -> Tensor:
+    """Join windows (B * windows, h, w, C) to (B, rows, columns, C), the shape of ``patches``."""
+    batch, rows, columns = patches.shape[:3]
+    height, width = windows.shape[1:3]
+    down, across = -(-rows // height), -(-columns // width)
+    grid = windows.unflatten(0, (batch, down, across)).transpose(2, 3)
+    return grid.flatten(3, 4).flatten(1, 2)[:, :rows, :columns]
 
-    if not layer.window_size:
-        return windows
-    joined: Tensor = window_unpartition(windows, layer.window_size, cut, (patches.shape[1], patches.shape[2]))
-    return joined
 
-
-def _rotation(layer: Any, windows: Tensor) -> tuple[Tensor, Tensor]:
+def _rotation(layer: Sam3ViTLayer, windows: Tensor) -> tuple[Tensor, Tensor]:
     """Return cosine and sine of the rotary positions of a window's patches, each (1, h * w, head_dim).
 
     The positions of global layers span the range of one window in both directions, as transformers computes them from
     ``image_size`` for the size that a model is built for, and so fit an image of any size.
     """
-    positions = layer.position_ids
+    positions: Tensor = layer.position_ids
     if not layer.window_size:
         rows, columns = (
             torch.arange(side, device=windows.device) * (layer.config.window_size / side) for side in windows.shape[1:3]
