@@ -113,6 +113,17 @@ def test_the_maps_are_computed_once_for_all_texts(case, build, pictures):
     assert calls == [2, 2, 2]  # the fourth map is not read
 
 
+@both_text_encoders
+def test_patches_attend_to_each_other_once_for_all_texts_before_they_read_one(case, build, pictures):
+    network, rows = build(case, upsampler=False).eval(), {}
+    for number, layer in enumerate(network.base.detr_encoder.layers):
+        layer.self_attn.register_forward_hook(
+            lambda _, inputs, output, number=number: rows.setdefault(number, []).append(len(output[0]))
+        )
+    network(pictures(case), [["polyp", "a red circle", "lesion"]] * 2)
+    assert rows == {0: [2], 1: [2, 2, 2]}
+
+
 # --- with prompts: the naive reference ---
 
 

@@ -27,7 +27,7 @@ LEVELS = ("finest", "middle", "coarsest")  # maps of the feature pyramid that th
 class PromptTunedSAM3(PromptTunedNetwork):
     """SAM 3 (Carion et al., *SAM 3: Segment Anything with Concepts*, 2025) with learnable prompts.
 
-    Supports all methods, on ``Sam3Model`` and on ``Sam3LiteTextModel``, whose text encoder is a tenth of the size.
+    Supports all methods, on ``Sam3Model`` and on ``Sam3LiteTextModel``, whose text encoder is smaller.
     Without method and upsampler, its logits equal the ``semantic_seg`` of transformers' model, resized bilinearly to
     the image. The parts of SAM 3 that find instances are not run; its presence score is, on request. The patch size
     must divide the size of images. See :class:`~monai_tunevlseg.networks.PromptTunedNetwork` for arguments and errors.
@@ -146,10 +146,21 @@ class PromptTunedSAM3(PromptTunedNetwork):
         return features
 
     def expand_image_features(self, features: ImageFeatures) -> ImageFeatures:
-        """Compute the three maps of the feature pyramid that the decoder reads, each (B, C, h, w), finest first."""
+        """Compute what the decoder reads of the images before it reads a text.
+
+        The self-attention of the DETR encoder's first layer is 8 % of the decoding of a text, so that it is not
+        left to :meth:`decode`, in which it would run for each text.
+
+        Returns:
+            the maps ``finest``, ``middle`` and ``coarsest`` of the feature pyramid, each (B, C, h, w), and
+            ``attended``, the coarsest after the self-attention, (B, h * w, C).
+        """
         states = features["states"].permute(0, 3, 1, 2)
         layers = zip(LEVELS, self.base.vision_encoder.neck.fpn_layers, strict=False)  # the fourth map is not read
-        return ImageFeatures({level: self._cast_for_decoder(layer(states)) for level, layer in layers})
+        maps = ImageFeatures({level: self._cast_for_decoder(layer(states)) for level, layer in layers})
+        patches, positions = maps["coarsest"].flatten(2).transpose(1, 2), self._positions(maps["coarsest"])
+        maps["attended"] = _attend_to_patches(self.base.detr_encoder.layers[0], patches, positions)
+        return maps
 
     def encode_text(
         self, tokens: Tokens, image_embedding: Tensor | None, learner: PromptLearner | None = None
@@ -186,12 +197,13 @@ class PromptTunedSAM3(PromptTunedNetwork):
 
     def _fuse(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Run the DETR encoder, in which patches read the texts: (B * k, rows * columns, C)."""
-        count = text_features["states"].shape[1]
-        fused = _for_each_text(image_features["coarsest"], count).flatten(2).transpose(1, 2)
         positions = self._positions(image_features["coarsest"])
-        states, mask = text_features["states"].flatten(0, 1), text_features["mask"].flatten(0, 1)
-        for layer in self.base.detr_encoder.layers:
-            fused = layer(fused, states, positions, prompt_cross_attn_mask=mask[:, None, None])
+        states, mask = text_features["states"].flatten(0, 1), text_features["mask"].flatten(0, 1)[:, None, None]
+        first, *others = self.base.detr_encoder.layers
+        fused = _for_each_text(image_features["attended"], text_features["states"].shape[1])
+        fused = _read_text(first, fused, states, mask)
+        for layer in others:
+            fused = layer(fused, states, positions, prompt_cross_attn_mask=mask)
         return fused
 
     def _positions(self, coarsest: Tensor) -> Tensor:
@@ -223,9 +235,23 @@ class PromptTunedSAM3(PromptTunedNetwork):
         return Upsampler(self.base.config.mask_decoder_config.hidden_size, UPSAMPLER_CHANNELS)
 
 
-def _for_each_text(maps: Tensor, count: int) -> Tensor:
-    """Repeat maps (B, C, h, w) for k texts: (B * k, C, h, w)."""
-    return maps.unsqueeze(1).expand(-1, count, -1, -1, -1).flatten(0, 1)
+def _for_each_text(features: Tensor, count: int) -> Tensor:
+    """Repeat features (B, ...) for k texts: (B * k, ...)."""
+    return features.unsqueeze(1).expand(-1, count, *features.shape[1:]).flatten(0, 1)
+
+
+def _attend_to_patches(layer: Any, patches: Tensor, positions: Tensor) -> Tensor:
+    """Run the first third of a layer of the DETR encoder, which reads no text: (B, rows * columns, C)."""
+    normed = layer.layer_norm1(patches)
+    placed = normed + positions
+    return patches + layer.dropout(layer.self_attn(placed, placed, normed)[0])
+
+
+def _read_text(layer: Any, fused: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+    """Run the rest of a layer of the DETR encoder, in which patches (N, rows * columns, C) read a text each."""
+    read, _ = layer.cross_attn(layer.layer_norm2(fused), states, states, attention_mask=mask)
+    fused = fused + layer.dropout(read)
+    return fused + layer.dropout(layer.mlp(layer.layer_norm3(fused)))
 
 
 def _layer_sites(layer: str, width: int, attentions: tuple[str, ...], output: str) -> LayerSites:
