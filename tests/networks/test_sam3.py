@@ -14,7 +14,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import PromptTunedSAM3
-from monai_tunevlseg.networks.sam3.vision import encode_image
 
 SAM3, LITE = (case for case in CASES if case.network is PromptTunedSAM3)
 TEXTS = ["polyp", "a photo of a red circle", "lesion!"]
@@ -42,28 +41,38 @@ def exact(network: PromptTunedSAM3) -> PromptTunedSAM3:
 # --- without prompts: transformers ---
 
 
-def at_size(model: torch.nn.Module, size: int) -> torch.nn.Module:
-    """Return transformers' own model for images of another size, with the same weights."""
+def at_size(model: torch.nn.Module, rows: int, columns: int) -> torch.nn.Module:
+    """Return transformers' own model for images of another size, with the same weights.
+
+    It is built for square images; the positions of its global layers are those of a rectangle.
+    """
     config = copy.deepcopy(model.config)
-    config.image_size = size
+    vit = config.vision_config.backbone_config
+    vit.image_size = rows * vit.patch_size
     other = type(model)(config).eval()
     other.load_state_dict(model.state_dict())
+    if rows != columns:
+        span = vit.window_size
+        places = [(column * span / columns, row * span / rows) for row in range(rows) for column in range(columns)]
+        for layer in other.vision_encoder.backbone.layers:
+            if not layer.window_size:
+                layer.position_ids = torch.tensor(places)
     return other
 
 
 @both_text_encoders
-@pytest.mark.parametrize("patches", [4, 5, 6])
-def test_zero_shot_logits_and_presence_are_those_of_transformers(case, patches, build, pictures):
+@pytest.mark.parametrize("grid", [(4, 4), (5, 5), (6, 6), (3, 5)], ids=str)
+def test_zero_shot_logits_and_presence_are_those_of_transformers(case, grid, build, pictures):
     network = build(case, upsampler=False, class_names=TEXTS).eval()
-    size = patches * case.divisor
-    images, model = pictures(case, 2, size, size), at_size(network.base, size)
+    size = tuple(patches * case.divisor for patches in grid)
+    images, model = pictures(case, 2, *size), at_size(network.base, *grid)
     rows = network.tokenizer(TEXTS, padding="max_length", max_length=32, return_tensors="pt")
     with torch.no_grad():
         result = network(images, presence=True)
         for number in range(len(TEXTS)):
             ids, mask = (rows[name][number].expand(2, -1) for name in ("input_ids", "attention_mask"))
             expected = model(pixel_values=images, input_ids=ids, attention_mask=mask)
-            semantic = interpolate(expected.semantic_seg, size=(size, size), mode="bilinear")[:, 0]
+            semantic = interpolate(expected.semantic_seg, size=size, mode="bilinear")[:, 0]
             assert torch.allclose(result.logits[:, number], semantic, atol=1e-5)
             assert torch.allclose(result.presence[:, number], expected.presence_logits[:, 0], atol=1e-5)
         assert not torch.allclose(result.logits[:, 0], result.logits[:, 1], atol=1e-2)
@@ -93,7 +102,7 @@ def test_positions_keep_all_their_bits_in_bfloat16(build):
 
 @both_text_encoders
 def test_the_parts_that_find_instances_are_not_run(case, build, pictures):
-    network = build(case, upsampler=False).eval()
+    network = copy.deepcopy(build(case, upsampler=False)).eval()  # the tests share its base model
     ran = []
     for name in network.parts.other_outputs:
         for module in network.base.get_submodule(name).modules():
@@ -106,7 +115,7 @@ def test_the_parts_that_find_instances_are_not_run(case, build, pictures):
 
 @both_text_encoders
 def test_the_maps_are_computed_once_for_all_texts(case, build, pictures):
-    network, calls = build(case, upsampler=False).eval(), []
+    network, calls = copy.deepcopy(build(case, upsampler=False)).eval(), []
     for layer in network.base.vision_encoder.neck.fpn_layers:
         layer.register_forward_hook(lambda layer, inputs, _: calls.append(inputs[0].shape[0]))
     network(pictures(case), [[f"text {number}" for number in range(19)]] * 2)
@@ -115,7 +124,7 @@ def test_the_maps_are_computed_once_for_all_texts(case, build, pictures):
 
 @both_text_encoders
 def test_patches_attend_to_each_other_once_for_all_texts_before_they_read_one(case, build, pictures):
-    network, rows = build(case, upsampler=False).eval(), {}
+    network, rows = copy.deepcopy(build(case, upsampler=False)).eval(), {}
     for number, layer in enumerate(network.base.detr_encoder.layers):
         layer.self_attn.register_forward_hook(
             lambda _, inputs, output, number=number: rows.setdefault(number, []).append(len(output[0]))
@@ -139,7 +148,7 @@ def test_the_prompted_vision_encoder_is_that_of_the_equations(method, depth, bui
     patch, vit = SAM3.divisor, network.base.vision_encoder.backbone
     for rows, columns in ((4, 4), (3, 5)):  # the second grid does not fill its windows
         images = pictures(SAM3, 2, rows * patch, columns * patch).double()
-        states = encode_image(vit, images, network.method)
+        states = network.encode_image(images)["states"]
         for state, image in zip(states, images, strict=True):
             assert relative_error(state, naive.vision_states(vit, image, contexts_of(network))) < 1e-6
 
@@ -153,7 +162,7 @@ def test_a_fault_in_the_reference_is_detected(fault, build, pictures):
     network = exact(build(SAM3, "vpt", prompt_depth=2, num_context=3))
     vit, image = network.base.vision_encoder.backbone, pictures(SAM3, 1).double()
     expected = naive.vision_states(vit, image[0], contexts_of(network), fault)
-    assert relative_error(encode_image(vit, image, network.method)[0], expected) > 1e-4
+    assert relative_error(network.encode_image(image)["states"][0], expected) > 1e-4
 
 
 @both_text_encoders
