@@ -59,7 +59,7 @@ class PromptTunedSAM3(PromptTunedNetwork):
     condition = "states"
     pairs_per_chunk = 1  # the widest tensor of the decoder takes 85 MB per pair
     run_vision_layer = staticmethod(run_layer)
-    layer_functions = ("run_vision_layer",)
+    layer_functions = ("run_vision_layer", "attend_to_patches", "read_text")
 
     @property
     def repeated_layers(self) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ class PromptTunedSAM3(PromptTunedNetwork):
         layers = zip(LEVELS, self.base.vision_encoder.neck.fpn_layers, strict=False)  # the fourth map is not read
         maps = ImageFeatures({level: self._cast_for_decoder(layer(states)) for level, layer in layers})
         patches, positions = maps["coarsest"].flatten(2).transpose(1, 2), self._positions(maps["coarsest"])
-        maps["attended"] = _attend_to_patches(self.base.detr_encoder.layers[0], patches, positions)
+        maps["attended"] = self.attend_to_patches(self.base.detr_encoder.layers[0], patches, positions)
         return maps
 
     def encode_text(
@@ -195,13 +195,27 @@ class PromptTunedSAM3(PromptTunedNetwork):
         presence = output.presence_logits[-1].unflatten(0, (-1, text_features["states"].shape[1])).squeeze(2)
         return self._logits(image_features, text_features, fused), presence
 
+    @staticmethod
+    def attend_to_patches(layer: Any, patches: Tensor, positions: Tensor) -> Tensor:
+        """Run the first third of a layer of the DETR encoder, which reads no text: (B, rows * columns, C)."""
+        normed = layer.layer_norm1(patches)
+        placed = normed + positions
+        return patches + layer.dropout(layer.self_attn(placed, placed, normed)[0])
+
+    @staticmethod
+    def read_text(layer: Any, fused: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+        """Run the rest of a layer of the DETR encoder, in which patches (N, rows * columns, C) read a text each."""
+        read, _ = layer.cross_attn(layer.layer_norm2(fused), states, states, attention_mask=mask)
+        fused = fused + layer.dropout(read)
+        return fused + layer.dropout(layer.mlp(layer.layer_norm3(fused)))
+
     def _fuse(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Run the DETR encoder, in which patches read the texts: (B * k, rows * columns, C)."""
         positions = self._positions(image_features["coarsest"])
         states, mask = text_features["states"].flatten(0, 1), text_features["mask"].flatten(0, 1)[:, None, None]
         first, *others = self.base.detr_encoder.layers
         fused = _for_each_text(image_features["attended"], text_features["states"].shape[1])
-        fused = _read_text(first, fused, states, mask)
+        fused = self.read_text(first, fused, states, mask)
         for layer in others:
             fused = layer(fused, states, positions, prompt_cross_attn_mask=mask)
         return fused
@@ -238,20 +252,6 @@ class PromptTunedSAM3(PromptTunedNetwork):
 def _for_each_text(features: Tensor, count: int) -> Tensor:
     """Repeat features (B, ...) for k texts: (B * k, ...)."""
     return features.unsqueeze(1).expand(-1, count, *features.shape[1:]).flatten(0, 1)
-
-
-def _attend_to_patches(layer: Any, patches: Tensor, positions: Tensor) -> Tensor:
-    """Run the first third of a layer of the DETR encoder, which reads no text: (B, rows * columns, C)."""
-    normed = layer.layer_norm1(patches)
-    placed = normed + positions
-    return patches + layer.dropout(layer.self_attn(placed, placed, normed)[0])
-
-
-def _read_text(layer: Any, fused: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-    """Run the rest of a layer of the DETR encoder, in which patches (N, rows * columns, C) read a text each."""
-    read, _ = layer.cross_attn(layer.layer_norm2(fused), states, states, attention_mask=mask)
-    fused = fused + layer.dropout(read)
-    return fused + layer.dropout(layer.mlp(layer.layer_norm3(fused)))
 
 
 def _layer_sites(layer: str, width: int, attentions: tuple[str, ...], output: str) -> LayerSites:
