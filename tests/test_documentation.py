@@ -70,6 +70,9 @@ def test_own_data_commands_run(tmp_path):
     assert (bundle / "eval" / "metrics.json").is_file()
     assert (bundle / "eval" / "splits.json").is_file()
     assert len(list((bundle / "output" / "masks").iterdir())) == 10
+    (absent,) = lines("absent texts")
+    run(absent.replace("DIR", str(data)).replace("bundles/clipseg_vpt", str(bundle)) + f" {QUICK}")
+    assert (bundle / "eval" / "absent_pairs.csv").is_file()
 
 
 def test_commands_of_an_experiment_run_and_their_runs_are_compared(tmp_path):

@@ -1,5 +1,6 @@
 """Datasets as MONAI datalists, and the transforms that load, augment and save their samples."""
 
+from monai_tunevlseg.data.absent_texts import with_absent_texts
 from monai_tunevlseg.data.datalists import build_datalists, build_inference_datalist
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.image_groups import (
@@ -44,5 +45,6 @@ __all__ = [
     "build_inference_datalist",
     "collate_image_groups",
     "group_by_image",
+    "with_absent_texts",
     "with_intensity_windows",
 ]

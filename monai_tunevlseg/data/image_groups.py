@@ -24,7 +24,10 @@ __all__ = [
 ]
 
 ImageGroup: TypeAlias = dict[str, Any]
-"""`image`, of a slice also `slice` and `slice_axis`, and `pairs`: the other keys of each of its samples, in order."""
+"""`image`, of a slice also `slice` and `slice_axis`, and `pairs`: the other keys of each of its samples, in order.
+
+It may also have `absent_texts`, which the image does not show (see :func:`~monai_tunevlseg.data.with_absent_texts`).
+"""
 
 POSITION = ("image", "slice", "slice_axis")
 
@@ -73,8 +76,8 @@ class LoadImageGroup(Transform):
 
         Returns:
             `image` (3, H, W) as `LoadImageMaskd` loads it; `label`, a tensor (k, H, W), uint8 in {0, 1}, and 255 for
-            ignored pixels; `full_label`, the same as an array, which is unchanged when `label` is resized; `text`, k
-            texts; `pairs`, the k samples with `number`.
+            ignored pixels; `full_label`, the same as an array, which is unchanged when `label` is resized; `pairs`, the
+            k samples with `number`; `absent_texts`, the group's; `text`, the k texts and then the absent ones.
 
         Raises:
             KeyError: when a sample lacks a key.
@@ -87,24 +90,26 @@ class LoadImageGroup(Transform):
         label = torch.empty((len(pairs), *first["label"].shape[1:]), dtype=torch.uint8)
         for index, sample in enumerate(chain([first], loaded)):
             label[index] = sample["label"].as_tensor()[0]
+        absent = list(group.get("absent_texts", ()))
         return {
             "image": first["image"],
             "label": label,
             "full_label": label.numpy(),  # worker processes send arrays through pipes, not through scarce shared memory
-            "text": [pair["text"] for pair in pairs],
+            "text": [pair["text"] for pair in pairs] + absent,
             "pairs": pairs,
+            "absent_texts": absent,
         }
 
 
 class ImageGroupBatchSampler(Sampler[list[int]]):
-    """Batches groups with equal numbers of pairs, so that all images of a batch have equally many texts.
+    """Batches groups with equal numbers of pairs and absent texts, so that all images of a batch have equally many.
 
-    A batch holds at most `batch_size` pairs, because pairs take the memory, or one image that has more. The largest
+    A batch holds at most `batch_size` texts, because texts take the memory, or one image that has more. The largest
     groups come first, so that a lack of memory shows at once. Groups of one size keep their order.
 
     Args:
         groups: groups of :func:`group_by_image`.
-        batch_size: maximum number of pairs in one batch, 1 or more.
+        batch_size: maximum number of texts in one batch, 1 or more.
 
     Raises:
         ValueError: when `batch_size` is less.
@@ -113,12 +118,13 @@ class ImageGroupBatchSampler(Sampler[list[int]]):
     def __init__(self, groups: Sequence[ImageGroup], batch_size: int) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
-        sizes: dict[int, list[int]] = {}
+        sizes: dict[tuple[int, int], list[int]] = {}
         for index, group in enumerate(groups):
-            sizes.setdefault(len(group["pairs"]), []).append(index)
+            pairs = len(group["pairs"])
+            sizes.setdefault((pairs + len(group.get("absent_texts", ())), pairs), []).append(index)
         self.batches: list[list[int]] = []
         for size in sorted(sizes, reverse=True):
-            images = max(1, batch_size // size)
+            images = max(1, batch_size // size[0])
             members = sizes[size]
             self.batches += [members[start : start + images] for start in range(0, len(members), images)]
 

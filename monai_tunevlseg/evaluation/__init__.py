@@ -2,6 +2,7 @@
 
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.evaluation.bootstrap import Bootstrap
+from monai_tunevlseg.evaluation.class_confusion import ClassConfusion
 from monai_tunevlseg.evaluation.comparison import Comparison, compare
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS, Hausdorff95, SurfaceDice
 from monai_tunevlseg.evaluation.pair_masks import LogitsToPairMasks
@@ -12,11 +13,14 @@ from monai_tunevlseg.evaluation.prediction_scores import score_predictions
 from monai_tunevlseg.evaluation.report_handler import EvaluationReportHandler, describe_network
 from monai_tunevlseg.evaluation.skipping_evaluator import SkippingEvaluator, run_or_list_unreadable
 from monai_tunevlseg.evaluation.summary import summarize
+from monai_tunevlseg.evaluation.text_obedience import AbsentPair, summarize_obedience, write_absent_pairs
 
 __all__ = [
     "MISSING_RULES",
     "PAIR_METRICS",
+    "AbsentPair",
     "Bootstrap",
+    "ClassConfusion",
     "Comparison",
     "EvaluationReportHandler",
     "Hausdorff95",
@@ -34,5 +38,7 @@ __all__ = [
     "run_or_list_unreadable",
     "score_predictions",
     "summarize",
+    "summarize_obedience",
+    "write_absent_pairs",
     "write_pair_scores",
 ]

@@ -1,8 +1,8 @@
-"""The masks of a batch's pairs, at the model's resolution and at the images' own."""
+"""The masks of a batch's pairs and absent texts, at the model's resolution and at the images' own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ __all__ = ["LogitsToPairMasks", "counted_masks"]
 
 
 class LogitsToPairMasks(Transform):
-    """Converts the logits and labels of a batch of image groups into masks, one per pair, for MONAI's metrics.
+    """Converts the logits and labels of a batch of image groups into masks, one per text, for MONAI's metrics.
 
     Foreground is where the sigmoid of the logit is above 0.5. For the image's own resolution the logits are resized
     bilinearly, as in inference, before the threshold. Ignored pixels are background in both mask and prediction, so
@@ -23,30 +23,52 @@ class LogitsToPairMasks(Transform):
     """
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert one batch of B images with k texts each.
+        """Convert one batch of B images with k pairs and m absent texts each.
 
         Args:
-            data: `pred` (B, k, h, w), logits; `label` (B, k, h, w) in {0, 1, 255}; `full_label`, B arrays of the same
-                at an image's own size (k, H, W).
+            data: `pred` (B, k + m, h, w), logits, those of absent texts last; `label` (B, k, h, w) in {0, 1, 255};
+                `full_label`, B arrays of the same at an image's own size (k, H, W).
 
         Returns:
             the same with `pred`, `label`, `pred_original` and `label_original` as lists of B * k masks, uint8 in {0, 1}
-            of shape (1, h, w) or (1, H, W).
+            of shape (1, h, w) or (1, H, W), and `absent` and `absent_original`, B * m masks of the absent texts.
         """
         batch = dict(data)
-        logits = torch.as_tensor(batch["pred"]).float().flatten(0, 1)[:, None]  # (B * k, 1, h, w)
-        labels = torch.as_tensor(batch["label"]).flatten(0, 1)[:, None]
-        originals = [torch.as_tensor(mask[None]) for masks in batch["full_label"] for mask in masks]
-        at_model = [counted_masks(logit > 0, label) for logit, label in zip(logits, labels, strict=True)]
-        at_original = [
-            # one at a time, because the logits of all texts of a large picture take much memory
-            counted_masks(resize_logits(logit[None], label.shape[-2:])[0] > 0, label.to(logit.device))
-            for logit, label in zip(logits, originals, strict=True)
-        ]
-        for suffix, masks in (("", at_model), ("_original", at_original)):
-            batch[f"pred{suffix}"] = [prediction for prediction, _ in masks]
-            batch[f"label{suffix}"] = [label for _, label in masks]
+        labels, originals = torch.as_tensor(batch["label"]), list(map(torch.as_tensor, batch["full_label"]))
+        logits, absent = torch.as_tensor(batch["pred"]).float().tensor_split([labels.shape[1]], dim=1)
+        batch["pred"], batch["label"] = _at_model(logits, labels)
+        batch["pred_original"], batch["label_original"] = _at_original(logits, originals)
+        count = absent.shape[1]
+        batch["absent"], _ = _at_model(absent, _without_foreground(labels, count))
+        batch["absent_original"], _ = _at_original(absent, [_without_foreground(mask, count) for mask in originals])
         return batch
+
+
+def _at_model(logits: torch.Tensor, labels: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return predictions and masks, B * k each, of logits and labels (B, k, h, w)."""
+    flat = zip(logits.flatten(0, 1)[:, None], labels.flatten(0, 1)[:, None], strict=True)
+    return _separated(counted_masks(logit > 0, label) for logit, label in flat)
+
+
+def _at_original(logits: torch.Tensor, labels: list[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return predictions and masks, B * k each, of logits (B, k, h, w) and B labels (k, H, W)."""
+    flat = zip(logits.flatten(0, 1)[:, None], (label[None] for masks in labels for label in masks), strict=True)
+    return _separated(
+        # one at a time, because the logits of all texts of a large picture take much memory
+        counted_masks(resize_logits(logit[None], label.shape[-2:])[0] > 0, label.to(logit.device))
+        for logit, label in flat
+    )
+
+
+def _separated(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    listed = list(pairs)
+    return [prediction for prediction, _ in listed], [label for _, label in listed]
+
+
+def _without_foreground(labels: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the masks of absent texts (..., count, H, W): empty, ignored where one of the masks (..., k, H, W) is."""
+    ignored = (labels == IGNORE_INDEX).any(dim=-3, keepdim=True).to(torch.uint8) * IGNORE_INDEX
+    return ignored.repeat_interleave(count, dim=-3)
 
 
 def counted_masks(foreground: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,7 @@
 """The report of an evaluation: ``metrics.json``, ``pairs.csv``, the predicted masks, and overlays of some pairs.
 
+Absent texts are not part of these pairs either.
+
 Slices of volumes that do not show their class are not part of the means: they would raise means that count an empty
 prediction as 100, and lower the others. They have a table and a summary of their own.
 """
@@ -22,8 +24,10 @@ from ignite.engine import Events
 from monai.engines import Evaluator
 
 from monai_tunevlseg.atomic_files import write_text_atomically
+from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.evaluation.bootstrap import Bootstrap
+from monai_tunevlseg.evaluation.class_confusion import ClassConfusion
 from monai_tunevlseg.evaluation.example_overlays import mask_name, remove_earlier, write_example_overlays, write_mask
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
 from monai_tunevlseg.evaluation.pair_scores import PairScores, write_pair_scores
@@ -35,6 +39,7 @@ from monai_tunevlseg.evaluation.summary import (
     summarize_volumes,
     volumes_of,
 )
+from monai_tunevlseg.evaluation.text_obedience import AbsentPair, summarize_obedience, write_absent_pairs
 
 __all__ = ["FORMAT_VERSION", "EvaluationReportHandler", "describe_network"]
 
@@ -44,6 +49,7 @@ FORMAT_VERSION = 1
 MAIN_SCORES = ("dice", "dice_original")
 """Scores of which an evaluation has one or both; the first one ranks the overlays."""
 EMPTY_SLICES = "slices_without_foreground.csv"
+ABSENT_PAIRS = "absent_pairs.csv"
 AREAS = {
     "label_pixels": "label",
     "predicted_pixels": "pred",
@@ -68,7 +74,7 @@ class EvaluationReportHandler:
 
     Args:
         output_dir: output folder of ``metrics.json``, ``pairs.csv``, ``predicted_masks/`` and ``overlays/``, and for
-            volumes ``slices_without_foreground.csv``.
+            volumes ``slices_without_foreground.csv``; for absent texts ``absent_pairs.csv``.
         split: name of the split.
         dataset_dir: folder to which paths in ``pairs.csv`` are relative, so that two machines' reports match.
         about: further entries of ``metrics.json``, such as ``network``.
@@ -76,6 +82,8 @@ class EvaluationReportHandler:
         num_overlays: number of overlays of each of the worst, median and best pairs; 0 = none.
         save_masks: whether to keep the predictions, at the images' own resolution.
         whole_volumes: whether all slices of volumes are among the pairs, as Dice of whole volumes needs them.
+        obedience_to: names of the dataset's classes, for a report on absent texts and on the confusion of classes; the
+            output then has the masks ``absent`` and ``absent_original``. None = no such report.
 
     Raises:
         ValueError: when ``num_overlays`` is negative.
@@ -91,6 +99,7 @@ class EvaluationReportHandler:
         num_overlays: int = 3,
         save_masks: bool = True,
         whole_volumes: bool = False,
+        obedience_to: Sequence[str] | None = None,
     ) -> None:
         if num_overlays < 0:
             raise ValueError(f"num_overlays is {num_overlays}; it must be 0 or more.")
@@ -102,11 +111,14 @@ class EvaluationReportHandler:
         self.num_overlays = num_overlays
         self.save_masks = save_masks
         self.whole_volumes = whole_volumes
+        self.obedience_to = obedience_to
         self._masks_dir = self.output_dir / "predicted_masks"
         self._temporary = ExitStack()
         self._samples: list[Sample] = []  # in the order of the metrics' values
         self._areas: list[dict[str, int]] = []
         self._common: list[int] = []
+        self._absent: list[tuple[int, AbsentPair]] = []  # with the number of the image's first sample
+        self._confusion = ClassConfusion()
 
     def attach(self, engine: Evaluator) -> None:
         """Register with the evaluator."""
@@ -119,6 +131,8 @@ class EvaluationReportHandler:
         self._samples.clear()
         self._areas.clear()
         self._common.clear()
+        self._absent.clear()
+        self._confusion = ClassConfusion()
         self._temporary.close()
         remove_earlier(self.output_dir)
         if not self.save_masks:
@@ -137,6 +151,24 @@ class EvaluationReportHandler:
             if self.save_masks or self.num_overlays:
                 predicted = masks["pred_original"][0].cpu().numpy()
                 write_mask(self._masks_dir / mask_name(sample), predicted.astype(bool))
+        if self.obedience_to is not None:
+            for index in range(len(engine.state.batch["pairs"])):
+                self._collect_image(engine, index, self.obedience_to)
+
+    def _collect_image(self, engine: Evaluator, index: int, class_names: Sequence[str]) -> None:
+        """Collect the absent texts and the confusion of classes of one image of a batch."""
+        batch, masks = engine.state.batch, engine.state.output
+        samples, texts, label = (batch[name][index] for name in ("pairs", "absent_texts", "full_label"))
+        of_pairs, of_absent = (slice(index * len(each), (index + 1) * len(each)) for each in (samples, texts))
+        pixels = int((label != IGNORE_INDEX).all(axis=0).sum())
+        image, number, group = self._path(samples[0]), samples[0].get("slice"), samples[0].get("group")
+        for text, mask in zip(texts, masks["absent_original"][of_absent], strict=True):
+            pair = AbsentPair(image, number, text, group, int(mask.sum()), pixels)
+            self._absent.append((samples[0]["number"], pair))
+        names = [sample["class_name"] for sample in samples]
+        predictions = dict(zip((*texts, *names), masks["absent"][of_absent] + masks["pred"][of_pairs], strict=True))
+        asked = {name: mask for name, mask in predictions.items() if name in (*class_names, *names)}
+        self._confusion.add(asked, dict(zip(names, masks["label"][of_pairs], strict=True)))
 
     def write(self, engine: Evaluator) -> None:
         """Write all files.
@@ -157,6 +189,7 @@ class EvaluationReportHandler:
             raise ValueError(f"none of the {len(found)} slices of the split {self.split!r} shows a class.")
         empty = [pair for pair in found if is_empty_slice(pair)]
         metrics = self._summary(pairs, list(scores)) | self._of_volumes(found, empty, [self._common[i] for i in order])
+        metrics |= self._of_absent_texts(found)
         self._write_tables(pairs, empty, metrics)
         samples = [self._samples[order[place]] for place in places]
         files = {place: self._masks_dir / mask_name(sample) for place, sample in enumerate(samples)}
@@ -169,6 +202,9 @@ class EvaluationReportHandler:
         (self.output_dir / EMPTY_SLICES).unlink(missing_ok=True)
         if empty:
             write_pair_scores(self.output_dir / EMPTY_SLICES, empty)
+        (self.output_dir / ABSENT_PAIRS).unlink(missing_ok=True)
+        if self.obedience_to is not None:
+            write_absent_pairs(self.output_dir / ABSENT_PAIRS, self._absent_pairs())
         content = json.dumps(metrics, indent=2, allow_nan=False, default=str)
         write_text_atomically(self.output_dir / "metrics.json", content + "\n")
 
@@ -178,14 +214,13 @@ class EvaluationReportHandler:
             logger.info(f"{volumes['pairs']} whole volumes and classes: {volumes['dice']:.2f} % Dice")
             empty = metrics["slices_without_foreground"]
             logger.info(f"false positives in {empty['with_prediction']} of {empty['pairs']} slices without the class")
+        if absent := metrics.get("absent", {}).get("pairs"):
+            logger.info(f"{absent} absent texts: {metrics['absent']['false_positive_rate']:.2f} % with any foreground")
 
     def _pair_scores(self, index: int, scores: Mapping[str, float]) -> PairScores:
         sample = self._samples[index]
-        image = Path(sample["image"])
-        if self.dataset_dir is not None and image.is_relative_to(self.dataset_dir):
-            image = image.relative_to(self.dataset_dir)
         return PairScores(
-            image=image.as_posix(),
+            image=self._path(sample),
             slice=sample.get("slice"),
             class_name=sample["class_name"],
             text=sample["text"],
@@ -194,6 +229,24 @@ class EvaluationReportHandler:
             **self._areas[index],
             **{name: _rounded(PAIR_METRICS[name].factor * value) for name, value in scores.items()},  # type: ignore[arg-type]
         )
+
+    def _path(self, sample: Sample) -> str:
+        """Return the path of a sample's image, relative to the dataset's folder if it is inside."""
+        image = Path(sample["image"])
+        if self.dataset_dir is not None and image.is_relative_to(self.dataset_dir):
+            image = image.relative_to(self.dataset_dir)
+        return image.as_posix()
+
+    def _absent_pairs(self) -> list[AbsentPair]:
+        """Return the pairs of absent texts in the order of the datalist."""
+        return [pair for _, pair in sorted(self._absent, key=lambda item: item[0])]
+
+    def _of_absent_texts(self, found: Sequence[PairScores]) -> dict[str, Any]:
+        """Return the summary of absent texts and, with several classes, the table of their confusion."""
+        if self.obedience_to is None:
+            return {}
+        summary = {"absent": summarize_obedience(found, self._absent_pairs(), self.bootstrap)}
+        return summary | ({"confusion": self._confusion.table()} if len(self.obedience_to) > 1 else {})
 
     def _of_volumes(
         self, found: Sequence[PairScores], empty: Sequence[PairScores], common: Sequence[int]

@@ -17,6 +17,7 @@ from monai_tunevlseg.hyperparameters.value_types import (
     PATTERN,
     SWITCH,
     TEXT,
+    TEXT_OR_TEXTS,
     TEXTS,
     WINDOW,
     ValueType,
@@ -75,7 +76,7 @@ _NETWORK = {
     "compile": SWITCH,
     "device": DEVICE,
 }
-_BASE_MODEL = {"pretrained": PATH, "base_fingerprint": or_null(TEXT)}
+_TEXT_MODEL = {"pretrained": PATH, "base_fingerprint": or_null(TEXT), "absent_texts": or_null(TEXT_OR_TEXTS)}
 _TRAINING = {
     "ckpt_dir": PATH,
     "resume": SWITCH,
@@ -150,7 +151,7 @@ def bundle_option_types() -> dict[str, ValueType]:
         for name, kind in _argument_types(IMAGE_ONLY_NETWORKS[model]).items()
         if name not in common
     }
-    return _BASE_MODEL | _merged(_method_arguments() | of_models)
+    return _TEXT_MODEL | _merged(_method_arguments() | of_models)
 
 
 def method_argument_types() -> dict[str, ValueType]:

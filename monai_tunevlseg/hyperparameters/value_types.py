@@ -21,6 +21,7 @@ __all__ = [
     "PATTERN",
     "SWITCH",
     "TEXT",
+    "TEXT_OR_TEXTS",
     "TEXTS",
     "WINDOW",
     "ValueType",
@@ -166,6 +167,10 @@ def _texts(value: Any) -> list[str]:
     return [_text(name) for name in names]
 
 
+def _text_or_texts(value: Any) -> str | list[str]:
+    return _path(value) if isinstance(value, str | int | os.PathLike) else _texts(value)
+
+
 def _label_values(value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping) or not value:
         raise TypeError
@@ -202,6 +207,7 @@ def _device(value: Any) -> Any:
 SWITCH = ValueType("true or false", "true", _switch)
 TEXT = ValueType("a non-empty text (nested quotes keep 1.5 or true a text)", "\"'breast tumor'\"", _text)
 TEXTS = ValueType("one or more non-empty texts", "\"['polyp']\"", _texts)
+TEXT_OR_TEXTS = ValueType("a word, a path, or a list of non-empty texts", "\"['car','dog']\"", _text_or_texts)
 PATH = ValueType("a path", "./folder", _path)
 PATTERN = ValueType("a regular expression", r"'([a-z]+)_'", _pattern)
 LABEL_VALUES = ValueType("a whole number, 0 or more, for each class", "\"{'polyp': 1}\"", _label_values)

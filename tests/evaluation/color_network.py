@@ -19,7 +19,7 @@ COLORS = ("red", "green", "blue")
 
 
 class ColorNetwork(nn.Module):
-    """Predicts a text, the name of a color, where the image has more than half of that color."""
+    """Predicts a text that ends with the name of a color where the image has more than half of it, others nowhere."""
 
     def __init__(self):
         super().__init__()
@@ -34,10 +34,10 @@ class ColorNetwork(nn.Module):
 
     def forward(self, image, text):
         self.calls.append((len(image), text))
-        return (
-            torch.stack([image[index, [COLORS.index(word) for word in words]] for index, words in enumerate(text)])
-            - 0.5
-        )
+        colors = torch.cat([image, torch.zeros_like(image[:, :1])], dim=1)
+        names = [[words.split()[-1] for words in texts] for texts in text]
+        channels = [[COLORS.index(name) if name in COLORS else 3 for name in of_image] for of_image in names]
+        return torch.stack([colors[index, of_image] for index, of_image in enumerate(channels)]) - 0.5
 
 
 def write_image(folder, name, predictions, masks):

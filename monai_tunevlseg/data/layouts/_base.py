@@ -61,6 +61,8 @@ class Layout:
         group_pattern: regular expression for the group of a stem, such as its patient; None = each image is a group.
         split: returns the dataset's own splits; None = 80/10/10 of the groups.
         sequence_of: returns the sequence of a frame by its stem, when splits divide sequences as the paper's do.
+        shown_classes_are_listed: whether an image without a sample of a class is known not to show it; need not be set
+            for label maps, which say so themselves.
     """
 
     read: ReadCases
@@ -68,6 +70,7 @@ class Layout:
     group_pattern: str | None = None
     split: SplitCases | None = None
     sequence_of: Callable[[str], str] | None = None
+    shown_classes_are_listed: bool = False
 
 
 def draw_around_test(test: Collection[str], cases: Sequence[Case], draw: DrawSplits, **sizes: Any) -> Splits:

@@ -86,4 +86,4 @@ def _samples(shown: str, image: Path, masks: list[Path], encoding: MaskEncoding)
     return [MaskEncoding([name], mask_threshold=encoding.mask_threshold).sample(image, label, name) for name in chosen]
 
 
-LAYOUT = Layout(read_busi, INFO, split=draw_published_sizes(*INFO.sizes))
+LAYOUT = Layout(read_busi, INFO, split=draw_published_sizes(*INFO.sizes), shown_classes_are_listed=True)

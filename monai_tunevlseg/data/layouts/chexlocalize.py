@@ -99,7 +99,7 @@ def _split(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits
     )
 
 
-LAYOUT = Layout(read_chexlocalize, INFO, PATIENT, _split)
+LAYOUT = Layout(read_chexlocalize, INFO, PATIENT, _split, shown_classes_are_listed=True)
 
 
 def _read_radiographs(root: Path) -> list[Radiograph]:
