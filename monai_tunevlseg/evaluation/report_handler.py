@@ -1,9 +1,7 @@
 """The report of an evaluation: ``metrics.json``, ``pairs.csv``, the predicted masks, and overlays of some pairs.
 
-Absent texts are not part of these pairs either.
-
 Slices of volumes that do not show their class are not part of the means: they would raise means that count an empty
-prediction as 100, and lower the others. They have a table and a summary of their own.
+prediction as 100, and lower the others. They have a table and a summary of their own, and so have absent texts.
 """
 
 from __future__ import annotations
