@@ -70,6 +70,22 @@ def test_batches_hold_every_group_once_and_are_of_one_size(sizes, batch_size):
         assert sum(len(batch) < max(1, batch_size // size) for batch in of_size) <= 1
 
 
+def test_absent_texts_count_and_images_of_a_batch_have_equally_many():
+    counts = [(1, 1), (1, 3), (2, 0), (1, 1), (1, 3), (2, 2), (2, 0)]
+    groups = [
+        {"pairs": [{}] * pairs} | ({"absent_texts": ["x"] * absent} if absent else {}) for pairs, absent in counts
+    ]
+    batches = list(ImageGroupBatchSampler(groups, 4))
+    assert batches == [[5], [1], [4], [2, 6], [0, 3]]
+
+
+def test_absent_texts_of_a_group_follow_those_of_its_pairs(groups):
+    loaded = LoadImageGroup(LoadImageMaskd())(groups[0] | {"absent_texts": ["x", "y"]})
+    assert loaded["text"] == ["one", "two", "x", "y"]
+    assert loaded["absent_texts"] == ["x", "y"]
+    assert loaded["label"].shape[0] == len(loaded["pairs"]) == 2
+
+
 def test_a_batch_size_below_one_is_refused():
     with pytest.raises(ValueError, match="batch_size is 0"):
         ImageGroupBatchSampler([], 0)
