@@ -87,7 +87,7 @@ def count_operations(workload: Workload) -> int:
 
 
 def matmul_rate(clock: Clock, dtype: torch.dtype) -> float:
-    """Measure the operations per second of a matrix product of the network's own size, the best of 50."""
+    """Measure the operations per second of a matrix product of the size of CLIPSeg's, the best of 50."""
     tokens, width, hidden = 1956, 768, 3072  # four images, ViT-B's feed-forward layer
     rows = torch.randn(tokens, width, device=clock.device, dtype=dtype)
     weight = torch.randn(hidden, width, device=clock.device, dtype=dtype)

@@ -199,10 +199,22 @@ def table_title(arguments: argparse.Namespace, rates: Sequence[float]) -> str:
     )
 
 
+def row_names(text: str) -> list[str]:
+    """Split names of rows at commas.
+
+    Raises:
+        argparse.ArgumentTypeError: when a name is unknown.
+    """
+    names = text.split(",")
+    if unknown := [name for name in names if name not in ROWS]:
+        raise argparse.ArgumentTypeError(f"unknown rows {', '.join(unknown)}; known are {', '.join(ROWS)}")
+    return names
+
+
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=lambda names: names.split(","), default=ROWS, help=",".join(ROWS))
+    parser.add_argument("--only", type=row_names, default=ROWS, help=",".join(ROWS))
     parser.add_argument("--repeats", type=int, help="number of timed runs; by default that of the model")
     parser.add_argument("--batch", type=int, help="number of images; by default that of the model")
     parser.add_argument("--size", type=int, help="side of the images in pixels; the published one by default")

@@ -146,6 +146,12 @@ def test_table_has_the_requested_rows(tiny_bases, capsys):
         assert any(line.startswith(f"│ {workload} ") and speed.TIMED[workload].target in line for line in table)
 
 
+def test_unknown_rows_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        speed.parse_arguments(["--only", "vpt,sam3_vpt"])
+    assert "unknown rows sam3_vpt" in capsys.readouterr().err
+
+
 def test_rows_of_one_model_do_not_build_another(tiny_bases, tmp_path):
     (tmp_path / "clipseg").symlink_to(tiny_bases / "clipseg")
     speed.SpeedTable(speed.parse_arguments(f"--only vpt --repeats 1 {OPTIONS} --bases {tmp_path}".split())).run()
