@@ -25,6 +25,7 @@ from benchmarked_models import MODELS
 from full_size import IMAGES, load_full_size, save_full_size
 from measurement import Clock, Measurement, matmul_rate, measure_alternately, peak_memory
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from startup import seconds_to_first_step
 from workloads import CLASSES, Workloads
@@ -131,7 +132,7 @@ class SpeedTable:
                 self.add_row("second start", "", f"{seconds:.1f} s", "", "< 15 s", "", "")
             else:
                 self.time(name)
-        self.table.title = table_title(self.arguments, self.rates)
+        self.table.title = escape(table_title(self.arguments, self.rates))
         self.console.print(self.table)
 
     def measure_memory(self, name: str) -> None:

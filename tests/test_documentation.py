@@ -130,6 +130,15 @@ def test_commands_of_the_feature_cache_run(tmp_path):
     assert list((tmp_path / "search").rglob("*.safetensors"))
 
 
+def test_the_command_for_sam3_runs(tmp_path, tiny_sam3_dir):
+    data = write_demo_dataset("endoscopy", tmp_path / "data", num_images=10)
+    (line,) = lines("sam3")
+    line = line.replace("--bundle_root bundles/sam3_coop", f"--bundle_root {tmp_path}").replace("DIR", str(data))
+    printed = run(f"{line} --pretrained {tiny_sam3_dir} --prompt_depth 2 --epochs 1 --num_workers 0")
+    assert "8 views of 8 images for the feature cache" in printed
+    assert (tmp_path / "models" / "model.pt").is_file()
+
+
 def test_commands_of_sharing_run(tmp_path):
     """Those for the user of a shared bundle are run in tests/sharing."""
     write_kvasir(tmp_path / "data")

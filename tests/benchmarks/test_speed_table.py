@@ -141,7 +141,9 @@ def test_clock(cpu_time):
 def test_table_has_the_requested_rows(tiny_bases, capsys):
     names = "vpt,coop,inference_1,sam3_coop,sam3_coop_cached,sam3_inference_1,sam3_inference_19"
     speed.SpeedTable(speed.parse_arguments(f"--only {names} --repeats 2 {OPTIONS} --bases {tiny_bases}".split())).run()
-    table = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out
+    assert "[min, max]" in " ".join(printed.split())
+    table = printed.splitlines()
     for workload in names.split(","):
         assert any(line.startswith(f"│ {workload} ") and speed.TIMED[workload].target in line for line in table)
 
