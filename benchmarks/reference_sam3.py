@@ -62,7 +62,7 @@ class ReferenceSAM3(Reference):
 
     def encode_text(self, text: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Run the text transformer on the text of every image: projected states (B, 32, C), and their mask (B, 32)."""
-        count = self.method.num_context if self.method.prompts_text else 0
+        count = self.method.num_context
         rows = self.tokenizer(list(text), padding="max_length", max_length=TEXT_LENGTH - count, return_tensors="pt")
         tokens = rows["input_ids"].to(self.model.device)
         hidden = self.run_text_transformer(self.model.text_encoder.text_model, tokens)
