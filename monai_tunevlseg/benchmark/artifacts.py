@@ -35,7 +35,6 @@ __all__ = [
 MAX_SIZE = 400  # height and width of stored images in pixels
 NUM_EXAMPLES = 3
 NUM_EMBEDDED = 100  # images per dataset
-BATCH_SIZE = 8
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:
@@ -95,12 +94,11 @@ def store_embeddings(
     images = [images[index] for index in evenly_spaced(len(images), NUM_EMBEDDED)]
     prepare = Compose([parser.get_parsed_content(name) for name in ("load", "resize", "normalize", "to_tensor")])
     texts = sorted({str(sample["text"]) for sample in samples})
+    size = parser.get_parsed_content("batch_size")
     rows = []
     with torch.no_grad():
-        for start in range(0, len(images), BATCH_SIZE):
-            batch = torch.stack(
-                [torch.as_tensor(prepare(sample)["image"]) for sample in images[start : start + BATCH_SIZE]]
-            )
+        for start in range(0, len(images), size):
+            batch = torch.stack([torch.as_tensor(prepare(sample)["image"]) for sample in images[start : start + size]])
             rows.append(network.embed_image(batch))
         text, image = (value.float().numpy() for value in (network.embed_text(texts), torch.cat(rows)))
     write_embeddings(path, Embeddings(spec.dataset, spec.model, title, text, image, texts))
