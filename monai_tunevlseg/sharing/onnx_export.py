@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.onnx import symbolic_opset13
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.networks import SegmentationNetwork
+from monai_tunevlseg.networks import PromptTunedNetwork, SegmentationNetwork
 from monai_tunevlseg.segmenter import Segmenter
 
 __all__ = ["OnnxFile", "convert_to_onnx", "export_onnx", "load_for_export"]
 
 OPSET = 18  # the first with Col2Im, which CRIS needs
 TOLERANCE = 1e-3
+MAX_BYTES = 2**31 - 1  # of a protobuf file
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
         FileExistsError: when the file exists.
         FileNotFoundError: when the folder is not a bundle.
         ImportError: when onnx or onnxruntime is not installed.
-        ValueError: when the logits of onnxruntime differ.
+        ValueError: when the weights do not fit into an ONNX file, or the logits of onnxruntime differ.
     """
     path = Path(path)
     if path.exists():
@@ -70,6 +71,7 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
         raise ImportError("the ONNX export requires onnx and onnxruntime; pip install 'monai_tunevlseg[export]'.")
     segmenter = load_for_export(folder, pretrained)
     network, inferer = segmenter.network, segmenter.inferer
+    _check_size(network)
     exported = onnx.load_from_string(convert_to_onnx(network, torch.rand(1, 3, *inferer.image_size)))
     properties = {
         "class_names": network.class_names,
@@ -88,6 +90,28 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
     with atomic_file(path) as unfinished:
         unfinished.write_bytes(content)
     return OnnxFile(path, difference)
+
+
+def _check_size(network: SegmentationNetwork) -> None:
+    """Check that the weights of a network fit into an ONNX file.
+
+    Raises:
+        ValueError: when they do not; names their size.
+    """
+    left_out: tuple[str, ...] = ()
+    if isinstance(network, PromptTunedNetwork):
+        folded = network.method is None or not network.method.image_conditioned
+        left_out = network.parts.other_outputs + (network.parts.text if folded else ())
+    size = sum(
+        weight.nbytes
+        for name, weight in network.named_parameters()
+        if not any(name.startswith(f"base.{part}.") for part in left_out)
+    )
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"the weights of {type(network).__name__} take {size / 1e9:.1f} GB, and an ONNX file holds at most "
+            f"{MAX_BYTES / 1e9:.1f} GB; export TorchScript with python -m monai.bundle ckpt_export --use_trace True."
+        )
 
 
 def convert_to_onnx(network: SegmentationNetwork, image: Tensor) -> bytes:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import VLSMS
+from monai_tunevlseg.sharing import onnx_export
 from monai_tunevlseg.sharing.onnx_export import convert_to_onnx
 
 COMBINATIONS = [
@@ -88,6 +89,24 @@ def test_the_command_writes_a_file_and_compares_it(shared, tmp_path):
     assert properties["class_names"] == '["lesion"]' and properties["image_size"] == "96"
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 1 and target.name in again.output.replace("\n", "")
+
+
+@pytest.mark.parametrize("model", list(VLSMS))
+def test_weights_that_do_not_fit_into_a_file_are_refused(model, build, monkeypatch):
+    folded, base = build(model, "coop", {})
+    whole, _ = build(model, "cocoop", {})
+    sizes = [weight_bytes(each, torch.rand(1, 3, base.image_size, base.image_size)) for each in (folded, whole)]
+    monkeypatch.setattr(onnx_export, "MAX_BYTES", sum(sizes) // 2)
+    onnx_export._check_size(folded)
+    with pytest.raises(ValueError, match=type(whole).__name__):
+        onnx_export._check_size(whole)
+
+
+def weight_bytes(network, image):
+    """Return the bytes of all tensors in the ONNX file of a network."""
+    graph = onnx.load_from_string(convert_to_onnx(network, image)).graph
+    constants = [node.attribute[0].t for node in graph.node if node.op_type == "Constant"]
+    return sum(len(tensor.raw_data) for tensor in [*graph.initializer, *constants])
 
 
 def test_a_folder_without_a_bundle_is_refused(tmp_path):
