@@ -178,3 +178,15 @@ def test_precision_and_device_are_in_the_key(build_network):
     cache.network.base.float()
     assert cache.encoder == plain
     assert FeatureCache(cache.network, cache.store, amp=True).encoder != plain
+
+
+@pytest.mark.parametrize("vlsm", list(VLSMS), indirect=True)
+@pytest.mark.parametrize("method", ["coop", "cocoop"])
+def test_bfloat16_halves_the_size(method, vlsm, build_network):
+    images, network = torch.randn(2, 3, 64, 64), build_network(method)
+    sizes = []
+    for precision in ("fp32", "bf16"):
+        store = MemoryStore(2**26)
+        FeatureCache(network.compute_in(precision), store).encode(images)
+        sizes.append(store.bytes)
+    assert sizes[1] == sizes[0] / 2 > 0
