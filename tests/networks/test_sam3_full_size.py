@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import BaseModel, PromptTunedSAM3, load_sam3
+
+T = TypeVar("T")
 
 PARAMETERS = 840_376_374  # of the published Sam3Model
 TEXT = VISION = 1024  # widths of the encoders
@@ -140,3 +145,30 @@ def test_the_smaller_text_encoder_fits_too(tiny_sam3_lite_dir):
     assert count(network, trained=True) == CONTEXT * 512
     assert count(network, trained=False) == sum(each.numel() for each in model.parameters())
     assert network(torch.empty(1, 3, 1008, 504, device="meta")).shape == (1, 1, 1008, 504)
+
+
+def test_what_runs_once_per_image_is_worth_it(full_size):
+    """Shares of operations that docstrings name."""
+    network = build(full_size, "coop")
+    image = torch.empty(1, 3, 1008, 1008, device="meta")
+    layer, patches = network.base.detr_encoder.layers[0], torch.empty(1, 72 * 72, FUSION, device="meta")
+    with torch.no_grad():
+        text = network.encode_text(network.tokenize(["polyp"]), None)
+        texts = {name: value.unsqueeze(0) for name, value in text.items()}
+        encoded, features = operations(lambda: network.encode_image(image))
+        expanded, maps = operations(lambda: network.expand_image_features(features))
+        attended, _ = operations(lambda: network.attend_to_patches(layer, patches, patches))
+        decoded, _ = operations(lambda: network.decode(maps, texts))
+    assert attended / (attended + decoded) == pytest.approx(0.08, abs=0.005)
+    pyramid = expanded - attended
+    assert pyramid / (encoded + pyramid) == pytest.approx(0.04, abs=0.005)
+    assert sum(each.numel() for name, each in maps.items() if name != "attended") == pytest.approx(
+        5 * features["states"].numel(), rel=0.06
+    )
+
+
+def operations(run: Callable[[], T]) -> tuple[int, T]:
+    """Return the number of floating point operations of a call, and its result."""
+    with FlopCounterMode(display=False) as counter:
+        result = run()
+    return counter.get_total_flops(), result
