@@ -17,7 +17,7 @@ from monai_tunevlseg.benchmark.experiment_selection import (
 )
 from monai_tunevlseg.bundles import experiment_names, read_facts
 from monai_tunevlseg.methods import METHODS, Adapter, PromptLearner
-from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS
+from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
@@ -54,8 +54,8 @@ def test_patterns():
     assert names(["kvasir/clipseg_vpt"]) == ["kvasir/clipseg_vpt"]
     assert set(names(["kvasir/*"])) == {name for name in experiment_names(CONFIGS) if name.startswith("kvasir/")}
     assert names(["kvasir/*", "kvasir/cris_*"]) == names(["kvasir/*"])
-    assert names(["kvasir/*"])[:2] == ["kvasir/clipseg_zero_shot", "kvasir/cris_zero_shot"]
-    assert names(["kvasir/*"])[-2:] == ["kvasir/cris_finetune", "kvasir/unet_scratch"]
+    assert names(["kvasir/*"])[: len(VLSMS)] == [f"kvasir/{model}_zero_shot" for model in sorted(VLSMS)]
+    assert names(["kvasir/*"])[-2:] == [f"kvasir/{max(VLSMS)}_finetune", "kvasir/unet_scratch"]
 
 
 def test_variants_are_added_to_the_methods_that_they_change():

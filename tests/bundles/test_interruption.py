@@ -7,6 +7,8 @@ import torch
 from ignite.engine import Events
 from small_runs import raises_inside, run, workflow
 
+from monai_tunevlseg.networks import VLSMS
+
 BUNDLE = "clipseg_shared_attention"  # its dropout draws random numbers in every step
 
 
@@ -181,3 +183,13 @@ def test_a_parameter_spoilt_by_the_epochs_last_step_is_not_saved(longer, tmp_pat
 def test_nothing_to_train_is_an_error(small_train):
     with raises_inside(ValueError, "method.*upsampler"):
         run("clipseg_vpt", "train", **small_train, method="null", upsampler=False)
+
+
+@pytest.mark.parametrize("name", [f"{model}_coop" for model in VLSMS])
+def test_a_run_of_every_vlsm_ends_where_the_uninterrupted_one_ends(name, longer, tmp_path):
+    whole, parts = (longer | {"bundle_root": str(tmp_path / folder), "epochs": 2} for folder in ("whole", "parts"))
+    run(name, "train", **whole)
+    interrupt(name, 5, **parts)
+    run(name, "train", **parts, resume=True)
+    for one, other in zip(checkpoints(tmp_path / "whole"), checkpoints(tmp_path / "parts"), strict=True):
+        assert_same(one, other)
