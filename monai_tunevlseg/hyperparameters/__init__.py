@@ -2,7 +2,6 @@
 
 from monai_tunevlseg.hyperparameters.checking import parse_hyperparameter, prepare_run
 from monai_tunevlseg.hyperparameters.declarations import (
-    PRESENCE_OPTIONS,
     ZERO_SHOT,
     bundle_option_types,
     hyperparameter_types,
@@ -10,7 +9,6 @@ from monai_tunevlseg.hyperparameters.declarations import (
 )
 
 __all__ = [
-    "PRESENCE_OPTIONS",
     "ZERO_SHOT",
     "bundle_option_types",
     "hyperparameter_types",

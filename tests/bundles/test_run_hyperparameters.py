@@ -8,13 +8,7 @@ from monai.bundle import ConfigParser
 from small_runs import BUNDLES, CONFIGS, raises_inside, workflow
 
 from monai_tunevlseg.bundles import bundle_names, experiment_names, render_experiment
-from monai_tunevlseg.hyperparameters import (
-    PRESENCE_OPTIONS,
-    hyperparameter_types,
-    method_argument_types,
-    parse_hyperparameter,
-)
-from monai_tunevlseg.networks import VLSMS
+from monai_tunevlseg.hyperparameters import hyperparameter_types, method_argument_types, parse_hyperparameter
 
 TYPES = hyperparameter_types()
 
@@ -67,8 +61,7 @@ def test_flat_config_values_and_declared_hyperparameters_are_the_same():
         for name in flat(content) & TYPES.keys():
             parse_hyperparameter(name, content[name])
     assert found - TYPES.keys() == set()
-    somewhere = any(VLSMS[name].no_presence is None for name in VLSMS)
-    assert TYPES.keys() - names == (set() if somewhere else PRESENCE_OPTIONS.keys())
+    assert TYPES.keys() - names == set()
 
 
 @pytest.mark.parametrize(
