@@ -32,6 +32,15 @@ def test_parameters_of_lora_follow_from_its_formula(arguments, tiny_clipseg):
     assert costs.measure_cost("lora", arguments).parameters == expected
 
 
+def test_another_model_is_measured(arguments, tiny_sam3):
+    arguments.model = "sam3"
+    config = tiny_sam3.model.config
+    contexts = 4 * arguments.depth * config.vision_config.backbone_config.hidden_size
+    channels = config.mask_decoder_config.hidden_size
+    upsampler = (channels + 1) * 64 + (64 * 5 * 5 + 1) + 1  # 1x1 and 5x5 convolution, and the residual factor
+    assert costs.measure_cost("vpt", arguments).parameters == contexts + upsampler
+
+
 def test_the_whole_model_trains_in_fine_tuning(arguments, tiny_clipseg):
     expected = sum(parameter.numel() for parameter in tiny_clipseg.model.parameters())
     assert costs.measure_cost("finetune", arguments).parameters == expected
