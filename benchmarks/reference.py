@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 __all__ = ["Reference", "original_modules"]
 
 
-class Reference(nn.Module):
+class Reference(nn.Module, ABC):
     """A VLSM of transformers with a method, without optimizations.
 
     Args:
