@@ -121,7 +121,7 @@ def _own_texts(absent_texts: str | Sequence[str], dataset_texts: Mapping[str, st
     if taken := [text for key, text in texts.items() if key in dataset_texts]:
         raise ValueError(
             f"absent_texts: {origin} holds {shorten(map(repr, taken))}, a class or text of the dataset, which its "
-            f"images can show; remove it, or set absent_texts to {CLASSES!r}."
+            "images can show; remove it."
         )
     return list(texts.values())
 
