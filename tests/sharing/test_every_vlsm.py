@@ -63,6 +63,7 @@ def test_metadata_and_card_have_facts_of_the_base_model(bundle):
     facts = yaml.safe_load((ROOT / "configs" / "models" / f"{bundle.model}.yaml").read_text().partition("---")[0])
     card = (bundle.folder / "docs" / "README.md").read_text()
     assert base.fingerprint in card and "owner/model" in card and facts["title"] in card
+    assert facts["license"] in card and "without weights of the base model" in card
     assert str(bundle.base_model_dir) not in "".join(path.read_text() for path in bundle.folder.glob("*/*.[jmy]*"))
 
 
@@ -71,3 +72,12 @@ def test_the_bundle_segments_from_python(bundle):
     image = np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
     assert segmenter.segment(image).shape == (1, 50, 70)
     assert segmenter.segment(image, ["polyp", "red circle"]).shape == (2, 50, 70)
+
+
+def test_the_card_says_that_a_trained_decoder_is_in_the_weights(tiny_sam3_dir, tmp_path):
+    overrides = tiny_arguments("coop") | {"unfreeze": "decoder"}
+    sources = Sources(
+        pretrained=tiny_sam3_dir, base_model_id="owner/model", overrides=overrides, configs_dir=ROOT / "configs"
+    )
+    folder = share_bundle("kvasir/sam3_coop", tmp_path, sources=sources)
+    assert "with trained weights of the base model" in (folder / "docs" / "README.md").read_text()
