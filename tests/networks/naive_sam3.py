@@ -27,6 +27,7 @@ class Faults:
     context_after_norm: bool = False
     layers_too_deep: int = 0
     image_positions_in_windows: bool = False
+    zeros_beyond_border_left_out: bool = False
 
 
 NONE = Faults()
@@ -91,6 +92,8 @@ def run_layer(
     attended: dict[Place, Tensor] = {}
     read: list[list[Tensor]] = []
     for window in windows:
+        if faults.zeros_beyond_border_left_out:
+            window = [place for place in window if place in patches]
         top, left = window[0]
         if size:
             offset = (0, 0) if faults.image_positions_in_windows else (top, left)
