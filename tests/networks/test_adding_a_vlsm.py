@@ -76,7 +76,7 @@ class PromptTunedWordSeg(PromptTunedNetwork):
     load_base = staticmethod(load_wordseg)
     parts = ModelParts(text=("text",), vision=("image",), decoder=("meet", "mix"), early_decoder=())
     no_visual_prompts = "WordSeg's vision encoder is a stack of convolutions"
-    text_embedding = "state"
+    text_embedding = condition = "state"
     repeated_layers = ("text.encoder.layer",)
 
     def encoder_sizes(self) -> EncoderSizes:
