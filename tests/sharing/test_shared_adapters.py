@@ -1,4 +1,4 @@
-"""Shared bundles of adapters, on both embedded base models."""
+"""Shared bundles of adapters, on the embedded base models."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from shared_bundles import share_bundle
 from shared_names import ROOT
 from tiny_methods import is_adapter
 
-from monai_tunevlseg.bundles import bundle_names
+from monai_tunevlseg.bundles import experiment_names
 from monai_tunevlseg.segmenter import Segmenter
 from monai_tunevlseg.sharing import Sources, verify_bundle
 from monai_tunevlseg.sharing.onnx_export import load_for_export
 
 OTHER = {"lora": {"lora_rank": 4}, "vlsm_adapter": {"adapter_dim": 5}, "telescopic_adapter": {"adapter_dim": 24}}
 """An argument of each adapter, with a value that is not the experiment's."""
-ADAPTED = [name for name in bundle_names(ROOT / "configs") if is_adapter(name.partition("_")[2])]
+ADAPTED = [
+    bundle
+    for dataset, _, bundle in (name.partition("/") for name in experiment_names(ROOT / "configs"))
+    if dataset == "ultrasound" and is_adapter(bundle.partition("_")[2])
+]
 
 
 @pytest.fixture
