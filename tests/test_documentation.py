@@ -35,7 +35,8 @@ QUICK_TRIAL = "--n-trials 1 " + " ".join(
     f"--override {name}={value}"
     for name, value in {"pretrained": TINY, "epochs": 1, "batch_size": 4, "num_workers": 0}.items()
 )
-OTHER_PROGRAMS_OPTIONS = {"--bundle_root", "--config_file", "--input_shape", "--use_trace", "--no-deps", "--nproc_per_node"} | {
+OTHER_PROGRAMS_OPTIONS = {"--bundle_root", "--config_file", "--input_shape", "--no-deps", "--nproc_per_node"} | {
+    "--use_trace",
     *("--app", "--conf", "--download", "--host", "--name", "--output", "--studies"),  # MONAI Label's
     "--verify_dataset_integrity",  # nnU-Net's
 }
