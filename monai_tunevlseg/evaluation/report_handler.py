@@ -80,8 +80,8 @@ class EvaluationReportHandler:
         num_overlays: number of overlays of each of the worst, median and best pairs; 0 = none.
         save_masks: whether to keep the predictions, at the images' own resolution.
         whole_volumes: whether all slices of volumes are among the pairs, as Dice of whole volumes needs them.
-        obedience_to: names of the dataset's classes, for a report on absent texts and on the confusion of classes; the
-            output then has the masks ``absent`` and ``absent_original``. None = no such report.
+        obedience_to: names of the dataset's classes; the report then covers absent texts and the confusion of classes,
+            and the engine's output has the masks ``absent`` and ``absent_original``. None = no such report.
 
     Raises:
         ValueError: when ``num_overlays`` is negative.

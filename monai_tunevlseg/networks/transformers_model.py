@@ -29,7 +29,7 @@ def check_model_type(found: Any, expected: Collection[str], model_class: str, fi
     Args:
         found: the ``model_type``.
         expected: types that are accepted.
-        model_class: name of the model's class, for the message.
+        model_class: name of the model's class in the message.
         file: the configuration file.
 
     Raises:

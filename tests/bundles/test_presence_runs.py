@@ -39,7 +39,7 @@ def bundle(model, scoring_clipseg) -> Path:
 
 @pytest.fixture(scope="module")
 def scoring_clipseg(tmp_path_factory) -> Path:
-    """The bundle of CLIPSeg and CoOp as it is for a network that scores presence."""
+    """The bundle of CLIPSeg and CoOp, written for a network that scores presence."""
     folder = tmp_path_factory.mktemp("bundle")
     facts = experiment_facts(CONFIGS, "kvasir/clipseg_coop")["model"] | {"scores_presence": True}
     for path, text in render_bundle(CONFIGS, "clipseg_coop", {"model": facts}).items():

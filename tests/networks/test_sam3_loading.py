@@ -241,7 +241,7 @@ def test_a_transformers_without_the_model_is_named(form, module, request, monkey
 
 
 def run_python(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
-    """Run code in a new process, with folders in front of its path."""
+    """Run code in a new process, with folders before the others on its path."""
     paths = [str(folder) for folder in (*path, Path(__file__).parents[2])]
     command = f"import sys; sys.path[:0] = {paths!r}\n{code}"
     return subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)

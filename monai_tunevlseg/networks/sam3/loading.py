@@ -106,7 +106,7 @@ def _read_config(file: Path) -> Any:
 
 
 def _detector(entries: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Return the configuration of the detector in that of a model for videos, and any other as it is."""
+    """Return the detector's configuration from that of a model for videos, and any other configuration unchanged."""
     model_type = str(entries.get("model_type"))
     if not model_type.endswith(_VIDEO) or model_type.removesuffix(_VIDEO) not in _VARIANTS:
         return entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -83,7 +84,7 @@ class PromptTunedSAM3(PromptTunedNetwork):
     def adapter_sites(self) -> AdapterSites:
         """Return the transformer layers of both encoders and of the DETR encoder.
 
-        The decoder reads the last layer of the vision encoder alone, through convolutions, so that there are no taps.
+        There are no taps, because the decoder reads only the last layer of the vision encoder, through convolutions.
         """
         sizes, text = self.encoder_sizes(), text_encoder_parts(self.base.text_encoder)
         width, decoder = self.base.config.detr_encoder_config.hidden_size, self.base.detr_encoder.layers
@@ -103,7 +104,7 @@ class PromptTunedSAM3(PromptTunedNetwork):
             ),
         )
 
-    def tokenize(self, texts: Any) -> Tokens:
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
         """Tokenize texts, padded to 32 tokens less the context, because LiteText's features depend on the length."""
         tokens = super().tokenize(texts)
         missing = (0, self._max_tokens() - tokens.ids.shape[1])
