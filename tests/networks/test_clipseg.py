@@ -8,6 +8,7 @@ from dataclasses import replace
 import naive_clipseg as naive
 import pytest
 import torch
+from exact_networks import exact, relative_error
 from network_cases import CASES, NetworkCase
 from tiny_methods import tiny_arguments
 
@@ -21,21 +22,6 @@ TEXTS = ["polyp", "a photo of a red circle", "lesion!"]
 both_decoders = pytest.mark.parametrize("case", [CLIPSEG, REFINED], ids=lambda case: case.name)
 every_method = pytest.mark.parametrize("method", CLIPSEG.prompt_learners)
 every_depth = pytest.mark.parametrize("depth", [1, 2, 4], ids=["first", "middle", "all"])
-
-
-def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    assert actual.shape == expected.shape
-    return ((actual - expected).abs().max() / expected.abs().max()).item()
-
-
-def exact(network: PromptTunedCLIPSeg) -> PromptTunedCLIPSeg:
-    """Copy a network in double precision, with trained parameters far from their initial values."""
-    network = copy.deepcopy(network).double().eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn_like(parameter) * 0.3)
-    return network.requires_grad_(False)
 
 
 def contexts_of(network: PromptTunedCLIPSeg, image: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

@@ -8,6 +8,7 @@ from dataclasses import fields
 import naive_sam3 as naive
 import pytest
 import torch
+from exact_networks import exact, relative_error
 from network_cases import CASES
 from tiny_methods import tiny_arguments
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
@@ -21,21 +22,6 @@ TEXTS = ["polyp", "a photo of a red circle", "lesion!"]
 both_text_encoders = pytest.mark.parametrize("case", [SAM3, LITE], ids=lambda case: case.name)
 every_depth = pytest.mark.parametrize("depth", [1, 2, 4], ids=["first", "middle", "all"])
 PROMPTS_VISION = [name for name in SAM3.methods if METHODS[name].prompts_vision]
-
-
-def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    assert actual.shape == expected.shape
-    return ((actual - expected).abs().max() / expected.abs().max()).item()
-
-
-def exact(network: PromptTunedSAM3) -> PromptTunedSAM3:
-    """Copy a network in double precision, with trained parameters far from their initial values."""
-    network = copy.deepcopy(network).double().eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn_like(parameter) * 0.3)
-    return network.requires_grad_(False)
 
 
 # --- without prompts: transformers ---
