@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from network_cases import NetworkCase
+from transformers.utils import logging as transformers_logging
 
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork
 
@@ -61,3 +62,12 @@ def pictures() -> Callable[..., torch.Tensor]:
         return torch.randn(count, 3, height or case.size, width or case.size, generator=generator)
 
     return get
+
+
+@pytest.fixture
+def quiet_transformers() -> Iterator[None]:
+    """Errors alone in transformers' log, which is full of reports on damaged models."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    yield
+    transformers_logging.set_verbosity(before)

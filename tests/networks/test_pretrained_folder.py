@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers.utils import logging as transformers_logging
 
 from monai_tunevlseg.networks import VLSMS, load_clipseg
+
+pytestmark = pytest.mark.usefixtures("quiet_transformers")
 
 every_model = pytest.mark.parametrize("model", list(VLSMS))
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 603\n"
@@ -21,14 +22,6 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 603
 def folder(model, request, tmp_path) -> Path:
     """A copy of a tiny base model, to be damaged."""
     return shutil.copytree(request.getfixturevalue(f"tiny_{model}_dir"), tmp_path / "base")
-
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    yield
-    transformers_logging.set_verbosity(before)
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:

@@ -12,21 +12,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers.utils import logging as transformers_logging
 
 from monai_tunevlseg.networks import BaseModel, load_sam3
 
 every_form = pytest.mark.parametrize("form", ["tiny_sam3_dir", "tiny_sam3_lite_dir", "published_sam3_dir"])
 VIT = "vision_config.backbone_config"
 FUSION = ("detr_encoder_config", "detr_decoder_config", "mask_decoder_config")
-
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    yield
-    transformers_logging.set_verbosity(before)
 
 
 @pytest.fixture
@@ -260,6 +251,9 @@ print(*(type(load_sam3(folder).model).__name__ for folder in {[str(tiny_sam3_dir
 assert "torchvision" not in sys.modules
 """)
     assert finished.stdout.split() == ["Sam3Model", "Sam3LiteTextModel"], finished.stderr
+
+
+pytestmark = pytest.mark.usefixtures("quiet_transformers")
 
 
 def test_a_torchvision_of_another_build_is_named(tmp_path):
