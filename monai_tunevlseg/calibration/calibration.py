@@ -1,0 +1,82 @@
+"""The calibration of a checkpoint: the divisor of each class's logits, and the probability above which it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Calibration", "ClassCalibration"]
+
+
+@dataclass(frozen=True)
+class ClassCalibration:
+    """The calibration of one class, and what it changes on the data that it was fitted on.
+
+    Attributes:
+        temperature: divisor of the logits, above 0; above 1 where the network is too sure of itself.
+        threshold: pixels with a higher calibrated probability are foreground, above 0 and below 1.
+        pairs: number of (image, text) pairs that it was fitted on.
+        log_loss: mean negative log-likelihood of a pixel in nats, calibrated.
+        log_loss_before: the same with a temperature of 1.
+        dice: mean Dice of the pairs in percent at the threshold.
+        dice_before: the same at a probability of 0.5.
+
+    Raises:
+        ValueError: when the temperature or the threshold is out of range.
+    """
+
+    temperature: float
+    threshold: float
+    pairs: int
+    log_loss: float
+    log_loss_before: float
+    dice: float
+    dice_before: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}; it must be above 0 and finite.")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold is {self.threshold}; it must be above 0 and below 1.")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration of a checkpoint. Other texts than its classes keep a temperature of 1 and a threshold of 0.5.
+
+    Attributes:
+        classes: the calibration of each class by its name, which is the text that inference asks for.
+    """
+
+    classes: Mapping[str, ClassCalibration]
+
+    def scaled(self, logits: Tensor, texts: Sequence[Sequence[str]]) -> Tensor:
+        """Return logits (B, k, H, W) divided by the temperatures of their texts, whose sigmoid is calibrated.
+
+        Args:
+            logits: (B, k, H, W).
+            texts: k texts for each of the B images, or for all of them in one row.
+        """
+        return logits / logits.new_tensor(self.temperatures(texts))[:, :, None, None]
+
+    def temperatures(self, texts: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Return the temperatures of texts, in rows like theirs."""
+        return [[self.classes[text].temperature if text in self.classes else 1.0 for text in row] for row in texts]
+
+    def thresholds(self, texts: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Return the thresholds of the probabilities of texts, in rows like theirs."""
+        return [[self.classes[text].threshold if text in self.classes else 0.5 for text in row] for row in texts]
+
+    def cuts(self, texts: Sequence[Sequence[str]]) -> Tensor:
+        """Return the scaled logits above which pixels are foreground, float32, in rows like the texts'."""
+        return torch.logit(torch.tensor(self.thresholds(texts), dtype=torch.float64)).float()
+
+    def name_of(self, class_name: str, text: str) -> str:
+        """Return under which name a pair is calibrated: its text, as a neutral one, or else the name of its class.
+
+        A text that varies between the images of a class stands for the class, by whose name inference asks for it.
+        """
+        return text if text in self.classes else class_name

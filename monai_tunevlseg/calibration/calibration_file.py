@@ -1,0 +1,91 @@
+"""``calibration.json`` beside a checkpoint, which holds the digest of the checkpoint that it belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from monai_tunevlseg.atomic_files import write_text_atomically
+from monai_tunevlseg.calibration.calibration import Calibration, ClassCalibration
+from monai_tunevlseg.digests import file_digest
+from monai_tunevlseg.json_files import read_json_object, schema_violation
+
+__all__ = ["CALIBRATION", "read_calibration", "remove_calibration", "write_calibration"]
+
+CALIBRATION = "calibration.json"
+"""Name of the file, in the folder of the checkpoint."""
+FORMAT_VERSION = 1
+SPLIT = "val"
+_PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
+_POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1e6}
+_LOSS = {"type": "number", "minimum": 0, "maximum": 1e6}
+_CLASS: Mapping[str, Any] = {
+    "temperature": _POSITIVE,
+    "threshold": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    "pairs": {"type": "integer", "minimum": 1},
+    **dict.fromkeys(("log_loss", "log_loss_before"), _LOSS),
+    **dict.fromkeys(("dice", "dice_before"), _PERCENT),
+}
+_SCHEMA: Mapping[str, Any] = {
+    "properties": {
+        "format_version": {"const": FORMAT_VERSION},
+        "checkpoint_digest": {"type": "string"},
+        "split": {"const": SPLIT},
+        "classes": {
+            "type": "object",
+            "additionalProperties": {"properties": _CLASS, "required": [*_CLASS], "additionalProperties": False},
+        },
+    },
+    "required": ["format_version", "checkpoint_digest", "split", "classes"],
+}
+
+
+def write_calibration(checkpoint: str | Path, calibration: Calibration) -> Path:
+    """Write the calibration of a checkpoint beside it, atomically, and return the path of the file."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "checkpoint_digest": file_digest(checkpoint),
+        "split": SPLIT,
+        "classes": {name: asdict(fitted) for name, fitted in calibration.classes.items()},
+    }
+    path = Path(checkpoint).with_name(CALIBRATION)
+    write_text_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def read_calibration(checkpoint: str | Path) -> Calibration | None:
+    """Read the calibration of a checkpoint; None if it has none, or there is no checkpoint.
+
+    Raises:
+        ValueError: when the file beside the checkpoint is not a calibration, or belongs to another checkpoint.
+    """
+    path = Path(checkpoint).with_name(CALIBRATION)
+    if not (path.is_file() and Path(checkpoint).is_file()):
+        return None
+    content = read_json_object(path)
+    # NaN, which Python reads in JSON, violates no bound of a schema
+    numbers = [value for fitted in _classes(content).values() for value in fitted.values()]
+    if (violation := schema_violation(content, _SCHEMA)) or any(value != value for value in numbers):
+        raise ValueError(
+            f"{path}, {violation or 'a value is NaN'}; remove the file, or train again, which writes a new one."
+        )
+    if content["checkpoint_digest"] != (digest := file_digest(checkpoint)):
+        raise ValueError(
+            f"{path} belongs to a checkpoint with the digest {content['checkpoint_digest']}, but {checkpoint} has "
+            f"{digest}; remove the file, set calibration to off, or train again, which calibrates."
+        )
+    return Calibration({name: ClassCalibration(**fitted) for name, fitted in content["classes"].items()})
+
+
+def remove_calibration(checkpoint: str | Path) -> None:
+    """Remove the calibration beside a checkpoint, if any, because the checkpoint is about to be replaced."""
+    Path(checkpoint).with_name(CALIBRATION).unlink(missing_ok=True)
+
+
+def _classes(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    classes = content.get("classes")
+    found = classes if isinstance(classes, Mapping) else {}
+    return {name: fitted for name, fitted in found.items() if isinstance(fitted, Mapping)}
