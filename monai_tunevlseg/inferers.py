@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer, SimpleInferer
 from monai.utils import ensure_tuple_rep
 
+from monai_tunevlseg.calibration import Calibration
 from monai_tunevlseg.data.io.orientation import array_axis
 from monai_tunevlseg.data.transforms.resizing import resize_images, resize_logits
 from monai_tunevlseg.segmentation import Segmentation
@@ -20,27 +22,42 @@ from monai_tunevlseg.segmentation import Segmentation
 __all__ = ["PresenceInferer", "Reduction", "ResizedInferer", "SilencingInferer", "entropy_map", "label_map"]
 
 Network = Callable[..., Any]
-Reduction = Callable[[Iterable[torch.Tensor]], torch.Tensor]
-"""Reduces the logits of the classes, (B, 1, H, W) each and one class at a time, to one (B, C, H, W) tensor."""
+Reduction = Callable[[Iterable[torch.Tensor], Iterable[torch.Tensor | float]], torch.Tensor]
+"""Reduces the logits of the classes, (B, 1, H, W) each and one class at a time, to one (B, C, H, W) tensor.
+
+The second argument has the logit of each class above which pixels are foreground, a number or (B, 1, 1, 1); it is 0
+without a calibration.
+"""
+UNCALIBRATED: Iterable[torch.Tensor | float] = repeat(0.0)
 
 
-def label_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
+def label_map(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float] = UNCALIBRATED) -> torch.Tensor:
     """Return the label map of :class:`~monai_tunevlseg.data.LogitsToLabelMapd` with two classes in memory at a time.
 
+    Args:
+        logits: logits of the classes, one after the other.
+        cuts: the logits above which each class is foreground.
+
     Returns:
-        (B, 1, H, W) uint8: k + 1 where class k has the highest probability and it is above 0.5, else 0.
+        (B, 1, H, W) uint8: k + 1 where the logit of class k is the most above its cut, else 0. Without a calibration
+        this is the class with the highest probability where that is above 0.5.
     """
     highest = labels = torch.zeros(())
-    for value, found in enumerate(logits, start=1):
+    for value, (of_class, cut) in enumerate(zip(logits, cuts, strict=False), start=1):
+        found = of_class - cut
         if value == 1:
             highest, labels = torch.zeros_like(found), torch.zeros_like(found, dtype=torch.uint8)
-        labels.masked_fill_(found > highest, value)  # sigmoid(x) > 0.5 where x > 0
+        labels.masked_fill_(found > highest, value)
         torch.maximum(highest, found, out=highest)
     return labels
 
 
-def entropy_map(logits: Iterable[torch.Tensor]) -> torch.Tensor:
+def entropy_map(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float] = UNCALIBRATED) -> torch.Tensor:
     """Return the predictive entropy of each pixel in bits, as the mean over the classes.
+
+    Args:
+        logits: logits of the classes, one after the other.
+        cuts: unused, because entropy is that of probabilities, not of masks.
 
     Returns:
         (B, 1, H, W) float32 in [0, 1]: 0 is certain, 1 is a guess.
@@ -109,6 +126,8 @@ class ResizedInferer(Inferer):
         std: standard deviation of the training images per channel; None as ``mean``.
         presence_threshold: the masks of texts whose presence in a picture or slice is less probable than this are
             empty, 0..1; None = all masks stay.
+        calibration: divides the logits of each text by its temperature, and gives the reduction its threshold; None =
+            the network's own logits, and a threshold of 0.5.
 
     Raises:
         ValueError: when an argument is outside its range.
@@ -124,6 +143,7 @@ class ResizedInferer(Inferer):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         presence_threshold: float | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
         self.image_size = ensure_tuple_rep(image_size, 2)
@@ -141,13 +161,15 @@ class ResizedInferer(Inferer):
         self.sw_batch_size = sw_batch_size
         self.reduction = reduction
         self.presence_threshold = _checked_threshold(presence_threshold)
+        self.calibration = calibration
 
     def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return logits, or their reduction, at the spatial size of the input.
 
         Args:
             inputs: (B, 3, H, W), or (B, 3, S, A, R) for volumes.
-            network: network from (N, 3, h, w) and the further arguments to (N, K, h, w).
+            network: network from (N, 3, h, w) and the further arguments to (N, K, h, w); with a calibration, it has
+                ``class_names``, the texts where none are given.
             args: further arguments of the network.
             kwargs: further arguments of the network; ``text`` has one entry per picture or volume, which is repeated
                 for the slices of a volume.
@@ -156,10 +178,11 @@ class ResizedInferer(Inferer):
             ValueError: when the input does not have 4 or 5 dimensions, or there is a threshold of presence, but the
                 network does not score it.
         """
-        network = _silencing(network, self.presence_threshold)
+        calibrated = _silencing(_calibrated(network, self.calibration), self.presence_threshold)
 
         def segment(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
-            return self._at_size(tuple(pictures.shape[2:]), network(self._prepared(pictures), *args, **texts))
+            cuts = None if self.calibration is None else self.calibration.cuts(_text_rows(network, **texts))
+            return self._at_size(tuple(pictures.shape[2:]), calibrated(self._prepared(pictures), *args, **texts), cuts)
 
         results = self._each_picture(inputs, segment, **kwargs)
         return results if inputs.ndim == 4 else results.movedim(1, array_axis(self.slice_axis) + 2)
@@ -213,11 +236,13 @@ class ResizedInferer(Inferer):
         parts = slices.split(max(1, self.sw_batch_size // max(1, texts_each)))
         return torch.cat([run(part, **({} if text is None else {"text": [text] * len(part)})) for part in parts])
 
-    def _at_size(self, size: tuple[int, ...], logits: torch.Tensor) -> torch.Tensor:
-        """Return logits (B, K, h, w) resized to (H, W), or their reduction at this size."""
+    def _at_size(self, size: tuple[int, ...], logits: torch.Tensor, cuts: torch.Tensor | None) -> torch.Tensor:
+        """Return logits (B, K, h, w) resized to (H, W), or their reduction at this size; cuts are (B, K) or (1, K)."""
         if self.reduction is None:
             return resize_logits(logits, size)
-        return self.reduction(resize_logits(of_class, size) for of_class in logits.split(1, dim=1))
+        resized = (resize_logits(of_class, size) for of_class in logits.split(1, dim=1))
+        of_classes = UNCALIBRATED if cuts is None else cuts.to(logits)[:, :, None, None].split(1, dim=1)
+        return self.reduction(resized, of_classes)
 
     def _prepared(self, inputs: torch.Tensor) -> torch.Tensor:
         """Resize and normalize (B, 3, H, W)."""
@@ -225,6 +250,27 @@ class ResizedInferer(Inferer):
             return resize_images(inputs, self.image_size, self.antialias, limits=None)
         mean, std = (inputs.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (resize_images(inputs, self.image_size, self.antialias) - mean) / std
+
+
+def _calibrated(network: Network, calibration: Calibration | None) -> Network:
+    """Return a network with calibrated logits, or the network itself without a calibration."""
+    if calibration is None:
+        return network
+
+    def run(*args: Any, **kwargs: Any) -> torch.Tensor | Segmentation:
+        found, texts = network(*args, **kwargs), _text_rows(network, kwargs.get("text"))
+        if isinstance(found, Segmentation):
+            return found._replace(logits=calibration.scaled(found.logits, texts))
+        return calibration.scaled(found, texts)
+
+    return run
+
+
+def _text_rows(network: Any, text: Sequence[Any] | None = None) -> list[list[str]]:
+    """Return the texts of each picture, or a row for all pictures where they are the network's class names."""
+    if text is None:
+        return [list(network.class_names)]
+    return [[row] if isinstance(row, str) else list(row) for row in text]
 
 
 def _silencing(network: Network, threshold: float | None) -> Network:

@@ -75,7 +75,8 @@ class Segmenter:
             folder: the bundle, with ``configs/inference.yaml`` and, unless it is zero-shot, ``models/model.pt``.
             pretrained: location of the base model on this machine; None = as the bundle says.
             device: where the network computes; None = as the bundle says, which is CUDA if available.
-            overrides: other options of ``inference.yaml``, such as ``precision="fp32"``.
+            overrides: other options of ``inference.yaml``, such as ``precision="fp32"``, or ``calibration="off"`` for
+                the network's own probabilities and a threshold of 0.5.
 
         Raises:
             FileNotFoundError: when the folder is not a bundle, or has no checkpoint.
@@ -108,7 +109,9 @@ class Segmenter:
     def segment(
         self, image: ImageLike | Images, texts: str | Sequence[str] | None = None
     ) -> np.ndarray | list[np.ndarray]:
-        """Return the mask of each text: where its probability is above 0.5. Masks of several texts may overlap.
+        """Return the mask of each text: where its probability is above 0.5, or above the text's calibrated threshold.
+
+        Masks of several texts may overlap.
 
         Args:
             image: one image, or a list of them, which may differ in form and size.
@@ -135,7 +138,7 @@ class Segmenter:
     def probabilities(
         self, image: ImageLike | Images, texts: str | Sequence[str] | None = None
     ) -> np.ndarray | list[np.ndarray]:
-        """Return the probability of each text: float32 in 0..1, otherwise as `segment`."""
+        """Return the probability of each text, calibrated where it is fitted: float32 in 0..1, else as `segment`."""
         return self._reduce_each(image, texts, _probabilities)
 
     @overload
@@ -228,11 +231,11 @@ def open_bundle(folder: str | Path, **overrides: Any) -> ConfigParser:
     return parser
 
 
-def _masks(logits: Iterable[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([of_text > 0 for of_text in logits], dim=1)  # sigmoid(x) > 0.5 where x > 0
+def _masks(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float]) -> torch.Tensor:
+    return torch.cat([of_text > cut for of_text, cut in zip(logits, cuts, strict=False)], dim=1)
 
 
-def _probabilities(logits: Iterable[torch.Tensor]) -> torch.Tensor:
+def _probabilities(logits: Iterable[torch.Tensor], _: Iterable[torch.Tensor | float]) -> torch.Tensor:
     return torch.cat([of_text.float().sigmoid() for of_text in logits], dim=1)
 
 

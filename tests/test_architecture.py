@@ -24,7 +24,7 @@ LEVELS = (  # rooms from the highest to the lowest; rooms of one level do not im
     {"search"},
     {"bundles", "feature_cache", "hyperparameters", "segmenter"},
     {"training", "evaluation", "networks", "inferers"},
-    {"methods", "data"},
+    {"methods", "data", "calibration"},
     {"csv_files"},  # a helper that writes with another
 )  # all others are helpers, on a level below
 

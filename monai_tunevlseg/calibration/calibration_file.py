@@ -43,11 +43,11 @@ _SCHEMA: Mapping[str, Any] = {
 }
 
 
-def write_calibration(checkpoint: str | Path, calibration: Calibration) -> Path:
-    """Write the calibration of a checkpoint beside it, atomically, and return the path of the file."""
+def write_calibration(checkpoint: str | Path, calibration: Calibration, digest: str) -> Path:
+    """Write the calibration of a checkpoint with this digest beside it, atomically, and return the path of the file."""
     content = {
         "format_version": FORMAT_VERSION,
-        "checkpoint_digest": file_digest(checkpoint),
+        "checkpoint_digest": digest,
         "split": SPLIT,
         "classes": {name: asdict(fitted) for name, fitted in calibration.classes.items()},
     }

@@ -16,6 +16,9 @@ def export_onnx(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle that has models/model.pt.")],
     output: Annotated[Path, typer.Argument(metavar="FILE", help="Path of the ONNX file to write.")],
     pretrained: Annotated[Path | None, typer.Option(help="Folder of the base model on this machine.")] = None,
+    calibration: Annotated[
+        str, typer.Option(help="Calibration in the graph: auto, that of the checkpoint if it has one, or off.")
+    ] = "auto",
 ) -> None:
     """Export the network of a bundle to ONNX, with its texts folded in, and compare the logits of both.
 
@@ -25,6 +28,6 @@ def export_onnx(
 
     disable_progress_bars()
     with exit_on_error(ImportError, RuntimeError):
-        written = sharing.export_onnx(bundle, output, pretrained)
+        written = sharing.export_onnx(bundle, output, pretrained, calibration)
         size = written.path.stat().st_size / 1e6
         typer.echo(f"{written.path}: {size:.1f} MB; onnxruntime's logits differ by {written.difference:.1g} at most")

@@ -2,6 +2,7 @@
 
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.evaluation.bootstrap import Bootstrap
+from monai_tunevlseg.evaluation.calibration_scores import CalibrationScores
 from monai_tunevlseg.evaluation.class_confusion import ClassConfusion
 from monai_tunevlseg.evaluation.comparison import Comparison, compare
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS, Hausdorff95, SurfaceDice
@@ -20,6 +21,7 @@ __all__ = [
     "PAIR_METRICS",
     "AbsentPair",
     "Bootstrap",
+    "CalibrationScores",
     "ClassConfusion",
     "Comparison",
     "EvaluationReportHandler",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from monai.transforms import Transform
 
+from monai_tunevlseg.calibration import Calibration
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.transforms.resizing import resize_logits
 
@@ -17,31 +18,53 @@ __all__ = ["LogitsToPairMasks", "counted_masks"]
 class LogitsToPairMasks(Transform):
     """Converts the logits and labels of a batch of image groups into masks, one per text, for MONAI's metrics.
 
-    Foreground is where the sigmoid of the logit is above 0.5. For the image's own resolution the logits are resized
-    bilinearly, as in inference, before the threshold. Ignored pixels are background in both mask and prediction, so
-    that overlap metrics do not count them. (For distances, contours in both end at an ignored region.)
+    Foreground is where the sigmoid of the logit is above 0.5, or the calibrated one above its threshold. At an image's
+    own resolution the logits are resized bilinearly, as in inference, before the threshold. Ignored pixels are
+    background in both mask and prediction, so that overlap metrics do not count them. (For distances, contours in both
+    end at an ignored region.)
+
+    Args:
+        calibration: temperatures and thresholds; None = the network's own logits, and a threshold of 0.5.
     """
+
+    def __init__(self, calibration: Calibration | None = None) -> None:
+        self.calibration = calibration
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Convert one batch of B images with k pairs and m absent texts each.
 
         Args:
             data: `pred` (B, k + m, h, w), logits, those of absent texts last; `label` (B, k, h, w) in {0, 1, 255};
-                `full_label`, B arrays of the same at an image's own size (k, H, W).
+                `full_label`, B arrays of the same at an image's own size (k, H, W); for a calibration also `pairs`, the
+                k samples of each image, and `absent_texts`, its m texts.
 
         Returns:
             the same with `pred`, `label`, `pred_original` and `label_original` as lists of B * k masks, uint8 in {0, 1}
-            of shape (1, h, w) or (1, H, W), and `absent` and `absent_original`, B * m masks of the absent texts.
+            of shape (1, h, w) or (1, H, W), `absent` and `absent_original`, B * m masks of the absent texts, and
+            `logits` and `target`, B * k calibrated logits and labels (h, w).
         """
         batch = dict(data)
         labels, originals = torch.as_tensor(batch["label"]), list(map(torch.as_tensor, batch["full_label"]))
-        logits, absent = torch.as_tensor(batch["pred"]).float().tensor_split([labels.shape[1]], dim=1)
+        scaled, margins = self._calibrated(torch.as_tensor(batch["pred"]).float(), batch)
+        batch["logits"], batch["target"] = (list(part.flatten(0, 1)) for part in (scaled[:, : labels.shape[1]], labels))
+        logits, absent = margins.tensor_split([labels.shape[1]], dim=1)
         batch["pred"], batch["label"] = _at_model(logits, labels)
         batch["pred_original"], batch["label_original"] = _at_original(logits, originals)
         count = absent.shape[1]
         batch["absent"], _ = _at_model(absent, _without_foreground(labels, count))
         batch["absent_original"], _ = _at_original(absent, [_without_foreground(mask, count) for mask in originals])
         return batch
+
+    def _calibrated(self, logits: torch.Tensor, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return calibrated logits, and by how much they are above their thresholds' logits, (B, k + m, h, w) each."""
+        if self.calibration is None:
+            return logits, logits
+        names = [
+            [self.calibration.name_of(pair["class_name"], pair["text"]) for pair in pairs] + list(absent)
+            for pairs, absent in zip(batch["pairs"], batch["absent_texts"], strict=True)
+        ]
+        scaled = self.calibration.scaled(logits, names)
+        return scaled, scaled - self.calibration.cuts(names).to(scaled)[:, :, None, None]
 
 
 def _at_model(logits: torch.Tensor, labels: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

@@ -22,9 +22,11 @@ from ignite.engine import Events
 from monai.engines import Evaluator
 
 from monai_tunevlseg.atomic_files import write_text_atomically
+from monai_tunevlseg.calibration import Calibration
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.evaluation.bootstrap import Bootstrap
+from monai_tunevlseg.evaluation.calibration_scores import CalibrationScores
 from monai_tunevlseg.evaluation.class_confusion import ClassConfusion
 from monai_tunevlseg.evaluation.example_overlays import mask_name, remove_earlier, write_example_overlays, write_mask
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
@@ -67,8 +69,8 @@ class EvaluationReportHandler:
     """Writes the report at the end of an evaluation of image groups. Attach it to the evaluator.
 
     The scores are those of the evaluator's metrics with a name in ``PAIR_METRICS``. Its output has the masks
-    ``pred_original`` and ``label_original`` and, at a model's resolution, ``pred`` and ``label``. Only numbers are kept
-    in memory; predictions are written to files at once.
+    ``pred_original`` and ``label_original`` and, at a model's resolution, ``pred``, ``label``, ``logits`` and
+    ``target``. Only numbers are kept in memory; predictions are written to files at once.
 
     Args:
         output_dir: output folder of ``metrics.json``, ``pairs.csv``, ``predicted_masks/`` and ``overlays/``, and for
@@ -82,6 +84,7 @@ class EvaluationReportHandler:
         whole_volumes: whether all slices of volumes are among the pairs, as Dice of whole volumes needs them.
         obedience_to: names of the dataset's classes; the report then covers absent texts and the confusion of classes,
             and the engine's output has the masks ``absent`` and ``absent_original``. None = no such report.
+        calibration: the calibration of the logits, which the report shows beside its errors; None = none.
 
     Raises:
         ValueError: when ``num_overlays`` is negative.
@@ -98,6 +101,7 @@ class EvaluationReportHandler:
         save_masks: bool = True,
         whole_volumes: bool = False,
         obedience_to: Sequence[str] | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         if num_overlays < 0:
             raise ValueError(f"num_overlays is {num_overlays}; it must be 0 or more.")
@@ -110,6 +114,7 @@ class EvaluationReportHandler:
         self.save_masks = save_masks
         self.whole_volumes = whole_volumes
         self.obedience_to = obedience_to
+        self.calibration = calibration
         self._masks_dir = self.output_dir / "predicted_masks"
         self._temporary = ExitStack()
         self._samples: list[Sample] = []  # in the order of the metrics' values
@@ -117,6 +122,7 @@ class EvaluationReportHandler:
         self._common: list[int] = []
         self._absent: list[tuple[int, AbsentPair]] = []  # with the number of the image's first sample
         self._confusion = ClassConfusion()
+        self._calibration_scores = CalibrationScores()
 
     def attach(self, engine: Evaluator) -> None:
         """Register with the evaluator."""
@@ -131,6 +137,7 @@ class EvaluationReportHandler:
         self._common.clear()
         self._absent.clear()
         self._confusion = ClassConfusion()
+        self._calibration_scores = CalibrationScores()
         self._temporary.close()
         remove_earlier(self.output_dir)
         if not self.save_masks:
@@ -146,12 +153,19 @@ class EvaluationReportHandler:
             self._areas.append({area: int(masks[name].sum()) for area, name in AREAS.items() if name in masks})
             original = [masks[f"{name}_original"] for name in ("pred", "label")]
             self._common.append(int((original[0] & original[1]).sum()))
+            if "logits" in engine.state.output and not ("slice" in sample and not masks["label_original"].any()):
+                self._collect_logits(sample, *(engine.state.output[name][index] for name in ("logits", "target")))
             if self.save_masks or self.num_overlays:
                 predicted = masks["pred_original"][0].cpu().numpy()
                 write_mask(self._masks_dir / mask_name(sample), predicted.astype(bool))
         if self.obedience_to is not None:
             for index in range(len(engine.state.batch["pairs"])):
                 self._collect_image(engine, index, self.obedience_to)
+
+    def _collect_logits(self, sample: Sample, logits: torch.Tensor, target: torch.Tensor) -> None:
+        """Collect the logits of a pair, (h, w), with their truth in {0, 1, 255}."""
+        counted = target != IGNORE_INDEX
+        self._calibration_scores.add(sample["class_name"], logits[counted], target[counted] > 0)
 
     def _collect_image(self, engine: Evaluator, index: int, class_names: Sequence[str]) -> None:
         """Collect the absent texts and the confusion of classes of one image of a batch."""
@@ -187,7 +201,7 @@ class EvaluationReportHandler:
             raise ValueError(f"none of the {len(found)} slices of the split {self.split!r} shows a class.")
         empty = [pair for pair in found if is_empty_slice(pair)]
         metrics = self._summary(pairs, list(scores)) | self._of_volumes(found, empty, [self._common[i] for i in order])
-        metrics |= self._of_absent_texts(found)
+        metrics |= self._of_absent_texts(found) | self._of_calibration()
         self._write_tables(pairs, empty, metrics)
         samples = [self._samples[order[place]] for place in places]
         files = {place: self._masks_dir / mask_name(sample) for place, sample in enumerate(samples)}
@@ -245,6 +259,14 @@ class EvaluationReportHandler:
             return {}
         summary = {"absent": summarize_obedience(found, self._absent_pairs(), self.bootstrap)}
         return summary | ({"confusion": self._confusion.table()} if len(self.obedience_to) > 1 else {})
+
+    def _of_calibration(self) -> dict[str, Any]:
+        """Return the summary of calibration; empty where only masks are known."""
+        if not (scores := self._calibration_scores.summary()):
+            return {}
+        applied = {} if self.calibration is None else self.calibration.classes
+        used = {name: {"temperature": of.temperature, "threshold": of.threshold} for name, of in applied.items()}
+        return {"calibration": {"applied": used or None, **scores}}
 
     def _of_volumes(
         self, found: Sequence[PairScores], empty: Sequence[PairScores], common: Sequence[int]

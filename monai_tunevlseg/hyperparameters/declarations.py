@@ -98,6 +98,7 @@ _TRAINING = {
     "augmentation_probability": number(0, 1, "0.2"),
     "cache_rate": number(0, 1, "1.0"),
     "num_views": whole_number(0, _COUNT, "8"),
+    "calibrate": SWITCH,
     "show_progress": SWITCH,
     "num_processes": whole_number(1, _COUNT, "1"),
     "rank": whole_number(0, _COUNT, "0"),
@@ -119,6 +120,7 @@ _RESULTS = {
     "bootstrap_seed": whole_number(0, 2**32 - 1, "0"),
     "num_overlays": whole_number(0, _COUNT, "3"),
     "save_masks": SWITCH,
+    "calibration": choice("auto", "off"),
     "sw_batch_size": whole_number(1, _COUNT, "8"),
 }
 

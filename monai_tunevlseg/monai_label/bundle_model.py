@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from monai.bundle import ConfigParser
 
+from monai_tunevlseg.calibration import CALIBRATION
 from monai_tunevlseg.hyperparameters import ZERO_SHOT, parse_hyperparameter
 from monai_tunevlseg.inferers import Reduction, entropy_map, label_map
 from monai_tunevlseg.json_files import read_json_object
@@ -88,12 +89,9 @@ class BundleModel:
         return self.folder / "configs" / "train.yaml"
 
     def version(self) -> str:
-        """Return an identifier of the current checkpoint, or ``zero-shot``."""
-        try:
-            state = self.checkpoint.stat()
-        except FileNotFoundError:
-            return "zero-shot"
-        return f"{state.st_mtime_ns:x}-{state.st_size:x}"
+        """Return an identifier of the current checkpoint and its calibration, or ``zero-shot``."""
+        found = [_file_version(path) for path in (self.checkpoint, self.checkpoint.with_name(CALIBRATION))]
+        return "-".join(filter(None, found)) if found[0] else "zero-shot"
 
     def check_usable(self) -> None:
         """Check that the model can segment.
@@ -162,6 +160,14 @@ class BundleModel:
         segmenter = Segmenter.from_bundle(self.folder, **options)
         logger.info("Loaded %s, %s.", self.name, "zero-shot" if version == "zero-shot" else self.checkpoint)
         return segmenter
+
+
+def _file_version(path: Path) -> str | None:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return f"{state.st_mtime_ns:x}-{state.st_size:x}"
 
 
 def open_bundles(folders: str) -> dict[str, BundleModel]:

@@ -16,6 +16,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from monai_tunevlseg.atomic_files import atomic_file, write_text_atomically
 from monai_tunevlseg.bundle_processes import bundle_command
+from monai_tunevlseg.calibration import CALIBRATION, remove_calibration
 from monai_tunevlseg.data.io.file_suffixes import stem_of
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.monai_label.bundle_model import BundleModel
@@ -101,9 +102,11 @@ class BundleTraining(TrainTask):
             result["kept"],
         )
         if better:
-            for name in (HYPERPARAMETERS, CHECKPOINT.name):
-                with atomic_file(self.model.checkpoint.with_name(name)) as unfinished:
-                    unfinished.write_bytes(new.with_name(name).read_bytes())
+            remove_calibration(self.model.checkpoint)  # a request in between finds none, not that of the old one
+            for path in (new.with_name(name) for name in (HYPERPARAMETERS, CHECKPOINT.name, CALIBRATION)):
+                if path.is_file():
+                    with atomic_file(self.model.checkpoint.with_name(path.name)) as unfinished:
+                        unfinished.write_bytes(path.read_bytes())
         write_text_atomically(self.model.checkpoint.parent / STATS, json.dumps(result))
         return result
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 
 from monai_tunevlseg.atomic_files import unfinished_folder, write_text_atomically
 from monai_tunevlseg.bundles import set_config_values
+from monai_tunevlseg.calibration import CALIBRATION, remove_calibration
 from monai_tunevlseg.search.experiments import Experiment
 from monai_tunevlseg.search.output_folder import find_trial_folder
 from monai_tunevlseg.search.trials import OBJECTIVES, trial_problem
@@ -83,6 +84,7 @@ def write_trained_bundle(folder: Path, experiment: Experiment, values: Mapping[s
         return
     with unfinished_folder(folder) as made:
         _make_bundle(made, experiment, values, checkpoint)
+        remove_calibration(folder / CHECKPOINT)
         files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: path == Path(CHECKPOINT)):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -99,5 +101,6 @@ def _make_bundle(made: Path, experiment: Experiment, values: Mapping[str, Any], 
         config.write_text(set_config_values(config.read_text(encoding="utf-8"), overlay), encoding="utf-8")
     (made / CHECKPOINT).parent.mkdir()
     shutil.copy(checkpoint, made / CHECKPOINT)
-    if (record := checkpoint.with_name(HYPERPARAMETERS)).is_file():
-        shutil.copy(record, (made / CHECKPOINT).parent)
+    for name in (HYPERPARAMETERS, CALIBRATION):
+        if (record := checkpoint.with_name(name)).is_file():
+            shutil.copy(record, (made / CHECKPOINT).parent)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from monai_tunevlseg.bundles import experiment_facts, render_bundle, render_experiment
+from monai_tunevlseg.calibration import Calibration
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.data.layouts import DatasetInfo
@@ -134,6 +135,11 @@ class BundleSpec:
     def metrics(self) -> dict[str, Any] | None:
         """The content of ``metrics.json``; None without an evaluation of the run."""
         return None if self.run is None else self.run.metrics
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration of the run's checkpoint; None if it has none."""
+        return None if self.run is None else self.run.calibration
 
 
 def build_bundle_spec(experiment: str, run_dir: str | Path | None = None, sources: Sources | None = None) -> BundleSpec:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.bundles import render_bundle, set_config_values
+from monai_tunevlseg.calibration import write_calibration
+from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.networks.identity import identity_from_tensor, identity_to_tensor
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release
 from monai_tunevlseg.sharing.metadata import render_metadata
@@ -66,6 +68,8 @@ def _write_files(folder: Path, name: str, spec: BundleSpec, configs_dir: str | P
     state["_extra_state"] = identity_to_tensor(identity)
     (folder / CHECKPOINT).parent.mkdir()
     torch.save(state, folder / CHECKPOINT)
+    if spec.calibration is not None:  # with the digest of the file as written here
+        write_calibration(folder / CHECKPOINT, spec.calibration, file_digest(folder / CHECKPOINT))
     num_parameters = sum(tensor.numel() for key, tensor in state.items() if key != "_extra_state")
     card = render_model_card(spec, release, name, identity, num_parameters)
     _write_texts(folder, {CARD: card, Path("docs", "data_license.txt"): render_data_license(spec)})

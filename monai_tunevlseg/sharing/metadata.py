@@ -41,6 +41,11 @@ def render_metadata(template: str, spec: BundleSpec, release: Release, name: str
         content["base_model"] = {"id": spec.base.id, "fingerprint": spec.base.fingerprint}
     if dataset is not None:
         content["references"].append(dataset.reference)
+    if spec.calibration is not None:  # TorchScript files contain the metadata
+        content["calibration"] = {
+            name: {"temperature": fitted.temperature, "threshold": fitted.threshold}
+            for name, fitted in spec.calibration.classes.items()
+        }
     if spec.metrics is not None:
         content["eval_metrics"] = _eval_metrics(spec.metrics)
     joint = " with " if spec.base else ", "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from monai.utils import optional_import
-from torch import Tensor
+from torch import Tensor, nn
 from torch.onnx import symbolic_opset13
 
 from monai_tunevlseg.atomic_files import atomic_file
+from monai_tunevlseg.calibration import Calibration
 from monai_tunevlseg.networks import PromptTunedNetwork, SegmentationNetwork
 from monai_tunevlseg.segmenter import Segmenter
 
@@ -40,21 +41,26 @@ class OnnxFile:
     difference: float
 
 
-def load_for_export(folder: str | Path, pretrained: str | Path | None = None) -> Segmenter:
+def load_for_export(folder: str | Path, pretrained: str | Path | None = None, **overrides: Any) -> Segmenter:
     """Load a bundle for export: on the CPU, in float32, not compiled (see `Segmenter.from_bundle`)."""
-    return Segmenter.from_bundle(folder, pretrained, "cpu", precision="fp32", compile=False)
+    return Segmenter.from_bundle(folder, pretrained, "cpu", precision="fp32", compile=False, **overrides)
 
 
-def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | None = None) -> OnnxFile:
+def export_onnx(
+    folder: str | Path, path: str | Path, pretrained: str | Path | None = None, calibration: str = "auto"
+) -> OnnxFile:
     """Export the network of a bundle to ONNX, and compare the logits of onnxruntime with the network's.
 
     The input is ``image``, (B, 3, H, W), normalized; the output is ``pred``, logits (B, K, H, W). B is dynamic.
-    The texts are folded in: the graph has no text encoder unless the text features depend on the image.
+    The texts are folded in: the graph has no text encoder unless the text features depend on the image. So are the
+    temperatures of a calibration, so that the sigmoid of ``pred`` is the calibrated probability; the properties of the
+    file have its ``thresholds``, which are 0.5 without a calibration.
 
     Args:
         folder: folder of the bundle.
         path: path of the ONNX file.
         pretrained: folder of the base model on this machine; None = as in the bundle's configs.
+        calibration: auto = that of the checkpoint, if any; off = none.
 
     Raises:
         FileExistsError: when the file exists.
@@ -69,12 +75,15 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
     runtime, has_runtime = optional_import("onnxruntime")
     if not (has_onnx and has_runtime):
         raise ImportError("the ONNX export requires onnx and onnxruntime; pip install 'monai_tunevlseg[export]'.")
-    segmenter = load_for_export(folder, pretrained)
+    segmenter = load_for_export(folder, pretrained, **({} if calibration == "auto" else {"calibration": calibration}))
     network, inferer = segmenter.network, segmenter.inferer
     _check_size(network)
-    exported = onnx.load_from_string(convert_to_onnx(network, torch.rand(1, 3, *inferer.image_size)))
+    fitted, texts = inferer.calibration or Calibration({}), [network.class_names]
+    temperatures = fitted.temperatures(texts)[0] if fitted.classes else None
+    exported = onnx.load_from_string(convert_to_onnx(network, torch.rand(1, 3, *inferer.image_size), temperatures))
     properties = {
         "class_names": network.class_names,
+        "thresholds": fitted.thresholds(texts)[0],
         "image_size": inferer.image_size[0],
         "image_mean": inferer.mean,
         "image_std": inferer.std,
@@ -82,7 +91,8 @@ def export_onnx(folder: str | Path, path: str | Path, pretrained: str | Path | N
     }
     onnx.helper.set_model_props(exported, {name: json.dumps(value) for name, value in properties.items()})
     content = exported.SerializeToString()
-    difference = _max_difference(network, runtime.InferenceSession(content), torch.rand(2, 3, *inferer.image_size))
+    wanted = _exported_module(network, temperatures)
+    difference = _max_difference(wanted, runtime.InferenceSession(content), torch.rand(2, 3, *inferer.image_size))
     if not difference <= TOLERANCE:
         raise ValueError(
             f"the logits of onnxruntime differ from the network's by {difference:.2g}; no file was written."
@@ -114,7 +124,7 @@ def _check_size(network: SegmentationNetwork) -> None:
         )
 
 
-def convert_to_onnx(network: SegmentationNetwork, image: Tensor) -> bytes:
+def convert_to_onnx(network: SegmentationNetwork, image: Tensor, temperatures: Sequence[float] | None = None) -> bytes:
     """Return the ONNX file of a network, whose adapter is merged into its weights as far as it is linear.
 
     The network is traced: torch's newer exporter requires one more package.
@@ -122,12 +132,13 @@ def convert_to_onnx(network: SegmentationNetwork, image: Tensor) -> bytes:
     Args:
         network: the network, on the CPU.
         image: example input, (1, 3, H, W).
+        temperatures: divisors of the logits of each class; None = the network's own logits.
     """
     stream: Any = io.BytesIO()  # torch annotates paths only
     with warnings.catch_warnings(), torch.no_grad(), _translations():
         warnings.simplefilter("ignore")  # the tracer warns of every constant
         torch.onnx.export(
-            network.merged(),
+            _exported_module(network.merged(), temperatures),
             (image,),
             stream,
             input_names=["image"],
@@ -137,6 +148,24 @@ def convert_to_onnx(network: SegmentationNetwork, image: Tensor) -> bytes:
             dynamo=False,
         )
     return stream.getvalue()
+
+
+class _ScaledNetwork(nn.Module):
+    """A network whose logits are divided by temperatures."""
+
+    def __init__(self, network: nn.Module, temperatures: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("temperatures", torch.tensor(temperatures)[None, :, None, None])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return calibrated logits (B, K, H, W) of images (B, 3, H, W)."""
+        logits: Tensor = self.network(image) / self.temperatures
+        return logits
+
+
+def _exported_module(network: nn.Module, temperatures: Sequence[float] | None) -> nn.Module:
+    return network if temperatures is None else _ScaledNetwork(network, temperatures).eval()
 
 
 @contextmanager
@@ -175,7 +204,7 @@ def _repeat_interleave(graph: Any, values: Any, repeats: Any, dim: int | None, o
     return symbolic_opset13.repeat_interleave(graph, values, repeats, own, output_size)
 
 
-def _max_difference(network: SegmentationNetwork, session: Any, images: Tensor) -> float:
+def _max_difference(network: nn.Module, session: Any, images: Tensor) -> float:
     with torch.no_grad():
         wanted = network(images)
     found = torch.from_numpy(session.run(None, {"image": images.numpy()})[0])

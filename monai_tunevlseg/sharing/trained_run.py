@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from monai_tunevlseg.calibration import Calibration, read_calibration
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.identity import identity_from_tensor
@@ -28,12 +29,14 @@ class TrainedRun:
         identity: identity of the network, from the checkpoint.
         hyperparameters: hyperparameters of training; empty without a ``hyperparameters.json``.
         metrics: metrics of exactly this checkpoint, from ``evaluate.yaml``; None without an evaluation.
+        calibration: calibration of exactly this checkpoint; None if it has none.
     """
 
     state: dict[str, Tensor]
     identity: dict[str, Any]
     hyperparameters: dict[str, Any]
     metrics: dict[str, Any] | None
+    calibration: Calibration | None
 
 
 def read_trained_run(folder: str | Path, metrics_file: str | Path | None = None) -> TrainedRun:
@@ -47,7 +50,7 @@ def read_trained_run(folder: str | Path, metrics_file: str | Path | None = None)
     Raises:
         FileNotFoundError: when the checkpoint or ``metrics_file`` does not exist.
         ValueError: when a file cannot be read, has values of a wrong type or values that MONAI's config parser would
-            evaluate, or the metrics belong to another checkpoint.
+            evaluate, or the metrics or the calibration belong to another checkpoint.
     """
     checkpoint = Path(folder) / CHECKPOINT
     if not checkpoint.is_file():
@@ -61,7 +64,9 @@ def read_trained_run(folder: str | Path, metrics_file: str | Path | None = None)
     refuse_expressions(identity, f"the checkpoint {checkpoint}")
     found = _metrics_file(Path(folder), metrics_file)
     metrics = None if found is None else _checked_metrics(found, checkpoint, identity)
-    return TrainedRun(state, identity, _read_record(checkpoint), metrics)
+    calibration = read_calibration(checkpoint)
+    refuse_expressions([] if calibration is None else list(calibration.classes), f"the calibration of {checkpoint}")
+    return TrainedRun(state, identity, _read_record(checkpoint), metrics, calibration)
 
 
 def _read_network(path: Path) -> dict[str, Tensor]:

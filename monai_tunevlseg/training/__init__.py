@@ -1,6 +1,7 @@
 """Training as in the paper: loss, parameter groups, a seed for each epoch, and checkpoints to resume from."""
 
 from monai_tunevlseg.training.accumulation import AccumulationRescaler, accumulation_steps
+from monai_tunevlseg.training.calibration_fit import CalibrationFit
 from monai_tunevlseg.training.checkpoints import CHECKPOINT, CheckpointHandler
 from monai_tunevlseg.training.early_stopping import EarlyStopping
 from monai_tunevlseg.training.lock import FolderLock
@@ -20,6 +21,7 @@ __all__ = [
     "CHECKPOINT_DIGEST",
     "HYPERPARAMETERS",
     "AccumulationRescaler",
+    "CalibrationFit",
     "CheckpointHandler",
     "EarlyStopping",
     "EpochSeeding",

@@ -13,6 +13,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 
 from monai_tunevlseg.atomic_files import atomic_file, remove_unfinished
+from monai_tunevlseg.calibration import remove_calibration
 from monai_tunevlseg.data.samples import digest_samples
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.training.run_record import (
@@ -152,6 +153,7 @@ class CheckpointHandler:
         if self.last_saved is None:
             self.last_path.unlink(missing_ok=True)  # an earlier run would resume with this run's best network
             self._publish_splits()
+        remove_calibration(self.best_path)
         with atomic_file(self.best_path) as unfinished:
             _write(unfinished, self.network.state_dict(), self.best_path)
             if self.hyperparameters:

@@ -36,8 +36,9 @@ MACHINE_OPTIONS = {
 CHANGEABLE_OPTIONS = {
     *("epochs", "min_epochs", "early_stopping_patience", "early_stopping_min_delta", "val_interval"),
     *("batch_size", "accumulation_steps", "num_processes", "precision", "chosen_precision", "amp"),
+    "calibrate",
 }
-"""Options that a run may change when it resumes: its length, and how a step is computed."""
+"""Options that a run may change when it resumes: its length, how a step is computed, and what follows the last one."""
 
 logger = logging.getLogger(__name__)
 
