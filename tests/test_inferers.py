@@ -7,6 +7,7 @@ from monai.data import decollate_batch
 from monai.inferers import SimpleInferer
 from monai.transforms import Compose, NormalizeIntensityd, Resize
 
+from monai_tunevlseg.calibration import Calibration, ClassCalibration
 from monai_tunevlseg.data import LogitsToLabelMapd, ResizeImageMaskd
 from monai_tunevlseg.inferers import PresenceInferer, ResizedInferer, SilencingInferer, entropy_map, label_map
 from monai_tunevlseg.segmentation import Segmentation
@@ -150,12 +151,71 @@ def test_certain_pixels_have_no_entropy():
 def test_a_reduction_never_holds_the_logits_of_two_classes_at_full_size():
     sizes = []
 
-    def watching(logits):
+    def watching(logits, cuts):
         sizes.extend(tuple(of_class.shape) for of_class in logits)
         return torch.zeros(1, 1, 40, 30)
 
     ResizedInferer(8, reduction=watching)(torch.rand(1, 3, 40, 30), noise)
     assert sizes == [(1, 1, 40, 30)] * 4
+
+
+class Named:
+    """``noise`` or ``sighted`` with the names of its four classes."""
+
+    class_names = ("red", "green", "blue", "dark")
+
+    def __init__(self, network):
+        self.network = network
+
+    def __call__(self, *args, **kwargs):
+        return self.network(*args, **kwargs)
+
+
+def of_class(temperature, threshold):
+    return ClassCalibration(temperature, threshold, 1, 0, 0, 0, 0)
+
+
+CALIBRATION = Calibration({"green": of_class(0.5, 0.6), "dark": of_class(3.0, 0.48), "other": of_class(9.0, 0.9)})
+TEMPERATURES = torch.tensor([1, 0.5, 1, 3])[:, None, None]
+THRESHOLDS = torch.tensor([0.5, 0.6, 0.5, 0.48])[:, None, None]
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (8, 8), (40, 30, 5)])
+def test_calibrated_label_maps_show_the_class_furthest_above_its_threshold(shape):
+    image = torch.rand(2, 3, *shape)
+    scaled = ResizedInferer(8, calibration=CALIBRATION)(image, Named(noise))
+    steps = (slice(None), *(None,) * (len(shape) - 2))
+    plain = ResizedInferer(8)(image, noise)
+    torch.testing.assert_close(scaled, plain / TEMPERATURES[steps])
+    labels = ResizedInferer(8, reduction=label_map, calibration=CALIBRATION)(image, Named(noise))
+    margin, best = (scaled - torch.logit(THRESHOLDS)[steps]).max(dim=1, keepdim=True)
+    assert torch.equal(labels, ((best + 1) * (margin > 0)).to(torch.uint8))
+    assert not torch.equal(labels, ResizedInferer(8, reduction=label_map)(image, noise))
+    entropy = ResizedInferer(8, reduction=entropy_map, calibration=CALIBRATION)(image, Named(noise))
+    torch.testing.assert_close(entropy, entropy_map(scaled.split(1, dim=1)))
+
+
+def test_texts_are_calibrated_wherever_they_stand():
+    image = torch.rand(2, 3, 8, 8)
+    texts = [["dark", "car", "green", "red"], ["car", "dark", "red", "green"]]
+    found = ResizedInferer(8, calibration=CALIBRATION)(image, Named(noise), text=texts)
+    divisors = torch.tensor([[3, 1, 0.5, 1], [1, 3, 1, 0.5]])[:, :, None, None]
+    torch.testing.assert_close(found, noise(image) / divisors)
+    one = ResizedInferer(8, calibration=CALIBRATION)(image, first_channel, text=["dark", "green"])
+    torch.testing.assert_close(one, image[:, :1] / torch.tensor([3, 0.5])[:, None, None, None])
+
+
+def test_an_empty_calibration_changes_nothing():
+    image = torch.rand(2, 3, 40, 30)
+    for reduction in (None, label_map, entropy_map):
+        calibrated = ResizedInferer(8, reduction=reduction, calibration=Calibration({}))(image, Named(noise))
+        assert torch.equal(calibrated, ResizedInferer(8, reduction=reduction)(image, noise))
+
+
+def test_a_temperature_does_not_show_what_presence_silences():
+    picture = torch.rand(1, 3, 8, 8) + 0.1
+    inferer = ResizedInferer(8, presence_threshold=0.5, calibration=Calibration({"dark": of_class(20.0, 0.5)}))
+    assert (inferer(picture, Named(sighted)).sigmoid()[0, 3] == 0).all()
 
 
 def sighted(pictures, text=None, presence=False):
