@@ -1,5 +1,6 @@
 """ONNX files give the network's logits in onnxruntime, and have the texts folded in and LoRA merged."""
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -9,6 +10,7 @@ from tiny_methods import tiny_arguments
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.calibration import read_calibration
 from monai_tunevlseg.methods import METHODS
 from monai_tunevlseg.networks import VLSMS
 from monai_tunevlseg.sharing import onnx_export
@@ -87,8 +89,29 @@ def test_the_command_writes_a_file_and_compares_it(shared, tmp_path):
     assert result.exit_code == 0 and target.name in result.output.replace("\n", "")
     properties = {item.key: item.value for item in onnx.load(target).metadata_props}
     assert properties["class_names"] == '["lesion"]' and properties["image_size"] == "96"
+    fitted = read_calibration(shared[0] / NAME / "models" / "model.pt").classes["lesion"]
+    assert properties["thresholds"] == f"[{fitted.threshold}]"
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 1 and target.name in again.output.replace("\n", "")
+
+
+def test_the_graph_holds_the_temperatures_unless_they_are_off(shared, tmp_path):
+    images, logits = torch.rand(2, 3, 96, 96), {}
+    for option in ("auto", "off"):
+        target = tmp_path / f"{option}.onnx"
+        arguments = ["export-onnx", str(shared[0] / NAME), str(target), "--calibration", option]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        logits[option] = onnxruntime.InferenceSession(target).run(None, {"image": images.numpy()})[0]
+    fitted = read_calibration(shared[0] / NAME / "models" / "model.pt").classes["lesion"]
+    np.testing.assert_allclose(logits["auto"], logits["off"] / fitted.temperature, atol=1e-4)
+    assert abs(logits["auto"] - logits["off"]).max() > 0.01
+    properties = {item.key: item.value for item in onnx.load(tmp_path / "off.onnx").metadata_props}
+    assert properties["thresholds"] == "[0.5]"
+    wrong = CliRunner().invoke(
+        app, ["export-onnx", str(shared[0] / NAME), str(tmp_path / "on.onnx")] + ["--calibration", "on"]
+    )
+    assert wrong.exit_code == 1 and "calibration" in wrong.output
 
 
 @pytest.mark.parametrize("model", list(VLSMS))

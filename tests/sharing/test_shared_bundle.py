@@ -17,7 +17,9 @@ from shared_names import EXPERIMENT, NAME, ROOT
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.calibration import read_calibration
 from monai_tunevlseg.demo import demo_model
+from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.networks import load_clipseg
 from monai_tunevlseg.networks.identity import identity_from_tensor
 from monai_tunevlseg.sharing import Release, Sources, pack_bundle, verify_bundle
@@ -82,8 +84,8 @@ def test_metadata_and_card_have_the_metrics(shared, run_dir):
 
 def test_the_card_has_the_sections_of_the_model_zoo(shared):
     headings = re.findall(r"^##+ (.*)$", (shared[0] / NAME / "docs" / "README.md").read_text(), re.MULTILINE)
-    wanted = "Model Overview,Data,Training configuration,Input,Output,Performance,MONAI Bundle Commands,Limitations"
-    assert headings == [*wanted.split(","), "References", "License"]
+    wanted = "Model Overview,Data,Training configuration,Input,Output,Calibration,Performance,MONAI Bundle Commands"
+    assert headings == [*wanted.split(","), "Limitations", "References", "License"]
 
 
 def test_the_card_has_the_hyperparameters_of_the_run(shared):
@@ -101,6 +103,30 @@ def test_the_weights_are_those_of_the_run(shared, run_dir):
     identity = identity_from_tensor(ours.pop("_extra_state"))
     assert identity == identity_from_tensor(theirs.pop("_extra_state")) | {"base_model": identity["base_model"]}
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_the_calibration_is_that_of_the_run_and_belongs_to_the_shared_weights(shared, run_dir):
+    folder = shared[0] / NAME
+    ours, theirs = (read_calibration(each / "models" / "model.pt") for each in (folder, run_dir))
+    assert ours == theirs and list(ours.classes) == ["lesion"]
+    assert file_digest(folder / "models" / "model.pt") != file_digest(run_dir / "models" / "model.pt")
+    fitted = ours.classes["lesion"]
+    assert load_for_export(folder).inferer.calibration == ours
+    assert f"| lesion | {fitted.temperature:.3f} | {fitted.threshold:.3f} |" in (folder / "docs/README.md").read_text()
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+    assert metadata["calibration"] == {"lesion": {"temperature": fitted.temperature, "threshold": fitted.threshold}}
+
+
+def test_a_run_with_the_calibration_of_another_checkpoint_is_refused(run_dir, tmp_path):
+    run = shutil.copytree(run_dir, tmp_path / "run")
+    path = run / "models" / "calibration.json"
+    path.write_text(path.read_text().replace(file_digest(run / "models" / "model.pt"), "0" * 16))
+    assert "calibration.json" in refused(EXPERIMENT, "--run-dir", run, "--output", tmp_path / "shared")
+    path.unlink()
+    folder = share_bundle(EXPERIMENT, tmp_path, run, HERE)
+    assert not (folder / "models" / "calibration.json").exists()
+    assert "Calibration" not in (folder / "docs" / "README.md").read_text()
+    assert "calibration" not in json.loads((folder / "configs" / "metadata.json").read_text())
 
 
 def test_a_bundle_without_a_run_has_no_metrics(tmp_path):
