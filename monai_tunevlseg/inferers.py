@@ -181,7 +181,7 @@ class ResizedInferer(Inferer):
         calibrated = _silencing(_calibrated(network, self.calibration), self.presence_threshold)
 
         def segment(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
-            cuts = None if self.calibration is None else self.calibration.cuts(_text_rows(network, **texts))
+            cuts = None if self.calibration is None else self.calibration.cuts(_text_rows(network, texts.get("text")))
             return self._at_size(tuple(pictures.shape[2:]), calibrated(self._prepared(pictures), *args, **texts), cuts)
 
         results = self._each_picture(inputs, segment, **kwargs)

@@ -11,6 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from monai_tunevlseg.atomic_files import remove_unfinished, write_text_atomically
+from monai_tunevlseg.calibration import remove_calibration
 from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = [
@@ -93,5 +94,6 @@ def remove_unneeded_files(output: Path, study: Study, keep: Iterable[int] | None
             discard_checkpoints(folder)
         elif trial.state == TrialState.COMPLETE and kept is not None and trial.number not in kept:
             (folder / CHECKPOINT).unlink(missing_ok=True)
+            remove_calibration(folder / CHECKPOINT)
     for name in WRITTEN:
         remove_unfinished(output / name)

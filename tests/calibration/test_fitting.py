@@ -72,7 +72,7 @@ def test_the_threshold_is_that_of_brute_force():
     pairs = []
     for shift in (-2, -1.5, 0.3, -3):
         logits = generator.normal(shift, 2, 500).astype(np.float32)
-        pairs.append((logits, generator.random(500) < 1 / (1 + np.exp(1 - logits))))
+        pairs.append((logits, generator.random(500) < 1 / (1 + np.exp(-1 - logits))))
     pairs.append((np.full(500, -3, np.float32), np.zeros(500, bool)))  # both empty above 0.05
     chances = [(1 / (1 + np.exp(-logits.astype(float))), truth) for logits, truth in pairs]
     grid = [number / 100 for number in range(1, 100)]
