@@ -211,7 +211,7 @@ def test_options_of_the_config_can_be_overridden(bundle):
 
 
 def test_a_reduction_reads_one_text_at_a_time(segmenter, volume):
-    found = segmenter.reduce_logits(volume, TEXTS, lambda logits: sum(logits))
+    found = segmenter.reduce_logits(volume, TEXTS, lambda logits, cuts: sum(logits))
     probabilities = segmenter.probabilities(volume, TEXTS)
     logits = np.log(probabilities / (1 - probabilities))
     assert found.shape == (1, 150, 120, 3)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from label_fixtures import circle_mask, dice, draw_picture, write_bundle
 
+from monai_tunevlseg.calibration import Calibration, ClassCalibration, remove_calibration, write_calibration
+from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.monai_label.bundle_model import open_bundles
 from monai_tunevlseg.segmenter import open_bundle
 
@@ -67,6 +69,22 @@ def test_a_new_checkpoint_is_used_at_once(folders, picture, tmp_path_factory):
     assert model.entropy(picture) != before
 
 
+def test_a_new_calibration_is_used_at_once(folders, picture, tmp_path):
+    model = open_bundles(str(write_bundle(tmp_path / "mine", ("red circle",))))["mine"]
+    model.checkpoint.parent.mkdir()
+    torch.save(open_bundle(folders[0]).get_parsed_content("network").state_dict(), model.checkpoint)
+    before, entropy = model.segment(picture, ["red circle"]), model.entropy(picture)
+    version = model.version()
+    for threshold, share in ((1e-9, 1), (1 - 1e-9, 0)):
+        fitted = ClassCalibration(4.0, threshold, 1, 0, 0, 0, 0)
+        write_calibration(model.checkpoint, Calibration({"red circle": fitted}), file_digest(model.checkpoint))
+        assert model.version() != version
+        assert (model.segment(picture, ["red circle"]) > 0).mean() == share != (before > 0).mean()
+        assert model.entropy(picture) > entropy  # a temperature above 1
+    remove_calibration(model.checkpoint)
+    np.testing.assert_array_equal(model.segment(picture, ["red circle"]), before)
+
+
 def test_cris_is_a_model_too(picture, tmp_path):
     model = open_bundles(str(write_bundle(tmp_path / "cris", ("red circle",), bundle="cris_coop")))["cris"]
     assert model.segment(picture, ["red circle"]).shape == (120, 150)
@@ -96,7 +114,7 @@ def test_cached_texts_are_limited(models, picture, monkeypatch):
 
 def test_entropy_is_that_of_the_probabilities(models, picture):
     model = models["two"]
-    logits = model.reduce_logits(picture, model.class_names, lambda logits: torch.cat(list(logits), dim=1))
+    logits = model.reduce_logits(picture, model.class_names, lambda logits, cuts: torch.cat(list(logits), dim=1))
     chance = 1 / (1 + np.exp(-logits.astype(float)))
     bits = -(chance * np.log2(chance) + (1 - chance) * np.log2(1 - chance))
     assert model.entropy(picture) == pytest.approx(bits.mean(), rel=1e-6)

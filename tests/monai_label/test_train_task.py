@@ -14,6 +14,7 @@ from label_fixtures import CIRCLES, circle_mask, draw_picture, write_bundle, wri
 from PIL import Image
 from tiny_methods import tiny_arguments
 
+from monai_tunevlseg.calibration import read_calibration
 from monai_tunevlseg.demo import embedded_models
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.monai_label import write_app_folder
@@ -163,6 +164,7 @@ def test_labels_of_clients_tune_the_bundle(name, client, server, submitted):
     assert not clicked[CIRCLES[0][1], CIRCLES[0][0]]
     model = server.log.parent / name / "models" / "model.pt"
     assert json.loads(model.with_name("hyperparameters.json").read_text())["checkpoint_digest"] == file_digest(model)
+    assert list(read_calibration(model).classes) == ["lesion"]
     # the unlabeled image, by the new checkpoint
     assert client.next_sample("entropy", {"model": name})["scored"] == 1
     assert not psutil.Process(server.process.pid).children(recursive=True)  # so their memory is free again
