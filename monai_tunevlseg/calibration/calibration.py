@@ -54,13 +54,14 @@ class Calibration:
     classes: Mapping[str, ClassCalibration]
 
     def scaled(self, logits: Tensor, texts: Sequence[Sequence[str]]) -> Tensor:
-        """Return logits (B, k, H, W) divided by the temperatures of their texts, whose sigmoid is calibrated.
+        """Return logits divided by the temperatures of their texts, whose sigmoid is calibrated, (B, k, H, W) float32.
 
         Args:
-            logits: (B, k, H, W).
+            logits: (B, k, H, W), any floating type.
             texts: k texts for each of the B images, or for all of them in one row.
         """
-        return logits / logits.new_tensor(self.temperatures(texts))[:, :, None, None]
+        wide = logits.float()
+        return wide / wide.new_tensor(self.temperatures(texts))[:, :, None, None]
 
     def temperatures(self, texts: Sequence[Sequence[str]]) -> list[list[float]]:
         """Return the temperatures of texts, in rows like theirs."""
