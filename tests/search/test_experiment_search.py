@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.atomic_files import unfinished_path
+from monai_tunevlseg.calibration import read_calibration
 from monai_tunevlseg.search import RemoteFolderError, SearchSettings, read_search_result, run_search
 from monai_tunevlseg.search.best_trial import choose_best
 from monai_tunevlseg.search.output_folder import find_trial_folder
@@ -89,6 +90,8 @@ def test_the_best_bundle_runs_by_itself(finished_search, settings, pictures, tmp
     config = yaml.safe_load((bundle / "configs" / "train.yaml").read_text())
     assert {name: config[name] for name in result.best.params} == result.best.params
     assert config["class_names"] == ["square"]
+    calibrated = [read_calibration(Path(owner) / "models" / "model.pt") for owner in (bundle, result.best.folder)]
+    assert calibrated[0] == calibrated[1] and list(calibrated[0].classes) == ["square"]
     made = ConfigWorkflow(
         str(bundle / "configs" / "evaluate.yaml"),
         workflow_type="infer",
