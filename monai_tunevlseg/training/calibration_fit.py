@@ -12,11 +12,11 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
+from torch import nn
 
 from monai_tunevlseg.calibration import LogitStatistics, fit_calibration, write_calibration
 from monai_tunevlseg.data import IGNORE_INDEX
 from monai_tunevlseg.digests import file_digest
-from monai_tunevlseg.networks import SegmentationNetwork
 from monai_tunevlseg.segmentation import Segmentation
 from monai_tunevlseg.training.weights import load_weights
 
@@ -34,14 +34,16 @@ class CalibrationFit:
 
     Args:
         checkpoint: path of the best network.
-        network: the network, not wrapped for several processes; its weights stay those of the last epoch.
+        network: the network, not wrapped for several processes, with its ``class_names``; its weights stay those of the
+            last epoch.
         evaluator: runs the network on the validation data of this process, with ``text`` and ``class_name`` in the
             batches, and without decollating.
     """
 
-    def __init__(self, checkpoint: str | Path, network: SegmentationNetwork, evaluator: Evaluator) -> None:
+    def __init__(self, checkpoint: str | Path, network: nn.Module, evaluator: Evaluator) -> None:
         self.checkpoint = Path(checkpoint).expanduser()
         self.network = network
+        self.class_names: list[str] = list(network.class_names)  # type: ignore[arg-type]
         self.evaluator = evaluator
 
     def attach(self, engine: Trainer) -> None:
@@ -58,14 +60,14 @@ class CalibrationFit:
             statistics = self._collected()
         finally:
             self.network.load_state_dict(last)
-        calibration = fit_calibration(statistics, self.network.class_names)
+        calibration = fit_calibration(statistics, self.class_names)
         if idist.get_rank() == 0 and calibration.classes:
             path = write_calibration(self.checkpoint, calibration, digest)
             logger.info(f"The calibration on the validation data is {path}.")
 
     def _collected(self) -> LogitStatistics:
         """Return the statistics of the logits of all processes' validation data."""
-        statistics = LogitStatistics(len(self.network.class_names))
+        statistics = LogitStatistics(len(self.class_names))
         with self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._collect, statistics):
             self.evaluator.run()
         if idist.get_world_size() > 1:
@@ -85,5 +87,5 @@ class CalibrationFit:
         """Return the number of each pair's class: that of its text, or of its class name where texts vary."""
         texts: Sequence[str] = batch["text"]
         names: Sequence[str] = batch.get("class_name", texts)
-        known = self.network.class_names
+        known = self.class_names
         return [known.index(text if text in known else name) for text, name in zip(texts, names, strict=True)]
