@@ -10,8 +10,8 @@ __all__ = ["THRESHOLDS", "LogitStatistics", "best_threshold", "dice_at_threshold
 THRESHOLDS = torch.arange(1, 100, dtype=torch.float64) / 100
 """Probabilities at which Dice is known, (T,): 0.01, 0.02, ..., 0.99."""
 CUTS = torch.logit(THRESHOLDS)
-BINS = 4096
-LIMIT = 20.0
+BINS = 16384
+LIMIT = 80.0
 """The histograms have bins of equal width from -LIMIT to LIMIT; the first and the last also hold what is beyond."""
 
 
