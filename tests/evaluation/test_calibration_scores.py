@@ -17,19 +17,19 @@ def test_errors_and_brier_score_by_hand():
     add(scores, [0.11, 0.13, 0.62, 0.92], [True, False, True, False])
     found = scores.summary()
     gaps = [abs(0.12 - 0.5), abs(0.62 - 1), abs(0.92 - 0)]
-    assert found["ece"] == pytest.approx((2 * gaps[0] + gaps[1] + gaps[2]) / 4, abs=1e-5)
-    assert found["ace"] == pytest.approx(sum(gaps) / 3, abs=1e-5)
-    assert found["mce"] == pytest.approx(0.92, abs=1e-5)
-    assert found["brier"] == pytest.approx((0.89**2 + 0.13**2 + 0.38**2 + 0.92**2) / 4, abs=1e-5)
+    assert found["ece"] == pytest.approx((2 * gaps[0] + gaps[1] + gaps[2]) / 4, abs=1e-4)
+    assert found["ace"] == pytest.approx(sum(gaps) / 3, abs=1e-4)
+    assert found["mce"] == pytest.approx(0.92, abs=1e-4)
+    assert found["brier"] == pytest.approx((0.89**2 + 0.13**2 + 0.38**2 + 0.92**2) / 4, abs=1e-4)
     diagram = found["reliability"]
     assert [diagram["pixels"][number] for number in (2, 12, 18)] == [2, 1, 1] and sum(diagram["pixels"]) == 4
-    assert diagram["mean_probability"][2] == pytest.approx(0.12, abs=1e-5)
+    assert diagram["mean_probability"][2] == pytest.approx(0.12, abs=1e-4)
     assert diagram["foreground_share"][2] == 0.5
     assert diagram["foreground_share"][0] is diagram["mean_probability"][0] is None
-    assert diagram["ece"] == pytest.approx(found["ece"], abs=1e-5)  # of the only pair
+    assert diagram["ece"] == pytest.approx(found["ece"], abs=1e-4)  # of the only pair
     # the foreground is at 0.11 and 0.62, the background at 0.13 and 0.92: nothing beats all four pixels
     assert found["oracle_threshold"] == 0.1
-    assert found["oracle_dice"] == pytest.approx(100 * 2 * 2 / (4 + 2), abs=1e-5)
+    assert found["oracle_dice"] == pytest.approx(100 * 2 * 2 / (4 + 2), abs=1e-4)
 
 
 def test_means_over_pairs_are_those_of_monais_metric():
@@ -44,10 +44,10 @@ def test_means_over_pairs_are_those_of_monais_metric():
         for part, chosen in ((found, slice(None)), (found["classes"]["odd"], slice(1, None, 2))):
             metric = CalibrationErrorMetric(calibration_reduction=reduction)
             metric(logits[chosen].sigmoid(), truth[chosen].float())
-            assert part[name] == pytest.approx(metric.aggregate().item(), abs=2e-6)
+            assert part[name] == pytest.approx(metric.aggregate().item(), abs=1e-4)
     metric = CalibrationErrorMetric()
     metric(logits.sigmoid().flatten()[None, None], truth.float().flatten()[None, None])
-    assert found["reliability"]["ece"] == pytest.approx(metric.aggregate().item(), abs=2e-6)
+    assert found["reliability"]["ece"] == pytest.approx(metric.aggregate().item(), abs=1e-4)
     assert (found["pairs"], found["classes"]["even"]["pairs"]) == (6, 3)
 
 
@@ -65,8 +65,8 @@ def test_a_perfect_calibration_has_no_error():
     scores = CalibrationScores()
     add(scores, [0.25] * 4 + [0.75] * 4, [True, False, False, False, True, True, True, False])
     found = scores.summary()
-    assert found["ece"] == found["ace"] == found["mce"] == pytest.approx(0, abs=1e-6)
-    assert found["brier"] == pytest.approx(0.1875, abs=1e-6)
+    assert found["ece"] == found["ace"] == found["mce"] == pytest.approx(0, abs=1e-4)
+    assert found["brier"] == pytest.approx(0.1875, abs=1e-4)
 
 
 def test_without_counted_pixels_nothing_is_summarized():
