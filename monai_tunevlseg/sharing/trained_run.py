@@ -64,9 +64,9 @@ def read_trained_run(folder: str | Path, metrics_file: str | Path | None = None)
     refuse_expressions(identity, f"the checkpoint {checkpoint}")
     found = _metrics_file(Path(folder), metrics_file)
     metrics = None if found is None else _checked_metrics(found, checkpoint, identity)
-    calibration = read_calibration(checkpoint)
+    record, calibration = _read_record(checkpoint), read_calibration(checkpoint)
     refuse_expressions([] if calibration is None else list(calibration.classes), f"the calibration of {checkpoint}")
-    return TrainedRun(state, identity, _read_record(checkpoint), metrics, calibration)
+    return TrainedRun(state, identity, record, metrics, calibration)
 
 
 def _read_network(path: Path) -> dict[str, Tensor]:
