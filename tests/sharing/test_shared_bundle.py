@@ -247,7 +247,8 @@ def test_a_record_of_another_checkpoint_is_refused(run_dir, tmp_path):
     torch.save(state, folder / "models" / "model.pt")
     with pytest.raises(ValueError, match=r"hyperparameters\.json.*model\.pt"):
         read_trained_run(folder)
-    (folder / "models" / "hyperparameters.json").unlink()
+    for name in ("hyperparameters.json", "calibration.json"):
+        (folder / "models" / name).unlink()
     assert read_trained_run(folder).hyperparameters == {}
 
 
