@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.image_groups import ImageGroup
@@ -26,6 +27,7 @@ def with_absent_texts(
     absent_texts: str | Sequence[str] | None,
     spec: DatasetSpec,
     datalists: Mapping[str, Sequence[Sample]],
+    option: str = "absent_texts",
 ) -> list[ImageGroup]:
     """Return the groups, each with `absent_texts`, the texts that its image or slice is known not to show.
 
@@ -42,6 +44,7 @@ def with_absent_texts(
         absent_texts: one of these; None = no absent texts.
         spec: the dataset.
         datalists: the samples of all splits, none of whose texts may be absent.
+        option: name of the hyperparameter that gives `absent_texts`, for messages.
 
     Raises:
         FileNotFoundError: when the file does not exist.
@@ -51,17 +54,20 @@ def with_absent_texts(
     if absent_texts is None:
         return list(groups)
     if absent_texts == CLASSES:
-        return _with_absent_classes(groups, spec)
+        return _with_absent_classes(groups, spec, option)
     dataset_texts = _dataset_texts(spec, datalists)
-    texts = _pool_texts(dataset_texts, spec) if absent_texts == POOL else _own_texts(absent_texts, dataset_texts)
+    if absent_texts == POOL:
+        texts = _pool_texts(dataset_texts, spec, option)
+    else:
+        texts = _own_texts(absent_texts, dataset_texts, option)
     return [group | {"absent_texts": texts} for group in groups]
 
 
-def _with_absent_classes(groups: Sequence[ImageGroup], spec: DatasetSpec) -> list[ImageGroup]:
+def _with_absent_classes(groups: Sequence[ImageGroup], spec: DatasetSpec, option: str) -> list[ImageGroup]:
     class_names = spec.encoding().class_names
     if len(class_names) == 1:
         raise ValueError(
-            f"absent_texts is {CLASSES!r}, but the dataset has only the class {class_names[0]!r}; set it to {POOL!r}, "
+            f"{option} is {CLASSES!r}, but the dataset has only the class {class_names[0]!r}; set it to {POOL!r}, "
             "or list texts."
         )
     listed = LAYOUTS[spec.layout].shown_classes_are_listed
@@ -73,7 +79,7 @@ def _with_absent_classes(groups: Sequence[ImageGroup], spec: DatasetSpec) -> lis
         found.append(group | {"absent_texts": names if known else []})
     if unknown and not any(group["absent_texts"] for group in found):
         raise ValueError(
-            f"absent_texts is {CLASSES!r}, but a missing mask does not say that a class is absent in the layout "
+            f"{option} is {CLASSES!r}, but a missing mask does not say that a class is absent in the layout "
             f"{spec.layout!r} of {spec.folder}; set it to {POOL!r}, or list texts."
         )
     return found
@@ -81,18 +87,22 @@ def _with_absent_classes(groups: Sequence[ImageGroup], spec: DatasetSpec) -> lis
 
 def _classes_without_pair(group: ImageGroup, class_names: Sequence[str]) -> list[str]:
     """Return the classes without a pair whose name is not a text of the image, as a neutral text can be."""
-    own = {_normalized(pair[key]) for pair in group["pairs"] for key in ("class_name", "text")}
+    own = {_normalized(text) for pair in group["pairs"] for text in _texts_of(pair)}
     return [name for name in class_names if _normalized(name) not in own]
 
 
 def _dataset_texts(spec: DatasetSpec, datalists: Mapping[str, Sequence[Sample]]) -> dict[str, str]:
     """Return the class names and texts of a dataset by their normalized form."""
-    samples = [sample for split in datalists.values() for sample in split]
-    of_samples = [sample[key] for sample in samples for key in ("class_name", "text")]
+    of_samples = [text for split in datalists.values() for sample in split for text in _texts_of(sample)]
     return {_normalized(text): text for text in (*of_samples, *spec.encoding().class_names)}
 
 
-def _pool_texts(dataset_texts: Iterable[str], spec: DatasetSpec) -> list[str]:
+def _texts_of(sample: Mapping[str, Any]) -> list[str]:
+    """Return the texts that apply to a sample."""
+    return [sample["class_name"], sample["text"], *sample.get("text_set", ())]
+
+
+def _pool_texts(dataset_texts: Iterable[str], spec: DatasetSpec, option: str) -> list[str]:
     info = LAYOUTS[spec.layout].info
     words = _words([*dataset_texts, info.organ if info else ""])
     kinds = read_json_object(POOL_FILE)
@@ -100,7 +110,7 @@ def _pool_texts(dataset_texts: Iterable[str], spec: DatasetSpec) -> list[str]:
     texts = [text for of_kind in left for text in of_kind]
     if not texts:
         raise ValueError(
-            f"absent_texts is {POOL!r}, but the dataset's texts share words with each kind of images in it; list texts."
+            f"{option} is {POOL!r}, but the dataset's texts share words with each kind of images in it; list texts."
         )
     return texts
 
@@ -110,37 +120,37 @@ def _words(texts: Iterable[str]) -> set[str]:
     return {word.removesuffix("s") for text in texts for word in re.findall(r"\w+", text.casefold())}
 
 
-def _own_texts(absent_texts: str | Sequence[str], dataset_texts: Mapping[str, str]) -> list[str]:
+def _own_texts(absent_texts: str | Sequence[str], dataset_texts: Mapping[str, str], option: str) -> list[str]:
     origin = f"the file {absent_texts}" if isinstance(absent_texts, str) else "the list"
-    listed = _read_texts(Path(absent_texts).expanduser()) if isinstance(absent_texts, str) else absent_texts
+    listed = _read_texts(Path(absent_texts).expanduser(), option) if isinstance(absent_texts, str) else absent_texts
     wrong = [text for text in listed if not isinstance(text, str) or not text.strip()]
     if wrong or not listed:
         content = f"holds {shorten(map(repr, wrong))}" if wrong else "is empty"
-        raise ValueError(f"absent_texts: {origin} {content}; give one or more texts that are not empty.")
+        raise ValueError(f"{option}: {origin} {content}; give one or more texts that are not empty.")
     texts = {_normalized(text): " ".join(text.split()) for text in listed}
     if taken := [text for key, text in texts.items() if key in dataset_texts]:
         raise ValueError(
-            f"absent_texts: {origin} holds {shorten(map(repr, taken))}, a class or text of the dataset, which its "
+            f"{option}: {origin} holds {shorten(map(repr, taken))}, a class or text of the dataset, which its "
             "images can show; remove it."
         )
     return list(texts.values())
 
 
-def _read_texts(path: Path) -> Sequence[str]:
+def _read_texts(path: Path, option: str) -> Sequence[str]:
     if path.suffix.lower() == ".json":
         content = read_json(path)
         if not isinstance(content, list):
-            raise ValueError(f"absent_texts: {path} must hold a JSON list of texts, not a {type(content).__name__}.")
+            raise ValueError(f"{option}: {path} must hold a JSON list of texts, not a {type(content).__name__}.")
         return content
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"absent_texts is {str(path)!r}, which is neither {CLASSES!r}, {POOL!r} nor a file; correct the path, or "
+            f"{option} is {str(path)!r}, which is neither {CLASSES!r}, {POOL!r} nor a file; correct the path, or "
             "give the texts as a list."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"absent_texts: {path} cannot be read as text in UTF-8 ({error}).") from error
+        raise ValueError(f"{option}: {path} cannot be read as text in UTF-8 ({error}).") from error
     return [line for line in lines if line.strip()]
 
 

@@ -25,6 +25,7 @@ from monai_tunevlseg.data.splits import (
     warn_of_overlap,
     write_splits,
 )
+from monai_tunevlseg.data.text_sets import text_set_chooser
 from monai_tunevlseg.messages import shorten
 
 __all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits", "read_cases", "require_samples"]
@@ -58,10 +59,13 @@ def build_datalists(
     require_classes(spec.encoding(), cases)
     splits = _splits_beside(spec, cases, trained_splits)
     datalists = _gather(cases, splits, spec.group_of())
+    text_set_of = text_set_chooser(spec)
     for samples in datalists.values():
-        texts = [choose_text(sample, spec) for sample in samples]
+        texts = [{"text": choose_text(sample, spec)} for sample in samples]
+        if text_set_of is not None:
+            texts = [own | {"text_set": text_set_of(sample)} for own, sample in zip(texts, samples, strict=True)]
         # new dictionaries: splits that overlap share samples
-        samples[:] = [_with_text(sample, text) | window for sample, text in zip(samples, texts, strict=True)]
+        samples[:] = [_with_texts(sample, own) | window for sample, own in zip(samples, texts, strict=True)]
     if write_splits_to is not None:
         write_splits(Path(write_splits_to).expanduser(), splits, spec.folder)
     return datalists
@@ -141,8 +145,8 @@ def choose_text(sample: Sample, spec: DatasetSpec) -> str:
     return texts[int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(texts)]
 
 
-def _with_text(sample: Sample, text: str) -> Sample:
-    return {key: value for key, value in sample.items() if key != "texts"} | {"text": text}
+def _with_texts(sample: Sample, texts: Sample) -> Sample:
+    return {key: value for key, value in sample.items() if key != "texts"} | texts
 
 
 def find_splits(spec: DatasetSpec, cases: Sequence[Case], tolerant: bool = False) -> Splits:

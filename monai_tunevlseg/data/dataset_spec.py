@@ -38,6 +38,8 @@ class DatasetSpec:
         neutral_text: a text that replaces all texts, so that the text cannot reveal the content of the mask.
         text_source: "class_name", or "p0" to "p9" for the texts of the published layout `annotations`; of several
             texts for one pair, the hash of its file name chooses one.
+        text_sets: further texts of each pair, from which training draws: "published", which are p1 to p9 of the layout
+            `annotations`, or a JSON file {class name: [text, ...]}; None = none.
         mask_ending: the ending of the masks' names beyond those of their images, such as "_mask", in the layout
             `folder`; None = their common ending.
         intensity_window: the values of the image files that become 0 and 1, in their own units; None = the range of a
@@ -45,8 +47,8 @@ class DatasetSpec:
         every_slice: whether slices of a volume that show nothing of a class are pairs too.
 
     Raises:
-        ValueError: when `slice_axis` is not an axis, `text_source` is unknown, or `intensity_window` is not two
-            numbers, the lower one first.
+        ValueError: when `slice_axis` is not an axis, `text_source` is unknown, `neutral_text` and `text_sets` are both
+            given, or `intensity_window` is not two numbers, the lower one first.
     """
 
     dataset_dir: str | Path
@@ -62,12 +64,18 @@ class DatasetSpec:
     mask_ending: str | None = None
     intensity_window: Sequence[float] | None = None
     every_slice: bool = False
+    text_sets: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.slice_axis not in (0, 1, 2):
             raise ValueError(f"slice_axis must be 0, 1 or 2, not {self.slice_axis!r}.")
         if self.text_source not in TEXT_SOURCES:
             raise ValueError(f"text_source must be one of {', '.join(TEXT_SOURCES)}, not {self.text_source!r}.")
+        if self.neutral_text is not None and self.text_sets is not None:
+            raise ValueError(
+                f"neutral_text {self.neutral_text!r} replaces all texts, so that text_sets {str(self.text_sets)!r} has "
+                "no effect; set one of them to null."
+            )
         check_intensity_window(self.intensity_window)
 
     @property

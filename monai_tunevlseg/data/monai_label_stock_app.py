@@ -16,6 +16,7 @@ from monai_tunevlseg.data.io.file_suffixes import is_volume_file
 from monai_tunevlseg.data.io.volumes import stored_affine, stored_order
 from monai_tunevlseg.data.layouts.folder import samples_of
 from monai_tunevlseg.data.samples import Sample
+from monai_tunevlseg.data.text_sets import text_set_chooser
 
 __all__ = ["STOCK_APP_KEY", "CompletePairs", "ToMONAILabelFormatd"]
 
@@ -30,16 +31,19 @@ class CompletePairs:
     range of the volume, measured here once instead of in each loader process.
 
     Args:
-        spec: how images and labels are read; its folder, splits and texts have no effect.
+        spec: how images and labels are read, and the file of text sets; its folder, splits and other texts have no
+            effect.
 
     Raises:
-        ValueError: when the names or values contradict each other.
+        FileNotFoundError: when the file of text sets does not exist.
+        ValueError: when the names or values contradict each other, or the file is not as described.
     """
 
     def __init__(self, spec: DatasetSpec) -> None:
         self.encoding = spec.encoding()
         self.slice_axis = spec.slice_axis
         self.window = window_entry(spec.intensity_window)
+        self.text_set_of = text_set_chooser(spec)
 
     def __call__(self, samples: Sequence[Sample]) -> list[Sample]:
         """Return the pairs.
@@ -54,6 +58,8 @@ class CompletePairs:
         if "text" in sample:
             return [sample]
         pairs = samples_of(Path(sample["image"]), Path(sample["label"]), self.encoding, self.slice_axis)
+        if self.text_set_of is not None:
+            pairs = [pair | {"text_set": self.text_set_of(pair)} for pair in pairs]
         return [pair | self.window for pair in pairs]
 
 

@@ -32,6 +32,7 @@ Sample: TypeAlias = dict[str, Any]
   patient's right, coronal slices (1) from the front, axial slices (2) from the top.
 - `intensity_window`: the values of the image file that become 0 and 1.
 - `group`: the patient or other group that `group_pattern` finds; `build_datalists` adds it.
+- `text_set`: texts with the meaning of `text`, from which training draws; `build_datalists` adds it for `text_sets`.
 - `texts`: {"p0": text or list of texts, ...}, from which `text_source` chooses; `build_datalists` removes it.
 """
 

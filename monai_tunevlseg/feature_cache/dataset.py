@@ -10,11 +10,11 @@ from monai.transforms import ScaleIntensity
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from monai_tunevlseg.data.transforms.sample_loading import LOADING_KEYS
+from monai_tunevlseg.data.transforms.sample_loading import UNCOLLATED_KEYS
 from monai_tunevlseg.feature_cache.cache import LABEL, FeatureCache
 from monai_tunevlseg.feature_cache.views import Views
 from monai_tunevlseg.networks import ImageFeatures
-from monai_tunevlseg.training import SeededDataset, derive_seed
+from monai_tunevlseg.training import NUMBER, SeededDataset, derive_seed
 
 __all__ = ["FeatureDataset", "FeatureInferer", "image_for_tensorboard"]
 
@@ -46,7 +46,7 @@ class FeatureDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return a sample: its features, its label and all else but the paths.
+        """Return a sample: its features, its label, its number and all else but the paths.
 
         Raises:
             RuntimeError: in a worker process of a loader, which has neither the network nor the cache.
@@ -60,8 +60,8 @@ class FeatureDataset(Dataset):
         view = (derive_seed(self.dataset.seed, index) + self.dataset.epoch) % self.views.count
         entry = dict(self.cache.get(self.views, group, view))
         label = entry.pop(LABEL)[number]
-        kept = {key: value for key, value in self.dataset.data[index].items() if key not in LOADING_KEYS}
-        return {**kept, "image": ImageFeatures(entry), "label": label[None].float()}
+        kept = {key: value for key, value in self.dataset.data[index].items() if key not in UNCOLLATED_KEYS}
+        return {**kept, NUMBER: index, "image": ImageFeatures(entry), "label": label[None].float()}
 
 
 class FeatureInferer(SimpleInferer):

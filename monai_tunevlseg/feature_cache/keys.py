@@ -20,7 +20,8 @@ from monai_tunevlseg.data.sample_masks import mask_paths
 
 __all__ = ["describe", "describe_content", "digest", "modification_times", "source_digests"]
 
-IGNORED_KEYS = ("text", "class_name", "group", "number")  # keys of a sample that change neither image nor mask
+IGNORED_KEYS = ("text", "text_set", "class_name", "group", "number")
+"""Keys of a sample that change neither image nor mask."""
 
 
 def digest(*parts: Any) -> str:

@@ -76,7 +76,15 @@ _NETWORK = {
     "compile": SWITCH,
     "device": DEVICE,
 }
-_TEXT_MODEL = {"pretrained": PATH, "base_fingerprint": or_null(TEXT), "absent_texts": or_null(TEXT_OR_TEXTS)}
+_TEXT_MODEL = {
+    "pretrained": PATH,
+    "base_fingerprint": or_null(TEXT),
+    "absent_texts": or_null(TEXT_OR_TEXTS),
+    "negative_texts": whole_number(0, _COUNT, "3"),
+    "negative_source": TEXT_OR_TEXTS,
+    "negative_weight": number(0, 100, "1"),
+    "text_sets": or_null(PATH),
+}
 _TRAINING = {
     "ckpt_dir": PATH,
     "resume": SWITCH,

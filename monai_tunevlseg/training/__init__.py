@@ -3,14 +3,15 @@
 from monai_tunevlseg.training.accumulation import AccumulationRescaler, accumulation_steps
 from monai_tunevlseg.training.calibration_fit import CalibrationFit
 from monai_tunevlseg.training.checkpoints import CHECKPOINT, CheckpointHandler
+from monai_tunevlseg.training.drawn_texts import PrepareBatchDrawnTexts
 from monai_tunevlseg.training.early_stopping import EarlyStopping
 from monai_tunevlseg.training.lock import FolderLock
-from monai_tunevlseg.training.loss import PairDiceCELoss
+from monai_tunevlseg.training.loss import NegativeTextLoss, PairDiceCELoss
 from monai_tunevlseg.training.optimizer import parameter_groups
 from monai_tunevlseg.training.presence import SilenceAbsentd, predictions_and_targets
 from monai_tunevlseg.training.progress import TrainingProgress
 from monai_tunevlseg.training.run_record import CHECKPOINT_DIGEST, HYPERPARAMETERS
-from monai_tunevlseg.training.seeding import EpochSeeding, SeededDataset, derive_seed
+from monai_tunevlseg.training.seeding import NUMBER, EpochSeeding, SeededDataset, derive_seed
 from monai_tunevlseg.training.terminate_on_nan import TerminateOnNaN
 from monai_tunevlseg.training.validation import Validation, validation_sampler
 from monai_tunevlseg.training.validation_log import ValidationLogger, read_validation_log
@@ -20,13 +21,16 @@ __all__ = [
     "CHECKPOINT",
     "CHECKPOINT_DIGEST",
     "HYPERPARAMETERS",
+    "NUMBER",
     "AccumulationRescaler",
     "CalibrationFit",
     "CheckpointHandler",
     "EarlyStopping",
     "EpochSeeding",
     "FolderLock",
+    "NegativeTextLoss",
     "PairDiceCELoss",
+    "PrepareBatchDrawnTexts",
     "SeededDataset",
     "SilenceAbsentd",
     "TerminateOnNaN",

@@ -11,7 +11,7 @@ from torch.nn.modules.loss import _Loss
 from monai_tunevlseg.data import IGNORE_INDEX
 from monai_tunevlseg.segmentation import BACKGROUND_LOGIT, Segmentation
 
-__all__ = ["PairDiceCELoss"]
+__all__ = ["NegativeTextLoss", "PairDiceCELoss"]
 
 
 class PairDiceCELoss(_Loss):
@@ -71,8 +71,58 @@ class PairDiceCELoss(_Loss):
             # background in prediction and label: no gradient, and no part in the Dice term
             pairs, truth = pairs.masked_fill(ignored, BACKGROUND_LOGIT), truth.masked_fill(ignored, 0)
             entropy = binary_cross_entropy_with_logits(pairs, truth, weight=_weights(~ignored))
-            loss: torch.Tensor = self.lambda_dice * self.dice(pairs, truth) + self.lambda_ce * entropy
+            dice = self.dice(pairs, truth) if self.lambda_dice else 0
+            loss: torch.Tensor = self.lambda_dice * dice + self.lambda_ce * entropy
             return loss
+
+
+class NegativeTextLoss(_Loss):
+    """The loss of each image's own text, plus that of the texts after it, which the image does not show.
+
+    The term of an absent text is the mean binary cross entropy over its counted pixels, and with presence its cross
+    entropy in the weight of the pairs' loss. It has no Dice term, because an empty target leaves only the smoothing s
+    in the numerator: with the sum S of N probabilities p, the term 1 - s / (S + s) has the gradient
+    s / (S + s)^2 * p (1 - p) at each logit. With MONAI's s = 1e-5 it is flat: all gradients together are less than 1e-7
+    at S = 100, and only matter where S is about s, long after the last pixel of foreground. The gradients p / N of the
+    cross entropy add up to the mean probability: what is segmented is unlearned in proportion to its area.
+
+    Args:
+        pair_loss: loss of the own texts.
+        weight: weight of the mean over the absent texts, whatever their number.
+    """
+
+    def __init__(self, pair_loss: PairDiceCELoss, weight: float = 1.0) -> None:
+        super().__init__()
+        self.pair_loss = pair_loss
+        self.absent_loss = PairDiceCELoss(0.0, 1.0, pair_loss.lambda_presence)
+        self.weight = weight
+
+    def forward(self, prediction: torch.Tensor | Segmentation, label: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss over the images, a float32 scalar.
+
+        Args:
+            prediction: as for the pair loss, with 1 + n texts for each image, its own one first.
+            label: (B, 1 + n, H, W), as for the pair loss; those of the n absent texts are empty.
+
+        Raises:
+            ValueError: as the pair loss.
+        """
+        own, absent = _split_texts(prediction)
+        loss: torch.Tensor = self.pair_loss(own, label[:, :1])
+        if label.shape[1] == 1:
+            return loss
+        negative: torch.Tensor = self.absent_loss(absent, label[:, 1:])
+        return loss + self.weight * negative
+
+
+def _split_texts(
+    prediction: torch.Tensor | Segmentation,
+) -> tuple[torch.Tensor | Segmentation, torch.Tensor | Segmentation]:
+    """Return the predictions of the first text and of the others."""
+    if isinstance(prediction, Segmentation):
+        own, absent = (Segmentation(*(part[:, texts] for part in prediction)) for texts in (slice(1), slice(1, None)))
+        return own, absent
+    return prediction[:, :1], prediction[:, 1:]
 
 
 def _presence_entropy(presence: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ of processes changes an augmentation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,10 @@ from monai.data import CacheDataset
 from monai.transforms import Randomizable
 from monai.utils import set_determinism
 
-__all__ = ["EpochSeeding", "SeededDataset", "derive_seed"]
+__all__ = ["NUMBER", "EpochSeeding", "SeededDataset", "derive_seed"]
+
+NUMBER = "number"
+"""Key of a loaded sample's index in its dataset."""
 
 
 def derive_seed(*numbers: int) -> int:
@@ -25,6 +28,8 @@ def derive_seed(*numbers: int) -> int:
 
 class SeededDataset(CacheDataset):
     """MONAI's ``CacheDataset`` whose random transforms are seeded for each sample from (seed, epoch, index).
+
+    Items that are dictionaries have the index as ``number``.
 
     Args:
         data: the samples, dictionaries.
@@ -58,10 +63,11 @@ class SeededDataset(CacheDataset):
         self.epoch = epoch
 
     def _transform(self, index: int) -> Any:
-        """Seed the transforms for this sample, then apply them."""
+        """Seed the transforms for this sample, apply them, and add its number."""
         if isinstance(self.transform, Randomizable):
             self.transform.set_random_state(seed=derive_seed(self.seed, self.epoch, index))
-        return super()._transform(index)
+        item = super()._transform(index)
+        return {**item, NUMBER: index} if isinstance(item, Mapping) else item
 
 
 class EpochSeeding:

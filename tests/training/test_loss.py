@@ -8,7 +8,7 @@ from monai.losses import DiceCELoss
 
 from monai_tunevlseg.data import IGNORE_INDEX
 from monai_tunevlseg.segmentation import Segmentation
-from monai_tunevlseg.training import PairDiceCELoss
+from monai_tunevlseg.training import NegativeTextLoss, PairDiceCELoss
 
 
 def expected_loss(logits, label, smooth=1e-5):
@@ -160,3 +160,75 @@ def test_presence_is_float32_also_under_autocast():
 def test_a_weight_of_presence_needs_a_prediction_of_it():
     with pytest.raises(ValueError, match=r"lambda_presence is 0\.5"):
         PairDiceCELoss(lambda_presence=0.5)(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
+
+
+def absent_entropy(logits):
+    """The mean cross entropy of background, in numpy, of each pair."""
+    chance = 1 / (1 + np.exp(-logits.detach().double().numpy()))
+    return -np.log(1 - chance).mean(axis=(-2, -1))
+
+
+@pytest.mark.parametrize("weight", [0.5, 1, 3])
+@pytest.mark.parametrize("count", [1, 3])
+def test_absent_texts_add_their_mean_cross_entropy(weight, count):
+    generator = torch.Generator().manual_seed(count)
+    logits = torch.randn(2, 1 + count, 6, 5, generator=generator)
+    label = torch.zeros_like(logits)
+    label[:, 0, 2:4] = 1
+    loss = NegativeTextLoss(PairDiceCELoss(), weight)(logits, label)
+    expected = expected_loss(logits[:, :1], label[:, :1]) + weight * absent_entropy(logits[:, 1:]).mean()
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected.float())
+
+
+def test_without_absent_texts_the_loss_is_the_pairs_one():
+    logits, label = torch.randn(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    label[0, 0, 1] = 1
+    assert torch.equal(NegativeTextLoss(PairDiceCELoss(), 3)(logits, label), PairDiceCELoss()(logits, label))
+
+
+def test_a_text_that_only_fills_up_moves_nothing():
+    logits, label = torch.randn(2, 3, 4, 4, requires_grad=True), torch.zeros(2, 3, 4, 4)
+    label[0, 2] = IGNORE_INDEX
+    loss = NegativeTextLoss(PairDiceCELoss())(logits, label)
+    loss.backward()
+    assert (logits.grad[0, 2] == 0).all() and (logits.grad[1, 2] != 0).all()
+    # all texts weigh the same, whether or not others are missing
+    expected = absent_entropy(logits[:, 1:]) * [[1, 0], [1, 1]]
+    own = PairDiceCELoss()(logits[:, :1], label[:, :1])
+    assert (loss - own).item() == pytest.approx(expected.sum() / 4, rel=1e-5)
+
+
+def test_ignored_pixels_of_absent_texts_move_nothing():
+    logits, label = torch.randn(1, 2, 4, 4, requires_grad=True), torch.zeros(1, 2, 4, 4)
+    label[..., 2:] = IGNORE_INDEX
+    loss = NegativeTextLoss(PairDiceCELoss())(logits, label)
+    loss.backward()
+    assert (logits.grad[..., 2:] == 0).all() and (logits.grad[0, 1, :, :2] > 0).all()
+
+
+def test_absent_texts_teach_presence_with_the_weight_of_the_pairs():
+    label = torch.zeros(2, 3, 4, 4)
+    label[:, 0, 1, 1] = 1
+    found = Segmentation(torch.randn(2, 3, 4, 4), torch.randn(2, 3))
+    plain = NegativeTextLoss(PairDiceCELoss(), 2)(found, label)
+    loss = NegativeTextLoss(PairDiceCELoss(lambda_presence=0.3), 2)(found, label)
+    own, absent = (expected_presence(found.presence[:, part], label[:, part]) for part in (slice(1), slice(1, None)))
+    assert (loss - plain).item() == pytest.approx(0.3 * own + 2 * 0.3 * absent, rel=1e-4)
+
+
+@pytest.mark.parametrize("area", [0.001, 0.01, 0.1])
+def test_dice_does_not_unlearn_what_is_segmented_for_an_absent_text_but_cross_entropy_does(area):
+    logits = torch.full((1, 2, 100, 100), -6.0)
+    logits.view(1, 2, -1)[..., : int(area * 10_000)] = 6
+    label = torch.zeros_like(logits)
+    label[:, 0] = (logits[:, 0] > 0).float()
+
+    def gradient(loss):
+        leaf = logits.clone().requires_grad_()
+        loss(leaf, label).backward()
+        return leaf.grad[0, 1].sum().item()
+
+    # that of the paper's loss without its cross entropy, whose mean is over two pairs
+    assert gradient(PairDiceCELoss(1, 0)) < 1e-6
+    assert gradient(NegativeTextLoss(PairDiceCELoss())) == pytest.approx(area + 0.0025 * (1 - area), rel=0.02)

@@ -18,10 +18,11 @@ from monai_tunevlseg.data.io.reading import read_image
 from monai_tunevlseg.data.io.volumes import upright_affine
 from monai_tunevlseg.data.sample_masks import mask_paths, read_sample_mask
 
-__all__ = ["LOADING_KEYS", "LoadImageMaskd"]
+__all__ = ["UNCOLLATED_KEYS", "LoadImageMaskd"]
 
-LOADING_KEYS = ("slice", "slice_axis", "intensity_window")
-"""Keys of a sample that only concern loading; they are removed because pictures lack them and batches may mix both."""
+_PLACE_KEYS = ("slice", "slice_axis", "intensity_window")
+UNCOLLATED_KEYS = (*_PLACE_KEYS, "text_set")
+"""Keys of a sample that loading removes, because samples of a batch may lack them or have values of another length."""
 
 
 class LoadImageMaskd(MapTransform):
@@ -30,8 +31,8 @@ class LoadImageMaskd(MapTransform):
     `image` becomes a `MetaTensor` of shape (3, H, W), float32 in [0, 1]; a volume without a `slice` in its sample
     becomes (3, S, A, R), from superior to inferior, anterior to posterior and the patient's right to left, so that
     slices are upright. `label` becomes (1, H, W) or (1, S, A, R), float32 in {0, 1}, and 255 at ignored pixels. The
-    sample's other keys (see `samples.Sample`) give the encoding of the mask and the slice of a volume; `LOADING_KEYS`
-    are removed. Tensors stay unchanged, such as an image that was loaded for another sample.
+    sample's other keys (see `samples.Sample`) give the encoding of the mask and the slice of a volume;
+    `UNCOLLATED_KEYS` are removed. Tensors stay unchanged, such as an image that was loaded for another sample.
 
     `meta` holds `filename_or_obj`, `affine` (4, 4) and `spatial_shape`, for batches of any size.
 
@@ -63,7 +64,8 @@ class LoadImageMaskd(MapTransform):
         """
         sample = dict(data)
         defaults = (None, self.slice_axis, self.intensity_window)
-        place: list[Any] = [sample.pop(key, default) for key, default in zip(LOADING_KEYS, defaults, strict=True)]
+        place: list[Any] = [sample.pop(key, default) for key, default in zip(_PLACE_KEYS, defaults, strict=True)]
+        sample.pop("text_set", None)
         loaded = isinstance(sample["image"], torch.Tensor)
         image = Path(sample["image"].meta["filename_or_obj"] if loaded else sample["image"])
         if not loaded:
