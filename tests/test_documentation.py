@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -71,8 +72,10 @@ def test_own_data_commands_run(tmp_path):
     assert (bundle / "eval" / "metrics.json").is_file()
     assert (bundle / "eval" / "splits.json").is_file()
     assert len(list((bundle / "output" / "masks").iterdir())) == 10
-    (absent,) = lines("absent texts")
-    run(absent.replace("DIR", str(data)).replace("bundles/clipseg_vpt", str(bundle)) + f" {QUICK}")
+    for marked in ("negative texts", "absent texts"):
+        (line,) = lines(marked)
+        run(line.replace("DIR", str(data)).replace("bundles/clipseg_vpt", str(bundle)) + f" {QUICK}")
+    assert json.loads((bundle / "models" / "hyperparameters.json").read_text())["negative_texts"] == 3
     assert (bundle / "eval" / "absent_pairs.csv").is_file()
 
 

@@ -14,7 +14,10 @@ from small_runs import BUNDLES, run
 # of the last layer of a vision encoder, context is not needed by the decoder, so it gets no gradient
 EVERY_LAYER = ("clipseg_vpt", {"prompt_depth": 5})
 ADAPTED = ("clipseg_telescopic_adapter", {"dropout": 0.0, "adapter_dim": 24, "adapted_layers": 2})
-CACHED = ("clipseg_coop", {"feature_cache": "disk", "num_views": 2, "learning_rate": 0.02})
+CACHED = (
+    "clipseg_coop",
+    {"feature_cache": "disk", "num_views": 2, "learning_rate": 0.02, "negative_texts": 2, "negative_source": "pool"},
+)
 # a small step, because in float32 the presence of a random SAM 3 amplifies the rounding errors of large ones
 SCORED = ("sam3_coop", {"presence_weight": 1, "learning_rate": 0.002, "augmentation_probability": 0})
 

@@ -81,7 +81,12 @@ def assert_same_training(left, right, tolerance=1e-4):
         ("clipseg_telescopic_adapter", {"adapted_parts": ["text", "condition"], "dropout": 0.0}),
         ("cris_vlsm_adapter", {}),
         ("cris_telescopic_adapter", {"dropout": 0.0}),
-        *((f"{model}_coop", {"presence_weight": 0.5}) for model in VLSMS if VLSMS[model].no_presence is None),
+        *((f"{model}_coop", {"negative_texts": 2}) for model in VLSMS),
+        *(
+            (f"{model}_coop", {"presence_weight": 0.5, "negative_texts": 1})
+            for model in VLSMS
+            if VLSMS[model].no_presence is None
+        ),
     ],
 )
 def test_cached_and_uncached_training_agree_without_augmentation(name, own, train, tmp_path, counter):
@@ -122,9 +127,10 @@ def test_runs_with_other_hyperparameters_share_a_folder(train, counter, tmp_path
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_a_resumed_run_ends_where_the_uninterrupted_one_ends(kind, train, tmp_path):
-    train(feature_cache=kind, epochs=3, num_views=2, folder="whole")
-    train(feature_cache=kind, epochs=2, num_views=2, folder="parts")
-    train(feature_cache=kind, epochs=3, num_views=2, folder="parts", resume=True)
+    own = {"feature_cache": kind, "num_views": 2, "negative_texts": 2}
+    train(**own, epochs=3, folder="whole")
+    train(**own, epochs=2, folder="parts")
+    train(**own, epochs=3, folder="parts", resume=True)
     whole, parts = state(tmp_path / "whole")["model"], state(tmp_path / "parts")["model"]
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
 
