@@ -28,9 +28,11 @@ NUM_IMAGES = 3  # one for each split
 FOLDER_OPTIONS = {
     "layout": "folder",
     **dict.fromkeys(
-        ("splits_file", "label_values", "mask_threshold", "mask_ending", "group_pattern", "neutral_text"), "null"
+        ("splits_file", "label_values", "mask_threshold", "mask_ending", "group_pattern", "neutral_text", "text_sets"),
+        "null",
     ),
     "text_source": "class_name",
+    "negative_texts": 0,
     "num_workers": 0,
 }
 """Hyperparameters for reading an ordinary folder of images and masks, for any experiment."""

@@ -27,7 +27,15 @@ CHECKPOINT_DIGEST = "checkpoint_digest"
 
 MACHINE_OPTIONS = {
     *("bundle_root", "dataset_dir", "splits_file", "ckpt_dir", "output_dir", "write_splits_to", "splits_draft"),
-    *("pretrained", "base_fingerprint", "resume", "initial_checkpoint", "loads_initial_checkpoint", "opened_cache"),
+    *(
+        "text_sets",
+        "pretrained",
+        "base_fingerprint",
+        "resume",
+        "initial_checkpoint",
+        "loads_initial_checkpoint",
+        "opened_cache",
+    ),
     *("num_workers", "loader_workers", "cache_rate", "image_cache_rate", "feature_cache_dir", "feature_cache_size"),
     *("show_progress", "rank", "is_main_process", "compile", "zero_shot"),
 }
