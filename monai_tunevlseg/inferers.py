@@ -1,11 +1,11 @@
-"""Inference on pictures of any size, on volumes slice by slice, and with the presence of texts."""
+"""Inference on pictures of any size, on volumes slice by slice, with several texts, and with the presence of texts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import torch
@@ -19,7 +19,15 @@ from monai_tunevlseg.data.io.orientation import array_axis
 from monai_tunevlseg.data.transforms.resizing import resize_images, resize_logits
 from monai_tunevlseg.segmentation import Segmentation
 
-__all__ = ["PresenceInferer", "Reduction", "ResizedInferer", "SilencingInferer", "entropy_map", "label_map"]
+__all__ = [
+    "AveragingInferer",
+    "PresenceInferer",
+    "Reduction",
+    "ResizedInferer",
+    "SilencingInferer",
+    "entropy_map",
+    "label_map",
+]
 
 Network = Callable[..., Any]
 Reduction = Callable[[Iterable[torch.Tensor], Iterable[torch.Tensor | float]], torch.Tensor]
@@ -82,6 +90,24 @@ class PresenceInferer(SimpleInferer):
         return super().__call__(inputs, network, *args, presence=True, **kwargs)
 
 
+class AveragingInferer(Inferer):
+    """Another inferer whose masks are the mean over several texts with the meaning of each text.
+
+    Args:
+        inferer: runs the network.
+        text_sets: further texts of a text, whose probabilities are averaged with its own; None or empty = none.
+    """
+
+    def __init__(self, inferer: Inferer, text_sets: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__()
+        self.inferer = inferer
+        self.text_sets = text_sets
+
+    def __call__(self, inputs: Any, network: Network, *args: Any, **kwargs: Any) -> Any:
+        """Return the inferer's result with averaged probabilities."""
+        return self.inferer(inputs, _averaging(network, self.text_sets), *args, **kwargs)
+
+
 class SilencingInferer(Inferer):
     """Another inferer with empty masks for the texts that an image does not show.
 
@@ -126,6 +152,7 @@ class ResizedInferer(Inferer):
         std: standard deviation of the training images per channel; None as ``mean``.
         presence_threshold: the masks of texts whose presence in a picture or slice is less probable than this are
             empty, 0..1; None = all masks stay.
+        text_sets: as for :class:`AveragingInferer`.
         calibration: divides the logits of each text by its temperature, and gives the reduction its threshold; None =
             the network's own logits, and a threshold of 0.5.
 
@@ -143,6 +170,7 @@ class ResizedInferer(Inferer):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         presence_threshold: float | None = None,
+        text_sets: Mapping[str, Sequence[str]] | None = None,
         calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
@@ -160,6 +188,7 @@ class ResizedInferer(Inferer):
         self.slice_axis = slice_axis
         self.sw_batch_size = sw_batch_size
         self.reduction = reduction
+        self.text_sets = text_sets
         self.presence_threshold = _checked_threshold(presence_threshold)
         self.calibration = calibration
 
@@ -178,7 +207,8 @@ class ResizedInferer(Inferer):
             ValueError: when the input does not have 4 or 5 dimensions, or there is a threshold of presence, but the
                 network does not score it.
         """
-        calibrated = _silencing(_calibrated(network, self.calibration), self.presence_threshold)
+        averaged = _averaging(network, self.text_sets)
+        calibrated = _silencing(_calibrated(averaged, network, self.calibration), self.presence_threshold)
 
         def segment(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
             cuts = None if self.calibration is None else self.calibration.cuts(_text_rows(network, texts.get("text")))
@@ -201,6 +231,7 @@ class ResizedInferer(Inferer):
         Raises:
             ValueError: when the input does not have 4 or 5 dimensions, or the network does not score presence.
         """
+        network = _averaging(network, self.text_sets)
 
         def score(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
             found: Segmentation = network(self._prepared(pictures), presence=True, **texts)
@@ -252,18 +283,54 @@ class ResizedInferer(Inferer):
         return (resize_images(inputs, self.image_size, self.antialias) - mean) / std
 
 
-def _calibrated(network: Network, calibration: Calibration | None) -> Network:
-    """Return a network with calibrated logits, or the network itself without a calibration."""
-    if calibration is None:
+def _averaging(network: Network, text_sets: Mapping[str, Sequence[str]] | None) -> Network:
+    """Return a network whose probabilities are means over text sets, or the network itself without any."""
+    if not text_sets:
         return network
 
-    def run(*args: Any, **kwargs: Any) -> torch.Tensor | Segmentation:
-        found, texts = network(*args, **kwargs), _text_rows(network, kwargs.get("text"))
+    def averaged(images: Any, *args: Any, text: Sequence[Any] | None = None, **kwargs: Any) -> Any:
+        rows = _text_rows(network, text) * (len(images) if text is None else 1)
+        sets = [[list(dict.fromkeys([each, *text_sets.get(each, ())])) for each in row] for row in rows]
+        sizes = [[len(each) for each in row] for row in sets]
+        most = max(map(sum, sizes))
+        # each image needs the same number of texts; what fills up is cut off again
+        texts = [[*chain(*row), *[row[0][0]] * (most - sum(size))] for row, size in zip(sets, sizes, strict=True)]
+        found = network(images, *args, text=texts, **kwargs)
+        if isinstance(found, Segmentation):
+            return Segmentation(*(_mean_over_sets(part, sizes) for part in found))
+        return _mean_over_sets(found, sizes)
+
+    return averaged
+
+
+def _mean_over_sets(logits: torch.Tensor, sizes: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return the logits (B, k, ...) of the mean probabilities of sets of texts, whose logits are (B, n, ...)."""
+    rows = [
+        torch.stack([_mean_logit(part) for part in row[: sum(size)].split(list(size))])
+        for row, size in zip(logits, sizes, strict=True)
+    ]
+    return torch.stack(rows)
+
+
+def _mean_logit(logits: torch.Tensor) -> torch.Tensor:
+    """Return the logit of the mean probability of logits (n, ...), which may be large."""
+    if len(logits) == 1:
+        return logits[0]
+    return F.logsigmoid(logits).logsumexp(dim=0) - F.logsigmoid(-logits).logsumexp(dim=0)
+
+
+def _calibrated(run: Network, network: Network, calibration: Calibration | None) -> Network:
+    """Return ``run``, which has the texts of a network, with calibrated logits, or itself without a calibration."""
+    if calibration is None:
+        return run
+
+    def calibrated(*args: Any, **kwargs: Any) -> torch.Tensor | Segmentation:
+        found, texts = run(*args, **kwargs), _text_rows(network, kwargs.get("text"))
         if isinstance(found, Segmentation):
             return found._replace(logits=calibration.scaled(found.logits, texts))
         return calibration.scaled(found, texts)
 
-    return run
+    return calibrated
 
 
 def _text_rows(network: Any, text: Sequence[Any] | None = None) -> list[list[str]]:

@@ -16,6 +16,7 @@ from monai_tunevlseg.data.monai_label_stock_app import CompletePairs, ToMONAILab
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Case, Sample
 from monai_tunevlseg.data.skipping_dataset import SkippingDataset
+from monai_tunevlseg.data.text_sets import read_text_sets
 from monai_tunevlseg.data.transforms.augmentation import Augmentd
 from monai_tunevlseg.data.transforms.label_maps import LogitsToLabelMapd
 from monai_tunevlseg.data.transforms.resizing import ResizeImageMaskd
@@ -45,6 +46,7 @@ __all__ = [
     "build_inference_datalist",
     "collate_image_groups",
     "group_by_image",
+    "read_text_sets",
     "with_absent_texts",
     "with_intensity_windows",
 ]

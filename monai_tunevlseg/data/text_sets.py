@@ -30,17 +30,22 @@ def text_set_chooser(spec: DatasetSpec) -> Callable[[Sample], list[str]] | None:
         return None
     if spec.text_sets == PUBLISHED:
         return lambda sample: _published_texts(sample, spec.layout)
-    sets = read_text_sets(Path(spec.text_sets).expanduser(), spec.encoding().class_names)
+    sets = read_text_sets(spec.text_sets, spec.encoding().class_names)
     return lambda sample: sets.get(sample["class_name"], [])
 
 
-def read_text_sets(path: Path, class_names: Sequence[str]) -> dict[str, list[str]]:
-    """Read a JSON file {class name: [text, ...]}; classes may be left out.
+def read_text_sets(path: str | Path | None, class_names: Sequence[str]) -> dict[str, list[str]]:
+    """Read a JSON file {class name: [text, ...]}; classes may be left out, and None has none of them.
 
     Raises:
         FileNotFoundError: when the file does not exist.
         ValueError: when it has another form, a class is unknown, or a text stands for two classes.
     """
+    if path is None:
+        return {}
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"text_sets is {str(path)!r}, which is not a file; give a JSON file of texts by class.")
     content = read_json_object(path)
     if unknown := [name for name in content if name not in class_names]:
         raise ValueError(

@@ -27,17 +27,9 @@ CHECKPOINT_DIGEST = "checkpoint_digest"
 
 MACHINE_OPTIONS = {
     *("bundle_root", "dataset_dir", "splits_file", "ckpt_dir", "output_dir", "write_splits_to", "splits_draft"),
-    *(
-        "text_sets",
-        "pretrained",
-        "base_fingerprint",
-        "resume",
-        "initial_checkpoint",
-        "loads_initial_checkpoint",
-        "opened_cache",
-    ),
+    *("pretrained", "base_fingerprint", "resume", "initial_checkpoint", "loads_initial_checkpoint", "opened_cache"),
     *("num_workers", "loader_workers", "cache_rate", "image_cache_rate", "feature_cache_dir", "feature_cache_size"),
-    *("show_progress", "rank", "is_main_process", "compile", "zero_shot"),
+    *("show_progress", "rank", "is_main_process", "compile", "zero_shot", "text_sets"),
 }
 """Paths, because their content is compared instead, and options that change no result."""
 
