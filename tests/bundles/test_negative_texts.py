@@ -45,7 +45,7 @@ def test_absent_texts_are_segmented_less_often(name, options, tmp_path):
     found = {}
     for count in (0, 2):
         own = {"bundle_root": str(tmp_path / str(count)), "unfreeze": "all"}
-        run(name, "train", **options | own, negative_texts=count, epochs=30, learning_rate=0.003)
+        run(name, "train", **options | own | {"negative_texts": count, "epochs": 30, "learning_rate": 0.003})
         kept = {key: value for key, value in options.items() if key not in ("epochs", "negative_source")}
         run(name, "evaluate", **kept | own, absent_texts=OWN, bootstrap_resamples=9)
         found[count] = json.loads((tmp_path / str(count) / "eval" / "metrics.json").read_text())
@@ -62,7 +62,7 @@ def test_a_resumed_run_draws_the_texts_of_the_uninterrupted_one(name, options, t
     for folder, parts in {"whole": [3], "parts": [2, 3], "plain": [3]}.items():
         own = {"bundle_root": str(tmp_path / folder)} | ({"text_sets": None} if folder == "plain" else {})
         for index, epochs in enumerate(parts):
-            run(name, "train", **drawing | own, epochs=epochs, resume=index > 0)
+            run(name, "train", **drawing | own | {"epochs": epochs, "resume": index > 0})
         folders[folder] = torch.load(tmp_path / folder / "models" / "last.pt", weights_only=True)["model"]
     assert all(torch.equal(value, folders["parts"][key]) for key, value in folders["whole"].items())
     assert not all(torch.equal(value, folders["plain"][key]) for key, value in folders["whole"].items())
