@@ -41,19 +41,6 @@ def test_the_weighted_entropy_of_absent_texts_is_added_to_the_loss_of_training_a
     assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)
 
 
-def test_absent_texts_are_segmented_less_often(name, options, tmp_path):
-    found = {}
-    for count in (0, 2):
-        own = {"bundle_root": str(tmp_path / str(count)), "unfreeze": "all"}
-        run(name, "train", **options | own | {"negative_texts": count, "epochs": 30, "learning_rate": 0.003})
-        kept = {key: value for key, value in options.items() if key not in ("epochs", "negative_source")}
-        run(name, "evaluate", **kept | own, absent_texts=OWN, bootstrap_resamples=9)
-        found[count] = json.loads((tmp_path / str(count) / "eval" / "metrics.json").read_text())
-    rates = {count: metrics["absent"]["false_positive_rate"] for count, metrics in found.items()}
-    assert rates[2] <= rates[0] / 4
-    assert found[2]["dice"] > found[0]["dice"] - 10
-
-
 def test_a_resumed_run_draws_the_texts_of_the_uninterrupted_one(name, options, tmp_path):
     sets = tmp_path / "sets.json"
     sets.write_text(json.dumps({"square": ["a bright square", "a box"]}))
