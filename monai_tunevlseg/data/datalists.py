@@ -61,7 +61,7 @@ def build_datalists(
     datalists = _gather(cases, splits, spec.group_of())
     text_set_of = text_set_chooser(spec)
     for samples in datalists.values():
-        texts = [{"text": choose_text(sample, spec)} for sample in samples]
+        texts: list[Sample] = [{"text": choose_text(sample, spec)} for sample in samples]
         if text_set_of is not None:
             texts = [own | {"text_set": text_set_of(sample)} for own, sample in zip(texts, samples, strict=True)]
         # new dictionaries: splits that overlap share samples
