@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 Network = Callable[..., Any]
+TextSets = Mapping[str, Sequence[str]]
 Reduction = Callable[[Iterable[torch.Tensor], Iterable[torch.Tensor | float]], torch.Tensor]
 """Reduces the logits of the classes, (B, 1, H, W) each and one class at a time, to one (B, C, H, W) tensor.
 
@@ -98,14 +99,25 @@ class AveragingInferer(Inferer):
         text_sets: further texts of a text, whose probabilities are averaged with its own; None or empty = none.
     """
 
-    def __init__(self, inferer: Inferer, text_sets: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(self, inferer: Inferer, text_sets: TextSets | None = None) -> None:
         super().__init__()
         self.inferer = inferer
-        self.text_sets = text_sets
+        self.text_sets = text_sets or {}
 
-    def __call__(self, inputs: Any, network: Network, *args: Any, **kwargs: Any) -> Any:
-        """Return the inferer's result with averaged probabilities."""
-        return self.inferer(inputs, _averaging(network, self.text_sets), *args, **kwargs)
+    def __call__(
+        self, inputs: Any, network: Network, *args: Any, text_sets: Sequence[TextSets] = (), **kwargs: Any
+    ) -> Any:
+        """Return the inferer's result with averaged probabilities.
+
+        Args:
+            inputs: B images, or their features.
+            network: the network.
+            args: further arguments of the inferer.
+            text_sets: text sets of each image, which come first; empty = those of the inferer for all images.
+            kwargs: further arguments of the inferer.
+        """
+        sets = [{**self.text_sets, **of_image} for of_image in text_sets] or self.text_sets
+        return self.inferer(inputs, _averaging(network, sets), *args, **kwargs)
 
 
 class SilencingInferer(Inferer):
@@ -152,7 +164,7 @@ class ResizedInferer(Inferer):
         std: standard deviation of the training images per channel; None as ``mean``.
         presence_threshold: the masks of texts whose presence in a picture or slice is less probable than this are
             empty, 0..1; None = all masks stay.
-        text_sets: as for :class:`AveragingInferer`.
+        text_sets: further texts of a text, whose probabilities are averaged with its own; None or empty = none.
         calibration: divides the logits of each text by its temperature, and gives the reduction its threshold; None =
             the network's own logits, and a threshold of 0.5.
 
@@ -170,7 +182,7 @@ class ResizedInferer(Inferer):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         presence_threshold: float | None = None,
-        text_sets: Mapping[str, Sequence[str]] | None = None,
+        text_sets: TextSets | None = None,
         calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
@@ -188,7 +200,7 @@ class ResizedInferer(Inferer):
         self.slice_axis = slice_axis
         self.sw_batch_size = sw_batch_size
         self.reduction = reduction
-        self.text_sets = text_sets
+        self.text_sets = text_sets or {}
         self.presence_threshold = _checked_threshold(presence_threshold)
         self.calibration = calibration
 
@@ -283,14 +295,21 @@ class ResizedInferer(Inferer):
         return (resize_images(inputs, self.image_size, self.antialias) - mean) / std
 
 
-def _averaging(network: Network, text_sets: Mapping[str, Sequence[str]] | None) -> Network:
-    """Return a network whose probabilities are means over text sets, or the network itself without any."""
-    if not text_sets:
+def _averaging(network: Network, text_sets: TextSets | Sequence[TextSets]) -> Network:
+    """Return a network whose probabilities are means over text sets, those of all images or of each of B images.
+
+    Without any text sets, this is the network itself.
+    """
+    if not (text_sets if isinstance(text_sets, Mapping) else any(text_sets)):
         return network
 
     def averaged(images: Any, *args: Any, text: Sequence[Any] | None = None, **kwargs: Any) -> Any:
         rows = _text_rows(network, text) * (len(images) if text is None else 1)
-        sets = [[list(dict.fromkeys([each, *text_sets.get(each, ())])) for each in row] for row in rows]
+        of_images = [text_sets] * len(rows) if isinstance(text_sets, Mapping) else text_sets
+        sets = [
+            [list(dict.fromkeys([each, *of_image.get(each, ())])) for each in row]
+            for row, of_image in zip(rows, of_images, strict=True)
+        ]
         sizes = [[len(each) for each in row] for row in sets]
         most = max(map(sum, sizes))
         # each image needs the same number of texts; what fills up is cut off again

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -333,7 +335,13 @@ def mean_logit(pictures, texts):
     return torch.from_numpy(np.log(chance / (1 - chance))).float()
 
 
-@pytest.mark.parametrize("inferer", [AveragingInferer(SimpleInferer(), SETS), ResizedInferer(8, text_sets=SETS)])
+def averaging(sets):
+    """The inferers that average, with these sets for all of two images."""
+    of_images = partial(AveragingInferer(SimpleInferer()), text_sets=[sets, sets])
+    return of_images, AveragingInferer(SimpleInferer(), sets), ResizedInferer(8, text_sets=sets)
+
+
+@pytest.mark.parametrize("inferer", averaging(SETS))
 def test_probabilities_are_averaged_over_the_texts_of_a_set(inferer):
     pictures, network = torch.randn(2, 3, 8, 8), Worded()
     logits = inferer(pictures, network, text=[["one", "eleven", "2"], ["2", "2", "one"]])
@@ -363,15 +371,36 @@ def test_presence_is_averaged_too():
     np.testing.assert_allclose(chance[0], means, rtol=1e-5)
 
 
+def test_each_image_can_have_its_own_sets():
+    pictures, network = torch.randn(3, 3, 8, 8), Worded()
+    sets = [{"one": ["a", "single"]}, {}, {"one": ["another"]}]
+    inferer = AveragingInferer(SimpleInferer(), {"one": ["by default"]})
+    logits = inferer(pictures, network, text=["one"] * 3, text_sets=sets)
+    for row, of_image in enumerate(sets):
+        expected = mean_logit(pictures[row], {"one", *of_image.get("one", ["by default"])})
+        torch.testing.assert_close(logits[row, 0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_mean_presence_of_a_set_silences_its_mean_mask():
+    pictures = torch.randn(1, 3, 8, 8) - 0.2
+    chance = ResizedInferer(8, text_sets=SETS).presence(pictures, Worded())[0]
+    threshold = chance.mean().item()
+    silencing = AveragingInferer(SilencingInferer(SimpleInferer(), threshold), SETS)
+    logits = silencing(pictures, Worded(), text=[["one", "eleven"]])
+    assert [bool((of_class.sigmoid() == 0).all()) for of_class in logits[0]] == (chance < threshold).tolist()
+    resized = ResizedInferer(8, presence_threshold=threshold, text_sets=SETS)(pictures, Worded())
+    torch.testing.assert_close(logits, resized)
+
+
 def test_certain_texts_stay_certain():
-    logits = AveragingInferer(SimpleInferer(), SETS)(torch.full((1, 3, 2, 2), 100.0), Worded())
+    inferer = ResizedInferer(2, text_sets=SETS)
+    logits = inferer(torch.full((1, 3, 2, 2), 100.0), Worded())
     assert torch.isfinite(logits).all() and (logits > 90).all()
-    silent = AveragingInferer(SimpleInferer(), SETS)(torch.full((1, 3, 2, 2), -100.0), Worded())
+    silent = inferer(torch.full((1, 3, 2, 2), -100.0), Worded())
     assert torch.isfinite(silent).all() and (silent < -90).all()
 
 
-@pytest.mark.parametrize("sets", [None, {}])
-def test_without_sets_the_network_itself_runs(sets):
+def test_without_sets_the_network_itself_runs():
     pictures = torch.rand(2, 3, 8, 8)
-    for inferer in (AveragingInferer(SimpleInferer(), sets), ResizedInferer(8, text_sets=sets)):
+    for inferer in (*averaging({}), AveragingInferer(SimpleInferer()), ResizedInferer(8)):
         assert torch.equal(inferer(pictures, noise), noise(pictures))

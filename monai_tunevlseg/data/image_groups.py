@@ -77,7 +77,8 @@ class LoadImageGroup(Transform):
         Returns:
             `image` (3, H, W) as `LoadImageMaskd` loads it; `label`, a tensor (k, H, W), uint8 in {0, 1}, and 255 for
             ignored pixels; `full_label`, the same as an array, which is unchanged when `label` is resized; `pairs`, the
-            k samples with `number`; `absent_texts`, the group's; `text`, the k texts and then the absent ones.
+            k samples with `number`; `absent_texts`, the group's; `text`, the k texts and then the absent ones; `text_sets`,
+            the `text_set` of each of the texts that has one.
 
         Raises:
             KeyError: when a sample lacks a key.
@@ -98,6 +99,7 @@ class LoadImageGroup(Transform):
             "text": [pair["text"] for pair in pairs] + absent,
             "pairs": pairs,
             "absent_texts": absent,
+            "text_sets": {pair["text"]: pair["text_set"] for pair in pairs if "text_set" in pair},
         }
 
 

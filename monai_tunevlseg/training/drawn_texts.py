@@ -11,6 +11,7 @@ from monai.engines import PrepareBatch
 from torch import Tensor
 
 from monai_tunevlseg.data import IGNORE_INDEX, DatasetSpec, Sample, group_by_image, with_absent_texts
+from monai_tunevlseg.data.absent_texts import CLASSES, POOL
 from monai_tunevlseg.training.seeding import NUMBER, SeededDataset
 
 __all__ = ["PrepareBatchDrawnTexts"]
@@ -21,8 +22,8 @@ class PrepareBatchDrawnTexts(PrepareBatch):
 
     The first text of an image is its own, or one of its ``text_set``, all of them equally likely. Then come texts that
     the image is known not to show, without repetitions. An image with too few of them repeats its own text, with a
-    target whose pixels are all ignored, so that all images have equally many. Ignored pixels of an image stay ignored
-    for all its texts.
+    target whose pixels are all ignored, so that all images have equally many. Ignored pixels may show any class of the
+    dataset, so that they stay ignored for absent classes; other absent texts are absent there, too.
 
     What is drawn depends on the seed and the epoch of the dataset and the ``number`` of the sample only, so that a
     resumed run, several processes and a feature cache draw the same.
@@ -35,6 +36,9 @@ class PrepareBatchDrawnTexts(PrepareBatch):
         negative_texts: absent texts of each image, 0 or more.
         negative_source: source of the absent texts, as ``absent_texts`` of
             :func:`~monai_tunevlseg.data.with_absent_texts`.
+
+    Attributes:
+        source: ``negative_source``, with the texts in place of their file.
 
     Raises:
         FileNotFoundError: when ``negative_source`` is a file that does not exist.
@@ -55,6 +59,8 @@ class PrepareBatchDrawnTexts(PrepareBatch):
         self.negative_texts = negative_texts
         self.own_texts = [list(dict.fromkeys([each["text"], *each.get("text_set", ())])) for each in dataset.data]
         self.absent_texts: list[list[str]] = [[] for _ in dataset.data]
+        self.source = POOL if _is_file(negative_source) else negative_source  # a file is not read for no texts
+        self.ignores = negative_source == CLASSES
         if negative_texts:
             self._find_absent_texts(spec, other_samples, negative_source)
 
@@ -77,7 +83,8 @@ class PrepareBatchDrawnTexts(PrepareBatch):
         known = torch.arange(self.negative_texts) < counts[:, None]  # (B, negative_texts)
         # a filler costs a decoding, but no encoding
         texts = [[own, *absent, *[own] * (self.negative_texts - len(absent))] for own, absent in drawn]
-        return image, _with_empty_targets(label, known.to(label.device)), arguments, {**options, "text": texts}
+        target = _with_empty_targets(label, known.to(label.device), self.ignores)
+        return image, target, arguments, {**options, "text": texts}
 
     def draw(self, number: int) -> tuple[str, list[str]]:
         """Return the own text of a sample in this epoch, and its absent texts."""
@@ -104,9 +111,22 @@ class PrepareBatchDrawnTexts(PrepareBatch):
                 f"negative_texts is {self.negative_texts}, but negative_source {negative_source!r:.80} has at most "
                 f"{most} texts for an image; lower negative_texts, or give more texts."
             )
+        if _is_file(negative_source):
+            self.source = groups[0]["absent_texts"]
 
 
-def _with_empty_targets(label: Tensor, known: Tensor) -> Tensor:
-    """Append n empty targets to labels (B, 1, H, W); those that are not known, (B, n) bool, are ignored."""
-    ignored = (label == IGNORE_INDEX) | ~known[:, :, None, None]  # (B, n, H, W)
-    return torch.cat([label, ignored.to(label.dtype) * IGNORE_INDEX], dim=1)
+def _is_file(source: str | Sequence[str]) -> bool:
+    return isinstance(source, str) and source not in (CLASSES, POOL)
+
+
+def _with_empty_targets(label: Tensor, known: Tensor, ignores: bool) -> Tensor:
+    """Append n empty targets to labels (B, 1, H, W); those that are not known, (B, n) bool, are ignored.
+
+    Args:
+        label: the labels.
+        known: which of the targets are known to be empty.
+        ignores: whether the ignored pixels of a label are ignored in its empty targets, too.
+    """
+    ignored = ~known[:, :, None, None] | ((label == IGNORE_INDEX) & ignores)  # (B, n, H, W) or (B, n, 1, 1)
+    empty = ignored.to(label.dtype).expand(-1, -1, *label.shape[2:]) * IGNORE_INDEX
+    return torch.cat([label, empty], dim=1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from monai.engines import PrepareBatchExtraInput
 
 from monai_tunevlseg.data import IGNORE_INDEX, DatasetSpec
+from monai_tunevlseg.segmentation import Segmentation
 from monai_tunevlseg.training import NegativeTextLoss, PairDiceCELoss, PrepareBatchDrawnTexts, SeededDataset
 
 CLASSES = ["cat", "dog", "cow", "owl"]
@@ -131,11 +132,27 @@ def test_an_image_that_shows_more_classes_repeats_its_text_without_a_target():
     assert moved.tolist() == [[True, True, True], [True, True, False], [True, False, False]]
 
 
-def test_ignored_pixels_are_ignored_for_all_texts():
-    made = prepare(map_samples([["cat"]]), 2, OWN)
-    label = torch.tensor([[[[0.0, 1.0, IGNORE_INDEX]]]])
-    target = made(batch_of(made, [0], label))[1]
-    assert target[0, :, 0].tolist() == [[0, 1, IGNORE_INDEX], [0, 0, IGNORE_INDEX], [0, 0, IGNORE_INDEX]]
+def test_ignored_pixels_may_show_a_class_but_no_text_of_a_list():
+    samples, label = map_samples([["cat"]]), torch.tensor([[[[0.0, 1.0, IGNORE_INDEX]]]])
+    for source, pixel in (("classes", IGNORE_INDEX), (OWN, 0), ("pool", 0)):
+        made = prepare(samples, 2, source)
+        target = made(batch_of(made, [0], label))[1]
+        assert target[0, :, 0].tolist() == [[0, 1, IGNORE_INDEX], [0, 0, pixel], [0, 0, pixel]]
+        presence = torch.zeros(1, 3, requires_grad=True)
+        NegativeTextLoss(PairDiceCELoss(lambda_presence=1))(
+            Segmentation(torch.zeros(1, 3, 1, 3), presence), target
+        ).backward()
+        assert (presence.grad[0, 1:] > 0).all() == (pixel == 0)
+
+
+def test_the_source_holds_the_texts_of_a_file(tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_text("A  car\na tree\n")
+    samples = map_samples([["cat"], ["dog"]])
+    assert prepare(samples, 1, str(file)).source == ["A car", "a tree"]
+    assert prepare(samples, 0, str(file)).source == "pool"
+    for source in ("pool", "classes", OWN):
+        assert prepare(samples, 1, source).source == source
 
 
 def test_the_own_text_is_any_of_its_set():
