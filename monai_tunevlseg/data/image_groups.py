@@ -77,8 +77,8 @@ class LoadImageGroup(Transform):
         Returns:
             `image` (3, H, W) as `LoadImageMaskd` loads it; `label`, a tensor (k, H, W), uint8 in {0, 1}, and 255 for
             ignored pixels; `full_label`, the same as an array, which is unchanged when `label` is resized; `pairs`, the
-            k samples with `number`; `absent_texts`, the group's; `text`, the k texts and then the absent ones; `text_sets`,
-            the `text_set` of each of the texts that has one.
+            k samples with `number`; `absent_texts`, the group's; `text`, the k texts and then the absent ones;
+            `text_sets`, the `text_set` of each of the texts that has one.
 
         Raises:
             KeyError: when a sample lacks a key.

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from color_network import evaluate, split_all_to_test, write_image
+from color_network import evaluate as evaluate_colors
+from color_network import split_all_to_test, write_image
 from PIL import Image
 
 from monai_tunevlseg.errors import root_cause
@@ -21,6 +22,10 @@ def scenes(tmp_path):
     write_image(tmp_path / "set", "b", [TOP, LEFT, NOTHING], [TOP, NOTHING, NOTHING])
     split_all_to_test(tmp_path / "set")
     return tmp_path / "set"
+
+
+def evaluate(folder, output_dir, **options):
+    return evaluate_colors(folder, output_dir, **{"class_names": ["red", "green"]} | options)
 
 
 def areas(rows):
@@ -42,6 +47,7 @@ def test_the_texts_of_a_file_are_averaged_and_recorded(scenes, tmp_path):
 def test_published_texts_are_those_of_each_pair(scenes, tmp_path):
     texts = {"a": {"p1": "red", "p2": ["a green", "deep green"]}, "b": {"p1": "a red", "p2": ""}}
     entries = [{"img_name": f"{name}.png", "mask_name": f"{name}.png", "prompts": texts[name]} for name in texts]
+    (scenes / "splits.json").unlink()
     (scenes / "anns").mkdir()
     for split in ("train", "val", "test"):
         (scenes / "anns" / f"{split}.json").write_text(json.dumps(entries))
