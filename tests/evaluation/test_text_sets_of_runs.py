@@ -10,7 +10,7 @@ from PIL import Image
 
 from monai_tunevlseg.errors import root_cause
 
-pytestmark = pytest.mark.filterwarnings("ignore:the splits", "ignore:.*binary")
+pytestmark = pytest.mark.filterwarnings("ignore:the splits", "ignore:.*binary", "ignore:.*more than one split")
 ROWS, COLUMNS = np.mgrid[:8, :8]
 TOP, LEFT, NOTHING = ROWS < 4, COLUMNS < 2, np.zeros((8, 8), bool)
 
