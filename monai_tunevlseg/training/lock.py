@@ -14,8 +14,9 @@ __all__ = ["FolderLock"]
 class FolderLock:
     """Keeps other processes from training into the same folder. Attach it to the trainer before all other handlers.
 
-    The lock ends with the run or the process. Within a process it is shared, so that a run that failed in a notebook
-    can be started again. Only the first of several processes that train together takes it.
+    The lock ends with the run, after what other handlers write at its end, or with the process. Within a process it is
+    shared, so that a run that failed in a notebook can be started again. Only the first of several processes that train
+    together takes it.
 
     Args:
         directory: folder of the checkpoints; created if missing.
@@ -28,10 +29,9 @@ class FolderLock:
     def attach(self, engine: Engine) -> None:
         """Register with the trainer."""
         engine.add_event_handler(Events.STARTED, self.acquire)
-        engine.add_event_handler(Events.COMPLETED, self.release)
 
-    def acquire(self) -> None:
-        """Lock the folder.
+    def acquire(self, engine: Engine) -> None:
+        """Lock the folder until the last handler of ``COMPLETED`` has run.
 
         Raises:
             RuntimeError: when another process is training into it.
@@ -47,6 +47,8 @@ class FolderLock:
                 f"another run is training into {self.directory}; wait until it ends, or choose another ckpt_dir and "
                 "output_dir."
             ) from error
+        if not engine.has_event_handler(self.release, Events.COMPLETED):  # only now is it the last of all
+            engine.add_event_handler(Events.COMPLETED, self.release)
 
     def release(self) -> None:
         """Unlock the folder."""

@@ -2,7 +2,7 @@
 
 import pytest
 from filelock import FileLock
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from monai_tunevlseg.training import FolderLock
 
@@ -25,6 +25,24 @@ def test_the_folder_is_locked_while_a_run_lasts(tmp_path):
     with FileLock(tmp_path / "models" / ".lock", timeout=0):
         pass
     run(tmp_path / "models")
+
+
+def test_the_folder_is_locked_until_the_last_handler_of_the_end_has_run(tmp_path):
+    found = []
+    engine = Engine(lambda engine, batch: None)
+    FolderLock(tmp_path).attach(engine)
+
+    @engine.on(Events.COMPLETED)
+    def write_the_last_file():
+        with pytest.raises(TimeoutError):
+            FileLock(tmp_path / ".lock", timeout=0).acquire()
+        found.append("locked")
+
+    for _ in range(2):
+        engine.run([0])
+        with FileLock(tmp_path / ".lock", timeout=0):
+            found.append("free")
+    assert found == ["locked", "free"] * 2
 
 
 def test_a_second_run_is_refused_by_name(tmp_path):
