@@ -16,11 +16,13 @@ from monai.metrics import calibration_binning
 from torch import Tensor
 
 from monai_tunevlseg.calibration import THRESHOLDS, best_threshold, dice_at_thresholds
+from monai_tunevlseg.evaluation.bootstrap import Bootstrap, Interval
 
 __all__ = ["NUM_BINS", "CalibrationScores"]
 
 NUM_BINS = 20
 """Bins of equal width, as many as MONAI's ``CalibrationErrorMetric`` has by default."""
+INTERVALS = ("ece", "brier")
 DECIMALS = 4  # because logits are float32, and differ with the size of the batch
 
 
@@ -29,6 +31,7 @@ class _ClassScores:
     """The pairs of one class: a score of each, and sums over all of them."""
 
     scores: dict[str, list[float]] = field(default_factory=lambda: {"ece": [], "ace": [], "mce": [], "brier": []})
+    clusters: list[str] = field(default_factory=list)
     bins: Tensor = field(default_factory=lambda: torch.zeros(3, NUM_BINS, dtype=torch.float64))
     dice: Tensor = field(default_factory=lambda: torch.zeros(len(THRESHOLDS), dtype=torch.float64))
 
@@ -39,13 +42,14 @@ class CalibrationScores:
     def __init__(self) -> None:
         self._classes: dict[str, _ClassScores] = {}
 
-    def add(self, class_name: str, logits: Tensor, truth: Tensor) -> None:
+    def add(self, class_name: str, logits: Tensor, truth: Tensor, cluster: str) -> None:
         """Add one pair; without pixels, which all may be ignored, it is left out.
 
         Args:
             class_name: name of its class.
             logits: logits of the pixels that count, (N,).
             truth: whether they are foreground, bool (N,).
+            cluster: the pair's image or patient, for the intervals.
         """
         if not len(logits):
             return
@@ -58,26 +62,30 @@ class CalibrationScores:
         brier = (chance.double() - truth.double()).square().mean().item()
         for name, value in zip(of_class.scores, (*errors, brier), strict=True):
             of_class.scores[name].append(value)
+        of_class.clusters.append(cluster)
         of_class.bins += torch.stack([counts, (means * counts).nan_to_num(), (shares * counts).nan_to_num()])
         of_class.dice += dice_at_thresholds(logits.detach().double().cpu(), truth)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, bootstrap: Bootstrap) -> dict[str, Any]:
         """Return the scores over all pairs and, in ``classes``, of each class.
+
+        Args:
+            bootstrap: settings of the intervals.
 
         Returns:
             ``pairs``; ``ece``, ``ace`` and ``mce`` in 0..1, the means over the pairs of the expected, average and
             maximum calibration error, each as MONAI's ``CalibrationErrorMetric`` has it for one image; ``brier``, the
-            mean over the pairs of the mean squared error of the probability; ``oracle_threshold``, the probability with
-            the highest mean Dice over these very pairs, and ``oracle_dice``, that Dice in percent; ``reliability``, see
-            :func:`_reliability`, of the pixels of all pairs together. ``classes`` is left out of the parts. Empty
-            without pairs.
+            mean over the pairs of the mean squared error of the probability; ``intervals`` of ``ece`` and ``brier``;
+            ``oracle_threshold``, the probability with the highest mean Dice over these very pairs, and ``oracle_dice``,
+            that Dice in percent; ``reliability``, see :func:`_reliability`, of the pixels of all pairs together.
+            ``classes`` is left out of the parts. Empty without pairs.
         """
         if not self._classes:
             return {}
         parts = dict(sorted(self._classes.items()))
         return {
-            **_summarize(list(parts.values())),
-            "classes": {name: _summarize([part]) for name, part in parts.items()},
+            **_summarize(list(parts.values()), bootstrap),
+            "classes": {name: _summarize([part], bootstrap) for name, part in parts.items()},
         }
 
 
@@ -88,16 +96,18 @@ def _calibration_errors(means: Tensor, shares: Tensor, counts: Tensor) -> tuple[
     return float((gaps * weights).sum() / weights.sum()), float(gaps.mean()), float(gaps.max())
 
 
-def _summarize(parts: Sequence[_ClassScores]) -> dict[str, Any]:
+def _summarize(parts: Sequence[_ClassScores], bootstrap: Bootstrap) -> dict[str, Any]:
     """Summarize the pairs of some classes."""
     names = parts[0].scores
     scores = {name: [value for part in parts for value in part.scores[name]] for name in names}
-    pairs = len(scores["ece"])
+    clusters = [cluster for part in parts for cluster in part.clusters]
+    pairs = len(clusters)
     dice = torch.stack([part.dice for part in parts]).sum(dim=0) / pairs
     best = best_threshold(dice)
     return {
         "pairs": pairs,
         **{name: round(fmean(values), DECIMALS) for name, values in scores.items()},
+        "intervals": {name: _rounded_interval(bootstrap.interval(scores[name], clusters)) for name in INTERVALS},
         "oracle_threshold": round(float(THRESHOLDS[best]), DECIMALS),
         "oracle_dice": round(100 * float(dice[best]), DECIMALS),
         "reliability": _reliability(torch.stack([part.bins for part in parts]).sum(dim=0)),
@@ -123,6 +133,10 @@ def _reliability(bins: Tensor) -> Mapping[str, Any]:
         "foreground_share": _rounded(shares),
         "ece": round(expected, DECIMALS),
     }
+
+
+def _rounded_interval(interval: Interval | None) -> Interval | None:
+    return None if interval is None else (round(interval[0], DECIMALS), round(interval[1], DECIMALS))
 
 
 def _rounded(values: Tensor) -> list[float | None]:

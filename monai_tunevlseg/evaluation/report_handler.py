@@ -165,7 +165,8 @@ class EvaluationReportHandler:
     def _collect_logits(self, sample: Sample, logits: torch.Tensor, target: torch.Tensor) -> None:
         """Collect the logits of a pair, (h, w), with their truth in {0, 1, 255}."""
         counted = target != IGNORE_INDEX
-        self._calibration_scores.add(sample["class_name"], logits[counted], target[counted] > 0)
+        cluster = sample.get("group") or self._path(sample)
+        self._calibration_scores.add(sample["class_name"], logits[counted], target[counted] > 0, cluster)
 
     def _collect_image(self, engine: Evaluator, index: int, class_names: Sequence[str]) -> None:
         """Collect the absent texts and the confusion of classes of one image of a batch."""
@@ -262,7 +263,7 @@ class EvaluationReportHandler:
 
     def _of_calibration(self) -> dict[str, Any]:
         """Return the summary of calibration; empty where only masks are known."""
-        if not (scores := self._calibration_scores.summary()):
+        if not (scores := self._calibration_scores.summary(self.bootstrap)):
             return {}
         applied = {} if self.calibration is None else self.calibration.classes
         used = {name: {"temperature": of.temperature, "threshold": of.threshold} for name, of in applied.items()}

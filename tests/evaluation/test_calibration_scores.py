@@ -4,18 +4,20 @@ import pytest
 import torch
 from monai.metrics import CalibrationErrorMetric
 
-from monai_tunevlseg.evaluation import CalibrationScores
+from monai_tunevlseg.evaluation import Bootstrap, CalibrationScores
+
+BOOTSTRAP = Bootstrap(resamples=200)
 
 
-def add(scores, chances, truth, name="polyp"):
-    scores.add(name, torch.logit(torch.tensor(chances, dtype=torch.float64)), torch.tensor(truth))
+def add(scores, chances, truth, name="polyp", cluster="image"):
+    scores.add(name, torch.logit(torch.tensor(chances, dtype=torch.float64)), torch.tensor(truth), cluster)
 
 
 def test_errors_and_brier_score_by_hand():
     scores = CalibrationScores()
     # three bins of 0.05: [0.10, 0.15) with 2 pixels, [0.60, 0.65) with 1, [0.90, 0.95) with 1
     add(scores, [0.11, 0.13, 0.62, 0.92], [True, False, True, False])
-    found = scores.summary()
+    found = scores.summary(BOOTSTRAP)
     gaps = [abs(0.12 - 0.5), abs(0.62 - 1), abs(0.92 - 0)]
     assert found["ece"] == pytest.approx((2 * gaps[0] + gaps[1] + gaps[2]) / 4, abs=1e-4)
     assert found["ace"] == pytest.approx(sum(gaps) / 3, abs=1e-4)
@@ -38,8 +40,8 @@ def test_means_over_pairs_are_those_of_monais_metric():
     truth = torch.rand(6, 1, 20, 30, generator=generator) < (logits / 2).sigmoid()
     scores = CalibrationScores()
     for number in range(6):
-        scores.add("odd" if number % 2 else "even", logits[number].flatten(), truth[number].flatten())
-    found = scores.summary()
+        scores.add("odd" if number % 2 else "even", logits[number].flatten(), truth[number].flatten(), str(number))
+    found = scores.summary(BOOTSTRAP)
     for name, reduction in (("ece", "expected"), ("ace", "average"), ("mce", "maximum")):
         for part, chosen in ((found, slice(None)), (found["classes"]["odd"], slice(1, None, 2))):
             metric = CalibrationErrorMetric(calibration_reduction=reduction)
@@ -51,11 +53,26 @@ def test_means_over_pairs_are_those_of_monais_metric():
     assert (found["pairs"], found["classes"]["even"]["pairs"]) == (6, 3)
 
 
+def test_intervals_are_those_of_the_pairs_of_each_image():
+    scores = CalibrationScores()
+    briers = []
+    for number, chance in enumerate((0.1, 0.2, 0.35, 0.4, 0.3, 0.15)):
+        add(scores, [chance] * 4, [False] * 4, cluster=f"image{number // 2}")
+        briers.append(chance**2)
+    found = scores.summary(BOOTSTRAP)
+    clusters = ["image0", "image0", "image1", "image1", "image2", "image2"]
+    assert found["intervals"]["brier"] == pytest.approx(BOOTSTRAP.interval(briers, clusters), abs=1e-4)
+    assert found["intervals"]["ece"] == pytest.approx(
+        BOOTSTRAP.interval([brier**0.5 for brier in briers], clusters), abs=1e-4
+    )
+    assert found["classes"]["polyp"]["intervals"] == found["intervals"]
+
+
 def test_the_oracle_threshold_is_the_best_of_all_pairs():
     scores = CalibrationScores()
     add(scores, [0.305, 0.255, 0.1], [True, True, False])
     add(scores, [0.305, 0.205, 0.1], [True, False, False], name="lesion")
-    found = scores.summary()
+    found = scores.summary(BOOTSTRAP)
     assert (found["classes"]["polyp"]["oracle_threshold"], found["classes"]["polyp"]["oracle_dice"]) == (0.25, 100)
     assert (found["classes"]["lesion"]["oracle_threshold"], found["classes"]["lesion"]["oracle_dice"]) == (0.3, 100)
     assert (found["oracle_threshold"], found["oracle_dice"]) == (0.25, 100)
@@ -64,7 +81,7 @@ def test_the_oracle_threshold_is_the_best_of_all_pairs():
 def test_a_perfect_calibration_has_no_error():
     scores = CalibrationScores()
     add(scores, [0.25] * 4 + [0.75] * 4, [True, False, False, False, True, True, True, False])
-    found = scores.summary()
+    found = scores.summary(BOOTSTRAP)
     assert found["ece"] == found["ace"] == found["mce"] == pytest.approx(0, abs=1e-4)
     assert found["brier"] == pytest.approx(0.1875, abs=1e-4)
 
@@ -72,4 +89,4 @@ def test_a_perfect_calibration_has_no_error():
 def test_without_counted_pixels_nothing_is_summarized():
     scores = CalibrationScores()
     add(scores, [], [])
-    assert scores.summary() == {}
+    assert scores.summary(BOOTSTRAP) == {}
