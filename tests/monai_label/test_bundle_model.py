@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import yaml
 from label_fixtures import circle_mask, dice, draw_picture, write_bundle
 
 from monai_tunevlseg.calibration import Calibration, ClassCalibration, remove_calibration, write_calibration
@@ -81,6 +82,11 @@ def test_a_new_calibration_is_used_at_once(folders, picture, tmp_path):
         assert model.version() != version
         assert (model.segment(picture, ["red circle"]) > 0).mean() == share != (before > 0).mean()
         assert model.entropy(picture) > entropy  # a temperature above 1
+    config = model.folder / "configs" / "inference.yaml"
+    parsed = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(parsed | {"calibration": "off"}, sort_keys=False))
+    off = open_bundles(str(model.folder))["mine"]
+    np.testing.assert_array_equal(off.segment(picture, ["red circle"]), before)
     remove_calibration(model.checkpoint)
     np.testing.assert_array_equal(model.segment(picture, ["red circle"]), before)
 

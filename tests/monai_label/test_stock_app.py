@@ -10,17 +10,22 @@ import time
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from documentation import block
 from label_fixtures import AFFINE, REPOSITORY, SIZE, circle_mask, dice, draw_picture, write_volume
 from PIL import Image
 from shared_bundles import share_bundle
 
+from monai_tunevlseg import Segmenter
+from monai_tunevlseg.calibration import Calibration, ClassCalibration, write_calibration
+from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.sharing import Sources
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
 from label_server import label_server
 from monailabel.client import MONAILabelClient
+from monailabel.tasks.infer.bundle import BundleInferTask
 
 COUNT = 6
 DOCUMENTED_NAME = "kvasir_polyp_clipseg_vpt"
@@ -77,3 +82,26 @@ def test_submitted_labels_train_the_bundle_which_then_segments(server, tmp_path)
     assert result.shape == (*SIZE[::-1], 5)
     np.testing.assert_allclose(result.affine, AFFINE, atol=1e-5)
     assert not (bundle / "output").exists()
+
+
+def test_a_calibration_is_used_with_a_checkpoint_and_not_with_a_torchscript_file(tmp_path):
+    bundle = share_bundle("ultrasound/clipseg_vpt", tmp_path, sources=Sources(configs_dir=REPOSITORY / "configs"))
+    picture, checkpoint = tmp_path / "picture.png", bundle / "models" / "model.pt"
+    draw_picture().save(picture)
+    segmenter = Segmenter.from_bundle(bundle, device="cpu", precision="fp32")
+    mask = segmenter.segment(picture)[0]
+    network, (class_name,) = segmenter.network, segmenter.network.class_names
+    fitted = Calibration({class_name: ClassCalibration(1.0, 1e-9, 1, 0, 0, 0, 0)})
+    write_calibration(checkpoint, fitted, file_digest(checkpoint))
+    assert served(bundle, picture).all() and not mask.all()
+    traced = torch.jit.trace(network, torch.rand(1, 3, *segmenter.inferer.image_size), check_trace=False)
+    traced.save(checkpoint.with_suffix(".ts"))
+    checkpoint.unlink()
+    assert (served(bundle, picture) != mask).mean() < 1e-3  # rounding at the threshold
+
+
+def served(bundle, picture):
+    """Return the mask that the app's task for a bundle writes for a picture."""
+    task = BundleInferTask(str(bundle), {})
+    file, _ = task({"model": bundle.name, "image": str(picture), "device": "cpu", "result_extension": ".png"})
+    return np.asarray(Image.open(file)) > 0
