@@ -76,7 +76,7 @@ class Calibration:
         return torch.logit(torch.tensor(self.thresholds(texts), dtype=torch.float64)).float()
 
     def name_of(self, class_name: str, text: str) -> str:
-        """Return under which name a pair is calibrated: its text, as a neutral one, or else the name of its class.
+        """Return under which name a pair is calibrated: its text, also a neutral one, or else the name of its class.
 
         A text that varies between the images of a class stands for the class, by whose name inference asks for it.
         """

@@ -38,12 +38,16 @@ class CalibrationFit:
             last epoch.
         evaluator: runs the network on the validation data of this process, with ``text`` and ``class_name`` in the
             batches, and without decollating.
+        neutral_text: the text of all pairs, which is calibrated beside the classes; None = the texts are the classes'.
     """
 
-    def __init__(self, checkpoint: str | Path, network: nn.Module, evaluator: Evaluator) -> None:
+    def __init__(
+        self, checkpoint: str | Path, network: nn.Module, evaluator: Evaluator, neutral_text: str | None = None
+    ) -> None:
         self.checkpoint = Path(checkpoint).expanduser()
         self.network = network
-        self.class_names: list[str] = list(network.class_names)  # type: ignore[arg-type]
+        class_names: list[str] = list(network.class_names)  # type: ignore[arg-type]
+        self.names = list(dict.fromkeys(class_names + ([neutral_text] if neutral_text else [])))
         self.evaluator = evaluator
 
     def attach(self, engine: Trainer) -> None:
@@ -60,14 +64,14 @@ class CalibrationFit:
             statistics = self._collected()
         finally:
             self.network.load_state_dict(last)
-        calibration = fit_calibration(statistics, self.class_names)
+        calibration = fit_calibration(statistics, self.names)
         if idist.get_rank() == 0 and calibration.classes:
             path = write_calibration(self.checkpoint, calibration, digest)
             logger.info(f"The calibration on the validation data is {path}.")
 
     def _collected(self) -> LogitStatistics:
         """Return the statistics of the logits of all processes' validation data."""
-        statistics = LogitStatistics(len(self.class_names))
+        statistics = LogitStatistics(len(self.names))
         with self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._collect, statistics):
             self.evaluator.run()
         if idist.get_world_size() > 1:
@@ -79,13 +83,13 @@ class CalibrationFit:
         """Add the pairs of a batch: logits and labels (B, 1, h, w)."""
         predicted, label = engine.state.output["pred"], engine.state.output["label"]
         logits = predicted.logits if isinstance(predicted, Segmentation) else predicted
-        for index, logit, truth in zip(self._classes(engine.state.batch), logits, label, strict=True):
+        for asked, logit, truth in zip(self._asked(engine.state.batch), logits, label, strict=True):
             counted = torch.as_tensor(truth) != IGNORE_INDEX
-            statistics.add(index, torch.as_tensor(logit)[counted].float(), truth[counted] > 0)
+            for name in asked:
+                statistics.add(self.names.index(name), torch.as_tensor(logit)[counted].float(), truth[counted] > 0)
 
-    def _classes(self, batch: dict[str, Any]) -> list[int]:
-        """Return the number of each pair's class: that of its text, or of its class name where texts vary."""
+    def _asked(self, batch: dict[str, Any]) -> list[set[str]]:
+        """Return the names by which inference asks for each pair: its text, its class name if texts vary, or both."""
         texts: Sequence[str] = batch["text"]
-        names: Sequence[str] = batch.get("class_name", texts)
-        known = self.class_names
-        return [known.index(text if text in known else name) for text, name in zip(texts, names, strict=True)]
+        classes: Sequence[str] = batch.get("class_name", texts)
+        return [{*pair}.intersection(self.names) for pair in zip(texts, classes, strict=True)]

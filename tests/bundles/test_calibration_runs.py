@@ -160,12 +160,13 @@ def test_a_new_checkpoint_drops_the_old_calibration(small_train, tmp_path):
 def test_cached_features_and_neutral_texts_are_calibrated_as_inference_asks(cache, few_epochs, tmp_path):
     own = {"feature_cache": cache, "neutral_text": "bright thing", "num_views": 0, "augmentation_probability": 0}
     made = run("clipseg_coop", "train", **few_epochs | own | {"prompt_depth": 2})
-    (found,) = calibration_in(tmp_path)["classes"].items()
-    assert found[0] == "square"  # for which inference.yaml asks by default
+    found = calibration_in(tmp_path)["classes"]
+    assert list(found) == ["square", "bright thing"]  # inference.yaml asks for the class by default
+    assert found["square"] == found["bright thing"]  # the only class
     logits, truth = validation_logits(made, tmp_path) if cache == "off" else (None, None)
     if cache == "off":
         loss = binary_cross_entropy_with_logits(logits, truth.double()).item()
-        assert found[1]["log_loss_before"] == pytest.approx(loss, abs=1e-5)
+        assert found["bright thing"]["log_loss_before"] == pytest.approx(loss, abs=1e-5)
 
 
 @pytest.mark.parametrize(("config", "option", "value"), [("inference", "calibration", "on"), ("train", "calibrate", 3)])
