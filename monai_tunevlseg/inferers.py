@@ -83,11 +83,7 @@ class PresenceInferer(SimpleInferer):
     """MONAI's ``SimpleInferer`` that returns a ``Segmentation``: masks, and the presence of texts for the loss."""
 
     def __call__(self, inputs: Any, network: Network, *args: Any, **kwargs: Any) -> Any:
-        """Run a network on images, or on their features.
-
-        Raises:
-            ValueError: when the network does not score presence.
-        """
+        """Run a network on images, or on their features."""
         return super().__call__(inputs, network, *args, presence=True, **kwargs)
 
 
@@ -138,11 +134,7 @@ class SilencingInferer(Inferer):
         self.presence_threshold = _checked_threshold(presence_threshold)
 
     def __call__(self, inputs: Any, network: Network, *args: Any, **kwargs: Any) -> Any:
-        """Return the inferer's result, with the logits of background for absent texts.
-
-        Raises:
-            ValueError: when there is a threshold, but the network does not score presence.
-        """
+        """Return the inferer's result, with the logits of background for absent texts."""
         return self.inferer(inputs, _silencing(network, self.presence_threshold), *args, **kwargs)
 
 
@@ -216,8 +208,7 @@ class ResizedInferer(Inferer):
                 for the slices of a volume.
 
         Raises:
-            ValueError: when the input does not have 4 or 5 dimensions, or there is a threshold of presence, but the
-                network does not score it.
+            ValueError: when the input does not have 4 or 5 dimensions.
         """
         averaged = _averaging(network, self.text_sets)
         calibrated = _silencing(_calibrated(averaged, network, self.calibration), self.presence_threshold)
@@ -234,14 +225,14 @@ class ResizedInferer(Inferer):
 
         Args:
             inputs: (B, 3, H, W), or (B, 3, S, A, R) for volumes.
-            network: network that scores presence.
+            network: network as for a call, which returns a ``Segmentation`` with ``presence=True``.
             kwargs: further arguments of the network, as for a call.
 
         Returns:
             (B, K), or (B, N, K) for volumes of N slices.
 
         Raises:
-            ValueError: when the input does not have 4 or 5 dimensions, or the network does not score presence.
+            ValueError: when the input does not have 4 or 5 dimensions.
         """
         network = _averaging(network, self.text_sets)
 

@@ -164,7 +164,7 @@ class Segmenter:
         Raises:
             FileNotFoundError: when a file does not exist.
             TypeError: when an image is none of the forms above.
-            ValueError: as for `segment`, or when the network does not score presence.
+            ValueError: as for `segment`.
         """
         if isinstance(image, list | tuple):
             return [self.presence(one, texts) for one in image]

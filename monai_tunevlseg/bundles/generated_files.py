@@ -225,9 +225,7 @@ def _combinations(configs: Path) -> _Combinations:
 
 def _model_facts(path: Path) -> _Facts:
     reads_text = path.stem not in IMAGE_ONLY_NETWORKS
-    network = VLSMS[path.stem] if reads_text else IMAGE_ONLY_NETWORKS[path.stem]
-    derived = {"reads_text": reads_text, "scores_presence": network.no_presence is None}
-    return _MODEL_FACTS | derived | read_facts(path)
+    return _MODEL_FACTS | {"reads_text": reads_text} | read_facts(path)
 
 
 def _method_facts(path: Path) -> _Facts:

@@ -14,7 +14,7 @@ from monai.bundle.utils import ID_SEP_KEY
 from monai.utils import BundlePropertyConfig
 
 from monai_tunevlseg.errors import install_error_hook
-from monai_tunevlseg.hyperparameters.declarations import PRESENCE_OPTIONS, bundle_option_types, hyperparameter_types
+from monai_tunevlseg.hyperparameters.declarations import bundle_option_types, hyperparameter_types
 
 __all__ = ["parse_hyperparameter", "prepare_run"]
 
@@ -36,8 +36,7 @@ def prepare_run() -> None:
     ``python -m monai.bundle`` then prints the cause of an error as its last line.
 
     Raises:
-        ValueError: when a hyperparameter has a wrong value, or an option is unknown and nothing refers to it, or one of
-            presence is on in a bundle whose network does not score it.
+        ValueError: when a hyperparameter has a wrong value, or an option is unknown and nothing refers to it.
         RuntimeError: when it is not called from a config.
     """
     install_error_hook()
@@ -45,7 +44,6 @@ def prepare_run() -> None:
     resolver = _calling_resolver()
     config = resolver.items[""].get_config()
     references = {name.split(ID_SEP_KEY)[0] for text in _texts_in(config) for name in resolver.match_refs_pattern(text)}
-    scores_presence = not references.isdisjoint(PRESENCE_OPTIONS)
     for name, value in config.items():
         if not (name in types or _is_known(name, value, references)):
             raise ValueError(_unknown_option(name, value, [*types, *config]))
@@ -55,8 +53,6 @@ def prepare_run() -> None:
             _refuse_undefined_references(name, value, config)
             if not _is_evaluated(value):
                 resolver.resolved_content[name] = parse_hyperparameter(name, value)
-        if name in PRESENCE_OPTIONS and resolver.resolved_content.get(name, value) and not scores_presence:
-            raise ValueError(f"{name} is {_shown(value)}, but the network of this bundle does not score presence.")
 
 
 def parse_hyperparameter(name: str, value: Any) -> Any:

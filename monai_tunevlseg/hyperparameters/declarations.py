@@ -33,15 +33,10 @@ from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, ImageOnlyNetwork
 from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 from monai_tunevlseg.networks.precision import PRECISIONS
 
-__all__ = ["PRESENCE_OPTIONS", "ZERO_SHOT", "bundle_option_types", "hyperparameter_types", "method_argument_types"]
+__all__ = ["ZERO_SHOT", "bundle_option_types", "hyperparameter_types", "method_argument_types"]
 
 ZERO_SHOT: Mapping[str, Any] = types.MappingProxyType({"method": None, "unfreeze": None, "upsampler": False})
 """The options with which any bundle of a VLSM uses the base model unchanged."""
-
-PRESENCE_OPTIONS: Mapping[str, ValueType] = types.MappingProxyType(
-    {"presence_weight": number(0, 100, "0.1"), "presence_threshold": or_null(number(0, 1, "0.5"))}
-)
-"""The hyperparameters of bundles whose network scores presence; 0 and null are off."""
 
 _COUNT = 1_000_000  # above the epochs, images and steps of any run
 _WIDTH = 65_536  # above the width of any layer
@@ -92,6 +87,7 @@ _TRAINING = {
     "loads_initial_checkpoint": SWITCH,
     "learning_rate": number(0, 100, "5e-4", above_low=True),
     "weight_decay": number(0, 100, "0.001"),
+    "presence_weight": number(0, 100, "0.1"),
     "effective_batch_size": whole_number(1, _COUNT, "32"),
     "batch_size": whole_number(1, _COUNT, "8"),
     "accumulation_steps": whole_number(1, _COUNT, "4"),
@@ -121,6 +117,7 @@ _RESULTS = {
     "feature_cache_dir": PATH,
     "feature_cache_size": number(0, 1e6, "8", above_low=True),
     "split": choice("train", "val", "test"),
+    "presence_threshold": or_null(number(0, 1, "0.5")),
     "hd95": SWITCH,
     "surface_dice": SWITCH,
     "surface_tolerance": number(0, 1e6, "2"),
@@ -140,7 +137,7 @@ def hyperparameter_types() -> dict[str, ValueType]:
         TypeError: when an argument of a method has the name of another hyperparameter.
     """
     registered = {"layout": choice(*LAYOUTS), "method": or_null(choice(*METHODS))}
-    own = {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **PRESENCE_OPTIONS, **registered}
+    own = {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered}
     if taken := sorted(own.keys() & bundle_option_types().keys()):
         raise TypeError(
             f"a method or model has the argument {taken[0]!r}, a hyperparameter of every bundle; rename it."

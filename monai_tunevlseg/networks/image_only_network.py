@@ -39,7 +39,6 @@ class ImageOnlyNetwork(SegmentationNetwork):
         ValueError: when a class name is missing, empty or given twice, or an option for a base model is set.
     """
 
-    no_presence = "it reads no text"
     model: nn.Module
     divisor: int
 

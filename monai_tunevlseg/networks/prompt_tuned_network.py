@@ -25,6 +25,7 @@ from monai_tunevlseg.networks.base_model import BaseModel
 from monai_tunevlseg.networks.frozen_base_network import FrozenBaseNetwork
 from monai_tunevlseg.networks.identity import require_equal, require_equal_entries
 from monai_tunevlseg.networks.module_copies import copy_modules
+from monai_tunevlseg.networks.presence import pooled_logit
 from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
 from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, tokenize, validate_texts
 from monai_tunevlseg.segmentation import Segmentation
@@ -71,7 +72,6 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
     """Loader of the base model: ``load_base(pretrained, expected_fingerprint=None)``."""
     no_visual_prompts: ClassVar[str | None] = None
     """Reason why visual prompts cannot be inserted, as the end of a sentence; None if they can."""
-    no_presence: str | None = "its base model does not"
     text_embedding: ClassVar[str]
     """Name of the text feature in the space of the image-level embedding."""
     condition: ClassVar[str]
@@ -160,14 +160,15 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
         """Decode B images with k texts each, text features (B, k, ...), to logits (B, k, H, W)."""
 
     def decode_with_presence(self, image_features: ImageFeatures, text_features: TextFeatures) -> tuple[Tensor, Tensor]:
-        """Decode as ``decode`` does, and score the presence of each text.
+        """Decode as ``decode`` does, and score the presence of each text, by default by its mask.
 
-        VLSMs whose ``no_presence`` is None override it.
+        VLSMs with a score of their own override it.
 
         Returns:
             logits (B, k, H, W), and the logits of the texts' presence (B, k).
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define decode_with_presence.")
+        logits = self.decode(image_features, text_features)
+        return logits, pooled_logit(logits)
 
     @abstractmethod
     def _build_upsampler(self) -> nn.Module: ...
@@ -184,7 +185,6 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
         texts, index = self._indexed_texts(text, next(iter(image.values())))
         learner = self._precomputed_learner()
         if presence:
-            self.require_presence()
             return Segmentation(*self._decode_texts(image, texts, index, learner, presence=True))
         return self._decode_texts(image, texts, index, learner)[0]
 

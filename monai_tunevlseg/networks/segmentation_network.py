@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from monai_tunevlseg.networks.identity import FORMAT_VERSION, identity_from_tensor, identity_to_tensor, require_equal
+from monai_tunevlseg.networks.presence import pooled_logit
 from monai_tunevlseg.networks.texts import validate_texts
 from monai_tunevlseg.segmentation import Segmentation
 
@@ -25,8 +26,6 @@ class SegmentationNetwork(nn.Module, ABC):
     """
 
     class_names: list[str]
-    no_presence: str | None
-    """Reason why the network does not score presence, as the end of a sentence; None if it does."""
 
     @abstractmethod
     def segment(self, image: Tensor, texts: list[str], index: Tensor) -> Tensor:
@@ -42,11 +41,9 @@ class SegmentationNetwork(nn.Module, ABC):
         """
 
     def segment_with_presence(self, image: Tensor, texts: list[str], index: Tensor) -> Segmentation:
-        """Segment images by text as ``segment`` does, and score the presence of each text.
-
-        Networks whose ``no_presence`` is None override it.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not define segment_with_presence.")
+        """Segment images by text as ``segment`` does, and score the presence of each text, by default by its mask."""
+        logits = self.segment(image, texts, index)
+        return Segmentation(logits, pooled_logit(logits))
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
@@ -88,8 +85,7 @@ class SegmentationNetwork(nn.Module, ABC):
             ``presence``, a ``Segmentation`` of them and of the scores, (B, K), (B, 1) or (B, k).
 
         Raises:
-            ValueError: when the shape of the image, the number of texts or a text is invalid, or the network does not
-                score presence.
+            ValueError: when the shape of the image, the number of texts or a text is invalid.
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; the network takes (B, 3, H, W).")
@@ -99,21 +95,8 @@ class SegmentationNetwork(nn.Module, ABC):
                 return found._replace(logits=MetaTensor(found.logits).copy_meta_from(image))
             return MetaTensor(found).copy_meta_from(image)
         if presence:
-            self.require_presence()
             return self.segment_with_presence(image, *self._indexed_texts(text, image))
         return self.segment(image, *self._indexed_texts(text, image))
-
-    def require_presence(self) -> None:
-        """Check that this network scores presence.
-
-        Raises:
-            ValueError: when it does not; gives the reason.
-        """
-        if self.no_presence is not None:
-            raise ValueError(
-                f"{type(self).__name__} does not score presence, because {self.no_presence}; call it with "
-                "presence=False, and leave out presence_weight and presence_threshold."
-            )
 
     def get_extra_state(self) -> Tensor:
         """Return the identity of this network."""

@@ -82,11 +82,7 @@ def assert_same_training(left, right, tolerance=1e-4):
         ("cris_vlsm_adapter", {}),
         ("cris_telescopic_adapter", {"dropout": 0.0}),
         *((f"{model}_coop", {"negative_texts": 2}) for model in VLSMS),
-        *(
-            (f"{model}_coop", {"presence_weight": 0.5, "negative_texts": 1})
-            for model in VLSMS
-            if VLSMS[model].no_presence is None
-        ),
+        *((f"{model}_coop", {"presence_weight": 0.5, "negative_texts": 1}) for model in VLSMS),
     ],
 )
 def test_cached_and_uncached_training_agree_without_augmentation(name, own, train, tmp_path, counter):
@@ -174,7 +170,7 @@ def test_bundles_whose_features_change_refuse_the_cache(name, overrides, message
 
 @pytest.mark.parametrize(
     ("model", "own"),
-    [("clipseg", {}), *((name, {"presence_threshold": 0.5}) for name in VLSMS if VLSMS[name].no_presence is None)],
+    [("clipseg", {}), *((name, {"presence_threshold": 0.5}) for name in VLSMS)],
 )
 def test_evaluations_share_the_features_of_the_test_images(model, own, pictures, tmp_path, counter, request):
     def evaluate(folder, **overrides):

@@ -55,7 +55,6 @@ class PromptTunedSAM3(PromptTunedNetwork):
             "mask_decoder.mask_embedder",
         ),
     )
-    no_presence = None
     text_embedding = "embedding"
     condition = "states"
     pairs_per_chunk = 1  # the widest tensor of the decoder takes 85 MB per pair
