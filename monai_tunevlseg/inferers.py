@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, repeat
 from typing import Any
@@ -25,8 +25,10 @@ __all__ = [
     "Reduction",
     "ResizedInferer",
     "SilencingInferer",
+    "binary_entropy",
     "entropy_map",
     "label_map",
+    "label_map_with_probabilities",
 ]
 
 Network = Callable[..., Any]
@@ -61,6 +63,35 @@ def label_map(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | floa
     return labels
 
 
+def label_map_with_probabilities(
+    logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float] = UNCALIBRATED
+) -> torch.Tensor:
+    """Return the label map and the probability of each class; the probabilities of all classes are in memory.
+
+    Args:
+        logits: logits of the classes, one after the other.
+        cuts: the logits above which each class is foreground.
+
+    Returns:
+        (B, 1 + K, H, W) float32: the values of :func:`label_map`, then the probabilities of the K classes, 0..1.
+    """
+    probabilities: list[torch.Tensor] = []
+
+    def kept() -> Iterator[torch.Tensor]:
+        for of_class in logits:
+            probabilities.append(of_class.float().sigmoid())
+            yield of_class
+
+    labels = label_map(kept(), cuts)
+    return torch.cat([labels.float(), *probabilities], dim=1)
+
+
+def binary_entropy(logits: torch.Tensor) -> torch.Tensor:
+    """Return the entropy of each logit's probability in bits: 0 is certain, 1 a guess; float32, any shape."""
+    # from logits, because probabilities of 0 would give 0 * log(0)
+    return F.binary_cross_entropy_with_logits(logits, logits.sigmoid(), reduction="none").float() / math.log(2)
+
+
 def entropy_map(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float] = UNCALIBRATED) -> torch.Tensor:
     """Return the predictive entropy of each pixel in bits, as the mean over the classes.
 
@@ -73,10 +104,8 @@ def entropy_map(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | fl
     """
     total, count = torch.zeros(()), 0
     for found in logits:
-        # from logits, because probabilities of 0 would give 0 * log(0)
-        nats = F.binary_cross_entropy_with_logits(found, found.sigmoid(), reduction="none")
-        total, count = total + nats.float(), count + 1
-    return total / (count * math.log(2))
+        total, count = total + binary_entropy(found), count + 1
+    return total / count
 
 
 class PresenceInferer(SimpleInferer):
@@ -256,12 +285,11 @@ class ResizedInferer(Inferer):
                 f"an input of shape {tuple(inputs.shape)} is neither a batch of pictures (B, 3, H, W) "
                 "nor of volumes (B, 3, S, A, R)."
             )
-        return torch.stack(
-            [
-                self._each_slice(volume, partial(run, **kwargs), None if text is None else text[index])
-                for index, volume in enumerate(inputs)
-            ]
-        )
+        volumes = [
+            self._each_slice(volume, partial(run, **kwargs), None if text is None else text[index])
+            for index, volume in enumerate(inputs)
+        ]
+        return volumes[0][None] if len(volumes) == 1 else torch.stack(volumes)  # a stack would copy a volume
 
     def _each_slice(self, volume: torch.Tensor, run: Callable[..., torch.Tensor], text: Any) -> torch.Tensor:
         """Return ``run``'s results for the N slices of a volume (3, S, A, R), (N, ...); ``text`` is the volume's."""

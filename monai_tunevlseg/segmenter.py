@@ -21,7 +21,7 @@ from monai_tunevlseg.data.io.reading import read_image
 from monai_tunevlseg.data.io.stored_picture import StoredPicture
 from monai_tunevlseg.data.io.volumes import stored_order
 from monai_tunevlseg.errors import unwrapped_errors
-from monai_tunevlseg.inferers import Reduction, ResizedInferer
+from monai_tunevlseg.inferers import Reduction, ResizedInferer, binary_entropy
 from monai_tunevlseg.networks import SegmentationNetwork
 from monai_tunevlseg.networks.texts import validate_texts
 from monai_tunevlseg.training import load_weights
@@ -142,6 +142,18 @@ class Segmenter:
         return self._reduce_each(image, texts, _probabilities)
 
     @overload
+    def uncertainty(self, image: ImageLike, texts: str | Sequence[str] | None = None) -> np.ndarray: ...
+
+    @overload
+    def uncertainty(self, image: Images, texts: str | Sequence[str] | None = None) -> list[np.ndarray]: ...
+
+    def uncertainty(
+        self, image: ImageLike | Images, texts: str | Sequence[str] | None = None
+    ) -> np.ndarray | list[np.ndarray]:
+        """Return the entropy of each text's `probabilities` in bits: 0 is certain, 1 a guess; else as `segment`."""
+        return self._reduce_each(image, texts, _uncertainty)
+
+    @overload
     def presence(self, image: ImageLike, texts: str | Sequence[str] | None = None) -> np.ndarray: ...
 
     @overload
@@ -237,6 +249,10 @@ def _masks(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float])
 
 def _probabilities(logits: Iterable[torch.Tensor], _: Iterable[torch.Tensor | float]) -> torch.Tensor:
     return torch.cat([of_text.float().sigmoid() for of_text in logits], dim=1)
+
+
+def _uncertainty(logits: Iterable[torch.Tensor], _: Iterable[torch.Tensor | float]) -> torch.Tensor:
+    return torch.cat([binary_entropy(of_text) for of_text in logits], dim=1)
 
 
 def _pixels(image: ImageLike, window: Sequence[float] | None) -> np.ndarray:

@@ -18,6 +18,7 @@ from monai_tunevlseg.inferers import (
     SilencingInferer,
     entropy_map,
     label_map,
+    label_map_with_probabilities,
 )
 from monai_tunevlseg.segmentation import Segmentation
 
@@ -151,6 +152,17 @@ def test_reduced_entropies_are_those_of_all_logits():
     chance = ResizedInferer(8)(image, noise).double().sigmoid()
     bits = -(chance * chance.log2() + (1 - chance) * (1 - chance).log2()).mean(dim=1, keepdim=True)
     torch.testing.assert_close(ResizedInferer(8, reduction=entropy_map)(image, noise).double(), bits)
+
+
+@pytest.mark.parametrize("calibration", [None, Calibration({"dark": ClassCalibration(3.0, 0.48, 1, 0, 0, 0, 0)})])
+@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 5)])
+def test_label_maps_come_with_the_probabilities_of_all_classes(shape, calibration):
+    image = torch.rand(2, 3, *shape)
+    found = ResizedInferer(8, reduction=label_map_with_probabilities, calibration=calibration)(image, Named(noise))
+    labels = ResizedInferer(8, reduction=label_map, calibration=calibration)(image, Named(noise))
+    assert torch.equal(found[:, :1], labels.float()) and len(labels.unique()) >= 4
+    logits = ResizedInferer(8, calibration=calibration)(image, Named(noise))
+    torch.testing.assert_close(found[:, 1:], logits.sigmoid())
 
 
 def test_certain_pixels_have_no_entropy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from PIL import Image, ImageDraw
 from shared_bundles import share_bundle
 
 from monai_tunevlseg import Segmenter
+from monai_tunevlseg.calibration import Calibration, ClassCalibration, write_calibration
+from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.sharing import Sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,6 +90,47 @@ def test_a_volume_has_the_labels_that_inference_writes(bundle, segmenter, volume
     assert len({slice_.tobytes() for slice_ in np.moveaxis(labels, -1, 0)}) == 3
     np.testing.assert_array_equal(np.where(found.max(axis=0) > 0.5, found.argmax(axis=0) + 1, 0), labels)
     np.testing.assert_array_equal(segmenter.segment(volume, TEXTS), found > 0.5)
+
+
+def test_pictures_have_the_maps_that_inference_writes(bundle, picture, tmp_path):
+    """Calibrated, and read back by a library of its own."""
+    checkpoint = Path(shutil.copy(bundle / "models" / "model.pt", tmp_path))
+    fitted = ClassCalibration(2.0, 0.3, 1, 0, 0, 0, 0)
+    write_calibration(checkpoint, Calibration({"lesion": fitted}), file_digest(checkpoint))
+    segmenter = Segmenter.from_bundle(bundle, device="cpu", ckpt_path=str(checkpoint))
+    asked = {"ckpt_path": str(checkpoint), "save_probabilities": True}
+    mask = np.asarray(Image.open(written_by_inference(bundle, picture, tmp_path / "output", **asked))) > 0
+    found = {}
+    for kind, wanted in (
+        ("probabilities", segmenter.probabilities(picture)),
+        ("uncertainty", segmenter.uncertainty(picture)),
+    ):
+        stored = Image.open(tmp_path / "output" / kind / "lesion" / "picture.png")
+        assert (stored.mode, stored.size) == ("I;16", (150, 120))
+        found[kind] = np.asarray(stored) / 65535
+        np.testing.assert_allclose(found[kind], wanted[0], atol=1 / 65535)
+        assert np.ptp(found[kind]) > 0.1
+    near = np.abs(found["probabilities"] - 0.3) < 1 / 65535
+    np.testing.assert_array_equal((found["probabilities"] > 0.3)[~near], mask[~near])
+    assert 0 < mask.sum() < mask.size and (mask != (found["probabilities"] > 0.5)).any()
+
+
+def test_a_volume_has_the_maps_that_inference_writes(bundle, segmenter, volume, tmp_path):
+    asked = {"class_names": TEXTS, "save_probabilities": True}
+    labels = np.asarray(nib.load(written_by_inference(bundle, volume, tmp_path, **asked)).dataobj)
+    maps = {
+        (kind, text): nib.load(tmp_path / kind / text / "volume.nii.gz")
+        for kind in ("probabilities", "uncertainty")
+        for text in TEXTS
+    }
+    assert {(read.get_data_dtype().name, read.shape) for read in maps.values()} == {("float32", (150, 120, 3))}
+    chance = np.stack([np.asarray(maps["probabilities", text].dataobj) for text in TEXTS])
+    np.testing.assert_array_equal(chance, segmenter.probabilities(volume, TEXTS))
+    np.testing.assert_array_equal(np.where(chance.max(axis=0) > 0.5, chance.argmax(axis=0) + 1, 0), labels)
+    for text, expected in zip(TEXTS, segmenter.uncertainty(volume, TEXTS), strict=True):
+        read = maps["uncertainty", text]
+        np.testing.assert_allclose(np.asarray(read.dataobj), expected, atol=1e-5)
+        np.testing.assert_array_equal(read.affine, nib.load(volume).affine)
 
 
 def test_every_form_of_a_picture_gives_the_same(segmenter, picture, drawing):

@@ -19,6 +19,7 @@ from monai_tunevlseg.data.skipping_dataset import SkippingDataset
 from monai_tunevlseg.data.text_sets import read_text_sets
 from monai_tunevlseg.data.transforms.augmentation import Augmentd
 from monai_tunevlseg.data.transforms.label_maps import LogitsToLabelMapd
+from monai_tunevlseg.data.transforms.probability_maps import SaveProbabilitiesd
 from monai_tunevlseg.data.transforms.resizing import ResizeImageMaskd
 from monai_tunevlseg.data.transforms.sample_loading import LoadImageMaskd
 from monai_tunevlseg.data.transforms.saving import SavePredictiond
@@ -40,6 +41,7 @@ __all__ = [
     "ResizeImageMaskd",
     "Sample",
     "SavePredictiond",
+    "SaveProbabilitiesd",
     "SkippingDataset",
     "ToMONAILabelFormatd",
     "build_datalists",

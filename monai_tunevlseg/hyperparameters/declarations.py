@@ -125,6 +125,7 @@ _RESULTS = {
     "bootstrap_seed": whole_number(0, 2**32 - 1, "0"),
     "num_overlays": whole_number(0, _COUNT, "3"),
     "save_masks": SWITCH,
+    "save_probabilities": SWITCH,
     "calibration": choice("auto", "off"),
     "sw_batch_size": whole_number(1, _COUNT, "8"),
 }

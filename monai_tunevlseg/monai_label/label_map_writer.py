@@ -11,7 +11,7 @@ from PIL import Image
 
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file
 from monai_tunevlseg.data.io.volumes import stored_affine
-from monai_tunevlseg.data.io.writing import write_nifti_labels
+from monai_tunevlseg.data.io.writing import write_nifti
 
 __all__ = ["write_label_map"]
 
@@ -41,7 +41,7 @@ def write_label_map(labels: np.ndarray, image: Path, extension: str | None = Non
     if extension == ".png":
         Image.fromarray(labels.T).save(path)
     elif volume and extension != ".nrrd":
-        write_nifti_labels(path, labels, image)
+        write_nifti(path, labels, image)
     else:
         affine = stored_affine(image) if labels.ndim == 3 else None
         write_itk(labels, str(path), affine, np.uint8, compress=False)

@@ -1,4 +1,4 @@
-"""Writers of label maps, pictures and volumes."""
+"""Writers of label maps and other maps, pictures and volumes."""
 
 from __future__ import annotations
 
@@ -11,39 +11,54 @@ import nibabel as nib
 import numpy as np
 
 from monai_tunevlseg.atomic_files import atomic_file
-from monai_tunevlseg.data.io.file_suffixes import is_volume_file, suffix_of
-from monai_tunevlseg.data.io.volumes import open_volume, stored_order
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file, stem_of, suffix_of
+from monai_tunevlseg.data.io.volumes import NIFTI_SUFFIXES, open_volume, stored_order
 
-__all__ = ["write_mask", "write_nifti_labels", "write_png", "write_volume"]
+__all__ = ["write_map", "write_mask", "write_nifti", "write_png", "write_volume"]
 
 
 def write_mask(mask: np.ndarray, image: Path, folder: Path, stem: str) -> None:
     """Write an upright uint8 mask as NIfTI, with the header of its image, if that is a volume, and else as PNG."""
     if is_volume_file(image):
-        write_nifti_labels(folder / f"{stem}.nii.gz", stored_order(mask, image), image)
+        write_nifti(folder / f"{stem}.nii.gz", stored_order(mask, image), image)
     else:
         write_png(folder / f"{stem}.png", mask)
 
 
-def write_nifti_labels(path: Path, labels: np.ndarray, source: Path) -> None:
-    """Write a uint8 label map with the header of its image.
+def write_map(values: np.ndarray, image: Path, folder: Path) -> None:
+    """Write an upright map under the name of its image, as NIfTI with its header if that is a volume, else as PNG.
+
+    Args:
+        values: (H, W), or (S, A, R) of a volume; uint8 or uint16 of a picture.
+        image: the image; a NIfTI file gives its whole name, any other its stem.
+        folder: the folder of the map.
+    """
+    if is_volume_file(image):
+        name = image.name if suffix_of(image).lower() in NIFTI_SUFFIXES else f"{stem_of(image)}.nii.gz"
+        write_nifti(folder / name, stored_order(values, image), image)
+    else:
+        write_png(folder / f"{stem_of(image)}.png", values)
+
+
+def write_nifti(path: Path, values: np.ndarray, source: Path) -> None:
+    """Write a label map or another map with the header of its image and the type of its values.
 
     MONAI's writer keeps only the affine and drops a last axis of length 1; viewers that use the header's codes or
-    units would show the label map beside the image.
+    units would show the map beside the image.
 
     Args:
         path: the NIfTI file to write.
-        labels: (X, Y) or (X, Y, Z), in the image's stored order; its further axes of length 1 are added.
+        values: (X, Y) or (X, Y, Z), in the image's stored order; its further axes of length 1 are added.
         source: the image, NIfTI, MetaImage or NRRD.
     """
     original = open_volume(source)
     header = original.header.copy()
-    header.set_data_dtype(np.uint8)
+    header.set_data_dtype(values.dtype)
     header["cal_min"] = header["cal_max"] = 0
-    if labels.size == np.prod(original.shape):
-        labels = labels.reshape(original.shape)
+    if values.size == np.prod(original.shape):
+        values = values.reshape(original.shape)
     with atomic_file(path) as unfinished:
-        nib.save(type(original)(labels, original.affine, header), unfinished)
+        nib.save(type(original)(values, original.affine, header), unfinished)
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

@@ -13,11 +13,10 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from monai_tunevlseg.atomic_files import write_text_atomically
-from monai_tunevlseg.data.io.file_suffixes import is_volume_file, stem_of, suffix_of
+from monai_tunevlseg.data.io.file_suffixes import is_volume_file, stem_of
 from monai_tunevlseg.data.io.orientation import array_axis
 from monai_tunevlseg.data.io.reading import read_image, read_shape
-from monai_tunevlseg.data.io.volumes import NIFTI_SUFFIXES, stored_order
-from monai_tunevlseg.data.io.writing import write_nifti_labels, write_png
+from monai_tunevlseg.data.io.writing import write_map, write_png
 from monai_tunevlseg.data.label_overlay import class_color, draw_overlay
 from monai_tunevlseg.data.monai_label_stock_app import STOCK_APP_KEY
 
@@ -78,13 +77,8 @@ class SavePredictiond(MapTransform):
         source = Path(data["image"].meta["filename_or_obj"])
         for key in self.key_iterator(dict(data)):
             labels = self._check(data[key], source)
-            if is_volume_file(source):
-                is_nifti = suffix_of(source).lower() in NIFTI_SUFFIXES
-                name = source.name if is_nifti else f"{stem_of(source)}.nii.gz"
-                write_nifti_labels(self.output_dir / "masks" / name, stored_order(labels, source), source)
-            else:
-                mask = labels * 255 if self.num_classes == 1 else labels
-                write_png(self.output_dir / "masks" / f"{stem_of(source)}.png", mask)
+            visible = self.num_classes == 1 and not is_volume_file(source)
+            write_map(labels * 255 if visible else labels, source, self.output_dir / "masks")
             write_png(self.output_dir / "overlays" / f"{stem_of(source)}.png", self._overlay(labels, source))
         if self.class_names is not None and self.num_classes > 1:
             write_legend(self.output_dir / LEGEND, self.class_names)
