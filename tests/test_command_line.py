@@ -39,8 +39,8 @@ def test_init_writes_bundles_with_their_experiments(tmp_path):
     for path in (tmp_path / "bundles" / "clipseg_vpt").rglob("*"):
         original = ROOT / path.relative_to(tmp_path)
         assert path.is_dir() or path.read_bytes() == original.read_bytes()
-    experiment = Path("configs", "kvasir", "cris_coop.yaml")
-    assert (tmp_path / experiment).read_bytes() == (ROOT / experiment).read_bytes()
+    for config in (Path("configs", "kvasir", "cris_coop.yaml"), Path("configs", "recipes", "robust.yaml")):
+        assert (tmp_path / config).read_bytes() == (ROOT / config).read_bytes()
 
 
 def test_init_refuses_existing_and_unknown_bundles(tmp_path):

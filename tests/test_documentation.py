@@ -72,10 +72,10 @@ def test_own_data_commands_run(tmp_path):
     assert (bundle / "eval" / "metrics.json").is_file()
     assert (bundle / "eval" / "splits.json").is_file()
     assert len(list((bundle / "output" / "masks").iterdir())) == 10
-    for marked in ("negative texts", "absent texts"):
-        (line,) = lines(marked)
+    for (line,) in (lines("negative texts"), lines("absent texts"), lines("robust")):
         run(line.replace("DIR", str(data)).replace("bundles/clipseg_vpt", str(bundle)) + f" {QUICK}")
-    assert json.loads((bundle / "models" / "hyperparameters.json").read_text())["negative_texts"] == 3
+    trained = json.loads((bundle / "models" / "hyperparameters.json").read_text())
+    assert trained["negative_texts"] == 3 and trained["presence_weight"] > 0
     assert (bundle / "eval" / "absent_pairs.csv").is_file()
 
 

@@ -11,10 +11,10 @@ __all__ = ["init_folder"]
 
 
 def init_folder(target: str | Path, configs_dir: str | Path, bundles: Sequence[str] = ()) -> list[Path]:
-    """Write bundles and their experiment configs, as in the repository.
+    """Write bundles, their experiment configs and the recipes, as in the repository.
 
     Args:
-        target: folder for ``bundles/NAME/`` and ``configs/DATASET/NAME.yaml``.
+        target: folder for ``bundles/NAME/``, ``configs/DATASET/NAME.yaml`` and ``configs/recipes/``.
         configs_dir: folder of the fragments.
         bundles: bundle names, MODEL_METHOD; all if empty.
 
@@ -35,6 +35,8 @@ def init_folder(target: str | Path, configs_dir: str | Path, bundles: Sequence[s
     for name in experiment_names(configs_dir):
         if name.partition("/")[2] in chosen:
             _write(target / "configs" / f"{name}.yaml", render_experiment(configs_dir, name))
+    for path in (Path(configs_dir) / "recipes").glob("*.yaml"):
+        _write(target / "configs" / "recipes" / path.name, path.read_text(encoding="utf-8"))
     return list(rendered)
 
 
