@@ -31,7 +31,15 @@ from monai_tunevlseg.benchmark.results_folder import (
     write_trials,
 )
 from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
-from monai_tunevlseg.evaluation import read_pair_scores, write_pair_scores
+from monai_tunevlseg.data import group_by_image, with_absent_texts
+from monai_tunevlseg.errors import unwrapped_errors
+from monai_tunevlseg.evaluation import (
+    ABSENT_PAIRS,
+    read_absent_pairs,
+    read_pair_scores,
+    write_absent_pairs,
+    write_pair_scores,
+)
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS
 from monai_tunevlseg.search import (
@@ -43,6 +51,7 @@ from monai_tunevlseg.search import (
     find_experiment,
     run_search,
 )
+from monai_tunevlseg.search.experiments import read_experiment_config
 from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["ExperimentRunner"]
@@ -75,6 +84,8 @@ class ExperimentRunner:
     def _covers_settings(self, spec: ExperimentSpec, stored: Mapping[str, Any]) -> bool:
         """Return whether results with the stored settings include those of the current settings."""
         current = self.settings.stored()
+        if current["absent_texts"] not in (None, stored.get("absent_texts")):
+            return False
         if not spec.trains:
             return bool(stored.get("fixed") == current["fixed"])
         same = all(stored.get(name) == current[name] for name in ("objective", "seed", "fixed"))
@@ -91,9 +102,10 @@ class ExperimentRunner:
         folder = self.folders.results / spec.name
         started = time.monotonic()
         experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
+        self._check_absent_texts(spec, experiment)
         if not spec.trains:
             report = folder / "search" / "test"
-            self._evaluate(spec, experiment, report, None, self._overrides(spec))
+            self._evaluate(spec, experiment, report, None, self._overrides(spec) | self._evaluation)
             self._store(spec, experiment, None, [], [], time.monotonic() - started)
             return
         search = self._search(spec)
@@ -101,13 +113,37 @@ class ExperimentRunner:
         trials, problems = self._test_trials(spec, experiment, search)
         self._store(spec, experiment, search, trials, problems, time.monotonic() - started)
 
+    @property
+    def _evaluation(self) -> dict[str, Any]:
+        """Hyperparameters of the tests."""
+        return {} if self.settings.absent_texts is None else {"absent_texts": self.settings.absent_texts}
+
+    def _check_absent_texts(self, spec: ExperimentSpec, experiment: Experiment) -> None:
+        """Refuse absent texts that do not suit the dataset before the training, and not in the test after it."""
+        if not experiment.known("evaluate", self._evaluation):
+            return
+        parser = read_experiment_config(experiment, "evaluate", self._overrides(spec))
+        with unwrapped_errors():
+            datalists, of_dataset = (parser.get_parsed_content(name) for name in ("datalists", "dataset_spec"))
+        with_absent_texts(group_by_image(datalists["test"]), self.settings.absent_texts, of_dataset, datalists)
+
     def _search(self, spec: ExperimentSpec) -> SearchResult:
-        fixed = {name: value for name, value in self._overrides(spec).items() if name != "dataset_dir"}
+        """Search the hyperparameters of an experiment; for a seed, train with those of the search without it."""
+        if spec.seed is None or not self.settings.n_trials:
+            return self._run_trials(spec, self.settings.n_trials, {})
+        searched = self._run_trials(replace(spec, seed=None), self.settings.n_trials, {})
+        return self._run_trials(spec, 0, searched.best.params)
+
+    def _run_trials(self, spec: ExperimentSpec, n_trials: int, params: Mapping[str, Any]) -> SearchResult:
+        overrides = {**self._overrides(spec), **params}
+        fixed = {name: value for name, value in overrides.items() if name != "dataset_dir"}
         settings = SearchSettings(
-            n_trials=self.settings.n_trials,
+            n_trials=n_trials or 1,
+            search=n_trials > 0,
             objective=self.settings.objective,
             seed=self.settings.seed,
             fixed=fixed,
+            evaluation=self._evaluation,
             storage=self.settings.storage,
             limits=self.settings.limits,
             study_name=spec.name,
@@ -125,7 +161,8 @@ class ExperimentRunner:
         changed = {} if variant is None else {variant.override: variant.value}
         experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
         fixed = experiment.known(spec.config, self.settings.fixed)  # some bundles do not have all of them
-        return {**fixed, **changed, "dataset_dir": str(self._dataset(spec))}
+        seed = {} if spec.seed is None else {"seed": spec.seed}
+        return {**fixed, **changed, **seed, "dataset_dir": str(self._dataset(spec))}
 
     def _test_trials(
         self, spec: ExperimentSpec, experiment: Experiment, search: SearchResult
@@ -180,7 +217,7 @@ class ExperimentRunner:
     ) -> None:
         """Write the files that the report reads, ``result.json`` last. The caller holds the experiment's lock."""
         folder, report = self.folders.results / spec.name, self.folders.results / spec.name / "search" / "test"
-        for name in ("pairs.csv", "metrics.json", "trials.csv", "result.json", "failure.json"):
+        for name in ("pairs.csv", ABSENT_PAIRS, "metrics.json", "trials.csv", "result.json", "failure.json"):
             remove_unfinished(folder / name)  # from a worker that was killed
         titles, prompts = titles_of(self.folders.configs, spec)
         overrides = self._overrides(spec)
@@ -194,6 +231,9 @@ class ExperimentRunner:
         if spec.model not in IMAGE_ONLY_NETWORKS and not embeddings.is_file():
             store_embeddings(embeddings, spec, titles["model"], experiment, overrides)
         write_pair_scores(folder / "pairs.csv", [replace(pair, mask=None) for pair in pairs])
+        (folder / ABSENT_PAIRS).unlink(missing_ok=True)
+        if (absent := report / ABSENT_PAIRS).is_file():
+            write_absent_pairs(folder / ABSENT_PAIRS, read_absent_pairs(absent))
         metrics = read_json_object(report / "metrics.json")
         write_json(folder / "metrics.json", metrics)
         if search is not None:
@@ -239,6 +279,7 @@ def _facts(
         "group": spec.group,
         "prompts": prompts,
         "seed": settings["seed"],
+        "training_seed": spec.seed,
         "settings": dict(settings),
         "selection": _selection(search) if search is not None else None,
         "hyperparameters": {**search.plan["fixed"], **search.best.params} if search is not None else {},

@@ -51,6 +51,7 @@ def select_experiments(
     patterns: Sequence[str],
     variants: Sequence[str],
     bundles_dir: str | Path,
+    seeds: Sequence[int] = (),
 ) -> list[ExperimentSpec]:
     """Return the experiments whose names match, in the order in which they run.
 
@@ -60,6 +61,7 @@ def select_experiments(
         variants: names in ``VARIANTS``; each is added for the prompt learners and adapters whose bundles
             have another value of its hyperparameter.
         bundles_dir: the folder of the bundles; only read for variants.
+        seeds: training seeds, each of which is a run of every experiment that trains; none = the bundle's seed.
 
     Raises:
         FileNotFoundError: when ``configs_dir`` has no experiments.
@@ -83,7 +85,11 @@ def select_experiments(
         for spec in chosen
         if not spec.baseline and _changes(VARIANTS[variant], find_experiment(spec.experiment, configs_dir, bundles_dir))
     ]
-    return chosen + changed
+    planned = chosen + changed
+    if not seeds:
+        return planned
+    seeded = [replace(spec, seed=seed) for seed in seeds for spec in planned if spec.trains]
+    return [*(spec for spec in planned if not spec.trains), *seeded]
 
 
 def _changes(variant: Variant, experiment: Experiment) -> bool:

@@ -1,4 +1,4 @@
-"""The experiments of a benchmark: dataset, model, method and variant, and the group of each."""
+"""The experiments of a benchmark: dataset, model, method, variant and seed, and the group of each."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class Variant:
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
         "decoder": Variant("{method} + decoder", MAIN_TABLE, "unfreeze", "decoder"),
+        "negative_texts": Variant("{method} + negative texts", MAIN_TABLE, "negative_texts", "3"),
         "gaussian": Variant("{method}, Gaussian", 4, "context_initializer", "null"),
         "no_upsampler": Variant("{method} without upsampler", 5, "upsampler", "false"),
     }
@@ -63,6 +64,7 @@ class ExperimentSpec:
         model: name of the model.
         method: name of the method, or of a baseline such as ``finetune``.
         variant: name in ``VARIANTS``, or None.
+        seed: random seed of the training; None = the bundle's.
         group: group of the tables.
     """
 
@@ -70,6 +72,7 @@ class ExperimentSpec:
     model: str
     method: str
     variant: str | None = None
+    seed: int | None = None
     group: Group = field(default=Group.PROMPTS, compare=False)
 
     @property
@@ -104,5 +107,6 @@ class ExperimentSpec:
 
     @property
     def name(self) -> str:
-        """``DATASET/MODEL_METHOD`` or ``DATASET/MODEL_METHOD-VARIANT``, its folder in the results."""
-        return self.experiment + (f"-{self.variant}" if self.variant else "")
+        """``DATASET/MODEL_METHOD``, with ``-VARIANT`` and ``-seedSEED`` if any: its folder in the results."""
+        variant = f"-{self.variant}" if self.variant else ""
+        return self.experiment + variant + ("" if self.seed is None else f"-seed{self.seed}")

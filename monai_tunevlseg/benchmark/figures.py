@@ -1,4 +1,4 @@
-"""Figures 4 to 7 of the paper from stored results."""
+"""Figures 4 to 7 of the paper and reliability diagrams, from stored results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ from monai_tunevlseg.benchmark.embeddings import Embeddings
 from monai_tunevlseg.benchmark.results_folder import RATES
 from monai_tunevlseg.benchmark.tables import ordered_datasets
 
-__all__ = ["LineFit", "TrialPoint", "depth_figures", "embedding_figure", "fit_line", "rates_figure"]
+__all__ = [
+    "LineFit",
+    "ReliabilityPoint",
+    "TrialPoint",
+    "depth_figures",
+    "embedding_figure",
+    "fit_line",
+    "rates_figure",
+    "reliability_figure",
+]
 
 STYLE: Any = {
     "font.size": 9,
@@ -80,6 +89,21 @@ class LineFit:
     slope: float
     intercept: float
     r2: float
+
+
+@dataclass(frozen=True)
+class ReliabilityPoint:
+    """A bin of a reliability diagram.
+
+    Attributes:
+        probability: mean probability of its pixels, 0 to 1.
+        share: share of foreground among them.
+        pixels: their number.
+    """
+
+    probability: float
+    share: float
+    pixels: int
 
 
 def fit_line(x: Sequence[float], y: Sequence[float]) -> LineFit | None:
@@ -255,6 +279,35 @@ def _tsne(vectors: np.ndarray) -> np.ndarray:
         tsne = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", metric="cosine", random_state=SEED)
         placed: np.ndarray = tsne.fit_transform(vectors)
     return placed
+
+
+def reliability_figure(panels: Mapping[str, Sequence[ReliabilityPoint]]) -> str:
+    """Draw a reliability diagram for each experiment: the share of foreground against the probability.
+
+    Args:
+        panels: bins that are not empty, by the titles of model and method.
+
+    Returns:
+        SVG.
+    """
+    columns = min(5, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(2.2 * columns + 0.4, 2.3 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for axis in axes.flat[len(panels) :]:
+            axis.set_axis_off()
+        for axis, (title, points) in zip(axes.flat, panels.items(), strict=False):
+            axis.plot([0, 1], [0, 1], color="#8a8f98", linewidth=0.8, linestyle="--")
+            probabilities, shares = [point.probability for point in points], [point.share for point in points]
+            axis.plot(probabilities, shares, color="#2c5a8c", linewidth=1.2)
+            sizes = [4 + 3 * math.log10(point.pixels) for point in points]
+            axis.scatter(probabilities, shares, s=sizes, color="#2c5a8c", linewidths=0)
+            axis.set_title(_escape_math(title), fontsize=8)
+            axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+        figure.supxlabel("mean probability", fontsize=9)
+        figure.supylabel("share of foreground", fontsize=9)
+        return _svg(figure)
 
 
 def _escape_math(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["MISSING", "bytes_text", "count_text", "number_text", "seconds_text", "signed_text"]
+from monai_tunevlseg.benchmark.measure import Measure
+
+__all__ = ["MISSING", "bytes_text", "count_text", "measure_text", "number_text", "seconds_text", "signed_text"]
 
 MISSING = "–"
 
@@ -15,6 +17,15 @@ def count_text(value: int | None) -> str:
 def number_text(value: float | None, decimals: int = 2) -> str:
     """Return a number, or a dash for None."""
     return MISSING if value is None else f"{value:.{decimals}f}"
+
+
+def measure_text(measure: Measure | None, decimals: int = 1) -> str:
+    """Return a number with its spread over seeds and its interval, or a dash for None."""
+    if measure is None:
+        return MISSING
+    spread = "" if measure.std is None else f" ± {measure.std:.{decimals}f}"
+    interval = "" if measure.interval is None else " ({:.{d}f} to {:.{d}f})".format(*measure.interval, d=decimals)
+    return number_text(measure.value, decimals) + spread + interval
 
 
 def signed_text(value: float | None, decimals: int = 2) -> str:

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
+from monai_tunevlseg.benchmark.seed_runs import group_seeds
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.data.label_overlay import draw_overlay
 from monai_tunevlseg.evaluation import PairKey, read_pair_scores
@@ -63,6 +64,8 @@ def build_galleries(
 ) -> list[Gallery]:
     """Draw the stored examples of each dataset with the predictions of the experiments of Table 3.
 
+    Of several seeds, those of the first are shown.
+
     Args:
         results_dir: folder with ``examples/DATASET/``; ``README.md`` in this package describes it.
         results: experiments; their folders hold ``predictions/``.
@@ -73,6 +76,7 @@ def build_galleries(
     for dataset in ordered_datasets(result.spec.dataset for result in results):
         chosen = [result for result in results if result.spec.dataset == dataset and result.spec.table == MAIN_TABLE]
         chosen.sort(key=lambda result: row_order(result.spec))
+        chosen = [runs[0] for runs in group_seeds(chosen)]
         place = f"examples/{dataset}"
         try:
             examples = read_json(results_dir / place / "examples.json")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
+from monai_tunevlseg.benchmark.seed_runs import group_seeds, mean_pair_scores
 from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.evaluation import Bootstrap, Comparison, PairScores, compare, read_pair_scores
 
@@ -52,6 +54,8 @@ def compare_with_best(
 ) -> list[DatasetComparison]:
     """Compare the experiments of Table 3 on each dataset with its best prompt learner or adapter.
 
+    With several seeds, the score of a pair is its mean over them.
+
     Args:
         results: results of one benchmark.
         metric: one of ``METRICS``.
@@ -74,11 +78,13 @@ def compare_with_best(
 def _dataset_comparison(
     dataset: str, results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
 ) -> DatasetComparison | None:
-    scores = {result: read for result in results if (read := _pair_scores(result, metric, problems))}
+    experiments = {runs[0]: runs for runs in group_seeds(results)}
+    means = {first: fmean(result.score(metric) or 0.0 for result in runs) for first, runs in experiments.items()}
+    scores = {first: read for first, runs in experiments.items() if (read := _pair_scores(runs, metric, problems))}
     methods = [result for result in scores if not result.spec.baseline]
     if not methods or len(scores) < 2:
         return None
-    best = max(methods, key=lambda result: result.score(metric) or 0.0)
+    best = max(methods, key=lambda result: means[result])
     comparisons = {}
     for result in scores:
         if result is not best:
@@ -91,17 +97,21 @@ def _dataset_comparison(
         MethodComparison(result.title, comparison, p)
         for (result, comparison), p in zip(comparisons.items(), p_values, strict=True)
     ]
-    return DatasetComparison(dataset, best.title, best.score(metric) or 0.0, compared)
+    return DatasetComparison(dataset, best.title, means[best], compared)
 
 
-def _pair_scores(result: ExperimentResult, metric: str, problems: list[ReportProblem]) -> list[PairScores]:
-    try:
-        return read_pair_scores(result.folder, required=[METRICS[metric].score])
-    except (OSError, ValueError) as error:
-        name = result.spec.name
-        message = str(error).replace(f"{result.folder}/", "")
-        problems.append(ReportProblem(f"{name}/pairs.csv", f"{message} The experiment is not compared."))
-        return []
+def _pair_scores(runs: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]) -> list[PairScores]:
+    score, read = METRICS[metric].score, []
+    for result in runs:
+        try:
+            read.append(read_pair_scores(result.folder, required=[score]))
+            pairs = mean_pair_scores(read, score)
+        except (OSError, ValueError) as error:
+            name = result.spec.name
+            message = str(error).replace(f"{result.folder}/", "")
+            problems.append(ReportProblem(f"{name}/pairs.csv", f"{message} The experiment is not compared."))
+            return []
+    return pairs
 
 
 def _compare(best: Sequence[PairScores], other: Sequence[PairScores], metric: str) -> Comparison:

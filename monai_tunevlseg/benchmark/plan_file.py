@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from monai_tunevlseg.untrusted_values import refuse_expressions
 
 __all__ = ["join_plan", "write_plan"]
 
+SEED = re.compile(r"(?P<others>.*?)(?:-seed(?P<seed>\d{1,9}))?")
+
 
 def write_plan(
     folders: BenchmarkFolders, specs: Sequence[ExperimentSpec], settings: BenchmarkSettings
@@ -24,8 +27,8 @@ def write_plan(
     """Write ``benchmark.json``, and return all planned experiments: these and those of an earlier plan.
 
     Raises:
-        ValueError: when the folder has results with other settings (the number of trials may change), or a fixed
-            value is an expression.
+        ValueError: when the folder has results with other settings (the number of trials of a search may change), or a
+            fixed value is an expression.
     """
     new = settings.stored()
     refuse_expressions(new["fixed"], "--override")  # workers read it from a file, which others may have changed
@@ -39,6 +42,11 @@ def write_plan(
                     f"{folders.results} has results with {name} {old.get(name)!r}, not {new[name]!r}; choose another "
                     "folder with --results."
                 )
+        if (old.get("n_trials") == 0) != (new["n_trials"] == 0):
+            raise ValueError(
+                f"{folders.results} has results with n_trials {old.get('n_trials')!r}, not {new['n_trials']!r}; choose "
+                "another folder with --results, because 0 trials are no search."
+            )
     planned = list(dict.fromkeys([*earlier, *specs]))
     content = {"format_version": FORMAT_VERSION, "experiments": [spec.name for spec in planned], "settings": new}
     write_json(path, content)
@@ -65,7 +73,7 @@ def _read_plan(path: Path, configs_dir: Path) -> tuple[list[ExperimentSpec], dic
     try:
         content = read_json_object(path)
         known = {spec.name: spec for spec in _with_variants(all_experiments(configs_dir))}
-        specs = [known[name] for name in content["experiments"]]
+        specs = [_named(name, known) for name in content["experiments"]]
         settings = dict(content["settings"])
         refuse_expressions(settings, str(path))
         BenchmarkSettings(**settings)
@@ -74,6 +82,12 @@ def _read_plan(path: Path, configs_dir: Path) -> tuple[list[ExperimentSpec], dic
     if content.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{path} has format version {content.get('format_version')!r}, not {FORMAT_VERSION}.")
     return specs, settings
+
+
+def _named(name: str, known: Mapping[str, ExperimentSpec]) -> ExperimentSpec:
+    """Return the experiment of a name, which may end with a seed."""
+    parts: Any = SEED.fullmatch(name)
+    return replace(known[parts["others"]], seed=None if parts["seed"] is None else int(parts["seed"]))
 
 
 def _message(error: Exception) -> str:

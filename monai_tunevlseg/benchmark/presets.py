@@ -19,27 +19,56 @@ class Preset:
 
     Attributes:
         patterns: patterns of the experiments' names.
-        n_trials: number of trials of each search.
+        n_trials: number of trials of each search; 0 = no search.
         n_jobs: number of parallel processes.
         fixed: hyperparameters of every run.
+        variants: names of the added variants.
+        seeds: training seeds; none = one run with the bundle's.
+        absent_texts: absent texts of the tests; None = none.
+        num_images: number of images of each demo dataset.
     """
 
     patterns: tuple[str, ...]
     n_trials: int
     n_jobs: int
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    absent_texts: str | None = None
+    num_images: int = 100
 
 
-DEMO_IMAGES = 100
+DRAWN_TEXTS = [
+    *("airplane", "bus", "cat", "guitar", "keyboard", "tree"),
+    *("fetal head", "optic disc", "wisdom tooth", "knee cartilage", "cell nucleus", "pneumothorax"),
+]
+"""Texts of the pool that training draws, so that its others show what was learned of texts that it never saw."""
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {"demo": Preset(tuple(f"{name}/*" for name in DEMO_DATASETS), n_trials=2, n_jobs=2, fixed={"epochs": 5})}
+    {
+        "demo": Preset(tuple(f"{name}/*" for name in DEMO_DATASETS), n_trials=2, n_jobs=2, fixed={"epochs": 5}),
+        "obedience": Preset(
+            tuple(
+                f"{name}/clipseg_{method}"
+                for name in DEMO_DATASETS
+                for method in ("zero_shot", "vpt", "maple", "coop", "lora")
+            ),
+            n_trials=0,
+            n_jobs=2,
+            fixed={"negative_source": DRAWN_TEXTS},
+            variants=("negative_texts",),
+            seeds=(0, 1, 2),
+            absent_texts="pool",
+            num_images=128,
+        ),
+    }
 )
-"""``demo``: all models and methods on the three demo datasets, with the embedded tiny models."""
+"""On the three demo datasets, with the embedded tiny models. ``demo``: all models and methods. ``obedience``: what some
+of them segment for absent texts, trained without and with such texts."""
 
 
-def write_demo_data(data_root: Path) -> None:
+def write_demo_data(data_root: Path, num_images: int) -> None:
     """Write the demo datasets that do not exist yet."""
     for name in DEMO_DATASETS:
         if not (data_root / name / "splits.json").is_file():
-            write_demo_dataset(name, data_root / name, num_images=DEMO_IMAGES)
+            write_demo_dataset(name, data_root / name, num_images=num_images)

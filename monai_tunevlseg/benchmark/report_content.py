@@ -11,7 +11,9 @@ from monai_tunevlseg.benchmark.embeddings import Embeddings, read_all_embeddings
 from monai_tunevlseg.benchmark.figures import TrialPoint, depth_figures, embedding_figure, rates_figure
 from monai_tunevlseg.benchmark.gallery import Gallery, build_galleries
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison, compare_with_best
+from monai_tunevlseg.benchmark.obedience import DatasetObedience, build_obedience
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, Metric, ReportProblem, read_results
+from monai_tunevlseg.benchmark.sureness import DatasetSureness, build_sureness
 from monai_tunevlseg.benchmark.tables import Table, build_tables, row_order
 
 __all__ = ["BenchmarkReport", "ReportFigure", "build_report"]
@@ -44,6 +46,8 @@ class BenchmarkReport:
         tables: Tables 3, 4 and 5.
         figures: Figures 4 to 7, without those that have no data.
         comparisons: for each dataset, every method compared with the best prompt learner or adapter.
+        obedience: experiments whose tests asked for absent texts, by dataset.
+        sureness: experiments whose tests measured the calibration, by dataset.
         galleries: test images with predictions.
         problems: missing and unusable results.
     """
@@ -53,6 +57,8 @@ class BenchmarkReport:
     tables: Sequence[Table]
     figures: Sequence[ReportFigure] = ()
     comparisons: Sequence[DatasetComparison] = ()
+    obedience: Sequence[DatasetObedience] = ()
+    sureness: Sequence[DatasetSureness] = ()
     galleries: Sequence[Gallery] = ()
     problems: list[ReportProblem] = field(default_factory=list)
 
@@ -60,6 +66,11 @@ class BenchmarkReport:
     def dataset_titles(self) -> dict[str, str]:
         """Titles of the datasets by name."""
         return {result.spec.dataset: result.facts["titles"]["dataset"] for result in self.results}
+
+    @property
+    def seeded(self) -> bool:
+        """Whether experiments have several training seeds."""
+        return any(result.spec.seed is not None for result in self.results)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -91,6 +102,7 @@ class BenchmarkReport:
                 "model": result.spec.model,
                 "method": result.spec.method,
                 "variant": result.spec.variant or "",
+                "seed": result.spec.seed,
                 "trained_parameters": result.facts["trained_parameters"],
                 "checkpoint_bytes": result.facts["checkpoint_bytes"],
                 "seconds_step": result.facts["seconds"]["step"],
@@ -124,6 +136,8 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkRepo
     report = BenchmarkReport(METRICS[metric], results, build_tables(results, metric), problems=problems)
     report.figures = _figures(report, read_all_embeddings(folder, problems))
     report.comparisons = compare_with_best(results, metric, problems)
+    report.obedience = build_obedience(results, metric, problems)
+    report.sureness = build_sureness(results)
     report.galleries = build_galleries(folder, results, metric, problems)
     return report
 

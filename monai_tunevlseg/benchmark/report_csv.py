@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.benchmark.measure import Measure
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
+from monai_tunevlseg.benchmark.obedience import DatasetObedience, ObedienceRow
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
+from monai_tunevlseg.benchmark.sureness import SurenessRow
 from monai_tunevlseg.benchmark.tables import Row, Table
 from monai_tunevlseg.csv_files import write_csv
 
@@ -15,12 +18,17 @@ __all__ = ["write_csv_files"]
 
 
 def write_csv_files(report: BenchmarkReport, output: Path) -> None:
-    """Write the tables in the paper's form, their cells next to the paper's, the costs and the comparisons."""
+    """Write the tables in the paper's form, their cells next to the paper's, and all other tables."""
     for table in report.tables:
         _write(output / f"table{table.number}.csv", [_wide_row(row, table) for row in table.rows])
     cells = [cell for table in report.tables for row in table.rows for cell in _cell_rows(row, table)]
     _write(output / "cells.csv", cells)
     _write(output / "cost.csv", report.costs)
+    obedience = [(item.dataset, row) for item in report.obedience for row in item.rows]
+    _write(output / "obedience.csv", [_obedience_row(dataset, row) for dataset, row in obedience])
+    _write(output / "confusion.csv", [row for item in report.obedience for row in _confusion_rows(item)])
+    sureness = [(item.dataset, row) for item in report.sureness for row in (*item.rows, *item.classes)]
+    _write(output / "calibration.csv", [_sureness_row(dataset, row) for dataset, row in sureness])
     _write(output / "comparisons.csv", [row for item in report.comparisons for row in _comparison_rows(item)])
 
 
@@ -78,6 +86,35 @@ def _comparison_rows(dataset: DatasetComparison) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _obedience_row(dataset: str, row: ObedienceRow) -> dict[str, Any]:
+    names = ("dice", "rate", "undrawn_rate", "area", "mcc", "cgf1")
+    cells = [_measure_cells(name, getattr(row, name)) for name in names]
+    numbers = {name: cell for measured in cells for name, cell in measured.items()}
+    return {"dataset": dataset, "method": row.title, "seeds": row.runs, **numbers, "ratio": _rounded(row.ratio)}
+
+
+def _confusion_rows(dataset: DatasetObedience) -> list[dict[str, Any]]:
+    return [
+        {"dataset": dataset.dataset, "method": table.title, "asked": asked, "shown": shown, "iou": _rounded(iou)}
+        for table in dataset.confusions
+        for asked, overlaps in table.rows
+        for shown, iou in zip(table.shown, overlaps, strict=True)
+    ]
+
+
+def _sureness_row(dataset: str, row: SurenessRow) -> dict[str, Any]:
+    names = ("ece", "ace", "mce", "brier", "oracle_threshold", "oracle_dice")
+    numbers = {name: _rounded(getattr(row, name).value) for name in names}
+    return {"dataset": dataset, "method": row.title, "class_name": row.class_name or "", **numbers}
+
+
+def _measure_cells(name: str, measure: Measure | None) -> dict[str, Any]:
+    measure = measure or Measure(None)
+    low, high = measure.interval or (None, None)
+    numbers = {"": measure.value, "_std": measure.std, "_low": low, "_high": high}
+    return {f"{name}{end}": _rounded(value) for end, value in numbers.items()}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -7,9 +7,19 @@ from itertools import groupby
 from typing import Any
 
 from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
-from monai_tunevlseg.benchmark.formatting import MISSING, bytes_text, count_text, number_text, seconds_text, signed_text
+from monai_tunevlseg.benchmark.formatting import (
+    MISSING,
+    bytes_text,
+    count_text,
+    measure_text,
+    number_text,
+    seconds_text,
+    signed_text,
+)
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
+from monai_tunevlseg.benchmark.obedience import ConfusionTable, DatasetObedience
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
+from monai_tunevlseg.benchmark.sureness import DatasetSureness
 from monai_tunevlseg.benchmark.tables import Cell, Row, Table
 from monai_tunevlseg.markdown import escape_markdown
 
@@ -23,6 +33,8 @@ def render_markdown(report: BenchmarkReport) -> str:
         listed = [f"- {_code(problem.place)}: {escape_markdown(problem.message)}" for problem in report.problems]
         parts.append(f"## Problems ({len(report.problems)})\n\n" + "\n".join(listed))
     parts += [_table_markdown(table, report) for table in report.tables]
+    parts += [_obedience_markdown(dataset, report) for dataset in report.obedience]
+    parts += [_sureness_markdown(dataset, report) for dataset in report.sureness]
     for figure in report.figures:
         caption = escape_markdown(figure.caption)
         parts.append(f"## Figure {figure.number}\n\n{caption}\n\n![](figures/{figure.name}.svg)")
@@ -89,6 +101,51 @@ def _comparison_markdown(dataset: DatasetComparison, report: BenchmarkReport) ->
     return f"{head}\n\n{_grid(columns, rows)}"
 
 
+def _obedience_markdown(dataset: DatasetObedience, report: BenchmarkReport) -> str:
+    title = escape_markdown(report.dataset_titles[dataset.dataset])
+    columns = [
+        "method",
+        "Dice, present",
+        "false positives (%)",
+        "for texts not in training (%)",
+        "area (%)",
+        "MCC",
+        "cgF1",
+    ]
+    rows = [
+        [escape_markdown(row.title), *map(measure_text, (row.dice, row.rate, row.undrawn_rate))]
+        + [measure_text(row.area, 2), measure_text(row.mcc, 2), measure_text(row.cgf1)]
+        for row in dataset.rows
+    ]
+    parts = [f"## {title}: does it obey its text?", _grid(columns, rows)]
+    classes = [
+        [escape_markdown(row.class_name), escape_markdown(row.title), measure_text(row.dice)]
+        + [str(row.present), str(row.absent), measure_text(row.mcc, 2), measure_text(row.cgf1)]
+        for row in dataset.classes
+    ]
+    parts.append(_grid(["class", "method", "Dice, present", "present", "absent", "MCC", "cgF1"], classes))
+    parts += [_confusion_markdown(table) for table in dataset.confusions]
+    return "\n\n".join(parts)
+
+
+def _confusion_markdown(table: ConfusionTable) -> str:
+    rows = [[escape_markdown(asked), *(number_text(iou, 1) for iou in overlaps)] for asked, overlaps in table.rows]
+    grid = _grid(["mask for \\\\ truth of", *map(escape_markdown, table.shown)], rows)
+    return f"IoU of {escape_markdown(table.title)} in percent:\n\n{grid}"
+
+
+def _sureness_markdown(dataset: DatasetSureness, report: BenchmarkReport) -> str:
+    title = escape_markdown(report.dataset_titles[dataset.dataset])
+    columns = ["method", "class", "ECE", "ACE", "MCE", "Brier", "best threshold", "its Dice"]
+    rows = [
+        [escape_markdown(row.title), escape_markdown(row.class_name or "all")]
+        + [measure_text(value, 3) for value in (row.ece, row.ace, row.mce, row.brier)]
+        + [measure_text(row.oracle_threshold, 2), measure_text(row.oracle_dice)]
+        for row in (*dataset.rows, *dataset.classes)
+    ]
+    return f"## {title}: is it sure?\n\n{_grid(columns, rows)}\n\n![](figures/reliability_{dataset.dataset}.svg)"
+
+
 def _grid(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(columns)]
     lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
@@ -103,6 +160,7 @@ def _code(text: str) -> str:
 
 def _cost_cells(cost: Mapping[str, Any]) -> list[str]:
     texts = {
+        "seed": count_text,
         "trained_parameters": count_text,
         "checkpoint_bytes": bytes_text,
         "peak_memory_bytes": bytes_text,

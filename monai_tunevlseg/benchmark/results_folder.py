@@ -224,18 +224,19 @@ def read_result(folder: Path, problems: list[ReportProblem] | None = None) -> Ex
     name = f"{folder.parent.name}/{folder.name}"
     facts = read_json_object(folder / "result.json")
     _check_version(facts, FORMAT_VERSION, "result.json")
-    if wrong := schema_violation(facts, _schema()):
+    if wrong := schema_violation(facts, _schema("result")):
         raise ValueError(f"result.json is damaged: {wrong}.")
     if not _is_finite(facts):
         raise ValueError("result.json is damaged: it holds a number that is infinite, NaN or too large.")
     names = {key: facts[key] for key in ("dataset", "model", "method", "variant")}
+    names["seed"] = facts.get("training_seed")
     spec = ExperimentSpec(**names, group=Group(facts["group"]))
     if spec.name != name:
         raise ValueError(f"result.json belongs to {spec.name}.")
     metrics = read_json_object(folder / "metrics.json")
     _check_version(metrics, METRICS_VERSION, "metrics.json")
     _check_scores(metrics)
-    problems += [ReportProblem(name, message) for message in facts["problems"]]
+    problems += [ReportProblem(name, message) for message in (*facts["problems"], *_remove_damaged(metrics))]
     return ExperimentResult(
         spec,
         folder,
@@ -255,8 +256,8 @@ def _is_finite(value: Any) -> bool:
 
 
 @cache
-def _schema() -> dict[str, Any]:
-    return read_json_object(Path(__file__).parent / "result.schema.json")
+def _schema(name: str) -> dict[str, Any]:
+    return read_json_object(Path(__file__).parent / f"{name}.schema.json")
 
 
 def _check_version(content: Mapping[str, Any], expected: int, file: str) -> None:
@@ -273,6 +274,18 @@ def _check_scores(metrics: Mapping[str, Any]) -> None:
             raise ValueError(f"metrics.json is damaged: {name!r} is {value!r}, not a number from 0 to 100.")
     if metrics.get("dice") is None and metrics.get("dice_original") is None:
         raise ValueError("metrics.json is damaged: it has neither 'dice' nor 'dice_original'.")
+
+
+def _remove_damaged(metrics: dict[str, Any]) -> list[str]:
+    """Remove the summaries that the report could not show, and return the reasons."""
+    reasons = []
+    for name, schema in _schema("metrics")["properties"].items():
+        content = {**schema, "definitions": _schema("metrics")["definitions"]}
+        wrong = schema_violation(metrics[name], content) if name in metrics else None
+        if wrong or not _is_finite(metrics.get(name)):
+            del metrics[name]
+            reasons.append(f"{name!r} in metrics.json is damaged: {wrong or 'a number is not finite'}; not reported.")
+    return reasons
 
 
 def _read_trials(path: Path, name: str, searched: bool, problems: list[ReportProblem]) -> list[StoredTrial]:

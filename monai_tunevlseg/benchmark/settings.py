@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,17 @@ class BenchmarkSettings:
     """How a benchmark is run.
 
     Attributes:
-        n_trials: number of trials of each search.
+        n_trials: number of trials of each search; 0 = no search, but one run with the hyperparameters of the configs.
         objective: validation metric that selects the best trial, ``val_dice`` or ``val_loss``.
         seed: random seed of the samplers.
         fixed: hyperparameters of every run whose bundle has them.
         best_only: whether only the best trials are tested, which leaves Figures 5 to 7 empty.
+        absent_texts: ``absent_texts`` of the tests: "classes", "pool", a file or texts; None = none.
         storage: URL of the Optuna storage; None = a SQLite file in the folder of each experiment. Not stored.
         limits: when a trial counts as hanging. Not stored.
 
     Raises:
-        ValueError: when ``n_trials`` is less than 1, or the objective is unknown.
+        ValueError: when ``n_trials`` is negative, or the objective is unknown.
     """
 
     n_trials: int = 20
@@ -51,11 +52,14 @@ class BenchmarkSettings:
     seed: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
     best_only: bool = False
+    absent_texts: str | Sequence[str] | None = None
     storage: str | None = None
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        SearchSettings(n_trials=self.n_trials, objective=self.objective)  # checks both
+        if self.n_trials < 0:
+            raise ValueError(f"n_trials is {self.n_trials}; it must be 0 or more.")
+        SearchSettings(objective=self.objective)  # checks it
 
     def stored(self) -> dict[str, Any]:
         """Return the settings that all workers share."""
@@ -65,4 +69,5 @@ class BenchmarkSettings:
             "seed": self.seed,
             "fixed": dict(self.fixed),
             "best_only": self.best_only,
+            "absent_texts": self.absent_texts if isinstance(self.absent_texts, str | None) else list(self.absent_texts),
         }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
+from typing import Any
 
-from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE, ExperimentSpec, Group
+from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE, VARIANTS, ExperimentSpec, Group
 from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_methods, paper_rows
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult
 
-__all__ = ["Cell", "Row", "Table", "build_tables", "ordered_datasets", "row_order"]
+__all__ = ["Cell", "Row", "Table", "build_tables", "ordered_datasets", "row_order", "variant_order"]
 
 TITLES = {
     MAIN_TABLE: "Models and methods",
@@ -99,7 +100,7 @@ def build_tables(results: Sequence[ExperimentResult], metric: str) -> list[Table
     """Return Tables 3, 4 and 5; a table without results has no rows.
 
     Args:
-        results: results of one benchmark, each experiment once.
+        results: results of one benchmark; runs with different seeds are one experiment with their mean.
         metric: one of ``METRICS``.
     """
     starts = {(result.spec.model, result.spec.method) for result in results if result.spec.variant == "gaussian"}
@@ -120,8 +121,7 @@ def _table(
     grouped: dict[_Key, list[ExperimentResult]] = {}
     for result in chosen:
         if result.score(metric) is not None or not result.at_model_resolution:
-            spec = result.spec
-            grouped.setdefault((spec.model, spec.method, spec.variant), []).append(result)
+            grouped.setdefault(_key(result), []).append(result)
     datasets = ordered_datasets(result.spec.dataset for rows in grouped.values() for result in rows)
     keys = sorted(grouped, key=lambda key: (*row_order(grouped[key][0].spec), key[2] is None))
     rows = [_row(number, key, grouped[key], metric, datasets) for key in keys]
@@ -136,16 +136,28 @@ def ordered_datasets(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (paper.index(name) if name in paper else len(paper), name))
 
 
-def row_order(spec: ExperimentSpec) -> tuple[int, bool, int, str, str]:
-    """Return the sort key of rows: by group, then without and with the decoder, then the paper's order."""
+def _variant_place(spec: ExperimentSpec) -> int:
+    """Return the place of a variant of Table 3 after the experiments without one."""
+    return 0 if spec.variant is None or spec.table != MAIN_TABLE else 1 + list(VARIANTS).index(spec.variant)
+
+
+def row_order(spec: ExperimentSpec) -> tuple[int, int, int, str, str]:
+    """Return the sort key of rows: by group, then by the variant of Table 3, then the paper's order."""
     known, combination = paper_methods(), (spec.model, spec.method)
     place = known.index(combination) if combination in known else len(known)
-    return list(Group).index(spec.group), spec.variant == "decoder", place, spec.model, spec.method
+    return list(Group).index(spec.group), _variant_place(spec), place, spec.model, spec.method
+
+
+def variant_order(spec: ExperimentSpec) -> tuple[Any, ...]:
+    """Return a sort key by which a variant follows the experiment that it changes, and a seed the lower ones."""
+    group, variant, *place = row_order(spec)
+    return group, *place, variant, spec.variant or "", -1 if spec.seed is None else spec.seed
 
 
 def _group_title(spec: ExperimentSpec) -> str:
-    """Return the title of a row's group; methods with the decoder are a group of their own."""
-    return spec.group.replace("_", "-") + (" + decoder" if spec.variant == "decoder" else "")
+    """Return the title of a row's group; the methods of a variant of Table 3 are a group of their own."""
+    title = spec.group.replace("_", "-")
+    return VARIANTS[spec.variant].title.format(method=title) if spec.variant and spec.table == MAIN_TABLE else title
 
 
 def _row(
@@ -157,7 +169,7 @@ def _row(
 ) -> Row:
     model, method, variant = key
     paper = paper_rows(number).get(key, PaperRow({}, None, None))
-    values = {result.spec.dataset: score for result in results if (score := result.score(metric)) is not None}
+    values = _means(results, metric)
     cells = {name: Cell(values[name], paper.cells.get(name)) for name in datasets if name in values}
     theirs = [cell.paper for cell in cells.values() if cell.paper is not None]
     complete = bool(cells) and len(theirs) == len(cells)
@@ -181,12 +193,22 @@ def _row(
     )
 
 
+def _key(result: ExperimentResult) -> _Key:
+    return result.spec.model, result.spec.method, result.spec.variant
+
+
+def _means(results: Sequence[ExperimentResult], metric: str) -> dict[str, float]:
+    """Return the score on each dataset, as the mean over the seeds."""
+    scores: dict[str, list[float]] = {}
+    for result in results:
+        if (score := result.score(metric)) is not None:
+            scores.setdefault(result.spec.dataset, []).append(score)
+    return {dataset: fmean(of_seeds) for dataset, of_seeds in scores.items()}
+
+
 def _with_change(row: Row, everything: Sequence[ExperimentResult], metric: str) -> Row:
-    full = {
-        result.spec.dataset: result.score(metric)
-        for result in everything
-        if (result.spec.model, result.spec.method, result.spec.variant) == (row.model, row.method, None)
-    }
+    same = [result for result in everything if _key(result) == (row.model, row.method, None)]
+    full = _means(same, metric)
     pairs = [(cell.value, value) for name, cell in row.cells.items() if (value := full.get(name)) is not None]
     return replace(row, change=fmean(ours - theirs for ours, theirs in pairs) if pairs else None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,19 +45,43 @@ DataRoot = Annotated[
 Experiments = Annotated[
     str | None, typer.Option(help="Names of experiments with * and ?, such as 'kvasir/*,busi/clipseg_*'.")
 ]
-NTrials = Annotated[int | None, typer.Option(help="Number of trials of each search; 20 by default.")]
+NTrials = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of trials of each search, 20 by default; 0 = no search, but the hyperparameters of the configs."
+    ),
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N,...",
+        help="Seeds of the training, such as 0,1,2: one run each, with the hyperparameters of a search without them.",
+    ),
+]
+AbsentTexts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="classes|pool|FILE",
+        help="Texts that an image does not show, for which the tests report false positives: the other classes of the "
+        "dataset, the package's pool, or a file of texts.",
+    ),
+]
 Results = Annotated[
     Path, typer.Option(help="Folder of the results; rerun with the same one to resume or add experiments.")
 ]
 Variants = Annotated[
     list[str] | None,
     typer.Option(
-        help="Variant to add: decoder (prompts or adapters with a trained decoder), gaussian (Table 4) or no_upsampler "
-        "(Table 5); may be repeated."
+        help="Variant to add: decoder (prompts or adapters with a trained decoder), negative_texts (trained with three "
+        "absent texts per image), gaussian (Table 4) or no_upsampler (Table 5); may be repeated."
     ),
 ]
 PresetName = Annotated[
-    str | None, typer.Option(help="Predefined benchmark: demo (synthetic data, tiny models, about an hour).")
+    str | None,
+    typer.Option(
+        help="Predefined benchmark on synthetic data with tiny models: demo (everything, about an hour) or obedience "
+        "(absent texts, with and without negative texts in training, three seeds; about half an hour)."
+    ),
 ]
 Worker = Annotated[bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was started in RESULTS.")]
 NJobs = Annotated[int | None, typer.Option(help="Number of parallel processes; 1 by default.")]
@@ -80,6 +104,8 @@ def benchmark(
     storage: Storage = None,
     metric: Metric = "val_dice",
     seed: Seed = 0,
+    seeds: Seeds = None,
+    absent_texts: AbsentTexts = None,
     override: Overrides = None,
     best_only: BestOnly = False,
     trial_timeout: Timeout = None,
@@ -102,6 +128,7 @@ def benchmark(
             seed=seed,
             fixed={**chosen.fixed, **parse_overrides(override)},
             best_only=best_only,
+            absent_texts=chosen.absent_texts if absent_texts is None else _source(absent_texts),
             storage=storage,
             limits=limits_of(trial_timeout, trial_silence),
         )
@@ -113,10 +140,11 @@ def benchmark(
         if worker:
             specs, settings = _join(settings, folders)
         else:
-            specs = _plan(patterns, variant or [], settings, folders)
+            training_seeds = chosen.seeds if seeds is None else _parse_seeds(seeds)
+            specs = _plan(patterns, variant or chosen.variants, training_seeds, settings, folders)
         runner = BenchmarkRunner(specs, ExperimentRunner(folders, settings), typer.echo)
         if preset and not worker:
-            write_demo_data(folders.data)
+            write_demo_data(folders.data, chosen.num_images)
         with _workers(count - 1, folders, settings):
             runner.run()
         if not worker:
@@ -135,6 +163,38 @@ def _preset(name: str | None) -> Preset:
     return PRESETS[name]
 
 
+def _parse_seeds(text: str) -> list[int]:
+    """Read seeds with commas between them.
+
+    Raises:
+        ValueError: when one is not a whole number of 0 or more, or is given twice.
+    """
+    from monai_tunevlseg.hyperparameters import parse_hyperparameter
+
+    seeds = [parse_hyperparameter("seed", part.strip()) for part in text.split(",")]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds is {text!r}, which has a seed twice; give each once.")
+    return seeds
+
+
+def _source(absent_texts: str) -> str:
+    """Return the source of absent texts; a file's path is absolute.
+
+    Raises:
+        FileNotFoundError: when it is neither a known name nor a file.
+    """
+    from monai_tunevlseg.data.absent_texts import CLASSES, POOL
+
+    if absent_texts in (CLASSES, POOL):
+        return absent_texts
+    path = Path(absent_texts).expanduser().absolute()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"absent_texts is {absent_texts!r}, which is neither {CLASSES!r}, {POOL!r} nor a file; correct the path."
+        )
+    return str(path)
+
+
 def _join(settings: BenchmarkSettings, folders: BenchmarkFolders) -> tuple[list[ExperimentSpec], BenchmarkSettings]:
     """Return the experiments and settings of a worker."""
     from monai_tunevlseg.benchmark.plan_file import join_plan
@@ -145,7 +205,11 @@ def _join(settings: BenchmarkSettings, folders: BenchmarkFolders) -> tuple[list[
 
 
 def _plan(
-    patterns: list[str], variants: list[str], settings: BenchmarkSettings, folders: BenchmarkFolders
+    patterns: Sequence[str],
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    settings: BenchmarkSettings,
+    folders: BenchmarkFolders,
 ) -> list[ExperimentSpec]:
     """Select the experiments of a benchmark, and write its plan."""
     from monai_tunevlseg.benchmark.experiment_selection import check_hyperparameters, select_experiments
@@ -153,7 +217,9 @@ def _plan(
 
     if not patterns:
         raise ValueError("no experiments; use --experiments 'kvasir/*,busi/clipseg_*' or --preset demo.")
-    specs = select_experiments(folders.configs, patterns, variants, folders.bundles)
+    if seeds and "seed" in settings.fixed:
+        raise ValueError("--override fixes the seed, and --seeds lists several; leave one of them out.")
+    specs = select_experiments(folders.configs, patterns, variants, folders.bundles, seeds)
     check_hyperparameters(specs, settings.fixed, folders.configs, folders.bundles)
     _check_storage(settings)
     return write_plan(folders, specs, settings)

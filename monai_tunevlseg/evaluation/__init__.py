@@ -14,9 +14,16 @@ from monai_tunevlseg.evaluation.prediction_scores import score_predictions
 from monai_tunevlseg.evaluation.report_handler import EvaluationReportHandler, describe_network
 from monai_tunevlseg.evaluation.skipping_evaluator import SkippingEvaluator, run_or_list_unreadable
 from monai_tunevlseg.evaluation.summary import summarize
-from monai_tunevlseg.evaluation.text_obedience import AbsentPair, summarize_obedience, write_absent_pairs
+from monai_tunevlseg.evaluation.text_obedience import (
+    ABSENT_PAIRS,
+    AbsentPair,
+    read_absent_pairs,
+    summarize_obedience,
+    write_absent_pairs,
+)
 
 __all__ = [
+    "ABSENT_PAIRS",
     "MISSING_RULES",
     "PAIR_METRICS",
     "AbsentPair",
@@ -36,6 +43,7 @@ __all__ = [
     "describe_network",
     "file_digest",
     "match_predictions",
+    "read_absent_pairs",
     "read_pair_scores",
     "run_or_list_unreadable",
     "score_predictions",

@@ -39,7 +39,12 @@ from monai_tunevlseg.evaluation.summary import (
     summarize_volumes,
     volumes_of,
 )
-from monai_tunevlseg.evaluation.text_obedience import AbsentPair, summarize_obedience, write_absent_pairs
+from monai_tunevlseg.evaluation.text_obedience import (
+    ABSENT_PAIRS,
+    AbsentPair,
+    summarize_obedience,
+    write_absent_pairs,
+)
 
 __all__ = ["FORMAT_VERSION", "EvaluationReportHandler", "describe_network"]
 
@@ -49,7 +54,6 @@ FORMAT_VERSION = 1
 MAIN_SCORES = ("dice", "dice_original")
 """Scores of which an evaluation has one or both; the first one ranks the overlays."""
 EMPTY_SLICES = "slices_without_foreground.csv"
-ABSENT_PAIRS = "absent_pairs.csv"
 AREAS = {
     "label_pixels": "label",
     "predicted_pixels": "pred",

@@ -5,7 +5,7 @@ All areas are at the image's own resolution, without ignored pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
@@ -13,11 +13,13 @@ from typing import Any
 
 from sklearn.metrics import matthews_corrcoef
 
-from monai_tunevlseg.csv_files import write_csv
+from monai_tunevlseg.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.bootstrap import Bootstrap
 from monai_tunevlseg.evaluation.pair_scores import PairScores
 
-__all__ = ["AbsentPair", "summarize_obedience", "write_absent_pairs"]
+__all__ = ["ABSENT_PAIRS", "AbsentPair", "read_absent_pairs", "summarize_obedience", "write_absent_pairs"]
+
+ABSENT_PAIRS = "absent_pairs.csv"
 
 IOU_THRESHOLDS = range(50, 100, 5)
 """In percent, as COCO's and SAM 3's."""
@@ -57,6 +59,26 @@ class AbsentPair:
 def write_absent_pairs(path: Path, pairs: Iterable[AbsentPair]) -> None:
     """Write one row per pair, atomically."""
     write_csv(path, [field.name for field in fields(AbsentPair)], (asdict(pair) for pair in pairs))
+
+
+def read_absent_pairs(path: Path) -> list[AbsentPair]:
+    """Read a file that :func:`write_absent_pairs` has written.
+
+    Raises:
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file is not such a table; names the row.
+    """
+    _, rows = read_csv(path)
+    return [_parse(row, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]
+
+
+def _parse(row: Mapping[str | None, str | None], where: str) -> AbsentPair:
+    try:
+        sizes = {name: int(row[name] or "") for name in ("predicted_pixels_original", "pixels_original")}
+        number = int(row["slice"]) if row["slice"] else None
+        return AbsentPair(row["image"] or "", number, row["text"] or "", row["group"] or None, **sizes)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{where} is not a row of {ABSENT_PAIRS}: {error}.") from error
 
 
 def summarize_obedience(

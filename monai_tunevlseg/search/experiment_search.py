@@ -68,6 +68,8 @@ class SearchSettings:
         objective: "val_dice" or "val_loss".
         seed: random seed of the sampler.
         fixed: hyperparameters of every trial, which are not searched.
+        search: whether to search the others; False = a trial has those of the configs.
+        evaluation: hyperparameters of the test alone; of those that ``evaluate.yaml`` does not have, none is used.
         pruner: "median", "halving" or "hyperband"; None = no pruning, as in the paper.
         storage: URL of the storage, see `open_storage`; None = ``study.db`` (SQLite) in the output folder.
         study_name: name of the study; None = the experiment's name.
@@ -85,6 +87,8 @@ class SearchSettings:
     objective: str = "val_dice"
     seed: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    search: bool = True
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
     pruner: str | None = None
     storage: str | None = None
     study_name: str | None = None
@@ -188,6 +192,8 @@ def _base_and_space(
         check_constant(build_network(experiment, {**overrides, **experiment.known("train", {"prompt_depth": 1})}))
     space = read_search_space(configs_dir, experiment.method, experiment.flat_values("train").keys(), base.sizes)
     space = {name: dimension for name, dimension in space.items() if name not in settings.fixed}
+    if not settings.search:
+        return base, {}
     if not space:
         raise ValueError(f"{experiment.name} has no hyperparameter left to search; fix fewer.")
     for name, dimension in space.items():
@@ -256,25 +262,28 @@ def _finish(
     chosen = next(trial for trial in trials if trial.number == best.number)
     checkpoint = find_trial_folder(best, output) / CHECKPOINT
     values = {**plan["fixed"], **best.params}
-    tested_before = _tested_before(output, study.study_name, best.number)
+    tested_before = _tested_before(output, study.study_name, best.number, settings.evaluation)
     if tested_before is not None:
         metrics, test_seconds = tested_before.metrics, tested_before.test_seconds
     else:
         logger.info(f"testing the best trial, {best.number}, with {plan['objective']} {best.value:.4f}")
         shutil.rmtree(output / "test", ignore_errors=True)
-        tested = {**overrides, **best.params}
+        tested = {**overrides, **best.params, **settings.evaluation}
         data, started = overrides["dataset_dir"], time.monotonic()
         metrics = evaluate_checkpoint(experiment, data, output / "test", checkpoint, tested, shutdown, settings.limits)
         test_seconds = round(time.monotonic() - started, 3)
     write_overlay(output / "best.yaml", experiment, values)
     write_trained_bundle(output / "best", experiment, values, checkpoint)
-    result = SearchResult(experiment.name, study.study_name, plan, chosen, trials, metrics, test_seconds, problems)
+    evaluation = dict(settings.evaluation)
+    result = SearchResult(
+        experiment.name, study.study_name, plan, chosen, trials, metrics, test_seconds, problems, evaluation
+    )
     write_search_result(output, result)
     return result
 
 
-def _tested_before(output: Path, study: str, number: int) -> SearchResult | None:
-    """Return the earlier result of the search when this trial has been tested already; else None."""
+def _tested_before(output: Path, study: str, number: int, evaluation: Mapping[str, Any]) -> SearchResult | None:
+    """Return the earlier result of the search when this trial has been tested like that already; else None."""
     if not (output / SEARCH_FILE).is_file():
         return None
     try:
@@ -282,5 +291,5 @@ def _tested_before(output: Path, study: str, number: int) -> SearchResult | None
     except ValueError as error:
         logger.warning(f"{error} The best trial is tested again.")
         return None
-    same = before.study == study and before.best.number == number and (output / "test" / "metrics.json").is_file()
-    return before if same else None
+    same = (before.study, before.best.number, before.evaluation) == (study, number, dict(evaluation))
+    return before if same and (output / "test" / "metrics.json").is_file() else None

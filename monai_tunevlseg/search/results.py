@@ -45,6 +45,7 @@ _SEARCH = {
         "metrics": {"type": "object", "required": ["dice"], "properties": {"dice": {"type": "number"}}},
         "test_seconds": {"type": "number", "minimum": 0},
         "problems": {"type": "array", "items": _TEXT},
+        "evaluation": {"type": "object"},
     },
 }
 
@@ -99,6 +100,7 @@ class SearchResult:
         metrics: ``metrics.json`` of the test of the best trial.
         test_seconds: wall time of that test in seconds.
         problems: problems that did not end the search.
+        evaluation: hyperparameters of the test alone.
     """
 
     experiment: str
@@ -109,6 +111,7 @@ class SearchResult:
     metrics: dict[str, Any]
     test_seconds: float
     problems: list[str] = field(default_factory=list)
+    evaluation: dict[str, Any] = field(default_factory=dict)
 
 
 def trial_results(study: optuna.Study, output: Path) -> list[TrialResult]:

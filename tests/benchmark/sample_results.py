@@ -44,16 +44,18 @@ def write_experiment(
     trials: Sequence[StoredTrial] = (),
     areas: Sequence[int] | None = None,
     facts: Mapping[str, object] | None = None,
+    metrics: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write one experiment, named DATASET/MODEL_METHOD[-VARIANT], with these Dice scores of its test pairs.
+    """Write one experiment, named DATASET/MODEL_METHOD[-VARIANT][-seedSEED], with these Dice scores of its test pairs.
 
     At the images' own resolution every Dice score is one point lower, but not below 0.
     """
     dataset, _, rest = name.partition("/")
+    rest, _, seed = rest.partition("-seed")
     bundle, _, variant = rest.partition("-")
     model, _, method = bundle.partition("_")
     group = GROUPS.get(method, Group.PROMPTS)
-    spec = ExperimentSpec(dataset, model, method, variant or None)
+    spec = ExperimentSpec(dataset, model, method, variant or None, int(seed) if seed else None)
     folder = results / spec.name
     areas = areas or [100] * len(dices)
     pairs = [
@@ -75,7 +77,8 @@ def write_experiment(
     ]
     write_pair_scores(folder / "pairs.csv", pairs)
     summary = summarize(pairs, ["dice", "iou", "dice_original", "iou_original"], Bootstrap(resamples=9))
-    write_json(folder / "metrics.json", {"format_version": 1, "split": "test", **summary})
+    content = {"format_version": 1, "split": "test", **summary, "classes": {"lesion": summary}, **(metrics or {})}
+    write_json(folder / "metrics.json", content)
     trained = method != "zero_shot"
     content = {
         "format_version": 1,
@@ -87,6 +90,7 @@ def write_experiment(
         "group": group,
         "prompts": PROMPTS.get(method, ["text", "vision"]) if group is Group.PROMPTS else [],
         "seed": 0,
+        "training_seed": spec.seed,
         "settings": {"n_trials": len(trials)},
         "selection": {"metric": "val_dice", "value": 80.0, "trial": 0, "finished": len(trials)} if trained else None,
         "hyperparameters": {"learning_rate": 0.002} if trained else {},
@@ -167,3 +171,47 @@ def write_study(results: Path, datasets: Sequence[str], trials: int = 4, pairs: 
         for model in ("clipseg", "cris"):
             write_points(results, model, dataset, float(place), [f"text {place} {i}" for i in range(3)])
     return results
+
+
+def absent_summary(
+    rates: Mapping[str, float], images: int = 4, mcc: float = 0.5, classes: Sequence[str] = ("lesion",)
+) -> dict[str, object]:
+    """Return ``absent`` of metrics.json for these rates of absent texts, in percent; the areas are a tenth of them."""
+    presence = {"present": 8, "absent": images * len(rates), "image_level_mcc": mcc, "cgf1": 40 * mcc}
+    by_text = {
+        text: {"pairs": images, "false_positive_rate": rate, "false_positive_area": rate / 10}
+        for text, rate in rates.items()
+    }
+    mean = sum(rates.values()) / len(rates)
+    overall = {"pairs": images * len(rates), "false_positive_rate": mean, "false_positive_area": mean / 10}
+    intervals = {"false_positive_rate": [max(0.0, mean - 5), mean + 5], "false_positive_area": None}
+    by_class = dict.fromkeys(classes, {**presence, "image_level_mcc": mcc - 0.1})
+    return {
+        **overall,
+        "texts": 2,
+        "intervals": intervals,
+        "presence": presence,
+        "by_text": by_text,
+        "by_class": by_class,
+    }
+
+
+def calibration_summary(ece: float, shares: Mapping[int, float], pixels: int = 100) -> dict[str, object]:
+    """Return ``calibration`` of metrics.json for these shares of foreground in some of 20 bins."""
+    bins = range(20)
+    reliability = {
+        "pixels": [pixels * (number in shares) for number in bins],
+        "mean_probability": [(number + 0.5) / 20 if number in shares else None for number in bins],
+        "foreground_share": [shares.get(number) for number in bins],
+        "ece": ece,
+    }
+    errors = {
+        "ece": ece,
+        "ace": 2 * ece,
+        "mce": 3 * ece,
+        "brier": ece / 2,
+        "oracle_threshold": 0.4,
+        "oracle_dice": 90.0,
+    }
+    part = {"pairs": 8, **errors, "reliability": reliability}
+    return {"applied": None, **part, "classes": {"lesion": part}}

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -21,7 +22,7 @@ from monai_tunevlseg.benchmark import build_report, experiment_runner, read_resu
 from monai_tunevlseg.benchmark.artifacts import evenly_spaced
 from monai_tunevlseg.benchmark.embeddings import read_embeddings
 from monai_tunevlseg.benchmark.results_folder import read_result
-from monai_tunevlseg.evaluation import read_pair_scores
+from monai_tunevlseg.evaluation import read_absent_pairs, read_pair_scores
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -181,3 +182,40 @@ def rows(path: Path) -> list[dict[str, str]]:
 )
 def test_evenly_spaced(count, most, expected):
     assert evenly_spaced(count, most) == expected
+
+
+def test_a_seed_without_search_and_absent_texts_that_change(tmp_path, tiny_clipseg_dir):
+    """The weights stay when other absent texts are tested."""
+    write_squares(tmp_path / "data" / "ultrasound")
+    arguments = arguments_of(tmp_path, "results", tiny_clipseg_dir)
+    arguments[arguments.index("--n-trials") + 1] = "0"
+    arguments[arguments.index("--experiments") + 1] = "ultrasound/clipseg_vpt"
+    folder = tmp_path / "results" / "ultrasound" / "clipseg_vpt-seed5"
+    checkpoints = []
+    for texts in ("car\n", "dog\ncat\n"):
+        file = tmp_path / f"{len(texts)}.txt"
+        file.write_text(texts)
+        run = CliRunner().invoke(app, [*arguments, "--seeds", "5", "--absent-texts", str(file)])
+        assert run.exit_code == 0, run.output
+        (checkpoint,) = (folder / "search" / "trials").glob("*/models/model.pt")
+        checkpoints.append((checkpoint.stat().st_mtime_ns, checkpoint))
+        result = read_result(folder)
+        assert set(result.metrics["absent"]["by_text"]) == set(texts.split())
+        pairs = read_absent_pairs(folder / "absent_pairs.csv")
+        assert sorted({pair.text for pair in pairs}) == sorted(texts.split()) and {
+            p.pixels_original for p in pairs
+        } == {1040}
+    assert checkpoints[0] == checkpoints[1]
+    assert result.facts["training_seed"] == result.facts["hyperparameters"]["seed"] == 5
+    assert len(result.trials) == 1 and "learning_rate" not in result.facts["hyperparameters"]
+    record = yaml.safe_load((checkpoint.parents[1] / "config.yaml").read_text())
+    assert record["seed"] == 5 and record["learning_rate"] == 0.002  # of the dataset's config
+
+
+def test_absent_texts_of_the_dataset_are_refused_before_the_training(tmp_path, tiny_clipseg_dir):
+    write_squares(tmp_path / "data" / "ultrasound")
+    (tmp_path / "texts.txt").write_text("lesion\n")
+    arguments = arguments_of(tmp_path, "results", tiny_clipseg_dir)
+    run = CliRunner().invoke(app, [*arguments, "--absent-texts", str(tmp_path / "texts.txt")])
+    assert run.exit_code == 1 and "'lesion'" in run.stderr, run.output
+    assert not (tmp_path / "results" / "ultrasound" / "clipseg_vpt" / "search").exists()

@@ -7,13 +7,14 @@ import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sample_results import write_experiment
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
-from monai_tunevlseg.benchmark import ExperimentSpec, Group
+from monai_tunevlseg.benchmark import ExperimentSpec, Group, experiment_runner
 from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner, experiment_lock
 from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
 from monai_tunevlseg.benchmark.plan_file import join_plan, write_plan
@@ -80,6 +81,7 @@ def test_finished_experiments_are_skipped(tmp_path):
         ({"n_trials": 3}, ["vpt", "coop"]),
         ({"best_only": True}, []),
         ({"fixed": {"epochs": 1}}, ["zero_shot", "vpt", "coop"]),
+        ({"absent_texts": "pool"}, ["zero_shot", "vpt", "coop"]),
     ],
 )
 def test_other_settings_rerun_the_experiments_that_they_change(tmp_path, changes, calls):
@@ -87,6 +89,34 @@ def test_other_settings_rerun_the_experiments_that_they_change(tmp_path, changes
     again, _ = benchmark_runner(tmp_path, settings=replace(BenchmarkSettings(n_trials=2), **changes))
     again.run()
     assert again.runner.calls == calls
+
+
+def test_results_with_absent_texts_are_finished_without_them(tmp_path):
+    for absent_texts, calls in (("pool", 3), (None, 0), ("pool", 0), ("classes", 3)):
+        settings = BenchmarkSettings(n_trials=2, absent_texts=absent_texts)
+        made, _ = benchmark_runner(tmp_path, settings=settings)
+        made.run()
+        assert len(made.runner.calls) == calls
+
+
+@pytest.mark.parametrize(("n_trials", "searches"), [(5, [(None, 5), (3, 1)]), (0, [(3, 1)])])
+def test_a_seed_trains_with_the_hyperparameters_of_the_search(n_trials, searches, tmp_path, monkeypatch):
+    started = []
+
+    def search(experiment, dataset_dir, folder, settings, *folders):
+        started.append((folder, settings))
+        return SimpleNamespace(best=SimpleNamespace(params={"learning_rate": 0.25}))
+
+    monkeypatch.setattr(experiment_runner, "run_search", search)
+    settings = BenchmarkSettings(n_trials=n_trials, fixed={"epochs": 2}, absent_texts="pool")
+    ExperimentRunner(folders_in(tmp_path), settings).run_trials(replace(SPECS[1], seed=3))
+    assert [(settings.fixed.get("seed"), settings.n_trials) for _, settings in started] == searches
+    folder, last = started[-1]
+    assert folder == tmp_path / "kvasir" / "clipseg_vpt-seed3" / "search"
+    assert not last.search and last.evaluation == {"absent_texts": "pool"}
+    assert last.fixed == {"epochs": 2, "seed": 3} | ({"learning_rate": 0.25} if n_trials else {})
+    if n_trials:
+        assert started[0][0] == tmp_path / "kvasir" / "clipseg_vpt" / "search" and started[0][1].search
 
 
 def test_damaged_results_rerun(tmp_path):
@@ -159,14 +189,17 @@ def test_plans_are_merged_and_joined(tmp_path):
     settings = BenchmarkSettings(n_trials=2, fixed={"epochs": 3}, storage="sqlite:///mine.db")
     decoder = replace(SPECS[1], variant="decoder")
     assert write_plan(folders_in(tmp_path), SPECS[:2], settings) == SPECS[:2]
-    planned = [*SPECS, decoder]
-    assert write_plan(folders_in(tmp_path), [*SPECS[1:], decoder], replace(settings, n_trials=5)) == planned
+    seeded = replace(decoder, seed=12)
+    planned = [*SPECS, decoder, seeded]
+    assert write_plan(folders_in(tmp_path), [*SPECS[1:], decoder, seeded], replace(settings, n_trials=5)) == planned
     joined, theirs = join_plan(folders_in(tmp_path), "sqlite:///theirs.db")
     assert joined == planned
     assert [spec.group for spec in joined] == [spec.group for spec in planned]
     assert theirs == replace(settings, n_trials=5, storage="sqlite:///theirs.db")
     with pytest.raises(ValueError, match=r"\bseed 0\b.* 1\b"):
         write_plan(folders_in(tmp_path), SPECS, replace(settings, seed=1))
+    with pytest.raises(ValueError, match=r"\bn_trials 5\b.* 0\b"):
+        write_plan(folders_in(tmp_path), SPECS, replace(settings, n_trials=0))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +213,7 @@ def test_plans_are_merged_and_joined(tmp_path):
         "[]",
         '{"format_version": 1}',
         '{"format_version": 1, "experiments": ["x/y"], "settings": {}}',
+        '{"format_version": 1, "experiments": ["kvasir/clipseg_vpt-seedx"], "settings": {}}',
     ],
 )
 def test_damaged_plan_is_named(tmp_path, content):
@@ -205,9 +239,13 @@ def test_plan_of_another_version_is_named(tmp_path):
         (["--worker"], r"benchmark\.json"),
         (["--experiments", "kvasir/*", "--storage", "nowhere"], "'nowhere'"),
         (["--experiments", "kvasir/*", "--override", "epochs"], "--override 'epochs'"),
-        (["--experiments", "kvasir/*", "--n-trials", "0"], "n_trials.* 0.* 1"),
         (["--experiments", "kvasir/*", "--n-trials", "-3"], "n_trials.* -3"),
         (["--experiments", "kvasir/*", "--n-jobs", "0"], "n_jobs.* 0"),
+        (["--experiments", "kvasir/*", "--seeds", "1,2,1"], "'1,2,1'"),
+        (["--experiments", "kvasir/*", "--seeds", "1,x"], "seed is 'x'"),
+        (["--experiments", "kvasir/*", "--seeds", "-1"], "seed is '-1'"),
+        (["--experiments", "kvasir/*", "--seeds", "1,2", "--override", "seed=3"], "--override.* seed"),
+        (["--experiments", "kvasir/*", "--absent-texts", "poool"], "'poool'.* 'classes'.* 'pool'"),
         (["--experiments", "kvasir/*", "--metric", "dice"], "'dice'"),
         (["--experiments", "kvasir/*", "--override", "epochs=[1"], r"epochs=\[1"),
         (["--experiments", "kvasir/*", "--override", "epochs=$1"], r"--override.* epochs.*\$1"),

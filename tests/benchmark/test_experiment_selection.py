@@ -70,12 +70,21 @@ def test_variants_are_added_to_the_methods_that_they_change():
     assert [name for name in added if name.endswith("-no_upsampler")] == [f"{n}-no_upsampler" for n in with_upsampler]
 
 
+def test_every_seed_is_a_run_of_what_trains():
+    patterns = ["kvasir/clipseg_vpt", "kvasir/clipseg_zero_shot", "kvasir/clipseg_finetune"]
+    specs = select_experiments(CONFIGS, patterns, ["decoder"], BUNDLES, seeds=[0, 7])
+    trained = ["clipseg_vpt", "clipseg_finetune", "clipseg_vpt-decoder"]
+    seeded = [f"kvasir/{name}-seed{seed}" for seed in (0, 7) for name in trained]
+    assert [spec.name for spec in specs] == ["kvasir/clipseg_zero_shot", *seeded]
+    assert {spec.seed for spec in specs if spec.trains} == {0, 7}
+
+
 @pytest.mark.parametrize(
     ("patterns", "variants", "message"),
     [
         (["kvasir/clipseg_vtp"], [], "'kvasir/clipseg_vtp'.* kvasir/clipseg_vpt"),
         (["kvasir/*", "kwasir/*"], [], r"'kwasir/\*'.* kvasir/"),
-        (["kvasir/*"], ["gausian"], "'gausian'.* decoder, gaussian, no_upsampler"),
+        (["kvasir/*"], ["gausian"], "'gausian'.* decoder, .*gaussian, no_upsampler"),
     ],
 )
 def test_unknown_names_are_refused(patterns, variants, message):
