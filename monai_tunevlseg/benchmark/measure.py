@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
-__all__ = ["Measure", "mean_measure"]
+__all__ = ["Measure", "mean_measure", "stored_interval"]
 
 
 @dataclass(frozen=True)
@@ -29,3 +30,11 @@ def mean_measure(values: Sequence[float | None], interval: tuple[float, float] |
     known = [value for value in values if value is not None]
     std = stdev(known) if len(known) > 1 else None
     return Measure(fmean(known) if known else None, std, interval)
+
+
+def stored_interval(intervals: Any, name: str) -> tuple[float, float] | None:
+    """Return an interval of ``metrics.json`` by its name; None if it has none."""
+    match intervals.get(name) if isinstance(intervals, Mapping) else None:
+        case [int() | float() as low, int() | float() as high]:
+            return float(low), float(high)
+    return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from monai_tunevlseg.benchmark.measure import Measure, mean_measure
+from monai_tunevlseg.benchmark.measure import Measure, mean_measure, stored_interval
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.seed_runs import group_seeds, mean_absent_pairs, mean_pair_scores
 from monai_tunevlseg.benchmark.tables import ordered_datasets, variant_order
@@ -186,7 +186,7 @@ def _present_dice(runs: Sequence[ExperimentResult], metric: str, problems: list[
     name = score + FOREGROUND
     values = [result.score(name) for result in runs]
     if len(runs) == 1:
-        return mean_measure(values, _stored_interval(runs[0].metrics.get("intervals"), name))
+        return mean_measure(values, stored_interval(runs[0].metrics.get("intervals"), name))
 
     def interval() -> tuple[float, float] | None:
         pairs = mean_pair_scores([read_pair_scores(result.folder, [score]) for result in runs], score)
@@ -201,7 +201,7 @@ def _absent_interval(
 ) -> tuple[float, float] | None:
     """Return the interval of one run as stored, and of several from the mean over them for each image and text."""
     if len(runs) == 1:
-        return _stored_interval(runs[0].metrics["absent"]["intervals"], name)
+        return stored_interval(runs[0].metrics["absent"]["intervals"], name)
 
     def interval() -> tuple[float, float] | None:
         values, clusters = mean_absent_pairs([read_absent_pairs(run.folder / ABSENT_PAIRS) for run in runs], name)
@@ -227,13 +227,6 @@ def _readable(
 
 def _bootstrap(values: Sequence[float], clusters: Sequence[str]) -> tuple[float, float] | None:
     return Bootstrap(resamples=RESAMPLES).interval(values, clusters)
-
-
-def _stored_interval(intervals: Any, name: str) -> tuple[float, float] | None:
-    match intervals.get(name) if isinstance(intervals, Mapping) else None:
-        case [int() | float() as low, int() | float() as high]:
-            return float(low), float(high)
-    return None
 
 
 def _class_rows(runs: Sequence[ExperimentResult], metric: str) -> list[ClassRow]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monai_tunevlseg.benchmark.figures import ReliabilityPoint, reliability_figure
-from monai_tunevlseg.benchmark.measure import Measure, mean_measure
+from monai_tunevlseg.benchmark.measure import Measure, mean_measure, stored_interval
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult
 from monai_tunevlseg.benchmark.seed_runs import group_seeds
 from monai_tunevlseg.benchmark.tables import ordered_datasets, variant_order
@@ -81,7 +81,9 @@ def _dataset(dataset: str, experiments: Sequence[Sequence[ExperimentResult]]) ->
 
 def _row(title: str, class_name: str | None, found: Sequence[Mapping[str, Any]]) -> SurenessRow:
     names = ("ece", "ace", "mce", "brier", "oracle_threshold", "oracle_dice")
-    return SurenessRow(title, class_name, *(mean_measure([each[name] for each in found]) for name in names))
+    intervals = found[0].get("intervals") if len(found) == 1 else None
+    measures = (mean_measure([each[name] for each in found], stored_interval(intervals, name)) for name in names)
+    return SurenessRow(title, class_name, *measures)
 
 
 def pool_bins(diagrams: Sequence[Mapping[str, Any]]) -> list[ReliabilityPoint]:

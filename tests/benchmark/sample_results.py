@@ -213,5 +213,6 @@ def calibration_summary(ece: float, shares: Mapping[int, float], pixels: int = 1
         "oracle_threshold": 0.4,
         "oracle_dice": 90.0,
     }
-    part = {"pairs": 8, **errors, "reliability": reliability}
+    intervals = {"ece": [ece / 2, 2 * ece], "brier": None}
+    part = {"pairs": 8, **errors, "intervals": intervals, "reliability": reliability}
     return {"applied": None, **part, "classes": {"lesion": part}}

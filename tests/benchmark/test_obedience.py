@@ -141,7 +141,15 @@ def test_calibration_of_seeds(tmp_path):
     (row,) = found.rows
     assert [row.ece.value, row.ace.value, row.mce.value, row.brier.value] == pytest.approx([0.2, 0.4, 0.6, 0.1])
     assert row.ece.std == pytest.approx(stdev([0.1, 0.3])) and row.oracle_threshold.value == pytest.approx(0.4)
+    assert row.ece.interval is None  # of several seeds
     assert not found.classes  # a single class is all of them
+
+
+def test_calibration_of_one_run_has_its_interval(tmp_path):
+    metrics = {"calibration": calibration_summary(0.2, {0: 0.1})}
+    write_experiment(tmp_path, "ultrasound/clipseg_vpt", [80], metrics=metrics)
+    ((row,),) = (found.rows for found in build_sureness(read_results(tmp_path).experiments))
+    assert row.ece.interval == (0.1, 0.4) and row.ace.interval is row.brier.interval is None
 
 
 def test_bins_are_pooled_by_their_pixels():
