@@ -18,7 +18,7 @@ from monai_tunevlseg.untrusted_values import refuse_expressions
 
 __all__ = ["join_plan", "write_plan"]
 
-SEED = re.compile(r"(?P<others>.*?)(?:-seed(?P<seed>\d{1,9}))?")
+SEED = re.compile(r"(?P<others>.*?)(?:-seed(?P<seed>\d{1,10}))?")
 
 
 def write_plan(
@@ -28,10 +28,11 @@ def write_plan(
 
     Raises:
         ValueError: when the folder has results with other settings (the number of trials of a search may change), or a
-            fixed value is an expression.
+            fixed value or a path is an expression.
     """
     new = settings.stored()
-    refuse_expressions(new["fixed"], "--override")  # workers read it from a file, which others may have changed
+    for name, option in (("fixed", "--override"), ("absent_texts", "--absent-texts")):
+        refuse_expressions(new[name], option)  # workers read them from a file, which others may have changed
     earlier: list[ExperimentSpec] = []
     path = folders.results / PLAN_FILE
     if path.is_file():

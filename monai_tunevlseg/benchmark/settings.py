@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class BenchmarkSettings:
         seed: random seed of the samplers.
         fixed: hyperparameters of every run whose bundle has them.
         best_only: whether only the best trials are tested, which leaves Figures 5 to 7 empty.
-        absent_texts: ``absent_texts`` of the tests: "classes", "pool", a file or texts; None = none.
+        absent_texts: ``absent_texts`` of the tests: "classes", "pool" or the path of a file; None = none.
         storage: URL of the Optuna storage; None = a SQLite file in the folder of each experiment. Not stored.
         limits: when a trial counts as hanging. Not stored.
 
@@ -52,7 +52,7 @@ class BenchmarkSettings:
     seed: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
     best_only: bool = False
-    absent_texts: str | Sequence[str] | None = None
+    absent_texts: str | None = None
     storage: str | None = None
     limits: Limits = Limits()
 
@@ -69,5 +69,5 @@ class BenchmarkSettings:
             "seed": self.seed,
             "fixed": dict(self.fixed),
             "best_only": self.best_only,
-            "absent_texts": self.absent_texts if isinstance(self.absent_texts, str | None) else list(self.absent_texts),
+            "absent_texts": self.absent_texts,
         }
