@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from monai_tunevlseg.evaluation import AbsentPair, Bootstrap, ClassConfusion, PairScores, summarize_obedience
+from monai_tunevlseg.evaluation import (
+    AbsentPair,
+    Bootstrap,
+    ClassConfusion,
+    PairScores,
+    read_absent_pairs,
+    summarize_obedience,
+    write_absent_pairs,
+)
 
 FEW = Bootstrap(resamples=200)
 
@@ -35,6 +43,20 @@ ABSENT = [
     absent_pair("b", "tree", 10),
     absent_pair("c", "tree", 0, 200),
 ]
+
+
+def test_absent_pairs_are_read_as_they_were_written(tmp_path):
+    pairs = [*ABSENT, AbsentPair("v.nii.gz", 0, "=car", "patient 1", 3, 100)]
+    write_absent_pairs(tmp_path / "pairs.csv", pairs)
+    assert read_absent_pairs(tmp_path / "pairs.csv") == pairs
+
+
+@pytest.mark.parametrize("row", ["a,,car,,many,100", "a,x,car,,1,100", "a,,car,,,100", "a,,car"])
+def test_damaged_absent_pairs_are_named(row, tmp_path):
+    header = "image,slice,text,group,predicted_pixels_original,pixels_original\na,,car,,1,100\n"
+    (tmp_path / "pairs.csv").write_text(f"{header}{row}\n")
+    with pytest.raises(ValueError, match=r"pairs\.csv, row 2\b"):
+        read_absent_pairs(tmp_path / "pairs.csv")
 
 
 def test_rate_and_area_of_false_positives():
