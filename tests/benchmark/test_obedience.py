@@ -172,7 +172,11 @@ def test_sections_of_the_page_and_files(tmp_path):
     page, text = (report / "report.html").read_text(), (report / "report.md").read_text()
     for number in ("60.0", "55.0 to 65.0", "6.00", "0.50", "20.0", "0.125", "0.250", "12.5"):
         assert f">{number}<" in page, number
-    assert "| CLIPSeg VPT | 70.0" in text and "| a | 80.0 | 12.5 |" in text and "| all | 0.125 (0.062 to 0.250) | 0.250 |" in text
+    assert (
+        "| CLIPSeg VPT | 70.0" in text
+        and "| a | 80.0 | 12.5 |" in text
+        and "| all | 0.125 (0.062 to 0.250) | 0.250 |" in text
+    )
     ElementTree.parse(report / "figures" / "reliability_ultrasound.svg")
     with (report / "obedience.csv").open() as file:
         (row,) = csv.DictReader(file)
