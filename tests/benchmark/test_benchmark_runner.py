@@ -206,7 +206,7 @@ def test_plans_are_merged_and_joined(tmp_path):
     "content",
     [
         '{"format_version": 1, "experiments": [], "settings": {"fixed": {"epochs": "$import os"}}}',
-        '{"format_version": 1, "experiments": [], "settings": {"n_trials": 0}}',
+        '{"format_version": 1, "experiments": [], "settings": {"n_trials": -1}}',
         '{"format_version": 1, "experiments": 3, "settings": {}}',
         "[" * 100_000,
         "{",
