@@ -55,7 +55,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             ),
             n_trials=0,
             n_jobs=2,
-            fixed={"negative_source": DRAWN_TEXTS},
+            fixed={"epochs": 10, "negative_source": DRAWN_TEXTS},
             variants=("negative_texts",),
             seeds=(0, 1, 2),
             absent_texts="pool",
