@@ -152,19 +152,24 @@ class SilencingInferer(Inferer):
         inferer: runs the network.
         presence_threshold: the masks of texts whose presence is less probable than this are empty, 0..1; None = all
             masks stay.
+        calibration: makes the scores of presence probabilities; None = their sigmoid is. It changes no logits.
 
     Raises:
         ValueError: when the threshold is outside its range.
     """
 
-    def __init__(self, inferer: Inferer, presence_threshold: float | None = None) -> None:
+    def __init__(
+        self, inferer: Inferer, presence_threshold: float | None = None, calibration: Calibration | None = None
+    ) -> None:
         super().__init__()
         self.inferer = inferer
         self.presence_threshold = _checked_threshold(presence_threshold)
+        self.calibration = calibration
 
     def __call__(self, inputs: Any, network: Network, *args: Any, **kwargs: Any) -> Any:
         """Return the inferer's result, with the logits of background for absent texts."""
-        return self.inferer(inputs, _silencing(network, self.presence_threshold), *args, **kwargs)
+        silent = _silencing(network, self.presence_threshold, self.calibration)
+        return self.inferer(inputs, silent, *args, **kwargs)
 
 
 class ResizedInferer(Inferer):
@@ -186,8 +191,8 @@ class ResizedInferer(Inferer):
         presence_threshold: the masks of texts whose presence in a picture or slice is less probable than this are
             empty, 0..1; None = all masks stay.
         text_sets: further texts of a text, whose probabilities are averaged with its own; None or empty = none.
-        calibration: divides the logits of each text by its temperature, and gives the reduction its threshold; None =
-            the network's own logits, and a threshold of 0.5.
+        calibration: divides the logits of each text by its temperature, gives the reduction its threshold, and makes
+            the scores of presence probabilities; None = the network's own logits, and a threshold of 0.5.
 
     Raises:
         ValueError: when an argument is outside its range.
@@ -240,7 +245,8 @@ class ResizedInferer(Inferer):
             ValueError: when the input does not have 4 or 5 dimensions.
         """
         averaged = _averaging(network, self.text_sets)
-        calibrated = _silencing(_calibrated(averaged, network, self.calibration), self.presence_threshold)
+        scaled = _calibrated(averaged, network, self.calibration)
+        calibrated = _silencing(scaled, self.presence_threshold, self.calibration)
 
         def segment(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
             cuts = None if self.calibration is None else self.calibration.cuts(_text_rows(network, texts.get("text")))
@@ -267,7 +273,7 @@ class ResizedInferer(Inferer):
 
         def score(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
             found: Segmentation = network(self._prepared(pictures), presence=True, **texts)
-            return found.presence.sigmoid()
+            return _calibrated_presence(found, self.calibration).presence.sigmoid()
 
         return self._each_picture(inputs, score, **kwargs)
 
@@ -378,11 +384,19 @@ def _text_rows(network: Any, text: Sequence[Any] | None = None) -> list[list[str
     return [[row] if isinstance(row, str) else list(row) for row in text]
 
 
-def _silencing(network: Network, threshold: float | None) -> Network:
+def _silencing(network: Network, threshold: float | None, calibration: Calibration | None) -> Network:
     """Return a network whose masks of absent texts are empty, or the network itself without a threshold."""
     if threshold is None:
         return network
-    return lambda *args, **kwargs: network(*args, presence=True, **kwargs).silenced(threshold)
+
+    def run(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return _calibrated_presence(network(*args, presence=True, **kwargs), calibration).silenced(threshold)
+
+    return run
+
+
+def _calibrated_presence(found: Segmentation, calibration: Calibration | None) -> Segmentation:
+    return found if calibration is None else found._replace(presence=calibration.scaled_presence(found.presence))
 
 
 def _checked_threshold(threshold: float | None) -> float | None:

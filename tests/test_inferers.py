@@ -9,7 +9,7 @@ from monai.data import decollate_batch
 from monai.inferers import SimpleInferer
 from monai.transforms import Compose, NormalizeIntensityd, Resize
 
-from monai_tunevlseg.calibration import Calibration, ClassCalibration
+from monai_tunevlseg.calibration import Calibration, ClassCalibration, PresenceCalibration
 from monai_tunevlseg.data import LogitsToLabelMapd, ResizeImageMaskd
 from monai_tunevlseg.inferers import (
     AveragingInferer,
@@ -20,7 +20,7 @@ from monai_tunevlseg.inferers import (
     label_map,
     label_map_with_probabilities,
 )
-from monai_tunevlseg.segmentation import Segmentation
+from monai_tunevlseg.segmentation import BACKGROUND_LOGIT, Segmentation
 
 
 def first_channel(pictures, text=None):
@@ -305,6 +305,26 @@ def test_each_slice_of_a_volume_has_its_own_presence(axis):
     assert silent[..., 0].any() and not silent[..., 0].all()
     empty = (inferer(volume, sighted) < -100).movedim(4 - axis, 1).flatten(3).all(dim=3)
     assert torch.equal(empty, silent)
+
+
+@pytest.mark.parametrize("size", [(3, 8, 8), (3, 4, 8, 8)])
+def test_presence_is_calibrated_where_it_is_used(size):
+    fit = PresenceCalibration(2, -1.5, present=1, absent=1, log_loss=0, log_loss_before=0)
+    inputs = torch.rand(2, *size, generator=torch.Generator().manual_seed(3))
+    raw = ResizedInferer(8).presence(inputs, sighted)
+    calibrated = ResizedInferer(8, calibration=Calibration({}, fit)).presence(inputs, sighted)
+    torch.testing.assert_close(calibrated, (raw.logit() / 2 - 1.5).sigmoid())
+    if len(size) == 3:
+        cut = calibrated.median().item()
+        expected = raw.logit() / 2 - 1.5 < torch.tensor(cut).logit()
+        inferers = (
+            ResizedInferer(8, presence_threshold=cut, calibration=Calibration({}, fit)),
+            SilencingInferer(SimpleInferer(), cut, Calibration({}, fit)),
+        )
+        for inferer in inferers:
+            logits = inferer(inputs, Named(sighted))
+            silent = (logits == BACKGROUND_LOGIT).flatten(2).all(dim=2)
+            assert torch.equal(silent, expected) and silent.any() and not silent.all()
 
 
 def test_the_presence_of_pictures_is_a_probability():

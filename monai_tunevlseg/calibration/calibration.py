@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Calibration", "ClassCalibration"]
+__all__ = ["Calibration", "ClassCalibration", "PresenceCalibration"]
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,48 @@ class ClassCalibration:
 
 
 @dataclass(frozen=True)
+class PresenceCalibration:
+    """The calibration of a network's score of whether an image shows a text, one for all texts.
+
+    The sigmoid of ``score / temperature + bias`` is the probability of a text that is as likely present as absent.
+
+    Attributes:
+        temperature: divisor of the score, above 0.
+        bias: what is added to it, as a logit.
+        present: number of (image, text) pairs with foreground that it was fitted on.
+        absent: number of pairs without foreground.
+        log_loss: mean negative log-likelihood in nats of both kinds of pairs, which count equally.
+        log_loss_before: the same of the sigmoid of the score.
+
+    Raises:
+        ValueError: when the temperature or the bias is out of range.
+    """
+
+    temperature: float
+    bias: float
+    present: int
+    absent: int
+    log_loss: float
+    log_loss_before: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}; it must be above 0 and finite.")
+        if not float("-inf") < self.bias < float("inf"):
+            raise ValueError(f"bias is {self.bias}; it must be finite.")
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The calibration of a checkpoint. Other texts than its classes keep a temperature of 1 and a threshold of 0.5.
 
     Attributes:
         classes: the calibration of each class by its name, which is the text that inference asks for.
+        presence: the calibration of presence; None where it is not fitted.
     """
 
     classes: Mapping[str, ClassCalibration]
+    presence: PresenceCalibration | None = None
 
     def scaled(self, logits: Tensor, texts: Sequence[Sequence[str]]) -> Tensor:
         """Return logits divided by the temperatures of their texts, whose sigmoid is calibrated, (B, k, H, W) float32.
@@ -62,6 +96,12 @@ class Calibration:
         """
         wide = logits.float()
         return wide / wide.new_tensor(self.temperatures(texts))[:, :, None, None]
+
+    def scaled_presence(self, scores: Tensor) -> Tensor:
+        """Return scores of presence as logits of its probability, (B, k) float32; unchanged where it is not fitted."""
+        if self.presence is None:
+            return scores.float()
+        return scores.float() / self.presence.temperature + self.presence.bias
 
     def temperatures(self, texts: Sequence[Sequence[str]]) -> list[list[float]]:
         """Return the temperatures of texts, in rows like theirs."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.atomic_files import write_text_atomically
-from monai_tunevlseg.calibration.calibration import Calibration, ClassCalibration
+from monai_tunevlseg.calibration.calibration import Calibration, ClassCalibration, PresenceCalibration
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.json_files import read_json_object, schema_violation
 
@@ -29,6 +29,12 @@ _CLASS: Mapping[str, Any] = {
     **dict.fromkeys(("log_loss", "log_loss_before"), _LOSS),
     **dict.fromkeys(("dice", "dice_before"), _PERCENT),
 }
+_PRESENCE: Mapping[str, Any] = {
+    "temperature": _POSITIVE,
+    "bias": {"type": "number", "minimum": -1e6, "maximum": 1e6},
+    **dict.fromkeys(("present", "absent"), {"type": "integer", "minimum": 1}),
+    **dict.fromkeys(("log_loss", "log_loss_before"), _LOSS),
+}
 _SCHEMA: Mapping[str, Any] = {
     "properties": {
         "format_version": {"const": FORMAT_VERSION},
@@ -38,6 +44,7 @@ _SCHEMA: Mapping[str, Any] = {
             "type": "object",
             "additionalProperties": {"properties": _CLASS, "required": [*_CLASS], "additionalProperties": False},
         },
+        "presence": {"properties": _PRESENCE, "required": [*_PRESENCE], "additionalProperties": False},
     },
     "required": ["format_version", "checkpoint_digest", "split", "classes"],
 }
@@ -45,12 +52,14 @@ _SCHEMA: Mapping[str, Any] = {
 
 def write_calibration(checkpoint: str | Path, calibration: Calibration, digest: str) -> Path:
     """Write the calibration of a checkpoint with this digest beside it, atomically, and return the path of the file."""
-    content = {
+    content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "checkpoint_digest": digest,
         "split": SPLIT,
         "classes": {name: asdict(fitted) for name, fitted in calibration.classes.items()},
     }
+    if calibration.presence is not None:
+        content["presence"] = asdict(calibration.presence)
     path = Path(checkpoint).with_name(CALIBRATION)
     write_text_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
     return path
@@ -67,7 +76,7 @@ def read_calibration(checkpoint: str | Path) -> Calibration | None:
         return None
     content = read_json_object(path)
     # NaN, which Python reads in JSON, violates no bound of a schema
-    numbers = [value for fitted in _classes(content).values() for value in fitted.values()]
+    numbers = [value for fitted in _fitted_parts(content) for value in fitted.values()]
     if (violation := schema_violation(content, _SCHEMA)) or any(value != value for value in numbers):
         raise ValueError(
             f"{path}, {violation or 'a value is NaN'}; remove the file, or train again, which writes a new one."
@@ -77,7 +86,8 @@ def read_calibration(checkpoint: str | Path) -> Calibration | None:
             f"{path} belongs to a checkpoint with the digest {content['checkpoint_digest']}, but {checkpoint} has "
             f"{digest}; remove the file, set calibration to off, or train again, which calibrates."
         )
-    return Calibration({name: ClassCalibration(**fitted) for name, fitted in content["classes"].items()})
+    classes = {name: ClassCalibration(**fitted) for name, fitted in content["classes"].items()}
+    return Calibration(classes, PresenceCalibration(**content["presence"]) if "presence" in content else None)
 
 
 def remove_calibration(checkpoint: str | Path) -> None:
@@ -85,7 +95,8 @@ def remove_calibration(checkpoint: str | Path) -> None:
     Path(checkpoint).with_name(CALIBRATION).unlink(missing_ok=True)
 
 
-def _classes(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _fitted_parts(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a file of any content has fitted: for each class, and for presence."""
     classes = content.get("classes")
-    found = classes if isinstance(classes, Mapping) else {}
-    return {name: fitted for name, fitted in found.items() if isinstance(fitted, Mapping)}
+    parts = [*(classes.values() if isinstance(classes, Mapping) else ()), content.get("presence")]
+    return [fitted for fitted in parts if isinstance(fitted, Mapping)]

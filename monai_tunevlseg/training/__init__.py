@@ -1,7 +1,7 @@
 """Training as in the paper: loss, parameter groups, a seed for each epoch, and checkpoints to resume from."""
 
 from monai_tunevlseg.training.accumulation import AccumulationRescaler, accumulation_steps
-from monai_tunevlseg.training.calibration_fit import CalibrationFit
+from monai_tunevlseg.training.calibration_fit import CalibrationFit, with_pool_texts
 from monai_tunevlseg.training.checkpoints import CHECKPOINT, CheckpointHandler
 from monai_tunevlseg.training.drawn_texts import PrepareBatchDrawnTexts
 from monai_tunevlseg.training.early_stopping import EarlyStopping
@@ -47,4 +47,5 @@ __all__ = [
     "read_validation_log",
     "read_weights",
     "validation_sampler",
+    "with_pool_texts",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,42 @@ from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 from torch import nn
 
-from monai_tunevlseg.calibration import LogitStatistics, fit_calibration, write_calibration
-from monai_tunevlseg.data import IGNORE_INDEX
+from monai_tunevlseg.calibration import Calibration, LogitStatistics, fit_calibration, fit_presence, write_calibration
+from monai_tunevlseg.data import IGNORE_INDEX, DatasetSpec, Sample
+from monai_tunevlseg.data.absent_texts import POOL
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.segmentation import Segmentation
+from monai_tunevlseg.training.drawn_texts import PrepareBatchDrawnTexts
+from monai_tunevlseg.training.presence import presence_truth
+from monai_tunevlseg.training.seeding import SeededDataset
 from monai_tunevlseg.training.weights import load_weights
 
-__all__ = ["CalibrationFit"]
+__all__ = ["CalibrationFit", "with_pool_texts"]
 
 logger = logging.getLogger(__name__)
+
+ABSENT_TEXTS = 3
+"""Texts of the pool for each validation pair: enough for few pairs, and each costs a decoding only."""
+
+
+def with_pool_texts(
+    prepare_batch: Callable[..., Any], dataset: SeededDataset, spec: DatasetSpec, other_samples: Sequence[Sample] = ()
+) -> Callable[..., Any]:
+    """Return a preparation of batches with texts of the pool, which images do not show, after the text of each pair.
+
+    It is ``prepare_batch`` itself, with a warning, if the dataset can show all texts of the pool.
+
+    Args:
+        prepare_batch: as for :class:`PrepareBatchDrawnTexts`, like the other arguments.
+        dataset: the validation dataset.
+        spec: the dataset's classes and layout.
+        other_samples: samples of other splits.
+    """
+    try:
+        return PrepareBatchDrawnTexts(prepare_batch, dataset, spec, other_samples, ABSENT_TEXTS, POOL, varies=False)
+    except ValueError as error:
+        logger.warning(f"presence is calibrated with the pairs of the dataset only: {error}")
+        return prepare_batch
 
 
 class CalibrationFit:
@@ -30,14 +57,16 @@ class CalibrationFit:
 
     It is a handler, not a step of the config after training, so that whatever runs the trainer calibrates. One pass
     over the validation data suffices, because only sums over pixels are kept. The masks are those at the model's
-    resolution, as for the validation metrics; presence silences none of them.
+    resolution, as for the validation metrics; presence silences none of them. Presence is calibrated where the texts
+    of the pairs, and those that the evaluator adds, are both present and absent.
 
     Args:
         checkpoint: path of the best network.
         network: the network, not wrapped for several processes, with its ``class_names``; its weights stay those of the
             last epoch.
         evaluator: runs the network on the validation data of this process, with ``text`` and ``class_name`` in the
-            batches, and without decollating.
+            batches, and without decollating. Its predictions are a ``Segmentation`` each, and further texts than that
+            of the pair follow it.
         neutral_text: the text of all pairs, which is calibrated beside the classes; None = the texts are the classes'.
     """
 
@@ -61,32 +90,35 @@ class CalibrationFit:
         digest = file_digest(self.checkpoint)
         load_weights(self.network, self.checkpoint)
         try:
-            statistics = self._collected()
+            masks, presence = self._collected()
         finally:
             self.network.load_state_dict(last)
-        calibration = fit_calibration(statistics, self.names)
-        if idist.get_rank() == 0 and calibration.classes:
+        calibration = Calibration(fit_calibration(masks, self.names).classes, fit_presence(presence))
+        if idist.get_rank() == 0 and (calibration.classes or calibration.presence):
             path = write_calibration(self.checkpoint, calibration, digest)
             logger.info(f"The calibration on the validation data is {path}.")
 
-    def _collected(self) -> LogitStatistics:
-        """Return the statistics of the logits of all processes' validation data."""
-        statistics = LogitStatistics(len(self.names))
-        with self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._collect, statistics):
+    def _collected(self) -> tuple[LogitStatistics, LogitStatistics]:
+        """Return the statistics of the logits of masks and of presence, of all processes' validation data."""
+        masks, presence = LogitStatistics(len(self.names)), LogitStatistics(1)
+        with self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._collect, masks, presence):
             self.evaluator.run()
         if idist.get_world_size() > 1:
-            for tensor in statistics.tensors():
+            for tensor in (*masks.tensors(), *presence.tensors()):
                 tensor.copy_(idist.all_reduce(tensor.clone()))  # type: ignore[arg-type]
-        return statistics
+        return masks, presence
 
-    def _collect(self, engine: Evaluator, statistics: LogitStatistics) -> None:
-        """Add the pairs of a batch: logits and labels (B, 1, h, w)."""
-        predicted, label = engine.state.output["pred"], engine.state.output["label"]
-        logits = predicted.logits if isinstance(predicted, Segmentation) else predicted
-        for asked, logit, truth in zip(self._asked(engine.state.batch), logits, label, strict=True):
-            counted = torch.as_tensor(truth) != IGNORE_INDEX
+    def _collect(self, engine: Evaluator, masks: LogitStatistics, presence: LogitStatistics) -> None:
+        """Add the pairs of a batch: logits and labels (B, 1 + n, h, w), of which the first are the pairs' own."""
+        found: Segmentation = engine.state.output["pred"]
+        label = torch.as_tensor(engine.state.output["label"])
+        shown, known = presence_truth(label)
+        presence.add(0, found.presence[known], shown[known])
+        own = zip(self._asked(engine.state.batch), torch.as_tensor(found.logits)[:, 0], label[:, 0], strict=True)
+        for asked, logits, truth in own:
+            counted = truth != IGNORE_INDEX
             for name in asked:
-                statistics.add(self.names.index(name), torch.as_tensor(logit)[counted].float(), truth[counted] > 0)
+                masks.add(self.names.index(name), logits[counted].float(), truth[counted] > 0)
 
     def _asked(self, batch: dict[str, Any]) -> list[set[str]]:
         """Return the names by which inference asks for each pair: its text, its class name if texts vary, or both."""

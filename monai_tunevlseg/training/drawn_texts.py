@@ -36,6 +36,7 @@ class PrepareBatchDrawnTexts(PrepareBatch):
         negative_texts: absent texts of each image, 0 or more.
         negative_source: source of the absent texts, as ``absent_texts`` of
             :func:`~monai_tunevlseg.data.with_absent_texts`.
+        varies: whether ``text_set`` counts; False = the first text of an image is always its own.
 
     Attributes:
         source: ``negative_source``, with the texts in place of their file.
@@ -53,11 +54,14 @@ class PrepareBatchDrawnTexts(PrepareBatch):
         other_samples: Sequence[Sample] = (),
         negative_texts: int = 0,
         negative_source: str | Sequence[str] = "pool",
+        varies: bool = True,
     ) -> None:
         self.prepare_batch = prepare_batch
         self.dataset = dataset
         self.negative_texts = negative_texts
-        self.own_texts = [list(dict.fromkeys([each["text"], *each.get("text_set", ())])) for each in dataset.data]
+        self.own_texts = [
+            list(dict.fromkeys([each["text"], *(each.get("text_set", ()) if varies else ())])) for each in dataset.data
+        ]
         self.absent_texts: list[list[str]] = [[] for _ in dataset.data]
         self.source = POOL if _is_file(negative_source) else negative_source  # a file is not read for no texts
         self.ignores = negative_source == CLASSES

@@ -10,6 +10,7 @@ from torch.nn.modules.loss import _Loss
 
 from monai_tunevlseg.data import IGNORE_INDEX
 from monai_tunevlseg.segmentation import BACKGROUND_LOGIT, Segmentation
+from monai_tunevlseg.training.presence import presence_truth
 
 __all__ = ["NegativeTextLoss", "PairDiceCELoss"]
 
@@ -127,11 +128,9 @@ def _split_texts(
 
 def _presence_entropy(presence: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """Return the mean cross entropy of presence (B, K) over the pairs; 0 of those that may or may not be shown."""
-    ignored = _pairs(label) == IGNORE_INDEX
-    shown = ((_pairs(label) > 0) & ~ignored).flatten(1).any(dim=1)  # (B * K,)
-    known = shown | ~ignored.flatten(1).any(dim=1)
+    shown, known = presence_truth(label)
     with torch.autocast(device_type=presence.device.type, enabled=False):
-        return binary_cross_entropy_with_logits(presence.float().flatten(), shown.float(), weight=known.float())
+        return binary_cross_entropy_with_logits(presence.float(), shown.float(), weight=known.float())
 
 
 def _weights(counted: torch.Tensor) -> torch.Tensor:

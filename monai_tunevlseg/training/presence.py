@@ -1,4 +1,7 @@
-"""Validation with presence: MONAI's decollating takes the predictions of networks apart, which is undone here."""
+"""Presence in training: its truth, and validation with it.
+
+MONAI's decollating takes the predictions of networks apart, which is undone here.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch import Tensor
 
+from monai_tunevlseg.data import IGNORE_INDEX
 from monai_tunevlseg.segmentation import Segmentation
 
-__all__ = ["SilenceAbsentd", "predictions_and_targets"]
+__all__ = ["SilenceAbsentd", "predictions_and_targets", "presence_truth"]
 
 
 class SilenceAbsentd(MapTransform):
@@ -41,6 +46,20 @@ class SilenceAbsentd(MapTransform):
 def predictions_and_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Tensor | Segmentation, Tensor]:
     """Return the batch of ``logits`` and ``target`` of an evaluator's decollated output, as the loss takes them."""
     return _batch([item["logits"] for item in items]), torch.stack([item["target"] for item in items])
+
+
+def presence_truth(label: Tensor) -> tuple[Tensor, Tensor]:
+    """Return whether images show texts, and whether this is known, each (B, K) bool.
+
+    It is not known of a label without foreground but with ignored pixels, because these may show the text.
+
+    Args:
+        label: (B, K, H, W), as for the loss.
+    """
+    pixels = label.as_tensor() if isinstance(label, MetaTensor) else label
+    ignored = pixels == IGNORE_INDEX
+    shown = ((pixels > 0) & ~ignored).flatten(2).any(dim=2)
+    return shown, shown | ~ignored.flatten(2).any(dim=2)
 
 
 def _batch(predictions: Sequence[Tensor | Sequence[Tensor]]) -> Tensor | Segmentation:

@@ -19,6 +19,7 @@ from small_runs import run as run_bundle
 from tiny_methods import tiny_arguments
 
 from monai_tunevlseg import Segmenter
+from monai_tunevlseg.calibration import LogitStatistics, fit_presence
 from monai_tunevlseg.monai_label.bundle_model import open_bundles
 from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS
 
@@ -167,3 +168,32 @@ def test_the_annotation_server_silences_absent_texts(options, half_empty, tmp_pa
 def test_a_wrong_threshold_is_named_before_the_run(value, run):
     with raises_inside(ValueError, f"^presence_threshold is .*{value}"):
         run("inference", presence_threshold=value)
+
+
+def presence_in(folder: Path) -> dict:
+    return json.loads((folder / "models" / "calibration.json").read_text())["presence"]
+
+
+@every_bundle("memory")
+def test_training_ends_with_the_calibration_of_presence(cache, name, run, tmp_path):
+    made = run("train", feature_cache=cache)
+    network = made.parser.get_parsed_content("unwrapped_network").eval()
+    network.load_state_dict(torch.load(tmp_path / "models" / "model.pt", weights_only=True))
+    samples = list(made.parser.get_parsed_content("validate#dataset"))
+    images = torch.stack([sample["image"] for sample in samples])
+    texts = [["square"] for _ in samples]
+    if name in VLSM_BUNDLES:
+        drawn = made.parser.get_parsed_content("validate#prepare_batch")
+        texts = [[own, *absent] for own, absent in map(drawn.draw, range(len(samples)))]
+        assert texts[0][1:] != texts[1][1:] and {len(row) for row in texts} == {4}
+    statistics = LogitStatistics(1)
+    with torch.no_grad():
+        scores = network(images, texts, presence=True).presence
+    for sample, found in zip(samples, scores, strict=True):
+        statistics.add(0, found, torch.tensor([bool(sample["label"].any())] + [False] * (len(found) - 1)))
+    expected = fit_presence(statistics)
+    found = presence_in(tmp_path)
+    assert (found["present"], found["absent"]) == (1, 7 if name in VLSM_BUNDLES else 1)
+    assert found["log_loss"] == pytest.approx(expected.log_loss, rel=1e-3)
+    assert found["temperature"] == pytest.approx(expected.temperature, rel=0.02)
+    assert found["bias"] == pytest.approx(expected.bias, rel=0.02, abs=0.02)

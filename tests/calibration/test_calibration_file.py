@@ -9,6 +9,7 @@ from monai_tunevlseg.calibration import (
     CALIBRATION,
     Calibration,
     ClassCalibration,
+    PresenceCalibration,
     read_calibration,
     remove_calibration,
     write_calibration,
@@ -18,18 +19,28 @@ from monai_tunevlseg.digests import file_digest
 POLYP = ClassCalibration(1.5, 0.4, pairs=7, log_loss=0.2, log_loss_before=0.3, dice=80, dice_before=79.5)
 
 
+PRESENCE = PresenceCalibration(2.5, -1, present=7, absent=20, log_loss=0.1, log_loss_before=0.4)
+FITTED = Calibration({"polyp": POLYP}, PRESENCE)
+
+
 @pytest.fixture
 def checkpoint(tmp_path):
     path = tmp_path / "model.pt"
     path.write_bytes(b"weights")
-    write_calibration(path, Calibration({"polyp": POLYP}), file_digest(path))
+    write_calibration(path, FITTED, file_digest(path))
     return path
 
 
 def test_what_is_written_is_read(checkpoint):
-    assert read_calibration(checkpoint) == Calibration({"polyp": POLYP})
+    assert read_calibration(checkpoint) == FITTED
     content = json.loads(checkpoint.with_name(CALIBRATION).read_text())
     assert (content["split"], content["checkpoint_digest"]) == ("val", file_digest(checkpoint))
+
+
+def test_what_was_not_fitted_is_left_out(checkpoint):
+    for calibration in (Calibration({"polyp": POLYP}), Calibration({}, PRESENCE)):
+        write_calibration(checkpoint, calibration, file_digest(checkpoint))
+        assert read_calibration(checkpoint) == calibration
 
 
 def test_a_checkpoint_without_one_and_no_checkpoint_have_none(checkpoint):
@@ -65,6 +76,19 @@ def test_a_wrong_value_is_refused(checkpoint, entry, value):
     path = checkpoint.with_name(CALIBRATION)
     content = json.loads(path.read_text())
     content["classes"]["polyp"][entry] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="calibration.json"):
+        read_calibration(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [("temperature", 0), ("bias", math.nan), ("bias", math.inf), ("bias", None), ("absent", 0), ("threshold", 0.5)],
+)
+def test_a_wrong_value_of_presence_is_refused(checkpoint, entry, value):
+    path = checkpoint.with_name(CALIBRATION)
+    content = json.loads(path.read_text())
+    content["presence"][entry] = value
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="calibration.json"):
         read_calibration(checkpoint)

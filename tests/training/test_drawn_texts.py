@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from monai.engines import PrepareBatchExtraInput
 
 from monai_tunevlseg.data import IGNORE_INDEX, DatasetSpec
+from monai_tunevlseg.data.absent_texts import POOL_FILE
+from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.segmentation import Segmentation
-from monai_tunevlseg.training import NegativeTextLoss, PairDiceCELoss, PrepareBatchDrawnTexts, SeededDataset
+from monai_tunevlseg.training import (
+    NegativeTextLoss,
+    PairDiceCELoss,
+    PrepareBatchDrawnTexts,
+    SeededDataset,
+    with_pool_texts,
+)
 
 CLASSES = ["cat", "dog", "cow", "owl"]
 OWN = ["a car", "a tree", "a bus"]
@@ -190,3 +198,21 @@ def test_more_texts_than_any_image_has_are_refused(count, source, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"negative_source.*{re.escape(str(tmp_path / 'texts.txt'))}"):
         prepare(map_samples([["cat"]]), 1, str(tmp_path / "texts.txt"))
+
+
+def test_calibration_draws_texts_of_the_pool_beside_the_own_text():
+    pool = {text for kind in read_json_object(POOL_FILE).values() for text in kind["texts"]}
+    dataset = SeededDataset([sample("a", "owl", text_set=["a bird"]), sample("b", "owl", text_set=["a bird"])], [])
+    made = with_pool_texts(PrepareBatchExtraInput({"text": "text"}), dataset, DatasetSpec("data", ["owl"]))
+    rows = drawn(made, [0, 1] * 9)
+    assert {row[0] for row in rows} == {"owl"}
+    assert all(len({*row[1:]} & pool) == 3 for row in rows)
+    assert rows == [rows[0], rows[1]] * 9 and rows[0] != rows[1]
+
+
+def test_calibration_of_a_dataset_that_can_show_the_whole_pool_has_its_own_texts_only(caplog):
+    names = [kind["texts"][0] for kind in read_json_object(POOL_FILE).values()]
+    dataset = SeededDataset([sample("a", names[0])], [])
+    inner = PrepareBatchExtraInput({"text": "text"})
+    assert with_pool_texts(inner, dataset, DatasetSpec("data", names)) is inner
+    assert "presence" in caplog.text
