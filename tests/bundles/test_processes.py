@@ -57,9 +57,9 @@ def test_two_processes_reach_the_loss_and_weights_of_one(name, own, small_train,
     assert right["early_stopping"]["best"] == pytest.approx(loss, abs=1e-5)
     assert log.count("Epoch[2] Metrics") == 1, "only one process may report"
     assert json.loads((two / "eval" / "splits.json").read_text())
-    ours, theirs = (
-        json.loads((folder / "models" / "calibration.json").read_text())["classes"]["square"] for folder in (one, two)
-    )
-    assert theirs == pytest.approx(ours, rel=1e-3)
-    assert theirs["pairs"] == 2
+    ours, theirs = (json.loads((folder / "models" / "calibration.json").read_text()) for folder in (one, two))
+    assert theirs["classes"]["square"] == pytest.approx(ours["classes"]["square"], rel=1e-3)
+    assert theirs["classes"]["square"]["pairs"] == 2
+    assert theirs["presence"] == pytest.approx(ours["presence"], rel=0.02, abs=0.02)
+    assert (theirs["presence"]["present"], theirs["presence"]["absent"]) == (2, 6)
     assert len(list((two / "eval").glob("events.*"))) == 1
