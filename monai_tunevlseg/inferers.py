@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,95 +16,13 @@ from monai.utils import ensure_tuple_rep
 from monai_tunevlseg.calibration import Calibration
 from monai_tunevlseg.data.io.orientation import array_axis
 from monai_tunevlseg.data.transforms.resizing import resize_images, resize_logits
+from monai_tunevlseg.reductions import UNCALIBRATED, Reduction
 from monai_tunevlseg.segmentation import Segmentation
 
-__all__ = [
-    "AveragingInferer",
-    "PresenceInferer",
-    "Reduction",
-    "ResizedInferer",
-    "SilencingInferer",
-    "binary_entropy",
-    "entropy_map",
-    "label_map",
-    "label_map_with_probabilities",
-]
+__all__ = ["AveragingInferer", "PresenceInferer", "ResizedInferer", "SilencingInferer"]
 
 Network = Callable[..., Any]
 TextSets = Mapping[str, Sequence[str]]
-Reduction = Callable[[Iterable[torch.Tensor], Iterable[torch.Tensor | float]], torch.Tensor]
-"""Reduces the logits of the classes, (B, 1, H, W) each and one class at a time, to one (B, C, H, W) tensor.
-
-The second argument has the logit of each class above which pixels are foreground, a number or (B, 1, 1, 1); it is 0
-without a calibration.
-"""
-UNCALIBRATED: Iterable[torch.Tensor | float] = repeat(0.0)
-
-
-def label_map(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float] = UNCALIBRATED) -> torch.Tensor:
-    """Return the label map of :class:`~monai_tunevlseg.data.LogitsToLabelMapd` with two classes in memory at a time.
-
-    Args:
-        logits: logits of the classes, one after the other.
-        cuts: the logits above which each class is foreground.
-
-    Returns:
-        (B, 1, H, W) uint8: k + 1 where the logit of class k is the most above its cut, else 0. Without a calibration
-        this is the class with the highest probability where that is above 0.5.
-    """
-    highest = labels = torch.zeros(())
-    for value, (of_class, cut) in enumerate(zip(logits, cuts, strict=False), start=1):
-        found = of_class - cut
-        if value == 1:
-            highest, labels = torch.zeros_like(found), torch.zeros_like(found, dtype=torch.uint8)
-        labels.masked_fill_(found > highest, value)
-        torch.maximum(highest, found, out=highest)
-    return labels
-
-
-def label_map_with_probabilities(
-    logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float] = UNCALIBRATED
-) -> torch.Tensor:
-    """Return the label map and the probability of each class; the probabilities of all classes are in memory.
-
-    Args:
-        logits: logits of the classes, one after the other.
-        cuts: the logits above which each class is foreground.
-
-    Returns:
-        (B, 1 + K, H, W) float32: the values of :func:`label_map`, then the probabilities of the K classes, 0..1.
-    """
-    probabilities: list[torch.Tensor] = []
-
-    def kept() -> Iterator[torch.Tensor]:
-        for of_class in logits:
-            probabilities.append(of_class.float().sigmoid())
-            yield of_class
-
-    labels = label_map(kept(), cuts)
-    return torch.cat([labels.float(), *probabilities], dim=1)
-
-
-def binary_entropy(logits: torch.Tensor) -> torch.Tensor:
-    """Return the entropy of each logit's probability in bits: 0 is certain, 1 a guess; float32, any shape."""
-    # from logits, because probabilities of 0 would give 0 * log(0)
-    return F.binary_cross_entropy_with_logits(logits, logits.sigmoid(), reduction="none").float() / math.log(2)
-
-
-def entropy_map(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float] = UNCALIBRATED) -> torch.Tensor:
-    """Return the predictive entropy of each pixel in bits, as the mean over the classes.
-
-    Args:
-        logits: logits of the classes, one after the other.
-        cuts: unused, because entropy is that of probabilities, not of masks.
-
-    Returns:
-        (B, 1, H, W) float32 in [0, 1]: 0 is certain, 1 is a guess.
-    """
-    total, count = torch.zeros(()), 0
-    for found in logits:
-        total, count = total + binary_entropy(found), count + 1
-    return total / count
 
 
 class PresenceInferer(SimpleInferer):
@@ -244,9 +161,24 @@ class ResizedInferer(Inferer):
         Raises:
             ValueError: when the input does not have 4 or 5 dimensions.
         """
+        return self._results(inputs, network, None, *args, **kwargs)
+
+    def with_presence(
+        self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the results of a call and of :meth:`presence`, for which the network runs once."""
+        chances: list[torch.Tensor] = []
+        results = self._results(inputs, network, chances, *args, **kwargs)
+        presence = torch.cat(chances)
+        return results, presence if inputs.ndim == 4 else presence.unflatten(0, (len(inputs), -1))
+
+    def _results(
+        self, inputs: torch.Tensor, network: Network, chances: list[torch.Tensor] | None, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Return the results of a call; ``chances`` gets the presence of each part of the inputs, (N, K)."""
         averaged = _averaging(network, self.text_sets)
         scaled = _calibrated(averaged, network, self.calibration)
-        calibrated = _silencing(scaled, self.presence_threshold, self.calibration)
+        calibrated = _silencing(scaled, self.presence_threshold, self.calibration, chances)
 
         def segment(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
             cuts = None if self.calibration is None else self.calibration.cuts(_text_rows(network, texts.get("text")))
@@ -384,13 +316,28 @@ def _text_rows(network: Any, text: Sequence[Any] | None = None) -> list[list[str
     return [[row] if isinstance(row, str) else list(row) for row in text]
 
 
-def _silencing(network: Network, threshold: float | None, calibration: Calibration | None) -> Network:
-    """Return a network whose masks of absent texts are empty, or the network itself without a threshold."""
-    if threshold is None:
+def _silencing(
+    network: Network,
+    threshold: float | None,
+    calibration: Calibration | None,
+    chances: list[torch.Tensor] | None = None,
+) -> Network:
+    """Return a network whose masks of absent texts are empty, or the network itself if nothing asks for presence.
+
+    Args:
+        network: the network.
+        threshold: probability below which a text is absent; None = all masks stay.
+        calibration: makes the scores of presence probabilities; None = their sigmoid is.
+        chances: gets the probability of each text's presence at every call; None = it is not kept.
+    """
+    if threshold is None and chances is None:
         return network
 
     def run(*args: Any, **kwargs: Any) -> torch.Tensor:
-        return _calibrated_presence(network(*args, presence=True, **kwargs), calibration).silenced(threshold)
+        found = _calibrated_presence(network(*args, presence=True, **kwargs), calibration)
+        if chances is not None:
+            chances.append(found.presence.sigmoid())
+        return found.logits if threshold is None else found.silenced(threshold)
 
     return run
 

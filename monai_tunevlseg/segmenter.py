@@ -21,9 +21,10 @@ from monai_tunevlseg.data.io.reading import read_image
 from monai_tunevlseg.data.io.stored_picture import StoredPicture
 from monai_tunevlseg.data.io.volumes import stored_order
 from monai_tunevlseg.errors import unwrapped_errors
-from monai_tunevlseg.inferers import Reduction, ResizedInferer, binary_entropy
+from monai_tunevlseg.inferers import ResizedInferer
 from monai_tunevlseg.networks import SegmentationNetwork
 from monai_tunevlseg.networks.texts import validate_texts
+from monai_tunevlseg.reductions import Reduction, binary_entropy
 from monai_tunevlseg.training import load_weights
 
 __all__ = ["ImageLike", "Images", "Segmenter", "open_bundle"]
@@ -183,7 +184,7 @@ class Segmenter:
         with self._computing() as device:
             pixels = self._network_input(image).to(device)
             chance = self.inferer.presence(pixels, self.network, text=[self._texts(texts)])  # (1, K) or (1, N, K)
-        return chance.float().flatten(0, -2).amax(dim=0).cpu().numpy()
+        return _of_image(chance)
 
     def _reduce_each(
         self, image: ImageLike | Images, texts: str | Sequence[str] | None, reduction: Reduction
@@ -193,19 +194,31 @@ class Segmenter:
         return self.reduce_logits(image, texts, reduction)
 
     def reduce_logits(self, image: ImageLike, texts: str | Sequence[str] | None, reduction: Reduction) -> np.ndarray:
-        """Return a reduction of one image's logits, such as `inferers.label_map`, otherwise as `segment`.
+        """Return a reduction of one image's logits, such as `reductions.label_map`, otherwise as `segment`.
 
         The reduction reads the logits at full size one text after the other; its C channels become (C, H, W) or
         (C, X, Y, Z).
         """
-        inferer = copy.copy(self.inferer)  # the original keeps its reduction
-        inferer.reduction = reduction
+        inferer = self._reducing(reduction)
         with self._computing() as device:
             pixels = self._network_input(image).to(device)
-            upright = inferer(pixels, self.network, text=[self._texts(texts)])[0].cpu().numpy()
-        if isinstance(image, str | os.PathLike) and is_volume_file(Path(image)):
-            return np.stack([stored_order(channel, Path(image)) for channel in upright])
-        return upright
+            upright = inferer(pixels, self.network, text=[self._texts(texts)])[0]
+        return _stored(upright, image)
+
+    def reduce_logits_with_presence(
+        self, image: ImageLike, texts: str | Sequence[str] | None, reduction: Reduction
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the results of `reduce_logits` and of `presence`, for which the network runs once."""
+        inferer = self._reducing(reduction)
+        with self._computing() as device:
+            pixels = self._network_input(image).to(device)
+            upright, chance = inferer.with_presence(pixels, self.network, text=[self._texts(texts)])
+        return _stored(upright[0], image), _of_image(chance)
+
+    def _reducing(self, reduction: Reduction) -> ResizedInferer:
+        inferer = copy.copy(self.inferer)  # the original keeps its reduction
+        inferer.reduction = reduction
+        return inferer
 
     @contextmanager
     def _computing(self) -> Iterator[torch.device]:
@@ -241,6 +254,19 @@ def open_bundle(folder: str | Path, **overrides: Any) -> ConfigParser:
         raise ValueError(f"{config} has no option {unknown[0]!r}.")
     parser.update({"bundle_root": str(folder), **overrides})
     return parser
+
+
+def _stored(upright: torch.Tensor, image: ImageLike) -> np.ndarray:
+    """Return upright maps (C, H, W) or (C, S, A, R) of an image, those of a volume in the voxel order of its file."""
+    maps = upright.cpu().numpy()
+    if isinstance(image, str | os.PathLike) and is_volume_file(Path(image)):
+        return np.stack([stored_order(channel, Path(image)) for channel in maps])
+    return maps
+
+
+def _of_image(chance: torch.Tensor) -> np.ndarray:
+    """Return the presence (K,) in an image from that in a picture, (1, K), or in the slices of a volume, (1, N, K)."""
+    return chance.float().flatten(0, -2).amax(dim=0).cpu().numpy()
 
 
 def _masks(logits: Iterable[torch.Tensor], cuts: Iterable[torch.Tensor | float]) -> torch.Tensor:

@@ -13,28 +13,37 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from monai_tunevlseg.monai_label.bundle_model import BundleModel
 
-__all__ = ["EntropyStrategy"]
+__all__ = ["SCORES", "SCORE_KEYS", "ScoreStrategy"]
 
 logger = logging.getLogger(__name__)
 
-SCORES_KEY = "tunevlseg_entropy"  # key of an image's info in the datastore
+SCORES: Mapping[str, str] = {
+    "entropy": "The image with the least certain prediction: the highest mean predictive entropy",
+    "uncertainty": "The image with the least certain masks: the highest probability that they are wrong",
+}
+"""The scores of `BundleModel` by which images are chosen, the highest first, with descriptions for clients."""
+SCORE_KEYS: Mapping[str, str] = {score: f"tunevlseg_{score}" for score in SCORES}
+"""The keys of the scores in an image's info in the datastore."""
 UNREADABLE = -1.0  # the score of a file that cannot be read
 MAX_SAMPLES = 256
 
 
-class EntropyStrategy(Strategy):
-    """Chooses the unlabeled image with the highest mean predictive entropy.
+class ScoreStrategy(Strategy):
+    """Chooses the unlabeled image with the highest score.
 
     Scores are stored in the datastore, so they survive a restart of the server, and are valid for one checkpoint. A
     call computes a limited number of missing scores and chooses among all known ones.
 
     Args:
+        score: ``entropy`` or ``uncertainty``, as `BundleModel` computes it.
         models: the models by name; a request selects one with ``model``, the default is the first.
         max_samples: maximum number of scores computed in one call, unless a request has its own ``max_samples``.
     """
 
-    def __init__(self, models: Mapping[str, BundleModel], max_samples: int = 16) -> None:
-        super().__init__("The image with the least certain prediction: the highest mean predictive entropy")
+    def __init__(self, score: str, models: Mapping[str, BundleModel], max_samples: int = 16) -> None:
+        super().__init__(SCORES[score])
+        self.score = score
+        self.key = SCORE_KEYS[score]
         self.models = models
         self.max_samples = max_samples
 
@@ -49,9 +58,9 @@ class EntropyStrategy(Strategy):
         model = self.models[request.get("model") or next(iter(self.models))]
         model.check_usable()
         unlabeled = sorted(datastore.get_unlabeled_images())
-        scores = {image: score for image in unlabeled if (score := _stored_score(datastore, image, model)) is not None}
+        scores = {image: score for image in unlabeled if (score := self._stored(datastore, image, model)) is not None}
         missing = (image for image in unlabeled if image not in scores)
-        computed = ((image, _compute_score(datastore, image, model)) for image in missing)
+        computed = ((image, self._compute(datastore, image, model)) for image in missing)
         readable = (scored for scored in computed if scored[1] != UNREADABLE)
         new = dict(itertools.islice(readable, self._limit(request)))
         scores = {image: score for image, score in (scores | new).items() if score != UNREADABLE}
@@ -66,20 +75,18 @@ class EntropyStrategy(Strategy):
             raise ValueError(f"max_samples is {limit!r:.100}; send a whole number from 1 to {MAX_SAMPLES}.")
         return limit
 
+    def _stored(self, datastore: Datastore, image: str, model: BundleModel) -> float | None:
+        entry = datastore.get_image_info(image).get(self.key, {}).get(model.name, {})
+        return entry.get("score") if entry.get("checkpoint") == model.version() else None
 
-def _stored_score(datastore: Datastore, image: str, model: BundleModel) -> float | None:
-    entry = datastore.get_image_info(image).get(SCORES_KEY, {}).get(model.name, {})
-    return entry.get("score") if entry.get("checkpoint") == model.version() else None
-
-
-def _compute_score(datastore: Datastore, image: str, model: BundleModel) -> float:
-    """Compute and store the score of an image; ``UNREADABLE`` if its file cannot be read."""
-    version = model.version()
-    try:
-        score = model.entropy(Path(datastore.get_image_uri(image)))
-    except (OSError, ValueError) as error:
-        logger.warning("No score for %s: %s", image, error)
-        score = UNREADABLE
-    stored = datastore.get_image_info(image).get(SCORES_KEY, {})
-    datastore.update_image_info(image, {SCORES_KEY: {**stored, model.name: {"score": score, "checkpoint": version}}})
-    return score
+    def _compute(self, datastore: Datastore, image: str, model: BundleModel) -> float:
+        """Compute and store the score of an image; ``UNREADABLE`` if its file cannot be read."""
+        version = model.version()
+        try:
+            score = getattr(model, self.score)(Path(datastore.get_image_uri(image)))
+        except (OSError, ValueError) as error:
+            logger.warning("No score for %s: %s", image, error)
+            score = UNREADABLE
+        stored = datastore.get_image_info(image).get(self.key, {})
+        datastore.update_image_info(image, {self.key: {**stored, model.name: {"score": score, "checkpoint": version}}})
+        return score

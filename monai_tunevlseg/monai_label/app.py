@@ -22,7 +22,7 @@ from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.sessions import SessionInfo, Sessions
 
 import monai_tunevlseg
-from monai_tunevlseg.monai_label.active_learning import EntropyStrategy
+from monai_tunevlseg.monai_label.active_learning import SCORES, ScoreStrategy
 from monai_tunevlseg.monai_label.bundle_model import open_bundles
 from monai_tunevlseg.monai_label.datastore import FolderDatastore, resolve_image
 from monai_tunevlseg.monai_label.error_responses import add_error_responses, get_or_404, http_errors
@@ -104,7 +104,8 @@ class TuneVLSegApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the strategies to choose the next image."""
-        return {"entropy": EntropyStrategy(self.models), "random": Random(), "first": First()}
+        scored = {score: ScoreStrategy(score, self.models) for score in SCORES}
+        return {**scored, "random": Random(), "first": First()}
 
     def on_init_complete(self) -> None:
         """Add the checks to the server once its routes exist."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,13 @@ from monai.bundle import ConfigParser
 
 from monai_tunevlseg.calibration import CALIBRATION
 from monai_tunevlseg.hyperparameters import ZERO_SHOT, parse_hyperparameter
-from monai_tunevlseg.inferers import Reduction, entropy_map, label_map
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork, SegmentationNetwork
 from monai_tunevlseg.networks.precision import cast_frozen
+from monai_tunevlseg.reductions import Reduction, entropy_map, label_map_with_confidence
 from monai_tunevlseg.segmenter import Segmenter, open_bundle
 
-__all__ = ["BaseModelCache", "BundleModel", "open_bundles"]
+__all__ = ["BaseModelCache", "BundleModel", "SegmentedImage", "mean_confidence", "open_bundles"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,28 @@ class BaseModelCache:
                     loaded, model=cast_frozen(loaded.model.requires_grad_(False), precision)
                 )
             return self._by_config[key]
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedImage:
+    """What a bundle says of texts in an image.
+
+    Attributes:
+        labels: uint8, (H, W), or (X, Y[, Z]) in the voxel order of the file: 0 is background, k + 1 text k.
+        confidence: the probability of each pixel's label, calibrated where it is fitted; 0 on background; float32, in
+            the shape of the labels.
+        presence: the probability that the image shows each text at all; of a volume, the highest of its slices.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    presence: list[float]
+
+
+def mean_confidence(labels: np.ndarray, confidence: np.ndarray, num_texts: int) -> list[float | None]:
+    """Return the mean confidence in the mask of each text, the label values 1..num_texts; None of an empty mask."""
+    masks = (labels == value for value in range(1, num_texts + 1))
+    return [float(confidence[mask].mean(dtype=np.float64)) if mask.any() else None for mask in masks]
 
 
 class BundleModel:
@@ -110,16 +133,30 @@ class BundleModel:
         with self._lock:
             return self._segmenter().network
 
-    def segment(self, image: Path, texts: Sequence[str]) -> np.ndarray:
-        """Return the label map of an image.
+    def segment(self, image: Path, texts: Sequence[str]) -> SegmentedImage:
+        """Return the label map of an image, and how sure it is.
 
-        Returns:
-            uint8, (H, W), or (X, Y[, Z]) in the voxel order of the file: 0 is background, k + 1 text k.
+        Raises:
+            ValueError: when the file cannot be read as an image, or the checkpoint is damaged or does not fit.
+        """
+        with self._reading() as segmenter:
+            maps, presence = segmenter.reduce_logits_with_presence(image, texts, label_map_with_confidence)
+        return SegmentedImage(maps[0].astype(np.uint8), maps[1], presence.tolist())
+
+    def uncertainty(self, image: Path) -> float:
+        """Return how probably a shown pixel, or else an empty mask, is wrong, as the mean over the bundle's classes.
+
+        Of a class with a mask, this is 1 minus the mean probability in the mask, which is related to its Dice (Mehrtash
+        et al., IEEE TMI 2020, do so by the mean entropy in the mask). Of any other, it is the probability that the
+        image shows the class.
 
         Raises:
             ValueError: when the file cannot be read as an image.
         """
-        return self.reduce_logits(image, texts, label_map)[0]
+        found = self.segment(image, self.class_names)
+        sure = mean_confidence(found.labels, found.confidence, len(self.class_names))
+        pairs = zip(sure, found.presence, strict=True)
+        return float(np.mean([presence if mean is None else 1 - mean for mean, presence in pairs]))
 
     def entropy(self, image: Path) -> float:
         """Return the mean predictive entropy of the bundle's classes over the image in bits: 0 is certain, 1 a guess.
@@ -135,13 +172,19 @@ class BundleModel:
         Raises:
             ValueError: when the file cannot be read as an image, or the checkpoint is damaged or does not fit.
         """
+        with self._reading() as segmenter:
+            return segmenter.reduce_logits(image, texts, reduction)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Segmenter]:
+        """Hold the current segmenter, whose cache of texts is limited; a file that cannot be read is a wrong value."""
         with self._lock:
             segmenter = self._segmenter()
             network = segmenter.network
             if isinstance(network, PromptTunedNetwork) and len(network.text_features) > MAX_CACHED_TEXTS:
                 network.text_features.clear()
             try:
-                return segmenter.reduce_logits(image, texts, reduction)
+                yield segmenter
             except OSError as error:
                 raise ValueError(str(error)) from error
 

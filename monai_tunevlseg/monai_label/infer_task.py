@@ -11,7 +11,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file
 from monai_tunevlseg.data.io.reading import read_shape
 from monai_tunevlseg.data.io.volumes import stored_shape
-from monai_tunevlseg.monai_label.bundle_model import BundleModel
+from monai_tunevlseg.monai_label.bundle_model import BundleModel, mean_confidence
 from monai_tunevlseg.monai_label.click_corrections import filter_components
 from monai_tunevlseg.monai_label.infer_request import InferRequest
 from monai_tunevlseg.monai_label.label_map_writer import write_label_map
@@ -45,7 +45,9 @@ class TextSegmentation(InferTask):
         """Segment the file ``image`` of a request.
 
         Returns:
-            the path of the label map, and the parameters of the answer: ``label_names`` and ``latencies``.
+            the path of the label map, and the parameters of the answer. By text, these are ``label_names``, the value
+            in the label map; ``presence``, the probability that the image shows the text at all; and ``confidence``,
+            the mean probability of the text in its mask, or None for an empty mask. ``latencies`` are in seconds.
 
         Raises:
             FileNotFoundError: when the file does not exist.
@@ -56,11 +58,18 @@ class TextSegmentation(InferTask):
         volume = is_volume_file(image)
         shape = stored_shape(image) if volume else read_shape(image)[::-1]
         asked = InferRequest.parse(request, self.model.class_names, shape)
-        labels = self.model.segment(image, asked.texts)
-        labels = labels if volume else labels.T
+        found = self.model.segment(image, asked.texts)
+        labels, confidence = (values if volume else values.T for values in (found.labels, found.confidence))
         seconds = time.perf_counter() - started
         labels = filter_components(labels, asked.foreground, asked.background, asked.roi)
+        means = mean_confidence(labels, confidence, len(asked.texts))
         file = write_label_map(labels, image, asked.extension)
-        names = {text: value for value, text in enumerate(asked.texts, start=1)}
-        latencies = {"infer": round(seconds, 3), "total": round(time.perf_counter() - started, 3)}
-        return str(file), {"label_names": names, "latencies": latencies}
+        params = {
+            "label_names": {text: value for value, text in enumerate(asked.texts, start=1)},
+            "presence": {text: round(chance, 4) for text, chance in zip(asked.texts, found.presence, strict=True)},
+            "confidence": {
+                text: None if mean is None else round(mean, 4) for text, mean in zip(asked.texts, means, strict=True)
+            },
+            "latencies": {"infer": round(seconds, 3), "total": round(time.perf_counter() - started, 3)},
+        }
+        return str(file), params

@@ -29,7 +29,7 @@ from monailabel.endpoints.user.auth import RBAC
 from starlette.datastructures import UploadFile
 
 from monai_tunevlseg.json_files import parse_json
-from monai_tunevlseg.monai_label.active_learning import SCORES_KEY
+from monai_tunevlseg.monai_label.active_learning import SCORE_KEYS
 from monai_tunevlseg.monai_label.error_responses import get_or_404, http_errors
 from monai_tunevlseg.monai_label.path_checks import check_image_id, check_path_component
 from monai_tunevlseg.monai_label.server_processes import stop_task
@@ -38,7 +38,7 @@ from monai_tunevlseg.monai_label.uploads import form_fields, upload_name
 
 __all__ = ["add_request_checks", "check_proxied_path"]
 
-RESERVED_KEYS = ("strategy", SCORES_KEY)
+RESERVED_KEYS = ("strategy", *SCORE_KEYS.values())
 """Keys of an image's info that the server writes itself."""
 MAX_DEPTH = 20  # levels of a JSON object; clients send flat objects
 MAX_TASK_BYTES = 65_536  # the request of a task becomes an argument of a command line

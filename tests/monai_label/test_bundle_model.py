@@ -7,11 +7,12 @@ import pytest
 import torch
 import yaml
 from label_fixtures import circle_mask, dice, draw_picture, write_bundle
+from PIL import Image
 
 from monai_tunevlseg.calibration import Calibration, ClassCalibration, remove_calibration, write_calibration
 from monai_tunevlseg.digests import file_digest
-from monai_tunevlseg.monai_label.bundle_model import open_bundles
-from monai_tunevlseg.segmenter import open_bundle
+from monai_tunevlseg.monai_label.bundle_model import SegmentedImage, mean_confidence, open_bundles
+from monai_tunevlseg.segmenter import Segmenter, open_bundle
 
 
 @pytest.fixture(scope="module")
@@ -74,26 +75,26 @@ def test_a_new_calibration_is_used_at_once(folders, picture, tmp_path):
     model = open_bundles(str(write_bundle(tmp_path / "mine", ("red circle",))))["mine"]
     model.checkpoint.parent.mkdir()
     torch.save(open_bundle(folders[0]).get_parsed_content("network").state_dict(), model.checkpoint)
-    before, entropy = model.segment(picture, ["red circle"]), model.entropy(picture)
+    before, entropy = model.segment(picture, ["red circle"]).labels, model.entropy(picture)
     version = model.version()
     for threshold, share in ((1e-9, 1), (1 - 1e-9, 0)):
         fitted = ClassCalibration(4.0, threshold, 1, 0, 0, 0, 0)
         write_calibration(model.checkpoint, Calibration({"red circle": fitted}), file_digest(model.checkpoint))
         assert model.version() != version
-        assert (model.segment(picture, ["red circle"]) > 0).mean() == share != (before > 0).mean()
+        assert (model.segment(picture, ["red circle"]).labels > 0).mean() == share != (before > 0).mean()
         assert model.entropy(picture) > entropy  # a temperature above 1
     config = model.folder / "configs" / "inference.yaml"
     parsed = yaml.safe_load(config.read_text())
     config.write_text(yaml.safe_dump(parsed | {"calibration": "off"}, sort_keys=False))
     off = open_bundles(str(model.folder))["mine"]
-    np.testing.assert_array_equal(off.segment(picture, ["red circle"]), before)
+    np.testing.assert_array_equal(off.segment(picture, ["red circle"]).labels, before)
     remove_calibration(model.checkpoint)
-    np.testing.assert_array_equal(model.segment(picture, ["red circle"]), before)
+    np.testing.assert_array_equal(model.segment(picture, ["red circle"]).labels, before)
 
 
 def test_cris_is_a_model_too(picture, tmp_path):
     model = open_bundles(str(write_bundle(tmp_path / "cris", ("red circle",), bundle="cris_coop")))["cris"]
-    assert model.segment(picture, ["red circle"]).shape == (120, 150)
+    assert model.segment(picture, ["red circle"]).labels.shape == (120, 150)
 
 
 def test_a_network_without_a_base_model_segments_its_classes_once_it_is_trained(picture, tmp_path):
@@ -104,7 +105,7 @@ def test_a_network_without_a_base_model_segments_its_classes_once_it_is_trained(
     model.checkpoint.parent.mkdir()
     torch.save(open_bundle(model.folder).get_parsed_content("network").state_dict(), model.checkpoint)
     model.check_usable()
-    assert model.segment(picture, ["dot"]).shape == (120, 150) and 0 < model.entropy(picture) < 1
+    assert model.segment(picture, ["dot"]).labels.shape == (120, 150) and 0 < model.entropy(picture) < 1
     with pytest.raises(ValueError, match="'square'.*red circle, dot"):
         model.segment(picture, ["square"])
 
@@ -115,7 +116,7 @@ def test_cached_texts_are_limited(models, picture, monkeypatch):
     for number in range(6):
         model.segment(picture, [f"thing {number}"])
     assert len(model.network().text_features) <= 4
-    assert dice(model.segment(picture, ["red circle"]), circle_mask()) > 0.9
+    assert dice(model.segment(picture, ["red circle"]).labels, circle_mask()) > 0.9
 
 
 def test_entropy_is_that_of_the_probabilities(models, picture):
@@ -125,6 +126,45 @@ def test_entropy_is_that_of_the_probabilities(models, picture):
     bits = -(chance * np.log2(chance) + (1 - chance) * np.log2(1 - chance))
     assert model.entropy(picture) == pytest.approx(bits.mean(), rel=1e-6)
     assert 0 < model.entropy(picture) < 1
+
+
+def test_the_confidence_is_the_mean_probability_in_the_mask(models, picture):
+    model, texts = models["two"], ["blue square", "red circle", "car"]
+    found = model.segment(picture, texts)
+    logits = model.reduce_logits(picture, texts, lambda logits, cuts: torch.cat(list(logits), dim=1))
+    chance = 1 / (1 + np.exp(-logits.astype(float)))
+    means = mean_confidence(found.labels, found.confidence, 3)
+    for value in (1, 2):
+        assert means[value - 1] == pytest.approx(chance[value - 1][found.labels == value].mean(), abs=1e-6)
+        assert 0.5 < means[value - 1] < 1
+    assert mean_confidence(np.where(found.labels == 2, 0, found.labels), found.confidence, 3)[1] is None
+    assert (found.confidence[found.labels == 0] == 0).all()
+
+
+def test_the_presence_is_that_of_the_segmenter(models, folders, picture):
+    found = models["two"].segment(picture, ["blue square", "car", "red circle"])
+    zero_shot = Segmenter.from_bundle(folders[1], method=None, unfreeze=None, upsampler=False)
+    expected = zero_shot.presence(picture, ["blue square", "car", "red circle"])
+    np.testing.assert_allclose(found.presence, expected, atol=1e-6)
+
+
+def test_uncertainty_is_that_of_masks_or_else_of_presence(models, picture, monkeypatch):
+    """Two classes, of which the second has no mask: worked out by hand."""
+    model = models["two"]
+    labels = np.array([[0, 1], [1, 0]], np.uint8)
+    found = SegmentedImage(labels, np.float32([[0, 0.9], [0.6, 0]]), [0.99, 0.3])
+    monkeypatch.setattr(model, "segment", lambda image, texts: found)
+    assert model.uncertainty(picture) == pytest.approx(((1 - 0.75) + 0.3) / 2)
+
+
+def test_an_image_is_less_certain_with_a_faint_object(models, tmp_path):
+    model, gray = models["one"], np.array([120, 118, 115])
+    scores = []
+    for share in (1, 0.55):
+        pixels = gray + (np.asarray(draw_picture()) - gray) * share
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{share}.png")
+        scores.append(model.uncertainty(tmp_path / f"{share}.png"))
+    assert 0 < scores[0] < scores[1] < 1
 
 
 def test_a_damaged_file_is_named(models, tmp_path):

@@ -16,7 +16,7 @@ pytest.importorskip("monailabel", reason="monailabel has an environment of its o
 from monailabel.config import settings
 from monailabel.interfaces.exception import MONAILabelException
 
-from monai_tunevlseg.monai_label.active_learning import EntropyStrategy
+from monai_tunevlseg.monai_label.active_learning import ScoreStrategy
 from monai_tunevlseg.monai_label.datastore import FolderDatastore
 
 
@@ -144,7 +144,7 @@ class Certain:
 
 def test_files_that_cannot_be_read_are_never_offered(studies):
     store = studies(*(f"broken{number}.png" for number in range(4)), "good1.png", "good2.png")
-    strategy = EntropyStrategy({"model": Certain()})
+    strategy = ScoreStrategy("entropy", {"model": Certain()})
     chosen = strategy({"max_samples": 1}, store)
     assert (chosen["id"], chosen["scored"]) == ("good1", 1)  # the broken ones before it do not use up the samples
     assert strategy({}, store)["id"] == "good2"
@@ -158,5 +158,5 @@ def test_a_model_that_cannot_segment_yet_chooses_no_image(studies):
     model, store = Certain(), studies("good1.png")
     model.trained = False
     with pytest.raises(ValueError, match="model is not trained"):
-        EntropyStrategy({"model": model})({}, store)
+        ScoreStrategy("entropy", {"model": model})({}, store)
     assert "tunevlseg_entropy" not in store.get_image_info("good1")

@@ -62,7 +62,7 @@ def test_every_bundle_is_a_model(client):
     assert info["models"]["shapes"]["config"]["text"] == BOTH
     assert info["models"]["shapes_clicks"]["type"] == "deepgrow"
     assert set(info["trainers"]) == {"circles", "shapes"}
-    assert set(info["strategies"]) == {"entropy", "random", "first"}
+    assert set(info["strategies"]) == {"entropy", "uncertainty", "random", "first"}
 
 
 def test_a_zero_shot_bundle_segments_and_cannot_be_trained(client, server):
@@ -81,6 +81,18 @@ def test_without_text_the_classes_of_the_bundle_become_a_label_map(client):
     assert labels.shape == SIZE
     assert dice(labels == 1, circle_mask()) > 0.9
     assert labels[SQUARE[::-1]] == 2
+    for key in ("presence", "confidence"):
+        assert answer[key].keys() == {"red circle", "blue square"}
+        assert all(0.5 < value <= 1 for value in answer[key].values())
+
+
+def test_a_text_without_a_mask_has_no_confidence(client):
+    file, answer = client.infer(
+        "shapes", "picture0", {"roi": [SQUARE[0] - 9, SQUARE[1] - 9, *(at + 9 for at in SQUARE)]}
+    )
+    assert set(np.unique(picture_of(file))) == {0, 2}
+    assert answer["confidence"]["red circle"] is None and answer["confidence"]["blue square"] > 0.5
+    assert answer["presence"]["red circle"] > 0.5  # of the whole image
 
 
 @pytest.mark.parametrize("text", ["blue square", ["blue square"]])

@@ -120,6 +120,19 @@ def test_the_entropy_strategy_keeps_its_scores(client, server):
     assert log.count("Loaded things") == 1
 
 
+def test_uncertainty_chooses_the_image_with_the_least_certain_masks(client, server):
+    chosen = client.next_sample("uncertainty", {"max_samples": COUNT + 2})
+    infos = {
+        image: requests.get(f"{server.url}/datastore/image/info", params={"image": image}).json()
+        for image in [f"picture{number}" for number in range(COUNT)] + ["nothing", "volume"]
+    }
+    scores = {image: info["tunevlseg_uncertainty"]["things"]["score"] for image, info in infos.items()}
+    assert max(scores.values()) == chosen["score"] == scores[chosen["id"]]
+    _, answer = client.infer("things", chosen["id"], {})
+    (mean,), (presence,) = answer["confidence"].values(), answer["presence"].values()
+    assert chosen["score"] == pytest.approx(presence if mean is None else 1 - mean, abs=1e-4)
+
+
 @pytest.mark.parametrize("strategy", ["random", "first"])
 def test_the_other_strategies_choose_an_image(client, strategy):
     chosen = client.next_sample(strategy, {})
