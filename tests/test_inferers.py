@@ -13,12 +13,7 @@ from monai.transforms import Compose, NormalizeIntensityd, Resize
 from monai_tunevlseg.calibration import Calibration, ClassCalibration, PresenceCalibration
 from monai_tunevlseg.data import LogitsToLabelMapd, ResizeImageMaskd
 from monai_tunevlseg.inferers import AveragingInferer, PresenceInferer, ResizedInferer, SilencingInferer
-from monai_tunevlseg.reductions import (
-    entropy_map,
-    label_map,
-    label_map_with_confidence,
-    label_map_with_probabilities,
-)
+from monai_tunevlseg.reductions import entropy_map, label_map
 from monai_tunevlseg.segmentation import BACKGROUND_LOGIT, Segmentation
 
 
@@ -153,31 +148,12 @@ def test_reduced_entropies_are_those_of_all_logits():
     torch.testing.assert_close(ResizedInferer(8, reduction=entropy_map)(image, noise).double(), bits)
 
 
-@pytest.mark.parametrize("calibration", [None, Calibration({"dark": ClassCalibration(3.0, 0.48, 1, 0, 0, 0, 0)})])
-@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 5)])
-def test_label_maps_come_with_the_probabilities_of_all_classes(shape, calibration):
-    image = torch.rand(2, 3, *shape)
-    found = ResizedInferer(8, reduction=label_map_with_probabilities, calibration=calibration)(image, Named(noise))
-    labels = ResizedInferer(8, reduction=label_map, calibration=calibration)(image, Named(noise))
-    assert torch.equal(found[:, :1], labels.float()) and len(labels.unique()) >= 4
-    logits = ResizedInferer(8, calibration=calibration)(image, Named(noise))
-    torch.testing.assert_close(found[:, 1:], logits.sigmoid())
-
-
-@pytest.mark.parametrize("calibration", [None, Calibration({"dark": ClassCalibration(3.0, 0.48, 1, 0, 0, 0, 0)})])
-def test_label_maps_come_with_the_probability_of_the_label(calibration):
-    image = torch.rand(2, 3, 40, 30)
-    found = ResizedInferer(8, reduction=label_map_with_confidence, calibration=calibration)(image, Named(noise))
-    both = ResizedInferer(8, reduction=label_map_with_probabilities, calibration=calibration)(image, Named(noise))
-    assert torch.equal(found[:, :1], both[:, :1]) and found.dtype == torch.float32
-    padded = torch.cat([torch.zeros_like(both[:, :1]), both[:, 1:]], dim=1)
-    assert torch.equal(found[:, 1:], padded.gather(1, both[:, :1].long()))
-    assert (found[:, 1] > 0.5).sum() > 10
-
-
+@pytest.mark.parametrize(
+    "fit", [None, PresenceCalibration(2, -0.5, present=1, absent=1, log_loss=0, log_loss_before=0)]
+)
 @pytest.mark.parametrize("threshold", [None, 0.5])
 @pytest.mark.parametrize("shape", [(8, 8), (5, 8, 8)])
-def test_presence_comes_with_results_of_the_same_run(shape, threshold):
+def test_presence_comes_with_results_of_the_same_run(shape, threshold, fit):
     runs = []
 
     def counted(pictures, text=None, presence=False):
@@ -185,17 +161,15 @@ def test_presence_comes_with_results_of_the_same_run(shape, threshold):
         return sighted(pictures, text, presence)
 
     image = torch.rand(2, 3, *shape)
-    inferer = ResizedInferer(8, reduction=label_map, presence_threshold=threshold, sw_batch_size=4)
-    results, presence = inferer.with_presence(image, counted)
+    inferer = ResizedInferer(
+        8, reduction=label_map, presence_threshold=threshold, sw_batch_size=4, calibration=Calibration({}, fit)
+    )
+    results, presence = inferer.with_presence(image, Named(counted))
     slices = shape[:-2]  # the axial ones
     assert sum(runs) == 2 * math.prod(slices)
-    assert torch.equal(results, inferer(image, sighted))
+    assert torch.equal(results, inferer(image, Named(sighted)))
     torch.testing.assert_close(presence, inferer.presence(image, sighted))
     assert presence.shape == (2, *slices, 4)
-
-
-def test_certain_pixels_have_no_entropy():
-    assert entropy_map(iter([torch.tensor([[[[200.0, -200.0]]]])])).tolist() == [[[[0.0, 0.0]]]]
 
 
 def test_a_reduction_never_holds_the_logits_of_two_classes_at_full_size():
