@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.data.compared_texts import TEXT_SET
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.image_groups import ImageGroup
 from monai_tunevlseg.data.layouts import LAYOUTS
@@ -99,7 +100,8 @@ def _dataset_texts(spec: DatasetSpec, datalists: Mapping[str, Sequence[Sample]])
 
 def _texts_of(sample: Mapping[str, Any]) -> list[str]:
     """Return the texts that apply to a sample."""
-    return [sample["class_name"], sample["text"], *sample.get("text_set", ())]
+    compared = [each["text"] for each in sample.get("compared_texts", ()) if each["kind"] == TEXT_SET]
+    return [sample["class_name"], sample["text"], *sample.get("text_set", ()), *compared]
 
 
 def _pool_texts(dataset_texts: Iterable[str], spec: DatasetSpec, option: str) -> list[str]:

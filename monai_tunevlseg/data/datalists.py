@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from monai_tunevlseg.data.class_presence import require_classes
+from monai_tunevlseg.data.compared_texts import compared_text_chooser
 from monai_tunevlseg.data.dataset_spec import CLASS_NAME, DatasetSpec
 from monai_tunevlseg.data.image_files import is_image, list_images, list_subfolders, list_visible
 from monai_tunevlseg.data.intensity_windows import warn_of_dark_pictures, window_entry
@@ -25,7 +25,7 @@ from monai_tunevlseg.data.splits import (
     warn_of_overlap,
     write_splits,
 )
-from monai_tunevlseg.data.text_sets import text_set_chooser
+from monai_tunevlseg.data.text_sets import choose_one, text_set_chooser
 from monai_tunevlseg.messages import shorten
 
 __all__ = ["build_datalists", "build_inference_datalist", "choose_text", "find_splits", "read_cases", "require_samples"]
@@ -59,11 +59,15 @@ def build_datalists(
     require_classes(spec.encoding(), cases)
     splits = _splits_beside(spec, cases, trained_splits)
     datalists = _gather(cases, splits, spec.group_of())
-    text_set_of = text_set_chooser(spec)
+    text_set_of, compared_texts_of = text_set_chooser(spec), compared_text_chooser(spec)
     for samples in datalists.values():
         texts: list[Sample] = [{"text": choose_text(sample, spec)} for sample in samples]
         if text_set_of is not None:
             texts = [own | {"text_set": text_set_of(sample)} for own, sample in zip(texts, samples, strict=True)]
+        if compared_texts_of is not None:
+            texts = [
+                own | {"compared_texts": compared_texts_of(sample)} for own, sample in zip(texts, samples, strict=True)
+            ]
         # new dictionaries: splits that overlap share samples
         samples[:] = [_with_texts(sample, own) | window for sample, own in zip(samples, texts, strict=True)]
     if write_splits_to is not None:
@@ -139,10 +143,7 @@ def choose_text(sample: Sample, spec: DatasetSpec) -> str:
     if source == CLASS_NAME:
         return sample["text"]
     texts = sample["texts"][source]
-    if isinstance(texts, str):
-        return texts
-    name = f"{Path(sample['image']).name} {sample['class_name']}"
-    return texts[int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(texts)]
+    return texts if isinstance(texts, str) else choose_one(texts, sample)
 
 
 def _with_texts(sample: Sample, texts: Sample) -> Sample:

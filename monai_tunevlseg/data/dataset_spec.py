@@ -40,6 +40,8 @@ class DatasetSpec:
             texts for one pair, the hash of its file name chooses one.
         text_sets: further texts of each pair, from which training draws: "published", which are p1 to p9 of the layout
             `annotations`, or a JSON file {class name: [text, ...]}; None = none.
+        compared_texts: texts whose masks evaluation compares on the same images, with controls: the class name alone,
+            "class_name", and with it "published", which are p1 to p9, or a file as for `text_sets`; None = none.
         mask_ending: the ending of the masks' names beyond those of their images, such as "_mask", in the layout
             `folder`; None = their common ending.
         intensity_window: the values of the image files that become 0 and 1, in their own units; None = the range of a
@@ -65,6 +67,7 @@ class DatasetSpec:
     intensity_window: Sequence[float] | None = None
     every_slice: bool = False
     text_sets: str | Path | None = None
+    compared_texts: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.slice_axis not in (0, 1, 2):

@@ -26,7 +26,8 @@ __all__ = [
 ImageGroup: TypeAlias = dict[str, Any]
 """`image`, of a slice also `slice` and `slice_axis`, and `pairs`: the other keys of each of its samples, in order.
 
-It may also have `absent_texts`, which the image does not show (see :func:`~monai_tunevlseg.data.with_absent_texts`).
+It may also have `absent_texts`, which the image does not show (see :func:`~monai_tunevlseg.data.with_absent_texts`),
+and its pairs `compared_texts`.
 """
 
 POSITION = ("image", "slice", "slice_axis")
@@ -77,8 +78,9 @@ class LoadImageGroup(Transform):
         Returns:
             `image` (3, H, W) as `LoadImageMaskd` loads it; `label`, a tensor (k, H, W), uint8 in {0, 1}, and 255 for
             ignored pixels; `full_label`, the same as an array, which is unchanged when `label` is resized; `pairs`, the
-            k samples with `number`; `absent_texts`, the group's; `text`, the k texts and then the absent ones;
-            `text_sets`, the `text_set` of each of the texts that has one.
+            k samples with `number`; `absent_texts`, the group's; `further_texts`, the compared texts that are neither;
+            `text`, the k texts, then the absent and the further ones; `text_sets`, the `text_set` of each of the texts
+            that has one.
 
         Raises:
             KeyError: when a sample lacks a key.
@@ -91,20 +93,21 @@ class LoadImageGroup(Transform):
         label = torch.empty((len(pairs), *first["label"].shape[1:]), dtype=torch.uint8)
         for index, sample in enumerate(chain([first], loaded)):
             label[index] = sample["label"].as_tensor()[0]
-        absent = list(group.get("absent_texts", ()))
+        absent, further = list(group.get("absent_texts", ())), _further_texts(group)
         return {
             "image": first["image"],
             "label": label,
             "full_label": label.numpy(),  # worker processes send arrays through pipes, not through scarce shared memory
-            "text": [pair["text"] for pair in pairs] + absent,
+            "text": [pair["text"] for pair in pairs] + absent + further,
             "pairs": pairs,
             "absent_texts": absent,
+            "further_texts": further,
             "text_sets": {pair["text"]: pair["text_set"] for pair in pairs if "text_set" in pair},
         }
 
 
 class ImageGroupBatchSampler(Sampler[list[int]]):
-    """Batches groups with equal numbers of pairs and absent texts, so that all images of a batch have equally many.
+    """Batches groups with equal numbers of pairs, absent and further texts, so that a batch has one number of each.
 
     A batch holds at most `batch_size` texts, because texts take the memory, or one image that has more. The largest
     groups come first, so that a lack of memory shows at once. Groups of one size keep their order.
@@ -120,10 +123,10 @@ class ImageGroupBatchSampler(Sampler[list[int]]):
     def __init__(self, groups: Sequence[ImageGroup], batch_size: int) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
-        sizes: dict[tuple[int, int], list[int]] = {}
+        sizes: dict[tuple[int, int, int], list[int]] = {}
         for index, group in enumerate(groups):
-            pairs = len(group["pairs"])
-            sizes.setdefault((pairs + len(group.get("absent_texts", ())), pairs), []).append(index)
+            pairs, absent = len(group["pairs"]), len(group.get("absent_texts", ()))
+            sizes.setdefault((pairs + absent + len(_further_texts(group)), pairs, absent), []).append(index)
         self.batches: list[list[int]] = []
         for size in sorted(sizes, reverse=True):
             images = max(1, batch_size // size[0])
@@ -137,6 +140,13 @@ class ImageGroupBatchSampler(Sampler[list[int]]):
     def __len__(self) -> int:
         """Return the number of batches."""
         return len(self.batches)
+
+
+def _further_texts(group: ImageGroup) -> list[str]:
+    """Return the distinct compared texts of a group's pairs that are neither their own texts nor absent texts."""
+    asked = {*(pair.get("text") for pair in group["pairs"]), *group.get("absent_texts", ())}
+    compared = [each["text"] for pair in group["pairs"] for each in pair.get("compared_texts", ())]
+    return [text for text in dict.fromkeys(compared) if text not in asked]
 
 
 def collate_image_groups(groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ Sample: TypeAlias = dict[str, Any]
 - `intensity_window`: the values of the image file that become 0 and 1.
 - `group`: the patient or other group that `group_pattern` finds; `build_datalists` adds it.
 - `text_set`: texts with the meaning of `text`, from which training draws; `build_datalists` adds it for `text_sets`.
+- `compared_texts`: [{"kind", "name", "text"}, ...], whose masks evaluation compares with the mask of the class;
+  `build_datalists` adds it for `compared_texts`.
 - `texts`: {"p0": text or list of texts, ...}, from which `text_source` chooses; `build_datalists` removes it.
 """
 

@@ -86,6 +86,21 @@ def test_absent_texts_of_a_group_follow_those_of_its_pairs(groups):
     assert loaded["label"].shape[0] == len(loaded["pairs"]) == 2
 
 
+def compared(*texts):
+    return [{"kind": "text_set", "name": text, "text": text} for text in texts]
+
+
+def test_compared_texts_that_are_not_asked_yet_follow_and_count(groups):
+    own = [compared("one", "y", "u", "z"), compared("v")]
+    pairs = [pair | {"compared_texts": texts} for pair, texts in zip(groups[0]["pairs"], own, strict=True)]
+    group = groups[0] | {"absent_texts": ["x", "y"], "pairs": pairs}
+    loaded = LoadImageGroup(LoadImageMaskd())(group)
+    assert loaded["text"] == ["one", "two", "x", "y", "u", "z", "v"]
+    assert loaded["further_texts"] == ["u", "z", "v"]
+    others = [{"pairs": [{}] * 7}, {"pairs": [{}] * 2, "absent_texts": list("abcde")}, group]
+    assert list(ImageGroupBatchSampler(others * 2, 14)) == [[0, 3], [1, 4], [2, 5]]
+
+
 def test_a_batch_size_below_one_is_refused():
     with pytest.raises(ValueError, match="batch_size is 0"):
         ImageGroupBatchSampler([], 0)
