@@ -4,6 +4,7 @@ from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.evaluation.bootstrap import Bootstrap
 from monai_tunevlseg.evaluation.calibration_scores import CalibrationScores
 from monai_tunevlseg.evaluation.class_confusion import ClassConfusion
+from monai_tunevlseg.evaluation.compared_pairs import ComparedPair, write_compared_pairs
 from monai_tunevlseg.evaluation.comparison import Comparison, compare
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS, Hausdorff95, SurfaceDice
 from monai_tunevlseg.evaluation.pair_masks import LogitsToPairMasks
@@ -21,6 +22,7 @@ from monai_tunevlseg.evaluation.text_obedience import (
     summarize_obedience,
     write_absent_pairs,
 )
+from monai_tunevlseg.evaluation.text_variation import summarize_variation
 
 __all__ = [
     "ABSENT_PAIRS",
@@ -30,6 +32,7 @@ __all__ = [
     "Bootstrap",
     "CalibrationScores",
     "ClassConfusion",
+    "ComparedPair",
     "Comparison",
     "EvaluationReportHandler",
     "Hausdorff95",
@@ -49,6 +52,8 @@ __all__ = [
     "score_predictions",
     "summarize",
     "summarize_obedience",
+    "summarize_variation",
     "write_absent_pairs",
+    "write_compared_pairs",
     "write_pair_scores",
 ]

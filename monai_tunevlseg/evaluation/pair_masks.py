@@ -31,23 +31,27 @@ class LogitsToPairMasks(Transform):
         self.calibration = calibration
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert one batch of B images with k pairs and m absent texts each.
+        """Convert one batch of B images with k pairs, m absent and n further texts each.
 
         Args:
-            data: `pred` (B, k + m, h, w), logits, those of absent texts last; `label` (B, k, h, w) in {0, 1, 255};
-                `full_label`, B arrays of the same at an image's own size (k, H, W); for a calibration also `pairs`, the
-                k samples of each image, and `absent_texts`, its m texts.
+            data: `pred` (B, k + m + n, h, w), logits of the pairs, the absent and the further texts; `label`
+                (B, k, h, w) in {0, 1, 255}; `full_label`, B arrays of the same at an image's own size (k, H, W);
+                `further_texts`, the n texts of each image, without which n is 0; for a calibration also `pairs`, the k
+                samples of each image, and `absent_texts`, its m texts.
 
         Returns:
             the same with `pred`, `label`, `pred_original` and `label_original` as lists of B * k masks, uint8 in {0, 1}
-            of shape (1, h, w) or (1, H, W), `absent` and `absent_original`, B * m masks of the absent texts, and
-            `logits` and `target`, B * k calibrated logits and labels (h, w).
+            of shape (1, h, w) or (1, H, W), `absent` and `absent_original`, B * m masks of the absent texts,
+            `foreground`, the predictions of all texts, ignored pixels included, bool (B, k + m + n, h, w), and `logits`
+            and `target`, B * k calibrated logits and labels (h, w).
         """
         batch = dict(data)
         labels, originals = torch.as_tensor(batch["label"]), list(map(torch.as_tensor, batch["full_label"]))
         scaled, margins = self._calibrated(torch.as_tensor(batch["pred"]).float(), batch)
         batch["logits"], batch["target"] = (list(part.flatten(0, 1)) for part in (scaled[:, : labels.shape[1]], labels))
-        logits, absent = margins.tensor_split([labels.shape[1]], dim=1)
+        batch["foreground"] = margins > 0
+        last = margins.shape[1] - len(batch.get("further_texts", [[]])[0])
+        logits, absent, _ = margins.tensor_split([labels.shape[1], last], dim=1)
         batch["pred"], batch["label"] = _at_model(logits, labels)
         batch["pred_original"], batch["label_original"] = _at_original(logits, originals)
         count = absent.shape[1]
@@ -56,12 +60,14 @@ class LogitsToPairMasks(Transform):
         return batch
 
     def _calibrated(self, logits: torch.Tensor, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return calibrated logits, and by how much they are above their thresholds' logits, (B, k + m, h, w) each."""
+        """Return calibrated logits, and by how much they exceed their thresholds' logits, (B, k + m + n, h, w) each."""
         if self.calibration is None:
             return logits, logits
         names = [
-            [self.calibration.name_of(pair["class_name"], pair["text"]) for pair in pairs] + list(absent)
-            for pairs, absent in zip(batch["pairs"], batch["absent_texts"], strict=True)
+            [self.calibration.name_of(pair["class_name"], pair["text"]) for pair in pairs] + [*absent, *further]
+            for pairs, absent, further in zip(
+                batch["pairs"], batch["absent_texts"], batch["further_texts"], strict=True
+            )
         ]
         scaled = self.calibration.scaled(logits, names)
         return scaled, scaled - self.calibration.cuts(names).to(scaled)[:, :, None, None]

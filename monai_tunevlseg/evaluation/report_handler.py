@@ -28,6 +28,7 @@ from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.evaluation.bootstrap import Bootstrap
 from monai_tunevlseg.evaluation.calibration_scores import CalibrationScores
 from monai_tunevlseg.evaluation.class_confusion import ClassConfusion
+from monai_tunevlseg.evaluation.compared_pairs import ComparedPair, ComparedPairs, write_compared_pairs
 from monai_tunevlseg.evaluation.example_overlays import mask_name, remove_earlier, write_example_overlays, write_mask
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
 from monai_tunevlseg.evaluation.pair_scores import PairScores, write_pair_scores
@@ -45,6 +46,7 @@ from monai_tunevlseg.evaluation.text_obedience import (
     summarize_obedience,
     write_absent_pairs,
 )
+from monai_tunevlseg.evaluation.text_variation import summarize_variation
 
 __all__ = ["FORMAT_VERSION", "EvaluationReportHandler", "describe_network"]
 
@@ -54,6 +56,7 @@ FORMAT_VERSION = 1
 MAIN_SCORES = ("dice", "dice_original")
 """Scores of which an evaluation has one or both; the first one ranks the overlays."""
 EMPTY_SLICES = "slices_without_foreground.csv"
+COMPARED_TEXTS = "compared_texts.csv"
 AREAS = {
     "label_pixels": "label",
     "predicted_pixels": "pred",
@@ -78,7 +81,8 @@ class EvaluationReportHandler:
 
     Args:
         output_dir: output folder of ``metrics.json``, ``pairs.csv``, ``predicted_masks/`` and ``overlays/``, and for
-            volumes ``slices_without_foreground.csv``; for absent texts ``absent_pairs.csv``.
+            volumes ``slices_without_foreground.csv``; for absent texts ``absent_pairs.csv``; for compared texts, which
+            samples name, ``compared_texts.csv``.
         split: name of the split.
         dataset_dir: folder to which paths in ``pairs.csv`` are relative, so that two machines' reports match.
         about: further entries of ``metrics.json``, such as ``network``.
@@ -127,6 +131,7 @@ class EvaluationReportHandler:
         self._absent: list[tuple[int, AbsentPair]] = []  # with the number of the image's first sample
         self._confusion = ClassConfusion()
         self._calibration_scores = CalibrationScores()
+        self._compared = ComparedPairs(calibration)
 
     def attach(self, engine: Evaluator) -> None:
         """Register with the evaluator."""
@@ -142,6 +147,7 @@ class EvaluationReportHandler:
         self._absent.clear()
         self._confusion = ClassConfusion()
         self._calibration_scores = CalibrationScores()
+        self._compared = ComparedPairs(self.calibration)
         self._temporary.close()
         remove_earlier(self.output_dir)
         if not self.save_masks:
@@ -165,6 +171,8 @@ class EvaluationReportHandler:
         if self.obedience_to is not None:
             for index in range(len(engine.state.batch["pairs"])):
                 self._collect_image(engine, index, self.obedience_to)
+        if any("compared_texts" in sample for sample in samples):
+            self._compared.collect(engine, self._path)
 
     def _collect_logits(self, sample: Sample, logits: torch.Tensor, target: torch.Tensor) -> None:
         """Collect the logits of a pair, (h, w), with their truth in {0, 1, 255}."""
@@ -207,21 +215,31 @@ class EvaluationReportHandler:
         empty = [pair for pair in found if is_empty_slice(pair)]
         metrics = self._summary(pairs, list(scores)) | self._of_volumes(found, empty, [self._common[i] for i in order])
         metrics |= self._of_absent_texts(found) | self._of_calibration()
-        self._write_tables(pairs, empty, metrics)
+        if compared := self._compared.pairs():
+            metrics["texts"] = summarize_variation(compared, self.bootstrap)
+        self._write_tables(pairs, empty, compared, metrics)
         samples = [self._samples[order[place]] for place in places]
         files = {place: self._masks_dir / mask_name(sample) for place, sample in enumerate(samples)}
         with self._temporary:
             write_example_overlays(self.output_dir / "overlays", pairs, samples, files, self.num_overlays, main)
         self._log(metrics, main)
 
-    def _write_tables(self, pairs: Sequence[PairScores], empty: Sequence[PairScores], metrics: dict[str, Any]) -> None:
+    def _write_tables(
+        self,
+        pairs: Sequence[PairScores],
+        empty: Sequence[PairScores],
+        compared: Sequence[ComparedPair],
+        metrics: Mapping[str, Any],
+    ) -> None:
         write_pair_scores(self.output_dir / "pairs.csv", pairs)
-        (self.output_dir / EMPTY_SLICES).unlink(missing_ok=True)
+        for name in (EMPTY_SLICES, ABSENT_PAIRS, COMPARED_TEXTS):
+            (self.output_dir / name).unlink(missing_ok=True)
         if empty:
             write_pair_scores(self.output_dir / EMPTY_SLICES, empty)
-        (self.output_dir / ABSENT_PAIRS).unlink(missing_ok=True)
         if self.obedience_to is not None:
             write_absent_pairs(self.output_dir / ABSENT_PAIRS, self._absent_pairs())
+        if compared:
+            write_compared_pairs(self.output_dir / COMPARED_TEXTS, compared)
         content = json.dumps(metrics, indent=2, allow_nan=False, default=str)
         write_text_atomically(self.output_dir / "metrics.json", content + "\n")
 
@@ -233,6 +251,10 @@ class EvaluationReportHandler:
             logger.info(f"false positives in {empty['with_prediction']} of {empty['pairs']} slices without the class")
         if absent := metrics.get("absent", {}).get("pairs"):
             logger.info(f"{absent} absent texts: {metrics['absent']['false_positive_rate']:.2f} % with any foreground")
+        of_set = metrics.get("texts", {}).get("text_set", {})
+        if of_set.get("pairs"):
+            worst = of_set["worst"]["dice"]
+            logger.info(f"{of_set['texts']} texts: {of_set['dice']:.2f} % Dice, with the worst one {worst:.2f} %")
 
     def _pair_scores(self, index: int, scores: Mapping[str, float]) -> PairScores:
         sample = self._samples[index]
