@@ -72,11 +72,15 @@ def test_own_data_commands_run(tmp_path):
     assert (bundle / "eval" / "metrics.json").is_file()
     assert (bundle / "eval" / "splits.json").is_file()
     assert len(list((bundle / "output" / "masks").iterdir())) == 10
-    for (line,) in (lines("negative texts"), lines("absent texts"), lines("robust")):
-        run(line.replace("DIR", str(data)).replace("bundles/clipseg_vpt", str(bundle)) + f" {QUICK}")
+    (tmp_path / "texts.json").write_text('{"polyp": ["polyps", "a colon polyp"]}')
+    written = {"negative texts": "models/model.pt", "absent texts": "eval/absent_pairs.csv", "robust": "models/model.pt"}
+    for marked, file in (written | {"compared texts": "eval/compared_texts.csv"}).items():
+        (line,) = lines(marked)
+        line = line.replace("DIR", str(data)).replace("FILE", str(tmp_path / "texts.json"))
+        run(line.replace("bundles/clipseg_vpt", str(bundle)) + f" {QUICK}")
+        assert (bundle / file).is_file()
     trained = json.loads((bundle / "models" / "hyperparameters.json").read_text())
     assert trained["negative_texts"] == 3 and trained["presence_weight"] > 0
-    assert (bundle / "eval" / "absent_pairs.csv").is_file()
 
 
 def test_commands_of_an_experiment_run_and_their_runs_are_compared(tmp_path):

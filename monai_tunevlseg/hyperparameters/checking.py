@@ -14,7 +14,7 @@ from monai.bundle.utils import ID_SEP_KEY
 from monai.utils import BundlePropertyConfig
 
 from monai_tunevlseg.errors import install_error_hook
-from monai_tunevlseg.hyperparameters.declarations import bundle_option_types, hyperparameter_types
+from monai_tunevlseg.hyperparameters.declarations import TEXT_OPTIONS, bundle_option_types, hyperparameter_types
 
 __all__ = ["parse_hyperparameter", "prepare_run"]
 
@@ -36,7 +36,8 @@ def prepare_run() -> None:
     ``python -m monai.bundle`` then prints the cause of an error as its last line.
 
     Raises:
-        ValueError: when a hyperparameter has a wrong value, or an option is unknown and nothing refers to it.
+        ValueError: when a hyperparameter has a wrong value, or an option is unknown and nothing refers to it, or one
+            of ``TEXT_OPTIONS`` is on in a bundle whose network reads no text.
         RuntimeError: when it is not called from a config.
     """
     install_error_hook()
@@ -53,6 +54,10 @@ def prepare_run() -> None:
             _refuse_undefined_references(name, value, config)
             if not _is_evaluated(value):
                 resolver.resolved_content[name] = parse_hyperparameter(name, value)
+        if name in TEXT_OPTIONS and resolver.resolved_content.get(name, value) and "pretrained" not in references:
+            raise ValueError(
+                f"{name} is {_shown(value)}, but the network of this bundle reads no text; use a bundle of a VLSM."
+            )
 
 
 def parse_hyperparameter(name: str, value: Any) -> Any:

@@ -33,10 +33,13 @@ from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, ImageOnlyNetwork
 from monai_tunevlseg.networks.frozen_base_network import UNFREEZE
 from monai_tunevlseg.networks.precision import PRECISIONS
 
-__all__ = ["ZERO_SHOT", "bundle_option_types", "hyperparameter_types", "method_argument_types"]
+__all__ = ["TEXT_OPTIONS", "ZERO_SHOT", "bundle_option_types", "hyperparameter_types", "method_argument_types"]
 
 ZERO_SHOT: Mapping[str, Any] = types.MappingProxyType({"method": None, "unfreeze": None, "upsampler": False})
 """The options with which any bundle of a VLSM uses the base model unchanged."""
+
+TEXT_OPTIONS = ("compared_texts",)
+"""The hyperparameters that bundles refuse whose network reads no text; null is off."""
 
 _COUNT = 1_000_000  # above the epochs, images and steps of any run
 _WIDTH = 65_536  # above the width of any layer
@@ -75,6 +78,7 @@ _TEXT_MODEL = {
     "pretrained": PATH,
     "base_fingerprint": or_null(TEXT),
     "absent_texts": or_null(TEXT_OR_TEXTS),
+    "compared_texts": or_null(PATH),
     "negative_texts": whole_number(0, _COUNT, "3"),
     "negative_source": TEXT_OR_TEXTS,
     "negative_weight": number(0, 100, "1"),

@@ -47,6 +47,12 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(name, architecture, small_
 
 
 @with_a_network
+def test_texts_are_not_compared(name, tmp_path):
+    with raises_inside(ValueError, "^compared_texts is 'class_name'.*VLSM"):
+        workflow(name, "evaluate", dataset_dir=str(tmp_path), compared_texts="class_name")
+
+
+@with_a_network
 @pytest.mark.parametrize(
     ("options", "named"),
     [
