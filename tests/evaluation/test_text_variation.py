@@ -75,6 +75,7 @@ def test_scores_of_the_class_name_and_of_controls():
         pair("a", "a", 60.0, kind="contentless", found=30),
         pair("b", "a", 0.0, kind="contentless", found=50, label=0),
         pair("a", "background", 0.0, kind="contradictory", found=0),
+        pair("b", "background", 100.0, kind="contradictory", found=0, label=0),
     ]
     found = summarize_variation(pairs, FEW)
     own = found["class_name"]
