@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Events
-from monai.engines import Evaluator
+from monai.engines import Evaluator, SupervisedEvaluator
 
 from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.calibration import Calibration
@@ -171,7 +171,8 @@ class EvaluationReportHandler:
         if self.obedience_to is not None:
             for index in range(len(engine.state.batch["pairs"])):
                 self._collect_image(engine, index, self.obedience_to)
-        if any("compared_texts" in sample for sample in samples):
+        # masks of other tools have no network to ask
+        if isinstance(engine, SupervisedEvaluator) and any("compared_texts" in sample for sample in samples):
             self._compared.collect(engine, self._path)
 
     def _collect_logits(self, sample: Sample, logits: torch.Tensor, target: torch.Tensor) -> None:
