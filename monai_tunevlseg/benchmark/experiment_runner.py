@@ -122,7 +122,7 @@ class ExperimentRunner:
         """Refuse absent texts that do not suit the dataset before the training, and not in the test after it."""
         if not experiment.known("evaluate", self._evaluation):
             return
-        parser = read_experiment_config(experiment, "evaluate", self._overrides(spec))
+        parser = read_experiment_config(experiment, "evaluate", experiment.known("evaluate", self._overrides(spec)))
         with unwrapped_errors():
             datalists, of_dataset = (parser.get_parsed_content(name) for name in ("datalists", "dataset_spec"))
         with_absent_texts(group_by_image(datalists["test"]), self.settings.absent_texts, of_dataset, datalists)
@@ -220,7 +220,7 @@ class ExperimentRunner:
         for name in ("pairs.csv", ABSENT_PAIRS, "metrics.json", "trials.csv", "result.json", "failure.json"):
             remove_unfinished(folder / name)  # from a worker that was killed
         titles, prompts = titles_of(self.folders.configs, spec)
-        overrides = self._overrides(spec)
+        overrides = experiment.known("evaluate", self._overrides(spec))
         pairs = read_pair_scores(report)
         examples = choose_examples(pairs)
         store_predictions(folder / "predictions", saved_masks(report, examples))
