@@ -195,7 +195,8 @@ def test_a_seed_without_search_and_absent_texts_that_change(tmp_path, tiny_clips
     for texts in ("car\n", "dog\ncat\n"):
         file = tmp_path / f"{len(texts)}.txt"
         file.write_text(texts)
-        run = CliRunner().invoke(app, [*arguments, "--seeds", "5", "--absent-texts", str(file)])
+        options = ["--seeds", "5", "--absent-texts", str(file), "--override", "prompt_depth=2"]
+        run = CliRunner().invoke(app, [*arguments, *options])
         assert run.exit_code == 0, run.output
         (checkpoint,) = (folder / "search" / "trials").glob("*/models/model.pt")
         checkpoints.append((checkpoint.stat().st_mtime_ns, checkpoint))
