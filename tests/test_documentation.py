@@ -73,14 +73,13 @@ def test_own_data_commands_run(tmp_path):
     assert (bundle / "eval" / "splits.json").is_file()
     assert len(list((bundle / "output" / "masks").iterdir())) == 10
     (tmp_path / "texts.json").write_text('{"polyp": ["polyps", "a colon polyp"]}')
-    written = {
-        "negative texts": "models/model.pt",
-        "absent texts": "eval/absent_pairs.csv",
-        "robust": "models/model.pt",
-        "compared texts": "eval/compared_texts.csv",
-    }
-    for marked, file in written.items():
-        (line,) = lines(marked)
+    written = (
+        (lines("negative texts"), "models/model.pt"),
+        (lines("absent texts"), "eval/absent_pairs.csv"),
+        (lines("robust"), "models/model.pt"),
+        (lines("compared texts"), "eval/compared_texts.csv"),
+    )
+    for (line,), file in written:
         line = line.replace("DIR", str(data)).replace("FILE", str(tmp_path / "texts.json"))
         run(line.replace("bundles/clipseg_vpt", str(bundle)) + f" {QUICK}")
         assert (bundle / file).is_file()

@@ -161,8 +161,8 @@ def test_the_annotation_server_silences_absent_texts(options, half_empty, tmp_pa
         (folder / "configs" / "inference.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
     loud, silent = open_bundles(",".join(map(str, folders))).values()
     picture = half_empty / "images" / "01.png"
-    assert loud.segment(picture, ["square", "red"]).any() and 0 < loud.entropy(picture) < 1
-    assert not silent.segment(picture, ["square", "red"]).any() and silent.entropy(picture) == 0
+    assert loud.segment(picture, ["square", "red"]).labels.any() and 0 < loud.entropy(picture) < 1
+    assert not silent.segment(picture, ["square", "red"]).labels.any() and silent.entropy(picture) == 0
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, "high"])
