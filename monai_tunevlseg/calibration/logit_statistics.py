@@ -43,7 +43,7 @@ class LogitStatistics:
         """
         if not len(logits):
             return
-        logits, truth = logits.detach().double().cpu(), truth.cpu()
+        logits, truth = logits.detach().cpu().double(), truth.cpu()  # not all devices have float64
         bins = ((logits + LIMIT) * (BINS / (2 * LIMIT))).floor().clamp(0, BINS - 1).long() + BINS * truth.long()
         self.counts[index] += torch.bincount(bins, minlength=2 * BINS).view(2, BINS)
         self.sums[index] += torch.bincount(bins, logits, minlength=2 * BINS).view(2, BINS)

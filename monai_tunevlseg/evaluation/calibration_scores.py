@@ -64,7 +64,7 @@ class CalibrationScores:
             of_class.scores[name].append(value)
         of_class.clusters.append(cluster)
         of_class.bins += torch.stack([counts, (means * counts).nan_to_num(), (shares * counts).nan_to_num()])
-        of_class.dice += dice_at_thresholds(logits.detach().double().cpu(), truth)
+        of_class.dice += dice_at_thresholds(logits.detach().cpu().double(), truth)
 
     def summary(self, bootstrap: Bootstrap) -> dict[str, Any]:
         """Return the scores over all pairs and, in ``classes``, of each class.
