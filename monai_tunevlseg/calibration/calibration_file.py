@@ -20,21 +20,30 @@ CALIBRATION = "calibration.json"
 FORMAT_VERSION = 1
 SPLIT = "val"
 _PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
-_POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1e6}
+_TEMPERATURE = {"type": "number", "minimum": 1e-6, "maximum": 1e6}
+"""Within these bounds, no float32 logit becomes infinite, and no silenced mask is above its threshold."""
+_THRESHOLD = {"type": "number", "minimum": 1e-12, "maximum": 1 - 1e-12}
 _LOSS = {"type": "number", "minimum": 0, "maximum": 1e6}
 _CLASS: Mapping[str, Any] = {
-    "temperature": _POSITIVE,
-    "threshold": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    "temperature": _TEMPERATURE,
+    "threshold": _THRESHOLD,
     "pairs": {"type": "integer", "minimum": 1},
     **dict.fromkeys(("log_loss", "log_loss_before"), _LOSS),
     **dict.fromkeys(("dice", "dice_before"), _PERCENT),
 }
 _PRESENCE: Mapping[str, Any] = {
-    "temperature": _POSITIVE,
+    "temperature": _TEMPERATURE,
     "bias": {"type": "number", "minimum": -1e6, "maximum": 1e6},
     **dict.fromkeys(("present", "absent"), {"type": "integer", "minimum": 1}),
     **dict.fromkeys(("log_loss", "log_loss_before"), _LOSS),
 }
+
+
+def _object_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with all of these values and no others."""
+    return {"type": "object", "properties": values, "required": [*values], "additionalProperties": False}
+
+
 _SCHEMA: Mapping[str, Any] = {
     "properties": {
         "format_version": {"const": FORMAT_VERSION},
@@ -42,9 +51,9 @@ _SCHEMA: Mapping[str, Any] = {
         "split": {"const": SPLIT},
         "classes": {
             "type": "object",
-            "additionalProperties": {"properties": _CLASS, "required": [*_CLASS], "additionalProperties": False},
+            "additionalProperties": _object_of(_CLASS),
         },
-        "presence": {"properties": _PRESENCE, "required": [*_PRESENCE], "additionalProperties": False},
+        "presence": _object_of(_PRESENCE),
     },
     "required": ["format_version", "checkpoint_digest", "split", "classes"],
 }

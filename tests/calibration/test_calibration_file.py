@@ -65,9 +65,11 @@ def test_that_of_another_checkpoint_is_refused(checkpoint):
         ("temperature", -1),
         ("temperature", math.nan),
         ("temperature", math.inf),
+        ("temperature", 1e-50),  # 0 in float32
         ("temperature", "1"),
         ("threshold", 0),
         ("threshold", 1),
+        ("threshold", 1e-300),  # below the logit of silenced masks
         ("pairs", 0),
         ("dice", 101),
         ("bias", 1),
@@ -100,6 +102,16 @@ def test_another_file_is_refused(checkpoint, text):
     checkpoint.with_name(CALIBRATION).write_text(text)
     with pytest.raises(ValueError, match="calibration.json"):
         read_calibration(checkpoint)
+
+
+@pytest.mark.parametrize("value", [None, 5, [], "1"])
+def test_fits_that_are_no_objects_are_refused(checkpoint, value):
+    path = checkpoint.with_name(CALIBRATION)
+    whole = json.loads(path.read_text())
+    for damaged in (whole | {"presence": value}, whole | {"classes": {"polyp": value}}):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(ValueError, match="calibration.json"):
+            read_calibration(checkpoint)
 
 
 def test_the_calibration_of_another_split_is_refused(checkpoint):
