@@ -17,8 +17,6 @@ from monai_tunevlseg.calibration import (
 from monai_tunevlseg.digests import file_digest
 
 POLYP = ClassCalibration(1.5, 0.4, pairs=7, log_loss=0.2, log_loss_before=0.3, dice=80, dice_before=79.5)
-
-
 PRESENCE = PresenceCalibration(2.5, -1, present=7, absent=20, log_loss=0.1, log_loss_before=0.4)
 FITTED = Calibration({"polyp": POLYP}, PRESENCE)
 
@@ -62,6 +60,7 @@ def test_that_of_another_checkpoint_is_refused(checkpoint):
     ("entry", "value"),
     [
         ("temperature", 0),
+        ("temperature", 1e-50),
         ("temperature", -1),
         ("temperature", math.nan),
         ("temperature", math.inf),
@@ -95,6 +94,32 @@ def test_a_wrong_value_of_presence_is_refused(checkpoint, entry, value):
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="calibration.json"):
         read_calibration(checkpoint)
+
+
+@pytest.mark.parametrize("value", [None, 5, "polyp", [1]])
+@pytest.mark.parametrize(
+    "place",
+    [lambda content: (content["classes"], "polyp"), lambda content: (content, "presence")],
+    ids=["class", "presence"],
+)
+def test_what_is_not_fitted_numbers_is_refused(checkpoint, place, value):
+    path = checkpoint.with_name(CALIBRATION)
+    content = json.loads(path.read_text())
+    parent, name = place(content)
+    parent[name] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"calibration.json.*{name}"):
+        read_calibration(checkpoint)
+
+
+def test_the_option_decides_whether_it_is_read(checkpoint):
+    assert read_calibration(checkpoint, "auto") == FITTED
+    checkpoint.with_name(CALIBRATION).write_text("damaged")
+    assert read_calibration(checkpoint, "off") is None
+    assert read_calibration(checkpoint, False) is None  # a bare off in YAML 1.1
+    for option in ("of", "on", True, None):
+        with pytest.raises(ValueError, match=f"calibration is {option!r}"):
+            read_calibration(checkpoint, option)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"classes": 3}', '{"classes": {"polyp": 1}}'])
