@@ -39,12 +39,16 @@ class AveragingInferer(Inferer):
     Args:
         inferer: runs the network.
         text_sets: further texts of a text, whose probabilities are averaged with its own; None or empty = none.
+        calibration: makes the score of each text's presence a probability; None = its sigmoid is. It changes no logits.
     """
 
-    def __init__(self, inferer: Inferer, text_sets: TextSets | None = None) -> None:
+    def __init__(
+        self, inferer: Inferer, text_sets: TextSets | None = None, calibration: Calibration | None = None
+    ) -> None:
         super().__init__()
         self.inferer = inferer
         self.text_sets = text_sets or {}
+        self.calibration = calibration
 
     def __call__(
         self, inputs: Any, network: Network, *args: Any, text_sets: Sequence[TextSets] = (), **kwargs: Any
@@ -59,7 +63,8 @@ class AveragingInferer(Inferer):
             kwargs: further arguments of the inferer.
         """
         sets = [{**self.text_sets, **of_image} for of_image in text_sets] or self.text_sets
-        return self.inferer(inputs, _averaging(network, sets), *args, **kwargs)
+        sure = _with_calibrated_presence(network, self.calibration)
+        return self.inferer(inputs, _averaging(sure, network, sets), *args, **kwargs)
 
 
 class SilencingInferer(Inferer):
@@ -85,8 +90,8 @@ class SilencingInferer(Inferer):
 
     def __call__(self, inputs: Any, network: Network, *args: Any, **kwargs: Any) -> Any:
         """Return the inferer's result, with the logits of background for absent texts."""
-        silent = _silencing(network, self.presence_threshold, self.calibration)
-        return self.inferer(inputs, silent, *args, **kwargs)
+        sure = _with_calibrated_presence(network, self.calibration)
+        return self.inferer(inputs, _silencing(sure, self.presence_threshold), *args, **kwargs)
 
 
 class ResizedInferer(Inferer):
@@ -176,9 +181,8 @@ class ResizedInferer(Inferer):
         self, inputs: torch.Tensor, network: Network, chances: list[torch.Tensor] | None, *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """Return the results of a call; ``chances`` gets the presence of each part of the inputs, (N, K)."""
-        averaged = _averaging(network, self.text_sets)
-        scaled = _calibrated(averaged, network, self.calibration)
-        calibrated = _silencing(scaled, self.presence_threshold, self.calibration, chances)
+        scaled = _calibrated(self._averaged(network), network, self.calibration)
+        calibrated = _silencing(scaled, self.presence_threshold, chances)
 
         def segment(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
             cuts = None if self.calibration is None else self.calibration.cuts(_text_rows(network, texts.get("text")))
@@ -201,13 +205,18 @@ class ResizedInferer(Inferer):
         Raises:
             ValueError: when the input does not have 4 or 5 dimensions.
         """
-        network = _averaging(network, self.text_sets)
+        averaged = self._averaged(network)
 
         def score(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
-            found: Segmentation = network(self._prepared(pictures), presence=True, **texts)
-            return _calibrated_presence(found, self.calibration).presence.sigmoid()
+            found: Segmentation = averaged(self._prepared(pictures), presence=True, **texts)
+            return found.presence.sigmoid()
 
         return self._each_picture(inputs, score, **kwargs)
+
+    def _averaged(self, network: Network) -> Network:
+        """Return a network whose probabilities are means over text sets."""
+        # presence is calibrated first, because the fit is that of single texts, and the sigmoids of all may be near 1
+        return _averaging(_with_calibrated_presence(network, self.calibration), network, self.text_sets)
 
     def _each_picture(
         self, inputs: torch.Tensor, run: Callable[..., torch.Tensor], text: Sequence[Any] | None = None, **kwargs: Any
@@ -252,13 +261,18 @@ class ResizedInferer(Inferer):
         return (resize_images(inputs, self.image_size, self.antialias) - mean) / std
 
 
-def _averaging(network: Network, text_sets: TextSets | Sequence[TextSets]) -> Network:
-    """Return a network whose probabilities are means over text sets, those of all images or of each of B images.
+def _averaging(run: Network, network: Network, text_sets: TextSets | Sequence[TextSets]) -> Network:
+    """Return ``run``, which has the texts of a network, with probabilities that are means over text sets.
 
-    Without any text sets, this is the network itself.
+    Without any text sets, this is ``run`` itself.
+
+    Args:
+        run: gets all texts of the sets.
+        network: has the ``class_names``, the texts where none are given.
+        text_sets: those of all images, or of each of B images.
     """
     if not (text_sets if isinstance(text_sets, Mapping) else any(text_sets)):
-        return network
+        return run
 
     def averaged(images: Any, *args: Any, text: Sequence[Any] | None = None, **kwargs: Any) -> Any:
         rows = _text_rows(network, text) * (len(images) if text is None else 1)
@@ -271,7 +285,7 @@ def _averaging(network: Network, text_sets: TextSets | Sequence[TextSets]) -> Ne
         most = max(map(sum, sizes))
         # each image needs the same number of texts; what fills up is cut off again
         texts = [[*chain(*row), *[row[0][0]] * (most - sum(size))] for row, size in zip(sets, sizes, strict=True)]
-        found = network(images, *args, text=texts, **kwargs)
+        found = run(images, *args, text=texts, **kwargs)
         if isinstance(found, Segmentation):
             return Segmentation(*(_mean_over_sets(part, sizes) for part in found))
         return _mean_over_sets(found, sizes)
@@ -316,34 +330,38 @@ def _text_rows(network: Any, text: Sequence[Any] | None = None) -> list[list[str
     return [[row] if isinstance(row, str) else list(row) for row in text]
 
 
-def _silencing(
-    network: Network,
-    threshold: float | None,
-    calibration: Calibration | None,
-    chances: list[torch.Tensor] | None = None,
-) -> Network:
+def _with_calibrated_presence(network: Network, calibration: Calibration | None) -> Network:
+    """Return a network whose scores of presence are logits of its probability, or itself without a calibration."""
+    if calibration is None:
+        return network
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        found = network(*args, **kwargs)
+        if isinstance(found, Segmentation):
+            return found._replace(presence=calibration.scaled_presence(found.presence))
+        return found
+
+    return run
+
+
+def _silencing(network: Network, threshold: float | None, chances: list[torch.Tensor] | None = None) -> Network:
     """Return a network whose masks of absent texts are empty, or the network itself if nothing asks for presence.
 
     Args:
         network: the network.
         threshold: probability below which a text is absent; None = all masks stay.
-        calibration: makes the scores of presence probabilities; None = their sigmoid is.
         chances: gets the probability of each text's presence at every call; None = it is not kept.
     """
     if threshold is None and chances is None:
         return network
 
     def run(*args: Any, **kwargs: Any) -> torch.Tensor:
-        found = _calibrated_presence(network(*args, presence=True, **kwargs), calibration)
+        found: Segmentation = network(*args, presence=True, **kwargs)
         if chances is not None:
             chances.append(found.presence.sigmoid())
         return found.logits if threshold is None else found.silenced(threshold)
 
     return run
-
-
-def _calibrated_presence(found: Segmentation, calibration: Calibration | None) -> Segmentation:
-    return found if calibration is None else found._replace(presence=calibration.scaled_presence(found.presence))
 
 
 def _checked_threshold(threshold: float | None) -> float | None:
