@@ -67,6 +67,7 @@ def test_that_of_another_checkpoint_is_refused(checkpoint):
         ("temperature", 1e-50),  # 0 in float32
         ("temperature", "1"),
         ("threshold", 0),
+        ("threshold", 1e-300),
         ("threshold", 1),
         ("threshold", 1e-300),  # below the logit of silenced masks
         ("pairs", 0),
