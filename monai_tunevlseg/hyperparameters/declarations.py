@@ -38,8 +38,8 @@ __all__ = ["TEXT_OPTIONS", "ZERO_SHOT", "bundle_option_types", "hyperparameter_t
 ZERO_SHOT: Mapping[str, Any] = types.MappingProxyType({"method": None, "unfreeze": None, "upsampler": False})
 """The options with which any bundle of a VLSM uses the base model unchanged."""
 
-TEXT_OPTIONS = ("compared_texts",)
-"""The hyperparameters that bundles refuse whose network reads no text; null is off."""
+TEXT_OPTIONS = ("absent_texts", "compared_texts", "negative_texts", "text_sets")
+"""The hyperparameters that bundles refuse whose network reads no text; null and 0 are off."""
 
 _COUNT = 1_000_000  # above the epochs, images and steps of any run
 _WIDTH = 65_536  # above the width of any layer

@@ -47,9 +47,21 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(name, architecture, small_
 
 
 @with_a_network
-def test_texts_are_not_compared(name, tmp_path):
-    with raises_inside(ValueError, "^compared_texts is 'class_name'.*VLSM"):
-        workflow(name, "evaluate", dataset_dir=str(tmp_path), compared_texts="class_name")
+@pytest.mark.parametrize(
+    ("config", "option", "value"),
+    [
+        ("train", "negative_texts", 3),
+        ("train", "text_sets", "sets.json"),
+        ("evaluate", "absent_texts", "pool"),
+        ("evaluate", "compared_texts", "class_name"),
+        ("inference", "text_sets", "sets.json"),
+    ],
+)
+def test_other_texts_than_the_class_names_are_refused(name, config, option, value, tmp_path):
+    kind, off = "train" if config == "train" else "infer", 0 if option == "negative_texts" else None
+    with raises_inside(ValueError, f"^{option} is {value!r}.*VLSM"):
+        workflow(name, config, kind, dataset_dir=str(tmp_path), **{option: value})
+    workflow(name, config, kind, dataset_dir=str(tmp_path), **{option: off})
 
 
 @with_a_network
