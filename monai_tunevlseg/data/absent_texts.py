@@ -12,6 +12,7 @@ from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.image_groups import ImageGroup
 from monai_tunevlseg.data.layouts import LAYOUTS
 from monai_tunevlseg.data.samples import Sample
+from monai_tunevlseg.data.text_sets import text_key
 from monai_tunevlseg.json_files import read_json, read_json_object
 from monai_tunevlseg.messages import shorten
 
@@ -88,14 +89,14 @@ def _with_absent_classes(groups: Sequence[ImageGroup], spec: DatasetSpec, option
 
 def _classes_without_pair(group: ImageGroup, class_names: Sequence[str]) -> list[str]:
     """Return the classes without a pair whose name is not a text of the image, as a neutral text can be."""
-    own = {_normalized(text) for pair in group["pairs"] for text in _texts_of(pair)}
-    return [name for name in class_names if _normalized(name) not in own]
+    own = {text_key(text) for pair in group["pairs"] for text in _texts_of(pair)}
+    return [name for name in class_names if text_key(name) not in own]
 
 
 def _dataset_texts(spec: DatasetSpec, datalists: Mapping[str, Sequence[Sample]]) -> dict[str, str]:
     """Return the class names and texts of a dataset by their normalized form."""
     of_samples = [text for split in datalists.values() for sample in split for text in _texts_of(sample)]
-    return {_normalized(text): text for text in (*of_samples, *spec.encoding().class_names)}
+    return {text_key(text): text for text in (*of_samples, *spec.encoding().class_names)}
 
 
 def _texts_of(sample: Mapping[str, Any]) -> list[str]:
@@ -129,7 +130,7 @@ def _own_texts(absent_texts: str | Sequence[str], dataset_texts: Mapping[str, st
     if wrong or not listed:
         content = f"holds {shorten(map(repr, wrong))}" if wrong else "is empty"
         raise ValueError(f"{option}: {origin} {content}; give one or more texts that are not empty.")
-    texts = {_normalized(text): " ".join(text.split()) for text in listed}
+    texts = {text_key(text): " ".join(text.split()) for text in listed}
     if taken := [text for key, text in texts.items() if key in dataset_texts]:
         raise ValueError(
             f"{option}: {origin} holds {shorten(map(repr, taken))}, a class or text of the dataset, which its "
@@ -154,7 +155,3 @@ def _read_texts(path: Path, option: str) -> Sequence[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{option}: {path} cannot be read as text in UTF-8 ({error}).") from error
     return [line for line in lines if line.strip()]
-
-
-def _normalized(text: str) -> str:
-    return " ".join(text.casefold().split())

@@ -13,7 +13,7 @@ from typing import Any
 
 from monai_tunevlseg.data.dataset_spec import CLASS_NAME, DatasetSpec
 from monai_tunevlseg.data.samples import Sample
-from monai_tunevlseg.data.text_sets import PUBLISHED, choose_one, published_texts, read_text_sets
+from monai_tunevlseg.data.text_sets import PUBLISHED, choose_one, published_texts, read_text_sets, text_key
 from monai_tunevlseg.json_files import read_json_object
 
 __all__ = ["CONTENTLESS", "CONTRADICTORY", "TEXT_SET", "compared_text_chooser"]
@@ -48,14 +48,14 @@ def compared_text_chooser(spec: DatasetSpec) -> Callable[[Sample], list[dict[str
 
     def choose(sample: Sample) -> list[dict[str, str]]:
         name, texts = sample["class_name"], find_set(sample)
-        own = {_normalized(text) for text in (name, *texts.values())}
+        own = {text_key(text) for text in (name, *texts.values())}
         return [
             _entry(CLASS_NAME, name, name),
             *(_entry(TEXT_SET, label, text) for label, text in texts.items()),
             *(
                 _entry(kind, text, text)
                 for kind, text in _controls_of(name, class_names, controls)
-                if _normalized(text) not in own
+                if text_key(text) not in own
             ),
         ]
 
@@ -97,9 +97,5 @@ def _entry(kind: str, name: str, text: str) -> dict[str, Any]:
 def _distinct(texts: Iterable[str]) -> list[str]:
     first: dict[str, str] = {}
     for text in texts:
-        first.setdefault(_normalized(text), text)
+        first.setdefault(text_key(text), text)
     return list(first.values())
-
-
-def _normalized(text: str) -> str:
-    return " ".join(text.casefold().split())

@@ -13,7 +13,7 @@ from monai_tunevlseg.data.samples import Sample
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.messages import shorten
 
-__all__ = ["PUBLISHED", "choose_one", "published_texts", "read_text_sets", "text_set_chooser"]
+__all__ = ["PUBLISHED", "choose_one", "published_texts", "read_text_sets", "text_key", "text_set_chooser"]
 
 PUBLISHED = "published"
 _PUBLISHED_SOURCES = tuple(f"p{number}" for number in range(1, 10))  # p0 is the empty text
@@ -77,14 +77,19 @@ def _are_texts(value: Any) -> bool:
 
 
 def _refuse_shared_texts(origin: str, sets: Mapping[str, Sequence[str]], class_names: Sequence[str]) -> None:
-    owners = {name.casefold(): name for name in class_names}
+    owners = {text_key(name): name for name in class_names}
     for name, texts in sets.items():
         for text in texts:
-            if (owner := owners.setdefault(text.casefold(), name)) != name:
+            if (owner := owners.setdefault(text_key(text), name)) != name:
                 raise ValueError(
                     f"{origin} has {text!r} for the class {name!r}, but it stands for {owner!r}; remove it "
                     "from one of them."
                 )
+
+
+def text_key(text: str) -> str:
+    """Return what equal texts share: case and blanks do not tell them apart."""
+    return " ".join(text.casefold().split())
 
 
 def published_texts(sample: Mapping[str, Any], layout: str, option: str) -> dict[str, list[str]]:
