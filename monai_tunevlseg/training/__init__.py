@@ -7,6 +7,7 @@ from monai_tunevlseg.training.drawn_texts import PrepareBatchDrawnTexts
 from monai_tunevlseg.training.early_stopping import EarlyStopping
 from monai_tunevlseg.training.lock import FolderLock
 from monai_tunevlseg.training.loss import NegativeTextLoss, PairDiceCELoss
+from monai_tunevlseg.training.obedient_dice import ObedientDiceMetric
 from monai_tunevlseg.training.optimizer import parameter_groups
 from monai_tunevlseg.training.presence import SilenceAbsentd, predictions_and_targets
 from monai_tunevlseg.training.progress import TrainingProgress
@@ -29,6 +30,7 @@ __all__ = [
     "EpochSeeding",
     "FolderLock",
     "NegativeTextLoss",
+    "ObedientDiceMetric",
     "PairDiceCELoss",
     "PrepareBatchDrawnTexts",
     "SeededDataset",

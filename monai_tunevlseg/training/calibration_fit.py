@@ -46,9 +46,12 @@ def with_pool_texts(
         other_samples: samples of other splits.
     """
     try:
-        return PrepareBatchDrawnTexts(prepare_batch, dataset, spec, other_samples, ABSENT_TEXTS, POOL, varies=False)
-    except ValueError as error:
-        logger.warning(f"presence is calibrated with the pairs of the dataset only: {error}")
+        return PrepareBatchDrawnTexts(prepare_batch, dataset, spec, other_samples, ABSENT_TEXTS, POOL, validates=True)
+    except ValueError:
+        logger.warning(
+            "presence is calibrated with the pairs of the dataset only, because their texts share words with each kind "
+            "of images in the pool of absent texts."
+        )
         return prepare_batch
 
 

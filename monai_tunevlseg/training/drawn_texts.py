@@ -1,4 +1,4 @@
-"""Texts that training draws anew for each image and epoch: one of its own, and some that it does not show."""
+"""Texts that are drawn for each image, anew in each epoch: one of its own, and some that it does not show."""
 
 from __future__ import annotations
 
@@ -26,24 +26,26 @@ class PrepareBatchDrawnTexts(PrepareBatch):
     dataset, so that they stay ignored for absent classes; other absent texts are absent there, too.
 
     What is drawn depends on the seed and the epoch of the dataset and the ``number`` of the sample only, so that a
-    resumed run, several processes and a feature cache draw the same.
+    resumed run, several processes and a feature cache draw the same, and so do all validations of a run.
 
     Args:
         prepare_batch: preparation of a batch with the labels (B, 1, H, W) and the keyword argument ``text``, B strings.
-        dataset: the training dataset.
+        dataset: the dataset of training or validation.
         spec: the dataset's classes and layout.
         other_samples: samples of other splits, none of whose texts may be absent.
         negative_texts: absent texts of each image, 0 or more.
         negative_source: source of the absent texts, as ``absent_texts`` of
             :func:`~monai_tunevlseg.data.with_absent_texts`.
-        varies: whether ``text_set`` counts; False = the first text of an image is always its own.
+        validates: whether the batches are for validation: the first text of an image is then always its own, and
+            ``negative_texts`` is lowered to the most that an image has.
 
     Attributes:
         source: ``negative_source``, with the texts in place of their file.
 
     Raises:
         FileNotFoundError: when ``negative_source`` is a file that does not exist.
-        ValueError: as :func:`~monai_tunevlseg.data.with_absent_texts`, or when no image has ``negative_texts`` of them.
+        ValueError: as :func:`~monai_tunevlseg.data.with_absent_texts`, or when no image has ``negative_texts`` of them
+            in training.
     """
 
     def __init__(
@@ -54,13 +56,15 @@ class PrepareBatchDrawnTexts(PrepareBatch):
         other_samples: Sequence[Sample] = (),
         negative_texts: int = 0,
         negative_source: str | Sequence[str] = "pool",
-        varies: bool = True,
+        validates: bool = False,
     ) -> None:
         self.prepare_batch = prepare_batch
         self.dataset = dataset
         self.negative_texts = negative_texts
+        self.validates = validates
         self.own_texts = [
-            list(dict.fromkeys([each["text"], *(each.get("text_set", ()) if varies else ())])) for each in dataset.data
+            list(dict.fromkeys([each["text"], *(() if validates else each.get("text_set", ()))]))
+            for each in dataset.data
         ]
         self.absent_texts: list[list[str]] = [[] for _ in dataset.data]
         self.source = POOL if _is_file(negative_source) else negative_source  # a file is not read for no texts
@@ -110,11 +114,12 @@ class PrepareBatchDrawnTexts(PrepareBatch):
             for pair in group["pairs"]:
                 self.absent_texts[pair["number"]] = group["absent_texts"]
         most = max(map(len, self.absent_texts), default=0)
-        if most < self.negative_texts:
+        if most < self.negative_texts and not self.validates:
             raise ValueError(
                 f"negative_texts is {self.negative_texts}, but negative_source {negative_source!r:.80} has at most "
                 f"{most} texts for an image; lower negative_texts, or give more texts."
             )
+        self.negative_texts = min(self.negative_texts, most)
         if _is_file(negative_source):
             self.source = groups[0]["absent_texts"]
 

@@ -24,7 +24,7 @@ def options(small_train) -> dict:
     return small_train | {"negative_source": OWN} | own
 
 
-def test_the_weighted_entropy_of_absent_texts_is_added_to_the_loss_of_training_alone(name, options):
+def test_the_weighted_entropy_of_absent_texts_is_added_to_the_losses(name, options):
     options["learning_rate"] = 1e-9
     plain, made = (run(name, "train", **options, negative_texts=count, negative_weight=3) for count in (0, 2))
     losses = [each.parser.get_parsed_content("train#trainer").state.output[0]["loss"] for each in (plain, made)]
@@ -37,8 +37,25 @@ def test_the_weighted_entropy_of_absent_texts_is_added_to_the_loss_of_training_a
         logits = network.eval()(images, arguments["text"])
     entropy = torch.nn.functional.softplus(logits[:, 1:]).mean()  # of background: -log(1 - sigmoid(x))
     assert float(losses[1]) - float(losses[0]) == pytest.approx(3 * entropy.item(), rel=1e-3)
-    metrics = [each.evaluator.state.metrics for each in (plain, made)]
-    assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)
+
+    samples = list(made.parser.get_parsed_content("validate#dataset"))
+    draw = made.parser.get_parsed_content("validate#prepare_batch").draw
+    texts = [[own, *absent] for own, absent in map(draw, range(len(samples)))]
+    assert all(set(row[1:]) < set(OWN) and row[0] == "square" for row in texts)
+    with torch.no_grad():
+        logits = network(torch.stack([sample["image"] for sample in samples]), texts)
+    before, after = (each.parser.get_parsed_content("validate#evaluator").state.metrics for each in (plain, made))
+    entropy = torch.nn.functional.softplus(logits[:, 1:]).mean()
+    assert after["val_loss"] - before["val_loss"] == pytest.approx(3 * entropy.item(), rel=1e-3)
+    dice = []
+    for sample, found in zip(samples, logits > 0, strict=True):
+        truth = sample["label"][0] > 0
+        overlap = 2 * (found[0] & truth).sum() / (found[0].sum() + truth.sum())
+        silent = 1 - found[1:].flatten(1).any(dim=1).float().mean()
+        dice.append([overlap, overlap * (1 + silent) / 2])
+    means = torch.tensor(dice).mean(dim=0).tolist()
+    assert [before["val_mean_dice"], after["val_mean_dice"]] == pytest.approx(means, abs=1e-4)
+    assert means[1] < means[0]  # the tiny model also segments absent texts
 
 
 def test_a_resumed_run_draws_the_texts_of_the_uninterrupted_one(name, options, tmp_path):

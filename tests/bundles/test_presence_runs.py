@@ -184,7 +184,7 @@ def test_training_ends_with_the_calibration_of_presence(cache, name, run, tmp_pa
     images = torch.stack([sample["image"] for sample in samples])
     texts = [["square"] for _ in samples]
     if name in VLSM_BUNDLES:
-        drawn = made.parser.get_parsed_content("validate#prepare_batch")
+        drawn = made.parser.get_parsed_content("validate#prepare_calibration_batch")
         texts = [[own, *absent] for own, absent in map(drawn.draw, range(len(samples)))]
         assert texts[0][1:] != texts[1][1:] and {len(row) for row in texts} == {4}
     statistics = LogitStatistics(1)

@@ -38,11 +38,11 @@ def map_samples(shown):
     ]
 
 
-def prepare(samples, count, source, seed=0, epoch=1, others=()):
+def prepare(samples, count, source, seed=0, epoch=1, others=(), **more):
     dataset = SeededDataset(samples, [], seed=seed)
     dataset.set_epoch(epoch)
     inner = PrepareBatchExtraInput({"text": "text"})
-    return PrepareBatchDrawnTexts(inner, dataset, DatasetSpec("data", CLASSES), others, count, source)
+    return PrepareBatchDrawnTexts(inner, dataset, DatasetSpec("data", CLASSES), others, count, source, **more)
 
 
 def batch_of(made, numbers, label=None):
@@ -71,7 +71,7 @@ def test_each_image_gets_its_own_text_and_absent_ones_with_empty_targets():
         assert len(set(row[1:])) == 2 and set(row[1:]) <= set(OWN)
 
 
-def test_none_leaves_text_and_target_as_they_are():
+def test_none_leaves_text_and_target_unchanged():
     made = prepare(map_samples([["cat"], ["dog"]]), 0, "no such file")
     batch = batch_of(made, [0, 1])
     _, target, _, options = made(batch)
@@ -193,6 +193,18 @@ def test_a_text_that_can_apply_is_refused(text):
 def test_more_texts_than_any_image_has_are_refused(count, source, message):
     with pytest.raises(ValueError, match=message):
         prepare(map_samples([["cat", "dog"], ["cat", "dog", "cow"]]), count, source)
+
+
+def test_validation_asks_for_own_texts_and_for_as_many_absent_ones_as_there_are():
+    samples = [pair | {"text_set": ["a pet"]} for pair in map_samples([["cat", "dog"], ["cat", "dog", "cow"]])]
+    made = prepare(samples, 3, "classes", validates=True)
+    _, target, _, options = made(batch_of(made, range(5)))
+    assert target.shape == (5, 3, 2, 3)
+    assert [row[0] for row in options["text"]] == ["cat", "dog", "cat", "dog", "cow"]
+    assert {frozenset(row[1:]) for row in options["text"][:2]} == {frozenset({"cow", "owl"})}
+    assert (target[2:, 2] == IGNORE_INDEX).all() and not target[2:, 1].any()
+    nothing = prepare(map_samples([CLASSES]), 3, "classes", validates=True)
+    assert drawn(nothing, [0, 1]) == [["cat"], ["dog"]]
 
 
 def test_a_missing_file_is_named(tmp_path):
