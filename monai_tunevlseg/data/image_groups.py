@@ -109,8 +109,9 @@ class LoadImageGroup(Transform):
 class ImageGroupBatchSampler(Sampler[list[int]]):
     """Batches groups with equal numbers of pairs, absent and further texts, so that a batch has one number of each.
 
-    A batch holds at most `batch_size` texts, because texts take the memory, or one image that has more. The largest
-    groups come first, so that a lack of memory shows at once. Groups of one size keep their order.
+    A batch holds at most `batch_size` texts, because texts take the memory, or one image that has more; those of the
+    pairs' `text_set` count, too. The largest groups come first, so that a lack of memory shows at once. Groups of one
+    size keep their order.
 
     Args:
         groups: groups of :func:`group_by_image`.
@@ -123,10 +124,11 @@ class ImageGroupBatchSampler(Sampler[list[int]]):
     def __init__(self, groups: Sequence[ImageGroup], batch_size: int) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
-        sizes: dict[tuple[int, int, int], list[int]] = {}
+        sizes: dict[tuple[int, ...], list[int]] = {}
         for index, group in enumerate(groups):
-            pairs, absent = len(group["pairs"]), len(group.get("absent_texts", ()))
-            sizes.setdefault((pairs + absent + len(_further_texts(group)), pairs, absent), []).append(index)
+            pairs, absent, further = len(group["pairs"]), len(group.get("absent_texts", ())), len(_further_texts(group))
+            averaged = sum(len({pair.get("text"), *pair.get("text_set", ())}) for pair in group["pairs"])
+            sizes.setdefault((averaged + absent + further, pairs, absent, further), []).append(index)
         self.batches: list[list[int]] = []
         for size in sorted(sizes, reverse=True):
             images = max(1, batch_size // size[0])

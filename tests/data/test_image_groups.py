@@ -101,6 +101,11 @@ def test_compared_texts_that_are_not_asked_yet_follow_and_count(groups):
     assert list(ImageGroupBatchSampler(others * 2, 14)) == [[0, 3], [1, 4], [2, 5]]
 
 
+def test_texts_that_are_averaged_count():
+    groups = [{"pairs": [{"text": "x", "text_set": texts}]} for texts in ([], ["x", "y"], ["y", "z"], ["z", "x"])]
+    assert list(ImageGroupBatchSampler(groups, 4)) == [[2], [1, 3], [0]]
+
+
 def test_a_batch_size_below_one_is_refused():
     with pytest.raises(ValueError, match="batch_size is 0"):
         ImageGroupBatchSampler([], 0)
