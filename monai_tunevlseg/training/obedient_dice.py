@@ -20,7 +20,7 @@ class ObedientDiceMetric(DiceMetric):
     def __init__(self) -> None:
         super().__init__(ignore_empty=False)
 
-    def _compute_tensor(self, y_pred: Tensor, y: Tensor) -> Tensor:
+    def _compute_tensor(self, y_pred: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
         """Return the scores (B, 1) of masks (B, 1 + n, H, W) in {0, 1}."""
         scores = super()._compute_tensor(y_pred, y)  # of an empty target 1 for an empty mask, else 0
         own, absent = scores[:, :1], scores[:, 1:]

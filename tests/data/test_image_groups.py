@@ -3,7 +3,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset
 
@@ -34,6 +34,7 @@ def flat(groups):
     ]
 
 
+@settings(deadline=None)
 @given(samples)
 def test_grouping_keeps_every_pair_and_its_order(datalist):
     groups = group_by_image(datalist)
@@ -48,12 +49,14 @@ def test_grouping_keeps_every_pair_and_its_order(datalist):
     assert firsts == sorted(firsts)
 
 
+@settings(deadline=None)
 @given(samples)
 def test_an_image_or_slice_has_one_group(datalist):
     places = [(group["image"], group.get("slice"), group.get("slice_axis")) for group in group_by_image(datalist)]
     assert len(places) == len(set(places))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 7), max_size=30), st.integers(1, 9))
 def test_batches_hold_every_group_once_and_are_of_one_size(sizes, batch_size):
     groups = [{"image": str(number), "pairs": [{}] * size} for number, size in enumerate(sizes)]
