@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from monai_tunevlseg.benchmark.results_folder import (
     write_trials,
 )
 from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
+from monai_tunevlseg.calibration import read_calibration
 from monai_tunevlseg.data import group_by_image, with_absent_texts
 from monai_tunevlseg.errors import unwrapped_errors
 from monai_tunevlseg.evaluation import (
@@ -84,7 +85,7 @@ class ExperimentRunner:
     def _covers_settings(self, spec: ExperimentSpec, stored: Mapping[str, Any]) -> bool:
         """Return whether results with the stored settings include those of the current settings."""
         current = self.settings.stored()
-        if current["absent_texts"] not in (None, stored.get("absent_texts")):
+        if any(stored.get(name) != value for name, value in self.settings.evaluation.items()):
             return False
         if not spec.trains:
             return bool(stored.get("fixed") == current["fixed"])
@@ -102,10 +103,10 @@ class ExperimentRunner:
         folder = self.folders.results / spec.name
         started = time.monotonic()
         experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
-        self._check_absent_texts(spec, experiment)
+        self._check_texts(spec, experiment)
         if not spec.trains:
             report = folder / "search" / "test"
-            self._evaluate(spec, experiment, report, None, self._overrides(spec) | self._evaluation)
+            self._evaluate(spec, experiment, report, None, self._overrides(spec) | self.settings.evaluation)
             self._store(spec, experiment, None, [], [], time.monotonic() - started)
             return
         search = self._search(spec)
@@ -113,17 +114,13 @@ class ExperimentRunner:
         trials, problems = self._test_trials(spec, experiment, search)
         self._store(spec, experiment, search, trials, problems, time.monotonic() - started)
 
-    @property
-    def _evaluation(self) -> dict[str, Any]:
-        """Hyperparameters of the tests."""
-        return {} if self.settings.absent_texts is None else {"absent_texts": self.settings.absent_texts}
-
-    def _check_absent_texts(self, spec: ExperimentSpec, experiment: Experiment) -> None:
-        """Refuse absent texts that do not suit the dataset before the training, and not in the test after it."""
-        if not experiment.known("evaluate", self._evaluation):
+    def _check_texts(self, spec: ExperimentSpec, experiment: Experiment) -> None:
+        """Refuse texts of the tests that do not suit the dataset before the training, and not in the test after it."""
+        if not experiment.known("evaluate", self.settings.evaluation):
             return
-        parser = read_experiment_config(experiment, "evaluate", experiment.known("evaluate", self._overrides(spec)))
-        with unwrapped_errors():
+        overrides = experiment.known("evaluate", self._overrides(spec) | self.settings.evaluation)
+        parser = read_experiment_config(experiment, "evaluate", overrides)
+        with unwrapped_errors():  # of the compared texts, which are a part of the datalists
             datalists, of_dataset = (parser.get_parsed_content(name) for name in ("datalists", "dataset_spec"))
         with_absent_texts(group_by_image(datalists["test"]), self.settings.absent_texts, of_dataset, datalists)
 
@@ -143,7 +140,7 @@ class ExperimentRunner:
             objective=self.settings.objective,
             seed=self.settings.seed,
             fixed=fixed,
-            evaluation=self._evaluation,
+            evaluation=self.settings.evaluation,
             storage=self.settings.storage,
             limits=self.settings.limits,
             study_name=spec.name,
@@ -157,8 +154,7 @@ class ExperimentRunner:
         return (self.folders.data / spec.dataset).expanduser().absolute()
 
     def _overrides(self, spec: ExperimentSpec) -> dict[str, Any]:
-        variant = VARIANTS[spec.variant] if spec.variant else None
-        changed = {} if variant is None else {variant.override: variant.value}
+        changed = VARIANTS[spec.variant].changes(self.folders.configs) if spec.variant else {}
         experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
         fixed = experiment.known(spec.config, self.settings.fixed)  # some bundles do not have all of them
         seed = {} if spec.seed is None else {"seed": spec.seed}
@@ -250,6 +246,20 @@ def _stored_trial(trial: TrialResult, test: Mapping[str, Any]) -> StoredTrial:
     return StoredTrial(trial.slot, trial.state, trial.value, trial.seconds, measured, trial.params)
 
 
+def _trained_facts(search: SearchResult | None) -> dict[str, Any]:
+    """Return the facts of the best trial and its checkpoint; those of no training without a search."""
+    if search is None:
+        return {"selection": None, "hyperparameters": {}, "checkpoint_bytes": 0, "calibration": None}
+    checkpoint = Path(str(search.best.folder)) / CHECKPOINT
+    calibration = read_calibration(checkpoint)
+    return {
+        "selection": _selection(search),
+        "hyperparameters": {**search.plan["fixed"], **search.best.params},
+        "checkpoint_bytes": checkpoint.stat().st_size,
+        "calibration": None if calibration is None else asdict(calibration),
+    }
+
+
 def _selection(search: SearchResult) -> dict[str, Any]:
     finished = sum(trial.state == "COMPLETE" for trial in search.trials)
     value = float(search.best.value or 0)
@@ -281,10 +291,8 @@ def _facts(
         "seed": settings["seed"],
         "training_seed": spec.seed,
         "settings": dict(settings),
-        "selection": _selection(search) if search is not None else None,
-        "hyperparameters": {**search.plan["fixed"], **search.best.params} if search is not None else {},
+        **_trained_facts(search),
         "trained_parameters": network["trained_parameters"] if search is not None else 0,
-        "checkpoint_bytes": (Path(str(best.folder)) / CHECKPOINT).stat().st_size if best else 0,
         "seconds": {
             "step": best and best.seconds_per_step,
             "trial": best and best.seconds,

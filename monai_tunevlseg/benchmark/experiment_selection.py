@@ -9,9 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec, Group, Variant
+from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec, Group
 from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompted_encoders
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.methods import METHODS, Adapter
@@ -59,12 +57,12 @@ def select_experiments(
         configs_dir: the folder of the fragments.
         patterns: names with ``*`` and ``?``, such as ``kvasir/*`` or ``*/clipseg_zero_shot``.
         variants: names in ``VARIANTS``; each is added for the prompt learners and adapters whose bundles
-            have another value of its hyperparameter.
+            have all of its hyperparameters, and another value of at least one.
         bundles_dir: the folder of the bundles; only read for variants.
         seeds: training seeds, each of which is a run of every experiment that trains; none = the bundle's seed.
 
     Raises:
-        FileNotFoundError: when ``configs_dir`` has no experiments.
+        FileNotFoundError: when ``configs_dir`` has no experiments, or not the recipe of a variant.
         ValueError: when a pattern matches nothing, or a variant is unknown; suggests similar names.
     """
     known = all_experiments(configs_dir)
@@ -81,9 +79,9 @@ def select_experiments(
     chosen = [spec for spec in known if any(fnmatchcase(spec.name, pattern) for pattern in patterns)]
     changed = [
         replace(spec, variant=variant)
-        for variant in variants
+        for variant, changes in {name: VARIANTS[name].changes(configs_dir) for name in variants}.items()
         for spec in chosen
-        if not spec.baseline and _changes(VARIANTS[variant], find_experiment(spec.experiment, configs_dir, bundles_dir))
+        if not spec.baseline and _differs(find_experiment(spec.experiment, configs_dir, bundles_dir), changes)
     ]
     planned = chosen + changed
     if not seeds:
@@ -92,10 +90,10 @@ def select_experiments(
     return [*(spec for spec in planned if not spec.trains), *seeded]
 
 
-def _changes(variant: Variant, experiment: Experiment) -> bool:
-    """Return whether the bundle of an experiment has another value of the variant's hyperparameter."""
+def _differs(experiment: Experiment, changes: Mapping[str, Any]) -> bool:
+    """Return whether the bundle of an experiment has these hyperparameters, and another value of at least one."""
     values = experiment.flat_values("train")
-    return variant.override in values and values[variant.override] != yaml.safe_load(variant.value)
+    return changes.keys() <= values.keys() and any(values[name] != value for name, value in changes.items())
 
 
 def check_hyperparameters(

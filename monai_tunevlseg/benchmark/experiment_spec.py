@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+from monai_tunevlseg.yaml_files import read_yaml_mapping
 
 __all__ = ["MAIN_TABLE", "VARIANTS", "ExperimentSpec", "Group", "Variant"]
 
@@ -30,27 +34,41 @@ class Group(StrEnum):
 
 @dataclass(frozen=True)
 class Variant:
-    """One change of an experiment.
+    """Hyperparameters that change an experiment.
 
     Attributes:
         title: title of a changed method, with its own title in place of ``{method}``.
         table: number of the paper's table that shows it.
-        override: hyperparameter of the bundle.
-        value: its value, in the form of the command line.
+        overrides: hyperparameters of the bundle with their values.
+        recipe: name of a file in ``recipes`` of the configs, which has further hyperparameters; None = none.
     """
 
     title: str
     table: int
-    override: str
-    value: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str | None = None
+
+    def changes(self, configs_dir: str | Path) -> dict[str, Any]:
+        """Return the hyperparameters with their values.
+
+        Raises:
+            FileNotFoundError: when the configs have no such recipe.
+        """
+        if self.recipe is None:
+            return dict(self.overrides)
+        path = Path(configs_dir) / "recipes" / f"{self.recipe}.yaml"
+        if not path.is_file():
+            raise FileNotFoundError(f"no {path}; leave --configs-dir out for the package's own recipes.")
+        return {**read_yaml_mapping(path), **self.overrides}
 
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
-        "decoder": Variant("{method} + decoder", MAIN_TABLE, "unfreeze", "decoder"),
-        "negative_texts": Variant("{method} + negative texts", MAIN_TABLE, "negative_texts", "3"),
-        "gaussian": Variant("{method}, Gaussian", 4, "context_initializer", "null"),
-        "no_upsampler": Variant("{method} without upsampler", 5, "upsampler", "false"),
+        "decoder": Variant("{method} + decoder", MAIN_TABLE, {"unfreeze": "decoder"}),
+        "negative_texts": Variant("{method} + negative texts", MAIN_TABLE, {"negative_texts": 3}),
+        "robust": Variant("{method}, robust", MAIN_TABLE, recipe="robust"),
+        "gaussian": Variant("{method}, Gaussian", 4, {"context_initializer": None}),
+        "no_upsampler": Variant("{method} without upsampler", 5, {"upsampler": False}),
     }
 )
 

@@ -31,7 +31,11 @@ def write_plan(
             fixed value or a path is an expression.
     """
     new = settings.stored()
-    for name, option in (("fixed", "--override"), ("absent_texts", "--absent-texts")):
+    for name, option in (
+        ("fixed", "--override"),
+        ("absent_texts", "--absent-texts"),
+        ("compared_texts", "--compared-texts"),
+    ):
         refuse_expressions(new[name], option)  # workers read them from a file, which others may have changed
     earlier: list[ExperimentSpec] = []
     path = folders.results / PLAN_FILE

@@ -25,6 +25,7 @@ class Preset:
         variants: names of the added variants.
         seeds: training seeds; none = one run with the bundle's.
         absent_texts: absent texts of the tests; None = none.
+        compared_texts: texts that the tests compare; None = none.
         num_images: number of images of each demo dataset.
     """
 
@@ -35,6 +36,7 @@ class Preset:
     variants: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     absent_texts: str | None = None
+    compared_texts: str | None = None
     num_images: int = 100
 
 
@@ -56,15 +58,16 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             n_trials=0,
             n_jobs=2,
             fixed={"epochs": 10, "negative_source": DRAWN_TEXTS},
-            variants=("negative_texts",),
+            variants=("negative_texts", "robust"),
             seeds=(0, 1, 2),
             absent_texts="pool",
+            compared_texts="class_name",
             num_images=128,
         ),
     }
 )
 """On the three demo datasets, with the embedded tiny models. ``demo``: all models and methods. ``obedience``: what some
-of them segment for absent texts, trained without and with such texts."""
+of them segment for absent texts, trained without such texts, with them, and by the recipe that also trains presence."""
 
 
 def write_demo_data(data_root: Path, num_images: int) -> None:

@@ -40,6 +40,7 @@ class BenchmarkSettings:
         fixed: hyperparameters of every run whose bundle has them.
         best_only: whether only the best trials are tested, which leaves Figures 5 to 7 empty.
         absent_texts: ``absent_texts`` of the tests: "classes", "pool" or the path of a file; None = none.
+        compared_texts: ``compared_texts`` of the tests: "class_name", "published" or the path of a file; None = none.
         storage: URL of the Optuna storage; None = a SQLite file in the folder of each experiment. Not stored.
         limits: when a trial counts as hanging. Not stored.
 
@@ -53,6 +54,7 @@ class BenchmarkSettings:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     best_only: bool = False
     absent_texts: str | None = None
+    compared_texts: str | None = None
     storage: str | None = None
     limits: Limits = Limits()
 
@@ -60,6 +62,12 @@ class BenchmarkSettings:
         if self.n_trials < 0:
             raise ValueError(f"n_trials is {self.n_trials}; it must be 0 or more.")
         SearchSettings(objective=self.objective)  # checks it
+
+    @property
+    def evaluation(self) -> dict[str, str]:
+        """The hyperparameters of the tests alone."""
+        texts = {"absent_texts": self.absent_texts, "compared_texts": self.compared_texts}
+        return {name: value for name, value in texts.items() if value is not None}
 
     def stored(self) -> dict[str, Any]:
         """Return the settings that all workers share."""
@@ -70,4 +78,5 @@ class BenchmarkSettings:
             "fixed": dict(self.fixed),
             "best_only": self.best_only,
             "absent_texts": self.absent_texts,
+            "compared_texts": self.compared_texts,
         }

@@ -66,6 +66,14 @@ AbsentTexts = Annotated[
         "dataset, the package's pool, or a file of texts.",
     ),
 ]
+ComparedTexts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="class_name|published|FILE",
+        help="Texts for a class whose masks the tests compare, with controls: the class name, the published texts, or "
+        "a JSON file of texts by class.",
+    ),
+]
 Results = Annotated[
     Path, typer.Option(help="Folder of the results; rerun with the same one to resume or add experiments.")
 ]
@@ -73,14 +81,15 @@ Variants = Annotated[
     list[str] | None,
     typer.Option(
         help="Variant to add: decoder (prompts or adapters with a trained decoder), negative_texts (trained with three "
-        "absent texts per image), gaussian (Table 4) or no_upsampler (Table 5); may be repeated."
+        "absent texts per image), robust (the recipe for real use), gaussian (Table 4) or no_upsampler (Table 5); may "
+        "be repeated."
     ),
 ]
 PresetName = Annotated[
     str | None,
     typer.Option(
         help="Predefined benchmark on synthetic data with tiny models: demo (everything, about an hour) or obedience "
-        "(absent texts, with and without negative texts in training, three seeds; about half an hour)."
+        "(absent texts, without and with negative texts in training, three seeds; about 45 minutes)."
     ),
 ]
 Worker = Annotated[bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was started in RESULTS.")]
@@ -106,6 +115,7 @@ def benchmark(
     seed: Seed = 0,
     seeds: Seeds = None,
     absent_texts: AbsentTexts = None,
+    compared_texts: ComparedTexts = None,
     override: Overrides = None,
     best_only: BestOnly = False,
     trial_timeout: Timeout = None,
@@ -128,7 +138,8 @@ def benchmark(
             seed=seed,
             fixed={**chosen.fixed, **parse_overrides(override)},
             best_only=best_only,
-            absent_texts=chosen.absent_texts if absent_texts is None else _source(absent_texts),
+            absent_texts=chosen.absent_texts if absent_texts is None else _absent_source(absent_texts),
+            compared_texts=chosen.compared_texts if compared_texts is None else _compared_source(compared_texts),
             storage=storage,
             limits=limits_of(trial_timeout, trial_silence),
         )
@@ -177,21 +188,31 @@ def _parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def _source(absent_texts: str) -> str:
-    """Return the source of absent texts; a file's path is absolute.
+def _absent_source(value: str) -> str:
+    from monai_tunevlseg.data.absent_texts import CLASSES, POOL
+
+    return _source("absent_texts", value, (CLASSES, POOL))
+
+
+def _compared_source(value: str) -> str:
+    from monai_tunevlseg.data.dataset_spec import CLASS_NAME
+    from monai_tunevlseg.data.text_sets import PUBLISHED
+
+    return _source("compared_texts", value, (CLASS_NAME, PUBLISHED))
+
+
+def _source(option: str, value: str, known: Sequence[str]) -> str:
+    """Return the source of texts; a file's path is absolute.
 
     Raises:
         FileNotFoundError: when it is neither a known name nor a file.
     """
-    from monai_tunevlseg.data.absent_texts import CLASSES, POOL
-
-    if absent_texts in (CLASSES, POOL):
-        return absent_texts
-    path = Path(absent_texts).expanduser().absolute()
+    if value in known:
+        return value
+    path = Path(value).expanduser().absolute()
     if not path.is_file():
-        raise FileNotFoundError(
-            f"absent_texts is {absent_texts!r}, which is neither {CLASSES!r}, {POOL!r} nor a file; correct the path."
-        )
+        names = ", ".join(map(repr, known))
+        raise FileNotFoundError(f"{option} is {value!r}, which is neither {names} nor a file; correct the path.")
     return str(path)
 
 

@@ -184,8 +184,8 @@ def test_evenly_spaced(count, most, expected):
     assert evenly_spaced(count, most) == expected
 
 
-def test_a_seed_without_search_and_absent_texts_that_change(tmp_path, tiny_clipseg_dir):
-    """The weights stay when other absent texts are tested."""
+def test_a_seed_without_search_and_tested_texts_that_change(tmp_path, tiny_clipseg_dir):
+    """The weights stay when other texts are tested."""
     write_squares(tmp_path / "data" / "ultrasound")
     arguments = arguments_of(tmp_path, "results", tiny_clipseg_dir)
     arguments[arguments.index("--n-trials") + 1] = "0"
@@ -195,28 +195,43 @@ def test_a_seed_without_search_and_absent_texts_that_change(tmp_path, tiny_clips
     for texts in ("car\n", "dog\ncat\n"):
         file = tmp_path / f"{len(texts)}.txt"
         file.write_text(texts)
+        sets = tmp_path / f"{len(texts)}.json"
+        sets.write_text(json.dumps({"lesion": [f"a lesion without a {text}" for text in texts.split()]}))
         options = ["--seeds", "5", "--absent-texts", str(file), "--override", "prompt_depth=2"]
+        options += ["--compared-texts", str(sets)]
         run = CliRunner().invoke(app, [*arguments, *options])
         assert run.exit_code == 0, run.output
         (checkpoint,) = (folder / "search" / "trials").glob("*/models/model.pt")
         checkpoints.append((checkpoint.stat().st_mtime_ns, checkpoint))
-        result = read_result(folder)
+        problems = []
+        result = read_result(folder, problems)
+        assert not problems
         assert set(result.metrics["absent"]["by_text"]) == set(texts.split())
+        assert set(result.metrics["texts"]["text_set"]["by_text"]) == set(json.loads(sets.read_text())["lesion"])
         pairs = read_absent_pairs(folder / "absent_pairs.csv")
         assert sorted({pair.text for pair in pairs}) == sorted(texts.split()) and {
             p.pixels_original for p in pairs
         } == {1040}
     assert checkpoints[0] == checkpoints[1]
+    fitted = json.loads(checkpoint.with_name("calibration.json").read_text())
+    assert result.facts["calibration"]["classes"] == fitted["classes"] and fitted["classes"]["lesion"]
+    assert result.facts["calibration"]["presence"] == fitted.get("presence")
     assert result.facts["training_seed"] == result.facts["hyperparameters"]["seed"] == 5
     assert len(result.trials) == 1 and "learning_rate" not in result.facts["hyperparameters"]
     record = yaml.safe_load((checkpoint.parents[1] / "config.yaml").read_text())
     assert record["seed"] == 5 and record["learning_rate"] == 0.002  # of the dataset's config
 
 
-def test_absent_texts_of_the_dataset_are_refused_before_the_training(tmp_path, tiny_clipseg_dir):
+@pytest.mark.parametrize(
+    ("option", "content", "named"),
+    [("--absent-texts", "lesion\n", "'lesion'"), ("--compared-texts", '{"polyp": ["polyps"]}', "'polyp'")],
+)
+def test_texts_that_do_not_suit_the_dataset_are_refused_before_the_training(
+    option, content, named, tmp_path, tiny_clipseg_dir
+):
     write_squares(tmp_path / "data" / "ultrasound")
-    (tmp_path / "texts.txt").write_text("lesion\n")
+    (tmp_path / "texts").write_text(content)
     arguments = arguments_of(tmp_path, "results", tiny_clipseg_dir)
-    run = CliRunner().invoke(app, [*arguments, "--absent-texts", str(tmp_path / "texts.txt")])
-    assert run.exit_code == 1 and "'lesion'" in run.stderr, run.output
+    run = CliRunner().invoke(app, [*arguments, option, str(tmp_path / "texts")])
+    assert run.exit_code == 1 and named in run.stderr, run.output
     assert not (tmp_path / "results" / "ultrasound" / "clipseg_vpt" / "search").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from sample_results import write_experiment
 from typer.testing import CliRunner
 
@@ -82,6 +83,7 @@ def test_finished_experiments_are_skipped(tmp_path):
         ({"best_only": True}, []),
         ({"fixed": {"epochs": 1}}, ["zero_shot", "vpt", "coop"]),
         ({"absent_texts": "pool"}, ["zero_shot", "vpt", "coop"]),
+        ({"compared_texts": "class_name"}, ["zero_shot", "vpt", "coop"]),
     ],
 )
 def test_other_settings_rerun_the_experiments_that_they_change(tmp_path, changes, calls):
@@ -91,9 +93,10 @@ def test_other_settings_rerun_the_experiments_that_they_change(tmp_path, changes
     assert again.runner.calls == calls
 
 
-def test_results_with_absent_texts_are_finished_without_them(tmp_path):
-    for absent_texts, calls in (("pool", 3), (None, 0), ("pool", 0), ("classes", 3)):
-        settings = BenchmarkSettings(n_trials=2, absent_texts=absent_texts)
+@pytest.mark.parametrize("option", ["absent_texts", "compared_texts"])
+def test_results_with_texts_are_finished_without_them(option, tmp_path):
+    for texts, calls in (("FILE", 3), (None, 0), ("FILE", 0), ("OTHER", 3)):
+        settings = BenchmarkSettings(n_trials=2, **{option: texts})
         made, _ = benchmark_runner(tmp_path, settings=settings)
         made.run()
         assert len(made.runner.calls) == calls
@@ -108,12 +111,13 @@ def test_a_seed_trains_with_the_hyperparameters_of_the_search(n_trials, searches
         return SimpleNamespace(best=SimpleNamespace(params={"learning_rate": 0.25}))
 
     monkeypatch.setattr(experiment_runner, "run_search", search)
-    settings = BenchmarkSettings(n_trials=n_trials, fixed={"epochs": 2}, absent_texts="pool")
+    tested = {"absent_texts": "pool", "compared_texts": "class_name"}
+    settings = BenchmarkSettings(n_trials=n_trials, fixed={"epochs": 2}, **tested)
     ExperimentRunner(folders_in(tmp_path), settings).run_trials(replace(SPECS[1], seed=3))
     assert [(settings.fixed.get("seed"), settings.n_trials) for _, settings in started] == searches
     folder, last = started[-1]
     assert folder == tmp_path / "kvasir" / "clipseg_vpt-seed3" / "search"
-    assert not last.search and last.evaluation == {"absent_texts": "pool"}
+    assert not last.search and last.evaluation == tested
     assert last.fixed == {"epochs": 2, "seed": 3} | ({"learning_rate": 0.25} if n_trials else {})
     if n_trials:
         assert started[0][0] == tmp_path / "kvasir" / "clipseg_vpt" / "search" and started[0][1].search
@@ -185,8 +189,18 @@ def test_the_decoder_trains_in_its_variant(tmp_path, tiny_clipseg_dir):
     assert trained("vpt").isdisjoint(trained("decoder"))
 
 
+def test_variants_override_the_fixed_hyperparameters(tmp_path):
+    runner = ExperimentRunner(folders_in(tmp_path), BenchmarkSettings(fixed={"presence_weight": 7, "epochs": 2}))
+    recipe = yaml.safe_load((CONFIGS / "recipes" / "robust.yaml").read_text())
+    overrides = {name: runner._overrides(replace(SPECS[1], variant=name)) for name in ("robust", "negative_texts")}
+    assert overrides["robust"].items() >= {**recipe, "epochs": 2}.items() and recipe["presence_weight"] != 7
+    assert (overrides["negative_texts"]["negative_texts"], overrides["negative_texts"]["presence_weight"]) == (3, 7)
+
+
 def test_plans_are_merged_and_joined(tmp_path):
-    settings = BenchmarkSettings(n_trials=2, fixed={"epochs": 3}, storage="sqlite:///mine.db")
+    settings = BenchmarkSettings(
+        n_trials=2, fixed={"epochs": 3}, compared_texts="published", storage="sqlite:///mine.db"
+    )
     decoder = replace(SPECS[1], variant="decoder")
     assert write_plan(folders_in(tmp_path), SPECS[:2], settings) == SPECS[:2]
     seeded = replace(decoder, seed=12)
@@ -200,6 +214,8 @@ def test_plans_are_merged_and_joined(tmp_path):
         write_plan(folders_in(tmp_path), SPECS, replace(settings, seed=1))
     with pytest.raises(ValueError, match=r"\bn_trials 5\b.* 0\b"):
         write_plan(folders_in(tmp_path), SPECS, replace(settings, n_trials=0))
+    with pytest.raises(ValueError, match=r"--compared-texts.*\$1"):
+        write_plan(folders_in(tmp_path), SPECS, replace(settings, compared_texts="$1"))
 
 
 @pytest.mark.parametrize(
@@ -246,6 +262,7 @@ def test_plan_of_another_version_is_named(tmp_path):
         (["--experiments", "kvasir/*", "--seeds", "-1"], "seed is '-1'"),
         (["--experiments", "kvasir/*", "--seeds", "1,2", "--override", "seed=3"], "--override.* seed"),
         (["--experiments", "kvasir/*", "--absent-texts", "poool"], "'poool'.* 'classes'.* 'pool'"),
+        (["--experiments", "kvasir/*", "--compared-texts", "class"], "'class'.* 'class_name'.* 'published'"),
         (["--experiments", "kvasir/*", "--metric", "dice"], "'dice'"),
         (["--experiments", "kvasir/*", "--override", "epochs=[1"], r"epochs=\[1"),
         (["--experiments", "kvasir/*", "--override", "epochs=$1"], r"--override.* epochs.*\$1"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from monai_tunevlseg.benchmark import VARIANTS, ExperimentSpec, Group
 from monai_tunevlseg.benchmark.benchmark_runner import estimate_seconds
@@ -24,7 +26,11 @@ CONFIGS, BUNDLES = REPOSITORY / "configs", REPOSITORY / "bundles"
 
 
 def names(patterns, variants=()):
-    return [spec.name for spec in select_experiments(CONFIGS, patterns, variants, BUNDLES)]
+    return names_in(CONFIGS, patterns, variants)
+
+
+def names_in(configs, patterns, variants=()):
+    return [spec.name for spec in select_experiments(configs, patterns, variants, BUNDLES)]
 
 
 def test_all_experiments():
@@ -68,6 +74,21 @@ def test_variants_are_added_to_the_methods_that_they_change():
     assert [name for name in added if name.endswith("-gaussian")] == [f"{name}-gaussian" for name in initialized]
     with_upsampler = [name for name in methods if issubclass(METHODS[name.partition("_")[2]], PromptLearner)]
     assert [name for name in added if name.endswith("-no_upsampler")] == [f"{n}-no_upsampler" for n in with_upsampler]
+
+
+def test_the_recipe_of_a_variant_is_read_from_the_configs(tmp_path):
+    written = yaml.safe_load((CONFIGS / "recipes" / "robust.yaml").read_text())
+    assert VARIANTS["robust"].changes(CONFIGS) == written and written["negative_texts"] > 0
+    assert names(["kvasir/clipseg_lora", "kvasir/unet_*"], ["robust"])[-1] == "kvasir/clipseg_lora-robust"
+    configs = shutil.copytree(CONFIGS, tmp_path / "configs")
+    recipe = configs / "recipes" / "robust.yaml"
+    recipe.write_text("negative_texts: 7\n")
+    assert VARIANTS["robust"].changes(configs) == {"negative_texts": 7}
+    recipe.write_text("negative_texts: 0\n")  # that of every bundle
+    assert names_in(configs, ["kvasir/clipseg_lora"], ["robust"]) == ["kvasir/clipseg_lora"]
+    recipe.unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape(str(recipe))):
+        names_in(configs, ["kvasir/clipseg_lora"], ["robust"])
 
 
 def test_every_seed_is_a_run_of_what_trains():
