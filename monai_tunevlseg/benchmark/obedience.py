@@ -9,8 +9,7 @@ from typing import Any
 
 from monai_tunevlseg.benchmark.measure import Measure, mean_measure, stored_interval
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
-from monai_tunevlseg.benchmark.seed_runs import group_seeds, mean_absent_pairs, mean_pair_scores
-from monai_tunevlseg.benchmark.tables import ordered_datasets, variant_order
+from monai_tunevlseg.benchmark.seed_runs import experiments_with, mean_absent_pairs, mean_pair_scores
 from monai_tunevlseg.evaluation import ABSENT_PAIRS, Bootstrap, read_absent_pairs, read_pair_scores
 
 __all__ = ["ClassRow", "ConfusionTable", "DatasetObedience", "ObedienceRow", "TextRow", "build_obedience"]
@@ -120,11 +119,10 @@ def build_obedience(
         metric: one of ``METRICS``; Dice has its resolution, and is over the pairs with foreground.
         problems: receives unreadable tables of pairs.
     """
-    chosen = [result for result in results if "absent" in result.metrics]
-    chosen.sort(key=lambda result: variant_order(result.spec))
-    datasets = ordered_datasets(result.spec.dataset for result in chosen)
-    of_dataset = {name: [result for result in chosen if result.spec.dataset == name] for name in datasets}
-    return [_dataset(name, group_seeds(found), metric, problems) for name, found in of_dataset.items()]
+    return [
+        _dataset(name, experiments, metric, problems)
+        for name, experiments in experiments_with(results, "absent").items()
+    ]
 
 
 def _dataset(
@@ -219,7 +217,8 @@ def _readable(
     try:
         return compute()
     except (OSError, ValueError) as error:
-        message = str(error).replace(f"{runs[0].folder.parents[1]}/", "").rstrip(".")
+        message = f"no {error.filename}" if isinstance(error, FileNotFoundError) else str(error)
+        message = message.replace(f"{runs[0].folder.parents[1]}/", "").rstrip(".")
         problem = ReportProblem(runs[0].spec.name, f"an interval over its seeds is missing: {message}.")
         problems += [] if problem in problems else [problem]
         return None

@@ -15,6 +15,7 @@ from monai_tunevlseg.benchmark.obedience import DatasetObedience, build_obedienc
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, Metric, ReportProblem, read_results
 from monai_tunevlseg.benchmark.sureness import DatasetSureness, build_sureness
 from monai_tunevlseg.benchmark.tables import Table, build_tables, row_order
+from monai_tunevlseg.benchmark.wording import DatasetWording, build_wording
 
 __all__ = ["BenchmarkReport", "ReportFigure", "build_report"]
 
@@ -47,6 +48,7 @@ class BenchmarkReport:
         figures: Figures 4 to 7, without those that have no data.
         comparisons: for each dataset, every method compared with the best prompt learner or adapter.
         obedience: experiments whose tests asked for absent texts, by dataset.
+        wording: experiments whose tests compared texts, by dataset.
         sureness: experiments whose tests measured the calibration, by dataset.
         galleries: test images with predictions.
         problems: missing and unusable results.
@@ -58,6 +60,7 @@ class BenchmarkReport:
     figures: Sequence[ReportFigure] = ()
     comparisons: Sequence[DatasetComparison] = ()
     obedience: Sequence[DatasetObedience] = ()
+    wording: Sequence[DatasetWording] = ()
     sureness: Sequence[DatasetSureness] = ()
     galleries: Sequence[Gallery] = ()
     problems: list[ReportProblem] = field(default_factory=list)
@@ -137,6 +140,7 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkRepo
     report.figures = _figures(report, read_all_embeddings(folder, problems))
     report.comparisons = compare_with_best(results, metric, problems)
     report.obedience = build_obedience(results, metric, problems)
+    report.wording = build_wording(results)
     report.sureness = build_sureness(results)
     report.galleries = build_galleries(folder, results, metric, problems)
     return report

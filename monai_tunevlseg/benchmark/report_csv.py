@@ -12,6 +12,7 @@ from monai_tunevlseg.benchmark.obedience import DatasetObedience, ObedienceRow
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 from monai_tunevlseg.benchmark.sureness import SurenessRow
 from monai_tunevlseg.benchmark.tables import Row, Table
+from monai_tunevlseg.benchmark.wording import WordingRow
 from monai_tunevlseg.csv_files import write_csv
 
 __all__ = ["write_csv_files"]
@@ -27,6 +28,8 @@ def write_csv_files(report: BenchmarkReport, output: Path) -> None:
     obedience = [(item.dataset, row) for item in report.obedience for row in item.rows]
     _write(output / "obedience.csv", [_obedience_row(dataset, row) for dataset, row in obedience])
     _write(output / "confusion.csv", [row for item in report.obedience for row in _confusion_rows(item)])
+    wording = [(item.dataset, row) for item in report.wording for row in (*item.rows, *item.classes)]
+    _write(output / "texts.csv", [_wording_row(dataset, row) for dataset, row in wording])
     sureness = [(item.dataset, row) for item in report.sureness for row in (*item.rows, *item.classes)]
     _write(output / "calibration.csv", [_sureness_row(dataset, row) for dataset, row in sureness])
     _write(output / "comparisons.csv", [row for item in report.comparisons for row in _comparison_rows(item)])
@@ -104,8 +107,16 @@ def _confusion_rows(dataset: DatasetObedience) -> list[dict[str, Any]]:
     ]
 
 
+def _wording_row(dataset: str, row: WordingRow) -> dict[str, Any]:
+    own = {"dataset": dataset, "method": row.title, "class_name": row.class_name or ""}
+    cells = [_measure_cells(name, measure) for name, measure in {**row.measures, "worst": row.worst}.items()]
+    numbers = {name: cell for measured in cells for name, cell in measured.items()}
+    return {**own, **numbers, "worst_text": "; ".join(row.worst_texts)}
+
+
 def _sureness_row(dataset: str, row: SurenessRow) -> dict[str, Any]:
     names = ("ece", "ace", "mce", "brier", "oracle_threshold", "oracle_dice")
+    names += ("temperature", "threshold", "presence_loss")
     numbers = {name: _rounded(getattr(row, name).value) for name in names}
     return {"dataset": dataset, "method": row.title, "class_name": row.class_name or "", **numbers}
 

@@ -21,6 +21,7 @@ from monai_tunevlseg.benchmark.obedience import ConfusionTable, DatasetObedience
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 from monai_tunevlseg.benchmark.sureness import DatasetSureness
 from monai_tunevlseg.benchmark.tables import Cell, Row, Table
+from monai_tunevlseg.benchmark.wording import DatasetWording
 from monai_tunevlseg.markdown import escape_markdown
 
 __all__ = ["render_markdown"]
@@ -34,6 +35,7 @@ def render_markdown(report: BenchmarkReport) -> str:
         parts.append(f"## Problems ({len(report.problems)})\n\n" + "\n".join(listed))
     parts += [_table_markdown(table, report) for table in report.tables]
     parts += [_obedience_markdown(dataset, report) for dataset in report.obedience]
+    parts += [_wording_markdown(dataset, report) for dataset in report.wording]
     parts += [_sureness_markdown(dataset, report) for dataset in report.sureness]
     for figure in report.figures:
         caption = escape_markdown(figure.caption)
@@ -107,14 +109,15 @@ def _obedience_markdown(dataset: DatasetObedience, report: BenchmarkReport) -> s
         "method",
         "Dice, present",
         "false positives (%)",
+        "of those without the variant",
         "for texts not in training (%)",
         "area (%)",
         "MCC",
         "cgF1",
     ]
     rows = [
-        [escape_markdown(row.title), *map(measure_text, (row.dice, row.rate, row.undrawn_rate))]
-        + [measure_text(row.area, 2), measure_text(row.mcc, 2), measure_text(row.cgf1)]
+        [escape_markdown(row.title), measure_text(row.dice), measure_text(row.rate), number_text(row.ratio)]
+        + [measure_text(row.undrawn_rate), measure_text(row.area, 2), measure_text(row.mcc, 2), measure_text(row.cgf1)]
         for row in dataset.rows
     ]
     parts = [f"## {title}: does it obey its text?", _grid(columns, rows)]
@@ -134,13 +137,39 @@ def _confusion_markdown(table: ConfusionTable) -> str:
     return f"IoU of {escape_markdown(table.title)} in percent:\n\n{grid}"
 
 
+def _wording_markdown(dataset: DatasetWording, report: BenchmarkReport) -> str:
+    title = escape_markdown(report.dataset_titles[dataset.dataset])
+    shown = {
+        "dice": "Dice, class name",
+        "set_dice": "Dice, other texts",
+        "standard_deviation": "± of the texts",
+        "range": "range",
+        "blank_dice": "blank image, class name",
+        "set_blank_dice": "blank image, other texts",
+        "contentless_found": "contentless: found (%)",
+        "contentless_iou": "contentless: IoU",
+        "contradictory_found": "contradictory: found (%)",
+        "contradictory_iou": "contradictory: IoU",
+    }
+    rows = [
+        [escape_markdown(row.title), escape_markdown(row.class_name or "all")]
+        + [measure_text(row.measures[name]) for name in shown]
+        + [f"{measure_text(row.worst)} {escape_markdown('; '.join(row.worst_texts))}".rstrip()]
+        for row in (*dataset.rows, *dataset.classes)
+    ]
+    grid = _grid(["method", "class", *shown.values(), "worst text"], rows)
+    return f"## {title}: does another wording change the mask?\n\n{grid}"
+
+
 def _sureness_markdown(dataset: DatasetSureness, report: BenchmarkReport) -> str:
     title = escape_markdown(report.dataset_titles[dataset.dataset])
     columns = ["method", "class", "ECE", "ACE", "MCE", "Brier", "best threshold", "its Dice"]
+    columns += ["temperature", "threshold", "presence loss"]
     rows = [
         [escape_markdown(row.title), escape_markdown(row.class_name or "all")]
         + [measure_text(value, 3) for value in (row.ece, row.ace, row.mce, row.brier)]
         + [measure_text(row.oracle_threshold, 2), measure_text(row.oracle_dice)]
+        + [measure_text(value, 2) for value in (row.temperature, row.threshold, row.presence_loss)]
         for row in (*dataset.rows, *dataset.classes)
     ]
     return f"## {title}: is it sure?\n\n{_grid(columns, rows)}\n\n![](figures/reliability_{dataset.dataset}.svg)"

@@ -8,9 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult
+from monai_tunevlseg.benchmark.tables import ordered_datasets, variant_order
 from monai_tunevlseg.evaluation import AbsentPair, PairScores
 
-__all__ = ["group_seeds", "mean_absent_pairs", "mean_pair_scores"]
+__all__ = ["experiments_with", "group_seeds", "mean_absent_pairs", "mean_pair_scores"]
 
 
 def group_seeds(results: Sequence[ExperimentResult]) -> list[list[ExperimentResult]]:
@@ -19,6 +20,20 @@ def group_seeds(results: Sequence[ExperimentResult]) -> list[list[ExperimentResu
     for result in results:
         grouped.setdefault(replace(result.spec, seed=None).name, []).append(result)
     return list(grouped.values())
+
+
+def experiments_with(results: Sequence[ExperimentResult], summary: str) -> dict[str, list[list[ExperimentResult]]]:
+    """Return the runs of each experiment whose ``metrics.json`` has a summary, by dataset.
+
+    Zero-shot is first, and a variant follows the experiment that it changes. Datasets without the summary are left out.
+    """
+    chosen = sorted(
+        (result for result in results if summary in result.metrics), key=lambda result: variant_order(result.spec)
+    )
+    return {
+        dataset: group_seeds([result for result in chosen if result.spec.dataset == dataset])
+        for dataset in ordered_datasets(result.spec.dataset for result in chosen)
+    }
 
 
 def mean_pair_scores(runs: Sequence[Sequence[PairScores]], score: str) -> list[PairScores]:

@@ -9,8 +9,7 @@ from typing import Any
 from monai_tunevlseg.benchmark.figures import ReliabilityPoint, reliability_figure
 from monai_tunevlseg.benchmark.measure import Measure, mean_measure, stored_interval
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult
-from monai_tunevlseg.benchmark.seed_runs import group_seeds
-from monai_tunevlseg.benchmark.tables import ordered_datasets, variant_order
+from monai_tunevlseg.benchmark.seed_runs import experiments_with
 
 __all__ = ["DatasetSureness", "SurenessRow", "build_sureness", "pool_bins"]
 
@@ -28,6 +27,10 @@ class SurenessRow:
         brier: mean squared error of the probability of a pixel.
         oracle_threshold: threshold of the highest Dice on the test split itself.
         oracle_dice: that Dice, an upper bound.
+        temperature: divisor of the logits, fitted on validation data; undefined for several classes or without a fit.
+        threshold: probability with the highest Dice on validation data; undefined like the temperature.
+        presence_loss: log loss of the presence of a text, fitted on validation data, where a coin has 0.69; undefined
+            for a class of several or without a fit.
     """
 
     title: str
@@ -38,6 +41,9 @@ class SurenessRow:
     brier: Measure
     oracle_threshold: Measure
     oracle_dice: Measure
+    temperature: Measure
+    threshold: Measure
+    presence_loss: Measure
 
 
 @dataclass(frozen=True)
@@ -56,34 +62,48 @@ class DatasetSureness:
     classes: Sequence[SurenessRow]
     figure: str
 
+    @property
+    def fitted(self) -> bool:
+        """Whether training fitted a calibration of one of the experiments."""
+        measures = (measure for row in (*self.rows, *self.classes) for measure in (row.temperature, row.presence_loss))
+        return any(measure.value is not None for measure in measures)
+
 
 def build_sureness(results: Sequence[ExperimentResult]) -> list[DatasetSureness]:
     """Return the calibration of each dataset's experiments; a dataset without any is left out."""
-    chosen = [result for result in results if "calibration" in result.metrics]
-    chosen.sort(key=lambda result: variant_order(result.spec))
-    return [
-        _dataset(dataset, group_seeds([result for result in chosen if result.spec.dataset == dataset]))
-        for dataset in ordered_datasets(result.spec.dataset for result in chosen)
-    ]
+    return [_dataset(name, experiments) for name, experiments in experiments_with(results, "calibration").items()]
 
 
 def _dataset(dataset: str, experiments: Sequence[Sequence[ExperimentResult]]) -> DatasetSureness:
     rows, classes, panels = [], [], {}
     for runs in experiments:
-        found = [result.metrics["calibration"] for result in runs]
-        rows.append(_row(runs[0].title, None, found))
-        names = sorted({name for each in found for name in each["classes"]})
-        of_class = {name: [each["classes"][name] for each in found if name in each["classes"]] for name in names}
-        classes += [_row(runs[0].title, name, each) for name, each in of_class.items() if len(names) > 1]
-        panels[runs[0].title] = pool_bins([each["reliability"] for each in found])
+        names = sorted({name for result in runs for name in result.metrics["calibration"]["classes"]})
+        rows.append(_row(runs, None, names))
+        classes += [_row(runs, name, names) for name in names if len(names) > 1]
+        panels[runs[0].title] = pool_bins([result.metrics["calibration"]["reliability"] for result in runs])
     return DatasetSureness(dataset, rows, classes, reliability_figure(panels))
 
 
-def _row(title: str, class_name: str | None, found: Sequence[Mapping[str, Any]]) -> SurenessRow:
+def _row(runs: Sequence[ExperimentResult], class_name: str | None, class_names: Sequence[str]) -> SurenessRow:
+    """Return the row of an experiment's runs, or of one of the classes that they measured."""
+    summaries = [result.metrics["calibration"] for result in runs]
+    if class_name is not None:
+        summaries = [each["classes"][class_name] for each in summaries if class_name in each["classes"]]
     names = ("ece", "ace", "mce", "brier", "oracle_threshold", "oracle_dice")
-    intervals = found[0].get("intervals") if len(found) == 1 else None
-    measures = (mean_measure([each[name] for each in found], stored_interval(intervals, name)) for name in names)
-    return SurenessRow(title, class_name, *measures)
+    intervals = summaries[0].get("intervals") if len(summaries) == 1 else None
+    measured = (mean_measure([each[name] for each in summaries], stored_interval(intervals, name)) for name in names)
+    fits = [fit for result in runs if (fit := result.facts.get("calibration"))]
+    only = class_name or (class_names[0] if len(class_names) == 1 else None)
+    of_class = [fit["classes"][only] for fit in fits if only in fit["classes"]]
+    presences = [fit["presence"] for fit in fits if fit["presence"] and class_name is None]
+    return SurenessRow(
+        runs[0].title,
+        class_name,
+        *measured,
+        temperature=mean_measure([fit["temperature"] for fit in of_class]),
+        threshold=mean_measure([fit["threshold"] for fit in of_class]),
+        presence_loss=mean_measure([presence["log_loss"] for presence in presences]),
+    )
 
 
 def pool_bins(diagrams: Sequence[Mapping[str, Any]]) -> list[ReliabilityPoint]:

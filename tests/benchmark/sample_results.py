@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 
 import numpy as np
 from PIL import Image
@@ -216,3 +217,49 @@ def calibration_summary(ece: float, shares: Mapping[int, float], pixels: int = 1
     intervals = {"ece": [ece / 2, 2 * ece], "brier": None}
     part = {"pairs": 8, **errors, "intervals": intervals, "reliability": reliability}
     return {"applied": None, **part, "classes": {"lesion": part}}
+
+
+def texts_summary(
+    sets: Mapping[str, Mapping[str, float]], own: float = 90.0, contentless: float = 30.0, contradictory: float = 10.0
+) -> dict[str, object]:
+    """Return ``texts`` of metrics.json for these mean Dice of the texts of each class, and of the class name.
+
+    IoU and the Dice in the blank image are half of Dice, and the rate of masks with foreground is the double of it.
+    """
+    parts = {name: _texts_of_class(texts, own, contentless, contradictory) for name, texts in sets.items()}
+    means = [dice for texts in sets.values() for dice in texts.values()]
+    (first, *others) = parts.values()
+    overall = {**first, "text_set": {**first["text_set"], **_scores(sum(means) / len(means) if means else None)}}
+    if others and means:
+        worst = sum(min(texts.values()) for texts in sets.values()) / len(sets)
+        overall["text_set"] |= {"by_text": {}, "worst": {"name": None, "dice": worst}}
+    return {**overall, "classes": parts}
+
+
+def _texts_of_class(
+    texts: Mapping[str, float], own: float, contentless: float, contradictory: float
+) -> dict[str, dict[str, object]]:
+    dice = list(texts.values())
+    worst = min(texts.items(), key=lambda item: item[1], default=None)
+    spread = {
+        "standard_deviation": stdev(dice) if len(dice) > 1 else None,
+        "range": max(dice) - min(dice) if dice else None,
+        "worst": worst and {"name": worst[0], "dice": worst[1]},
+    }
+    controls = {"contentless": ("something", contentless), "contradictory": ("background", contradictory)}
+    return {
+        "class_name": _scores(own),
+        "text_set": {**_scores(fmean(dice) if dice else None), **spread, "by_text": _by_text(texts)},
+        **{kind: {**_scores(level), "by_text": _by_text({text: level})} for kind, (text, level) in controls.items()},
+    }
+
+
+def _scores(dice: float | None) -> dict[str, object]:
+    numbers = ("dice", 1.0), ("iou_foreground", 0.5), ("blank_dice", 0.5), ("found", 2.0)
+    scores = {name: None if dice is None else min(100.0, factor * dice) for name, factor in numbers}
+    interval = None if dice is None else [max(0.0, dice - 5), min(100.0, dice + 5)]
+    return {"pairs": 4, **scores, "intervals": {"dice": interval}}
+
+
+def _by_text(texts: Mapping[str, float]) -> dict[str, object]:
+    return {text: {"dice": dice} for text, dice in texts.items()}

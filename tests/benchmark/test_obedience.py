@@ -89,9 +89,10 @@ def test_seeds_are_one_row_with_their_spread(tmp_path):
     assert row.dice.interval == (pytest.approx(63), pytest.approx(83)) and not problems
 
 
-def test_unreadable_absent_pairs_are_named_once(tmp_path):
+@pytest.mark.parametrize("damage", [lambda file: file.write_text("image,slice\n1.png,x\n"), lambda file: file.unlink()])
+def test_unreadable_absent_pairs_are_named_once(damage, tmp_path):
     write_seeds(tmp_path)
-    (tmp_path / "ultrasound" / "clipseg_vpt-seed1" / ABSENT_PAIRS).write_text("image,slice\n1.png,x\n")
+    damage(tmp_path / "ultrasound" / "clipseg_vpt-seed1" / ABSENT_PAIRS)
     problems = []
     (row,) = obedience(tmp_path, problems).rows
     assert row.rate.interval is None and row.rate.value == pytest.approx(40)
@@ -143,6 +144,35 @@ def test_calibration_of_seeds(tmp_path):
     assert row.ece.std == pytest.approx(stdev([0.1, 0.3])) and row.oracle_threshold.value == pytest.approx(0.4)
     assert row.ece.interval is None  # of several seeds
     assert not found.classes  # a single class is all of them
+    assert row.temperature.value is row.presence_loss.value is None and not found.fitted
+
+
+def fit_of(temperature, threshold, presence=None):
+    classes = {"lesion": {"temperature": temperature, "threshold": threshold}}
+    return {"calibration": {"classes": classes, "presence": presence and {"log_loss": presence}}}
+
+
+def test_what_training_fitted_is_beside_the_calibration(tmp_path):
+    metrics = {"calibration": calibration_summary(0.2, {0: 0.1})}
+    for seed, facts in enumerate((fit_of(2.0, 0.5, 0.25), fit_of(1.0, 0.25))):
+        write_experiment(tmp_path, f"ultrasound/clipseg_vpt-seed{seed}", [80], facts=facts, metrics=metrics)
+    (found,) = build_sureness(read_results(tmp_path).experiments)
+    (row,) = found.rows
+    assert (row.temperature.value, row.threshold.value, row.presence_loss.value) == (1.5, 0.375, 0.25)
+    write_report(tmp_path)
+    assert "| 1.50 ± 0.71 | 0.38 ± 0.18 | 0.25 |" in (tmp_path / "report" / "report.md").read_text()
+    assert ">presence loss</th>" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_classes_have_their_own_temperatures(tmp_path):
+    part = calibration_summary(0.2, {0: 0.1})
+    metrics = {
+        "calibration": {**part, "classes": {"lesion": part["classes"]["lesion"], "cyst": part["classes"]["lesion"]}}
+    }
+    write_experiment(tmp_path, "ultrasound/clipseg_vpt", [80], facts=fit_of(2.0, 0.5, 0.25), metrics=metrics)
+    (found,) = build_sureness(read_results(tmp_path).experiments)
+    fitted = {row.class_name: (row.temperature.value, row.presence_loss.value) for row in (*found.rows, *found.classes)}
+    assert fitted == {None: (None, 0.25), "cyst": (None, None), "lesion": (2, None)}
 
 
 def test_calibration_of_one_run_has_its_interval(tmp_path):
