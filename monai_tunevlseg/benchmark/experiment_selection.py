@@ -71,12 +71,7 @@ def select_experiments(
     for variant in variants:
         if variant not in VARIANTS:
             raise ValueError(f"unknown variant {variant!r}; known variants: {', '.join(VARIANTS)}.")
-    names = [spec.name for spec in known]
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            near = difflib.get_close_matches(pattern, names) or [f"{name.partition('/')[0]}/*" for name in names]
-            raise ValueError(f"no experiment matches {pattern!r}; similar names: {', '.join(dict.fromkeys(near))}.")
-    chosen = [spec for spec in known if any(fnmatchcase(spec.name, pattern) for pattern in patterns)]
+    chosen = _matching(known, patterns)
     changed = [
         replace(spec, variant=variant)
         for variant, changes in {name: VARIANTS[name].changes(configs_dir) for name in variants}.items()
@@ -88,6 +83,15 @@ def select_experiments(
         return planned
     seeded = [replace(spec, seed=seed) for seed in seeds for spec in planned if spec.trains]
     return [*(spec for spec in planned if not spec.trains), *seeded]
+
+
+def _matching(known: Sequence[ExperimentSpec], patterns: Sequence[str]) -> list[ExperimentSpec]:
+    names = [spec.name for spec in known]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names) or [f"{name.partition('/')[0]}/*" for name in names]
+            raise ValueError(f"no experiment matches {pattern!r}; similar names: {', '.join(dict.fromkeys(near))}.")
+    return [spec for spec in known if any(fnmatchcase(spec.name, pattern) for pattern in patterns)]
 
 
 def _differs(experiment: Experiment, changes: Mapping[str, Any]) -> bool:

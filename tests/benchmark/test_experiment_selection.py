@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ from monai_tunevlseg.benchmark.experiment_selection import (
     select_experiments,
     titles_of,
 )
+from monai_tunevlseg.benchmark.presets import PRESETS
 from monai_tunevlseg.bundles import experiment_names, read_facts
+from monai_tunevlseg.data.absent_texts import POOL_FILE
 from monai_tunevlseg.methods import METHODS, Adapter, PromptLearner, TextContextLearner
 from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS
 
@@ -74,6 +78,16 @@ def test_variants_are_added_to_the_methods_that_they_change():
     assert [name for name in added if name.endswith("-gaussian")] == [f"{name}-gaussian" for name in initialized]
     with_upsampler = [name for name in methods if issubclass(METHODS[name.partition("_")[2]], PromptLearner)]
     assert [name for name in added if name.endswith("-no_upsampler")] == [f"{n}-no_upsampler" for n in with_upsampler]
+
+
+def test_the_preset_obedience_trains_without_and_with_negative_texts():
+    preset = PRESETS["obedience"]
+    specs = select_experiments(CONFIGS, preset.patterns, preset.variants, BUNDLES, preset.seeds)
+    trained = Counter((spec.dataset, spec.method, spec.seed) for spec in specs if spec.trains)
+    assert len(trained) == 3 * 4 * 3 and set(trained.values()) == {3}  # datasets, methods, seeds; variants
+    assert {spec.variant for spec in specs} == {None, "negative_texts", "robust"}
+    pool = [text for kind in json.loads(POOL_FILE.read_text()).values() for text in kind["texts"]]
+    assert set(preset.fixed["negative_source"]) < set(pool)  # the others are those that no training draws
 
 
 def test_the_recipe_of_a_variant_is_read_from_the_configs(tmp_path):

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings
-from monai_tunevlseg.benchmark.figures import TrialPoint, depth_figures, embedding_figure, fit_line, rates_figure
+from monai_tunevlseg.benchmark.figures import (
+    ReliabilityPoint,
+    TrialPoint,
+    depth_figures,
+    embedding_figure,
+    fit_line,
+    rates_figure,
+    reliability_figure,
+)
 
 
 def texts(svg):
@@ -74,3 +82,11 @@ def test_embedding_figure_is_reproducible_and_names_datasets():
 def test_too_few_texts_for_a_t_sne():
     items = [embeddings("kvasir", 0, texts_of=1), embeddings("busi", 1, texts_of=1)]
     assert "too few for a t-SNE" in texts(embedding_figure(items, {}, "CLIPSeg"))
+
+
+def test_reliability_diagrams_have_a_panel_for_each_experiment_and_a_dot_for_each_bin():
+    points = [ReliabilityPoint(0.1, 0.2, 100), ReliabilityPoint(0.6, 0.5, 10), ReliabilityPoint(0.9, 1.0, 1)]
+    svg = reliability_figure({"CLIPSeg VPT": points, "CRIS $x$": points[:1]})
+    assert {"CLIPSeg VPT", "CRIS $x$", "mean probability", "share of foreground"} <= set(texts(svg))
+    fewer = reliability_figure({"CLIPSeg VPT": points[:1], "CRIS $x$": points[:1]})
+    assert svg.count("<use") - fewer.count("<use") == 2
