@@ -29,8 +29,8 @@ class SurenessRow:
         oracle_dice: that Dice, an upper bound.
         temperature: divisor of the logits, fitted on validation data; undefined for several classes or without a fit.
         threshold: probability with the highest Dice on validation data; undefined like the temperature.
-        presence_loss: log loss of the presence of a text, fitted on validation data; 0.69 where it is guessed. Undefined
-            for a class of several, or without a fit.
+        presence_loss: log loss of the presence of a text on validation data after its fit, 0.69 where it is guessed;
+            undefined for a class of several or without a fit.
     """
 
     title: str
