@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings
+from monai_tunevlseg.benchmark.experiment_order import ordered_datasets
 from monai_tunevlseg.benchmark.results_folder import RATES
-from monai_tunevlseg.benchmark.tables import ordered_datasets
 
 __all__ = [
     "LineFit",

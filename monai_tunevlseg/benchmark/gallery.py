@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from monai_tunevlseg.benchmark.experiment_order import ordered_datasets, row_order
 from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.seed_runs import group_seeds
-from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.data.label_overlay import draw_overlay
 from monai_tunevlseg.evaluation import PairKey, read_pair_scores
 from monai_tunevlseg.json_files import read_json

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from monai_tunevlseg.benchmark.experiment_order import ordered_datasets, row_order
 from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
 from monai_tunevlseg.benchmark.seed_runs import group_seeds, mean_pair_scores
-from monai_tunevlseg.benchmark.tables import ordered_datasets, row_order
 from monai_tunevlseg.evaluation import Bootstrap, Comparison, PairScores, compare, read_pair_scores
 
 __all__ = ["DatasetComparison", "MethodComparison", "compare_with_best", "holm_adjusted"]

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings, read_all_embeddings
+from monai_tunevlseg.benchmark.experiment_order import row_order
 from monai_tunevlseg.benchmark.figures import TrialPoint, depth_figures, embedding_figure, rates_figure
 from monai_tunevlseg.benchmark.gallery import Gallery, build_galleries
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison, compare_with_best
 from monai_tunevlseg.benchmark.obedience import DatasetObedience, build_obedience
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, Metric, ReportProblem, read_results
 from monai_tunevlseg.benchmark.sureness import DatasetSureness, build_sureness
-from monai_tunevlseg.benchmark.tables import Table, build_tables, row_order
+from monai_tunevlseg.benchmark.tables import Table, build_tables
 from monai_tunevlseg.benchmark.wording import DatasetWording, build_wording
 
 __all__ = ["BenchmarkReport", "ReportFigure", "build_report"]

@@ -7,19 +7,23 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
+from monai_tunevlseg.benchmark.experiment_order import ordered_datasets, variant_order
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult
-from monai_tunevlseg.benchmark.tables import ordered_datasets, variant_order
 from monai_tunevlseg.evaluation import AbsentPair, PairScores
 
 __all__ = ["experiments_with", "group_seeds", "mean_absent_pairs", "mean_pair_scores"]
 
 
 def group_seeds(results: Sequence[ExperimentResult]) -> list[list[ExperimentResult]]:
-    """Return the runs of each experiment, in the order of their first runs."""
+    """Return the runs of each experiment by seed, in the order of their first runs.
+
+    A run without a seed does not count beside others, one of which may have the same seed from the bundle.
+    """
     grouped: dict[str, list[ExperimentResult]] = {}
     for result in results:
         grouped.setdefault(replace(result.spec, seed=None).name, []).append(result)
-    return list(grouped.values())
+    seeded = ([run for run in runs if run.spec.seed is not None] or runs for runs in grouped.values())
+    return [sorted(runs, key=lambda run: run.spec.seed or 0) for runs in seeded]
 
 
 def experiments_with(results: Sequence[ExperimentResult], summary: str) -> dict[str, list[list[ExperimentResult]]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
-from typing import Any
 
-from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE, VARIANTS, ExperimentSpec, Group
-from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_datasets, paper_methods, paper_rows
+from monai_tunevlseg.benchmark.experiment_order import ordered_datasets, row_order
+from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE, VARIANTS, ExperimentSpec
+from monai_tunevlseg.benchmark.paper_tables import PaperRow, paper_rows
 from monai_tunevlseg.benchmark.results_folder import ExperimentResult
+from monai_tunevlseg.benchmark.seed_runs import group_seeds
 
-__all__ = ["Cell", "Row", "Table", "build_tables", "ordered_datasets", "row_order", "variant_order"]
+__all__ = ["Cell", "Row", "Table", "build_tables"]
 
 TITLES = {
     MAIN_TABLE: "Models and methods",
@@ -130,30 +131,6 @@ def _table(
     return Table(number, TITLES[number], datasets, _marked(rows, datasets))
 
 
-def ordered_datasets(names: Iterable[str]) -> list[str]:
-    """Return names without repetition, the paper's datasets first and in its order."""
-    paper = paper_datasets()
-    return sorted(set(names), key=lambda name: (paper.index(name) if name in paper else len(paper), name))
-
-
-def _variant_place(spec: ExperimentSpec) -> int:
-    """Return the place of a variant of Table 3 after the experiments without one."""
-    return 0 if spec.variant is None or spec.table != MAIN_TABLE else 1 + list(VARIANTS).index(spec.variant)
-
-
-def row_order(spec: ExperimentSpec) -> tuple[int, int, int, str, str]:
-    """Return the sort key of rows: by group, then by the variant of Table 3, then the paper's order."""
-    known, combination = paper_methods(), (spec.model, spec.method)
-    place = known.index(combination) if combination in known else len(known)
-    return list(Group).index(spec.group), _variant_place(spec), place, spec.model, spec.method
-
-
-def variant_order(spec: ExperimentSpec) -> tuple[Any, ...]:
-    """Return a sort key by which a variant follows the experiment that it changes, and a seed the lower ones."""
-    group, variant, *place = row_order(spec)
-    return group, *place, variant, spec.variant or "", -1 if spec.seed is None else spec.seed
-
-
 def _group_title(spec: ExperimentSpec) -> str:
     """Return the title of a row's group; the methods of a variant of Table 3 are a group of their own."""
     title = spec.group.replace("_", "-")
@@ -199,11 +176,12 @@ def _key(result: ExperimentResult) -> _Key:
 
 def _means(results: Sequence[ExperimentResult], metric: str) -> dict[str, float]:
     """Return the score on each dataset, as the mean over the seeds."""
-    scores: dict[str, list[float]] = {}
-    for result in results:
-        if (score := result.score(metric)) is not None:
-            scores.setdefault(result.spec.dataset, []).append(score)
-    return {dataset: fmean(of_seeds) for dataset, of_seeds in scores.items()}
+    means = {}
+    for runs in group_seeds(results):
+        scores = [score for run in runs if (score := run.score(metric)) is not None]
+        if scores:
+            means[runs[0].spec.dataset] = fmean(scores)
+    return means
 
 
 def _with_change(row: Row, everything: Sequence[ExperimentResult], metric: str) -> Row:

@@ -12,6 +12,7 @@ from sample_results import absent_summary, calibration_summary, write_experiment
 
 from monai_tunevlseg.benchmark import build_report, read_results, write_report
 from monai_tunevlseg.benchmark.obedience import build_obedience
+from monai_tunevlseg.benchmark.seed_runs import group_seeds
 from monai_tunevlseg.benchmark.sureness import build_sureness, pool_bins
 from monai_tunevlseg.evaluation import ABSENT_PAIRS, AbsentPair, write_absent_pairs
 
@@ -109,6 +110,22 @@ def test_seeds_are_one_cell_of_table_3_and_one_comparison(tmp_path):
     assert compared.best == "CLIPSeg VPT" and compared.score == pytest.approx(73)
     (method,) = compared.methods
     assert method.comparison.difference == pytest.approx(63 - 73)
+
+
+def test_a_run_of_the_bundles_seed_does_not_count_beside_those_of_given_seeds(tmp_path):
+    write_seeds(tmp_path)
+    write_plain(tmp_path)  # Dice 70 over the pairs with foreground
+    (row,) = obedience(tmp_path).rows
+    assert row.runs == 3 and row.dice.value == pytest.approx(73)
+    (vpt,) = build_report(tmp_path).tables[0].rows
+    assert vpt.cells["ultrasound"].value == pytest.approx(73)
+
+
+def test_seeds_are_in_order(tmp_path):
+    for seed in (10, 2):
+        write_experiment(tmp_path, f"ultrasound/clipseg_vpt-seed{seed}", [80])
+    ((first, second),) = group_seeds(read_results(tmp_path).experiments)
+    assert (first.spec.seed, second.spec.seed) == (2, 10)
 
 
 def test_seeds_with_other_pairs_are_not_compared(tmp_path):
