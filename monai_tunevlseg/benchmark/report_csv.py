@@ -115,8 +115,8 @@ def _wording_row(dataset: str, row: WordingRow) -> dict[str, Any]:
 
 
 def _sureness_row(dataset: str, row: SurenessRow) -> dict[str, Any]:
-    names = ("ece", "ace", "mce", "brier", "oracle_threshold", "oracle_dice")
-    names += ("temperature", "threshold", "presence_loss")
+    names = ["ece", "ace", "mce", "brier", "oracle_threshold", "oracle_dice"]
+    names += ["temperature", "threshold", "presence_loss"]
     numbers = {name: _rounded(getattr(row, name).value) for name in names}
     return {"dataset": dataset, "method": row.title, "class_name": row.class_name or "", **numbers}
 

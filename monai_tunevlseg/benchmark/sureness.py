@@ -91,7 +91,9 @@ def _row(runs: Sequence[ExperimentResult], class_name: str | None, class_names: 
         summaries = [each["classes"][class_name] for each in summaries if class_name in each["classes"]]
     names = ("ece", "ace", "mce", "brier", "oracle_threshold", "oracle_dice")
     intervals = summaries[0].get("intervals") if len(summaries) == 1 else None
-    measured = (mean_measure([each[name] for each in summaries], stored_interval(intervals, name)) for name in names)
+    measured = {
+        name: mean_measure([each[name] for each in summaries], stored_interval(intervals, name)) for name in names
+    }
     fits = [fit for result in runs if (fit := result.facts.get("calibration"))]
     only = class_name or (class_names[0] if len(class_names) == 1 else None)
     of_class = [fit["classes"][only] for fit in fits if only in fit["classes"]]
@@ -99,7 +101,7 @@ def _row(runs: Sequence[ExperimentResult], class_name: str | None, class_names: 
     return SurenessRow(
         runs[0].title,
         class_name,
-        *measured,
+        **measured,
         temperature=mean_measure([fit["temperature"] for fit in of_class]),
         threshold=mean_measure([fit["threshold"] for fit in of_class]),
         presence_loss=mean_measure([presence["log_loss"] for presence in presences]),
