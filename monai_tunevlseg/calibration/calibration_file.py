@@ -20,8 +20,8 @@ CALIBRATION = "calibration.json"
 FORMAT_VERSION = 1
 SPLIT = "val"
 _PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
+# wider than what is fitted: float32 has both temperatures, and silenced masks are below all thresholds
 _TEMPERATURE = {"type": "number", "minimum": 1e-6, "maximum": 1e6}
-"""Within these bounds, no float32 logit becomes infinite, and no silenced mask is above its threshold."""
 _THRESHOLD = {"type": "number", "minimum": 1e-12, "maximum": 1 - 1e-12}
 _LOSS = {"type": "number", "minimum": 0, "maximum": 1e6}
 _CLASS: Mapping[str, Any] = {
@@ -39,9 +39,8 @@ _PRESENCE: Mapping[str, Any] = {
 }
 
 
-def _object_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object with all of these values and no others."""
-    return {"type": "object", "properties": values, "required": [*values], "additionalProperties": False}
+def _object_of(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": entries, "required": [*entries], "additionalProperties": False}
 
 
 _SCHEMA: Mapping[str, Any] = {
@@ -49,10 +48,7 @@ _SCHEMA: Mapping[str, Any] = {
         "format_version": {"const": FORMAT_VERSION},
         "checkpoint_digest": {"type": "string"},
         "split": {"const": SPLIT},
-        "classes": {
-            "type": "object",
-            "additionalProperties": _object_of(_CLASS),
-        },
+        "classes": {"type": "object", "additionalProperties": _object_of(_CLASS)},
         "presence": _object_of(_PRESENCE),
     },
     "required": ["format_version", "checkpoint_digest", "split", "classes"],
@@ -74,14 +70,21 @@ def write_calibration(checkpoint: str | Path, calibration: Calibration, digest: 
     return path
 
 
-def read_calibration(checkpoint: str | Path) -> Calibration | None:
+def read_calibration(checkpoint: str | Path, calibration: str | bool = "auto") -> Calibration | None:
     """Read the calibration of a checkpoint; None if it has none, or there is no checkpoint.
 
+    Args:
+        checkpoint: path of the checkpoint.
+        calibration: the option of that name: ``auto``, or ``off`` for None; a bare ``off`` in YAML is False.
+
     Raises:
-        ValueError: when the file beside the checkpoint is not a calibration, or belongs to another checkpoint.
+        ValueError: when the option is neither, the file beside the checkpoint is not a calibration, or it belongs to
+            another checkpoint.
     """
+    if calibration not in ("auto", "off", False):
+        raise ValueError(f"calibration is {calibration!r}; it must be auto or off.")
     path = Path(checkpoint).with_name(CALIBRATION)
-    if not (path.is_file() and Path(checkpoint).is_file()):
+    if calibration != "auto" or not (path.is_file() and Path(checkpoint).is_file()):
         return None
     content = read_json_object(path)
     # NaN, which Python reads in JSON, violates no bound of a schema
