@@ -1,7 +1,9 @@
-"""Synthetic scenes of colored shapes with phrases and masks: the training data of the tiny base models.
+"""Synthetic scenes of shapes with phrases and masks: the training data of the tiny base models.
 
-A scene holds 1-4 colored shapes that may occlude one another, neutral (gray, black, white) shapes that no phrase names,
-and a background, mostly of low saturation. The same index and seed give the same scene.
+A scene holds one to three things, which may occlude one another, and a background, mostly of low saturation. A thing
+is a geometric shape, an irregular blob, or a piece of tissue: a core in a closed or open shell, often with a satellite
+beside it. Each shape has a color or, if it is gray, a tone; most shapes of one thing are alike in this. Some
+scenes are gray as a whole, speckled, and at times seen through a sector. The same index and seed give the same scene.
 """
 
 from __future__ import annotations
@@ -12,7 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLORS", "SHAPES", "SIZE", "Phrase", "Scene", "draw_phrases", "render_scene"]
+__all__ = [
+    "COLORS",
+    "FILLS",
+    "FORMS",
+    "PARTS",
+    "SHAPES",
+    "SIZE",
+    "TONES",
+    "Phrase",
+    "Scene",
+    "render_scene",
+    "stack_masks",
+]
 
 SIZE = 96
 """Height and width of a scene in pixels."""
@@ -20,10 +34,32 @@ SIZE = 96
 COLORS: dict[str, float] = {"red": 0.0, "yellow": 55.0, "green": 120.0, "cyan": 180.0, "blue": 232.0, "purple": 290.0}
 """Central hue of each color in degrees; the hue of a shape differs by at most 12 degrees."""
 
+TONES: tuple[str, ...] = ("dark", "bright")
+"""Grays that are darker and brighter than the background."""
+
 SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "cross", "ring")
 
+PARTS: tuple[str, ...] = ("blob", "core", "shell", "satellite")
+"""Irregular shapes: a blob is alone, the others are parts of a piece of tissue."""
+
+FILLS: tuple[str, ...] = (*COLORS, *TONES)
+
+FORMS: tuple[str, ...] = (*SHAPES, *PARTS)
+
 _MIN_VISIBLE = 60
-"""A shape with fewer visible pixels counts as hidden: no phrase names it, and its pixels are background."""
+"""Least number of pixels of a shape that are visible."""
+
+_MIN_SHARE = 0.6
+"""Least share of a shape that other things leave visible, so that its form can be told."""
+
+_GRAY_SCENES = 0.3
+"""Fraction of the scenes that are gray as a whole."""
+
+_GRAY_THINGS = (0.25, 0.9)
+"""Fraction of the things whose shapes are nearly all gray, in colored and in gray scenes."""
+
+_EXCEPTIONS = 0.05
+"""Fraction of the shapes that are gray in a colored thing, or colored in a gray one."""
 
 Floats = NDArray[np.floating]
 Booleans = NDArray[np.bool_]
@@ -31,29 +67,36 @@ Booleans = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase that names a color, a shape, both, or, by a noun for no shape in particular, every colored shape."""
+    """A text, and the shapes that it names.
 
-    color: str | None = None
-    shape: str | None = None
-    noun: str = "object"
+    Args:
+        text: the text.
+        kind: a key of `phrases.PHRASE_KINDS`.
+        colors: colors and tones of the named shapes.
+        shapes: their forms, of `SHAPES` and `PARTS`.
+    """
+
+    text: str
+    kind: str
+    colors: frozenset[str]
+    shapes: frozenset[str]
 
     def __str__(self) -> str:
-        words = [self.color, self.shape or self.noun]
-        return " ".join(word for word in words if word)
+        return self.text
 
     def names(self, color: str, shape: str) -> bool:
-        """Return whether the phrase names this shape in this color."""
-        return self.color in (None, color) and self.shape in (None, shape)
+        """Return whether the phrase names this shape in this color or tone."""
+        return color in self.colors and shape in self.shapes
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image with its colored shapes.
+    """An image with its shapes.
 
     Args:
         image: (3, 96, 96) float32, RGB in [0, 1].
-        kinds: color and shape of each visible colored shape, from back to front.
-        masks: (n, 96, 96) bool, the visible pixels of each of these shapes.
+        kinds: color or tone, and form, of each shape, from back to front.
+        masks: (n, 96, 96) bool, the visible pixels of each shape.
     """
 
     image: Floats
@@ -71,7 +114,7 @@ class Scene:
 
 
 def render_scene(index: int, seed: int = 0) -> Scene:
-    """Render a scene; the same index and seed give the same scene.
+    """Render a scene in which no shape is mostly hidden; the same index and seed give the same scene.
 
     Args:
         index: index of the scene, nonnegative.
@@ -83,106 +126,150 @@ def render_scene(index: int, seed: int = 0) -> Scene:
     if index < 0 or seed < 0:
         raise ValueError(f"render_scene got index {index} and seed {seed}; both must be nonnegative.")
     rng = np.random.default_rng((seed, index))
-    image = _background(rng)
+    gray_scene = rng.random() < _GRAY_SCENES
+    image = _background(gray_scene, rng)
     surroundings = image.mean(axis=(1, 2))
     owner = np.full((SIZE, SIZE), -1, np.int8)
     kinds: list[tuple[str, str]] = []
-    for neutral in _painting_order(rng):
-        shape = SHAPES[rng.integers(len(SHAPES))]
-        color = None if neutral else list(COLORS)[rng.integers(len(COLORS))]
-        covered = _paint(image, shape, _fill(color, surroundings, rng), rng)
-        owner[covered] = -1 if color is None else len(kinds)
-        if color is not None:
+    areas: list[int] = []
+    for _ in range(rng.integers(1, 4)):
+        shapes = _draw_thing(rng)
+        pose = _Pose.draw(rng, smallest=17 if len(shapes) > 1 else 12)
+        gray = 1 - _EXCEPTIONS if rng.random() < _GRAY_THINGS[gray_scene] else _EXCEPTIONS
+        below = surroundings
+        for shape in shapes:
+            color, fill = _fill(surroundings, below, gray, rng)
+            owner[_paint(image, shape, pose, fill, rng)] = len(kinds)
             kinds.append((color, shape))
+            below = fill
+        areas += [int((owner == number).sum()) for number in range(len(areas), len(kinds))]
+    if gray_scene and rng.random() < 0.5:
+        outside = ~_sector(rng)
+        image[:, outside] = 0
+        owner[outside] = -1
     masks = owner[None] == np.arange(len(kinds), dtype=np.int8)[:, None, None]
-    visible = masks.sum(axis=(1, 2)) >= _MIN_VISIBLE
-    if not visible.any():
+    if (masks.sum(axis=(1, 2)) < np.maximum(_MIN_VISIBLE, _MIN_SHARE * np.array(areas))).any():
         return render_scene(index + (1 << 40), seed)
-    shown = tuple(kind for kind, seen in zip(kinds, visible, strict=True) if seen)
-    return Scene(_degrade(image, rng), shown, masks[visible])
+    return Scene(_degrade(image, gray_scene, rng), tuple(kinds), masks)
 
 
-def draw_phrases(scene: Scene, count: int, rng: np.random.Generator, absent: float = 0.1) -> list[Phrase]:
-    """Draw phrases for the shapes in a scene, and some for shapes that are absent.
+def stack_masks(scenes: list[Scene], phrases: list[list[Phrase]]) -> Booleans:
+    """Stack the masks of the k phrases of each of B scenes, (B, k, 96, 96)."""
+    rows = [[scene.mask(phrase) for phrase in row] for scene, row in zip(scenes, phrases, strict=True)]
+    return np.array(rows)
+
+
+@dataclass(frozen=True)
+class _Pose:
+    """Place and form of a thing: its shapes share one.
 
     Args:
-        scene: the scene.
-        count: number of phrases; they may repeat.
-        rng: random number generator.
-        absent: probability in [0, 1] that a phrase names no visible shape (an empty mask).
+        center: row and column in pixels.
+        radius: in pixels.
+        angle: rotation in radians.
+        squash: height divided by width, before the rotation.
+        waves: amplitude, as a share of the radius, and phase of the outline's waves with 2, 3 and 5 periods, (3, 2).
+        core: radius of the core as a share of the radius.
+        opening: distance of the shell's open end from the center, as a share of the radius; above 1: closed.
+        satellite: radius of the satellite, and its distance from the open end, as shares of the radius.
     """
-    return [_absent_phrase(scene, rng) if rng.random() < absent else _present_phrase(scene, rng) for _ in range(count)]
+
+    center: Floats
+    radius: np.float32
+    angle: float
+    squash: np.float32
+    waves: Floats
+    core: float
+    opening: float
+    satellite: tuple[float, float]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, smallest: float) -> _Pose:
+        radius = rng.uniform(smallest, 30)
+        waves = np.stack([rng.uniform(-0.08, 0.08, 3), rng.uniform(0, 2 * np.pi, 3)], axis=1)
+        return cls(
+            center=rng.uniform(0.5 * radius, SIZE - 0.5 * radius, 2),
+            radius=np.float32(radius),
+            angle=rng.uniform(0, 2 * np.pi),
+            squash=np.float32(rng.uniform(0.55, 1.0)),
+            waves=waves.astype(np.float32),
+            core=rng.uniform(0.6, 0.8),
+            opening=rng.uniform(0.4, 0.7) if rng.random() < 0.5 else 2.0,
+            satellite=(size := rng.uniform(0.35, 0.6), size * rng.uniform(0.7, 1.3)),
+        )
 
 
-def _present_phrase(scene: Scene, rng: np.random.Generator) -> Phrase:
-    color, shape = scene.kinds[rng.integers(len(scene.kinds))]
+def _draw_thing(rng: np.random.Generator) -> tuple[str, ...]:
+    """Draw the shapes of a thing, from back to front."""
     chance = rng.random()
-    if chance < 0.45:
-        return Phrase(color, shape)
-    if chance < 0.70:
-        return Phrase(color, None)
-    return Phrase(None, shape) if chance < 0.92 else Phrase()
+    if chance < 0.5:
+        return (SHAPES[rng.integers(len(SHAPES))],)
+    if chance < 0.65:
+        return ("blob",)
+    return ("satellite", "shell", "core") if chance < 0.9 else ("shell", "core")
 
 
-def _absent_phrase(scene: Scene, rng: np.random.Generator) -> Phrase:
-    """Draw a phrase that names no visible shape; one always exists, because six colors exceed four shapes."""
+def _fill(surroundings: Floats, below: Floats, gray: float, rng: np.random.Generator) -> tuple[str, Floats]:
+    """Draw a color or tone, which it is with probability `gray`, and an RGB fill of it.
+
+    The fill stands out from the surroundings and from what lies below.
+    """
     while True:
-        color = list(COLORS)[rng.integers(len(COLORS))]
-        phrase = Phrase(color, SHAPES[rng.integers(len(SHAPES))] if rng.random() < 0.7 else None)
-        if not scene.has(phrase):
-            return phrase
-
-
-def _painting_order(rng: np.random.Generator) -> list[bool]:
-    """Draw the order of painting, from back to front: True for a neutral shape, False for a colored one."""
-    neutral = rng.integers(1, 3) if rng.random() < 0.4 else 0
-    order = np.array([False] * int(rng.integers(1, 5)) + [True] * int(neutral))
-    rng.shuffle(order)
-    return [bool(item) for item in order]
-
-
-def _fill(color: str | None, surroundings: Floats, rng: np.random.Generator) -> Floats:
-    """Draw an RGB fill that stands out from the surroundings; `color` None gives a neutral fill."""
-    while True:
-        if color is None:
+        if rng.random() < gray:
             fill = _rgb(rng.random(), rng.uniform(0.0, 0.1), rng.uniform(0.05, 0.95))
+            name = TONES[int(fill.mean() > surroundings.mean())]
         else:
-            hue = (COLORS[color] + rng.uniform(-12, 12)) / 360
+            name = list(COLORS)[rng.integers(len(COLORS))]
+            hue = (COLORS[name] + rng.uniform(-12, 12)) / 360
             fill = _rgb(hue % 1.0, rng.uniform(0.55, 1.0), rng.uniform(0.5, 1.0))
-        if np.abs(fill - surroundings).max() > 0.2:
-            return fill
+        if min(np.abs(fill - surroundings).max(), np.abs(fill - below).max()) > 0.18:
+            return name, fill
 
 
 def _rgb(hue: float, saturation: float, value: float) -> Floats:
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32)
 
 
-def _paint(image: Floats, shape: str, fill: Floats, rng: np.random.Generator) -> tuple[Booleans, ...]:
+def _paint(image: Floats, shape: str, pose: _Pose, fill: Floats, rng: np.random.Generator) -> tuple[Booleans, ...]:
     """Blend a shape into the image in place.
 
     Returns:
         row and column indices of the pixels that it covers by at least half.
     """
-    radius = rng.uniform(11, 30)
-    center = rng.uniform(0.5 * radius, SIZE - 0.5 * radius, 2)
-    low = np.maximum(np.floor(center - 1.5 * radius), 0).astype(int)
-    high = np.minimum(np.ceil(center + 1.5 * radius), SIZE).astype(int)
-    rows = np.arange(low[0], high[0], dtype=np.float32)[:, None] - np.float32(center[0])
-    columns = np.arange(low[1], high[1], dtype=np.float32)[None] - np.float32(center[1])
-    angle = rng.uniform(0, 2 * np.pi)
-    x = columns * np.float32(np.cos(angle)) + rows * np.float32(np.sin(angle))
-    y = rows * np.float32(np.cos(angle)) - columns * np.float32(np.sin(angle))
-    distance = _distance(shape, x, y / np.float32(rng.uniform(0.75, 1.0)), np.float32(radius))
+    reach = (2.2 if shape == "satellite" else 1.5) * pose.radius
+    low = np.maximum(np.floor(pose.center - reach), 0).astype(int)
+    high = np.minimum(np.ceil(pose.center + reach), SIZE).astype(int)
+    rows = np.arange(low[0], high[0], dtype=np.float32)[:, None] - np.float32(pose.center[0])
+    columns = np.arange(low[1], high[1], dtype=np.float32)[None] - np.float32(pose.center[1])
+    x = columns * np.float32(np.cos(pose.angle)) + rows * np.float32(np.sin(pose.angle))
+    y = rows * np.float32(np.cos(pose.angle)) - columns * np.float32(np.sin(pose.angle))
+    distance = _distance(shape, x, y, pose) if shape in PARTS else _geometric_distance(shape, x, y / pose.squash, pose)
     alpha = np.clip(0.5 - distance / np.float32(rng.uniform(0.8, 4.0)), 0, 1)
-    shade = 1 + np.float32(rng.uniform(-0.2, 0.2)) * x / np.float32(radius)
+    shade = 1 + np.float32(rng.uniform(-0.2, 0.2)) * x / pose.radius
     window = image[:, low[0] : high[0], low[1] : high[1]]
     window += alpha * (np.clip(fill[:, None, None] * shade, 0, 1) - window)
     inside_rows, inside_columns = np.nonzero(alpha >= 0.5)
     return inside_rows + low[0], inside_columns + low[1]
 
 
-def _distance(shape: str, x: Floats, y: Floats, radius: np.float32) -> Floats:
-    """Return the approximate signed distance in pixels to the outline of a shape; negative inside."""
+def _distance(part: str, x: Floats, y: Floats, pose: _Pose) -> Floats:
+    """Return the approximate signed distance in pixels to the outline of a part; negative inside."""
+    radius = pose.radius
+    if part == "satellite":
+        y = y + radius * np.float32(min(pose.opening, 1.0) + pose.satellite[1])
+        radius = radius * np.float32(pose.satellite[0])
+        x, y = x * pose.squash, y
+    if part == "core":
+        radius = radius * np.float32(pose.core)
+    turn = np.arctan2(y, x)
+    outline = 1 + sum(size * np.cos(k * turn + phase) for k, (size, phase) in zip((2, 3, 5), pose.waves, strict=True))
+    distance = np.hypot(x / pose.squash, y) - radius * outline
+    return np.maximum(distance, -y - pose.radius * np.float32(pose.opening)) if part == "shell" else distance
+
+
+def _geometric_distance(shape: str, x: Floats, y: Floats, pose: _Pose) -> Floats:
+    """Return the approximate signed distance in pixels to the outline of a geometric shape; negative inside."""
+    radius = pose.radius
     if shape == "circle":
         return np.hypot(x, y) - 0.95 * radius
     if shape == "ring":
@@ -197,9 +284,16 @@ def _distance(shape: str, x: Floats, y: Floats, radius: np.float32) -> Floats:
     return np.minimum(bar, np.maximum(np.abs(x) - thin, np.abs(y) - long))
 
 
-def _background(rng: np.random.Generator) -> Floats:
+def _sector(rng: np.random.Generator) -> Booleans:
+    """Draw the (96, 96) sector of a fan-shaped probe, whose apex is above the image's center."""
+    y = np.arange(SIZE)[:, None] - rng.uniform(-20, 5)
+    x = np.arange(SIZE)[None] - SIZE / 2 - rng.uniform(-8, 8)
+    return (np.abs(np.arctan2(x, y)) < rng.uniform(0.5, 0.9)) & (np.hypot(x, y) < rng.uniform(85, 110))
+
+
+def _background(gray: bool, rng: np.random.Generator) -> Floats:
     """Draw a (3, 96, 96) background: uniform, a gradient, or smooth noise of random grain."""
-    hue, saturation = rng.random(), 0.9 if rng.random() < 0.35 else 0.3
+    hue, saturation = rng.random(), 0.05 if gray else 0.9 if rng.random() < 0.35 else 0.3
     hues = (hue, (hue + rng.uniform(-0.1, 0.1)) % 1.0) if saturation > 0.5 else rng.random(2)
     first, second = (_rgb(h, rng.uniform(0, saturation), rng.uniform(0.05, 0.95)) for h in hues)
     kind = rng.random()
@@ -222,15 +316,15 @@ def _smooth_noise(grain: int, rng: np.random.Generator) -> Floats:
     return weights @ rng.random((grain, grain), dtype=np.float32) @ weights.T
 
 
-def _degrade(image: Floats, rng: np.random.Generator) -> Floats:
-    """Blur, darken or brighten, and add noise, each at random; the result lies in [0, 1]."""
+def _degrade(image: Floats, gray: bool, rng: np.random.Generator) -> Floats:
+    """Blur, darken or brighten, and add noise, each at random; a gray scene is speckled. The result lies in [0, 1]."""
     if rng.random() < 0.3:
         kernel = _blur_matrix(rng.uniform(0.5, 1.2))
         image = kernel @ image @ kernel.T
     if rng.random() < 0.5:
         image = image * np.float32(rng.uniform(0.6, 1.15))
-    if rng.random() < 0.35:
-        speckle = rng.standard_normal((SIZE, SIZE), dtype=np.float32) * np.float32(rng.uniform(0.03, 0.2))
+    if gray or rng.random() < 0.25:
+        speckle = rng.standard_normal((SIZE, SIZE), dtype=np.float32) * np.float32(rng.uniform(0.03, 0.4))
         image = image * (1 + speckle)
     if rng.random() < 0.35:
         image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.01, 0.06))

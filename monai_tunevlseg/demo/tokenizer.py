@@ -5,18 +5,13 @@ from __future__ import annotations
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
+from monai_tunevlseg.demo.phrases import NOUNS
 from monai_tunevlseg.demo.scenes import COLORS, SHAPES
 
-__all__ = ["CONTEXT_LENGTH", "NOUNS", "WORDS", "build_tokenizer"]
+__all__ = ["CONTEXT_LENGTH", "WORDS", "build_tokenizer"]
 
 CONTEXT_LENGTH = 77
 """Maximum number of tokens in a text, including the start and end tokens."""
-
-NOUNS: tuple[str, ...] = (
-    *("lesion", "polyp", "tumor", "ulcer", "wound", "nodule", "mass", "cell", "skin", "foot", "breast", "chest"),
-    *("left", "right", "ventricle", "ventricular", "atrium", "cavity", "myocardium", "lung", "optic", "cup", "disc"),
-)
-"""Words of class names; the base models learn only that they mean some object."""
 
 WORDS: tuple[str, ...] = (
     *("a", "an", "the", "photo", "image", "of", "in", "and", "with", "object", *COLORS, *SHAPES, *NOUNS),

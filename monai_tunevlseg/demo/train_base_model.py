@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -20,21 +19,21 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monai_tunevlseg.demo.scenes import Phrase, Scene, draw_phrases, render_scene
-from monai_tunevlseg.demo.tokenizer import NOUNS
-from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS, Outputs, TrainableVLSM
+from monai_tunevlseg.demo.measure_base_model import HELD_OUT_SEED, evaluate, print_scores
+from monai_tunevlseg.demo.phrases import draw_phrases
+from monai_tunevlseg.demo.scenes import FILLS, FORMS, Scene, render_scene, stack_masks
+from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS, Outputs, TrainableVLSM, load_trainable
 
-__all__ = ["HELD_OUT_SEED", "TrainingConfig", "evaluate", "train"]
-
-HELD_OUT_SEED = 20241
-"""Seed of the held-out scenes, which `evaluate` scores; `train` refuses it."""
+__all__ = ["TrainingConfig", "train"]
 
 TEMPLATES = ("{}", "a photo of a {}")
 """Text templates of training; each phrase of a batch gets one at random."""
 
-_NOUN_SHARE = 0.12
-"""Fraction of phrases that become an unknown noun, which names every colored shape, as "object" does: class names of
-other datasets then start from "some object" instead of "nothing"."""
+_PEAK_PIXELS = 32
+"""Number of the largest logits whose mean says whether a mask has foreground; a visible shape has 60 pixels or more."""
+
+_CELL = 8
+"""Height and width in pixels of the cells in which images are compared with all texts of a batch."""
 
 _LOG_EVERY = 100
 
@@ -59,7 +58,7 @@ class TrainingConfig:
     phrases: int = 4
     learning_rate: float = 1e-3
     warmup: int = 100
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
 
     def rate(self, step: int) -> float:
         """Return the learning rate at a step as a fraction of its peak."""
@@ -75,7 +74,9 @@ class Batch(NamedTuple):
     tokens: dict[str, Tensor]  # each (U, length)
     text_indices: Tensor  # (B, k) in [0, U)
     masks: Tensor  # (B, k, 96, 96) in {0, 1}
-    present: Tensor  # (B, U) in {0, 1}: whether the image shows a shape that the text names
+    shares: Tensor  # (B, U, 12, 12) in [0, 1]: share of the shapes that the text names, in each cell of 8 x 8 pixels
+    meanings: Tensor  # (U, 17) in {0, 1}: whether a text names shapes of each of `FILLS` and of each of `FORMS`
+    kinds: Tensor  # (B, 2, 12, 12): indices of fill and form of the shape that covers most of each cell; -1 for none
 
 
 def draw_batch(vlsm: TrainableVLSM, config: TrainingConfig, step: int, seed: int) -> Batch:
@@ -83,36 +84,34 @@ def draw_batch(vlsm: TrainableVLSM, config: TrainingConfig, step: int, seed: int
     first = step * config.batch_size
     rng = np.random.default_rng((seed, 1, step))
     scenes = [render_scene(first + i, seed) for i in range(config.batch_size)]
-    phrases = [[_or_noun(phrase, rng) for phrase in draw_phrases(scene, config.phrases, rng)] for scene in scenes]
+    phrases = [draw_phrases(scene, config.phrases, rng) for scene in scenes]
     templates = {phrase: TEMPLATES[rng.integers(len(TEMPLATES))] for row in phrases for phrase in row}
-    number = {phrase: i for i, phrase in enumerate(templates)}
+    texts = list(templates)
+    number = {phrase: i for i, phrase in enumerate(texts)}
     return Batch(
         vlsm.normalize(np.stack([scene.image for scene in scenes])),
         vlsm.tokenize([template.format(phrase) for phrase, template in templates.items()]),
         torch.tensor([[number[phrase] for phrase in row] for row in phrases]),
-        _masks(scenes, phrases),
-        torch.tensor([[scene.has(phrase) for phrase in number] for scene in scenes], dtype=torch.float32),
+        torch.from_numpy(stack_masks(scenes, phrases)).float(),
+        functional.avg_pool2d(torch.from_numpy(stack_masks(scenes, [texts] * len(scenes))).float(), _CELL),
+        torch.tensor([[*(f in t.colors for f in FILLS), *(f in t.shapes for f in FORMS)] for t in texts]).float(),
+        torch.stack([cell_kinds(scene) for scene in scenes]),
     )
 
 
-def _or_noun(phrase: Phrase, rng: np.random.Generator) -> Phrase:
-    """Return the phrase or, at random, a noun for every colored shape: a known word or a string of random letters."""
-    if rng.random() >= _NOUN_SHARE:
-        return phrase
-    if rng.random() < 0.5:
-        return Phrase(noun=str(rng.choice(NOUNS)))
-    letters = rng.choice(list("abcdefghijklmnopqrstuvwxyz"), rng.integers(3, 11))
-    return Phrase(noun="".join(letters))
-
-
-def _masks(scenes: list[Scene], phrases: list[list[Phrase]]) -> Tensor:
-    """Stack the masks of all phrases, (B, k, 96, 96) in {0, 1}."""
-    rows = [np.stack([scene.mask(phrase) for phrase in row]) for scene, row in zip(scenes, phrases, strict=True)]
-    return torch.from_numpy(np.stack(rows)).float()
+def cell_kinds(scene: Scene) -> Tensor:
+    """Return the indices, in `FILLS` and `FORMS`, of what covers most of each cell; -1 for nothing, (2, 12, 12)."""
+    share, number = functional.avg_pool2d(torch.from_numpy(scene.masks).float(), _CELL).max(0)
+    indices = torch.tensor([[FILLS.index(fill), FORMS.index(form)] for fill, form in scene.kinds])
+    return torch.where(share > 0.5, indices.T[:, number], -1)
 
 
 def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return the binary cross entropy over all pixels plus the soft Dice loss over the nonempty masks.
+    """Return the loss of masks, some of which are empty.
+
+    It is the binary cross entropy over all pixels, plus the soft Dice loss over the nonempty masks, plus the binary
+    cross entropy of the mean of the largest logits, which says whether there is any foreground: a few pixels of false
+    foreground hardly change the mean over all pixels.
 
     Args:
         logits: (B, k, H, W).
@@ -122,20 +121,46 @@ def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
     area = masks.sum((2, 3))
     dice = 1 - (2 * (likely * masks).sum((2, 3)) + 1) / (likely.sum((2, 3)) + area + 1)
     filled = (area > 0).float()
+    peaks = logits.flatten(2).topk(_PEAK_PIXELS).values.mean(-1)
     cross_entropy = functional.binary_cross_entropy_with_logits(logits, masks)
-    return cross_entropy + (dice * filled).sum() / filled.sum().clamp(min=1)
+    presence = functional.binary_cross_entropy_with_logits(peaks, filled)
+    return cross_entropy + (dice * filled).sum() / filled.sum().clamp(min=1) + 0.8 * presence
+
+
+def similarity_loss(features: Tensor, meanings: Tensor) -> Tensor:
+    """Return the mean squared difference between the cosines of texts and the overlap of what they name.
+
+    The overlap is the mean of the Jaccard indices of fills and of forms. Without this loss, words of one kind, such as
+    colors, have equal features at first, for which masks give equal gradients, and some stay equal.
+
+    Args:
+        features: (U, D).
+        meanings: (U, 17) in {0, 1}, as in `Batch`.
+    """
+    directions = functional.normalize(features, dim=-1)
+    overlaps = []
+    for named in meanings.split([len(FILLS), len(FORMS)], dim=1):
+        common, count = named @ named.T, named.sum(1)
+        overlaps.append(common / (count[:, None] + count - common))
+    return functional.mse_loss(directions @ directions.T, torch.stack(overlaps).mean(0))
 
 
 def total_loss(outputs: Outputs, batch: Batch) -> Tensor:
-    """Return the mask loss plus, for VLSMs with these scores, the two losses of image-text agreement."""
+    """Return the loss of masks, of kinds and of texts and, for VLSMs with these scores, of image-text agreement.
+
+    The agreement is that of each image with all texts of the batch, which costs no decoding.
+    """
     loss = mask_loss(outputs.logits, batch.masks)
+    for scores, kinds in zip((outputs.fill_scores, outputs.form_scores), batch.kinds.unbind(1), strict=True):
+        loss = loss + 0.5 * functional.cross_entropy(scores, kinds, ignore_index=-1)
+    loss = loss + 4.0 * similarity_loss(outputs.text_features, batch.meanings)
     if outputs.patch_scores is not None:
         rows, columns = outputs.patch_scores.shape[2:]
-        scores = outputs.patch_scores.gather(1, batch.text_indices[..., None, None].expand(-1, -1, rows, columns))
-        share = functional.adaptive_avg_pool2d(batch.masks, (rows, columns))
-        loss = loss + 0.5 * functional.binary_cross_entropy_with_logits(scores, share)
+        shares = functional.adaptive_avg_pool2d(batch.shares, (rows, columns))
+        loss = loss + 2.0 * functional.binary_cross_entropy_with_logits(outputs.patch_scores, shares)
     if outputs.image_scores is not None:
-        target = batch.present / batch.present.sum(0).clamp(min=1)  # per text, uniform over the images that show it
+        present = batch.shares.any(3).any(2).float()
+        target = present / present.sum(0).clamp(min=1)  # per text, uniform over the images that show it
         loss = loss - 0.05 * (target * outputs.image_scores.log_softmax(0)).sum(0).mean()
     return loss
 
@@ -171,8 +196,11 @@ def train(vlsm: TrainableVLSM, config: TrainingConfig, seed: int, output: Path) 
             raise FloatingPointError(f"the loss is {loss.item()} at step {step}; lower --learning-rate.")
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(vlsm.parameters(), 1.0)
-        optimizer.step()
+        norm = nn.utils.clip_grad_norm_(vlsm.parameters(), 1.0)
+        if norm.isfinite():
+            optimizer.step()
+        else:
+            logger.warning("step %d: the gradients' norm is %s; the step is skipped", step, norm.item())
         scheduler.step()
         mean += (loss.item() - mean) / (step % _LOG_EVERY + 1)
         if (step + 1) % _LOG_EVERY == 0:
@@ -180,33 +208,6 @@ def train(vlsm: TrainableVLSM, config: TrainingConfig, seed: int, output: Path) 
             mean = 0.0
             vlsm.save(output)
     vlsm.save(output)
-
-
-def held_out(count: int, phrases: int = 4) -> Iterator[tuple[Scene, list[Phrase]]]:
-    """Render the first `count` held-out scenes, each with phrases for visible shapes only."""
-    for index in range(count):
-        scene = render_scene(index, HELD_OUT_SEED)
-        yield scene, draw_phrases(scene, phrases, np.random.default_rng((HELD_OUT_SEED, 1, index)), absent=0.0)
-
-
-@torch.no_grad()
-def evaluate(vlsm: TrainableVLSM, count: int = 500, batch_size: int = 25) -> float:
-    """Return the mean Dice in [0, 1] over the (scene, phrase) pairs of the first `count` held-out scenes.
-
-    Each scene has four phrases, all for visible shapes and without a template; threshold 0.5, 96 x 96 pixels.
-    """
-    vlsm.eval()
-    pairs = list(held_out(count))
-    dice: list[Tensor] = []
-    for first in range(0, count, batch_size):
-        scenes, phrases = zip(*pairs[first : first + batch_size], strict=True)
-        texts = list(dict.fromkeys(phrase for row in phrases for phrase in row))
-        text_indices = torch.tensor([[texts.index(phrase) for phrase in row] for row in phrases])
-        images = vlsm.normalize(np.stack([scene.image for scene in scenes]))
-        found = vlsm(images, vlsm.tokenize([str(text) for text in texts]), text_indices).logits > 0
-        masks = _masks(list(scenes), list(phrases)).bool()
-        dice.append(2 * (found & masks).sum((2, 3)) / (found.sum((2, 3)) + masks.sum((2, 3))))
-    return float(torch.cat(dice).mean())
 
 
 def main(
@@ -217,18 +218,19 @@ def main(
     batch_size: Annotated[int, typer.Option(min=1, help="Number of scenes per step.")] = TrainingConfig.batch_size,
     phrases: Annotated[int, typer.Option(min=1, help="Number of phrases per scene.")] = TrainingConfig.phrases,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate.")] = TrainingConfig.learning_rate,
+    initial: Annotated[
+        Path | None, typer.Option(help="Folder of a base model to continue from; random weights by default.")
+    ] = None,
     held_out_scenes: Annotated[int, typer.Option(min=1, help="Number of held-out scenes for the Dice.")] = 500,
 ) -> None:
     """Train a tiny base model on synthetic scenes, measure its Dice on held-out scenes and save it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.manual_seed(seed)
-    vlsm = TRAINABLE_VLSMS[model]()
+    vlsm = TRAINABLE_VLSMS[model]() if initial is None else load_trainable(model, initial)
     logger.info("%s: %d parameters", model, sum(p.numel() for p in vlsm.parameters()))
     config = TrainingConfig(steps, batch_size, phrases, learning_rate, warmup=min(TrainingConfig.warmup, steps))
     train(vlsm, config, seed, output)
-    logger.info(
-        "held-out Dice %.4f on %d scenes; saved in %s", evaluate(vlsm, held_out_scenes), held_out_scenes, output
-    )
+    print_scores(evaluate(vlsm, held_out_scenes))
 
 
 if __name__ == "__main__":

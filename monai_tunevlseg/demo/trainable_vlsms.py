@@ -13,19 +13,26 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer, ViTImageProcessorPil
 
 from monai_tunevlseg.atomic_files import unfinished_folder
-from monai_tunevlseg.demo.scenes import SIZE
+from monai_tunevlseg.demo.scenes import FILLS, FORMS, SIZE
 from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH, build_tokenizer
 from monai_tunevlseg.networks import CRIS, CRISConfig, save_cris
 from monai_tunevlseg.networks.cris.encoders import eos_positions
 from monai_tunevlseg.networks.cris.model import padding_mask
 from monai_tunevlseg.registry import Registry
 
-__all__ = ["TRAINABLE_VLSMS", "TrainableCLIPSeg", "TrainableCRIS", "Outputs", "TrainableVLSM"]
+__all__ = ["TRAINABLE_VLSMS", "TrainableCLIPSeg", "TrainableCRIS", "Outputs", "TrainableVLSM", "load_trainable"]
+
+
+_PATCH = 8
+"""Height and width of the tiny CLIPSeg's patches in pixels."""
+
+_VISION_WIDTH = 128
 
 
 class Outputs(NamedTuple):
@@ -36,8 +43,31 @@ class Outputs(NamedTuple):
     """
 
     logits: Tensor  # (B, k, 96, 96)
+    fill_scores: Tensor  # (B, 8, 12, 12): logits of the color or tone of the shape in each cell, of `FILLS`
+    form_scores: Tensor  # (B, 9, 12, 12): logits of its form, of `FORMS`
+    text_features: Tensor  # (U, D): the features of the texts, of any length
     patch_scores: Tensor | None  # (B, U, rows, columns): logits of the agreement of each patch with each text
     image_scores: Tensor | None  # (B, U): logits of the agreement of each image with each text
+
+
+class KindHead(nn.Module):
+    """Linear scores of what is in each cell, for training only.
+
+    Masks and texts alone teach a tiny vision encoder slowly: features that no text asks for stay out of the image, and
+    texts that no feature tells apart become equal.
+
+    Args:
+        channels: number of channels of the features.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Conv2d(channels, len(FILLS) + len(FORMS), 1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores of fills, (B, 8, 12, 12), and forms, (B, 9, 12, 12), from features (B, channels, 12, 12)."""
+        fills, forms = self.linear(features).split([len(FILLS), len(FORMS)], dim=1)
+        return fills, forms
 
 
 class TrainableVLSM(nn.Module, ABC):
@@ -81,6 +111,7 @@ class TrainableCLIPSeg(TrainableVLSM):
         super().__init__()
         self.tokenizer = tokenizer
         self.model = CLIPSegForImageSegmentation(config)
+        self.kind_head = KindHead(self.model.clip.vision_embed_dim)
         self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # for training only; not saved
 
     def forward(self, images: Tensor, tokens: dict[str, Tensor], text_indices: Tensor) -> Outputs:
@@ -94,14 +125,25 @@ class TrainableCLIPSeg(TrainableVLSM):
         directions = functional.normalize(texts, dim=-1)
         tokens_seen = functional.normalize(clip.visual_projection(clip.vision_model.post_layernorm(vision[0])), dim=-1)
         scores = tokens_seen @ directions.T * clip.logit_scale.exp()  # (B, 1 + patches, U)
-        patches = scores[:, 1:].mT.unflatten(-1, (math.isqrt(scores.shape[1] - 1), -1)) + self.patch_bias
-        return Outputs(logits.unflatten(0, text_indices.shape), patches, scores[:, 0])
+        grid = (math.isqrt(scores.shape[1] - 1), -1)
+        patches = scores[:, 1:].mT.unflatten(-1, grid) + self.patch_bias
+        fills, forms = self.kind_head(vision[0][:, 1:].mT.unflatten(-1, grid))
+        return Outputs(logits.unflatten(0, text_indices.shape), fills, forms, texts, patches, scores[:, 0])
 
     def save(self, folder: Path) -> None:
         """Save the folder in transformers' format, with an image processor as published CLIPSeg models have."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         ViTImageProcessorPil(size=SIZE, image_mean=self.mean, image_std=self.std).save_pretrained(folder)
+
+
+def _position_code(rows: int, channels: int) -> Tensor:
+    """Return sines and cosines of the row and the column of each of `rows` x `rows` patches, (rows^2, channels)."""
+    frequencies = torch.pi / rows * 2 ** torch.linspace(0, math.log2(rows / 2), channels // 4)
+    angles = (torch.arange(rows) + 0.5)[:, None] * frequencies
+    code = torch.cat([angles.sin(), angles.cos()], dim=1)  # (rows, channels / 2)
+    by_row, by_column = code[:, None].expand(-1, rows, -1), code[None].expand(rows, -1, -1)
+    return torch.cat([by_row, by_column], dim=2).flatten(0, 1)
 
 
 def build_clipseg() -> TrainableVLSM:
@@ -120,8 +162,8 @@ def build_clipseg() -> TrainableVLSM:
     }
     vision = {
         "image_size": SIZE,
-        "patch_size": 8,
-        "hidden_size": 128,
+        "patch_size": _PATCH,
+        "hidden_size": _VISION_WIDTH,
         "intermediate_size": 384,
         "num_hidden_layers": 6,
         "num_attention_heads": 4,
@@ -137,7 +179,11 @@ def build_clipseg() -> TrainableVLSM:
         decoder_intermediate_size=256,
         extract_layers=[1, 3, 5],
     )
-    return TrainableCLIPSeg(config, tokenizer)
+    vlsm = TrainableCLIPSeg(config, tokenizer)
+    # Small random positions are hardly learned: patches stay a bag, in which neither shapes nor places can be told.
+    positions = vlsm.model.clip.vision_model.embeddings.position_embedding.weight
+    positions.data[1:] = 0.5 * _position_code(SIZE // _PATCH, _VISION_WIDTH)
+    return vlsm
 
 
 class TrainableCRIS(TrainableVLSM):
@@ -150,6 +196,7 @@ class TrainableCRIS(TrainableVLSM):
         super().__init__()
         self.tokenizer = tokenizer
         self.model = CRIS(config)
+        self.kind_head = KindHead(config.text_width)
         self.patch_bias = nn.Parameter(torch.tensor(-3.0))  # for training only; not saved
 
     def forward(self, images: Tensor, tokens: dict[str, Tensor], text_indices: Tensor) -> Outputs:
@@ -158,14 +205,17 @@ class TrainableCRIS(TrainableVLSM):
         words, states = backbone.encode_text(ids)
         padding = padding_mask(eos_positions(ids), ids.shape[1])
         maps = backbone.visual(images)
-        _, logits = self.model.decode(
+        features, logits = self.model.decode(
             self.model.neck.project(maps), words[text_indices], padding[text_indices], states[text_indices]
         )
         directions = functional.normalize(states, dim=-1) * backbone.logit_scale.exp()
         patches = torch.einsum("bdyx,ud->buyx", functional.normalize(maps[-1], dim=1), directions)
         images_seen = functional.normalize(maps[-1].mean((2, 3)), dim=-1)
         masks = logits.unflatten(0, text_indices.shape).squeeze(2)
-        return Outputs(masks, patches + self.patch_bias, images_seen @ directions.T)
+        # of the decoder's features, because the neck drops colors of the maps that masks do not ask for yet
+        seen = features.unflatten(0, text_indices.shape).mean(1)
+        fills, forms = self.kind_head(functional.interpolate(seen, scale_factor=2, mode="bilinear"))
+        return Outputs(masks, fills, forms, states, patches + self.patch_bias, images_seen @ directions.T)
 
     def save(self, folder: Path) -> None:
         """Save the folder that `load_cris` reads; files of an earlier save are replaced."""
@@ -201,3 +251,15 @@ def build_cris() -> TrainableVLSM:
 TRAINABLE_VLSMS: Registry[Callable[[], TrainableVLSM]] = Registry("model")
 TRAINABLE_VLSMS.register("clipseg", build_clipseg)
 TRAINABLE_VLSMS.register("cris", build_cris)
+
+
+def load_trainable(model: str, folder: Path) -> TrainableVLSM:
+    """Build a VLSM with the weights of a folder that `TrainableVLSM.save` wrote.
+
+    Raises:
+        FileNotFoundError: when the folder holds no weights.
+        RuntimeError: when the weights are those of another model.
+    """
+    vlsm = TRAINABLE_VLSMS[model]()
+    vlsm.get_submodule("model").load_state_dict(load_file(folder / "model.safetensors"))
+    return vlsm

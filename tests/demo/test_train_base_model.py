@@ -4,8 +4,15 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from monai_tunevlseg.demo import train_base_model
-from monai_tunevlseg.demo.scenes import SIZE
-from monai_tunevlseg.demo.train_base_model import TrainingConfig, draw_batch, mask_loss, total_loss
+from monai_tunevlseg.demo.scenes import FILLS, FORMS, SIZE, render_scene
+from monai_tunevlseg.demo.train_base_model import (
+    TrainingConfig,
+    cell_kinds,
+    draw_batch,
+    mask_loss,
+    similarity_loss,
+    total_loss,
+)
 from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS
 from monai_tunevlseg.networks import VLSMS
 
@@ -71,13 +78,68 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert rates[100] == pytest.approx(0)
 
 
+def test_training_continues_from_the_initial_weights(tmp_path):
+    torch.manual_seed(0)
+    vlsm = TRAINABLE_VLSMS["cris"]()
+    vlsm.save(tmp_path / "first")
+    app = train_base_model.typer.Typer()
+    app.command()(train_base_model.main)
+    arguments = ["--model", "cris", "--steps", "1", "--batch-size", "1", "--learning-rate", "0", "--seed", "1"]
+    arguments += ["--initial", str(tmp_path / "first"), "--output", str(tmp_path / "second"), "--held-out-scenes", "1"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    second = load_file(tmp_path / "second" / "model.safetensors")
+    parameters = {name.removeprefix("model."): value for name, value in vlsm.named_parameters()}
+    assert all(torch.equal(second[name], parameters[name]) for name in parameters if name in second)
+
+
 def test_mask_loss_is_lowest_for_the_mask_and_has_no_dice_for_empty_masks():
     masks = torch.zeros(1, 2, 8, 8)
-    masks[0, 0, 2:5, 2:5] = 1
+    masks[0, 0, 1:7, 1:7] = 1
     right, wrong = 20 * (masks - 0.5), -20 * (masks - 0.5)
     assert mask_loss(right, masks) < 1e-3
     assert mask_loss(wrong, masks) > 5
     empty = torch.zeros(1, 1, 8, 8)
     silent = torch.full_like(empty, -5.0)
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(silent, empty)
-    torch.testing.assert_close(mask_loss(silent, empty), expected)
+    no_mask = torch.nn.functional.softplus(torch.tensor(-5.0))  # cross entropy of each pixel, and of the presence
+    torch.testing.assert_close(mask_loss(silent, empty), 1.8 * no_mask)
+
+
+def test_a_few_pixels_of_false_foreground_count_in_the_loss():
+    silent = torch.full((1, 1, 96, 96), -8.0)
+    speck = silent.clone()
+    speck[..., 40:46, 40:46] = 8.0
+    empty = torch.zeros_like(silent)
+    assert mask_loss(speck, empty) - mask_loss(silent, empty) > 1.0
+
+
+def test_kind_of_a_cell_is_that_of_what_covers_most_of_it():
+    scene = next(s for s in map(render_scene, range(50)) if len(s.kinds) > 2)
+    kinds = cell_kinds(scene)
+    for row in range(12):
+        for column in range(12):
+            cell = scene.masks[:, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8].mean(axis=(1, 2))
+            fill, form = scene.kinds[cell.argmax()]
+            expected = [FILLS.index(fill), FORMS.index(form)] if cell.max() > 0.5 else [-1, -1]
+            assert kinds[:, row, column].tolist() == expected
+
+
+def test_texts_are_alike_as_far_as_they_name_the_same():
+    fills = torch.eye(8)[[0, 0, 1]] + torch.tensor([[0.0], [1.0], [0.0]]) * torch.eye(8)[1]  # {0}, {0, 1}, {1}
+    meanings = torch.cat([fills, torch.eye(9)[[3, 3, 4]]], dim=1)
+    # overlaps: (1/2 + 1) / 2 of the first two, 0 of the first and the last, (1/2 + 0) / 2 of the last two
+    wanted = torch.tensor([[1.0, 0.75, 0.0], [0.75, 1.0, 0.25], [0.0, 0.25, 1.0]])
+    features = torch.linalg.cholesky(wanted)
+    assert similarity_loss(7 * features, meanings) < 1e-12
+    torch.testing.assert_close(similarity_loss(torch.ones(3, 2), meanings), (1 - wanted).square().mean())
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_a_step_with_gradients_that_are_not_finite_is_skipped(tmp_path, caplog):
+    torch.manual_seed(0)
+    vlsm = TRAINABLE_VLSMS["cris"]()
+    before = {key: value.clone() for key, value in vlsm.named_parameters()}
+    next(vlsm.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    train_base_model.train(vlsm, TrainingConfig(steps=1, batch_size=1), seed=3, output=tmp_path)
+    assert all(torch.equal(before[key], value) for key, value in vlsm.named_parameters())
+    assert "step 0" in caplog.text

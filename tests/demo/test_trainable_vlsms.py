@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_tunevlseg.demo.scenes import SIZE
+from monai_tunevlseg.demo.scenes import FILLS, FORMS, SIZE
 from monai_tunevlseg.demo.tokenizer import CONTEXT_LENGTH
-from monai_tunevlseg.demo.train_base_model import TrainingConfig, draw_batch
+from monai_tunevlseg.demo.train_base_model import TrainingConfig, draw_batch, total_loss
 from monai_tunevlseg.demo.trainable_vlsms import TRAINABLE_VLSMS
 from monai_tunevlseg.networks import VLSMS
 
@@ -26,11 +26,12 @@ def vlsm(name):
 @torch.no_grad()
 def test_outputs_are_a_mask_per_pair_and_scores_per_image_and_text(vlsm, name):
     batch = draw_batch(vlsm, SMALL, step=0, seed=5)
-    logits, patch_scores, image_scores = vlsm(batch.images, batch.tokens, batch.text_indices)
+    found = vlsm(batch.images, batch.tokens, batch.text_indices)
     texts = len(batch.tokens["input_ids"])
-    assert logits.shape == (2, 2, SIZE, SIZE)
-    assert patch_scores.shape[:2] == image_scores.shape == (2, texts)
-    assert len({score.item() for score in image_scores.flatten()}) == 2 * texts
+    assert found.logits.shape == (2, 2, SIZE, SIZE)
+    assert found.fill_scores.shape == (2, len(FILLS), 12, 12) and found.form_scores.shape == (2, len(FORMS), 12, 12)
+    assert found.patch_scores.shape[:2] == found.image_scores.shape == (2, texts) and len(found.text_features) == texts
+    assert len({score.item() for score in found.image_scores.flatten()}) == 2 * texts
 
 
 @every_vlsm
@@ -65,7 +66,7 @@ def test_masks_follow_the_text_indices(vlsm, name):
 def test_every_weight_is_trained(vlsm, name):
     batch = draw_batch(vlsm.train(), TrainingConfig(batch_size=4), step=0, seed=5)
     outputs = vlsm(batch.images, batch.tokens, batch.text_indices)
-    (outputs.logits.square().mean() + outputs.patch_scores.mean() + outputs.image_scores.square().mean()).backward()
+    total_loss(outputs, batch).backward()
     assert not [key for key, value in vlsm.named_parameters() if value.grad is None or not value.grad.any()]
 
 
