@@ -89,7 +89,7 @@ PresetName = Annotated[
     str | None,
     typer.Option(
         help="Predefined benchmark on synthetic data with tiny models: demo (everything, about an hour) or obedience "
-        "(absent texts, without and with negative texts in training, three seeds; about 45 minutes)."
+        "(absent texts, without and with negative texts in training, three seeds; about 80 minutes)."
     ),
 ]
 Worker = Annotated[bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was started in RESULTS.")]
