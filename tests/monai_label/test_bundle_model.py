@@ -17,7 +17,7 @@ from monai_tunevlseg.segmenter import Segmenter, open_bundle
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles")
-    return [write_bundle(folder / "one", ("red circle",)), write_bundle(folder / "two", ("blue square", "red circle"))]
+    return [write_bundle(folder / "one", ("red circle",)), write_bundle(folder / "two", ("blue object", "red circle"))]
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_entropy_is_that_of_the_probabilities(models, picture):
 
 
 def test_the_confidence_is_the_mean_probability_in_the_mask(models, picture):
-    model, texts = models["two"], ["blue square", "red circle", "car"]
+    model, texts = models["two"], ["blue object", "red circle", "car"]
     found = model.segment(picture, texts)
     logits = model.reduce_logits(picture, texts, lambda logits, cuts: torch.cat(list(logits), dim=1))
     chance = 1 / (1 + np.exp(-logits.astype(float)))
@@ -141,9 +141,9 @@ def test_the_confidence_is_the_mean_probability_in_the_mask(models, picture):
 
 
 def test_the_presence_is_that_of_the_segmenter(models, folders, picture):
-    found = models["two"].segment(picture, ["blue square", "car", "red circle"])
+    found = models["two"].segment(picture, ["blue object", "car", "red circle"])
     zero_shot = Segmenter.from_bundle(folders[1], method=None, unfreeze=None, upsampler=False)
-    expected = zero_shot.presence(picture, ["blue square", "car", "red circle"])
+    expected = zero_shot.presence(picture, ["blue object", "car", "red circle"])
     np.testing.assert_allclose(found.presence, expected, atol=1e-6)
 
 
