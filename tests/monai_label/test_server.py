@@ -29,7 +29,7 @@ pytest.importorskip("monailabel", reason="monailabel has an environment of its o
 from label_server import label_server
 from monailabel.client import MONAILabelClient
 
-BOTH = "red circle, blue square"
+BOTH = "red object, blue object"
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,9 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("label")
     studies = write_studies(folder / "studies")
     bundles = [
-        write_bundle(folder / "circles", ("red circle",)),
+        write_bundle(folder / "circles", ("red object",)),
         write_bundle(folder / "shapes", tuple(BOTH.split(", "))),
-        write_bundle(folder / "untuned", ("red circle",), bundle="clipseg_zero_shot"),
+        write_bundle(folder / "untuned", ("red object",), bundle="clipseg_zero_shot"),
     ]
     app = write_app_folder(folder / "app")
     with label_server(app, studies, ("bundles", ",".join(map(str, bundles)))) as running:
@@ -58,7 +58,7 @@ def picture_of(file):
 def test_every_bundle_is_a_model(client):
     info = client.info()
     assert {"circles", "shapes", "untuned"} <= set(info["models"])
-    assert info["models"]["shapes"]["labels"] == {"red circle": 1, "blue square": 2}
+    assert info["models"]["shapes"]["labels"] == {"red object": 1, "blue object": 2}
     assert info["models"]["shapes"]["config"]["text"] == BOTH
     assert info["models"]["shapes_clicks"]["type"] == "deepgrow"
     assert set(info["trainers"]) == {"circles", "shapes"}
@@ -68,7 +68,7 @@ def test_every_bundle_is_a_model(client):
 def test_a_zero_shot_bundle_segments_and_cannot_be_trained(client, server):
     import requests
 
-    untuned, circles = (client.infer(model, "picture0", {"text": "red circle"})[0] for model in ("untuned", "circles"))
+    untuned, circles = (client.infer(model, "picture0", {"text": "red object"})[0] for model in ("untuned", "circles"))
     np.testing.assert_array_equal(picture_of(untuned), picture_of(circles))  # which has no checkpoint
     response = requests.post(f"{server.url}/train/untuned", json={})
     assert (response.status_code, "'untuned'" in response.json()["detail"]) == (404, True)
@@ -77,12 +77,12 @@ def test_a_zero_shot_bundle_segments_and_cannot_be_trained(client, server):
 def test_without_text_the_classes_of_the_bundle_become_a_label_map(client):
     file, answer = client.infer("shapes", "picture0", {})
     labels = picture_of(file)
-    assert answer["label_names"] == {"red circle": 1, "blue square": 2}
+    assert answer["label_names"] == {"red object": 1, "blue object": 2}
     assert labels.shape == SIZE
     assert dice(labels == 1, circle_mask()) > 0.9
     assert labels[SQUARE[::-1]] == 2
     for key in ("presence", "confidence"):
-        assert answer[key].keys() == {"red circle", "blue square"}
+        assert answer[key].keys() == {"red object", "blue object"}
         assert all(0.5 < value <= 1 for value in answer[key].values())
 
 
@@ -91,23 +91,23 @@ def test_a_text_without_a_mask_has_no_confidence(client):
         "shapes", "picture0", {"roi": [SQUARE[0] - 9, SQUARE[1] - 9, *(at + 9 for at in SQUARE)]}
     )
     assert set(np.unique(picture_of(file))) == {0, 2}
-    assert answer["confidence"]["red circle"] is None and answer["confidence"]["blue square"] > 0.5
-    assert answer["presence"]["red circle"] > 0.5  # of the whole image
+    assert answer["confidence"]["red object"] is None and answer["confidence"]["blue object"] > 0.5
+    assert answer["presence"]["red object"] > 0.5  # of the whole image
 
 
-@pytest.mark.parametrize("text", ["blue square", ["blue square"]])
+@pytest.mark.parametrize("text", ["blue object", ["blue object"]])
 def test_text_finds_a_class_that_was_never_trained_as_one_mask(client, text):
     file, answer = client.infer("circles", "picture0", {"text": text})
     labels = picture_of(file)
-    assert answer["label_names"] == {"blue square": 1}
+    assert answer["label_names"] == {"blue object": 1}
     assert labels[SQUARE[::-1]] == 1
     assert not labels[CIRCLES[0][::-1]]
 
 
-@pytest.mark.parametrize("text", ["blue square, red circle", ["blue square", "red circle"]])
+@pytest.mark.parametrize("text", ["blue object, red object", ["blue object", "red object"]])
 def test_several_texts_become_a_label_map_in_their_order(client, text):
     file, answer = client.infer("circles", "picture0", {"text": text})
-    assert answer["label_names"] == {"blue square": 1, "red circle": 2}
+    assert answer["label_names"] == {"blue object": 1, "red object": 2}
     assert dice(picture_of(file) == 2, circle_mask()) > 0.9
 
 
@@ -210,7 +210,7 @@ def test_a_bad_request_is_refused_and_leaves_the_server_running(server, client, 
     response = server.infer(model, image, json.dumps(params))
     assert response.status_code == status
     assert named in response.json()["detail"]
-    assert client.infer("circles", "picture0", {})[1]["label_names"] == {"red circle": 1}
+    assert client.infer("circles", "picture0", {})[1]["label_names"] == {"red object": 1}
 
 
 def test_parameters_that_are_not_json_are_refused(server):
@@ -267,14 +267,14 @@ def test_eight_clients_at_once_get_the_right_answers(server, tmp_path):
         folder.mkdir()
         own = MONAILabelClient(server.url, tmpdir=str(folder))
         model = ("circles", "shapes")[number % 2]
-        text = ("red circle", BOTH, "blue square", "blue square, red circle")[number % 4]
+        text = ("red object", BOTH, "blue object", "blue object, red object")[number % 4]
         for _ in range(3):
             file, answer = own.infer(model, f"picture{number}", {"text": text})
             wanted = {name: value for value, name in enumerate(text.split(", "), start=1)}
             assert answer["label_names"] == wanted
             labels = picture_of(file)
-            if "red circle" in wanted:
-                assert dice(labels == wanted["red circle"], circle_mask(number)) > 0.9
+            if "red object" in wanted:
+                assert dice(labels == wanted["red object"], circle_mask(number)) > 0.9
             else:
                 assert not labels[CIRCLES[0][1] + number, CIRCLES[0][0]]
         return number
