@@ -16,6 +16,7 @@ from monai_tunevlseg.data.monai_label_stock_app import CompletePairs, ToMONAILab
 from monai_tunevlseg.data.sample_masks import IGNORE_INDEX
 from monai_tunevlseg.data.samples import Case, Sample
 from monai_tunevlseg.data.skipping_dataset import SkippingDataset
+from monai_tunevlseg.data.subsets import Subset
 from monai_tunevlseg.data.text_sets import read_text_sets
 from monai_tunevlseg.data.transforms.augmentation import Augmentd
 from monai_tunevlseg.data.transforms.label_maps import LogitsToLabelMapd
@@ -43,6 +44,7 @@ __all__ = [
     "SavePredictiond",
     "SaveProbabilitiesd",
     "SkippingDataset",
+    "Subset",
     "ToMONAILabelFormatd",
     "build_datalists",
     "build_inference_datalist",

@@ -25,6 +25,7 @@ from monai_tunevlseg.data.splits import (
     warn_of_overlap,
     write_splits,
 )
+from monai_tunevlseg.data.subsets import Subset, draw_subset
 from monai_tunevlseg.data.text_sets import choose_one, text_set_chooser
 from monai_tunevlseg.messages import shorten
 
@@ -36,6 +37,7 @@ def build_datalists(
     write_splits_to: str | Path | None = None,
     trained_splits: str | Path | None = None,
     cases: Sequence[Case] | None = None,
+    subset: Subset | None = None,
 ) -> dict[str, list[Sample]]:
     """List the samples of a dataset by split.
 
@@ -46,19 +48,25 @@ def build_datalists(
             where others would be drawn, so that images added since are in no split; a splits file whose test split
             holds images that the run trained or chose its checkpoint on is refused.
         cases: the dataset's cases from `read_cases`; None = they are read.
+        subset: the part of the training and validation images in use; None = all.
 
     Returns:
         {"train": [...], "val": [...], "test": [...]}: plain dictionaries that JSON can hold; paths are absolute.
 
     Raises:
         FileNotFoundError: when a folder or the splits file is missing.
-        ValueError: when an argument, the folder's content or the splits are wrong; the message names it.
+        ValueError: when an argument, the folder's content or the splits are wrong, or too small for the subset; the
+            message names it.
     """
     window = window_entry(spec.intensity_window)
     cases = read_cases(spec) if cases is None else cases
-    require_classes(spec.encoding(), cases)
+    encoding, group_of = spec.encoding(), spec.group_of()
+    require_classes(encoding, cases)
     splits = _splits_beside(spec, cases, trained_splits)
-    datalists = _gather(cases, splits, spec.group_of())
+    require_samples(cases, splits)
+    if subset is not None:
+        splits = draw_subset(subset, splits, cases, encoding.class_names, group_of)
+    datalists = _gather(cases, splits, group_of)
     text_set_of, compared_texts_of = text_set_chooser(spec), compared_text_chooser(spec)
     for samples in datalists.values():
         texts: list[Sample] = [{"text": choose_text(sample, spec)} for sample in samples]
@@ -71,7 +79,8 @@ def build_datalists(
         # new dictionaries: splits that overlap share samples
         samples[:] = [_with_texts(sample, own) | window for sample, own in zip(samples, texts, strict=True)]
     if write_splits_to is not None:
-        write_splits(Path(write_splits_to).expanduser(), splits, spec.folder)
+        left_out = sorted({case.stem for case in cases}.difference(*splits.values()))
+        write_splits(Path(write_splits_to).expanduser(), splits, spec.folder, left_out)
     return datalists
 
 
@@ -209,7 +218,6 @@ def _gather(cases: Sequence[Case], splits: Splits, group_of: Callable[[str], str
         for stem in set().union(*splits.values()):
             for sample in samples[stem]:
                 sample["group"] = group_of(stem)
-    require_samples(cases, splits)
     return {name: [sample for stem in stems for sample in samples[stem]] for name, stems in splits.items()}
 
 

@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.data.samples import SPLIT_NAMES, Splits
@@ -49,6 +49,8 @@ class DrawSplits(Protocol):
 DEFAULT_SHARES = (8, 1, 1)
 DATASET = "dataset_dir"
 """Key of the dataset's folder in the splits file of a run."""
+LEFT_OUT = "left_out"
+"""Key of the images in no split in the splits file of a run."""
 
 
 class OverlapWarning(UserWarning):
@@ -58,10 +60,11 @@ class OverlapWarning(UserWarning):
 def read_splits(path: Path, stems: Iterable[str], tolerant: bool = False) -> Splits:
     """Read and check splits.
 
-    Images in no split are left out, with a warning.
+    Images in no split are left out, with a warning unless the file lists them as left out, too.
 
     Args:
-        path: a JSON file {"train": [stem, ...], "val": [...], "test": [...]}; val or test may be left out.
+        path: a JSON file {"train": [stem, ...], "val": [...], "test": [...]}; val or test may be left out, and
+            "left_out" may be added.
         stems: the stems of the dataset.
         tolerant: skip names that belong to no image.
 
@@ -70,7 +73,8 @@ def read_splits(path: Path, stems: Iterable[str], tolerant: bool = False) -> Spl
         ValueError: when the file is not such JSON, or lists an unknown stem, or a stem twice in one split.
     """
     own = {unicodedata.normalize("NFC", stem): stem for stem in stems}
-    splits = {name: [own.get(stem, stem) for stem in listed] for name, listed in _parse(path).items()}
+    parsed, left_out = _parse(path)
+    splits = {name: [own.get(stem, stem) for stem in listed] for name, listed in parsed.items()}
     known = set(own.values())
     if tolerant:
         splits = {name: [stem for stem in listed if stem in known] for name, listed in splits.items()}
@@ -84,7 +88,7 @@ def read_splits(path: Path, stems: Iterable[str], tolerant: bool = False) -> Spl
         twice = [stem for stem, count in Counter(listed).items() if count > 1]
         if twice:
             raise ValueError(f"{path}: {name!r} lists {shorten(twice)} more than once; remove the repetitions.")
-    unused = sorted(known.difference(*splits.values()))
+    unused = sorted(known.difference(*splits.values(), {own.get(stem) for stem in left_out}))
     if unused:
         warnings.warn(f"{path} leaves out {len(unused)} images: {shorten(unused)}.", stacklevel=2)
     return splits
@@ -237,15 +241,20 @@ def warn_of_overlap(splits: Mapping[str, Iterable[str]], group_of: Callable[[str
             warnings.warn(message, OverlapWarning, stacklevel=2)
 
 
-def write_splits(path: Path, splits: Splits, dataset_dir: Path | None = None) -> None:
+def write_splits(path: Path, splits: Splits, dataset_dir: Path | None = None, left_out: Sequence[str] = ()) -> None:
     """Write splits atomically as JSON that `read_splits` reads; missing folders are created.
 
     Args:
         path: the file.
         splits: the stems of each split.
         dataset_dir: the dataset's folder, for `find_run_splits`.
+        left_out: the stems in no split.
     """
-    content = splits if dataset_dir is None else {**splits, DATASET: str(dataset_dir)}
+    content: dict[str, Any] = dict(splits)
+    if left_out:
+        content[LEFT_OUT] = list(left_out)
+    if dataset_dir is not None:
+        content[DATASET] = str(dataset_dir)
     write_text_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
@@ -263,7 +272,7 @@ def find_run_splits(path: Path, dataset_dir: Path, stems: Iterable[str]) -> Spli
     """
     if not path.is_file():
         return None
-    splits, origin = _parse(path), read_json(path).get(DATASET)
+    (splits, _), origin = _parse(path), read_json(path).get(DATASET)
     known = {unicodedata.normalize("NFC", stem): stem for stem in stems}
     listed = set().union(*splits.values())
     if isinstance(origin, str) and Path(origin).is_dir():
@@ -289,13 +298,15 @@ def refuse_trained(splits: Splits, trained: Splits, path: Path) -> None:
         )
 
 
-def _parse(path: Path) -> dict[str, list[str]]:
+def _parse(path: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the splits in a file, and the stems that it lists as left out."""
     if not path.is_file():
         raise FileNotFoundError(f"no splits file {path}; give another splits_file.")
     content = read_json(path)
     if isinstance(content, dict):
         content.pop(DATASET, None)
-    if not isinstance(content, dict) or not {"train"} <= set(content) <= set(SPLIT_NAMES) or len(content) < 2:
+    names = set(content) - {LEFT_OUT} if isinstance(content, dict) else set()
+    if not {"train"} <= names <= set(SPLIT_NAMES) or len(names) < 2:
         raise ValueError(
             f"{path} must be one JSON object with the keys {', '.join(SPLIT_NAMES)} and no others; val or test may be "
             "left out."
@@ -303,6 +314,5 @@ def _parse(path: Path) -> dict[str, list[str]]:
     for name, stems in content.items():
         if not isinstance(stems, list) or not all(isinstance(stem, str) for stem in stems):
             raise ValueError(f"{path}: {name!r} must be a list of file names without suffix.")
-    return {
-        name: [unicodedata.normalize("NFC", stem) for stem in content[name]] for name in SPLIT_NAMES if name in content
-    }
+    listed = {name: [unicodedata.normalize("NFC", stem) for stem in stems] for name, stems in content.items()}
+    return {name: listed[name] for name in SPLIT_NAMES if name in listed}, listed.get(LEFT_OUT, [])

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.dataset_spec import TEXT_SOURCES
+from monai_tunevlseg.data.subsets import SAME
 from monai_tunevlseg.hyperparameters.value_types import (
     DEVICE,
     LABEL_VALUES,
@@ -25,6 +26,7 @@ from monai_tunevlseg.hyperparameters.value_types import (
     number,
     numbers,
     or_null,
+    or_word,
     whole_number,
     whole_numbers,
 )
@@ -62,6 +64,10 @@ _DATASET = {
     "write_splits_to": or_null(PATH),
     "splits_draft": or_null(PATH),
     "trained_splits": or_null(PATH),
+    "num_shots": or_null(whole_number(1, _COUNT, "4")),
+    "train_fraction": or_null(number(0, 1, "0.1", above_low=True)),
+    "val_fraction": or_null(or_word(number(0, 1, "0.1", above_low=True), SAME)),
+    "subset_seed": whole_number(0, 2**32 - 1, "0"),
 }
 _NETWORK = {
     "unfreeze": or_null(choice(*(part for part in UNFREEZE if part is not None))),

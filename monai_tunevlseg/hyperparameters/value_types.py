@@ -29,6 +29,7 @@ __all__ = [
     "number",
     "numbers",
     "or_null",
+    "or_word",
     "whole_number",
     "whole_numbers",
 ]
@@ -131,6 +132,15 @@ def or_null(value_type: ValueType) -> ValueType:
         return None if is_null else value_type.parse(value)
 
     return ValueType(f"{value_type.description}, or null", value_type.example, parse)
+
+
+def or_word(value_type: ValueType, word: str) -> ValueType:
+    """Return the type with a word as another value."""
+
+    def parse(value: Any) -> Any:
+        return word if value == word else value_type.parse(value)
+
+    return ValueType(f"{word}, or {value_type.description}", word, parse)
 
 
 def _as_number(value: Any) -> int | float:

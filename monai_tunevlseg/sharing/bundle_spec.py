@@ -25,8 +25,12 @@ from monai_tunevlseg.untrusted_values import refuse_expressions
 
 __all__ = ["BundleSpec", "Release", "Sources", "build_bundle_spec"]
 
-NOT_SHARED = MACHINE_OPTIONS | {"trained_splits", "num_processes"}
-"""Hyperparameters of a run that stay on its machine: folders and machine settings."""
+SUBSET_OPTIONS = ("num_shots", "train_fraction", "val_fraction", "subset_seed")
+NOT_SHARED = MACHINE_OPTIONS | {"trained_splits", "num_processes", *SUBSET_OPTIONS}
+"""Hyperparameters of a run that a bundle does not take over.
+
+Folders and machine settings stay on its machine. A part of the run's images says nothing about other data.
+"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class BundleSpec:
         config_values: values that replace those of the bundle's config templates.
         hyperparameters: all hyperparameters of training.
         run: the trained run; None = not trained.
+        subset: the options with which the run used a part of its images; empty if it used all.
     """
 
     experiment: str
@@ -97,6 +102,7 @@ class BundleSpec:
     config_values: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
     run: TrainedRun | None
+    subset: Mapping[str, Any]
 
     @property
     def class_names(self) -> list[str]:
@@ -172,10 +178,11 @@ def build_bundle_spec(experiment: str, run_dir: str | Path | None = None, source
     base = _find_base(facts["model"], defaults, run, sources)
     try:
         trained = {} if run is None else _trained_values(run, defaults, base)
+        subset = {} if run is None else _subset_options(run)
     except ValueError as error:
         raise ValueError(f"run {run_dir} has invalid hyperparameters: {error}") from error
     config_values = overlay | trained | dict(sources.overrides) | (base.values if base else {})
-    return BundleSpec(experiment, facts, base, config_values, defaults | config_values, run)
+    return BundleSpec(experiment, facts, base, config_values, defaults | config_values, run, subset)
 
 
 def _find_base(
@@ -241,3 +248,10 @@ def _trained_values(run: TrainedRun, defaults: Mapping[str, Any], base: BaseRefe
         values |= {name: value for name, value in ran.items() if value != images[name]}
     values = {name: parse_hyperparameter(name, value) for name, value in values.items() if name in defaults}
     return {name: value for name, value in values.items() if defaults[name] != value}
+
+
+def _subset_options(run: TrainedRun) -> dict[str, Any]:
+    record = run.hyperparameters
+    values = {name: parse_hyperparameter(name, record[name]) for name in SUBSET_OPTIONS if name in record}
+    given = {name: value for name, value in values.items() if value is not None}
+    return given if given.keys() - {"subset_seed"} else {}

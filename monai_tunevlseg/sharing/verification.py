@@ -28,7 +28,10 @@ NUM_IMAGES = 3  # one for each split
 FOLDER_OPTIONS = {
     "layout": "folder",
     **dict.fromkeys(
-        ("splits_file", "label_values", "mask_threshold", "mask_ending", "group_pattern", "neutral_text", "text_sets"),
+        (
+            *("splits_file", "label_values", "mask_threshold", "mask_ending", "group_pattern", "neutral_text"),
+            *("text_sets", "num_shots", "train_fraction", "val_fraction"),
+        ),
         "null",
     ),
     "text_source": "class_name",
