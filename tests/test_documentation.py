@@ -87,6 +87,15 @@ def test_own_data_commands_run(tmp_path):
     assert trained["negative_texts"] == 3 and trained["presence_weight"] > 0
 
 
+def test_the_command_for_few_images_runs(tmp_path):
+    data = write_demo_dataset("endoscopy", tmp_path / "data", num_images=10)
+    (line,) = lines("few images")
+    line = line.replace("DIR", str(data)).replace("--bundle_root bundles/clipseg_vpt", f"--bundle_root {tmp_path}")
+    run(f"{line} {QUICK}")
+    splits = json.loads((tmp_path / "eval" / "splits.json").read_text())
+    assert [len(splits[name]) for name in ("train", "val", "test", "left_out")] == [4, 1, 1, 4]
+
+
 def test_commands_of_an_experiment_run_and_their_runs_are_compared(tmp_path):
     """A dataset in its original layout, with another base model and fewer epochs."""
     write_kvasir(tmp_path / "data")
