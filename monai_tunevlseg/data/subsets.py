@@ -111,15 +111,16 @@ def draw_subset(
         else:
             continue
         drawn[name] = [stem for stem in splits[name] if stem in chosen]
-        logger.info(f"{len(drawn[name])} of {len(found)} images are the split {name!r} (subset_seed {subset.seed}).")
+        size = f"{len(drawn[name])} of {len(found)} images"
+        logger.info(f"The split {name!r} is reduced to {size} (subset_seed {subset.seed}).")
     return drawn
 
 
 def _groups_in_order(cases: Iterable[Case], seed: int, group_of: Callable[[str], str] | None) -> list[list[Case]]:
     """Return the groups in the order in which they are drawn, and the cases of each alike.
 
-    The order is that of SHA-256 of the names, which no version of a random generator changes. macOS stores names in
-    another normal form of Unicode.
+    The order is that of the SHA-256 of seed and name, which no version of a random generator changes. Names are
+    normalized, because macOS stores them in another form of Unicode.
     """
 
     def drawn(name: str) -> str:

@@ -30,9 +30,7 @@ def written(folder):
     return json.loads((folder / "eval" / "splits.json").read_text())
 
 
-def test_runs_on_one_and_on_four_images_train_validate_and_are_tested_on_the_same_images(
-    few, small, echo_dir, tmp_path
-):
+def test_runs_on_one_and_on_four_images_are_tested_on_the_same_images(few, small, echo_dir, tmp_path):
     splits = {}
     for num_shots in NESTED:
         folder = tmp_path / str(num_shots)
@@ -41,15 +39,13 @@ def test_runs_on_one_and_on_four_images_train_validate_and_are_tested_on_the_sam
         assert len(made.trainer.data_loader.dataset) == 3 * num_shots  # each picture shows all classes
         assert (folder / "models" / "model.pt").is_file()
         assert json.loads((folder / "models" / "hyperparameters.json").read_text())["num_shots"] == num_shots
-        data = {name: few[name] for name in ("dataset_dir", "class_names")}
-        run(NAME, "evaluate", **small | data, bundle_root=str(folder), bootstrap_resamples=10)
+        same = {name: few[name] for name in ("dataset_dir", "class_names")} | {"bundle_root": str(folder)}
+        run(NAME, "evaluate", **small | same, bootstrap_resamples=10)
         assert json.loads((folder / "eval" / "metrics.json").read_text())["images"] == 3
         splits[num_shots] = written(folder)
-    assert [[len(splits[count][name]) for name in ("train", "val", "test")] for count in NESTED] == [
-        [1, 1, 3],
-        [4, 3, 3],
-    ]
     one, four = (splits[count] for count in NESTED)
+    assert [len(one[name]) for name in ("train", "val", "test")] == [1, 1, 3]
+    assert [len(four[name]) for name in ("train", "val", "test")] == [4, 3, 3]
     assert all(set(one[name]) <= set(four[name]) for name in ("train", "val"))
     given = json.loads((echo_dir / "splits.json").read_text())
     assert one["test"] == four["test"] == given["test"]
@@ -61,7 +57,9 @@ def test_the_seed_of_the_run_leaves_the_images_and_that_of_the_subset_the_weight
         workflow(NAME, "train", "train", **few, train_fraction=0.3, seed=seed, subset_seed=subset_seed)
         for seed, subset_seed in ((0, 0), (1, 0), (0, 1))
     )
-    images, same, other = (made.datalists["train"] for made in (first, same_images, same_weights))
+    images, same, other = (
+        made.parser.get_parsed_content("datalists")["train"] for made in (first, same_images, same_weights)
+    )
     assert images == same != other and len(images) == len(other) == 3 * 5
     weights, others, equal = (made.network_def.state_dict() for made in (first, same_images, same_weights))
     assert all(torch.equal(weights[key], equal[key]) for key in weights)
@@ -105,7 +103,7 @@ def test_a_resumed_run_has_the_same_images(small_train, tmp_path):
 )
 def test_wrong_options_are_refused(options, message, small_train):
     with raises_inside(ValueError, message):
-        workflow(NAME, "train", "train", **small_train, **options).datalists  # noqa: B018
+        workflow(NAME, "train", "train", **small_train, **options).parser.get_parsed_content("datalists")
 
 
 @pytest.mark.parametrize("name", ["unet_scratch"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import warnings
 
 import pytest
@@ -162,6 +163,8 @@ def written(path, content):
         ({"train": [], "val": [], "test": [], "extra": []}, "keys train, val, test"),
         ({"train": "a", "val": [], "test": []}, "'train' must be a list"),
         ({"train": [1], "val": [], "test": []}, "'train' must be a list"),
+        ({"train": [], "val": [], "test": [], "left_out": "a"}, "'left_out' must be a list"),
+        ({"train": [], "left_out": ["a"]}, "keys train, val, test"),
         ({"train": ["a", "x", "y"], "val": [], "test": []}, "2 names in 'train' .*: x, y; "),
         (
             {"train": ["a"], "val": ["b.png"], "test": []},
@@ -184,6 +187,18 @@ def test_images_in_no_split_are_warned_of(tmp_path):
     path = written(tmp_path / "s.json", {"train": ["a"], "val": ["b"], "test": ["c"]})
     with pytest.warns(UserWarning, match="2 images: d, e"):
         read_splits(path, "abcde")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_images_that_the_file_leaves_out_are_not_warned_of(tmp_path, form):
+    splits = {"train": ["a"], "val": ["b"], "test": ["c"]}
+    path = tmp_path / "s.json"
+    write_splits(path, splits, left_out=["é", "gone"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_splits(path, [*"abc", unicodedata.normalize(form, "é")]) == splits
+    with pytest.warns(UserWarning, match="1 images: d"):
+        read_splits(path, [*"abcd", "é"])
 
 
 def test_overlap_is_warned_of_by_image_and_by_group():

@@ -93,6 +93,20 @@ def test_the_card_has_the_hyperparameters_of_the_run(shared):
     assert "learning rate 0.004" in card and "Epochs: at most 1;" in card and "prompt_depth 3" in card
 
 
+def test_the_card_has_the_part_of_the_images_that_a_run_used_and_the_bundle_trains_on_all(run_dir, shared, tmp_path):
+    assert "num_shots" not in (shared[0] / NAME / "docs" / "README.md").read_text()
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+    record = folder / "models" / "hyperparameters.json"
+    used = {"num_shots": 4, "val_fraction": "same", "subset_seed": 2}
+    record.write_text(json.dumps(json.loads(record.read_text()) | used))
+    bundle = share_bundle(EXPERIMENT, tmp_path / "out", folder, HERE)
+    assert "`num_shots` 4, `val_fraction` same, `subset_seed` 2" in (bundle / "docs" / "README.md").read_text()
+    assert [config(bundle)[name] for name in used] == [None, None, 0]
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"num_shots": "many"}))
+    with pytest.raises(ValueError, match="num_shots is 'many'"):
+        share_bundle(EXPERIMENT, tmp_path / "other", folder, HERE)
+
+
 def test_metadata_follows_monais_schema(shared, shared_dir):
     schema = shared_dir / "monai" / "meta_schema_20240725.json"
     verify_metadata(meta_file=str(shared[0] / NAME / "configs" / "metadata.json"), filepath=str(schema))
