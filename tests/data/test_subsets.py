@@ -294,7 +294,7 @@ def test_the_splits_file_of_a_run_lists_the_images_in_use_and_those_left_out(bin
         build_datalists(spec, trained_splits=binary_folder / "run" / "splits.json")
 
 
-def test_an_image_without_foreground_is_no_shot_but_part_of_a_share(binary_folder):
+def test_an_image_without_foreground_is_not_a_shot_but_part_of_a_share(binary_folder):
     splits = {"train": [f"case{number}" for number in range(8)], "val": ["case8"], "test": ["case9"]}
     (binary_folder / "splits.json").write_text(json.dumps(splits))
     assert stems(folder_lists(binary_folder, Subset(7))["train"]) == splits["train"][1:]
