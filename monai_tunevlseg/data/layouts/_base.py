@@ -24,7 +24,7 @@ class DatasetInfo:
         modality: the imaging modality.
         organ: the organ in the images; "none" for open domain.
         sizes: (image, class) pairs of train, val and test in Table 1 of the TuneVLSeg paper; 0 for a split that it does
-            not have.
+            not have; all 0 for a dataset that the paper does not use.
         license: the terms of use, in one sentence.
         source: the address to request it from.
         reference: its paper.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from monai_tunevlseg.data.image_files import list_subfolders
 from monai_tunevlseg.messages import shorten
 
-__all__ = ["find_root", "file_inside", "has_folders", "nested_folder", "read_names"]
+__all__ = ["find_folder_pair", "find_root", "file_inside", "has_folders", "nested_folder", "read_names"]
 
 
 def file_inside(folder: Path, name: str, source: Path) -> Path:
@@ -66,6 +66,28 @@ def find_root(dataset_dir: Path, is_root: Callable[[Path], bool], wanted: str) -
         names = shorten(folder.name for folder in found)
         raise ValueError(f"{dataset_dir} has {wanted} in several of its folders: {names}; set dataset_dir to one.")
     return found[0]
+
+
+def find_folder_pair(dataset_dir: Path, forms: Sequence[tuple[str, str]], name: str) -> tuple[Path, Path]:
+    """Find the folders of images and masks of a dataset, in the given folder or the only matching folder in it.
+
+    Args:
+        dataset_dir: the given folder.
+        forms: the paths of both folders in the dataset's root; earlier ones take precedence.
+        name: the dataset's name, for the message.
+
+    Raises:
+        FileNotFoundError: when no folder has such folders.
+        ValueError: when several folders have them.
+    """
+
+    def existing(folder: Path) -> list[tuple[Path, Path]]:
+        pairs = [(folder / images, folder / masks) for images, masks in forms]
+        return [(images, masks) for images, masks in pairs if images.is_dir() and masks.is_dir()]
+
+    wanted = " or ".join(f"{images}/ and {masks}/" for images, masks in forms)
+    root = find_root(dataset_dir, lambda folder: bool(existing(folder)), f"{wanted} (dataset {name})")
+    return existing(root)[0]
 
 
 def has_folders(*names: str) -> Callable[[Path], bool]:

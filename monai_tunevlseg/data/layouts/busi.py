@@ -13,9 +13,9 @@ from pathlib import Path
 from monai_tunevlseg.data.image_files import index_by_stem
 from monai_tunevlseg.data.issues import DatasetIssue, sorted_or_raise
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
+from monai_tunevlseg.data.layouts._breast_tumors import ANY_TUMOR, TUMORS, check_tumors, tumor_samples
 from monai_tunevlseg.data.layouts._discovery import IMAGE_NAMES, MASK_NAMES, folder_of
 from monai_tunevlseg.data.layouts._files import find_root, has_folders
-from monai_tunevlseg.data.layouts._mask_encodings import check_classes, refuse_label_values
 from monai_tunevlseg.data.layouts._pairing import pair_masks
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case, Sample
@@ -24,7 +24,7 @@ __all__ = ["LAYOUT", "read_busi"]
 
 INFO = DatasetInfo(
     title="BUSI",
-    class_names=("benign tumor", "malignant tumor"),
+    class_names=tuple(TUMORS.values()),
     modality="ultrasound",
     organ="breast",
     sizes=(624, 78, 78),
@@ -32,8 +32,7 @@ INFO = DatasetInfo(
     source="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
     reference="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28, 2020",
 )
-ANY_TUMOR = "breast tumor"
-CLASSES = {"benign": "benign tumor", "malignant": "malignant tumor", "normal": ANY_TUMOR}
+CLASSES = TUMORS | {"normal": ANY_TUMOR}
 MASK = re.compile(r"(?P<image>.+)_mask(_\d+)?")
 
 
@@ -43,8 +42,7 @@ def read_busi(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> lis
     Classes may be those of `INFO`, and "breast tumor" for a tumor of either kind. Normal images are samples with any
     classes.
     """
-    check_classes(encoding, INFO, (*INFO.class_names, ANY_TUMOR))
-    refuse_label_values(encoding, INFO)
+    check_tumors(encoding, INFO)
     root = find_root(dataset_dir, has_folders("benign", "malignant"), "benign/ and malignant/ (dataset busi)")
     cases: list[Case] = []
     issues: list[DatasetIssue] = []
@@ -79,11 +77,8 @@ def _read_kind(folder: Path, encoding: MaskEncoding) -> tuple[list[Case], list[D
 
 
 def _samples(shown: str, image: Path, masks: list[Path], encoding: MaskEncoding) -> list[Sample]:
-    chosen = [name for name in encoding.class_names if name in (shown, ANY_TUMOR)]
-    if shown == ANY_TUMOR:
-        chosen = [ANY_TUMOR]
-    label = masks[0] if len(masks) == 1 else masks
-    return [MaskEncoding([name], mask_threshold=encoding.mask_threshold).sample(image, label, name) for name in chosen]
+    names = [ANY_TUMOR] if shown == ANY_TUMOR else encoding.class_names
+    return tumor_samples(shown, image, masks[0] if len(masks) == 1 else masks, names, encoding.mask_threshold)
 
 
 LAYOUT = Layout(read_busi, INFO, split=draw_published_sizes(*INFO.sizes), shown_classes_are_listed=True)

@@ -13,8 +13,8 @@ import bisect
 from pathlib import Path
 
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
-from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
-from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._binary_masks import GRAY_EDGE, read_binary_masks
+from monai_tunevlseg.data.layouts._files import find_folder_pair
 from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case
@@ -34,8 +34,7 @@ INFO = DatasetInfo(
         "physicians, Computerized Medical Imaging and Graphics 43, 2015"
     ),
 )
-FORMS = (".", "TIF", "PNG")
-GRAY_EDGE = 128
+FORMS = tuple((f"{folder}Original", f"{folder}Ground Truth") for folder in ("", "TIF/", "PNG/"))
 LAST_FRAMES = (
     *(25, 50, 67, 78, 103, 126, 151, 177, 199, 205, 227, 252, 277, 297, 317),
     *(342, 363, 383, 408, 428, 447, 466, 478, 503, 528, 546, 571, 591, 612),
@@ -45,14 +44,8 @@ LAST_FRAMES = (
 
 def read_clinicdb(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """Read the cases, as `read_binary_masks` describes."""
-    root = find_root(dataset_dir, lambda folder: bool(_forms(folder)), "Original/ and Ground Truth/ (dataset clinicdb)")
-    form = _forms(root)[0]
-    return read_binary_masks({form / "Original": form / "Ground Truth"}, binary_encoding(encoding, INFO, GRAY_EDGE))
-
-
-def _forms(folder: Path) -> list[Path]:
-    forms = [folder / name for name in FORMS]
-    return [form for form in forms if (form / "Original").is_dir() and (form / "Ground Truth").is_dir()]
+    images, masks = find_folder_pair(dataset_dir, FORMS, "clinicdb")
+    return read_binary_masks({images: masks}, binary_encoding(encoding, INFO, GRAY_EDGE))
 
 
 def sequence_of(stem: str) -> str:

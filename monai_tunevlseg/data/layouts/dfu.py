@@ -10,7 +10,7 @@ from pathlib import Path
 
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_published_sizes
 from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
-from monai_tunevlseg.data.layouts._files import find_root
+from monai_tunevlseg.data.layouts._files import find_folder_pair
 from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
 from monai_tunevlseg.data.samples import Case
@@ -35,14 +35,8 @@ FORMS = (("images", "masks"), ("images", "labels"), ("DFUC2022_train_images", "D
 
 def read_dfu(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> list[Case]:
     """Read the cases, as `read_binary_masks` describes."""
-    wanted = " or ".join(f"{images}/ and {masks}/" for images, masks in FORMS)
-    root = find_root(dataset_dir, lambda folder: bool(_forms(folder)), f"{wanted} (dataset dfu)")
-    return read_binary_masks(dict(_forms(root)[:1]), binary_encoding(encoding, INFO))
-
-
-def _forms(folder: Path) -> list[tuple[Path, Path]]:
-    forms = [(folder / images, folder / masks) for images, masks in FORMS]
-    return [(images, masks) for images, masks in forms if images.is_dir() and masks.is_dir()]
+    images, masks = find_folder_pair(dataset_dir, FORMS, "dfu")
+    return read_binary_masks({images: masks}, binary_encoding(encoding, INFO))
 
 
 LAYOUT = Layout(read_dfu, INFO, split=draw_published_sizes(*INFO.sizes))

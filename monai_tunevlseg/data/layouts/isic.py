@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_tunevlseg.data.layouts._base import DatasetInfo, Layout, draw_around_test
-from monai_tunevlseg.data.layouts._binary_masks import read_binary_masks
+from monai_tunevlseg.data.layouts._binary_masks import Naming, read_binary_masks
 from monai_tunevlseg.data.layouts._files import find_root, has_folders, nested_folder
 from monai_tunevlseg.data.layouts._mask_encodings import binary_encoding
 from monai_tunevlseg.data.mask_encoding import MaskEncoding
@@ -41,7 +41,7 @@ def read_isic(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> lis
     training = IMAGES.format("Training")
     root = find_root(dataset_dir, has_folders(training), f"{training}/ (dataset isic)")
     folders = {nested_folder(root / IMAGES.format(part)): nested_folder(root / MASKS.format(part)) for part in PARTS}
-    return read_binary_masks(folders, binary_encoding(encoding, INFO), ending="_Segmentation")
+    return read_binary_masks(folders, binary_encoding(encoding, INFO), Naming(ending="_Segmentation"))
 
 
 def split_isic(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
