@@ -48,7 +48,10 @@ def read_busbra(dataset_dir: Path, encoding: MaskEncoding, slice_axis: int) -> l
 
 
 def split_busbra(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
-    """Draw train and val from the patients outside of the owner's first fold; draw all splits without the folds."""
+    """Draw train and val from the patients outside of the owner's first fold, which is the test split.
+
+    Without the file of the folds, or images of the first, all splits are drawn.
+    """
     folds = _find_root(dataset_dir) / "5-fold-cv.csv"
     fold_of = read_columns(folds, "ID", "kFold") if folds.is_file() else {}
     test = {case.stem for case in cases if fold_of.get(case.stem) == TEST_FOLD}

@@ -1,8 +1,8 @@
 """The layout `cvc300`: CVC-300 as the literature uses it, the 60 frames 149 to 208 of EndoScene's test split.
 
-EndoScene, as its owner distributes it, holds them among all 300 frames of CVC-ColonDB, as
-`CVC-300/bbdd/N.bmp` with the polyps' masks `CVC-300/gtpolyp/N.bmp`; the other frames, masks and `CVC-612/` are not
-read. PraNet distributes the 60 frames alone (`TestDataset/CVC-300`), as `images/N.png` and `masks/N.png`.
+EndoScene, as its owner distributes it, holds them among all 300 frames of CVC-ColonDB, as `CVC-300/bbdd/N.bmp` with the
+polyps' masks `CVC-300/gtpolyp/N.bmp`; the other frames, the other masks and `CVC-612/` are not read. PraNet distributes
+the 60 frames alone (`TestDataset/CVC-300`), as `images/N.png` and `masks/N.png`.
 
 The frames are from a few patients, and their names do not tell which. Drawn splits therefore show the same polyps in
 training and test.

@@ -4,8 +4,8 @@ As its owner distributes it, `data_C1/images_C1/NAME.jpg` and `data_C1/masks_C1/
 centers 2 to 6. A single center's folder (`data_C1`) can be given, too. Boxes, `sequenceData/` and
 `imagesAll_positive/` are not read. Masks are JPEGs, some of them empty: values of 128 and more are foreground.
 
-In `polypgen`, center 6 is the test split, as in the owner's benchmark, where it is the unseen hospital. Names in the
-centers 1 and 4 begin with the number of the patient, as the owner's users take it; those of other centers name none.
+In `polypgen`, center 6 is the test split, as in the owner's benchmark, where it is the unseen hospital. The number at
+the beginning of names from the centers 1 and 4 is taken for the patient; names from other centers do not tell patients.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PATIENT = r"^(\d+OLC|\d+_endocv2021|.+)"
 def read_polypgen(
     dataset_dir: Path, encoding: MaskEncoding, slice_axis: int, numbers: Sequence[int] = NUMBERS
 ) -> list[Case]:
-    """Read the cases of those of the centers with these numbers that are there, as `read_binary_masks` describes."""
+    """Read the cases of the centers with these numbers whose folders exist, as `read_binary_masks` describes."""
     wanted = " or ".join(f"data_C{number}/images_C{number}/" for number in numbers)
     root = find_root(dataset_dir, lambda folder: bool(_folders(folder, numbers)), f"{wanted} (dataset polypgen)")
     return read_binary_masks(_folders(root, numbers), binary_encoding(encoding, INFO, GRAY_EDGE), NAMING)
@@ -67,7 +67,10 @@ def _folders(folder: Path, numbers: Sequence[int]) -> dict[Path, Path]:
 
 
 def split_polypgen(dataset_dir: Path, cases: Sequence[Case], draw: DrawSplits) -> Splits:
-    """Draw train and val from the other centers than the unseen one; draw all splits when one of both is missing."""
+    """Draw train and val from all centers but the unseen one, which is the test split.
+
+    With only the unseen center, or without it, all splits are drawn.
+    """
     test = {case.stem for case in cases if Path(case.samples[0]["image"]).parent.name == f"images_C{UNSEEN}"}
     if not 0 < len(test) < len(cases):
         return draw([case.stem for case in cases])
