@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from monai_tunevlseg.data.class_mapping import map_classes
 from monai_tunevlseg.data.class_presence import require_classes
 from monai_tunevlseg.data.compared_texts import compared_text_chooser
 from monai_tunevlseg.data.dataset_spec import CLASS_NAME, DatasetSpec
@@ -15,7 +16,7 @@ from monai_tunevlseg.data.image_files import is_image, list_images, list_subfold
 from monai_tunevlseg.data.intensity_windows import warn_of_dark_pictures, window_entry
 from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, is_volume_file, suffix_of
 from monai_tunevlseg.data.layouts import LAYOUTS
-from monai_tunevlseg.data.samples import Case, Sample, Splits
+from monai_tunevlseg.data.samples import SPLIT_NAMES, Case, Sample, Splits
 from monai_tunevlseg.data.splits import (
     complete_splits,
     draw_splits,
@@ -38,6 +39,8 @@ def build_datalists(
     trained_splits: str | Path | None = None,
     cases: Sequence[Case] | None = None,
     subset: Subset | None = None,
+    class_mapping: Mapping[str, str] | None = None,
+    required: Sequence[str] = SPLIT_NAMES,
 ) -> dict[str, list[Sample]]:
     """List the samples of a dataset by split.
 
@@ -49,6 +52,9 @@ def build_datalists(
             holds images that the run trained or chose its checkpoint on is refused.
         cases: the dataset's cases from `read_cases`; None = they are read.
         subset: the part of the training and validation images in use; None = all.
+        class_mapping: the name under which each class of the dataset is asked for, as for `map_classes`; a class
+            without one is left out. None = each class under its own name.
+        required: the splits that must have samples, such as test alone for a dataset that is not trained on.
 
     Returns:
         {"train": [...], "val": [...], "test": [...]}: plain dictionaries that JSON can hold; paths are absolute.
@@ -62,8 +68,9 @@ def build_datalists(
     cases = read_cases(spec) if cases is None else cases
     encoding, group_of = spec.encoding(), spec.group_of()
     require_classes(encoding, cases)
+    cases = cases if class_mapping is None else map_classes(cases, class_mapping)
     splits = _splits_beside(spec, cases, trained_splits)
-    require_samples(cases, splits)
+    require_samples(cases, {name: splits[name] for name in required})
     if subset is not None:
         splits = draw_subset(subset, splits, cases, encoding.class_names, group_of)
     datalists = _gather(cases, splits, group_of)

@@ -12,10 +12,12 @@ from monai_tunevlseg.data.io.mask_values import to_binary_mask, to_label_map
 from monai_tunevlseg.data.io.reading import read_stored_mask
 from monai_tunevlseg.data.io.run_lengths import decode_run_lengths
 
-__all__ = ["IGNORE_INDEX", "mask_paths", "read_sample_mask", "whole_volume"]
+__all__ = ["IGNORE_INDEX", "MASK_KEYS", "mask_paths", "read_sample_mask", "whole_volume"]
 
 IGNORE_INDEX = 255
 """Value of loaded masks at pixels that are neither foreground nor background."""
+MASK_KEYS = ("label", "label_value", "mask_threshold", "ignore_value", "rle")
+"""Keys of a sample that say where its mask is, and how it is read."""
 
 
 def mask_paths(sample: Mapping[Any, Any]) -> list[Path]:
@@ -46,16 +48,14 @@ def read_sample_mask(sample: Mapping[Any, Any], slice_axis: int = 2) -> np.ndarr
         FileNotFoundError: when the file does not exist.
         ValueError: when a file cannot be decoded, its values are not as expected, or united masks differ in size.
     """
+    if sample.get("parts"):
+        shared = {key: value for key, value in sample.items() if key not in (*MASK_KEYS, "parts")}
+        parts = [{**shared, **part} for part in sample["parts"]]
+        return _unite([read_sample_mask(part, slice_axis) for part in parts], [mask_paths(part)[0] for part in parts])
     paths = mask_paths(sample)
     if sample.get("rle") is not None:
         return decode_run_lengths(sample["rle"], paths[0])
-    masks = [_read_one(sample, path, slice_axis) for path in paths]
-    for path, mask in zip(paths, masks, strict=True):
-        if mask.shape != masks[0].shape:
-            raise ValueError(
-                f"{path} is {mask.shape} but {paths[0]} {masks[0].shape}; masks of an image must have the same size."
-            )
-    return _unite(masks)
+    return _unite([_read_one(sample, path, slice_axis) for path in paths], paths)
 
 
 def whole_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -72,8 +72,13 @@ def _read_one(sample: Mapping[Any, Any], path: Path, slice_axis: int) -> np.ndar
     return mask
 
 
-def _unite(masks: list[np.ndarray]) -> np.ndarray:
-    """Unite masks: foreground in any is foreground; otherwise, ignored in any is ignored."""
+def _unite(masks: list[np.ndarray], paths: list[Path]) -> np.ndarray:
+    """Unite masks of files: foreground in any is foreground; otherwise, ignored in any is ignored."""
+    for path, mask in zip(paths, masks, strict=True):
+        if mask.shape != masks[0].shape:
+            raise ValueError(
+                f"{path} is {mask.shape} but {paths[0]} {masks[0].shape}; masks of an image must have the same size."
+            )
     united = masks[0]
     for mask in masks[1:]:
         united = np.where((united == 1) | (mask == 1), np.uint8(1), np.maximum(united, mask))

@@ -28,6 +28,8 @@ Sample: TypeAlias = dict[str, Any]
 - `mask_threshold`: lowest brightness (0..255] of the foreground of a binary mask (see `mask_values.to_binary_mask`).
 - `ignore_value`: pixels of this value in the mask are neither foreground nor background.
 - `rle`: {"size": [H, W], "counts": text}, COCO's compressed run-length code of the mask.
+- `parts`: the `label`, `label_value`, `mask_threshold`, `ignore_value` and `rle` of each of several masks that are
+  united, in place of those of the sample; `map_classes` adds it.
 - `slice`, `slice_axis`: index and axis of a slice of an upright volume: sagittal slices (0) are counted from the
   patient's right, coronal slices (1) from the front, axial slices (2) from the top.
 - `intensity_window`: the values of the image file that become 0 and 1.
