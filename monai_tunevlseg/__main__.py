@@ -16,6 +16,7 @@ from monai_tunevlseg.commands.label_app import label_app
 from monai_tunevlseg.commands.report import report
 from monai_tunevlseg.commands.search import search
 from monai_tunevlseg.commands.share import share
+from monai_tunevlseg.commands.transfer import transfer
 
 __all__ = ["app"]
 
@@ -26,6 +27,7 @@ for _command in (
     init,
     evaluate_predictions,
     compare,
+    transfer,
     search,
     report,
     benchmark,

@@ -19,7 +19,7 @@ LEVELS = (  # rooms from the highest to the lowest; rooms of one level do not im
     {"__main__"},
     {"commands"},
     {"monai_label", "benchmark", "sharing"},
-    {"demo"},
+    {"demo", "transfer"},
     {"__init__"},  # the front door
     {"search"},
     {"bundles", "feature_cache", "hyperparameters", "segmenter"},

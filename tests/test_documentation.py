@@ -18,7 +18,7 @@ from command_tree import OPTIONS
 from documentation import MARKED_BLOCK, PAGES, ROOT, TEXT, block, lines
 from full_size import FULL_SIZE
 from monai.bundle import ConfigParser
-from owners_trees import write_kvasir
+from owners_trees import write_bkai, write_clinicdb, write_kvasir
 from PIL import Image
 from shared_bundles import share_bundle
 
@@ -117,6 +117,26 @@ def test_commands_for_other_tools_run(tmp_path):
     run(report, tmp_path)
     assert "nnU-Net" in (tmp_path / "results" / "report" / "report.html").read_text(encoding="utf-8")
     assert "+0.00" in run(compare.replace("RUN", "PREDICTIONS_eval"), tmp_path)
+
+
+def test_commands_of_transfer_run(tmp_path):
+    """With runs of one epoch; the second command has the matrix of both."""
+    for name, write in (("kvasir", write_kvasir), ("clinicdb", write_clinicdb), ("bkai", write_bkai)):
+        write(tmp_path / name)
+    train = lines("experiment")[2]
+    for name in ("kvasir", "clinicdb"):
+        line = train.replace("kvasir", name).replace("DIR", f"{tmp_path}/{name}")
+        run(f"{line} {QUICK} --bundle_root {tmp_path}/runs/{name}")
+    for line, output in zip(lines("transfer"), ("transfer", "matrix"), strict=True):
+        line = re.sub("=([A-Z]+)", lambda found: f"={tmp_path}/{found[1].lower()}", line)
+        line = line.replace("runs/", f"{tmp_path}/runs/").removesuffix(" --output-dir matrix")
+        quick = "--override num_workers=0 --override bootstrap_resamples=50"
+        printed = run(f"{line} {quick} --output-dir {tmp_path}/{output}")
+        assert "HM" in printed and (tmp_path / output / "matrix.md").is_file()
+    table = (tmp_path / "matrix" / "matrix.csv").read_text()
+    assert table.splitlines()[0] == "run,trained_on,kvasir,clinicdb,id,ood,harmonic_mean"
+    assert len(table.splitlines()) == 3
+    assert (tmp_path / "transfer" / "transfer.csv").is_file()
 
 
 def test_commands_of_search_and_benchmark_run(tmp_path):

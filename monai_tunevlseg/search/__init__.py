@@ -1,7 +1,7 @@
 """Hyperparameter search: Optuna studies whose trials are bundle runs, shared by any number of workers."""
 
 from monai_tunevlseg.search.best_trial import RemoteFolderError
-from monai_tunevlseg.search.checkpoint_evaluation import evaluate_checkpoint
+from monai_tunevlseg.search.checkpoint_evaluation import evaluate_checkpoint, run_evaluation
 from monai_tunevlseg.search.experiment_search import SearchSettings, run_search
 from monai_tunevlseg.search.experiments import Experiment, find_experiment
 from monai_tunevlseg.search.limits import Limits
@@ -23,5 +23,6 @@ __all__ = [
     "open_storage",
     "read_search_result",
     "read_search_space",
+    "run_evaluation",
     "run_search",
 ]
