@@ -60,9 +60,9 @@ def transfer(
     ] = None,
     zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Additional test of the base model.")] = False,
     override: Overrides = None,
-    metric: Annotated[str, typer.Option(help="Metric of the table: dice, iou, dice_original, dice_foreground ...")] = (
-        "dice"
-    ),
+    metric: Annotated[
+        str, typer.Option(help="Metric of the table, such as dice, iou_original or dice_foreground.")
+    ] = "dice",
     output_dir: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("transfer"),
 ) -> None:
     """Test runs on their own test splits (ID) and on other datasets (OOD), with the harmonic mean of both (HM).
@@ -152,8 +152,10 @@ def _read_runs(
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """Return the names of the runs: their paths without the folders that all share."""
-    parts = [folder.resolve().parts for folder in folders]
+    """Return the names of the runs: their paths without the folders that all share, and without those of a search."""
+    parts = [tuple(re.sub(r"(/search)?/best$", "", folder.resolve().as_posix()).split("/")) for folder in folders]
+    if len(set(parts)) < len(parts):
+        parts = [folder.resolve().parts for folder in folders]
     if len(parts) == 1:
         return [parts[0][-1]]
     shortest = min(map(len, parts))

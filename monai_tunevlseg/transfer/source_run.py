@@ -197,7 +197,7 @@ def _source_spec(
         way = f"--on {layout}=DIR or --source-dir DIR" if public else "--source-dir DIR"
         raise FileNotFoundError(f"the dataset that {folder} was trained on, {named}; pass it with {way}.")
     if not Path(found).expanduser().is_dir():
-        raise FileNotFoundError(f"{found}, the dataset that {folder} was trained on, is not a folder; correct the path.")
+        raise FileNotFoundError(f"{found}, the dataset of the training of {folder}, is not a folder; correct the path.")
     return DatasetSpec(found, every_slice=True, **options)
 
 

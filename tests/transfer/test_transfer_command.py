@@ -53,6 +53,8 @@ def test_wrong_input_is_one_sentence_before_anything_runs(arguments, values, cli
     ("folders", "labels"),
     [
         (["/r/kvasir"], ["kvasir"]),
+        (["/r/kvasir/vpt/search/best"], ["vpt"]),
+        (["/r/kvasir", "/r/kvasir/best"], ["kvasir", "kvasir/best"]),
         (["/r/kvasir", "/r/bkai"], ["kvasir", "bkai"]),
         (["/r/kvasir/vpt/search/best", "/r/bkai/vpt/search/best"], ["kvasir", "bkai"]),
         (["/r/kvasir/vpt/best", "/r/kvasir/coop/best", "/r/bkai/vpt/best"], ["kvasir/vpt", "kvasir/coop", "bkai/vpt"]),
