@@ -92,7 +92,7 @@ class PlannedEvaluation:
         }
         if self.texts is not None:
             values["datalists#class_mapping"] = dict(self.texts)
-        return values | (ZERO_SHOT if zero_shot else {})
+        return {**values, **(ZERO_SHOT if zero_shot else {})}
 
     def key(self, overrides: Mapping[str, Any], zero_shot: bool) -> str:
         """Return a digest of all that the result depends on; of images and masks, the path, size and time of change."""

@@ -26,7 +26,7 @@ def unet_runs(domains, tmp_path_factory) -> dict[str, Path]:
     """A small U-Net that was trained on each of them."""
     root = tmp_path_factory.mktemp("unet_runs")
     small = {"architecture": "dynunet", "channels": [8, 16, 32], "image_size": 48, "learning_rate": 5e-3}
-    small |= {"epochs": 25, "batch_size": 8, "effective_batch_size": 8, "cache_rate": 1.0, "val_interval": 5}
+    small |= {"epochs": 15, "batch_size": 8, "effective_batch_size": 8, "cache_rate": 1.0, "val_interval": 5}
     return {name: train(root / name, "unet_scratch", folder, ["lesion"], **small) for name, folder in domains.items()}
 
 
