@@ -36,20 +36,21 @@ class BenchmarkRunner:
         runner: runs one experiment.
         log: receives lines about the progress.
         failures: error messages of failed experiments.
+        finished: seconds of the experiments that are known to be finished, so that their results are read once.
     """
 
     specs: Sequence[ExperimentSpec]
     runner: ExperimentRunner
     log: Callable[[str], None]
     failures: dict[ExperimentSpec, str] = field(default_factory=dict)
+    finished: dict[ExperimentSpec, float] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run all experiments: first those without a worker, then help the other workers with theirs."""
-        finished = self._finished()
-        self.log(f"{len(self.specs)} experiments, {len(finished)} of them finished before")
-        for spec in self.specs:
-            if spec not in finished:
-                self._run(spec, wait=False)
+        remaining = self._remaining()
+        self.log(f"{len(self.specs)} experiments, {len(self.finished)} of them finished before")
+        for spec in remaining:
+            self._run(spec, wait=False)
         for spec in self._remaining():
             if spec not in self.failures:
                 self._run(spec, wait=True)
@@ -74,26 +75,24 @@ class BenchmarkRunner:
         self._log_progress()
 
     def _log_progress(self) -> None:
-        remaining, finished = self._remaining(), self._finished()
-        left = estimate_seconds([spec for spec in remaining if spec not in self.failures], finished)
+        remaining = self._remaining()
+        left = estimate_seconds([spec for spec in remaining if spec not in self.failures], self.finished)
         about = "" if left is None or not remaining else f", about {seconds_text(left)} of work left"
         self.log(f"{len(self.specs) - len(remaining)} of {len(self.specs)} experiments are finished{about}")
 
     def _remaining(self) -> list[ExperimentSpec]:
-        finished = self._finished()
-        return [spec for spec in self.specs if spec not in finished]
-
-    def _finished(self) -> dict[ExperimentSpec, float]:
-        """Return the seconds of each finished experiment."""
-        seconds = {spec: self.runner.finished_seconds(spec) for spec in self.specs}
-        return {spec: value for spec, value in seconds.items() if value is not None}
+        """Return the experiments that are not finished, by this worker or another one."""
+        for spec in self.specs:
+            if spec not in self.finished and (seconds := self.runner.finished_seconds(spec)) is not None:
+                self.finished[spec] = seconds
+        return [spec for spec in self.specs if spec not in self.finished]
 
 
 def estimate_seconds(remaining: Sequence[ExperimentSpec], finished: Mapping[ExperimentSpec, float]) -> float | None:
     """Estimate the time of the remaining experiments, run one after the other.
 
-    The estimate of an experiment is the mean over finished ones of the same model and method, else of the same method,
-    else over all.
+    The estimate of an experiment is the mean over the finished ones that have its method, among these over those that
+    have its model, and among these over those that have its number of shots. A step that leaves none is left out.
 
     Args:
         remaining: experiments that are not finished.
@@ -105,11 +104,11 @@ def estimate_seconds(remaining: Sequence[ExperimentSpec], finished: Mapping[Expe
     total = 0.0
     for spec in remaining:
         alike = [(other, seconds) for other, seconds in finished.items() if other.trains == spec.trains]
-        same_method = [(other, seconds) for other, seconds in alike if other.method == spec.method]
-        same_bundle = [(other, seconds) for other, seconds in same_method if other.model == spec.model]
-        nearest = same_bundle or same_method or alike
-        if nearest:
-            total += fmean(seconds for _, seconds in nearest)
+        for same in ("method", "model", "num_shots"):
+            nearer = [found for found in alike if getattr(found[0], same) == getattr(spec, same)]
+            alike = nearer or alike
+        if alike:
+            total += fmean(seconds for _, seconds in alike)
         elif spec.trains:
             return None
     return total

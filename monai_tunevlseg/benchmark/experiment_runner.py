@@ -125,10 +125,10 @@ class ExperimentRunner:
         with_absent_texts(group_by_image(datalists["test"]), self.settings.absent_texts, of_dataset, datalists)
 
     def _search(self, spec: ExperimentSpec) -> SearchResult:
-        """Search the hyperparameters of an experiment; for a seed, train with those of the search without it."""
-        if spec.seed is None or not self.settings.n_trials:
+        """Search the hyperparameters of an experiment; with shots or a seed, train with those of the search without."""
+        if spec == spec.searched or not self.settings.n_trials:
             return self._run_trials(spec, self.settings.n_trials, {})
-        searched = self._run_trials(replace(spec, seed=None), self.settings.n_trials, {})
+        searched = self._run_trials(spec.searched, self.settings.n_trials, {})
         return self._run_trials(spec, 0, searched.best.params)
 
     def _run_trials(self, spec: ExperimentSpec, n_trials: int, params: Mapping[str, Any]) -> SearchResult:
@@ -157,8 +157,7 @@ class ExperimentRunner:
         changed = VARIANTS[spec.variant].changes(self.folders.configs) if spec.variant else {}
         experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
         fixed = experiment.known(spec.config, self.settings.fixed)  # some bundles do not have all of them
-        seed = {} if spec.seed is None else {"seed": spec.seed}
-        return {**fixed, **changed, **seed, "dataset_dir": str(self._dataset(spec))}
+        return {**fixed, **changed, **spec.run_hyperparameters, "dataset_dir": str(self._dataset(spec))}
 
     def _test_trials(
         self, spec: ExperimentSpec, experiment: Experiment, search: SearchResult
@@ -249,15 +248,24 @@ def _stored_trial(trial: TrialResult, test: Mapping[str, Any]) -> StoredTrial:
 def _trained_facts(search: SearchResult | None) -> dict[str, Any]:
     """Return the facts of the best trial and its checkpoint; those of no training without a search."""
     if search is None:
-        return {"selection": None, "hyperparameters": {}, "checkpoint_bytes": 0, "calibration": None}
-    checkpoint = Path(str(search.best.folder)) / CHECKPOINT
+        none = {"selection": None, "hyperparameters": {}, "checkpoint_bytes": 0, "calibration": None}
+        return none | {"training_images": 0}
+    folder = Path(str(search.best.folder))
+    checkpoint = folder / CHECKPOINT
     calibration = read_calibration(checkpoint)
     return {
+        "training_images": _count_training_images(folder),
         "selection": _selection(search),
         "hyperparameters": {**search.plan["fixed"], **search.best.params},
         "checkpoint_bytes": checkpoint.stat().st_size,
         "calibration": None if calibration is None else asdict(calibration),
     }
+
+
+def _count_training_images(folder: Path) -> int | None:
+    """Return the number of images that a run was trained with; None if a hyperparameter kept it from writing splits."""
+    splits = folder / "eval" / "splits.json"
+    return len(read_json_object(splits)["train"]) if splits.is_file() else None
 
 
 def _selection(search: SearchResult) -> dict[str, Any]:
@@ -290,6 +298,8 @@ def _facts(
         "prompts": prompts,
         "seed": settings["seed"],
         "training_seed": spec.seed,
+        "num_shots": spec.num_shots,
+        "searched": spec.searched.name if search is not None and settings["n_trials"] else None,
         "settings": dict(settings),
         **_trained_facts(search),
         "trained_parameters": network["trained_parameters"] if search is not None else 0,

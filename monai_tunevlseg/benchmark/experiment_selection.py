@@ -50,6 +50,7 @@ def select_experiments(
     variants: Sequence[str],
     bundles_dir: str | Path,
     seeds: Sequence[int] = (),
+    shots: Sequence[int | None] = (),
 ) -> list[ExperimentSpec]:
     """Return the experiments whose names match, in the order in which they run.
 
@@ -60,6 +61,8 @@ def select_experiments(
             have all of its hyperparameters, and another value of at least one.
         bundles_dir: the folder of the bundles; only read for variants.
         seeds: training seeds, each of which is a run of every experiment that trains; none = the bundle's seed.
+        shots: numbers of training images per class, each of which is a run of every experiment that trains with
+            every seed; None in it = all images, and so is an empty sequence.
 
     Raises:
         FileNotFoundError: when ``configs_dir`` has no experiments, or not the recipe of a variant.
@@ -79,10 +82,16 @@ def select_experiments(
         if not spec.baseline and _differs(find_experiment(spec.experiment, configs_dir, bundles_dir), changes)
     ]
     planned = chosen + changed
-    if not seeds:
+    if not seeds and not shots:
         return planned
-    seeded = [replace(spec, seed=seed) for seed in seeds for spec in planned if spec.trains]
-    return [*(spec for spec in planned if not spec.trains), *seeded]
+    runs = [
+        replace(spec, num_shots=num_shots, seed=seed)
+        for seed in seeds or [None]
+        for num_shots in shots or [None]
+        for spec in planned
+        if spec.trains
+    ]
+    return [*(spec for spec in planned if not spec.trains), *runs]
 
 
 def _matching(known: Sequence[ExperimentSpec], patterns: Sequence[str]) -> list[ExperimentSpec]:

@@ -1,9 +1,9 @@
-"""The experiments of a benchmark: dataset, model, method, variant and seed, and the group of each."""
+"""The experiments of a benchmark: dataset, model, method, variant, shots and seed, and the group of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -82,6 +82,7 @@ class ExperimentSpec:
         model: name of the model.
         method: name of the method, or of a baseline such as ``finetune``.
         variant: name in ``VARIANTS``, or None.
+        num_shots: number of training images per class; None = all.
         seed: random seed of the training; None = the bundle's.
         group: group of the tables.
     """
@@ -90,6 +91,7 @@ class ExperimentSpec:
     model: str
     method: str
     variant: str | None = None
+    num_shots: int | None = None
     seed: int | None = None
     group: Group = field(default=Group.PROMPTS, compare=False)
 
@@ -125,6 +127,20 @@ class ExperimentSpec:
 
     @property
     def name(self) -> str:
-        """``DATASET/MODEL_METHOD``, with ``-VARIANT`` and ``-seedSEED`` if any: its folder in the results."""
+        """``DATASET/MODEL_METHOD[-VARIANT][-shotsNUM_SHOTS][-seedSEED]``: its folder in the results."""
         variant = f"-{self.variant}" if self.variant else ""
-        return self.experiment + variant + ("" if self.seed is None else f"-seed{self.seed}")
+        shots = "" if self.num_shots is None else f"-shots{self.num_shots}"
+        return self.experiment + variant + shots + ("" if self.seed is None else f"-seed{self.seed}")
+
+    @property
+    def searched(self) -> ExperimentSpec:
+        """The experiment whose search selects the hyperparameters: with all images, and the bundle's seed."""
+        return replace(self, num_shots=None, seed=None)
+
+    @property
+    def run_hyperparameters(self) -> dict[str, int]:
+        """The hyperparameters that shots and seed set: with both, each seed draws other images, as for CoOp."""
+        seed = {} if self.seed is None else {"seed": self.seed}
+        if self.num_shots is None:
+            return seed
+        return {**seed, "num_shots": self.num_shots} | ({} if self.seed is None else {"subset_seed": self.seed})

@@ -18,7 +18,7 @@ from monai_tunevlseg.untrusted_values import refuse_expressions
 
 __all__ = ["join_plan", "write_plan"]
 
-SEED = re.compile(r"(?P<others>.*?)(?:-seed(?P<seed>\d{1,10}))?")
+RUN = re.compile(r"(?P<experiment>.*?)(?:-shots(?P<num_shots>\d{1,7}))?(?:-seed(?P<seed>\d{1,10}))?", re.ASCII)
 
 
 def write_plan(
@@ -90,9 +90,10 @@ def _read_plan(path: Path, configs_dir: Path) -> tuple[list[ExperimentSpec], dic
 
 
 def _named(name: str, known: Mapping[str, ExperimentSpec]) -> ExperimentSpec:
-    """Return the experiment of a name, which may end with a seed."""
-    parts: Any = SEED.fullmatch(name)
-    return replace(known[parts["others"]], seed=None if parts["seed"] is None else int(parts["seed"]))
+    """Return the experiment of a name, which may end with shots and a seed."""
+    parts: Any = RUN.fullmatch(name)
+    numbers = {key: int(parts[key]) for key in ("num_shots", "seed") if parts[key] is not None}
+    return replace(known[parts["experiment"]], **numbers)
 
 
 def _message(error: Exception) -> str:

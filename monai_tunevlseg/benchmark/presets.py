@@ -24,6 +24,7 @@ class Preset:
         fixed: hyperparameters of every run.
         variants: names of the added variants.
         seeds: training seeds; none = one run with the bundle's.
+        shots: numbers of training images per class, None = all; none = one run with all.
         absent_texts: absent texts of the tests; None = none.
         compared_texts: texts that the tests compare; None = none.
         num_images: number of images of each demo dataset.
@@ -35,6 +36,7 @@ class Preset:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     variants: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    shots: tuple[int | None, ...] = ()
     absent_texts: str | None = None
     compared_texts: str | None = None
     num_images: int = 100

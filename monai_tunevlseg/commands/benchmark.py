@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["benchmark"]
 
 STOP_TIMEOUT = 30.0  # seconds for a worker to end its trial
+ALL_IMAGES = "all"
 
 
 DataRoot = Annotated[
@@ -56,6 +58,14 @@ Seeds = Annotated[
     typer.Option(
         metavar="N,N,...",
         help="Seeds of the training, such as 0,1,2: one run each, with the hyperparameters of a search without them.",
+    ),
+]
+Shots = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K,K,...",
+        help="Numbers of training images per class, such as 1,2,4,8,16,all: one run each, with the hyperparameters of "
+        "a search with all images. With --seeds, each seed draws other images.",
     ),
 ]
 AbsentTexts = Annotated[
@@ -114,6 +124,7 @@ def benchmark(
     metric: Metric = "val_dice",
     seed: Seed = 0,
     seeds: Seeds = None,
+    shots: Shots = None,
     absent_texts: AbsentTexts = None,
     compared_texts: ComparedTexts = None,
     override: Overrides = None,
@@ -151,8 +162,11 @@ def benchmark(
         if worker:
             specs, settings = _join(settings, folders)
         else:
-            training_seeds = chosen.seeds if seeds is None else _parse_seeds(seeds)
-            specs = _plan(patterns, variant or chosen.variants, training_seeds, settings, folders)
+            runs = {
+                "seeds": chosen.seeds if seeds is None else _parse_seeds(seeds),
+                "shots": chosen.shots if shots is None else _parse_shots(shots),
+            }
+            specs = _plan(patterns, variant or chosen.variants, runs, settings, folders)
         runner = BenchmarkRunner(specs, ExperimentRunner(folders, settings), typer.echo)
         if preset and not worker:
             write_demo_data(folders.data, chosen.num_images)
@@ -186,6 +200,24 @@ def _parse_seeds(text: str) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is {text!r}, which has a seed twice; give each once.")
     return seeds
+
+
+def _parse_shots(text: str) -> list[int | None]:
+    """Read numbers of images with commas between them; None is all.
+
+    Raises:
+        ValueError: when one is neither a whole number of 1 or more nor "all", or is given twice.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if wrong := [part for part in parts if part != ALL_IMAGES and not re.fullmatch(r"0*[1-9]\d{0,5}", part, re.ASCII)]:
+        raise ValueError(
+            f"shots is {text!r}, where {wrong[0]!r} is neither a whole number from 1 to 999999 nor 'all'; list numbers "
+            "of images per class, such as --shots 4,16,all."
+        )
+    shots = [None if part == ALL_IMAGES else int(part) for part in parts]
+    if len(set(shots)) < len(shots):
+        raise ValueError(f"shots is {text!r}, which has a number twice; give each once.")
+    return shots
 
 
 def _absent_source(value: str) -> str:
@@ -228,19 +260,21 @@ def _join(settings: BenchmarkSettings, folders: BenchmarkFolders) -> tuple[list[
 def _plan(
     patterns: Sequence[str],
     variants: Sequence[str],
-    seeds: Sequence[int],
+    runs: Mapping[str, Sequence[Any]],
     settings: BenchmarkSettings,
     folders: BenchmarkFolders,
 ) -> list[ExperimentSpec]:
-    """Select the experiments of a benchmark, and write its plan."""
+    """Select the experiments of a benchmark with their seeds and shots, and write its plan."""
     from monai_tunevlseg.benchmark.experiment_selection import check_hyperparameters, select_experiments
     from monai_tunevlseg.benchmark.plan_file import write_plan
 
     if not patterns:
         raise ValueError("no experiments; use --experiments 'kvasir/*,busi/clipseg_*' or --preset demo.")
-    if seeds and "seed" in settings.fixed:
-        raise ValueError("--override fixes the seed, and --seeds lists several; leave one of them out.")
-    specs = select_experiments(folders.configs, patterns, variants, folders.bundles, seeds)
+    drawn = ["num_shots", "train_fraction", *(["subset_seed"] if runs["seeds"] else [])]
+    for option, names in {"seeds": ["seed"], "shots": drawn}.items():
+        if runs[option] and (fixed := [name for name in names if name in settings.fixed]):
+            raise ValueError(f"--override fixes {fixed[0]}, and --{option} lists values; leave one of them out.")
+    specs = select_experiments(folders.configs, patterns, variants, folders.bundles, **runs)
     check_hyperparameters(specs, settings.fixed, folders.configs, folders.bundles)
     _check_storage(settings)
     return write_plan(folders, specs, settings)

@@ -47,16 +47,18 @@ def write_experiment(
     facts: Mapping[str, object] | None = None,
     metrics: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write one experiment, named DATASET/MODEL_METHOD[-VARIANT][-seedSEED], with these Dice scores of its test pairs.
+    """Write one experiment, named as its folder is, with these Dice scores of its test pairs.
 
     At the images' own resolution every Dice score is one point lower, but not below 0.
     """
     dataset, _, rest = name.partition("/")
     rest, _, seed = rest.partition("-seed")
+    rest, _, shots = rest.partition("-shots")
     bundle, _, variant = rest.partition("-")
     model, _, method = bundle.partition("_")
     group = GROUPS.get(method, Group.PROMPTS)
-    spec = ExperimentSpec(dataset, model, method, variant or None, int(seed) if seed else None)
+    numbers = {"num_shots": int(shots) if shots else None, "seed": int(seed) if seed else None}
+    spec = ExperimentSpec(dataset, model, method, variant or None, **numbers)
     folder = results / spec.name
     areas = areas or [100] * len(dices)
     pairs = [
@@ -92,6 +94,7 @@ def write_experiment(
         "prompts": PROMPTS.get(method, ["text", "vision"]) if group is Group.PROMPTS else [],
         "seed": 0,
         "training_seed": spec.seed,
+        "num_shots": spec.num_shots,
         "settings": {"n_trials": len(trials)},
         "selection": {"metric": "val_dice", "value": 80.0, "trial": 0, "finished": len(trials)} if trained else None,
         "hyperparameters": {"learning_rate": 0.002} if trained else {},

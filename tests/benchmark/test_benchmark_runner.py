@@ -102,8 +102,25 @@ def test_results_with_texts_are_finished_without_them(option, tmp_path):
         assert len(made.runner.calls) == calls
 
 
+def test_a_finished_result_is_read_once_per_check(tmp_path):
+    """The number of reads of a large matrix grows linearly, and not with the square of its experiments."""
+    made, _ = benchmark_runner(tmp_path)
+    reads = []
+    finished_seconds = made.runner.finished_seconds
+
+    def counted(spec):
+        seconds = finished_seconds(spec)
+        reads.extend([spec] if seconds is not None else [])
+        return seconds
+
+    made.runner.finished_seconds = counted
+    made.run()
+    assert sorted(reads) == sorted(SPECS)
+
+
+@pytest.mark.parametrize("num_shots", [None, 4])
 @pytest.mark.parametrize(("n_trials", "searches"), [(5, [(None, 5), (3, 1)]), (0, [(3, 1)])])
-def test_a_seed_trains_with_the_hyperparameters_of_the_search(n_trials, searches, tmp_path, monkeypatch):
+def test_a_seed_trains_with_the_hyperparameters_of_the_search(n_trials, searches, num_shots, tmp_path, monkeypatch):
     started = []
 
     def search(experiment, dataset_dir, folder, settings, *folders):
@@ -113,13 +130,15 @@ def test_a_seed_trains_with_the_hyperparameters_of_the_search(n_trials, searches
     monkeypatch.setattr(experiment_runner, "run_search", search)
     tested = {"absent_texts": "pool", "compared_texts": "class_name"}
     settings = BenchmarkSettings(n_trials=n_trials, fixed={"epochs": 2}, **tested)
-    ExperimentRunner(folders_in(tmp_path), settings).run_trials(replace(SPECS[1], seed=3))
+    ExperimentRunner(folders_in(tmp_path), settings).run_trials(replace(SPECS[1], num_shots=num_shots, seed=3))
     assert [(settings.fixed.get("seed"), settings.n_trials) for _, settings in started] == searches
     folder, last = started[-1]
-    assert folder == tmp_path / "kvasir" / "clipseg_vpt-seed3" / "search"
+    assert folder == tmp_path / "kvasir" / f"clipseg_vpt{'-shots4' if num_shots else ''}-seed3" / "search"
     assert not last.search and last.evaluation == tested
-    assert last.fixed == {"epochs": 2, "seed": 3} | ({"learning_rate": 0.25} if n_trials else {})
+    drawn = {"num_shots": 4, "subset_seed": 3} if num_shots else {}
+    assert last.fixed == {"epochs": 2, "seed": 3} | drawn | ({"learning_rate": 0.25} if n_trials else {})
     if n_trials:
+        assert "num_shots" not in started[0][1].fixed
         assert started[0][0] == tmp_path / "kvasir" / "clipseg_vpt" / "search" and started[0][1].search
 
 
@@ -203,9 +222,9 @@ def test_plans_are_merged_and_joined(tmp_path):
     )
     decoder = replace(SPECS[1], variant="decoder")
     assert write_plan(folders_in(tmp_path), SPECS[:2], settings) == SPECS[:2]
-    seeded = replace(decoder, seed=12)
-    planned = [*SPECS, decoder, seeded]
-    assert write_plan(folders_in(tmp_path), [*SPECS[1:], decoder, seeded], replace(settings, n_trials=5)) == planned
+    runs = [replace(decoder, num_shots=shots, seed=seed) for shots, seed in ((None, 12), (16, None), (4, 0))]
+    planned = [*SPECS, decoder, *runs]
+    assert write_plan(folders_in(tmp_path), [*SPECS[1:], decoder, *runs], replace(settings, n_trials=5)) == planned
     joined, theirs = join_plan(folders_in(tmp_path), "sqlite:///theirs.db")
     assert joined == planned
     assert [spec.group for spec in joined] == [spec.group for spec in planned]
@@ -230,6 +249,7 @@ def test_plans_are_merged_and_joined(tmp_path):
         '{"format_version": 1}',
         '{"format_version": 1, "experiments": ["x/y"], "settings": {}}',
         '{"format_version": 1, "experiments": ["kvasir/clipseg_vpt-seedx"], "settings": {}}',
+        '{"format_version": 1, "experiments": ["kvasir/clipseg_vpt-seed1-shots4"], "settings": {}}',
     ],
 )
 def test_damaged_plan_is_named(tmp_path, content):
@@ -261,6 +281,19 @@ def test_plan_of_another_version_is_named(tmp_path):
         (["--experiments", "kvasir/*", "--seeds", "1,x"], "seed is 'x'"),
         (["--experiments", "kvasir/*", "--seeds", "-1"], "seed is '-1'"),
         (["--experiments", "kvasir/*", "--seeds", "1,2", "--override", "seed=3"], "--override.* seed"),
+        (["--experiments", "kvasir/*", "--shots", "4,x"], "'4,x'.* 'x'.* 'all'"),
+        (["--experiments", "kvasir/*", "--shots", "0,4"], "'0,4'.* '0'.* 1 "),
+        (["--experiments", "kvasir/*", "--shots", "-1"], "'-1'"),
+        (["--experiments", "kvasir/*", "--shots", "4,all,04"], "'4,all,04'.* twice"),
+        (["--experiments", "kvasir/*", "--shots", "4", "--override", "num_shots=3"], "--override.* num_shots"),
+        (
+            ["--experiments", "kvasir/*", "--shots", "4", "--override", "train_fraction=1"],
+            "--override.* train_fraction",
+        ),
+        (
+            ["--experiments", "kvasir/*", "--shots", "4", "--seeds", "0", "--override", "subset_seed=3"],
+            "--override.* subset_seed",
+        ),
         (["--experiments", "kvasir/*", "--absent-texts", "poool"], "'poool'.* 'classes'.* 'pool'"),
         (["--experiments", "kvasir/*", "--compared-texts", "class"], "'class'.* 'class_name'.* 'published'"),
         (["--experiments", "kvasir/*", "--metric", "dice"], "'dice'"),

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,33 @@ def test_every_seed_is_a_run_of_what_trains():
     assert {spec.seed for spec in specs if spec.trains} == {0, 7}
 
 
+def test_shots_and_seeds_are_runs_of_what_trains():
+    patterns, shots = ["kvasir/clipseg_vpt", "kvasir/clipseg_zero_shot"], [4, None]
+    alone = select_experiments(CONFIGS, patterns, [], BUNDLES, shots=shots)
+    assert [spec.name for spec in alone] == [f"kvasir/clipseg_{name}" for name in ("zero_shot", "vpt-shots4", "vpt")]
+    specs = select_experiments(CONFIGS, patterns, ["decoder"], BUNDLES, seeds=[0, 7], shots=shots)
+    assert [spec.name for spec in specs[:3]] == [
+        "kvasir/clipseg_zero_shot",
+        "kvasir/clipseg_vpt-shots4-seed0",
+        "kvasir/clipseg_vpt-decoder-shots4-seed0",
+    ]
+    assert len(set(specs)) == len(specs) == 1 + 2 * 2 * 2
+    assert {spec.searched.name for spec in specs if spec.trains} == {"kvasir/clipseg_vpt", "kvasir/clipseg_vpt-decoder"}
+
+
+@pytest.mark.parametrize(
+    ("num_shots", "seed", "expected"),
+    [
+        (None, None, {}),
+        (None, 7, {"seed": 7}),
+        (4, None, {"num_shots": 4}),
+        (4, 0, {"num_shots": 4, "seed": 0, "subset_seed": 0}),
+    ],
+)
+def test_each_seed_draws_other_shots(num_shots, seed, expected):
+    assert ExperimentSpec("kvasir", "clipseg", "vpt", None, num_shots, seed).run_hyperparameters == expected
+
+
 @pytest.mark.parametrize(
     ("patterns", "variants", "message"),
     [
@@ -163,6 +191,11 @@ def test_estimate_uses_the_most_similar_experiments():
     assert estimate_seconds(
         [ExperimentSpec("c", "cris", "zero_shot", group=Group.ZERO_SHOT)], finished
     ) == pytest.approx(5)
+    few = ExperimentSpec("a", "clipseg", "vpt", num_shots=4)
+    with_few = {**finished, few: 10.0, replace(few, dataset="b", num_shots=1): 2.0}
+    assert estimate_seconds([replace(few, dataset="c", seed=3)], with_few) == pytest.approx(10)
+    assert estimate_seconds([replace(few, dataset="c", num_shots=None)], with_few) == pytest.approx(150)
+    assert estimate_seconds([replace(few, method="coop")], with_few) == pytest.approx(60)  # with other shots
     assert estimate_seconds([], finished) == 0
     assert estimate_seconds([ExperimentSpec("c", "clipseg", "vpt")], {}) is None
     only_quick = {ExperimentSpec("a", "clipseg", "zero_shot", group=Group.ZERO_SHOT): 5.0}
