@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from monai_tunevlseg.benchmark.embeddings import Embeddings
 from monai_tunevlseg.benchmark.experiment_order import ordered_datasets
+from monai_tunevlseg.benchmark.figure_style import STYLE, escape_math, svg_of
 from monai_tunevlseg.benchmark.results_folder import RATES
 
 __all__ = [
@@ -31,22 +31,6 @@ __all__ = [
     "reliability_figure",
 ]
 
-STYLE: Any = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#8a8f98",
-    "axes.labelcolor": "#33373d",
-    "xtick.color": "#5a6069",
-    "ytick.color": "#5a6069",
-    "axes.grid": True,
-    "grid.color": "#e6e8eb",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "svg.hashsalt": "tunevlseg",  # makes files reproducible
-}
 PANEL_SIZE = 2.7  # inches
 MIN_TSNE_POINTS = 5
 SEED = 0
@@ -131,9 +115,9 @@ def depth_figures(points: Sequence[TrialPoint], titles: Mapping[str, str]) -> di
     figures = {}
     with rc_context(STYLE):
         if text_only:
-            figures[5] = _svg(_depth_overlay(text_only))
+            figures[5] = svg_of(_depth_overlay(text_only))
         if deep:
-            figures[6] = _svg(_depth_panels(deep, titles))
+            figures[6] = svg_of(_depth_panels(deep, titles))
     return figures
 
 
@@ -147,7 +131,7 @@ def _depth_overlay(points: Sequence[TrialPoint]) -> Figure:
         shift = 0.08 * (index - len(_titles(points)) / 2)  # keeps the points of different methods apart
         line = _draw_line(axis, depths, dice, color)
         axis.scatter([x + shift for x in depths], dice, s=14, color=color, alpha=0.7, linewidths=0)
-        axis.plot([], [], color=color, marker="o", markersize=4, label=_escape_math(f"{title}  {_explained(line)}"))
+        axis.plot([], [], color=color, marker="o", markersize=4, label=escape_math(f"{title}  {_explained(line)}"))
     _label_depth(axis)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -168,7 +152,7 @@ def _depth_panels(points: Sequence[TrialPoint], dataset_titles: Mapping[str, str
         axis.scatter(
             _depths(chosen), [p.dice for p in chosen], s=12, c=[colors[p.dataset] for p in chosen], linewidths=0
         )
-        axis.set_title(_escape_math(f"{title}  {_explained(line)}"))
+        axis.set_title(escape_math(f"{title}  {_explained(line)}"))
         _label_depth(axis)
         axis.label_outer()
     _dataset_legend(figure, colors, dataset_titles)
@@ -227,7 +211,7 @@ def rates_figure(points: Sequence[TrialPoint], titles: Mapping[str, str]) -> str
         for axis in (first, second, third):
             axis.xaxis.set_minor_formatter(NullFormatter())
         _dataset_legend(figure, colors, titles)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def _decades(values: Sequence[float]) -> tuple[float, float]:
@@ -249,11 +233,11 @@ def embedding_figure(embeddings: Sequence[Embeddings], titles: Mapping[str, str]
         figure = Figure(figsize=(PANEL_SIZE * 3.4, PANEL_SIZE * 1.35), layout="constrained")
         for axis, kind in zip(figure.subplots(1, 2), ("text", "image"), strict=True):
             _scatter_embedded(axis, [(item.dataset, getattr(item, kind)) for item in embeddings], colors)
-            axis.set_title(_escape_math(f"{title}: {kind} embeddings"))
+            axis.set_title(escape_math(f"{title}: {kind} embeddings"))
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=True, color="#dfe2e6")
         _dataset_legend(figure, colors, titles)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def _scatter_embedded(axis: Axes, parts: Sequence[tuple[str, np.ndarray]], colors: Mapping[str, Any]) -> None:
@@ -303,16 +287,11 @@ def reliability_figure(panels: Mapping[str, Sequence[ReliabilityPoint]]) -> str:
             axis.plot(probabilities, shares, color="#2c5a8c", linewidth=1.2)
             sizes = [4 + 3 * math.log10(point.pixels) for point in points]
             axis.scatter(probabilities, shares, s=sizes, color="#2c5a8c", linewidths=0)
-            axis.set_title(_escape_math(title), fontsize=8)
+            axis.set_title(escape_math(title), fontsize=8)
             axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
         figure.supxlabel("mean probability", fontsize=9)
         figure.supylabel("share of foreground", fontsize=9)
-        return _svg(figure)
-
-
-def _escape_math(text: str) -> str:
-    """Escape dollar signs, which matplotlib would read as math."""
-    return text.replace("$", r"\$")
+        return svg_of(figure)
 
 
 def _titles(points: Sequence[TrialPoint]) -> list[str]:
@@ -330,13 +309,7 @@ def _colors(names: Sequence[str]) -> dict[str, Any]:
 
 def _dataset_legend(figure: Figure, colors: Mapping[str, Any], titles: Mapping[str, str]) -> None:
     handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=_escape_math(titles.get(name, name)))
+        Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=escape_math(titles.get(name, name)))
         for name, color in colors.items()
     ]
     figure.legend(handles=handles, loc="outside right center")
-
-
-def _svg(figure: Figure) -> str:
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None}, facecolor="white")
-    return stream.getvalue()
