@@ -234,16 +234,9 @@ def _class_rows(runs: Sequence[ExperimentResult], metric: str) -> list[ClassRow]
     for name, first in runs[0].metrics["absent"]["by_class"].items():
         of_class = [found for result in runs if (found := result.metrics["absent"]["by_class"].get(name))]
         mcc, cgf1 = (mean_measure([found[key] for found in of_class]) for key in ("image_level_mcc", "cgf1"))
-        dice = mean_measure([_class_score(result, name, score) for result in runs])
+        dice = mean_measure([result.score(score, name) for result in runs])
         rows.append(ClassRow(runs[0].title, name, dice, first["present"], first["absent"], mcc, cgf1))
     return rows
-
-
-def _class_score(result: ExperimentResult, class_name: str, score: str) -> float | None:
-    classes = result.metrics.get("classes")
-    of_class = classes.get(class_name) if isinstance(classes, Mapping) else None
-    value = of_class.get(score) if isinstance(of_class, Mapping) else None
-    return float(value) if isinstance(value, int | float) and 0 <= value <= 100 else None
 
 
 def _text_rate(runs: Sequence[ExperimentResult], text: str) -> float | None:

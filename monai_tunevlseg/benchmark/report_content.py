@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from monai_tunevlseg.benchmark.embeddings import Embeddings, read_all_embeddings
 from monai_tunevlseg.benchmark.experiment_order import row_order
 from monai_tunevlseg.benchmark.figures import TrialPoint, depth_figures, embedding_figure, rates_figure
 from monai_tunevlseg.benchmark.gallery import Gallery, build_galleries
+from monai_tunevlseg.benchmark.learning_curve_figure import learning_curve_figure
+from monai_tunevlseg.benchmark.learning_curves import DatasetCurves, build_learning_curves
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison, compare_with_best
 from monai_tunevlseg.benchmark.obedience import DatasetObedience, build_obedience
+from monai_tunevlseg.benchmark.recommendation import Recommendation, recommend
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, Metric, ReportProblem, read_results
 from monai_tunevlseg.benchmark.sureness import DatasetSureness, build_sureness
 from monai_tunevlseg.benchmark.tables import Table, build_tables
@@ -44,8 +47,12 @@ class BenchmarkReport:
 
     Attributes:
         metric: the metric of tables and comparisons.
-        results: all experiments that could be read.
+        results: all experiments that could be read; those with a number of shots are only in the learning curves and
+            the costs.
         tables: Tables 3, 4 and 5.
+        recommendations: the best method of each dataset.
+        learning_curves: the experiments of each dataset with every number of training images.
+        learning_curve_figures: their drawings as SVG by dataset, where a number of shots was run.
         figures: Figures 4 to 7, without those that have no data.
         comparisons: for each dataset, every method compared with the best prompt learner or adapter.
         obedience: experiments whose tests asked for absent texts, by dataset.
@@ -58,6 +65,9 @@ class BenchmarkReport:
     metric: Metric
     results: Sequence[ExperimentResult]
     tables: Sequence[Table]
+    recommendations: Sequence[Recommendation] = ()
+    learning_curves: Sequence[DatasetCurves] = ()
+    learning_curve_figures: Mapping[str, str] = field(default_factory=dict)
     figures: Sequence[ReportFigure] = ()
     comparisons: Sequence[DatasetComparison] = ()
     obedience: Sequence[DatasetObedience] = ()
@@ -75,6 +85,22 @@ class BenchmarkReport:
     def seeded(self) -> bool:
         """Whether experiments have several training seeds."""
         return any(result.spec.seed is not None for result in self.results)
+
+    @property
+    def with_shots(self) -> bool:
+        """Whether experiments were trained with a number of images per class."""
+        return any(result.spec.num_shots is not None for result in self.results)
+
+    @property
+    def searched(self) -> bool:
+        """Whether a search selected the hyperparameters of experiments with a number of shots."""
+        return any(result.spec.num_shots is not None and result.facts.get("searched") for result in self.results)
+
+    @property
+    def validation_is_whole(self) -> bool:
+        """Whether no experiment has reduced its validation split."""
+        used = (result.facts["hyperparameters"] or {} for result in self.results)
+        return all(hyperparameters.get("val_fraction") is None for hyperparameters in used)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -99,14 +125,16 @@ class BenchmarkReport:
 
     @property
     def costs(self) -> list[dict[str, Any]]:
-        """Parameters, bytes and seconds of each experiment."""
+        """Training images, parameters, bytes and seconds of each experiment."""
         return [
             {
                 "dataset": result.spec.dataset,
                 "model": result.spec.model,
                 "method": result.spec.method,
                 "variant": result.spec.variant or "",
+                "num_shots": result.spec.num_shots,
                 "seed": result.spec.seed,
+                "training_images": result.facts.get("training_images"),
                 "trained_parameters": result.facts["trained_parameters"],
                 "checkpoint_bytes": result.facts["checkpoint_bytes"],
                 "seconds_step": result.facts["seconds"]["step"],
@@ -137,18 +165,25 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkRepo
         for result in results
         if result.score(metric) is None and result.at_model_resolution
     ]
-    report = BenchmarkReport(METRICS[metric], results, build_tables(results, metric), problems=problems)
-    report.figures = _figures(report, read_all_embeddings(folder, problems))
-    report.comparisons = compare_with_best(results, metric, problems)
-    report.obedience = build_obedience(results, metric, problems)
-    report.wording = build_wording(results)
-    report.sureness = build_sureness(results)
-    report.galleries = build_galleries(folder, results, metric, problems)
+    full = [result for result in results if result.spec.num_shots is None]
+    report = BenchmarkReport(METRICS[metric], results, build_tables(full, metric), problems=problems)
+    report.learning_curves = build_learning_curves(results, metric, problems)
+    report.learning_curve_figures = {
+        curves.dataset: svg for curves in report.learning_curves if (svg := learning_curve_figure(curves)) is not None
+    }
+    report.recommendations = recommend(report.learning_curves)
+    report.figures = _figures(_points(full, metric), report.dataset_titles, read_all_embeddings(folder, problems))
+    report.comparisons = compare_with_best(full, metric, problems)
+    report.obedience = build_obedience(full, metric, problems)
+    report.wording = build_wording(full)
+    report.sureness = build_sureness(full)
+    report.galleries = build_galleries(folder, full, metric, problems)
     return report
 
 
-def _figures(report: BenchmarkReport, embeddings: dict[str, list[Embeddings]]) -> list[ReportFigure]:
-    titles = report.dataset_titles
+def _figures(
+    points: Sequence[TrialPoint], titles: Mapping[str, str], embeddings: Mapping[str, list[Embeddings]]
+) -> list[ReportFigure]:
     figures = [
         ReportFigure(
             4,
@@ -158,7 +193,6 @@ def _figures(report: BenchmarkReport, embeddings: dict[str, list[Embeddings]]) -
         )
         for model, items in embeddings.items()
     ]
-    points = _points(report.results, report.metric.name)
     captions = {
         5: "Test Dice against prompt depth for the methods with text prompts only, with a linear fit for each.",
         6: "Test Dice against prompt depth for every prompt learner over all datasets, with a linear fit.",

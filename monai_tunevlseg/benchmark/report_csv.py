@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.benchmark.learning_curves import DatasetCurves
 from monai_tunevlseg.benchmark.measure import Measure
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
 from monai_tunevlseg.benchmark.obedience import DatasetObedience, ObedienceRow
@@ -25,6 +26,7 @@ def write_csv_files(report: BenchmarkReport, output: Path) -> None:
     cells = [cell for table in report.tables for row in table.rows for cell in _cell_rows(row, table)]
     _write(output / "cells.csv", cells)
     _write(output / "cost.csv", report.costs)
+    _write(output / "learning_curves.csv", [row for item in report.learning_curves for row in _curve_rows(item)])
     obedience = [(item.dataset, row) for item in report.obedience for row in item.rows]
     _write(output / "obedience.csv", [_obedience_row(dataset, row) for dataset, row in obedience])
     _write(output / "confusion.csv", [row for item in report.obedience for row in _confusion_rows(item)])
@@ -64,6 +66,24 @@ def _cell_rows(row: Row, table: Table) -> list[dict[str, Any]]:
             "best_method": int(cell.best_method),
         }
         for name, cell in cells.items()
+    ]
+
+
+def _curve_rows(dataset: DatasetCurves) -> list[dict[str, Any]]:
+    """Return a row for each experiment, number of images and class, and one for the mean, whose class is empty."""
+    return [
+        {
+            "dataset": dataset.dataset,
+            "method": curve.title,
+            "num_shots": point.num_shots,
+            "training_images": _rounded(point.images),
+            "seeds": point.runs,
+            "class_name": class_name or "",
+            **_measure_cells("dice", point.dice_of(class_name)),
+        }
+        for curve in dataset.curves
+        for point in curve.points
+        for class_name in (None, *dataset.class_names)
     ]
 
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monai_tunevlseg.benchmark.formatting import bytes_text, count_text, number_text, seconds_text, signed_text
+from monai_tunevlseg.benchmark.learning_curves import enough_text
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 
 __all__ = ["render_html"]
@@ -28,6 +29,7 @@ def render_html(report: BenchmarkReport) -> str:
         bytes=bytes_text,
         count=count_text,
         seconds=seconds_text,
+        enough=enough_text,
         data_uri=lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii"),
     )
     return environment.get_template("report.html").render(

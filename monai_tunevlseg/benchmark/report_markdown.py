@@ -16,6 +16,7 @@ from monai_tunevlseg.benchmark.formatting import (
     seconds_text,
     signed_text,
 )
+from monai_tunevlseg.benchmark.learning_curves import DatasetCurves, enough_text
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
 from monai_tunevlseg.benchmark.obedience import ConfusionTable, DatasetObedience
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
@@ -33,6 +34,12 @@ def render_markdown(report: BenchmarkReport) -> str:
     if report.problems:
         listed = [f"- {_code(problem.place)}: {escape_markdown(problem.message)}" for problem in report.problems]
         parts.append(f"## Problems ({len(report.problems)})\n\n" + "\n".join(listed))
+    if report.recommendations:
+        items = [
+            _item(report.dataset_titles[item.dataset], item.curve.title, item.text) for item in report.recommendations
+        ]
+        parts.append("## With your data\n\n" + "\n".join(items))
+    parts += [_curves_markdown(dataset, report) for dataset in report.learning_curves if dataset.with_shots]
     parts += [_table_markdown(table, report) for table in report.tables]
     parts += [_obedience_markdown(dataset, report) for dataset in report.obedience]
     parts += [_wording_markdown(dataset, report) for dataset in report.wording]
@@ -43,6 +50,32 @@ def render_markdown(report: BenchmarkReport) -> str:
     parts.append("## Cost\n\n" + _grid((report.costs or [{}])[0], map(_cost_cells, report.costs)))
     parts += [_comparison_markdown(comparison, report) for comparison in report.comparisons]
     return "\n\n".join(parts) + "\n"
+
+
+def _item(dataset: str, method: str, text: str) -> str:
+    return f"- **{escape_markdown(dataset)}: {escape_markdown(method)}.** {escape_markdown(text)}"
+
+
+def _curves_markdown(dataset: DatasetCurves, report: BenchmarkReport) -> str:
+    title = report.dataset_titles[dataset.dataset]
+    columns = ["method", "images per class", "training images", "Dice", *map(escape_markdown, dataset.class_names)]
+    rows = [
+        [
+            escape_markdown(curve.title),
+            str(point.num_shots or "all") if curve.trains else "0",
+            number_text(point.images, 0),
+            measure_text(point.dice),
+            *(measure_text(point.classes[name]) for name in dataset.class_names),
+        ]
+        for curve in (*dataset.untrained, *dataset.with_shots)
+        for point in curve.points
+    ]
+    parts = [f"## {escape_markdown(title)}: how many images?"]
+    parts.append("\n".join(_item(title, curve.title, enough_text(curve)) for curve in dataset.with_shots))
+    parts.append(_grid(columns, rows))
+    if dataset.dataset in report.learning_curve_figures:
+        parts.append(f"![](figures/learning_curves_{dataset.dataset}.svg)")
+    return "\n\n".join(parts)
 
 
 def _table_markdown(table: Table, report: BenchmarkReport) -> str:
@@ -189,7 +222,9 @@ def _code(text: str) -> str:
 
 def _cost_cells(cost: Mapping[str, Any]) -> list[str]:
     texts = {
+        "num_shots": count_text,
         "seed": count_text,
+        "training_images": count_text,
         "trained_parameters": count_text,
         "checkpoint_bytes": bytes_text,
         "peak_memory_bytes": bytes_text,

@@ -141,10 +141,23 @@ class ExperimentResult:
         """Whether it has scores at a model's resolution; the masks of another tool have none."""
         return self.metrics.get("dice") is not None
 
-    def score(self, metric: str) -> float | None:
-        """Return one of ``METRICS`` on the test split, in percent."""
-        value = self.metrics.get(metric)
-        return None if value is None else float(value)
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes with a summary, in the order of ``metrics.json``."""
+        classes = self.metrics.get("classes")
+        return list(classes) if isinstance(classes, Mapping) else []
+
+    def summary(self, class_name: str | None = None) -> Mapping[str, Any]:
+        """Return the summary of all pairs or of a class; empty if it has none."""
+        if class_name is None:
+            return self.metrics
+        summary = self.metrics["classes"].get(class_name) if class_name in self.class_names else None
+        return summary if isinstance(summary, Mapping) else {}
+
+    def score(self, metric: str, class_name: str | None = None) -> float | None:
+        """Return one of ``METRICS`` on the test split, over all pairs or those of a class, in percent."""
+        value = self.summary(class_name).get(metric)
+        return float(value) if isinstance(value, int | float) and 0 <= value <= 100 else None
 
 
 @dataclass
@@ -229,7 +242,7 @@ def read_result(folder: Path, problems: list[ReportProblem] | None = None) -> Ex
     if not _is_finite(facts):
         raise ValueError("result.json is damaged: it holds a number that is infinite, NaN or too large.")
     names = {key: facts[key] for key in ("dataset", "model", "method", "variant")}
-    names["seed"] = facts.get("training_seed")
+    names |= {"num_shots": facts.get("num_shots"), "seed": facts.get("training_seed")}
     spec = ExperimentSpec(**names, group=Group(facts["group"]))
     if spec.name != name:
         raise ValueError(f"result.json belongs to {spec.name}.")
