@@ -66,10 +66,24 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             compared_texts="class_name",
             num_images=128,
         ),
+        "curves": Preset(
+            tuple(
+                f"{name}/{bundle}"
+                for name in DEMO_DATASETS
+                for bundle in ("clipseg_vpt", "clipseg_maple", "clipseg_coop", "clipseg_lora", "unet_scratch")
+            ),
+            n_trials=0,
+            n_jobs=2,
+            fixed={"epochs": 15, "effective_batch_size": 8, "val_fraction": "same"},
+            seeds=(0, 1, 2),
+            shots=(4, 16, 64, None),
+            num_images=160,
+        ),
     }
 )
 """On the three demo datasets, with the embedded tiny models. ``demo``: all models and methods. ``obedience``: what some
-of them segment for absent texts, trained without such texts, with them, and by the recipe that also trains presence."""
+of them segment for absent texts, trained without such texts, with them, and by the recipe that also trains presence.
+``curves``: some of them and a U-Net with 4 images per class to all 120, and as many or all 20 for validation."""
 
 
 def write_demo_data(data_root: Path, num_images: int) -> None:

@@ -97,10 +97,11 @@ class BenchmarkReport:
         return any(result.spec.num_shots is not None and result.facts.get("searched") for result in self.results)
 
     @property
-    def validation_is_whole(self) -> bool:
-        """Whether no experiment has reduced its validation split."""
-        used = (result.facts["hyperparameters"] or {} for result in self.results)
-        return all(hyperparameters.get("val_fraction") is None for hyperparameters in used)
+    def validation(self) -> str | None:
+        """The ``val_fraction`` of all experiments with shots: "all", a share or "same"; None where they differ."""
+        used = [result.facts["hyperparameters"] or {} for result in self.results if result.spec.num_shots is not None]
+        found = {"all" if (share := each.get("val_fraction")) is None else str(share) for each in used}
+        return found.pop() if len(found) == 1 else None
 
     @property
     def versions(self) -> dict[str, str]:

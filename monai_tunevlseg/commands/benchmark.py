@@ -98,8 +98,9 @@ Variants = Annotated[
 PresetName = Annotated[
     str | None,
     typer.Option(
-        help="Predefined benchmark on synthetic data with tiny models: demo (everything, about an hour) or obedience "
-        "(absent texts, without and with negative texts in training, three seeds; about 80 minutes)."
+        help="Predefined benchmark on synthetic data with tiny models: demo (everything, about an hour), obedience "
+        "(absent texts, without and with negative texts in training, three seeds; about 80 minutes) or curves (four "
+        "numbers of training images, three seeds; about 50 minutes)."
     ),
 ]
 Worker = Annotated[bool, typer.Option("--worker", help="Worker mode: joins the benchmark that was started in RESULTS.")]

@@ -91,6 +91,16 @@ def test_the_preset_obedience_trains_without_and_with_negative_texts():
     assert set(preset.fixed["negative_source"]) < set(pool)  # the others are those that no training draws
 
 
+def test_the_preset_curves_has_every_number_of_images_with_every_seed():
+    preset = PRESETS["curves"]
+    specs = select_experiments(CONFIGS, preset.patterns, preset.variants, BUNDLES, preset.seeds, preset.shots)
+    assert len(set(specs)) == len(specs) == 3 * 5 * 4 * 3  # datasets, bundles, shots, seeds
+    assert {spec.num_shots for spec in specs} == {4, 16, 64, None} and {spec.seed for spec in specs} == {0, 1, 2}
+    assert {spec.method for spec in specs} == {"vpt", "maple", "coop", "lora", "scratch"}
+    check_hyperparameters(specs, preset.fixed, CONFIGS, BUNDLES)
+    assert 0.75 * preset.num_images > 64  # training images, more than the most shots
+
+
 def test_the_recipe_of_a_variant_is_read_from_the_configs(tmp_path):
     written = yaml.safe_load((CONFIGS / "recipes" / "robust.yaml").read_text())
     assert VARIANTS["robust"].changes(CONFIGS) == written and written["negative_texts"] > 0
