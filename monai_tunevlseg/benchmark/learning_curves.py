@@ -191,26 +191,30 @@ def _interval(pairs: Sequence[PairScores], metric: str, class_name: str | None) 
     return Bootstrap(resamples=RESAMPLES).interval([value for value, _ in scored], [name for _, name in scored])
 
 
-def images_text(point: CurvePoint) -> str:
+def images_text(curve: Curve, point: CurvePoint) -> str:
     """Return the training images of a point, such as "16 images per class (32 in all)"."""
     known = "" if point.images is None else f"{point.images:.0f}"
     if point.num_shots is None:
         return f"all {known} images" if known else "all images"
     shots = f"{point.num_shots} image{'s' if point.num_shots > 1 else ''} per class"
-    return f"{shots} ({known} in all)" if known else shots
+    if not known:
+        return shots
+    whole = curve.most.num_shots is None and point.images == curve.most.images  # no class has more
+    return f"{shots} (all {known})" if whole else f"{shots} ({known} in all)"
 
 
 def enough_text(curve: Curve) -> str:
     """Return the smallest number of images whose interval reaches `REACHED` of full data, in a sentence or two."""
     if curve.target is None:
         return "Without a run with all images, it is not known how many are enough."
-    share = f"{100 * REACHED:.0f} % of the Dice with {images_text(curve.most)}, that is {number_text(curve.target, 1)}"
+    full, target = images_text(curve, curve.most), number_text(curve.target, 1)
+    share = f"{100 * REACHED:.0f} % of the Dice with {full}, that is {target}"
     reaching = curve.smallest(lambda interval, target: interval[1] >= target)
     above = curve.smallest(lambda interval, target: interval[0] >= target)
     if reaching is None or reaching.dice.interval is None:
         return f"No number of images has an interval that reaches {share}."
     low, high = (number_text(end, 1) for end in reaching.dice.interval)
-    first = f"The smallest number whose interval reaches {share}, is {images_text(reaching)} ({low} to {high})."
+    first = f"The smallest number whose interval reaches {share}, is {images_text(curve, reaching)} ({low} to {high})."
     if above is None:
         return f"{first} No whole interval lies above it."
-    return f"{first} The whole interval lies above it with {images_text(above)}."
+    return f"{first} The whole interval lies above it with {images_text(curve, above)}."

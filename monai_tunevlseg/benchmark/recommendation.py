@@ -35,7 +35,7 @@ class Recommendation:
     @property
     def dice_text(self) -> str:
         """The images, the Dice, its interval, and what these are over."""
-        point, images = self.curve.most, images_text(self.curve.most)
+        point, images = self.curve.most, images_text(self.curve, self.curve.most)
         interval = point.dice.interval
         known = "no interval" if interval is None else "95 % interval {:.1f} to {:.1f}".format(*interval)
         tested = "" if point.test_images is None else f", {point.test_images} test images"

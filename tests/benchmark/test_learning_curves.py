@@ -121,7 +121,7 @@ def test_the_report_has_curves_and_numbers(results):
     page, text = ((output / name).read_text() for name in ("report.html", "report.md"))
     assert page.index('id="recommendations"') < page.index('id="learning-curves"') < page.index('id="table3"')
     assert "![](figures/learning_curves_kvasir.svg)" in text and "| CLIPSeg VPT | 4 | 8 | 76.5 ± 0.7 (" in text
-    assert "| CLIPSeg zero-shot | 0 | – | 15.0 (" in text
+    assert "| CLIPSeg zero-shot | 0 | – | 15.0" in text
     assert "95 % of the Dice with all 90 images" in page and "95 % of the Dice with all 90 images" in text
     assert {"CLIPSeg VPT", "CLIPSeg CoOp", "CLIPSeg zero-shot", "2", "8", "90"} <= set(
         texts((output / "figures" / "learning_curves_kvasir.svg").read_text())
@@ -169,7 +169,7 @@ def test_results_of_the_former_format_are_full_data(results):
         facts = json.loads(path.read_text())
         path.write_text(json.dumps({k: v for k, v in facts.items() if k not in ("num_shots", "training_images")}))
     vpt = curves_of(results).with_shots[0]
-    assert (vpt.most.num_shots, vpt.most.images, images_text(vpt.most)) == (None, None, "all images")
+    assert (vpt.most.num_shots, vpt.most.images, images_text(vpt, vpt.most)) == (None, None, "all images")
     assert vpt.most.dice.value == pytest.approx(86.5)
     assert learning_curve_figure(DatasetCurves("kvasir", [vpt], [])) is not None
     assert not write_report(results).problems[1:]  # one: the examples, which the test does not write
@@ -212,10 +212,13 @@ def test_few_images_that_are_not_enough(points, pattern):
         (None, 90, "all 90 images"),
         (None, None, "all images"),
         (4, 10.67, "4 images per class (11 in all)"),
+        (64, 90, "64 images per class (all 90)"),
     ],
 )
 def test_numbers_of_images_in_words(num_shots, images, expected):
-    assert images_text(CurvePoint(num_shots, images, 1, None, Measure(50.0), {})) == expected
+    point = CurvePoint(num_shots, images, 1, None, Measure(50.0), {})
+    full = CurvePoint(None, 90 if num_shots else images, 1, None, Measure(60.0), {})
+    assert images_text(Curve("VPT", True, [point, full]), point) == expected
 
 
 def test_labels_of_the_axis_do_not_overlap():
