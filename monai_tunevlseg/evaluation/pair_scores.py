@@ -12,7 +12,7 @@ from monai_tunevlseg.csv_files import read_csv, write_csv
 from monai_tunevlseg.evaluation.metrics import PAIR_METRICS
 from monai_tunevlseg.messages import shorten
 
-__all__ = ["PairKey", "PairScores", "read_pair_scores", "write_pair_scores"]
+__all__ = ["PairKey", "PairScores", "pair_name", "read_pair_scores", "write_pair_scores"]
 
 COUNTS = ("label_pixels", "predicted_pixels", "label_pixels_original", "predicted_pixels_original")
 KEY = ("image", "slice", "class_name")
@@ -78,6 +78,12 @@ class PairScores:
     def has_foreground(self, name: str) -> bool:
         """Return whether the mask is not empty at the resolution of the score of this name."""
         return bool(getattr(self, PAIR_METRICS[name].area))
+
+
+def pair_name(key: PairKey) -> str:
+    """Return the name of a pair in messages."""
+    image, number, class_name = key
+    return f"{image}{'' if number is None else f' slice {number}'} {class_name!r}"
 
 
 def write_pair_scores(path: Path, pairs: Sequence[PairScores]) -> None:

@@ -97,3 +97,39 @@ def test_an_error_is_a_sentence_with_exit_code_1(files, content, options, values
     assert result.stderr.startswith("error: ")
     assert [value for value in values if value not in result.stderr] == [], result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.fixture
+def seeds(files):
+    """Three runs of each of two methods, beside the files."""
+    folder = files[0].parents[1]
+    for number in range(3):
+        for name, shift in (("vpt", 2.0), ("coop", 0.0)):
+            scores = [50.0 + 3 * place + shift + number + (place * number) % 3 for place in range(6)]
+            write_pair_scores(folder / f"{name}-seed{number}" / "pairs.csv", cases(*scores))
+    return folder
+
+
+def test_sets_of_runs_are_compared_over_their_seeds(seeds):
+    coop = ",".join(str(seeds / f"coop-seed{number}") for number in range(3))
+    result = run(coop, f"{seeds}/vpt-seed*")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert re.fullmatch(rf"A      [\d.]+ ± [\d.]+ % \(3 runs\)  {re.escape(coop)}", lines[1])
+    assert lines[3] == "B - A  +2.00 %"
+    assert lines[4].startswith("95% interval (bootstrap of seeds and images or groups): ")
+    assert lines[5] == "t-test (of seeds and images or groups): not defined: all differences are equal"
+    content = json.loads(run(coop, f"{seeds}/vpt-seed*", "--json").stdout)
+    assert (content["runs_a"], content["runs_b"], content["p_value_seeds"]) == (3, 3, None)
+
+
+def test_a_single_run_beside_several_is_warned_of(seeds):
+    result = run(seeds / "coop-seed0", f"{seeds}/vpt-seed[12]")
+    assert result.exit_code == 0 and "warning: A is a single run" in result.stderr
+    assert re.search(r"t-test .*: p = [\d.e-]+$", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("b", "message"), [("vpt-lost*", "vpt-lost*"), ("vpt-seed0,{}/vpt-seed*", "twice")])
+def test_patterns_without_runs_and_repeated_runs_are_refused(seeds, b, message):
+    result = run(seeds / "coop-seed0", f"{seeds}/{b.format(seeds)}")
+    assert result.exit_code == 1 and message in result.stderr

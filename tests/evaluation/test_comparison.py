@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monai_tunevlseg.evaluation import Bootstrap, PairScores, compare
+from monai_tunevlseg.evaluation import (
+    Bootstrap,
+    PairScores,
+    compare,
+    compare_runs,
+    compare_tables,
+    crossed_mean,
+    tabulate,
+)
 
 FEW = Bootstrap(resamples=500)
 
@@ -142,3 +150,68 @@ def test_a_metric_that_one_run_lacks_is_refused_with_those_of_both():
     with pytest.raises(ValueError, match=r"'dice'.* dice_original, iou_original\."):
         compare(first, second)
     assert compare(first, second, "dice_original").difference == 0
+
+
+def runs_of(scores):
+    """Return runs of scores (S, P)."""
+    return [run({f"{number:02}": float(dice) for number, dice in enumerate(of_run)}) for of_run in scores]
+
+
+@pytest.fixture
+def scores():
+    """Two sets of three runs on 20 images, with effects of the seed and of the image."""
+    rng = np.random.default_rng(5)
+    images = rng.uniform(50, 90, 20)
+    return [images + shift + rng.normal(0, 1, (3, 1)) + rng.normal(0, 1, (3, 20)) for shift in (0, 3)]
+
+
+def test_runs_with_the_same_seeds_are_compared_seed_by_seed(scores):
+    first, second = scores
+    result = compare_runs(runs_of(first), runs_of(second), bootstrap=FEW)
+    names = [f"{number:02}" for number in range(20)]
+    expected = crossed_mean([second - first], names, FEW)
+    assert result.difference == pytest.approx(second.mean() - first.mean())
+    assert (result.interval, result.p_value_seeds) == (
+        pytest.approx(expected.interval),
+        pytest.approx(expected.p_value),
+    )
+    wilcoxon = stats.wilcoxon(second.mean(axis=0) - first.mean(axis=0))  # the seeds as they are
+    assert (result.wilcoxon_statistic, result.p_value) == pytest.approx((wilcoxon.statistic, wilcoxon.pvalue))
+    assert (result.runs_a, result.runs_b) == (3, 3)
+    assert (result.std_a, result.std_b) == pytest.approx(tuple(np.std(s.mean(axis=1), ddof=1) for s in scores))
+
+
+def test_another_seed_counts_as_luck(scores):
+    """Differences of +1 and -1 with two seeds: over the images they are sure, over the seeds they are not."""
+    first = scores[0][:2]
+    second = first + np.array([[4.0], [-1.0]])
+    result = compare_runs(runs_of(first), runs_of(second), bootstrap=FEW)
+    assert result.p_value < 1e-4 and result.p_value_seeds > 0.5
+    low, high = result.interval
+    assert low < 0 < high
+
+
+def test_seeds_that_differ_are_independent(scores):
+    first, second = (
+        tabulate(runs[0], "dice").stack([tabulate(r, "dice") for r in runs[1:]]) for runs in map(runs_of, scores)
+    )
+    paired, apart = (compare_tables(first, second, bootstrap=FEW, same_seeds=same) for same in (True, False))
+    expected = crossed_mean([scores[1], -scores[0]], first.clusters, FEW)
+    assert apart.p_value_seeds == pytest.approx(expected.p_value) != paired.p_value_seeds
+    assert apart.difference == pytest.approx(paired.difference)
+    assert compare_runs(runs_of(scores[0]), runs_of(scores[1][:2]), bootstrap=FEW).p_value_seeds is not None
+
+
+def test_a_single_run_is_compared_with_each_of_several(scores):
+    result = compare_runs(runs_of(scores[0][:1]), runs_of(scores[1]), bootstrap=FEW)
+    expected = crossed_mean([scores[1] - scores[0][:1]], [f"{number:02}" for number in range(20)], FEW)
+    assert result.p_value_seeds == pytest.approx(expected.p_value)
+    assert (result.runs_a, result.std_a) == (1, None)
+    assert compare_runs(runs_of(scores[0][:1]), runs_of(scores[1][:1]), bootstrap=FEW).p_value_seeds is None
+
+
+def test_runs_of_a_set_on_other_pairs_are_refused(scores):
+    runs = runs_of(scores[0])
+    runs[1] = runs[1][:-1]
+    with pytest.raises(ValueError, match="19 'x'"):
+        compare_runs(runs, runs_of(scores[1]), bootstrap=FEW)
