@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from monai_tunevlseg.benchmark.measure import Measure
 
-__all__ = ["MISSING", "bytes_text", "count_text", "measure_text", "number_text", "seconds_text", "signed_text"]
+__all__ = [
+    "MISSING",
+    "bytes_text",
+    "count_text",
+    "measure_text",
+    "number_text",
+    "p_text",
+    "seconds_text",
+    "shots_text",
+    "signed_text",
+]
 
 MISSING = "–"
 
@@ -31,6 +41,16 @@ def measure_text(measure: Measure | None, decimals: int = 1) -> str:
 def signed_text(value: float | None, decimals: int = 2) -> str:
     """Return a difference with its sign, or a dash for None."""
     return MISSING if value is None else f"{value:+.{decimals}f}".replace("-", "−")
+
+
+def p_text(value: float | None) -> str:
+    """Return a p-value, or a dash for None."""
+    return MISSING if value is None else f"{value:.2g}"
+
+
+def shots_text(num_shots: int | None) -> str:
+    """Return a number of training images per class, or that of all of them for None."""
+    return "all images" if num_shots is None else f"{num_shots} image{'s' if num_shots > 1 else ''} per class"
 
 
 def bytes_text(value: float | None) -> str:

@@ -12,8 +12,8 @@ from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE, ExperimentSpec
 from monai_tunevlseg.benchmark.formatting import number_text
 from monai_tunevlseg.benchmark.measure import Measure, mean_measure, stored_interval
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
-from monai_tunevlseg.benchmark.seed_runs import group_seeds, mean_pair_scores
-from monai_tunevlseg.evaluation import Bootstrap, PairScores, read_pair_scores
+from monai_tunevlseg.benchmark.seed_runs import group_seeds
+from monai_tunevlseg.evaluation import Bootstrap, ScoreTable, mean_over_seeds, read_score_table
 
 __all__ = ["REACHED", "Curve", "CurvePoint", "DatasetCurves", "build_learning_curves", "enough_text", "images_text"]
 
@@ -145,10 +145,14 @@ def _dataset(
 def _point(
     runs: Sequence[ExperimentResult], metric: str, class_names: Sequence[str], problems: list[ReportProblem]
 ) -> CurvePoint:
-    pairs = _pairs(runs, metric, problems) if len(runs) > 1 else None
+    table = _table(runs, metric, problems) if len(runs) > 1 else None
 
     def measure(class_name: str | None) -> Measure:
-        interval = _stored(runs[0], metric, class_name) if pairs is None else _interval(pairs, metric, class_name)
+        interval = None
+        if len(runs) == 1:
+            interval = _stored(runs[0], metric, class_name)
+        elif table is not None:
+            interval = _interval(table, metric, class_name)
         return mean_measure([result.score(metric, class_name) for result in runs], interval)
 
     images = [count for result in runs if (count := result.facts.get("training_images")) is not None]
@@ -168,27 +172,21 @@ def _stored(run: ExperimentResult, metric: str, class_name: str | None) -> Inter
     return stored_interval(summary.get("intervals"), metric)
 
 
-def _pairs(runs: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]) -> Sequence[PairScores]:
-    """Return the pairs with their mean over the seeds; none where they cannot be read."""
-    score = METRICS[metric].score
+def _table(runs: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]) -> ScoreTable | None:
+    """Return the scores of the pairs with each seed; None where they cannot be read."""
     try:
-        return mean_pair_scores([read_pair_scores(run.folder, [score]) for run in runs], score)
+        return read_score_table([run.folder for run in runs], METRICS[metric].score)
     except (OSError, ValueError) as error:
         message = str(error).replace(f"{runs[0].folder.parents[1]}/", "").rstrip(".")
         problems.append(ReportProblem(runs[0].spec.name, f"an interval over its seeds is missing: {message}."))
-        return []
+        return None
 
 
-def _interval(pairs: Sequence[PairScores], metric: str, class_name: str | None) -> Interval | None:
-    chosen = METRICS[metric]
-    scored = [
-        (value, pair.cluster)
-        for pair in pairs
-        if class_name in (None, pair.class_name)
-        and (value := pair.score(chosen.score)) is not None
-        and (not chosen.foreground_only or pair.has_foreground(chosen.score))
-    ]
-    return Bootstrap(resamples=RESAMPLES).interval([value for value, _ in scored], [name for _, name in scored])
+def _interval(table: ScoreTable, metric: str, class_name: str | None) -> Interval | None:
+    """Return the interval over seeds and images."""
+    chosen = table.chosen(METRICS[metric].foreground_only, class_name)
+    mean = mean_over_seeds(chosen, Bootstrap(resamples=RESAMPLES))
+    return None if mean is None else mean.interval
 
 
 def images_text(curve: Curve, point: CurvePoint) -> str:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from monai_tunevlseg.benchmark.experiment_order import ordered_datasets, row_order
-from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
-from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
-from monai_tunevlseg.benchmark.seed_runs import group_seeds, mean_pair_scores
-from monai_tunevlseg.evaluation import Bootstrap, Comparison, PairScores, compare, read_pair_scores
+from monai_tunevlseg.benchmark.experiment_order import ordered_datasets
+from monai_tunevlseg.benchmark.results_folder import METRICS, ReportProblem
+from monai_tunevlseg.benchmark.seed_runs import ExperimentScores
+from monai_tunevlseg.evaluation import Bootstrap, Comparison, compare_tables, holm_adjusted
 
-__all__ = ["DatasetComparison", "MethodComparison", "compare_with_best", "holm_adjusted"]
+__all__ = ["DatasetComparison", "MethodComparison", "compare_with_best"]
 
-RESAMPLES = 1999  # sufficient for two decimals; a report makes up to a hundred comparisons
+RESAMPLES = 1999  # sufficient for two decimals; a report makes up to a thousand comparisons
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,15 @@ class MethodComparison:
     Attributes:
         title: titles of model and method.
         comparison: A is the best method, B is this one.
-        adjusted_p: p-value with Holm's correction for the comparisons of the dataset; None if it has no p-value.
+        adjusted_p: p-value of the Wilcoxon test with Holm's correction for the comparisons of the dataset; None if it
+            has no p-value.
+        adjusted_p_seeds: p-value of the t-test over seeds and images with this correction; None if it has none.
     """
 
     title: str
     comparison: Comparison
     adjusted_p: float | None
+    adjusted_p_seeds: float | None
 
 
 @dataclass(frozen=True)
@@ -38,93 +40,79 @@ class DatasetComparison:
 
     Attributes:
         dataset: name of the dataset.
+        num_shots: number of training images per class; None = all.
         best: titles of model and method of the prompt learner or adapter with the highest mean.
         score: that mean, in percent.
         methods: the other methods, without those that cannot be compared.
     """
 
     dataset: str
+    num_shots: int | None
     best: str
     score: float
     methods: Sequence[MethodComparison]
 
+    @property
+    def seeded(self) -> bool:
+        """Whether a comparison is over several seeds."""
+        return any(max(method.comparison.runs_a, method.comparison.runs_b) > 1 for method in self.methods)
+
 
 def compare_with_best(
-    results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
+    experiments: Sequence[ExperimentScores], metric: str, problems: list[ReportProblem]
 ) -> list[DatasetComparison]:
-    """Compare the experiments of Table 3 on each dataset with its best prompt learner or adapter.
+    """Compare the experiments on each dataset with its best prompt learner or adapter, all images first, then few.
 
-    With several seeds, the score of a pair is its mean over them.
+    Experiments are compared with those of the same number of training images, and without training with all of them.
 
     Args:
-        results: results of one benchmark.
+        experiments: scores of the experiments.
         metric: one of ``METRICS``.
         problems: receives the experiments that cannot be compared.
     """
+    shots = {experiment.first.spec.num_shots for experiment in experiments}
     comparisons = []
-    for dataset in ordered_datasets(result.spec.dataset for result in results):
-        chosen = [
-            result
-            for result in results
-            if result.spec.dataset == dataset and result.spec.table == MAIN_TABLE and result.score(metric) is not None
-        ]
-        chosen.sort(key=lambda result: row_order(result.spec))
-        comparison = _dataset_comparison(dataset, chosen, metric, problems)
-        if comparison is not None:
-            comparisons.append(comparison)
+    for dataset in ordered_datasets(experiment.first.spec.dataset for experiment in experiments):
+        for num_shots in sorted(shots, key=lambda number: number or 0):
+            chosen = [
+                experiment
+                for experiment in experiments
+                if experiment.first.spec.dataset == dataset
+                and (experiment.first.spec.num_shots == num_shots or not experiment.first.spec.trains)
+            ]
+            comparison = _dataset_comparison(dataset, num_shots, chosen, metric, problems)
+            if comparison is not None:
+                comparisons.append(comparison)
     return comparisons
 
 
 def _dataset_comparison(
-    dataset: str, results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
+    dataset: str,
+    num_shots: int | None,
+    experiments: Sequence[ExperimentScores],
+    metric: str,
+    problems: list[ReportProblem],
 ) -> DatasetComparison | None:
-    experiments = {runs[0]: runs for runs in group_seeds(results)}
-    means = {first: fmean(result.score(metric) or 0.0 for result in runs) for first, runs in experiments.items()}
-    scores = {first: read for first, runs in experiments.items() if (read := _pair_scores(runs, metric, problems))}
-    methods = [result for result in scores if not result.spec.baseline]
-    if not methods or len(scores) < 2:
+    means = {experiment: fmean(run.score(metric) or 0.0 for run in experiment.runs) for experiment in experiments}
+    methods = [experiment for experiment in experiments if not experiment.first.spec.baseline]
+    if not methods or len(experiments) < 2:
         return None
-    best = max(methods, key=lambda result: means[result])
-    comparisons = {}
-    for result in scores:
-        if result is not best:
+    best = max(methods, key=lambda experiment: means[experiment])
+    compared = []
+    for experiment in experiments:
+        if experiment is not best:
             try:
-                comparisons[result] = _compare(scores[best], scores[result], metric)
+                compared.append((experiment.first.title, _compare(best, experiment, metric)))
             except ValueError as error:
-                problems.append(ReportProblem(result.spec.name, f"cannot be compared with {best.spec.name}: {error}"))
-    p_values = holm_adjusted([comparison.p_value for comparison in comparisons.values()])
-    compared = [
-        MethodComparison(result.title, comparison, p)
-        for (result, comparison), p in zip(comparisons.items(), p_values, strict=True)
-    ]
-    return DatasetComparison(dataset, best.title, means[best], compared)
+                name = experiment.first.spec.name
+                problems.append(ReportProblem(name, f"cannot be compared with {best.first.spec.name}: {error}"))
+    adjusted = holm_adjusted([comparison.p_value for _, comparison in compared])
+    adjusted_seeds = holm_adjusted([comparison.p_value_seeds for _, comparison in compared])
+    rows = [MethodComparison(*found, *p) for found, *p in zip(compared, adjusted, adjusted_seeds, strict=True)]
+    return DatasetComparison(dataset, num_shots, best.first.title, means[best], rows)
 
 
-def _pair_scores(runs: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]) -> list[PairScores]:
-    score, read = METRICS[metric].score, []
-    for result in runs:
-        try:
-            read.append(read_pair_scores(result.folder, required=[score]))
-            pairs = mean_pair_scores(read, score)
-        except (OSError, ValueError) as error:
-            name = result.spec.name
-            message = str(error).replace(f"{result.folder}/", "")
-            problems.append(ReportProblem(f"{name}/pairs.csv", f"{message} The experiment is not compared."))
-            return []
-    return pairs
-
-
-def _compare(best: Sequence[PairScores], other: Sequence[PairScores], metric: str) -> Comparison:
-    chosen = METRICS[metric]
-    return compare(best, other, chosen.score, chosen.foreground_only, Bootstrap(resamples=RESAMPLES))
-
-
-def holm_adjusted(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values with the correction of Holm (1979) for multiple tests; None stays None and does not count."""
-    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    highest = 0.0
-    for rank, (p, index) in enumerate(known):
-        highest = max(highest, min(1.0, (len(known) - rank) * p))
-        corrected[index] = highest
-    return corrected
+def _compare(best: ExperimentScores, other: ExperimentScores, metric: str) -> Comparison:
+    same_seeds = best.seeds == other.seeds
+    bootstrap = Bootstrap(resamples=RESAMPLES)
+    return compare_tables(best.table, other.table, METRICS[metric].foreground_only, bootstrap, same_seeds)

@@ -14,9 +14,12 @@ from monai_tunevlseg.benchmark.gallery import Gallery, build_galleries
 from monai_tunevlseg.benchmark.learning_curve_figure import learning_curve_figure
 from monai_tunevlseg.benchmark.learning_curves import DatasetCurves, build_learning_curves
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison, compare_with_best
+from monai_tunevlseg.benchmark.method_ranks import MethodRanks, build_method_ranks
 from monai_tunevlseg.benchmark.obedience import DatasetObedience, build_obedience
 from monai_tunevlseg.benchmark.recommendation import Recommendation, recommend
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, Metric, ReportProblem, read_results
+from monai_tunevlseg.benchmark.seed_runs import read_experiment_scores
+from monai_tunevlseg.benchmark.seed_spread import DatasetSpread, build_seed_spread
 from monai_tunevlseg.benchmark.sureness import DatasetSureness, build_sureness
 from monai_tunevlseg.benchmark.tables import Table, build_tables
 from monai_tunevlseg.benchmark.wording import DatasetWording, build_wording
@@ -54,7 +57,9 @@ class BenchmarkReport:
         learning_curves: the experiments of each dataset with every number of training images.
         learning_curve_figures: their drawings as SVG by dataset, where a number of shots was run.
         figures: Figures 4 to 7, without those that have no data.
+        spread: experiments with several seeds, by dataset.
         comparisons: for each dataset, every method compared with the best prompt learner or adapter.
+        ranks: ranks of the methods over the datasets, for each number of training images.
         obedience: experiments whose tests asked for absent texts, by dataset.
         wording: experiments whose tests compared texts, by dataset.
         sureness: experiments whose tests measured the calibration, by dataset.
@@ -69,7 +74,9 @@ class BenchmarkReport:
     learning_curves: Sequence[DatasetCurves] = ()
     learning_curve_figures: Mapping[str, str] = field(default_factory=dict)
     figures: Sequence[ReportFigure] = ()
+    spread: Sequence[DatasetSpread] = ()
     comparisons: Sequence[DatasetComparison] = ()
+    ranks: Sequence[MethodRanks] = ()
     obedience: Sequence[DatasetObedience] = ()
     wording: Sequence[DatasetWording] = ()
     sureness: Sequence[DatasetSureness] = ()
@@ -174,7 +181,10 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkRepo
     }
     report.recommendations = recommend(report.learning_curves)
     report.figures = _figures(_points(full, metric), report.dataset_titles, read_all_embeddings(folder, problems))
-    report.comparisons = compare_with_best(full, metric, problems)
+    experiments = read_experiment_scores(results, metric, problems)
+    report.spread = build_seed_spread(experiments, metric)
+    report.comparisons = compare_with_best(experiments, metric, problems)
+    report.ranks = build_method_ranks(results, metric)
     report.obedience = build_obedience(full, metric, problems)
     report.wording = build_wording(full)
     report.sureness = build_sureness(full)

@@ -9,8 +9,10 @@ from typing import Any
 from monai_tunevlseg.benchmark.learning_curves import DatasetCurves
 from monai_tunevlseg.benchmark.measure import Measure
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
+from monai_tunevlseg.benchmark.method_ranks import MethodRanks
 from monai_tunevlseg.benchmark.obedience import DatasetObedience, ObedienceRow
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
+from monai_tunevlseg.benchmark.seed_spread import DatasetSpread
 from monai_tunevlseg.benchmark.sureness import SurenessRow
 from monai_tunevlseg.benchmark.tables import Row, Table
 from monai_tunevlseg.benchmark.wording import WordingRow
@@ -34,7 +36,9 @@ def write_csv_files(report: BenchmarkReport, output: Path) -> None:
     _write(output / "texts.csv", [_wording_row(dataset, row) for dataset, row in wording])
     sureness = [(item.dataset, row) for item in report.sureness for row in (*item.rows, *item.classes)]
     _write(output / "calibration.csv", [_sureness_row(dataset, row) for dataset, row in sureness])
+    _write(output / "seeds.csv", [row for item in report.spread for row in _spread_rows(item)])
     _write(output / "comparisons.csv", [row for item in report.comparisons for row in _comparison_rows(item)])
+    _write(output / "ranks.csv", [row for ranks in report.ranks for row in _rank_rows(ranks)])
 
 
 def _wide_row(row: Row, table: Table) -> dict[str, Any]:
@@ -95,20 +99,58 @@ def _comparison_rows(dataset: DatasetComparison) -> list[dict[str, Any]]:
         rows.append(
             {
                 "dataset": dataset.dataset,
+                "num_shots": dataset.num_shots,
                 "best": dataset.best,
                 "method": method.title,
                 "pairs": comparison.pairs,
                 "clusters": comparison.clusters,
+                "seeds_best": comparison.runs_a,
+                "seeds": comparison.runs_b,
                 "mean_best": _rounded(comparison.mean_a),
+                "std_best": _rounded(comparison.std_a),
                 "mean": _rounded(comparison.mean_b),
+                "std": _rounded(comparison.std_b),
                 "difference": _rounded(comparison.difference),
                 "low": _rounded(low),
                 "high": _rounded(high),
                 "p": comparison.p_value,
                 "p_holm": method.adjusted_p,
+                "p_seeds": comparison.p_value_seeds,
+                "p_seeds_holm": method.adjusted_p_seeds,
             }
         )
     return rows
+
+
+def _spread_rows(dataset: DatasetSpread) -> list[dict[str, Any]]:
+    return [
+        {
+            "dataset": dataset.dataset,
+            "num_shots": row.num_shots,
+            "method": row.title,
+            "seeds": row.runs,
+            **_measure_cells("dice", row.dice),
+            "error_seeds": _rounded(row.seed_error),
+            "error_images": _rounded(row.case_error),
+            "seed_share": _rounded(row.seed_share),
+        }
+        for row in dataset.rows
+    ]
+
+
+def _rank_rows(ranks: MethodRanks) -> list[dict[str, Any]]:
+    found = ranks.ranks
+    return [
+        {
+            "num_shots": ranks.num_shots,
+            "method": ranks.titles[name],
+            "mean_rank": _rounded(rank),
+            "datasets": found.datasets,
+            "critical_difference": _rounded(found.critical_difference),
+            "p": found.p_value,
+        }
+        for name, rank in found.mean_ranks.items()
+    ]
 
 
 def _obedience_row(dataset: str, row: ObedienceRow) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def write_report(
     texts = {"report.html": render_html(report), "report.md": render_markdown(report)}
     texts |= {f"figures/{figure.name}.svg": figure.svg for figure in report.figures}
     texts |= {f"figures/learning_curves_{name}.svg": svg for name, svg in report.learning_curve_figures.items()}
+    texts |= {f"figures/{ranks.name}.svg": ranks.figure for ranks in report.ranks}
     texts |= {f"figures/reliability_{item.dataset}.svg": item.figure for item in report.sureness}
     for name, text in texts.items():
         write_text_atomically(output / name, text)

@@ -7,7 +7,15 @@ from importlib.metadata import version
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monai_tunevlseg.benchmark.formatting import bytes_text, count_text, number_text, seconds_text, signed_text
+from monai_tunevlseg.benchmark.formatting import (
+    bytes_text,
+    count_text,
+    number_text,
+    p_text,
+    seconds_text,
+    shots_text,
+    signed_text,
+)
 from monai_tunevlseg.benchmark.learning_curves import enough_text
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 
@@ -29,6 +37,8 @@ def render_html(report: BenchmarkReport) -> str:
         bytes=bytes_text,
         count=count_text,
         seconds=seconds_text,
+        p=p_text,
+        shots=shots_text,
         enough=enough_text,
         data_uri=lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii"),
     )

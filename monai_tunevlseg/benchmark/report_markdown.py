@@ -13,13 +13,17 @@ from monai_tunevlseg.benchmark.formatting import (
     count_text,
     measure_text,
     number_text,
+    p_text,
     seconds_text,
+    shots_text,
     signed_text,
 )
 from monai_tunevlseg.benchmark.learning_curves import DatasetCurves, enough_text
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
+from monai_tunevlseg.benchmark.method_ranks import MethodRanks
 from monai_tunevlseg.benchmark.obedience import ConfusionTable, DatasetObedience
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
+from monai_tunevlseg.benchmark.seed_spread import DatasetSpread
 from monai_tunevlseg.benchmark.sureness import DatasetSureness
 from monai_tunevlseg.benchmark.tables import Cell, Row, Table
 from monai_tunevlseg.benchmark.wording import DatasetWording
@@ -48,7 +52,9 @@ def render_markdown(report: BenchmarkReport) -> str:
         caption = escape_markdown(figure.caption)
         parts.append(f"## Figure {figure.number}\n\n{caption}\n\n![](figures/{figure.name}.svg)")
     parts.append("## Cost\n\n" + _grid((report.costs or [{}])[0], map(_cost_cells, report.costs)))
+    parts += [_spread_markdown(dataset, report) for dataset in report.spread]
     parts += [_comparison_markdown(comparison, report) for comparison in report.comparisons]
+    parts += [_ranks_markdown(ranks) for ranks in report.ranks]
     return "\n\n".join(parts) + "\n"
 
 
@@ -115,25 +121,38 @@ def _cell_markdown(cell: Cell | None) -> str:
     return text if cell.difference is None else f"{text} ({signed_text(cell.difference)})"
 
 
+def _spread_markdown(dataset: DatasetSpread, report: BenchmarkReport) -> str:
+    columns = ["method", "training images", "seeds", "mean ± std over the seeds (95 % interval over seeds and images)"]
+    columns += ["error, seeds", "error, images", "share of the seeds (%)"]
+    rows = [
+        [escape_markdown(row.title), shots_text(row.num_shots), str(row.runs), measure_text(row.dice, 2)]
+        + [number_text(row.seed_error), number_text(row.case_error), number_text(row.seed_share, 0)]
+        for row in dataset.rows
+    ]
+    title = escape_markdown(report.dataset_titles[dataset.dataset])
+    return f"## {title}: is the seed luck?\n\n{_grid(columns, rows)}"
+
+
 def _comparison_markdown(dataset: DatasetComparison, report: BenchmarkReport) -> str:
     title, best = escape_markdown(report.dataset_titles[dataset.dataset]), escape_markdown(dataset.best)
-    head = f"## {title}: comparison with {best} ({dataset.score:.2f})"
+    images = "" if dataset.num_shots is None else f", {shots_text(dataset.num_shots)}"
+    head = f"## {title}{images}: comparison with {best} ({dataset.score:.2f})"
+    columns = ["method", "mean", "difference", "95 % interval", "p (Wilcoxon)", "p (Holm)"]
+    columns += ["p (seeds and images)", "p (seeds and images, Holm)"] if dataset.seeded else []
     rows = []
     for method in dataset.methods:
         comparison = method.comparison
         low, high = comparison.interval or (None, None)
-        rows.append(
-            [
-                escape_markdown(method.title),
-                number_text(comparison.mean_b),
-                signed_text(comparison.difference),
-                f"{signed_text(low)} to {signed_text(high)}",
-                MISSING if comparison.p_value is None else f"{comparison.p_value:.2g}",
-                MISSING if method.adjusted_p is None else f"{method.adjusted_p:.2g}",
-            ]
-        )
-    columns = ["method", "mean", "difference", "95 % interval", "p (Wilcoxon)", "p (Holm)"]
+        cells = [escape_markdown(method.title), number_text(comparison.mean_b), signed_text(comparison.difference)]
+        cells += [f"{signed_text(low)} to {signed_text(high)}", p_text(comparison.p_value), p_text(method.adjusted_p)]
+        cells += [p_text(comparison.p_value_seeds), p_text(method.adjusted_p_seeds)] if dataset.seeded else []
+        rows.append(cells)
     return f"{head}\n\n{_grid(columns, rows)}"
+
+
+def _ranks_markdown(ranks: MethodRanks) -> str:
+    images = "" if ranks.num_shots is None else f", {shots_text(ranks.num_shots)}"
+    return f"## Ranks over the datasets{images}\n\n{escape_markdown(ranks.text)}\n\n![](figures/{ranks.name}.svg)"
 
 
 def _obedience_markdown(dataset: DatasetObedience, report: BenchmarkReport) -> str:

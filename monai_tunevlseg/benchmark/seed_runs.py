@@ -3,15 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from monai_tunevlseg.benchmark.experiment_order import ordered_datasets, variant_order
-from monai_tunevlseg.benchmark.results_folder import ExperimentResult
-from monai_tunevlseg.evaluation import AbsentPair, PairScores
+from monai_tunevlseg.benchmark.experiment_order import ordered_datasets, row_order, variant_order
+from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
+from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
+from monai_tunevlseg.evaluation import AbsentPair, PairScores, ScoreTable, read_score_table
 
-__all__ = ["experiments_with", "group_seeds", "mean_absent_pairs", "mean_pair_scores"]
+__all__ = [
+    "ExperimentScores",
+    "experiments_with",
+    "group_seeds",
+    "mean_absent_pairs",
+    "mean_pair_scores",
+    "read_experiment_scores",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class ExperimentScores:
+    """The runs of an experiment with different seeds, and their scores of each pair.
+
+    Attributes:
+        runs: results, by seed.
+        table: scores of the report's metric; its pairs include those that the metric leaves out.
+    """
+
+    runs: Sequence[ExperimentResult]
+    table: ScoreTable
+
+    @property
+    def first(self) -> ExperimentResult:
+        """The first run."""
+        return self.runs[0]
+
+    @property
+    def seeds(self) -> list[int | None]:
+        """Training seeds of the runs."""
+        return [run.spec.seed for run in self.runs]
+
+
+def read_experiment_scores(
+    results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
+) -> list[ExperimentScores]:
+    """Read the scores of the experiments of Table 3 with every number of shots, by dataset and in their order.
+
+    Args:
+        results: results of one benchmark.
+        metric: one of ``METRICS``.
+        problems: receives the experiments whose scores cannot be read.
+    """
+    chosen = [result for result in results if result.spec.table == MAIN_TABLE and result.score(metric) is not None]
+    place = {name: number for number, name in enumerate(ordered_datasets(result.spec.dataset for result in chosen))}
+    chosen.sort(key=lambda result: (place[result.spec.dataset], row_order(result.spec)))
+    tables = ((runs, _read_table(runs, METRICS[metric].score, problems)) for runs in group_seeds(chosen))
+    return [ExperimentScores(runs, table) for runs, table in tables if table is not None]
+
+
+def _read_table(runs: Sequence[ExperimentResult], score: str, problems: list[ReportProblem]) -> ScoreTable | None:
+    table: ScoreTable | None = None
+    for run in runs:
+        try:
+            of_run = read_score_table([run.folder], score)
+            table = of_run if table is None else table.stack([of_run])
+        except (OSError, ValueError) as error:
+            message = str(error).replace(f"{run.folder}/", "")
+            problems.append(ReportProblem(f"{run.spec.name}/pairs.csv", f"{message} The experiment is not compared."))
+            return None
+    return table
 
 
 def group_seeds(results: Sequence[ExperimentResult]) -> list[list[ExperimentResult]]:

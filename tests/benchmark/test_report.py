@@ -107,6 +107,42 @@ def test_table_rows_in_html(tmp_path):
     assert ["Kvasir", "CLIPSeg", "VPT", *costs] in parsed.rows
 
 
+def test_seeds_comparisons_and_ranks_are_in_every_format(tmp_path):
+    for dataset in ("kvasir", "bkai"):
+        for method, shift in (("vpt", 9), ("coop", 0), ("maple", 4)):
+            for seed in range(3):
+                dices = [50 + shift + 2 * seed + 3 * number + (number * seed) % 4 for number in range(6)]
+                write_experiment(tmp_path, f"{dataset}/clipseg_{method}-seed{seed}", dices)
+                write_experiment(
+                    tmp_path, f"{dataset}/clipseg_{method}-shots4-seed{seed}", [dice - 20 for dice in dices]
+                )
+    report = write_report(tmp_path)
+    folder = tmp_path / "report"
+    page = Page((folder / "report.html").read_text())
+    text = (folder / "report.md").read_text()
+    assert page.open == [] and {"Is the seed luck?", "Ranks over the datasets"} <= set(page.headings)
+    spread = report.spread[0].rows[0]
+    low, high = spread.dice.interval
+    shown = f"{spread.dice.value:.2f} ± {spread.dice.std:.2f} {low:.2f} to {high:.2f}"
+    assert any(row[:3] == ["CLIPSeg VPT", "3", shown] for row in page.rows)
+    assert "## Bkai: is the seed luck?" in text and "## Ranks over the datasets, 4 images per class" in text
+    assert (folder / "figures" / "ranks.svg").is_file() and (folder / "figures" / "ranks_shots4.svg").is_file()
+    tables = {}
+    for name in ("seeds", "comparisons", "ranks"):
+        with (folder / f"{name}.csv").open() as file:
+            tables[name] = list(csv.DictReader(file))
+    assert len(tables["seeds"]) == 12 and len(tables["comparisons"]) == 8 and len(tables["ranks"]) == 6
+    (coop,) = (
+        row
+        for row in tables["comparisons"]
+        if row["method"].endswith("CoOp") and row["num_shots"] == "4" and row["dataset"] == "bkai"
+    )
+    method = next(found for found in report.comparisons[1].methods if found.title.endswith("CoOp"))
+    assert (report.comparisons[1].dataset, report.comparisons[1].num_shots) == ("bkai", 4)
+    assert float(coop["p_seeds_holm"]) == pytest.approx(method.adjusted_p_seeds)
+    assert (coop["seeds"], float(coop["difference"])) == ("3", pytest.approx(-9))
+
+
 def trimmed(row):
     return [row[0].removeprefix("CLIPSeg "), *row[1:]] if row else row
 

@@ -11,7 +11,7 @@ BY_HAND = {"first": [90, 80, 70, 60], "second": [89, 79, 60, 61], "third": [80, 
 
 
 def test_ranks_and_the_test_by_hand():
-    """Ranks 1 1 1 2, 2 2 3 1 and 3 3 2 3: Friedman's statistic is 4.5, its F 27 / 7, its p 0.4375**3 (2 and 6 degrees)."""
+    """Ranks 1 1 1 2, 2 2 3 1 and 3 3 2 3: Friedman's statistic is 4.5, its F 27 / 7, its p 0.4375**3."""
     found = rank_over_datasets(BY_HAND)
     assert found.mean_ranks == {"first": 1.25, "second": 2, "third": 2.75}
     assert found.p_value == pytest.approx(0.4375**3)
