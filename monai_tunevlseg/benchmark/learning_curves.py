@@ -11,11 +11,20 @@ from monai_tunevlseg.benchmark.experiment_order import ordered_datasets, variant
 from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE, ExperimentSpec
 from monai_tunevlseg.benchmark.formatting import number_text
 from monai_tunevlseg.benchmark.measure import Measure, mean_measure, stored_interval
-from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
-from monai_tunevlseg.benchmark.seed_runs import group_seeds
-from monai_tunevlseg.evaluation import Bootstrap, ScoreTable, mean_over_seeds, read_score_table
+from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult
+from monai_tunevlseg.benchmark.seed_runs import ExperimentScores, group_seeds
+from monai_tunevlseg.evaluation import Bootstrap, mean_over_seeds
 
-__all__ = ["REACHED", "Curve", "CurvePoint", "DatasetCurves", "build_learning_curves", "enough_text", "images_text"]
+__all__ = [
+    "REACHED",
+    "RESAMPLES",
+    "Curve",
+    "CurvePoint",
+    "DatasetCurves",
+    "build_learning_curves",
+    "enough_text",
+    "images_text",
+]
 
 REACHED = 0.95
 """Share of the Dice with all images that makes a smaller number of images enough."""
@@ -108,24 +117,28 @@ class DatasetCurves:
 
 
 def build_learning_curves(
-    results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
+    results: Sequence[ExperimentResult], experiments: Sequence[ExperimentScores], metric: str
 ) -> list[DatasetCurves]:
     """Return the experiments of Table 3 on each dataset, with every number of training images.
 
     Args:
         results: results of one benchmark; runs with different seeds are one point.
+        experiments: their scores of each pair; a point of several seeds has no interval without them.
         metric: one of ``METRICS``.
-        problems: receives the points whose interval cannot be computed.
     """
+    scores = {experiment.first.spec: experiment for experiment in experiments}
     by_dataset: dict[str, list[ExperimentResult]] = {}
     for result in sorted(results, key=lambda result: variant_order(result.spec)):
         if result.spec.table == MAIN_TABLE and result.score(metric) is not None:
             by_dataset.setdefault(result.spec.dataset, []).append(result)
-    return [_dataset(name, by_dataset[name], metric, problems) for name in ordered_datasets(by_dataset)]
+    return [_dataset(name, by_dataset[name], scores, metric) for name in ordered_datasets(by_dataset)]
 
 
 def _dataset(
-    dataset: str, results: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]
+    dataset: str,
+    results: Sequence[ExperimentResult],
+    scores: Mapping[ExperimentSpec, ExperimentScores],
+    metric: str,
 ) -> DatasetCurves:
     names = sorted({name for result in results for name in result.class_names})
     names = names if len(names) > 1 else []
@@ -134,7 +147,7 @@ def _dataset(
     for runs in group_seeds(results):
         experiment = runs[0].spec.searched
         titles[experiment] = runs[0].title
-        points.setdefault(experiment, []).append(_point(runs, metric, names, problems))
+        points.setdefault(experiment, []).append(_point(runs, scores.get(runs[0].spec), metric, names))
     curves = [
         Curve(titles[experiment], experiment.trains, sorted(found, key=lambda point: point.num_shots or math.inf))
         for experiment, found in points.items()
@@ -143,16 +156,13 @@ def _dataset(
 
 
 def _point(
-    runs: Sequence[ExperimentResult], metric: str, class_names: Sequence[str], problems: list[ReportProblem]
+    runs: Sequence[ExperimentResult], scores: ExperimentScores | None, metric: str, class_names: Sequence[str]
 ) -> CurvePoint:
-    table = _table(runs, metric, problems) if len(runs) > 1 else None
-
     def measure(class_name: str | None) -> Measure:
-        interval = None
         if len(runs) == 1:
-            interval = _stored(runs[0], metric, class_name)
-        elif table is not None:
-            interval = _interval(table, metric, class_name)
+            interval = stored_interval(runs[0].summary(class_name).get("intervals"), metric)
+        else:
+            interval = None if scores is None else _interval(scores, metric, class_name)
         return mean_measure([result.score(metric, class_name) for result in runs], interval)
 
     images = [count for result in runs if (count := result.facts.get("training_images")) is not None]
@@ -167,24 +177,9 @@ def _point(
     )
 
 
-def _stored(run: ExperimentResult, metric: str, class_name: str | None) -> Interval | None:
-    summary = run.summary(class_name)
-    return stored_interval(summary.get("intervals"), metric)
-
-
-def _table(runs: Sequence[ExperimentResult], metric: str, problems: list[ReportProblem]) -> ScoreTable | None:
-    """Return the scores of the pairs with each seed; None where they cannot be read."""
-    try:
-        return read_score_table([run.folder for run in runs], METRICS[metric].score)
-    except (OSError, ValueError) as error:
-        message = str(error).replace(f"{runs[0].folder.parents[1]}/", "").rstrip(".")
-        problems.append(ReportProblem(runs[0].spec.name, f"an interval over its seeds is missing: {message}."))
-        return None
-
-
-def _interval(table: ScoreTable, metric: str, class_name: str | None) -> Interval | None:
-    """Return the interval over seeds and images."""
-    chosen = table.chosen(METRICS[metric].foreground_only, class_name)
+def _interval(scores: ExperimentScores, metric: str, class_name: str | None) -> Interval | None:
+    """Return the interval over seeds and cases."""
+    chosen = scores.table.chosen(METRICS[metric].foreground_only, class_name)
     mean = mean_over_seeds(chosen, Bootstrap(resamples=RESAMPLES))
     return None if mean is None else mean.interval
 

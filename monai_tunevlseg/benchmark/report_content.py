@@ -175,13 +175,13 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkRepo
     ]
     full = [result for result in results if result.spec.num_shots is None]
     report = BenchmarkReport(METRICS[metric], results, build_tables(full, metric), problems=problems)
-    report.learning_curves = build_learning_curves(results, metric, problems)
+    experiments = read_experiment_scores(results, metric, problems)
+    report.learning_curves = build_learning_curves(results, experiments, metric)
     report.learning_curve_figures = {
         curves.dataset: svg for curves in report.learning_curves if (svg := learning_curve_figure(curves)) is not None
     }
     report.recommendations = recommend(report.learning_curves)
     report.figures = _figures(_points(full, metric), report.dataset_titles, read_all_embeddings(folder, problems))
-    experiments = read_experiment_scores(results, metric, problems)
     report.spread = build_seed_spread(experiments, metric)
     report.comparisons = compare_with_best(experiments, metric, problems)
     report.ranks = build_method_ranks(results, metric)

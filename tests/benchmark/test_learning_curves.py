@@ -15,6 +15,7 @@ from sample_results import write_experiment
 from monai_tunevlseg.benchmark import build_report, read_results, write_report
 from monai_tunevlseg.benchmark.learning_curve_figure import learning_curve_figure
 from monai_tunevlseg.benchmark.learning_curves import (
+    RESAMPLES,
     Curve,
     CurvePoint,
     DatasetCurves,
@@ -23,6 +24,9 @@ from monai_tunevlseg.benchmark.learning_curves import (
     images_text,
 )
 from monai_tunevlseg.benchmark.measure import Measure
+from monai_tunevlseg.benchmark.seed_runs import read_experiment_scores
+from monai_tunevlseg.evaluation import Bootstrap
+from monai_tunevlseg.evaluation.crossed_bootstrap import crossed_mean
 
 SHOTS = {1: 2, 4: 8, None: 90}  # with the training images
 
@@ -46,7 +50,8 @@ def results(tmp_path):
 
 def curves_of(results, metric="dice"):
     problems = []
-    (found,) = build_learning_curves(read_results(results).experiments, metric, problems)
+    stored = read_results(results).experiments
+    (found,) = build_learning_curves(stored, read_experiment_scores(stored, metric, problems), metric)
     assert not problems
     return found
 
@@ -70,8 +75,9 @@ def test_points_are_means_over_seeds_from_few_images_to_all(results):
     ]
     assert [point.dice.value for point in vpt.points] == pytest.approx([46.5, 76.5, 86.5])
     assert vpt.points[0].dice.std == pytest.approx(stdev([46, 47]))
-    low, high = vpt.points[0].dice.interval
-    assert 0 <= low < 46.5 < high <= 100
+    scores = np.array([[40, 46, 52], [41, 47, 53]], dtype=float)
+    expected = crossed_mean([scores], ["a", "b", "c"], Bootstrap(resamples=RESAMPLES)).interval
+    assert vpt.points[0].dice.interval == pytest.approx(expected) and expected[0] < 46.5 < expected[1]
     assert vpt.most.test_images == 3 and vpt.target == pytest.approx(0.95 * 86.5)
     assert found.class_names == []  # a single class
 
@@ -94,10 +100,10 @@ def test_classes_have_curves_of_their_own(tmp_path):
     assert found.class_names == ["lesion", "vessel"]
     (few, _) = found.with_shots[0].points
     assert few.classes["lesion"].value == 65 and few.classes["vessel"].value == 35
-    low, high = few.classes["vessel"].interval
-    assert low < 35 < high
-    low, high = few.dice.interval
-    assert low < 50 < high
+    for name, measure in few.classes.items():
+        expected = crossed_mean([np.array([pairs[name]] * 2)], ["a", "b"], Bootstrap(resamples=RESAMPLES)).interval
+        assert measure.interval == pytest.approx(np.clip(expected, 0, 100))
+    assert few.dice.interval[0] < 50 < few.dice.interval[1]
     assert {"all classes", "lesion", "vessel"} <= set(texts(learning_curve_figure(found)))
 
 
@@ -178,12 +184,13 @@ def test_results_of_the_former_format_are_full_data(results):
 
 def test_an_unreadable_table_of_pairs_is_named(results):
     (results / "kvasir" / "clipseg_vpt-shots4-seed1" / "pairs.csv").unlink()
-    problems = []
-    (found,) = build_learning_curves(read_results(results).experiments, "dice", problems)
-    few, some, full = found.with_shots[0].points
-    assert some.dice.interval is None and some.dice.value == pytest.approx(76.5) and few.dice.interval and full.dice
-    (problem,) = problems
-    assert problem.place == "kvasir/clipseg_vpt-shots4-seed0" and "clipseg_vpt-shots4-seed1" in problem.message
+    report = build_report(results)
+    few, some, full = report.learning_curves[0].with_shots[0].points
+    assert some.dice.interval is None and some.dice.value == pytest.approx(76.5)
+    assert few.dice.interval and full.dice.interval
+    assert [problem.place for problem in report.problems if "pairs.csv" in problem.place] == [
+        "kvasir/clipseg_vpt-shots4-seed1/pairs.csv"
+    ]
 
 
 def test_the_smallest_number_of_images_that_is_enough():
