@@ -2,9 +2,11 @@
 
 import json
 import re
+import shlex
 from dataclasses import replace
 
 import pytest
+from documentation import lines
 from typer.testing import CliRunner
 
 from monai_tunevlseg.__main__ import app
@@ -133,3 +135,15 @@ def test_a_single_run_beside_several_is_warned_of(seeds):
 def test_patterns_without_runs_and_repeated_runs_are_refused(seeds, b, message):
     result = run(seeds / "coop-seed0", f"{seeds}/{b.format(seeds)}")
     assert result.exit_code == 1 and message in result.stderr
+
+
+def test_the_documented_comparison_runs(seeds, monkeypatch):
+    (line,) = lines("compare seeds")
+    folder = seeds / "results" / "kvasir"
+    folder.mkdir(parents=True)
+    for path in [*seeds.glob("vpt-seed*"), *seeds.glob("coop-seed*")]:
+        path.rename(folder / f"clipseg_{path.name}")
+    monkeypatch.chdir(seeds)
+    program, command, *arguments = shlex.split(line)
+    assert (program, command) == ("tunevlseg", "compare")
+    assert "B - A  +2.00 %" in run(*arguments).stdout
