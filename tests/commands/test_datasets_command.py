@@ -23,7 +23,7 @@ from monai_tunevlseg.data.forms import FORMS
 @pytest.fixture
 def run(monkeypatch):
     """Runs `tunevlseg datasets` on a wide screen."""
-    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setenv("COLUMNS", "400")
     return lambda *arguments: CliRunner().invoke(app, ["datasets", *map(str, arguments)])
 
 

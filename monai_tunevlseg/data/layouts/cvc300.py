@@ -29,7 +29,7 @@ INFO = DatasetInfo(
     organ="colon",
     sizes=(0, 0, 0),
     license="After registration; see the owner's terms.",
-    source="https://pages.cvc.uab.es/CVC-Colon/index.php/databases/cvc-endoscenestill/",
+    source="https://pages.cvc.uab.es/CVC-Colon/index.php/databases/",
     reference="Vázquez et al., A benchmark for endoluminal scene segmentation of colonoscopy images, Journal of "
     "Healthcare Engineering, 2017",
 )

@@ -96,7 +96,7 @@ def test_the_tree_of_every_layout_is_in_order(tmp_path, form):
     info = LAYOUTS[name].info
     expected = {"notice"} | ({"count"} if info is None or any(info.sizes) else set())
     expected |= {"empty mask"} if empty else set()
-    expected |= {"text"} if name in ("busi", "busbra", "udiat") else set()
+    expected |= {"text"} if name == "busi" else set()
     expected |= {"sequence"} if name == "clinicdb" else set()
     assert set(kinds(report.warnings)) <= expected
     assert info is None or set(kinds(report.warnings)) >= expected - {"notice"}
