@@ -85,6 +85,8 @@ def transfer(
         names = [target.name for target in targets]
         mapping = read_text_mapping(texts, names) if texts else {}
         settings = TransferSettings(parse_overrides(override), mapping, skip_unmapped, images, zero_shot)
+        if metric.startswith("surface_dice") and not settings.overrides.get("surface_dice"):
+            raise ValueError(f"--metric {metric} is not measured by default; pass --override surface_dice=true.")
         found = _read_runs(runs, targets, bundles_dir, source_dir)
         rows = matrix_rows(transfer_runs(_folders(found, output_dir), targets, settings), metric)
         write_matrix(output_dir, rows, metric)

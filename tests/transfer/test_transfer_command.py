@@ -26,6 +26,7 @@ from monai_tunevlseg.commands.transfer import _labels
         ("RUN --on bright=BRIGHT --target-option dark:layout=folder", ["dark:layout=folder", "bright"]),
         ("RUN --on bright=BRIGHT --target-option bright:layout=folder --images some", ["'some'", "auto, all, test"]),
         ("RUN --on bright=BRIGHT --target-option bright:layout=folder --metric hd95", ["'hd95'", "dice_original"]),
+        ("RUN --on ultrasound=BRIGHT --metric surface_dice", ["surface_dice", "--override surface_dice=true"]),
         ("RUN --on ultrasound=BRIGHT --override epochs=3", ["epochs", "batch_size"]),
         ("RUN --on ultrasound=BRIGHT --texts BRIGHT/no.json", ["no.json"]),
         ("RUN --on ultrasound=BRIGHT --source-dir BRIGHT/no", ["BRIGHT/no", "not a folder"]),
