@@ -23,7 +23,7 @@ def transfer(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Folders of trained runs: bundle_root of a training, output of a search, or a bundle.",
         ),
     ],
@@ -43,8 +43,8 @@ def transfer(
     images: Annotated[
         str,
         typer.Option(
-            help="Tested images of a dataset: all; test, its test split; or auto, all but for a dataset that another "
-            "RUN was trained on."
+            help="Tested images of a dataset: all, test (its test split), or auto (all, but the test split where "
+            "another RUN was trained on it)."
         ),
     ] = "auto",
     target_option: Annotated[

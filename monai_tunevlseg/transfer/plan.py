@@ -62,12 +62,16 @@ def plan_transfer(runs: Sequence[SourceRun], targets: Sequence[Target], settings
 
 
 def _source_name(run: SourceRun, targets: Sequence[Target]) -> str:
-    """Return the name of the dataset that a run was trained on: that of a target in the same folder, or its own."""
-    same = next((target for target in targets if target.dataset_dir.samefile(run.spec.folder)), None)
+    """Return the name of the dataset that a run was trained on: that of the same target, or its own.
+
+    Layouts can divide a folder, so that another layout is another dataset.
+    """
+    alike = [target for target in targets if target.options["layout"] == run.spec.layout]
+    same = next((target for target in alike if target.dataset_dir.samefile(run.spec.folder)), None)
     if same is not None:
         return same.name
     named = next((target for target in targets if target.name == run.dataset), None)
-    if named is not None and (named.options["layout"] != run.spec.layout or LAYOUTS[run.spec.layout].info is None):
+    if named is not None and (named not in alike or LAYOUTS[run.spec.layout].info is None):
         raise ValueError(
             f"the target {named.name} in {named.dataset_dir} has the name of the dataset that {run.label} was trained "
             f"on, {run.spec.folder}; give it another name."
