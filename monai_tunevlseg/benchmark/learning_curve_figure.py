@@ -19,7 +19,11 @@ __all__ = ["learning_curve_figure"]
 
 MAX_COLUMNS = 4
 PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.9  # inches
+LEGEND_WIDTH, LABEL_HEIGHT = 2.2, 0.19  # inches
+SINGLE_WIDTH = 5.2  # inches, of a panel alone
 MARKERS = "osD^v<>PX*"
+DASHES = ("--", ":", "-.")
+GRAY = "#5a6069"
 FEWEST_TICKS_APART = 0.04  # share of the axis below which the labels of two numbers would overlap
 
 
@@ -37,42 +41,41 @@ def learning_curve_figure(dataset: DatasetCurves) -> str | None:
     panels: list[str | None] = [None, *dataset.class_names]
     columns = min(MAX_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    size = (max(PANEL_WIDTH * columns, 4.6) + 2.0, PANEL_HEIGHT * rows)
-    colors = _colors([*dataset.untrained, *curves])
+    labels = len(dataset.untrained) + len(curves) + 1
+    size = (max(PANEL_WIDTH * columns, SINGLE_WIDTH) + LEGEND_WIDTH, max(PANEL_HEIGHT * rows, LABEL_HEIGHT * labels))
     with rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
-        for axis, class_name in zip(axes.flat, panels, strict=False):
-            _draw_panel(axis, class_name, dataset.untrained, curves, colors)
+        for number, (axis, class_name) in enumerate(zip(axes.flat, panels, strict=False)):
+            _draw_panel(axis, class_name, dataset.untrained, curves)
             axis.set_title(escape_math(class_name or "all classes") if dataset.class_names else "")
-            axis.label_outer()
+            lowest = number + columns >= len(panels)
+            axis.tick_params(labelbottom=lowest)
+            axis.set(xlabel="training images" * lowest, ylabel="test Dice (%)" * (number % columns == 0))
         _label_images(axes.flat[0], curves)
-        figure.legend(handles=_handles(dataset.untrained, curves, colors), loc="outside right center")
+        figure.legend(handles=_handles(dataset.untrained, curves), loc="outside right center")
         return svg_of(figure)
 
 
-def _draw_panel(
-    axis: Axes, class_name: str | None, untrained: Sequence[Curve], curves: Sequence[Curve], colors: dict[str, Any]
-) -> None:
-    for curve in untrained:
+def _draw_panel(axis: Axes, class_name: str | None, untrained: Sequence[Curve], curves: Sequence[Curve]) -> None:
+    for style, curve in zip(_untrained_styles(untrained), untrained, strict=True):
         measure = curve.most.dice_of(class_name)
         if measure is not None and measure.value is not None:
-            axis.axhline(measure.value, color=colors[curve.title], linewidth=1, linestyle="--")
-    for number, curve in enumerate(curves):
+            axis.axhline(measure.value, **style)
+    for style, curve in zip(_styles(curves), curves, strict=True):
         measured = [
             (point.images, measure.value, measure.interval)
             for point in curve.points
             if point.images and (measure := point.dice_of(class_name)) is not None and measure.value is not None
         ]
-        color, marker = colors[curve.title], MARKERS[number % len(MARKERS)]
         images, values = [found[0] for found in measured], [found[1] for found in measured]
-        axis.plot(images, values, color=color, linewidth=1.4, marker=marker, markersize=3.5)
+        axis.plot(images, values, **style)
         bands = [(number_of_images, *interval) for number_of_images, _, interval in measured if interval]
         if bands:
-            axis.fill_between(*map(list, zip(*bands, strict=True)), color=color, alpha=0.12, linewidth=0)
-    axis.set(xscale="log", xlabel="training images", ylabel="test Dice (%)")
+            axis.fill_between(*map(list, zip(*bands, strict=True)), color=style["color"], alpha=0.12, linewidth=0)
+    axis.set(xscale="log")
 
 
 def _label_images(axis: Axes, curves: Sequence[Curve]) -> None:
@@ -88,22 +91,24 @@ def _label_images(axis: Axes, curves: Sequence[Curve]) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:.0f}"))
 
 
-def _colors(curves: Sequence[Curve]) -> dict[str, Any]:
+def _styles(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     palette = colormaps["tab10" if len(curves) <= 10 else "tab20"]
-    return {curve.title: palette(number % palette.N) for number, curve in enumerate(curves)}
-
-
-def _handles(untrained: Sequence[Curve], curves: Sequence[Curve], colors: dict[str, Any]) -> list[Line2D]:
-    dashed = [Line2D([], [], color=colors[c.title], linestyle="--", label=escape_math(c.title)) for c in untrained]
-    lines = [
-        Line2D(
-            [],
-            [],
-            color=colors[curve.title],
-            marker=MARKERS[number % len(MARKERS)],
-            markersize=3.5,
-            label=escape_math(curve.title),
-        )
-        for number, curve in enumerate(curves)
+    return [
+        {
+            "color": palette(number % palette.N),
+            "marker": MARKERS[number % len(MARKERS)],
+            "linewidth": 1.4,
+            "markersize": 3.5,
+        }
+        for number in range(len(curves))
     ]
-    return [*dashed, *lines]
+
+
+def _untrained_styles(curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    return [{"color": GRAY, "linewidth": 1, "linestyle": DASHES[n % len(DASHES)]} for n in range(len(curves))]
+
+
+def _handles(untrained: Sequence[Curve], curves: Sequence[Curve]) -> list[Line2D]:
+    styles = [*_untrained_styles(untrained), *_styles(curves)]
+    named = zip((*untrained, *curves), styles, strict=True)
+    return [Line2D([], [], label=escape_math(curve.title), **style) for curve, style in named]

@@ -192,6 +192,8 @@ def images_text(curve: Curve, point: CurvePoint) -> str:
     shots = f"{point.num_shots} image{'s' if point.num_shots > 1 else ''} per class"
     if not known:
         return shots
+    if point.images == point.num_shots:  # of a single class
+        return shots.removesuffix(" per class")
     whole = curve.most.num_shots is None and point.images == curve.most.images  # no class has more
     return f"{shots} (all {known})" if whole else f"{shots} ({known} in all)"
 

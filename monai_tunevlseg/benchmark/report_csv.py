@@ -80,7 +80,7 @@ def _curve_rows(dataset: DatasetCurves) -> list[dict[str, Any]]:
             "dataset": dataset.dataset,
             "method": curve.title,
             "num_shots": point.num_shots,
-            "training_images": _rounded(point.images),
+            "training_images": None if point.images is None else f"{point.images:g}",
             "seeds": point.runs,
             "class_name": class_name or "",
             **_measure_cells("dice", point.dice_of(class_name)),

@@ -221,6 +221,7 @@ def test_few_images_that_are_not_enough(points, pattern):
         (None, None, "all images"),
         (4, 10.67, "4 images per class (11 in all)"),
         (64, 90, "64 images per class (all 90)"),
+        (16, 16, "16 images"),
     ],
 )
 def test_numbers_of_images_in_words(num_shots, images, expected):
