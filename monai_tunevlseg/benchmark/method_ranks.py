@@ -100,7 +100,7 @@ def _ranks(results: Sequence[ExperimentResult], metric: str, num_shots: int | No
 
 def _most_complete(scores: Mapping[str, Mapping[str, float]]) -> list[str] | None:
     """Return the datasets of a method that have the most scores by methods with all of them; None with too few."""
-    candidates = {}
+    candidates: dict[frozenset[str], int] = {}
     for of_method in scores.values():
         datasets = frozenset(of_method)
         methods = sum(other.keys() >= datasets for other in scores.values())
@@ -108,4 +108,5 @@ def _most_complete(scores: Mapping[str, Mapping[str, float]]) -> list[str] | Non
             candidates[datasets] = methods * len(datasets)
     if not candidates:
         return None
-    return ordered_datasets(max(candidates, key=lambda datasets: (candidates[datasets], len(datasets))))
+    best = max(candidates, key=lambda datasets: (candidates[datasets], len(datasets)))
+    return ordered_datasets(best)

@@ -9,8 +9,15 @@ from typing import Any
 
 from monai_tunevlseg.benchmark.measure import Measure, mean_measure, stored_interval
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
-from monai_tunevlseg.benchmark.seed_runs import experiments_with, mean_absent_pairs, mean_pair_scores
-from monai_tunevlseg.evaluation import ABSENT_PAIRS, Bootstrap, read_absent_pairs, read_pair_scores
+from monai_tunevlseg.benchmark.seed_runs import absent_scores, experiments_with
+from monai_tunevlseg.evaluation import (
+    ABSENT_PAIRS,
+    Bootstrap,
+    crossed_mean,
+    mean_over_seeds,
+    read_absent_pairs,
+    read_score_table,
+)
 
 __all__ = ["ClassRow", "ConfusionTable", "DatasetObedience", "ObedienceRow", "TextRow", "build_obedience"]
 
@@ -187,9 +194,9 @@ def _present_dice(runs: Sequence[ExperimentResult], metric: str, problems: list[
         return mean_measure(values, stored_interval(runs[0].metrics.get("intervals"), name))
 
     def interval() -> tuple[float, float] | None:
-        pairs = mean_pair_scores([read_pair_scores(result.folder, [score]) for result in runs], score)
-        present = [pair for pair in pairs if pair.has_foreground(score)]
-        return _bootstrap([pair.score(score) or 0.0 for pair in present], [pair.cluster for pair in present])
+        table = read_score_table([result.folder for result in runs], score).chosen(foreground_only=True)
+        mean = mean_over_seeds(table, Bootstrap(resamples=RESAMPLES))
+        return None if mean is None else mean.interval
 
     return mean_measure(values, _readable(interval, runs, problems))
 
@@ -197,13 +204,14 @@ def _present_dice(runs: Sequence[ExperimentResult], metric: str, problems: list[
 def _absent_interval(
     runs: Sequence[ExperimentResult], name: str, problems: list[ReportProblem]
 ) -> tuple[float, float] | None:
-    """Return the interval of one run as stored, and of several from the mean over them for each image and text."""
+    """Return the interval of one run as stored, and of several over the seeds, images and texts."""
     if len(runs) == 1:
         return stored_interval(runs[0].metrics["absent"]["intervals"], name)
 
     def interval() -> tuple[float, float] | None:
-        values, clusters = mean_absent_pairs([read_absent_pairs(run.folder / ABSENT_PAIRS) for run in runs], name)
-        return _bootstrap(values, clusters)
+        values, clusters = absent_scores([read_absent_pairs(run.folder / ABSENT_PAIRS) for run in runs], name)
+        mean = crossed_mean([values], clusters, Bootstrap(resamples=RESAMPLES)) if clusters else None
+        return None if mean is None else mean.interval_within(0, 100)
 
     return _readable(interval, runs, problems)
 
@@ -217,15 +225,11 @@ def _readable(
     try:
         return compute()
     except (OSError, ValueError) as error:
-        message = f"no {error.filename}" if isinstance(error, FileNotFoundError) else str(error)
+        message = f"no {error.filename}" if isinstance(error, FileNotFoundError) and error.filename else str(error)
         message = message.replace(f"{runs[0].folder.parents[1]}/", "").rstrip(".")
         problem = ReportProblem(runs[0].spec.name, f"an interval over its seeds is missing: {message}.")
         problems += [] if problem in problems else [problem]
         return None
-
-
-def _bootstrap(values: Sequence[float], clusters: Sequence[str]) -> tuple[float, float] | None:
-    return Bootstrap(resamples=RESAMPLES).interval(values, clusters)
 
 
 def _class_rows(runs: Sequence[ExperimentResult], metric: str) -> list[ClassRow]:

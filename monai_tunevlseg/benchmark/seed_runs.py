@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import Any
+
+import numpy as np
 
 from monai_tunevlseg.benchmark.experiment_order import ordered_datasets, row_order, variant_order
 from monai_tunevlseg.benchmark.experiment_spec import MAIN_TABLE
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, ReportProblem
-from monai_tunevlseg.evaluation import AbsentPair, PairScores, ScoreTable, read_score_table
+from monai_tunevlseg.evaluation import AbsentPair, ScoreTable, read_score_table
 
 __all__ = [
     "ExperimentScores",
+    "absent_scores",
     "experiments_with",
     "group_seeds",
-    "mean_absent_pairs",
-    "mean_pair_scores",
     "read_experiment_scores",
 ]
 
@@ -101,31 +100,12 @@ def experiments_with(results: Sequence[ExperimentResult], summary: str) -> dict[
     }
 
 
-def mean_pair_scores(runs: Sequence[Sequence[PairScores]], score: str) -> list[PairScores]:
-    """Return the pairs of all runs, with the mean of a score over the runs, None where one has none.
-
-    Raises:
-        ValueError: when the runs have different pairs.
-    """
-    if len(runs) == 1:
-        return list(runs[0])
-    by_key = [{pair.key: pair for pair in pairs} for pairs in runs]
-    if any(pairs.keys() != by_key[0].keys() for pairs in by_key):
-        raise ValueError("its seeds were tested on different pairs.")
-    means = []
-    for key, pair in by_key[0].items():
-        values = [value for pairs in by_key if (value := pairs[key].score(score)) is not None]
-        mean: dict[str, Any] = {score: fmean(values) if len(values) == len(runs) else None}
-        means.append(replace(pair, **mean))
-    return means
-
-
-def mean_absent_pairs(runs: Sequence[Sequence[AbsentPair]], score: str) -> tuple[list[float], list[str]]:
-    """Return the mean over the runs for each absent pair of all, and the clusters of these pairs.
+def absent_scores(runs: Sequence[Sequence[AbsentPair]], score: str) -> tuple[np.ndarray, list[str]]:
+    """Return the scores (S, P) of the absent pairs that all runs have, in percent, and the clusters of these pairs.
 
     Args:
         runs: absent pairs of each run.
-        score: "false_positive_rate", in percent, or "false_positive_area".
+        score: "false_positive_rate" or "false_positive_area".
     """
     values: dict[tuple[str, int | None, str], list[float]] = {}
     clusters = {}
@@ -136,4 +116,4 @@ def mean_absent_pairs(runs: Sequence[Sequence[AbsentPair]], score: str) -> tuple
             found = 100.0 * (pair.predicted_pixels_original > 0)
             values.setdefault(key, []).append(found if score == "false_positive_rate" else pair.false_positive_area)
     common = [key for key, of_runs in values.items() if len(of_runs) == len(runs)]
-    return [fmean(values[key]) for key in common], [clusters[key] for key in common]
+    return np.array([values[key] for key in common]).reshape(-1, len(runs)).T, [clusters[key] for key in common]

@@ -47,8 +47,8 @@ def compare(
         bootstrap = Bootstrap(resamples=resamples, seed=seed)
         first, second = (_paths(text) for text in (a, b))
         required = [metric] if metric in PAIR_METRICS else []
-        scores = [[read_pair_scores(path, required=required) for path in paths] for paths in (first, second)]
-        comparison = compare_runs(*scores, metric, foreground_only, bootstrap)
+        of_a, of_b = ([read_pair_scores(path, required=required) for path in paths] for paths in (first, second))
+        comparison = compare_runs(of_a, of_b, metric, foreground_only, bootstrap)
     _warn(comparison)
     if as_json:
         typer.echo(json.dumps({"a": a, "b": b, **asdict(comparison)}, indent=2))

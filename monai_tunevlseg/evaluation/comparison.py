@@ -112,14 +112,16 @@ def compare_runs(
     """
     if metric not in PAIR_METRICS:
         raise ValueError(f"unknown metric {metric!r}; known are {', '.join(PAIR_METRICS)}.")
-    tables = []
-    for runs in (first, second):
-        one, *others = (tabulate(pairs, metric) for pairs in runs)
-        tables.append(one.stack(others))
-    matched = _match(*tables)
+    one, other = (_stacked(runs, metric) for runs in (first, second))
+    matched = _match(one, other)
     if not _measured(matched, foreground_only).any():
         _raise_unmeasured(matched, foreground_only, _measured_in_all(first, second, matched[0].keys))
-    return compare_tables(*tables, foreground_only, bootstrap)
+    return compare_tables(one, other, foreground_only, bootstrap)
+
+
+def _stacked(runs: Sequence[Sequence[PairScores]], metric: str) -> ScoreTable:
+    first, *others = (tabulate(pairs, metric) for pairs in runs)
+    return first.stack(others)
 
 
 def compare_tables(
@@ -259,7 +261,7 @@ def _match(first: ScoreTable, second: ScoreTable) -> tuple[ScoreTable, ScoreTabl
         theirs = [numbers[first.keys[number]] for number in common]
         matched = first.take(np.array(common)), second.take(np.array(theirs))
     left, right = matched
-    differing = [pair_name(left.keys[number]) for number in np.flatnonzero(left.areas != right.areas)]
+    differing = [pair_name(left.keys[number]) for number in np.flatnonzero(left.areas != right.areas).tolist()]
     if differing:
         raise ValueError(
             f"{len(differing)} of {len(left.keys)} common pairs have masks of different areas in the two files, so "

@@ -58,6 +58,10 @@ class CrossedMean:
         variance = self.standard_error**2
         return self.seed_error**2 / variance if variance else None
 
+    def interval_within(self, low: float, high: float) -> Interval | None:
+        """Return the interval cut to the range of the scores."""
+        return None if self.interval is None else (max(low, self.interval[0]), min(high, self.interval[1]))
+
     @property
     def p_value(self) -> float | None:
         """p-value of the two-sided t-test of a mean of 0 over seeds and cases; None where all scores are equal."""

@@ -61,8 +61,9 @@ def rank_over_datasets(scores: Mapping[str, Sequence[float]], level: float = 0.0
     table = np.round(np.array(list(scores.values()), dtype=float), DECIMALS)  # (methods, datasets)
     means = stats.rankdata(-table, axis=0).mean(axis=1)
     mean_ranks = {name: float(rank) for rank, name in sorted(zip(means, scores, strict=True), key=lambda item: item[0])}
-    difference = nemenyi_difference(*table.shape, level)
-    return DatasetRanks(mean_ranks, table.shape[1], _iman_davenport(table), difference, _groups(mean_ranks, difference))
+    methods, datasets = table.shape
+    difference = nemenyi_difference(methods, datasets, level)
+    return DatasetRanks(mean_ranks, datasets, _iman_davenport(table), difference, _groups(mean_ranks, difference))
 
 
 def nemenyi_difference(methods: int, datasets: int, level: float = 0.05) -> float:

@@ -132,11 +132,11 @@ def mean_over_seeds(table: ScoreTable, bootstrap: Bootstrap) -> CrossedMean | No
     if not table.keys:
         return None
     mean = crossed_mean([table.values], table.clusters, bootstrap)
-    if mean.interval is None:
-        return mean
-    highest = 100.0 if PAIR_METRICS[table.score].unit == "%" else math.inf
-    low, high = mean.interval
-    return replace(mean, interval=(max(0.0, low), min(highest, high)))
+    return replace(mean, interval=mean.interval_within(0.0, _highest(table.score)))
+
+
+def _highest(score: str) -> float:
+    return 100.0 if PAIR_METRICS[score].unit == "%" else math.inf
 
 
 def _read_columns(path: Path, score: str) -> ScoreTable | None:
@@ -150,7 +150,7 @@ def _read_columns(path: Path, score: str) -> ScoreTable | None:
         images, classes, groups = columns["image"], columns["class_name"], columns["group"]
         slices = [None if math.isnan(number) else int(number) for number in _numbers(columns["slice"], whole=True)]
         area, own_area = (_numbers(columns[name], whole=True) for name in (PAIR_METRICS[score].area, OWN_AREA))
-        values = _numbers(columns[score], 100.0 if PAIR_METRICS[score].unit == "%" else math.inf)
+        values = _numbers(columns[score], _highest(score))
     except (OSError, ValueError, KeyError, csv.Error):
         return None
     keys: list[PairKey] = list(zip(images, slices, classes, strict=True))
