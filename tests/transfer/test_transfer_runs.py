@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from small_transfers import BUNDLES, IN_THIS_PROCESS, contents, evaluate_here
 
+from monai_tunevlseg.bundles import set_config_values
 from monai_tunevlseg.transfer import (
     TransferSettings,
     matrix_rows,
@@ -175,6 +176,25 @@ def test_classes_map_to_the_texts_of_the_run(source, domains, tmp_path):
     (target,) = left["tuned"]["targets"]
     assert (target["left_out"], list(target["classes"])) == (["malignant"], ["lesion"])
     assert target["scores"]["dice"] != scores["one"]["scores"]["dice"]
+
+
+def test_a_bundle_with_configs_of_its_own_is_tested_alike(
+    source, bright, domains, clipseg_run, tiny_clipseg_dir, tmp_path
+):
+    """As a shared bundle, without a record of the training; its options of the dataset are not those of a target."""
+    bundle = shutil.copytree(clipseg_run, tmp_path / "bundle")
+    shutil.copytree(BUNDLES / "clipseg_vpt" / "configs", bundle / "configs")
+    (bundle / "models" / "hyperparameters.json").unlink()
+    config = bundle / "configs" / "evaluate.yaml"
+    own = {"class_names": ["lesion"], "group_pattern": "^(ultrasound)", "pretrained": str(tiny_clipseg_dir)}
+    config.write_text(set_config_values(config.read_text(), own))
+    run = read_source_run(bundle, BUNDLES, dataset_dir=domains["dark"])
+    found, plain = (
+        transfer(tmp_path / name, of, [bright])["tuned"] for name, of in (("found", run), ("plain", source))
+    )
+    assert found["source"]["scores"] == plain["source"]["scores"]
+    assert found["targets"][0]["scores"] == plain["targets"][0]["scores"]
+    assert (found["source"]["clusters"], found["targets"][0]["clusters"]) == (1, 32)
 
 
 def test_the_base_model_is_tested_beside_the_run(source, bright, tmp_path):
