@@ -16,6 +16,7 @@ from monai_tunevlseg.benchmark.learning_curves import DatasetCurves, build_learn
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison, compare_with_best
 from monai_tunevlseg.benchmark.method_ranks import MethodRanks, build_method_ranks
 from monai_tunevlseg.benchmark.obedience import DatasetObedience, build_obedience
+from monai_tunevlseg.benchmark.other_domains import OtherDomains, read_other_domains
 from monai_tunevlseg.benchmark.recommendation import Recommendation, recommend
 from monai_tunevlseg.benchmark.results_folder import METRICS, ExperimentResult, Metric, ReportProblem, read_results
 from monai_tunevlseg.benchmark.seed_runs import read_experiment_scores
@@ -60,6 +61,7 @@ class BenchmarkReport:
         spread: experiments with several seeds, by dataset.
         comparisons: for each dataset, every method compared with the best prompt learner or adapter.
         ranks: ranks of the methods over the datasets, for each number of training images.
+        other_domains: runs that were trained on one dataset and tested on others.
         obedience: experiments whose tests asked for absent texts, by dataset.
         wording: experiments whose tests compared texts, by dataset.
         sureness: experiments whose tests measured the calibration, by dataset.
@@ -77,6 +79,7 @@ class BenchmarkReport:
     spread: Sequence[DatasetSpread] = ()
     comparisons: Sequence[DatasetComparison] = ()
     ranks: Sequence[MethodRanks] = ()
+    other_domains: OtherDomains = OtherDomains((), ())
     obedience: Sequence[DatasetObedience] = ()
     wording: Sequence[DatasetWording] = ()
     sureness: Sequence[DatasetSureness] = ()
@@ -185,6 +188,7 @@ def build_report(results_dir: str | Path, metric: str = "dice") -> BenchmarkRepo
     report.spread = build_seed_spread(experiments, metric)
     report.comparisons = compare_with_best(experiments, metric, problems)
     report.ranks = build_method_ranks(results, metric)
+    report.other_domains = read_other_domains(folder, metric, problems)
     report.obedience = build_obedience(full, metric, problems)
     report.wording = build_wording(full)
     report.sureness = build_sureness(full)

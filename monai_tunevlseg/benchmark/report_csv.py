@@ -11,12 +11,14 @@ from monai_tunevlseg.benchmark.measure import Measure
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
 from monai_tunevlseg.benchmark.method_ranks import MethodRanks
 from monai_tunevlseg.benchmark.obedience import DatasetObedience, ObedienceRow
+from monai_tunevlseg.benchmark.other_domains import OtherDomains
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 from monai_tunevlseg.benchmark.seed_spread import DatasetSpread
 from monai_tunevlseg.benchmark.sureness import SurenessRow
 from monai_tunevlseg.benchmark.tables import Row, Table
 from monai_tunevlseg.benchmark.wording import WordingRow
 from monai_tunevlseg.csv_files import write_csv
+from monai_tunevlseg.transfer.matrix import SUMMARY_TITLES
 
 __all__ = ["write_csv_files"]
 
@@ -29,6 +31,7 @@ def write_csv_files(report: BenchmarkReport, output: Path) -> None:
     _write(output / "cells.csv", cells)
     _write(output / "cost.csv", report.costs)
     _write(output / "learning_curves.csv", [row for item in report.learning_curves for row in _curve_rows(item)])
+    _write(output / "transfer.csv", _domain_rows(report.other_domains))
     obedience = [(item.dataset, row) for item in report.obedience for row in item.rows]
     _write(output / "obedience.csv", [_obedience_row(dataset, row) for dataset, row in obedience])
     _write(output / "confusion.csv", [row for item in report.obedience for row in _confusion_rows(item)])
@@ -150,6 +153,18 @@ def _rank_rows(ranks: MethodRanks) -> list[dict[str, Any]]:
             "p": found.p_value,
         }
         for name, rank in found.mean_ranks.items()
+    ]
+
+
+def _domain_rows(matrix: OtherDomains) -> list[dict[str, Any]]:
+    return [
+        {"experiment": row.title, "trained_on": row.trained_on or "zero-shot", "seeds": row.runs}
+        | {
+            column: cell
+            for name in (*matrix.names, *SUMMARY_TITLES)
+            for column, cell in _measure_cells(name, {**row.datasets, **row.summary}.get(name)).items()
+        }
+        for row in matrix.rows
     ]
 
 

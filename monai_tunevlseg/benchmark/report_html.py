@@ -18,6 +18,7 @@ from monai_tunevlseg.benchmark.formatting import (
 )
 from monai_tunevlseg.benchmark.learning_curves import enough_text
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
+from monai_tunevlseg.transfer.matrix import SUMMARY_TITLES
 
 __all__ = ["render_html"]
 
@@ -43,5 +44,5 @@ def render_html(report: BenchmarkReport) -> str:
         data_uri=lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii"),
     )
     return environment.get_template("report.html").render(
-        report=report, titles=report.dataset_titles, version=version("monai_tunevlseg")
+        report=report, titles=report.dataset_titles, domain_titles=SUMMARY_TITLES, version=version("monai_tunevlseg")
     )

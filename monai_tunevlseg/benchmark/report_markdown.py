@@ -22,12 +22,14 @@ from monai_tunevlseg.benchmark.learning_curves import DatasetCurves, enough_text
 from monai_tunevlseg.benchmark.method_comparison import DatasetComparison
 from monai_tunevlseg.benchmark.method_ranks import MethodRanks
 from monai_tunevlseg.benchmark.obedience import ConfusionTable, DatasetObedience
+from monai_tunevlseg.benchmark.other_domains import OtherDomains
 from monai_tunevlseg.benchmark.report_content import BenchmarkReport
 from monai_tunevlseg.benchmark.seed_spread import DatasetSpread
 from monai_tunevlseg.benchmark.sureness import DatasetSureness
 from monai_tunevlseg.benchmark.tables import Cell, Row, Table
 from monai_tunevlseg.benchmark.wording import DatasetWording
 from monai_tunevlseg.markdown import escape_markdown
+from monai_tunevlseg.transfer.matrix import SUMMARY_TITLES
 
 __all__ = ["render_markdown"]
 
@@ -45,6 +47,8 @@ def render_markdown(report: BenchmarkReport) -> str:
         parts.append("## With your data\n\n" + "\n".join(items))
     parts += [_curves_markdown(dataset, report) for dataset in report.learning_curves if dataset.with_shots]
     parts += [_table_markdown(table, report) for table in report.tables]
+    if report.other_domains.rows:
+        parts.append(_domains_markdown(report.other_domains))
     parts += [_obedience_markdown(dataset, report) for dataset in report.obedience]
     parts += [_wording_markdown(dataset, report) for dataset in report.wording]
     parts += [_sureness_markdown(dataset, report) for dataset in report.sureness]
@@ -153,6 +157,17 @@ def _comparison_markdown(dataset: DatasetComparison, report: BenchmarkReport) ->
 def _ranks_markdown(ranks: MethodRanks) -> str:
     images = "" if ranks.num_shots is None else f", {shots_text(ranks.num_shots)}"
     return f"## Ranks over the datasets{images}\n\n{escape_markdown(ranks.text)}\n\n![](figures/{ranks.name}.svg)"
+
+
+def _domains_markdown(matrix: OtherDomains) -> str:
+    columns = ["trained on", "experiment", *map(escape_markdown, matrix.names), *SUMMARY_TITLES.values()]
+    rows = [
+        [escape_markdown(row.trained_on or MISSING), escape_markdown(row.title)]
+        + [measure_text(row.datasets.get(name)) for name in matrix.names]
+        + [measure_text(row.summary.get(name)) for name in SUMMARY_TITLES]
+        for row in matrix.rows
+    ]
+    return f"## Does it hold elsewhere?\n\n{_grid(columns, rows)}"
 
 
 def _obedience_markdown(dataset: DatasetObedience, report: BenchmarkReport) -> str:
