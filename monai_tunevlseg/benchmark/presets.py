@@ -70,7 +70,10 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             tuple(
                 f"{name}/{bundle}"
                 for name in DEMO_DATASETS
-                for bundle in ("clipseg_vpt", "clipseg_maple", "clipseg_coop", "clipseg_lora", "unet_scratch")
+                for bundle in (
+                    *("clipseg_zero_shot", "clipseg_vpt", "clipseg_maple", "clipseg_coop", "clipseg_lora"),
+                    "unet_scratch",
+                )
             ),
             n_trials=0,
             n_jobs=2,
