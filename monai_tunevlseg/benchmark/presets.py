@@ -77,16 +77,16 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             ),
             n_trials=0,
             n_jobs=2,
-            fixed={"epochs": 15, "effective_batch_size": 8, "val_fraction": "same"},
+            fixed={"epochs": 10, "effective_batch_size": 8, "val_fraction": "same"},
             seeds=(0, 1, 2),
             shots=(4, 16, 64, None),
-            num_images=160,
+            num_images=128,
         ),
     }
 )
 """On the three demo datasets, with the embedded tiny models. ``demo``: all models and methods. ``obedience``: what some
 of them segment for absent texts, trained without such texts, with them, and by the recipe that also trains presence.
-``curves``: some of them and a U-Net with 4 images per class to all 120, and as many or all 20 for validation."""
+``curves``: some of them and a U-Net with 4 images per class to all 96, and as many or all 16 for validation."""
 
 
 def write_demo_data(data_root: Path, num_images: int) -> None:
