@@ -248,8 +248,13 @@ def _stored_trial(trial: TrialResult, test: Mapping[str, Any]) -> StoredTrial:
 def _trained_facts(search: SearchResult | None) -> dict[str, Any]:
     """Return the facts of the best trial and its checkpoint; those of no training without a search."""
     if search is None:
-        none = {"selection": None, "hyperparameters": {}, "checkpoint_bytes": 0, "calibration": None}
-        return none | {"training_images": 0}
+        return {
+            "training_images": 0,
+            "selection": None,
+            "hyperparameters": {},
+            "checkpoint_bytes": 0,
+            "calibration": None,
+        }
     folder = Path(str(search.best.folder))
     checkpoint = folder / CHECKPOINT
     calibration = read_calibration(checkpoint)

@@ -84,9 +84,10 @@ def select_experiments(
     planned = chosen + changed
     if not seeds and not shots:
         return planned
+    each_seed: Sequence[int | None] = seeds or [None]
     runs = [
         replace(spec, num_shots=num_shots, seed=seed)
-        for seed in seeds or [None]
+        for seed in each_seed
         for num_shots in shots or [None]
         for spec in planned
         if spec.trains

@@ -73,8 +73,8 @@ def _draw_panel(axis: Axes, class_name: str | None, untrained: Sequence[Curve], 
         images, values = [found[0] for found in measured], [found[1] for found in measured]
         axis.plot(images, values, **style)
         bands = [(number_of_images, *interval) for number_of_images, _, interval in measured if interval]
-        if bands:
-            axis.fill_between(*map(list, zip(*bands, strict=True)), color=style["color"], alpha=0.12, linewidth=0)
+        places, lows, highs = ([band[part] for band in bands] for part in range(3))
+        axis.fill_between(places, lows, highs, color=style["color"], alpha=0.12, linewidth=0)
     axis.set(xscale="log")
 
 

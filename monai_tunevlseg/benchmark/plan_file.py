@@ -92,7 +92,7 @@ def _read_plan(path: Path, configs_dir: Path) -> tuple[list[ExperimentSpec], dic
 def _named(name: str, known: Mapping[str, ExperimentSpec]) -> ExperimentSpec:
     """Return the experiment of a name, which may end with shots and a seed."""
     parts: Any = RUN.fullmatch(name)
-    numbers = {key: int(parts[key]) for key in ("num_shots", "seed") if parts[key] is not None}
+    numbers: dict[str, Any] = {key: int(parts[key]) for key in ("num_shots", "seed") if parts[key] is not None}
     return replace(known[parts["experiment"]], **numbers)
 
 
