@@ -230,10 +230,22 @@ def test_numbers_of_images_in_words(num_shots, images, expected):
     assert images_text(Curve("VPT", True, [point, full]), point) == expected
 
 
+def test_curves_without_intervals_are_lines_without_bands():
+    points = [CurvePoint(shots, n, 1, None, Measure(50.0 + n), {}) for shots, n in ((4, 8), (None, 30))]
+    plain = learning_curve_figure(DatasetCurves("kvasir", [Curve("VPT", True, points)], []))
+    banded = learning_curve_figure(DatasetCurves("kvasir", [curve((4, 8, 58, 50, 60), (None, 30, 80, 70, 83))], []))
+    assert "VPT" in texts(plain) and len(shapes(plain)) < len(shapes(banded))
+
+
 def test_labels_of_the_axis_do_not_overlap():
     found = curve((1, 1, 50, 40, 60), (64, 98, 79, 70, 82), (None, 100, 80, 70, 83))
     shown = texts(learning_curve_figure(DatasetCurves("kvasir", [found], [])))
     assert "100" in shown and "1" in shown and "98" not in shown
+
+
+def shapes(svg):
+    """Return the filled shapes of a figure that are nearly transparent."""
+    return re.findall(r"fill-opacity: 0\.12", svg)
 
 
 def texts(svg):
