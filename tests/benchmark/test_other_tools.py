@@ -146,4 +146,4 @@ def test_a_benchmark_does_not_take_the_result_of_a_tool_for_its_own(folder):
     runner = ExperimentRunner(folders, BenchmarkSettings())
     (spec,) = (result.spec for result in read_results(folder / "results").experiments if result.spec.model == "cris")
     assert runner.finished_seconds(spec) is None
-    assert BenchmarkRunner([spec], runner, print)._finished() == {}
+    assert BenchmarkRunner([spec], runner, print)._remaining() == [spec]
