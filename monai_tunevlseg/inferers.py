@@ -287,7 +287,7 @@ def _averaging(run: Network, network: Network, text_sets: TextSets | Sequence[Te
         texts = [[*chain(*row), *[row[0][0]] * (most - sum(size))] for row, size in zip(sets, sizes, strict=True)]
         found = run(images, *args, text=texts, **kwargs)
         if isinstance(found, Segmentation):
-            return Segmentation(*(_mean_over_sets(part, sizes) for part in found))
+            return Segmentation(_mean_over_sets(found.logits, sizes), _mean_over_sets(found.presence, sizes))
         return _mean_over_sets(found, sizes)
 
     return averaged
@@ -338,7 +338,7 @@ def _with_calibrated_presence(network: Network, calibration: Calibration | None)
     def run(*args: Any, **kwargs: Any) -> Any:
         found = network(*args, **kwargs)
         if isinstance(found, Segmentation):
-            return found._replace(presence=calibration.scaled_presence(found.presence))
+            return found._replace(presence=calibration.scaled_presence(found))
         return found
 
     return run

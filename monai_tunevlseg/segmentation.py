@@ -17,10 +17,13 @@ class Segmentation(NamedTuple):
     Attributes:
         logits: (B, k, H, W), a mask for each text.
         presence: (B, k), a logit for each text; its sigmoid is the probability that the image shows it.
+        evidence: (B, k, D), what else tells presence, for a linear function that is fitted to it; its first number is
+            ``presence``, and D is 1 where a network has no more. None where it is not kept.
     """
 
     logits: Tensor
     presence: Tensor
+    evidence: Tensor | None = None
 
     def silenced(self, threshold: float) -> Tensor:
         """Return the logits, with those of background where the presence of a text is less probable than a threshold.

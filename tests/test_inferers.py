@@ -260,7 +260,7 @@ def test_training_asks_the_network_for_presence_too():
     assert isinstance(found, Segmentation)
     assert torch.equal(found.logits, noise(pictures)) and found.presence.shape == (2, 4)
     items = decollate_batch({"pred": found, "label": torch.ones(2, 4, 8, 8)})  # as MONAI's trainer does
-    assert [len(item["pred"]) for item in items] == [2, 2]
+    assert [len(item["pred"]) for item in items] == [3, 3]
     assert torch.equal(items[1]["pred"][0], found.logits[1])
 
 

@@ -7,6 +7,7 @@ from monai_tunevlseg.calibration.calibration_file import (
     remove_calibration,
     write_calibration,
 )
+from monai_tunevlseg.calibration.evidence_fit import fit_evidence
 from monai_tunevlseg.calibration.fitting import fit_calibration, fit_presence
 from monai_tunevlseg.calibration.logit_statistics import THRESHOLDS, LogitStatistics, best_threshold, dice_at_thresholds
 
@@ -20,6 +21,7 @@ __all__ = [
     "best_threshold",
     "dice_at_thresholds",
     "fit_calibration",
+    "fit_evidence",
     "fit_presence",
     "read_calibration",
     "remove_calibration",

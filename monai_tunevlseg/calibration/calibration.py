@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from monai_tunevlseg.segmentation import Segmentation
+
 __all__ = ["Calibration", "ClassCalibration", "PresenceCalibration"]
 
 
@@ -47,7 +49,8 @@ class ClassCalibration:
 class PresenceCalibration:
     """The calibration of a network's score of whether an image shows a text, one for all texts.
 
-    The sigmoid of ``score / temperature + bias`` is the probability of a text that is as likely present as absent.
+    The sigmoid of ``score / temperature + bias`` is the probability of a text that is as likely present as absent. The
+    score is the network's own, or, with weights, a linear function of its evidence.
 
     Attributes:
         temperature: divisor of the score, above 0.
@@ -55,10 +58,11 @@ class PresenceCalibration:
         present: number of (image, text) pairs with foreground that it was fitted on.
         absent: number of pairs without foreground.
         log_loss: mean negative log-likelihood in nats of both kinds of pairs, which count equally.
-        log_loss_before: the same of the sigmoid of the score.
+        log_loss_before: the same of the sigmoid of the network's own score.
+        weights: factor of each number of the evidence; none = the score is the network's own.
 
     Raises:
-        ValueError: when the temperature or the bias is out of range.
+        ValueError: when the temperature, the bias or a weight is out of range.
     """
 
     temperature: float
@@ -67,12 +71,30 @@ class PresenceCalibration:
     absent: int
     log_loss: float
     log_loss_before: float
+    weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature is {self.temperature}; it must be above 0 and finite.")
-        if not float("-inf") < self.bias < float("inf"):
-            raise ValueError(f"bias is {self.bias}; it must be finite.")
+        for name, value in (("bias", self.bias), *(("a weight", weight) for weight in self.weights)):
+            if not float("-inf") < value < float("inf"):
+                raise ValueError(f"{name} is {value}; it must be finite.")
+
+    def score(self, found: Segmentation) -> Tensor:
+        """Return the score of texts, (B, k) float32.
+
+        Raises:
+            ValueError: when the network's evidence has another number of values than there are weights.
+        """
+        if not self.weights:
+            return found.presence.float()
+        values = 0 if found.evidence is None else found.evidence.shape[2]
+        if found.evidence is None or values != len(self.weights):
+            raise ValueError(
+                f"presence is calibrated with {len(self.weights)} weights, but the network gives {values} values for "
+                "each text; use the network of the calibration, or set calibration to off."
+            )
+        return found.evidence.float() @ found.evidence.new_tensor(self.weights, dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -97,11 +119,11 @@ class Calibration:
         wide = logits.float()
         return wide / wide.new_tensor(self.temperatures(texts))[:, :, None, None]
 
-    def scaled_presence(self, scores: Tensor) -> Tensor:
-        """Return scores of presence as logits of its probability, (B, k) float32; unchanged where it is not fitted."""
+    def scaled_presence(self, found: Segmentation) -> Tensor:
+        """Return presence as logits of its probability, (B, k) float32; the network's score where it is not fitted."""
         if self.presence is None:
-            return scores.float()
-        return scores.float() / self.presence.temperature + self.presence.bias
+            return found.presence.float()
+        return self.presence.score(found) / self.presence.temperature + self.presence.bias
 
     def temperatures(self, texts: Sequence[Sequence[str]]) -> list[list[float]]:
         """Return the temperatures of texts, in rows like theirs."""

@@ -37,10 +37,16 @@ _PRESENCE: Mapping[str, Any] = {
     **dict.fromkeys(("present", "absent"), {"type": "integer", "minimum": 1}),
     **dict.fromkeys(("log_loss", "log_loss_before"), _LOSS),
 }
+_WEIGHTS: Mapping[str, Any] = {
+    "type": "array",
+    "maxItems": 65536,
+    "items": {"type": "number", "minimum": -1e6, "maximum": 1e6},
+}
 
 
-def _object_of(entries: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": entries, "required": [*entries], "additionalProperties": False}
+def _object_of(entries: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    properties = {**entries, **(optional or {})}
+    return {"type": "object", "properties": properties, "required": [*entries], "additionalProperties": False}
 
 
 _SCHEMA: Mapping[str, Any] = {
@@ -49,7 +55,7 @@ _SCHEMA: Mapping[str, Any] = {
         "checkpoint_digest": {"type": "string"},
         "split": {"const": SPLIT},
         "classes": {"type": "object", "additionalProperties": _object_of(_CLASS)},
-        "presence": _object_of(_PRESENCE),
+        "presence": _object_of(_PRESENCE, {"weights": _WEIGHTS}),
     },
     "required": ["format_version", "checkpoint_digest", "split", "classes"],
 }
@@ -88,8 +94,7 @@ def read_calibration(checkpoint: str | Path, calibration: str | bool = "auto") -
         return None
     content = read_json_object(path)
     # NaN, which Python reads in JSON, violates no bound of a schema
-    numbers = [value for fitted in _fitted_parts(content) for value in fitted.values()]
-    if (violation := schema_violation(content, _SCHEMA)) or any(value != value for value in numbers):
+    if (violation := schema_violation(content, _SCHEMA)) or any(value != value for value in _numbers(content)):
         raise ValueError(
             f"{path}, {violation or 'a value is NaN'}; remove the file, or train again, which writes a new one."
         )
@@ -99,7 +104,10 @@ def read_calibration(checkpoint: str | Path, calibration: str | bool = "auto") -
             f"{digest}; remove the file, set calibration to off, or train again, which calibrates."
         )
     classes = {name: ClassCalibration(**fitted) for name, fitted in content["classes"].items()}
-    return Calibration(classes, PresenceCalibration(**content["presence"]) if "presence" in content else None)
+    if (presence := content.get("presence")) is None:
+        return Calibration(classes)
+    weights = tuple(presence.pop("weights", ()))
+    return Calibration(classes, PresenceCalibration(**presence, weights=weights))
 
 
 def remove_calibration(checkpoint: str | Path) -> None:
@@ -107,8 +115,9 @@ def remove_calibration(checkpoint: str | Path) -> None:
     Path(checkpoint).with_name(CALIBRATION).unlink(missing_ok=True)
 
 
-def _fitted_parts(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _numbers(content: Mapping[str, Any]) -> list[Any]:
     """Return what a file of any content has fitted: for each class, and for presence."""
     classes = content.get("classes")
     parts = [*(classes.values() if isinstance(classes, Mapping) else ()), content.get("presence")]
-    return [fitted for fitted in parts if isinstance(fitted, Mapping)]
+    values = [value for fitted in parts if isinstance(fitted, Mapping) for value in fitted.values()]
+    return [one for value in values for one in (value if isinstance(value, list) else [value])]

@@ -159,16 +159,20 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode B images with k texts each, text features (B, k, ...), to logits (B, k, H, W)."""
 
-    def decode_with_presence(self, image_features: ImageFeatures, text_features: TextFeatures) -> tuple[Tensor, Tensor]:
+    def decode_with_presence(
+        self, image_features: ImageFeatures, text_features: TextFeatures
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Decode as ``decode`` does, and score the presence of each text, by default by its mask.
 
-        VLSMs with a score of their own override it.
+        VLSMs with a score of their own, or with features that tell more than the mask, override it.
 
         Returns:
-            logits (B, k, H, W), and the logits of the texts' presence (B, k).
+            logits (B, k, H, W), the logits of the texts' presence (B, k), and its evidence (B, k, D), as in a
+            ``Segmentation``.
         """
         logits = self.decode(image_features, text_features)
-        return logits, pooled_logit(logits)
+        score = pooled_logit(logits)
+        return logits, score, score.unsqueeze(2)
 
     @abstractmethod
     def _build_upsampler(self) -> nn.Module: ...
@@ -290,7 +294,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
         learner: PromptLearner | None,
         presence: bool = False,
     ) -> list[Tensor]:
-        """Return the logits of masks (B, k, H, W) and, on request, of presence (B, k)."""
+        """Return the logits of masks (B, k, H, W) and, on request, the other parts of a ``Segmentation``."""
         text_features = self._text_features_per_image(texts, index, features.get("embedding"), learner)
         if isinstance(self.method, Adapter) and self.method.adapts_condition:
             condition = self.method.adapt_condition(text_features[self.condition], text_features.get("end_states"))

@@ -43,7 +43,8 @@ class SegmentationNetwork(nn.Module, ABC):
     def segment_with_presence(self, image: Tensor, texts: list[str], index: Tensor) -> Segmentation:
         """Segment images by text as ``segment`` does, and score the presence of each text, by default by its mask."""
         logits = self.segment(image, texts, index)
-        return Segmentation(logits, pooled_logit(logits))
+        score = pooled_logit(logits)
+        return Segmentation(logits, score, score.unsqueeze(2))
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

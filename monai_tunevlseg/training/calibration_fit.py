@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
-from torch import nn
+from torch import Tensor, nn
 
-from monai_tunevlseg.calibration import Calibration, LogitStatistics, fit_calibration, fit_presence, write_calibration
+from monai_tunevlseg.calibration import Calibration, LogitStatistics, fit_calibration, fit_evidence, write_calibration
 from monai_tunevlseg.data import IGNORE_INDEX, DatasetSpec, Sample
 from monai_tunevlseg.data.absent_texts import POOL
 from monai_tunevlseg.digests import file_digest
@@ -55,13 +56,21 @@ def with_pool_texts(
         return prepare_batch
 
 
+@dataclass
+class _Presence:
+    """Evidence (N, D) and truth (N,) of the pairs of each batch."""
+
+    evidence: list[Tensor] = field(default_factory=list)
+    shown: list[Tensor] = field(default_factory=list)
+
+
 class CalibrationFit:
     """Fits the calibration of ``model.pt`` and writes it beside it. Attach it to the trainer, after the checkpoints.
 
     It is a handler, not a step of the config after training, so that whatever runs the trainer calibrates. One pass
-    over the validation data suffices, because only sums over pixels are kept. The masks are those at the model's
-    resolution, as for the validation metrics; presence silences none of them. Presence is calibrated where the texts
-    of the pairs, and those that the evaluator adds, are both present and absent.
+    over the validation data suffices, because only sums over pixels and the evidence of presence are kept. The masks
+    are those at the model's resolution, as for the validation metrics; presence silences none of them. Presence is
+    calibrated where the texts of the pairs, and those that the evaluator adds, are both present and absent.
 
     Args:
         checkpoint: path of the best network.
@@ -93,30 +102,33 @@ class CalibrationFit:
         digest = file_digest(self.checkpoint)
         load_weights(self.network, self.checkpoint)
         try:
-            masks, presence = self._collected()
+            masks, evidence, shown = self._collected()
         finally:
             self.network.load_state_dict(last)
-        calibration = Calibration(fit_calibration(masks, self.names).classes, fit_presence(presence))
+        calibration = Calibration(fit_calibration(masks, self.names).classes, fit_evidence(evidence, shown))
         if idist.get_rank() == 0 and (calibration.classes or calibration.presence):
             path = write_calibration(self.checkpoint, calibration, digest)
             logger.info(f"The calibration on the validation data is {path}.")
 
-    def _collected(self) -> tuple[LogitStatistics, LogitStatistics]:
-        """Return the statistics of the logits of masks and of presence, of all processes' validation data."""
-        masks, presence = LogitStatistics(len(self.names)), LogitStatistics(1)
+    def _collected(self) -> tuple[LogitStatistics, Tensor, Tensor]:
+        """Return the statistics of masks, and evidence and truth of presence, of all processes' validation data."""
+        masks, presence = LogitStatistics(len(self.names)), _Presence()
         with self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._collect, masks, presence):
             self.evaluator.run()
+        evidence, shown = torch.cat(presence.evidence), torch.cat(presence.shown)
         if idist.get_world_size() > 1:
-            for tensor in (*masks.tensors(), *presence.tensors()):
+            for tensor in masks.tensors():
                 tensor.copy_(idist.all_reduce(tensor.clone()))  # type: ignore[arg-type]
-        return masks, presence
+            evidence, shown = _of_all_processes(evidence), _of_all_processes(shown)
+        return masks, evidence, shown
 
-    def _collect(self, engine: Evaluator, masks: LogitStatistics, presence: LogitStatistics) -> None:
+    def _collect(self, engine: Evaluator, masks: LogitStatistics, presence: _Presence) -> None:
         """Add the pairs of a batch: logits and labels (B, 1 + n, h, w), of which the first are the pairs' own."""
         found: Segmentation = engine.state.output["pred"]
         label = torch.as_tensor(engine.state.output["label"])
         shown, known = presence_truth(label)
-        presence.add(0, found.presence[known], shown[known])
+        presence.evidence.append(torch.as_tensor(found.evidence)[known].detach().cpu())
+        presence.shown.append(shown[known].cpu())
         own = zip(self._asked(engine.state.batch), torch.as_tensor(found.logits)[:, 0], label[:, 0], strict=True)
         for asked, logits, truth in own:
             counted = truth != IGNORE_INDEX
@@ -128,3 +140,10 @@ class CalibrationFit:
         texts: Sequence[str] = batch["text"]
         classes: Sequence[str] = batch.get("class_name", texts)
         return [{*pair}.intersection(self.names) for pair in zip(texts, classes, strict=True)]
+
+
+def _of_all_processes(rows: Tensor) -> Tensor:
+    """Return the rows of all processes, which may have different numbers of them."""
+    parts: list[Tensor] = [rows] * idist.get_world_size()
+    torch.distributed.all_gather_object(parts, rows)
+    return torch.cat(parts)

@@ -49,7 +49,7 @@ class PairDiceCELoss(_Loss):
         Raises:
             ValueError: when the shapes of logits and label differ, or presence has a weight but is not predicted.
         """
-        logits, presence = prediction if isinstance(prediction, Segmentation) else (prediction, None)
+        logits, presence = prediction[:2] if isinstance(prediction, Segmentation) else (prediction, None)
         loss = self._loss_of_masks(logits, label)
         if not self.lambda_presence:
             return loss
@@ -121,8 +121,8 @@ def _split_texts(
 ) -> tuple[torch.Tensor | Segmentation, torch.Tensor | Segmentation]:
     """Return the predictions of the first text and of the others."""
     if isinstance(prediction, Segmentation):
-        own, absent = (Segmentation(*(part[:, texts] for part in prediction)) for texts in (slice(1), slice(1, None)))
-        return own, absent
+        logits, presence, _ = prediction
+        return Segmentation(logits[:, :1], presence[:, :1]), Segmentation(logits[:, 1:], presence[:, 1:])
     return prediction[:, :1], prediction[:, 1:]
 
 

@@ -63,7 +63,8 @@ def presence_truth(label: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _batch(predictions: Sequence[Tensor | Sequence[Tensor]]) -> Tensor | Segmentation:
-    """Undo MONAI's decollating, which turns the ``Segmentation`` of a batch into a list of two tensors per image."""
+    """Undo MONAI's decollating, which turns a batch's ``Segmentation`` into a list per image; evidence is left out."""
     if isinstance(predictions[0], Tensor):
         return torch.stack(list(predictions))  # type: ignore[arg-type]
-    return Segmentation(*(torch.stack(parts) for parts in zip(*predictions, strict=True)))
+    logits, presence, *_ = zip(*predictions, strict=True)
+    return Segmentation(torch.stack(logits), torch.stack(presence))

@@ -19,7 +19,7 @@ from small_runs import run as run_bundle
 from tiny_methods import tiny_arguments
 
 from monai_tunevlseg import Segmenter
-from monai_tunevlseg.calibration import LogitStatistics, fit_presence
+from monai_tunevlseg.calibration import fit_evidence
 from monai_tunevlseg.monai_label.bundle_model import open_bundles
 from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS
 
@@ -187,14 +187,14 @@ def test_training_ends_with_the_calibration_of_presence(cache, name, run, tmp_pa
         drawn = made.parser.get_parsed_content("validate#prepare_calibration_batch")
         texts = [[own, *absent] for own, absent in map(drawn.draw, range(len(samples)))]
         assert texts[0][1:] != texts[1][1:] and {len(row) for row in texts} == {4}
-    statistics = LogitStatistics(1)
     with torch.no_grad():
-        scores = network(images, texts, presence=True).presence
-    for sample, found in zip(samples, scores, strict=True):
-        statistics.add(0, found, torch.tensor([bool(sample["label"].any())] + [False] * (len(found) - 1)))
-    expected = fit_presence(statistics)
+        evidence = network(images, texts, presence=True).evidence
+    shown = torch.zeros(evidence.shape[:2], dtype=torch.bool)
+    shown[:, 0] = torch.tensor([bool(sample["label"].any()) for sample in samples])
+    expected = fit_evidence(evidence.flatten(0, 1), shown.flatten())
     found = presence_in(tmp_path)
     assert (found["present"], found["absent"]) == (1, 7 if name in VLSM_BUNDLES else 1)
     assert found["log_loss"] == pytest.approx(expected.log_loss, rel=1e-3)
     assert found["temperature"] == pytest.approx(expected.temperature, rel=0.02)
     assert found["bias"] == pytest.approx(expected.bias, rel=0.02, abs=0.02)
+    assert found["weights"] == pytest.approx(expected.weights, rel=0.02, abs=0.02)

@@ -10,6 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from monai_tunevlseg.calibration import Calibration, LogitStatistics, PresenceCalibration, fit_presence
+from monai_tunevlseg.segmentation import Segmentation
+
+
+def scored(scores):
+    return Segmentation(torch.zeros(*scores.shape, 1, 1), scores)
 
 
 def fitted(scores, shown):
@@ -76,7 +81,7 @@ def test_the_losses_are_those_of_the_probabilities():
     found = fitted(scores, shown)
     weights = torch.as_tensor(np.where(shown, 1 / 20, 1 / 60))
     raw, truth = torch.as_tensor(scores), torch.as_tensor(shown).double()
-    calibrated = Calibration({}, found).scaled_presence(raw[None])[0].double()
+    calibrated = Calibration({}, found).scaled_presence(scored(raw[None]))[0].double()
     for logits, loss in ((calibrated, found.log_loss), (raw, found.log_loss_before)):
         exact = binary_cross_entropy_with_logits(logits, truth, weights, reduction="sum")
         assert loss == pytest.approx(exact.item(), abs=1e-6)
@@ -104,9 +109,9 @@ def test_one_kind_of_pairs_is_not_enough(kind):
 
 def test_without_a_fit_presence_stays():
     scores = torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16)
-    assert torch.equal(Calibration({}).scaled_presence(scores), scores.float())
+    assert torch.equal(Calibration({}).scaled_presence(scored(scores)), scores.float())
     presence = PresenceCalibration(2, 1, present=1, absent=1, log_loss=0, log_loss_before=0)
-    assert torch.equal(Calibration({}, presence).scaled_presence(scores), torch.tensor([[1.75, 0.0]]))
+    assert torch.equal(Calibration({}, presence).scaled_presence(scored(scores)), torch.tensor([[1.75, 0.0]]))
 
 
 @pytest.mark.parametrize(("temperature", "bias"), [(0, 0), (math.nan, 0), (1, math.nan), (1, math.inf)])

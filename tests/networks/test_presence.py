@@ -9,8 +9,8 @@ from monai.data import MetaTensor
 from network_cases import CASES, every_network
 from torch.nn.parallel import DistributedDataParallel
 
-from monai_tunevlseg.networks import PromptTunedNetwork, Segmentation, UNet
-from monai_tunevlseg.networks.presence import pooled_logit
+from monai_tunevlseg.networks import Segmentation, UNet
+from monai_tunevlseg.networks.presence import pooled_logit, presence_evidence
 from monai_tunevlseg.training import PairDiceCELoss
 
 ONE_OF_EACH = list({case.vlsm: case for case in reversed(CASES)}.values())
@@ -68,8 +68,8 @@ def test_an_image_only_network_scores_the_presence_of_its_classes():
 def test_networks_without_a_score_of_their_own_pool_the_logits(case, build, pictures):
     with torch.no_grad():
         found = build(case).eval()(pictures(case), presence=True)
-    overridden = case.network.decode_with_presence is not PromptTunedNetwork.decode_with_presence
-    assert overridden != torch.allclose(found.presence, pooled_logit(found.logits), rtol=1e-3)
+    pooled = torch.allclose(found.presence, pooled_logit(found.logits), rtol=1e-3)
+    assert pooled != (case.vlsm == "sam3")
 
 
 def test_presence_comes_with_the_same_masks_in_all_forms_of_text(scoring):
@@ -155,3 +155,25 @@ def test_presence_is_learned_from_pairs_with_empty_masks(case, build):
     with torch.no_grad():
         chance = network.eval()(images, ["polyp"] * 12, presence=True).presence.sigmoid().flatten()
     assert chance[1::2].min() - chance[::2].max() > 0.2
+
+
+@every_network
+def test_evidence_begins_with_the_score_and_reads_the_decoder_where_it_can(case, build, pictures):
+    with torch.no_grad():
+        found = build(case).eval()(pictures(case), presence=True)
+    assert torch.allclose(found.evidence[..., 0], found.presence.float(), rtol=1e-5)
+    assert (found.evidence.shape[2] > 1) == (case.vlsm != "sam3")
+    assert found.evidence.isfinite().all()
+
+
+def test_evidence_has_the_features_of_the_mask_and_of_the_image():
+    generator = torch.Generator().manual_seed(0)
+    features, logits = torch.randn(6, 5, 3, 4, generator=generator), torch.randn(2, 3, 12, 16, generator=generator)
+    found = presence_evidence(logits, features).numpy()
+    assert found.shape == (2, 3, 11)
+    small = logits.numpy().reshape(2, 3, 3, 4, 4, 4).mean(axis=(3, 5))  # the mean of each 4x4 block
+    for image, text in np.ndindex(2, 3):
+        weights = np.exp(small[image, text]) / np.exp(small[image, text]).sum()
+        channels = features[3 * image + text].numpy()
+        np.testing.assert_allclose(found[image, text, 1:6], (channels * weights).sum(axis=(1, 2)), atol=1e-5)
+        np.testing.assert_allclose(found[image, text, 6:], channels.mean(axis=(1, 2)), atol=1e-5)

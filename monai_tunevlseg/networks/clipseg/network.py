@@ -13,6 +13,7 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder, CLIPSeg
 from monai_tunevlseg.methods import AdapterSites, EncoderSizes, LayerSites, PromptLearner, TapSite
 from monai_tunevlseg.networks.clipseg.loading import load_clipseg
 from monai_tunevlseg.networks.image_size_check import check_image_size
+from monai_tunevlseg.networks.presence import pooled_logit, presence_evidence
 from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.text_context import insert_text_context
 from monai_tunevlseg.networks.texts import Tokens
@@ -113,11 +114,22 @@ class PromptTunedCLIPSeg(PromptTunedNetwork):
 
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode to logits (B, k, H, W)."""
+        return self._decode(image_features, text_features)[1]
+
+    def decode_with_presence(
+        self, image_features: ImageFeatures, text_features: TextFeatures
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Decode, and score presence by the mask; its evidence is in the decoder's penultimate features too."""
+        features, logits = self._decode(image_features, text_features)
+        return logits, pooled_logit(logits), presence_evidence(logits, features)
+
+    def _decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> tuple[Tensor, Tensor]:
+        """Return the penultimate features (B * k, reduce_dim, rows, columns), and logits (B, k, H, W)."""
         embedding = text_features["embedding"]  # (B, k, projection_dim)
         features, logits = decode(self.base.decoder, image_features, embedding)
         if self.upsampler is not None:
             logits = self.upsampler(features, logits)
-        return logits.unflatten(0, (-1, embedding.shape[1])).squeeze(2)
+        return features, logits.unflatten(0, (-1, embedding.shape[1])).squeeze(2)
 
     def _build_upsampler(self) -> nn.Module:
         return Upsampler(self.base.config.reduce_dim)

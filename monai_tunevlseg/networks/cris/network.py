@@ -14,6 +14,7 @@ from monai_tunevlseg.networks.cris.encoders import CLIPBackbone, eos_positions
 from monai_tunevlseg.networks.cris.loading import load_cris
 from monai_tunevlseg.networks.cris.model import CRIS, padding_mask
 from monai_tunevlseg.networks.image_size_check import check_image_size
+from monai_tunevlseg.networks.presence import pooled_logit, presence_evidence
 from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork, TextFeatures
 from monai_tunevlseg.networks.text_context import insert_text_context
 from monai_tunevlseg.networks.texts import Tokens
@@ -122,11 +123,22 @@ class PromptTunedCRIS(PromptTunedNetwork):
 
     def decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> Tensor:
         """Decode to logits (B, k, H, W)."""
+        return self._decode(image_features, text_features)[1]
+
+    def decode_with_presence(
+        self, image_features: ImageFeatures, text_features: TextFeatures
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Decode, and score presence by the mask; its evidence is in the decoder's output features too."""
+        features, logits = self._decode(image_features, text_features)
+        return logits, pooled_logit(logits), presence_evidence(logits, features)
+
+    def _decode(self, image_features: ImageFeatures, text_features: TextFeatures) -> tuple[Tensor, Tensor]:
+        """Return the decoder's features (B * k, text_width, rows, columns), and logits (B, k, H, W)."""
         levels = [image_features[level] for level in MAPS]
         features, logits = self.base.decode(levels, **text_features)
         if self.upsampler is not None:
             logits = self.upsampler(features, logits)
-        return logits.unflatten(0, (-1, text_features["state"].shape[1])).squeeze(2)
+        return features, logits.unflatten(0, (-1, text_features["state"].shape[1])).squeeze(2)
 
     def _build_upsampler(self) -> nn.Module:
         return Upsampler(self.base.config.text_width, UPSAMPLER_CHANNELS)

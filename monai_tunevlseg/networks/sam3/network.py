@@ -180,8 +180,10 @@ class PromptTunedSAM3(PromptTunedNetwork):
         """Decode to logits (B, k, H, W)."""
         return self._logits(image_features, text_features, self._fuse(image_features, text_features))
 
-    def decode_with_presence(self, image_features: ImageFeatures, text_features: TextFeatures) -> tuple[Tensor, Tensor]:
-        """Decode to logits (B, k, H, W), and run the DETR decoder for the presence logits (B, k)."""
+    def decode_with_presence(
+        self, image_features: ImageFeatures, text_features: TextFeatures
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Decode, and run the DETR decoder for the presence logits, which need no other evidence."""
         fused = self._fuse(image_features, text_features)
         rows, columns = image_features["coarsest"].shape[-2:]
         dtype = self.dtype_of("detr_decoder")  # it stays frozen where the decoder of masks is trained, in float32
@@ -193,7 +195,7 @@ class PromptTunedSAM3(PromptTunedNetwork):
             spatial_shapes=torch.tensor([[rows, columns]], device=fused.device),
         )
         presence = output.presence_logits[-1].unflatten(0, (-1, text_features["states"].shape[1])).squeeze(2)
-        return self._logits(image_features, text_features, fused), presence
+        return self._logits(image_features, text_features, fused), presence, presence.unsqueeze(2)
 
     @staticmethod
     def attend_to_patches(layer: Any, patches: Tensor, positions: Tensor) -> Tensor:
