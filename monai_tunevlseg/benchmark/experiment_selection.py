@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec, Group
-from monai_tunevlseg.bundles import experiment_facts, experiment_names, prompted_encoders
+from monai_tunevlseg.bundles import all_experiment_facts, experiment_facts, prompted_encoders
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.methods import METHODS, Adapter
-from monai_tunevlseg.search import Experiment, find_experiment
+from monai_tunevlseg.search import find_experiment
 
 __all__ = ["all_experiments", "check_hyperparameters", "dataset_title", "select_experiments", "titles_of"]
 
@@ -23,12 +23,11 @@ def all_experiments(configs_dir: str | Path) -> list[ExperimentSpec]:
 
     Within a dataset the fast ones come first, which finds unreadable datasets early.
     """
-    specs = [_spec(configs_dir, name) for name in experiment_names(configs_dir)]
+    specs = [_spec(facts) for facts in all_experiment_facts(configs_dir).values()]
     return sorted(specs, key=lambda spec: (spec.dataset, spec.trains + (spec.trains and spec.baseline), spec))
 
 
-def _spec(configs_dir: str | Path, name: str) -> ExperimentSpec:
-    facts = experiment_facts(configs_dir, name)
+def _spec(facts: Mapping[str, Any]) -> ExperimentSpec:
     names = {part: facts[part]["name"] for part in ("dataset", "model", "method")}
     return ExperimentSpec(**names, group=_group(facts["model"], facts["method"]))
 
@@ -75,11 +74,16 @@ def select_experiments(
         if variant not in VARIANTS:
             raise ValueError(f"unknown variant {variant!r}; known variants: {', '.join(VARIANTS)}.")
     chosen = _matching(known, patterns)
+    own = {
+        spec: find_experiment(spec.experiment, configs_dir, bundles_dir).flat_values("train")
+        for spec in chosen
+        if variants and not spec.baseline
+    }
     changed = [
         replace(spec, variant=variant)
         for variant, changes in {name: VARIANTS[name].changes(configs_dir) for name in variants}.items()
-        for spec in chosen
-        if not spec.baseline and _differs(find_experiment(spec.experiment, configs_dir, bundles_dir), changes)
+        for spec, values in own.items()
+        if _differs(values, changes)
     ]
     planned = chosen + changed
     if not seeds and not shots:
@@ -104,9 +108,8 @@ def _matching(known: Sequence[ExperimentSpec], patterns: Sequence[str]) -> list[
     return [spec for spec in known if any(fnmatchcase(spec.name, pattern) for pattern in patterns)]
 
 
-def _differs(experiment: Experiment, changes: Mapping[str, Any]) -> bool:
-    """Return whether the bundle of an experiment has these hyperparameters, and another value of at least one."""
-    values = experiment.flat_values("train")
+def _differs(values: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    """Return whether a bundle has these hyperparameters, and another value of at least one."""
     return changes.keys() <= values.keys() and any(values[name] != value for name, value in changes.items())
 
 

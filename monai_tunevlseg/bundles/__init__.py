@@ -2,6 +2,7 @@
 
 from monai_tunevlseg.bundles.config_values import set_config_values
 from monai_tunevlseg.bundles.generated_files import (
+    all_experiment_facts,
     bundle_names,
     experiment_facts,
     experiment_names,
@@ -15,6 +16,7 @@ from monai_tunevlseg.bundles.init_folder import init_folder
 from monai_tunevlseg.bundles.templates import read_facts
 
 __all__ = [
+    "all_experiment_facts",
     "bundle_names",
     "init_folder",
     "experiment_facts",

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_tunevlseg.bundles.templates import read_facts, render_template
+from monai_tunevlseg.bundles.templates import Templates, read_facts
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.methods import METHODS, Method
 from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS
 
 __all__ = [
+    "all_experiment_facts",
     "bundle_names",
     "experiment_facts",
     "experiment_names",
@@ -69,15 +70,15 @@ def render_bundle(configs_dir: str | Path, name: str, facts: Mapping[str, Any] |
     combinations = _require_combinations(configs)
     if name not in combinations:
         raise ValueError(f"no bundle {name!r}; available are {', '.join(combinations)}.")
-    return _render_bundle(configs, _facts(name, *combinations[name]) | dict(facts or {}))
+    return _render_bundle(configs, Templates(configs), _facts(name, *combinations[name]) | dict(facts or {}))
 
 
-def _render_bundle(configs: Path, facts: _Facts) -> dict[Path, str]:
+def _render_bundle(configs: Path, fragments: Templates, facts: _Facts) -> dict[Path, str]:
     templates = sorted(path for path in (configs / "bundle").iterdir() if path.is_file())
     if not facts["method"]["trains"]:
         templates = [path for path in templates if path.name not in _TRAINING]
     files = {
-        _path_in_bundle(template): render_template(template, configs, facts | {"config": template.stem})
+        _path_in_bundle(template): fragments.render(template, facts | {"config": template.stem})
         for template in templates
     }
     return files | {Path("LICENSE"): (configs.parent / "LICENSE").read_text(encoding="utf-8")}
@@ -103,14 +104,15 @@ def render_experiment(configs_dir: str | Path, name: str) -> str:
     Raises:
         ValueError: when the experiment is unknown.
     """
-    return _render_experiment(Path(configs_dir).resolve(), experiment_facts(configs_dir, name))
+    configs = Path(configs_dir).resolve()
+    return _render_experiment(configs, Templates(configs), experiment_facts(configs_dir, name))
 
 
-def _render_experiment(configs: Path, facts: _Facts) -> str:
+def _render_experiment(configs: Path, fragments: Templates, facts: _Facts) -> str:
     dataset = facts["dataset"]["name"]
     config = "train" if facts["method"]["trains"] else "evaluate"
     header = _EXPERIMENT_HEADER.format(dataset=dataset, bundle=facts["bundle"], config=config, written=_MARK)
-    return header + render_template(configs / "datasets" / f"{dataset}.yaml", configs, facts)
+    return header + fragments.render(configs / "datasets" / f"{dataset}.yaml", facts)
 
 
 def experiment_facts(configs_dir: str | Path, name: str) -> dict[str, Any]:
@@ -127,6 +129,13 @@ def experiment_facts(configs_dir: str | Path, name: str) -> dict[str, Any]:
         nearest = difflib.get_close_matches(name, names) or names
         raise ValueError(f"no experiment {name!r}; similar names are {', '.join(nearest)}.")
     return _experiment_facts(name, combinations)
+
+
+def all_experiment_facts(configs_dir: str | Path) -> dict[str, dict[str, Any]]:
+    """Return the facts about all experiments by their names."""
+    configs = Path(configs_dir)
+    combinations = _combinations(configs)
+    return {name: _experiment_facts(name, combinations) for name in _experiment_names(configs, combinations)}
 
 
 def _experiment_facts(name: str, combinations: _Combinations) -> _Facts:
@@ -196,13 +205,14 @@ def _is_generated(path: Path, name: str) -> bool:
 
 def _render_all(configs: Path, bundles: Path) -> dict[Path, str]:
     combinations, sources = _require_combinations(configs), configs.resolve()
+    fragments = Templates(sources)
     files = {
         bundles / name / path: text
         for name, parts in combinations.items()
-        for path, text in _render_bundle(sources, _facts(name, *parts)).items()
+        for path, text in _render_bundle(sources, fragments, _facts(name, *parts)).items()
     }
     return files | {
-        configs / f"{name}.yaml": _render_experiment(sources, _experiment_facts(name, combinations))
+        configs / f"{name}.yaml": _render_experiment(sources, fragments, _experiment_facts(name, combinations))
         for name in _experiment_names(configs, combinations)
     }
 

@@ -13,7 +13,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNot
 from jinja2.ext import Extension
 from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["render_template", "read_facts"]
+__all__ = ["Templates", "read_facts"]
 
 _FACTS_END = "\n---\n"
 _INDENTED = re.compile(r"^( +)(# \{% *include\b.*)$", re.MULTILINE)
@@ -32,30 +32,43 @@ def read_facts(path: Path) -> dict[str, Any]:
     return {**facts, "name": path.stem}
 
 
-def render_template(path: Path, root: Path, facts: Mapping[str, Any]) -> str:
-    """Return the text of a fragment with its values and includes, each include indented like its line.
+class Templates:
+    """The fragments below a folder, each compiled once.
 
-    Raises:
-        FileNotFoundError: when a file does not exist below ``root``; the message has the line that includes it.
-        ValueError: when a placeholder has no value, or a file includes itself; the message has the line.
+    Args:
+        root: the folder; fragments include files below it.
     """
-    environment = SandboxedEnvironment(
-        block_start_string="# {%",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-        loader=FileSystemLoader(root),
-        extensions=[_FragmentSyntax],
-    )
-    try:
-        return environment.get_template(path.relative_to(root).as_posix()).render(facts)
-    except (TemplateError, RecursionError) as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if root in Path(frame.filename).parents]
-        place = [str(root), *(f"{frame.filename}, line {frame.lineno}, '{frame.line}'" for frame in frames)][-1]
-        if isinstance(error, TemplateNotFound):
-            raise FileNotFoundError(f"{place}: no {error.name} in {root}.") from error
-        raise ValueError(f"{place}: {error}") from error
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._environment = SandboxedEnvironment(
+            block_start_string="# {%",
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            undefined=StrictUndefined,
+            loader=FileSystemLoader(root),
+            extensions=[_FragmentSyntax],
+        )
+
+    def render(self, path: Path, facts: Mapping[str, Any]) -> str:
+        """Return the text of a fragment with its values and includes, each include indented like its line.
+
+        Raises:
+            FileNotFoundError: when a file does not exist below the root; the message has the line that includes it.
+            ValueError: when a placeholder has no value, or a file includes itself; the message has the line.
+        """
+        root = self._root
+        try:
+            return self._environment.get_template(path.relative_to(root).as_posix()).render(facts)
+        except (TemplateError, RecursionError) as error:
+            frames = [
+                frame for frame in traceback.extract_tb(error.__traceback__) if root in Path(frame.filename).parents
+            ]
+            place = [str(root), *(f"{frame.filename}, line {frame.lineno}, '{frame.line}'" for frame in frames)][-1]
+            if isinstance(error, TemplateNotFound):
+                raise FileNotFoundError(f"{place}: no {error.name} in {root}.") from error
+            raise ValueError(f"{place}: {error}") from error
 
 
 class _FragmentSyntax(Extension):

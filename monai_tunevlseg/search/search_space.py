@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from monai_tunevlseg.bundles.templates import render_template
+from monai_tunevlseg.bundles.templates import Templates
 from monai_tunevlseg.yaml_files import parse_yaml_mapping
 
 __all__ = ["Dimension", "ScalingSizes", "SearchSpace", "format_params", "read_search_space", "suggest"]
@@ -115,7 +115,7 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return parse_yaml_mapping(render_template(path, path.parent.parent, {}), str(path))
+    return parse_yaml_mapping(Templates(path.parent.parent).render(path, {}), str(path))
 
 
 def _dimension(line: Mapping[str, Any], sizes: ScalingSizes | None) -> Dimension:

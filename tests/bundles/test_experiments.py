@@ -1,5 +1,7 @@
 """Every experiment: a dataset with a bundle."""
 
+from functools import cache
+
 import multiclass_trees
 import owners_trees
 import pytest
@@ -10,13 +12,13 @@ from monai.bundle import ConfigParser
 from small_runs import BUNDLES, CONFIGS, tiny_model, workflow
 from tiny_methods import tiny_arguments
 
-from monai_tunevlseg.bundles import bundle_names, experiment_facts, experiment_names, render_experiment
+from monai_tunevlseg.bundles import all_experiment_facts, bundle_names, render_experiment
 from monai_tunevlseg.data import LAYOUTS
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS, write_demo_dataset
 from monai_tunevlseg.demo import embedded_models
 from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS
 
-EXPERIMENTS = experiment_names(CONFIGS)
+EXPERIMENTS = all_experiment_facts(CONFIGS)
 SMALL_MODELS = {*embedded_models(), *IMAGE_ONLY_NETWORKS}  # others have no experiments with the demo datasets
 OF_THE_PAPER = {name for name in LAYOUTS if LAYOUTS[name].info and any(LAYOUTS[name].info.sizes)}
 ONLY_TESTED = {"colondb", "cvc300", "etis", "ph2", "udiat", *target_trees.CENTER_WRITERS}  # too small to train on
@@ -46,7 +48,7 @@ def differs(experiment):
 
 every_trained_experiment = pytest.mark.parametrize(
     "experiment",
-    [name for name in EXPERIMENTS if experiment_facts(CONFIGS, name)["method"]["trains"] and differs(name)],
+    [name for name, facts in EXPERIMENTS.items() if facts["method"]["trains"] and differs(name)],
 )
 
 
@@ -67,8 +69,18 @@ def small_dataset(tmp_path_factory):
     return get
 
 
+@cache
 def content(experiment):
     return yaml.safe_load(render_experiment(CONFIGS, experiment))
+
+
+@cache
+def values_of_bundle(name):
+    paths = [BUNDLES / name / "configs" / f"{config}.yaml" for config in ("evaluate", "train")]
+    values = {}
+    for path in paths:
+        values |= yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return values
 
 
 def test_there_is_an_experiment_for_every_bundle_and_dataset_that_is_not_only_tested():
@@ -76,16 +88,12 @@ def test_there_is_an_experiment_for_every_bundle_and_dataset_that_is_not_only_te
     assert datasets >= ONLY_TESTED and datasets - ONLY_TESTED > OF_THE_PAPER
     public = {f"{name}/{bundle}" for name in datasets - ONLY_TESTED for bundle in bundle_names(CONFIGS)}
     small = [bundle for bundle in bundle_names(CONFIGS) if bundle.partition("_")[0] in SMALL_MODELS]
-    assert set(EXPERIMENTS) == public | {f"{dataset}/{bundle}" for dataset in DEMO_DATASETS for bundle in small}
+    assert EXPERIMENTS.keys() == public | {f"{dataset}/{bundle}" for dataset in DEMO_DATASETS for bundle in small}
 
 
 @every_experiment
 def test_an_experiment_overrides_what_its_bundle_has_and_says_something_else(experiment):
-    configs = BUNDLES / experiment.split("/")[1] / "configs"
-    bundle = yaml.safe_load((configs / "evaluate.yaml").read_text())
-    if (configs / "train.yaml").is_file():
-        bundle |= yaml.safe_load((configs / "train.yaml").read_text())
-    overrides = content(experiment)
+    bundle, overrides = values_of_bundle(experiment.split("/")[1]), content(experiment)
     assert overrides.keys() - TINY_ONLY <= bundle.keys()
     same = {name for name, value in overrides.items() if bundle.get(name) == value}
     assert same <= {"class_names"}, "the bundle says it already"

@@ -15,7 +15,7 @@ from monai_tunevlseg.bundles import (
     stale_files,
     write_bundles,
 )
-from monai_tunevlseg.bundles.templates import render_template
+from monai_tunevlseg.bundles.templates import Templates
 from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.methods import METHODS, PromptLearner
 from monai_tunevlseg.networks import IMAGE_ONLY_NETWORKS, VLSMS, PromptTunedCLIPSeg, UNet
@@ -34,12 +34,17 @@ FILES = {"LICENSE", "docs/README.md"} | {
 
 
 @pytest.fixture
-def copies(tmp_path):
-    """Copies of the fragments and of the bundles, to be spoilt."""
-    shutil.copytree(CONFIGS, tmp_path / "configs")
+def configs(tmp_path):
+    """A copy of the fragments and experiments, to be spoilt."""
     shutil.copy(CONFIGS.parent / "LICENSE", tmp_path)
-    write_bundles(tmp_path / "configs", tmp_path / "bundles")
-    return tmp_path / "configs", tmp_path / "bundles"
+    return shutil.copytree(CONFIGS, tmp_path / "configs")
+
+
+@pytest.fixture
+def copies(configs, tmp_path):
+    """The copy, and the bundles that are written from it."""
+    write_bundles(configs, tmp_path / "bundles")
+    return configs, tmp_path / "bundles"
 
 
 def test_the_committed_bundles_are_what_configs_say():
@@ -164,19 +169,17 @@ def test_a_changed_fragment_makes_every_bundle_that_has_it_stale(copies):
     assert {path.parts[-3] for path in stale_files(configs, bundles)} == prompted
 
 
-def test_a_new_method_is_one_fragment(copies):
-    configs, _ = copies
+def test_a_new_method_is_one_fragment(configs):
     text = (configs / "methods" / "vpt.yaml").read_text()
     (configs / "methods" / "mine.yaml").write_text(text.replace("method: vpt", "method: mine"))
     assert "clipseg_mine" in bundle_names(configs)
     assert "method: mine" in "".join(render_bundle(configs, "clipseg_mine").values())
 
 
-def test_a_model_gets_only_methods_whose_prompts_can_be_inserted(copies):
+def test_a_model_gets_only_methods_whose_prompts_can_be_inserted(configs):
     class Blind(PromptTunedCLIPSeg):
         no_visual_prompts = "it is blind"
 
-    configs, _ = copies
     shutil.copy(configs / "models" / "clipseg.yaml", configs / "models" / "blind.yaml")
     with VLSMS.temporarily("blind", Blind):
         methods = {name.removeprefix("blind_") for name in bundle_names(configs) if name.startswith("blind")}
@@ -185,8 +188,7 @@ def test_a_model_gets_only_methods_whose_prompts_can_be_inserted(copies):
     assert {"coop", "lora", "finetune", "decoder", "zero_shot"} <= methods and "scratch" not in methods
 
 
-def test_a_model_without_an_embedded_twin_has_no_experiments_on_the_demo_datasets(copies):
-    configs, _ = copies
+def test_a_model_without_an_embedded_twin_has_no_experiments_on_the_demo_datasets(configs):
     text = (configs / "models" / "clipseg.yaml").read_text()
     (configs / "models" / "giant.yaml").write_text(text.replace("embedded: true", "embedded: false"))
     with VLSMS.temporarily("giant", PromptTunedCLIPSeg):
@@ -194,8 +196,7 @@ def test_a_model_without_an_embedded_twin_has_no_experiments_on_the_demo_dataset
     assert "kvasir" in datasets and not datasets & set(DEMO_DATASETS)
 
 
-def test_a_model_with_large_images_has_smaller_batches_and_fewer_views(copies):
-    configs, _ = copies
+def test_a_model_with_large_images_has_smaller_batches_and_fewer_views(configs):
     fragment = configs / "models" / "clipseg.yaml"
     fragment.write_text(f"batch_size: 2\nnum_views: 3\n{fragment.read_text()}")
     files = render_bundle(configs, "clipseg_coop")
@@ -222,16 +223,14 @@ def test_an_unknown_bundle_is_refused():
         ('# {% include "bundle/train.yaml" %}\n', ValueError, "line 1.*recursion"),
     ],
 )
-def test_mistakes_in_a_template_are_named(copies, text, error, message):
-    configs, _ = copies
+def test_mistakes_in_a_template_are_named(configs, text, error, message):
     (configs.parent / "secret.yaml").write_text("a: 1\n")
     (configs / "bundle" / "train.yaml").write_text(text)
     with pytest.raises(error, match=f"{configs / 'bundle' / 'train.yaml'}, {message}"):
         render_bundle(configs, "clipseg_vpt")
 
 
-def test_a_mistake_below_the_facts_of_an_included_file_is_named_there(copies):
-    configs, _ = copies
+def test_a_mistake_below_the_facts_of_an_included_file_is_named_there(configs):
     vpt = configs / "methods" / "vpt.yaml"
     lines = [*vpt.read_text().splitlines(), "x: {{ method.nothing }}"]
     vpt.write_text("\n".join(lines))
@@ -245,14 +244,14 @@ def test_an_included_file_is_indented_like_the_line_that_includes_it(tmp_path):
     (tmp_path / "c.yaml").write_text("c: {{ c }} # why\nd: {e: {f: 1}}\n")
     c = "c: 7 # why\n{0}d: {{e: {{f: 1}}}}\n"
     wanted = "a:\n  b:\n\n      " + c.format(" " * 6) + "  " + c.format("  ") + "z: 1\n"
-    assert render_template(tmp_path / "a.yaml", tmp_path, {"c": 7}) == wanted
+    assert Templates(tmp_path).render(tmp_path / "a.yaml", {"c": 7}) == wanted
 
 
 @pytest.mark.parametrize(("shown", "wanted"), [(True, "a:\n  b: 1\n  c: 2\n"), (False, "a:\n  b: 1\n")])
 def test_the_lines_of_a_statement_leave_no_trace(shown, wanted, tmp_path):
     text = "a:\n  b: 1\n  # {% if shown %}\n  c: 2\n  # {% endif %}\n"
     (tmp_path / "a.yaml").write_text(text)
-    assert render_template(tmp_path / "a.yaml", tmp_path, {"shown": shown}) == wanted
+    assert Templates(tmp_path).render(tmp_path / "a.yaml", {"shown": shown}) == wanted
 
 
 def test_facts_must_be_a_mapping(tmp_path):
@@ -261,8 +260,7 @@ def test_facts_must_be_a_mapping(tmp_path):
         read_facts(tmp_path / "x.yaml")
 
 
-def test_a_template_of_an_unknown_kind_is_refused(copies):
-    configs, _ = copies
+def test_a_template_of_an_unknown_kind_is_refused(configs):
     (configs / "bundle" / "notes.txt").touch()
     with pytest.raises(ValueError, match="notes.txt"):
         render_bundle(configs, "clipseg_vpt")
