@@ -15,6 +15,7 @@ from monai.utils import BundlePropertyConfig
 
 from monai_tunevlseg.errors import install_error_hook
 from monai_tunevlseg.hyperparameters.declarations import TEXT_OPTIONS, bundle_option_types, hyperparameter_types
+from monai_tunevlseg.hyperparameters.value_types import ValueType
 
 __all__ = ["parse_hyperparameter", "prepare_run"]
 
@@ -53,7 +54,7 @@ def prepare_run() -> None:
         if name in types:
             _refuse_undefined_references(name, value, config)
             if not _is_evaluated(value):
-                resolver.resolved_content[name] = parse_hyperparameter(name, value)
+                resolver.resolved_content[name] = _parse(name, value, types[name])
         if name in TEXT_OPTIONS and resolver.resolved_content.get(name, value) and "pretrained" not in references:
             raise ValueError(
                 f"{name} is {_shown(value)}, but the network of this bundle reads no text; use a bundle of a VLSM."
@@ -70,7 +71,10 @@ def parse_hyperparameter(name: str, value: Any) -> Any:
     Raises:
         ValueError: when the value is wrong; the message has the allowed values and an example.
     """
-    value_type = hyperparameter_types()[name]
+    return _parse(name, value, hyperparameter_types()[name])
+
+
+def _parse(name: str, value: Any, value_type: ValueType) -> Any:
     if any(ID_SEP_KEY in text for text in _texts_in(value)):
         raise ValueError(
             f"{name} is {_shown(value)}; remove # and {ID_SEP_KEY}, which MONAI's configs read as a reference."

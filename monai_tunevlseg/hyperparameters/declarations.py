@@ -6,6 +6,7 @@ import inspect
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from monai_tunevlseg.data import LAYOUTS
@@ -149,11 +150,12 @@ def hyperparameter_types() -> dict[str, ValueType]:
     """
     registered = {"layout": choice(*LAYOUTS), "method": or_null(choice(*METHODS))}
     own = {**_DATASET, **_NETWORK, **_TRAINING, **_RESULTS, **registered}
-    if taken := sorted(own.keys() & bundle_option_types().keys()):
+    options = bundle_option_types()
+    if taken := sorted(own.keys() & options.keys()):
         raise TypeError(
             f"a method or model has the argument {taken[0]!r}, a hyperparameter of every bundle; rename it."
         )
-    return own | bundle_option_types()
+    return own | options
 
 
 def bundle_option_types() -> dict[str, ValueType]:
@@ -201,7 +203,8 @@ def _merged(arguments: Mapping[tuple[str, str], ValueType]) -> dict[str, ValueTy
     return found
 
 
-def _argument_types(owner: type) -> dict[str, ValueType]:
+@cache  # because reading the annotations of all methods takes milliseconds
+def _argument_types(owner: type) -> Mapping[str, ValueType]:
     """Return the types of a constructor's arguments with a default."""
     annotations = get_type_hints(owner.__init__)  # type: ignore[misc]
     parameters = inspect.signature(owner).parameters.values()
