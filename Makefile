@@ -11,17 +11,21 @@ bin := $(VENV)/bin
 wrong = $(PYTHON) is Python %d.%d, and $(1); name such an interpreter: make PYTHON=python3.11
 check_python = $(PYTHON) -c 'import sys; sys.version_info[1] in range(11, $(1)) or sys.exit("$(call wrong,$(2))" % sys.version_info[:2])'
 
-.PHONY: demo test test-label lint types bundles bench clean
+.PHONY: demo test test-precision test-label lint types bundles bench clean
 
 demo: $(VENV)/installed
 	$(bin)/python -m monai_tunevlseg demo --model $(MODEL) --method $(METHOD) --dataset $(DATASET)
 
 test: $(VENV)/installed-test
-	$(bin)/python -m pytest -n 2
+	$(bin)/python -m pytest -n 2 --dist worksteal --durations 25
+
+# the tests of numbers again in bfloat16, on processors with and without instructions for it
+test-precision: $(VENV)/installed-test
+	$(bin)/python -m pytest -m precision --precision bf16
 
 # startup/ makes torchvision importable with a CPU build of torch
 test-label: $(LABEL_VENV)/installed
-	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest tests/monai_label
+	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest --durations 10 tests/monai_label
 
 lint: $(VENV)/installed-test
 	$(bin)/ruff check .
@@ -47,11 +51,16 @@ $(VENV)/installed-test: $(VENV)/installed
 	touch $@
 
 # torch first, and torchvision without dependencies, so that nothing replaces this build of torch
-$(LABEL_VENV)/installed: setup.cfg constraints-label.txt
+$(LABEL_VENV)/torch: constraints-label.txt
 	@$(call check_python,13,MONAI Label needs 3.11 or 3.12)
 	$(PYTHON) -m venv $(LABEL_VENV)
 	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt torch
 	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt --no-deps torchvision
+	touch $@
+
+# after the other environment with make --jobs, because both installations write the egg-info of the checkout
+others := $(filter demo test test-precision lint types bundles bench,$(MAKECMDGOALS))
+$(LABEL_VENV)/installed: setup.cfg $(LABEL_VENV)/torch | $(if $(others),$(VENV)/installed-test)
 	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt --editable '.[label]' pytest
 	touch $@
 

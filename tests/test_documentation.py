@@ -211,8 +211,9 @@ def test_every_block_is_run_by_a_test():
 
 def test_commands_of_make_are_those_of_ci():
     targets = {target for line in [*lines("demo"), *lines("make")] for target in line.split()[1:]}
-    in_ci = re.findall(r"^make (?:\w+=\S+ )?(.+)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
-    assert targets - {target for line in in_ci for target in line.split()} == {"bundles", "bench"}
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace("\\\n", " ")
+    in_ci = {word for line in re.findall(r"^make (.+)$", script, re.MULTILINE) for word in line.split()}
+    assert targets - in_ci == {"bundles", "bench"}
 
 
 @pytest.mark.parametrize("targets", sorted(set(re.findall(r"(?:^|`)make ([a-z-]+(?: [a-z-]+)*)", TEXT, re.MULTILINE))))
