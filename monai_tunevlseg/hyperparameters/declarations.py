@@ -187,7 +187,7 @@ def _method_arguments() -> dict[tuple[str, str], ValueType]:
     return {
         (f"the method {method!r}", name): kind
         for method in METHODS
-        for name, kind in _argument_types(METHODS[method]).items()
+        for name, kind in _argument_types(METHODS[method]).items()  # type: ignore[arg-type]  # mypy: the hash of instances
     }
 
 
