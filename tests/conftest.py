@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,10 @@ def run_precision(request) -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_threads():
+def _one_thread():
+    """One thread here and in child processes, because those of several processes would wait for each other's cores."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from monai.bundle import ConfigParser
 from owners_trees import write_bkai, write_clinicdb, write_kvasir
 from PIL import Image
 from shared_bundles import share_bundle
+from warm_processes import run_module
 
 from monai_tunevlseg.benchmark.presets import PRESETS
 from monai_tunevlseg.bundles import bundle_names, read_facts
@@ -48,10 +48,11 @@ PATHS = sorted(set(re.findall(r"`((?:monai_tunevlseg|configs|docs|benchmarks)/[a
 def run(line: str, folder: Path = ROOT) -> str:
     """Run a command in a folder, and return its output."""
     program, *arguments = shlex.split(line)
-    module = ["-m", "monai_tunevlseg"] if program == "tunevlseg" else []
-    finished = subprocess.run(
-        [sys.executable, *module, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    if program == "tunevlseg":
+        arguments = ["-m", "monai_tunevlseg", *arguments]
+    option, module, *arguments = arguments
+    assert option == "-m"
+    finished = run_module(module, arguments, folder)
     assert finished.returncode == 0, finished.stderr + finished.stdout
     return finished.stdout + finished.stderr
 

@@ -2,11 +2,8 @@
 
 import functools
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 import threading
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +14,7 @@ from documentation import lines
 from monai.bundle import create_workflow, download, load
 from PIL import Image
 from shared_names import NAME
+from warm_processes import run_module
 
 from monai_tunevlseg.sharing.onnx_export import load_for_export
 
@@ -39,9 +37,9 @@ INFER, EVALUATE, TRAIN, EXPORT = lines("shared")
 def run_monai(folder, command, data, *options):
     """Run a documented command in the bundle's folder."""
     command = command.replace("IMAGES", str(data)).replace("DATA", str(data))
-    arguments = [sys.executable, *shlex.split(command)[1:], *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
+    python, option, module, *arguments = [*shlex.split(command), *options]
+    assert (python, option) == ("python", "-m")
+    return run_module(module, arguments, folder, {"CUDA_VISIBLE_DEVICES": ""}, timeout=300)
 
 
 def test_inference_evaluation_and_further_training(unpacked, own_data, run_dir):
