@@ -7,7 +7,7 @@ import yaml
 from monai.bundle import ConfigParser
 from small_runs import BUNDLES, CONFIGS, raises_inside, workflow
 
-from monai_tunevlseg.bundles import bundle_names, experiment_names, render_experiment
+from monai_tunevlseg.bundles import bundle_names, experiment_names
 from monai_tunevlseg.hyperparameters import hyperparameter_types, method_argument_types, parse_hyperparameter
 
 TYPES = hyperparameter_types()
@@ -46,11 +46,9 @@ def flat(content):
 
 
 def all_configs():
-    for bundle in bundle_names(CONFIGS):
-        for path in (BUNDLES / bundle / "configs").glob("*.yaml"):
-            yield yaml.safe_load(path.read_text())
-    for experiment in experiment_names(CONFIGS):
-        yield yaml.safe_load(render_experiment(CONFIGS, experiment))
+    bundles = [path for name in bundle_names(CONFIGS) for path in (BUNDLES / name / "configs").glob("*.yaml")]
+    for path in [*bundles, *(CONFIGS / f"{name}.yaml" for name in experiment_names(CONFIGS))]:
+        yield yaml.safe_load(path.read_text())
 
 
 def test_flat_config_values_and_declared_hyperparameters_are_the_same():
