@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,17 +53,34 @@ class Bootstrap:
         sums, counts = cluster_sums(values, clusters)
         if len(sums) < 2 or is_rounding(np.ptp(sums / counts)):
             return None
-        result = stats.bootstrap(
-            (sums, counts),
-            _ratio,
-            paired=True,
-            vectorized=True,
-            n_resamples=self.resamples,
-            batch=RESAMPLES_PER_BATCH,
-            confidence_level=self.level,
-            method="BCa",
-            rng=np.random.default_rng(self.seed),
-        )
+        return self.interval_of(_ratio, (sums, counts), paired=True)
+
+    def interval_of(
+        self, statistic: Callable[..., np.ndarray], samples: Sequence[np.ndarray], paired: bool = False
+    ) -> Interval | None:
+        """Return the interval of a statistic.
+
+        Args:
+            statistic: function of the resampled samples and of the ``axis`` to reduce, vectorized as for scipy.
+            samples: samples, which are drawn independently of each other.
+            paired: whether they are of one length, and are drawn alike.
+
+        Returns:
+            (low, high); None where it is undefined.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+            result = stats.bootstrap(
+                samples,
+                statistic,
+                paired=paired,
+                vectorized=True,
+                n_resamples=self.resamples,
+                batch=RESAMPLES_PER_BATCH,
+                confidence_level=self.level,
+                method="BCa",
+                rng=np.random.default_rng(self.seed),
+            )
         low, high = map(float, result.confidence_interval)
         return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 

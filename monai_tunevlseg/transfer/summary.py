@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from monai_tunevlseg.evaluation import PAIR_METRICS, Bootstrap, PairScores
-from monai_tunevlseg.evaluation.bootstrap import RESAMPLES_PER_BATCH, Interval, cluster_sums, is_rounding
+from monai_tunevlseg.evaluation.bootstrap import Interval, cluster_sums, is_rounding
 
 __all__ = ["METRICS", "TransferSummary", "summarize_metrics", "summarize_transfer"]
 
@@ -127,21 +125,8 @@ def _harmonic_mean(sums: Sequence[Sums], *drawn: np.ndarray, axis: int = -1) -> 
     return stats.hmean(np.stack([means[0], means[1:].mean(axis=0)]), axis=0)
 
 
-def _interval(statistic: Any, sums: Sequence[Sums], bootstrap: Bootstrap) -> Interval | None:
+def _interval(statistic: Callable[..., np.ndarray], sums: Sequence[Sums], bootstrap: Bootstrap) -> Interval | None:
     constant = all(is_rounding(np.ptp(totals / counts)) for totals, counts in sums)
     if constant or any(len(totals) < 2 for totals, _ in sums):
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        result = stats.bootstrap(
-            [np.arange(len(totals)) for totals, _ in sums],
-            statistic,
-            vectorized=True,
-            n_resamples=bootstrap.resamples,
-            batch=RESAMPLES_PER_BATCH,
-            confidence_level=bootstrap.level,
-            method="BCa",
-            rng=np.random.default_rng(bootstrap.seed),
-        )
-    low, high = map(float, result.confidence_interval)
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+    return bootstrap.interval_of(statistic, [np.arange(len(totals)) for totals, _ in sums])
