@@ -26,23 +26,16 @@ def evaluate_checkpoint(
     shutdown: GracefulShutdown | None = None,
     limits: Limits | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a checkpoint on the test split of an experiment, in a child process.
+    """Evaluate a checkpoint on the test split of an experiment, as `run_evaluation` does.
 
     Args:
         experiment: experiment whose ``evaluate.yaml`` is run.
         dataset_dir: folder of the dataset.
-        output_dir: folder of ``metrics.json``, ``pairs.csv``, the other files of the report, and the log.
+        output_dir: as for `run_evaluation`.
         checkpoint: path of a ``model.pt``; None = zero-shot.
         overrides: hyperparameters; those that ``evaluate.yaml`` does not have are ignored.
-        shutdown: shutdown request, checked during the evaluation.
-        limits: time limits of the evaluation.
-
-    Returns:
-        the content of ``metrics.json``.
-
-    Raises:
-        RuntimeError: when the evaluation fails or exceeds its limits; names its log.
-        KeyboardInterrupt: when a shutdown is requested.
+        shutdown: as for `run_evaluation`.
+        limits: as for `run_evaluation`.
     """
     values = experiment.known("evaluate", overrides or {}) | {
         "bundle_root": experiment.bundle,
