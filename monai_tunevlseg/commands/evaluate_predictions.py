@@ -25,93 +25,132 @@ from monai_tunevlseg.commands.dataset_options import (
 from monai_tunevlseg.commands.error_handling import exit_on_error, plain_warnings
 
 if TYPE_CHECKING:
-    from monai_tunevlseg.evaluation import EvaluationReportHandler
+    from monai_tunevlseg.data import DatasetSpec
+    from monai_tunevlseg.evaluation import EvaluationReportHandler, PredictionForm
 
 __all__ = ["evaluate_predictions"]
 
 
+Predictions = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the predicted masks.")]
+Split = Annotated[str, typer.Option(help="Split: train, val or test.")]
+PredictionValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLASS=VALUE",
+        help="Value of a class in the predictions; may be repeated; 1, 2 and so on, or the values of nnU-Net's "
+        "dataset.json, by default.",
+    ),
+]
+PredictionThreshold = Annotated[
+    float | None, typer.Option(help="Foreground threshold (0..255) for binary predictions.")
+]
+PredictionEnding = Annotated[
+    str | None,
+    typer.Option(help="Ending of the predictions' names, such as _pred; their common ending by default."),
+]
+Missing = Annotated[
+    str, typer.Option(help="Treatment of missing predictions: error, or empty to score them as empty masks.")
+]
+OutputDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder for metrics.json, pairs.csv and overlays; FOLDER_eval by default."),
+]
+Overlays = Annotated[int, typer.Option(help="Number of overlays each of the worst, median and best pairs; 0 = none.")]
+HausdorffDistance = Annotated[bool, typer.Option("--hd95", help="Hausdorff distance in pixels, 95th percentile.")]
+SurfaceDice = Annotated[bool, typer.Option("--surface-dice", help="Normalized surface Dice.")]
+SurfaceTolerance = Annotated[float, typer.Option(help="Tolerance of the surface Dice in pixels.")]
+Resamples = Annotated[int, typer.Option(help="Number of bootstrap resamples.")]
+BootstrapSeed = Annotated[int, typer.Option(help="Random seed of the bootstrap.")]
+Results = Annotated[
+    Path | None, typer.Option(help="Results folder of tunevlseg benchmark, whose report then shows the tool.")
+]
+ToolName = Annotated[
+    str | None,
+    typer.Option(metavar="DATASET/MODEL_METHOD", help="Name of the tool in RESULTS, such as kvasir/nnunet_2d."),
+]
+ModelTitle = Annotated[str | None, typer.Option(help="Title of the model in the report, such as nnU-Net.")]
+MethodTitle = Annotated[str | None, typer.Option(help="Title of the method in the report.")]
+GroupName = Annotated[
+    str,
+    typer.Option(help="Group of the report: image_only, zero_shot, prompts, adapters or fine_tuning."),
+]
+Parameters = Annotated[int | None, typer.Option(help="Number of trained parameters.")]
+
+
 def evaluate_predictions(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the predicted masks.")],
+    folder: Predictions,
     name: Name,
     dataset_dir: Folder,
     class_name: ClassNames = None,
-    split: Annotated[str, typer.Option(help="Split: train, val or test.")] = "test",
+    split: Split = "test",
     splits_file: SplitsFile = None,
     label_value: LabelValues = None,
     mask_threshold: MaskThreshold = None,
     mask_ending: MaskEnding = None,
     slice_axis: SliceAxis = 2,
     group_pattern: GroupPattern = None,
-    prediction_value: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CLASS=VALUE",
-            help="Value of a class in the predictions; may be repeated; 1, 2 and so on, or the values of nnU-Net's "
-            "dataset.json, by default.",
-        ),
-    ] = None,
-    prediction_threshold: Annotated[
-        float | None, typer.Option(help="Foreground threshold (0..255) for binary predictions.")
-    ] = None,
-    prediction_ending: Annotated[
-        str | None,
-        typer.Option(help="Ending of the predictions' names, such as _pred; their common ending by default."),
-    ] = None,
-    missing: Annotated[
-        str, typer.Option(help="Treatment of missing predictions: error, or empty to score them as empty masks.")
-    ] = "error",
-    output_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder for metrics.json, pairs.csv and overlays; FOLDER_eval by default."),
-    ] = None,
-    num_overlays: Annotated[
-        int, typer.Option(help="Number of overlays each of the worst, median and best pairs; 0 = none.")
-    ] = 3,
-    hd95: Annotated[bool, typer.Option("--hd95", help="Hausdorff distance in pixels, 95th percentile.")] = False,
-    surface_dice: Annotated[bool, typer.Option("--surface-dice", help="Normalized surface Dice.")] = False,
-    surface_tolerance: Annotated[float, typer.Option(help="Tolerance of the surface Dice in pixels.")] = 2.0,
-    resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 9999,
-    seed: Annotated[int, typer.Option(help="Random seed of the bootstrap.")] = 0,
-    results: Annotated[
-        Path | None, typer.Option(help="Results folder of tunevlseg benchmark, whose report then shows the tool.")
-    ] = None,
-    experiment: Annotated[
-        str | None,
-        typer.Option(metavar="DATASET/MODEL_METHOD", help="Name of the tool in RESULTS, such as kvasir/nnunet_2d."),
-    ] = None,
-    model_title: Annotated[str | None, typer.Option(help="Title of the model in the report, such as nnU-Net.")] = None,
-    method_title: Annotated[str | None, typer.Option(help="Title of the method in the report.")] = None,
-    group: Annotated[
-        str,
-        typer.Option(help="Group of the report: image_only, zero_shot, prompts, adapters or fine_tuning."),
-    ] = "image_only",
-    trained_parameters: Annotated[int | None, typer.Option(help="Number of trained parameters.")] = None,
+    prediction_value: PredictionValues = None,
+    prediction_threshold: PredictionThreshold = None,
+    prediction_ending: PredictionEnding = None,
+    missing: Missing = "error",
+    output_dir: OutputDir = None,
+    num_overlays: Overlays = 3,
+    hd95: HausdorffDistance = False,
+    surface_dice: SurfaceDice = False,
+    surface_tolerance: SurfaceTolerance = 2.0,
+    resamples: Resamples = 9999,
+    seed: BootstrapSeed = 0,
+    results: Results = None,
+    experiment: ToolName = None,
+    model_title: ModelTitle = None,
+    method_title: MethodTitle = None,
+    group: GroupName = "image_only",
+    trained_parameters: Parameters = None,
 ) -> None:
     """Score the masks that any tool has predicted for a split, with the metrics and the files of evaluate.yaml.
 
     FOLDER holds a file for each image under its name, a folder of binary masks for each class, or the predicted_masks/
     of an evaluation. Scores are at the image's own resolution, because masks have no other.
     """
+    with exit_on_error(), plain_warnings():
+        _evaluate(context)
+
+
+def _evaluate(context: typer.Context) -> None:
+    """Check all options before anything is read, then score and print."""
     from monai_tunevlseg.data.datalists import build_datalists, read_cases
-    from monai_tunevlseg.data.samples import SPLIT_NAMES
-    from monai_tunevlseg.evaluation import PredictionForm, match_predictions, score_predictions
+    from monai_tunevlseg.evaluation import match_predictions, score_predictions
     from monai_tunevlseg.json_files import read_json_object
 
-    with exit_on_error(), plain_warnings():
-        if split not in SPLIT_NAMES:
-            raise ValueError(f"split is {split!r}; it must be one of {', '.join(SPLIT_NAMES)}.")
-        spec = replace(dataset_spec(context), every_slice=True)
-        values = parse_label_values(prediction_value, "--prediction-value")
-        form = PredictionForm(spec.encoding().class_names, values, prediction_threshold, prediction_ending)
-        report, store = _report(context), _storage(context)
-        cases = read_cases(spec)
-        samples = build_datalists(spec, cases=cases)[split]
-        predictions = match_predictions(folder, form, samples, cases, missing)
-        report.about["missing_predictions"] = predictions.count(None)
-        score_predictions(samples, predictions, report, hd95, report.about["surface_tolerance"])
-        _print(read_json_object(report.output_dir / "metrics.json"), report.output_dir)
-        store(report.output_dir, spec.folder, samples, predictions)
+    options = context.params
+    spec, form = _forms(context)
+    report, store = _report(context), _storage(context)
+    cases = read_cases(spec)
+    samples = build_datalists(spec, cases=cases)[options["split"]]
+    predictions = match_predictions(options["folder"], form, samples, cases, options["missing"])
+    report.about["missing_predictions"] = predictions.count(None)
+    score_predictions(samples, predictions, report, options["hd95"], report.about["surface_tolerance"])
+    _print(read_json_object(report.output_dir / "metrics.json"), report.output_dir)
+    store(report.output_dir, spec.folder, samples, predictions)
+
+
+def _forms(context: typer.Context) -> tuple[DatasetSpec, PredictionForm]:
+    """Return how the dataset and the predictions are read.
+
+    Raises:
+        ValueError: when the split is unknown or an option is malformed.
+    """
+    from monai_tunevlseg.data.samples import SPLIT_NAMES
+    from monai_tunevlseg.evaluation import PredictionForm
+
+    options = context.params
+    if options["split"] not in SPLIT_NAMES:
+        raise ValueError(f"split is {options['split']!r}; it must be one of {', '.join(SPLIT_NAMES)}.")
+    spec = replace(dataset_spec(context), every_slice=True)
+    values = parse_label_values(options["prediction_value"], "--prediction-value")
+    threshold, ending = options["prediction_threshold"], options["prediction_ending"]
+    return spec, PredictionForm(spec.encoding().class_names, values, threshold, ending)
 
 
 def _report(context: typer.Context) -> EvaluationReportHandler:

@@ -13,84 +13,94 @@ from monai_tunevlseg.commands.error_handling import plain_warnings, resumable_co
 from monai_tunevlseg.commands.options import BundlesDir, Overrides, parse_overrides
 
 if TYPE_CHECKING:
-    from monai_tunevlseg.transfer import SourceRun, Target
+    from monai_tunevlseg.transfer import SourceRun, Target, TransferSettings
     from monai_tunevlseg.transfer.matrix import Cell, MatrixRow
 
 __all__ = ["transfer"]
 
 
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN",
+        help="Folders of trained runs: bundle_root of a training, output of a search, or a bundle.",
+    ),
+]
+On = Annotated[
+    list[str],
+    typer.Option(metavar="NAME=DIR,...", help="Datasets to test on, such as kvasir=DIR,clinicdb=DIR; may be repeated."),
+]
+Texts = Annotated[
+    Path | None, typer.Option(help="JSON file {dataset: {class: text}} for classes that the run does not name.")
+]
+SkipUnmapped = Annotated[
+    bool, typer.Option("--skip-unmapped", help="Omission of classes for which the run has no text.")
+]
+Images = Annotated[
+    str,
+    typer.Option(
+        help="Tested images of a dataset: all, test (its test split), or auto (all, but the test split where "
+        "another RUN was trained on it)."
+    ),
+]
+TargetOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME:OPTION=VALUE",
+        help="Option of a dataset, such as hospital_b:layout=folder or hospital_b:mask_threshold=128; may be repeated.",
+    ),
+]
+SourceDir = Annotated[
+    Path | None, typer.Option(help="Folder of the dataset that RUN was trained on; the one of training by default.")
+]
+ZeroShot = Annotated[bool, typer.Option("--zero-shot", help="Additional test of the base model.")]
+TableMetric = Annotated[str, typer.Option(help="Metric of the table, such as dice, iou_original or dice_foreground.")]
+Output = Annotated[Path, typer.Option(help="Folder of the results.")]
+
+
 def transfer(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN",
-            help="Folders of trained runs: bundle_root of a training, output of a search, or a bundle.",
-        ),
-    ],
-    on: Annotated[
-        list[str],
-        typer.Option(
-            metavar="NAME=DIR,...", help="Datasets to test on, such as kvasir=DIR,clinicdb=DIR; may be repeated."
-        ),
-    ],
+    runs: Runs,
+    on: On,
     bundles_dir: BundlesDir,
-    texts: Annotated[
-        Path | None, typer.Option(help="JSON file {dataset: {class: text}} for classes that the run does not name.")
-    ] = None,
-    skip_unmapped: Annotated[
-        bool, typer.Option("--skip-unmapped", help="Omission of classes for which the run has no text.")
-    ] = False,
-    images: Annotated[
-        str,
-        typer.Option(
-            help="Tested images of a dataset: all, test (its test split), or auto (all, but the test split where "
-            "another RUN was trained on it)."
-        ),
-    ] = "auto",
-    target_option: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME:OPTION=VALUE",
-            help="Option of a dataset, such as hospital_b:layout=folder or hospital_b:mask_threshold=128; may be "
-            "repeated.",
-        ),
-    ] = None,
-    source_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the dataset that RUN was trained on; the one of training by default.")
-    ] = None,
-    zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Additional test of the base model.")] = False,
+    texts: Texts = None,
+    skip_unmapped: SkipUnmapped = False,
+    images: Images = "auto",
+    target_option: TargetOptions = None,
+    source_dir: SourceDir = None,
+    zero_shot: ZeroShot = False,
     override: Overrides = None,
-    metric: Annotated[
-        str, typer.Option(help="Metric of the table, such as dice, iou_original or dice_foreground.")
-    ] = "dice",
-    output_dir: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("transfer"),
+    metric: TableMetric = "dice",
+    output_dir: Output = Path("transfer"),
 ) -> None:
     """Test runs on their own test splits (ID) and on other datasets (OOD), with the harmonic mean of both (HM).
 
     The other datasets choose nothing: checkpoint and calibration are those of the run. The same command resumes.
     """
-    from monai_tunevlseg.transfer import (
-        METRICS,
-        TransferSettings,
-        matrix_rows,
-        read_text_mapping,
-        transfer_runs,
-        write_matrix,
-    )
+    from monai_tunevlseg.transfer import TransferSettings, matrix_rows, read_text_mapping, transfer_runs, write_matrix
 
     with resumable_command(), plain_warnings():
-        if metric not in METRICS:
-            raise ValueError(f"unknown metric {metric!r}; known are {', '.join(METRICS)}.")
         targets = _read_targets(on, target_option or [])
-        names = [target.name for target in targets]
-        mapping = read_text_mapping(texts, names) if texts else {}
+        mapping = read_text_mapping(texts, [target.name for target in targets]) if texts else {}
         settings = TransferSettings(parse_overrides(override), mapping, skip_unmapped, images, zero_shot)
-        if metric.startswith("surface_dice") and not settings.overrides.get("surface_dice"):
-            raise ValueError(f"--metric {metric} is not measured by default; pass --override surface_dice=true.")
+        _check_metric(metric, settings)
         found = _read_runs(runs, targets, bundles_dir, source_dir)
         rows = matrix_rows(transfer_runs(_folders(found, output_dir), targets, settings), metric)
         write_matrix(output_dir, rows, metric)
         _print(rows, metric, output_dir)
+
+
+def _check_metric(metric: str, settings: TransferSettings) -> None:
+    """Refuse a metric that the evaluations do not measure.
+
+    Raises:
+        ValueError: when it is unknown, or measured only with an option.
+    """
+    from monai_tunevlseg.transfer import METRICS
+
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; known are {', '.join(METRICS)}.")
+    if metric.startswith("surface_dice") and not settings.overrides.get("surface_dice"):
+        raise ValueError(f"--metric {metric} is not measured by default; pass --override surface_dice=true.")
 
 
 def _read_targets(entries: Sequence[str], options: Sequence[str]) -> list[Target]:
