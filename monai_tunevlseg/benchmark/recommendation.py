@@ -25,12 +25,15 @@ class Recommendation:
         rivals: the other experiments that were trained with as many images and whose intervals overlap with its
             interval, by Dice; an unknown interval counts as overlapping.
         others: number of the other experiments with as many images.
+        untrained: the experiment without training that has the highest Dice, if its interval is not below that of the
+            best one; None without such an experiment.
     """
 
     dataset: str
     curve: Curve
     rivals: Sequence[Curve]
     others: int
+    untrained: Curve | None = None
 
     @property
     def dice_text(self) -> str:
@@ -49,10 +52,18 @@ class Recommendation:
             return "No other method was trained with as many images."
         if not self.rivals:
             return "No interval of another method overlaps with this one."
-        named = [f"{curve.title} ({number_text(curve.most.dice.value, 1)})" for curve in self.rivals[:NAMED]]
-        named += [f"{len(self.rivals) - NAMED} more"] if len(self.rivals) > NAMED else []
-        listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
-        return f"It is not sure to be the best: the intervals of {listed} overlap with this one."
+        if self.curve.most.dice.interval is None:
+            return "It is not sure to be the best, because its interval is not known."
+        known = [curve for curve in self.rivals if curve.most.dice.interval is not None]
+        unknown = [curve for curve in self.rivals if curve not in known]
+        reasons = [f"{_intervals_of(known)} overlap{'s' * (len(known) == 1)} with this one"] if known else []
+        reasons += [f"{_intervals_of(unknown)} {'is' if len(unknown) == 1 else 'are'} not known"] if unknown else []
+        return f"It is not sure to be the best: {', and '.join(reasons)}."
+
+    @property
+    def untrained_text(self) -> str:
+        """What the base model reaches without training; empty where training is clearly better."""
+        return "" if self.untrained is None else f"Without training, {_named(self.untrained)} is not clearly below it."
 
     @property
     def images_text(self) -> str:
@@ -62,7 +73,8 @@ class Recommendation:
     @property
     def text(self) -> str:
         """All of it in sentences that follow the title of the method."""
-        return " ".join(part for part in (self.dice_text, self.sureness_text, self.images_text) if part)
+        parts = (self.dice_text, self.sureness_text, self.untrained_text, self.images_text)
+        return " ".join(part for part in parts if part)
 
 
 def recommend(datasets: Sequence[DatasetCurves]) -> list[Recommendation]:
@@ -75,8 +87,24 @@ def recommend(datasets: Sequence[DatasetCurves]) -> list[Recommendation]:
         if alike:
             best, *others = alike
             rivals = [curve for curve in others if _overlap(curve.most.dice, best.most.dice)]
-            recommended.append(Recommendation(dataset.dataset, best, rivals, len(others)))
+            untrained = max(dataset.untrained, key=_dice, default=None)
+            if untrained is not None and _below(untrained.most.dice, best.most.dice):
+                untrained = None
+            recommended.append(Recommendation(dataset.dataset, best, rivals, len(others), untrained))
     return recommended
+
+
+def _named(curve: Curve) -> str:
+    return f"{curve.title} ({number_text(curve.most.dice.value, 1)})"
+
+
+def _intervals_of(curves: Sequence[Curve]) -> str:
+    """Return "the interval of A (80.0)" or "the intervals of A (80.0), B (79.0) and 3 more"."""
+    named = [_named(curve) for curve in curves[:NAMED]]
+    named += [f"{len(curves) - NAMED} more"] if len(curves) > NAMED else []
+    if len(named) == 1:
+        return f"the interval of {named[0]}"
+    return f"the intervals of {', '.join(named[:-1])} and {named[-1]}"
 
 
 def _shots(curve: Curve) -> float:
@@ -91,3 +119,8 @@ def _overlap(one: Measure, other: Measure) -> bool:
     if one.interval is None or other.interval is None:
         return True
     return one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
+
+
+def _below(one: Measure, other: Measure) -> bool:
+    """Return whether the interval of one is below that of the other."""
+    return one.interval is not None and other.interval is not None and one.interval[1] < other.interval[0]

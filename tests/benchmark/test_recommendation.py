@@ -53,6 +53,18 @@ def test_a_clear_difference_is_sure():
 def test_an_unknown_interval_leaves_the_order_open():
     found = recommended(curve("VPT", 80.0, None), curve("CoOp", 10.0, (5, 15)))
     assert [rival.title for rival in found.rivals] == ["CoOp"] and "no interval" in found.text
+    assert "overlap" not in found.text
+    found = recommended(curve("VPT", 80.0, (75, 85)), curve("CoOp", 79.0, (74, 84)), curve("LoRA", 10.0, None))
+    assert re.search(r"interval of CoOp \(79\.0\) overlaps .* interval of LoRA \(10\.0\) is not known", found.text)
+
+
+@pytest.mark.parametrize(
+    ("dice", "interval", "named"), [(74.0, (70, 78), True), (50, (40, 60), False), (9, None, True)]
+)
+def test_a_base_model_that_training_does_not_clearly_improve_is_named(dice, interval, named):
+    tuned, worse = curve("VPT", 80.0, (75, 85)), curve("CRIS zero-shot", 5.0, (1, 9), trains=False)
+    found = recommended(tuned, worse, curve("zero-shot", dice, interval, trains=False))
+    assert (f"zero-shot ({dice:.1f})" in found.text) is named and "CRIS" not in found.text
 
 
 def test_many_rivals_are_counted():
