@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
 from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
 from monai_tunevlseg.benchmark.formatting import seconds_text
-from monai_tunevlseg.benchmark.results_folder import write_json
+from monai_tunevlseg.benchmark.results_folder import FAILURE_FILE, write_json
+from monai_tunevlseg.benchmark.settings import BenchmarkFolders
 
-__all__ = ["BenchmarkRunner", "estimate_seconds", "experiment_lock"]
+__all__ = ["BenchmarkRunner", "Runner", "estimate_seconds", "experiment_lock"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,21 @@ def experiment_lock(results_dir: Path, spec: ExperimentSpec) -> FileLock:
     return FileLock(folder / ".lock")
 
 
+class Runner(Protocol):
+    """Runs or tests one experiment, and stores its results in its folder in ``folders.results``."""
+
+    folders: BenchmarkFolders
+
+    def finished_seconds(self, spec: ExperimentSpec) -> float | None:
+        """Return the seconds of a finished experiment; None if it is not finished."""
+
+    def run_trials(self, spec: ExperimentSpec) -> None:
+        """Help another worker, which runs the experiment."""
+
+    def run(self, spec: ExperimentSpec) -> None:
+        """Run the experiment."""
+
+
 @dataclass
 class BenchmarkRunner:
     """Runs the experiments of a benchmark that are not finished.
@@ -35,20 +51,22 @@ class BenchmarkRunner:
         specs: experiments in the order in which they run.
         runner: runs one experiment.
         log: receives lines about the progress.
+        noun: what the lines call the experiments.
         failures: error messages of failed experiments.
         finished: seconds of the experiments that are known to be finished, so that their results are read once.
     """
 
     specs: Sequence[ExperimentSpec]
-    runner: ExperimentRunner
+    runner: Runner
     log: Callable[[str], None]
+    noun: str = "experiments"
     failures: dict[ExperimentSpec, str] = field(default_factory=dict)
     finished: dict[ExperimentSpec, float] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run all experiments: first those without a worker, then help the other workers with theirs."""
         remaining = self._remaining()
-        self.log(f"{len(self.specs)} experiments, {len(self.finished)} of them finished before")
+        self.log(f"{len(self.specs)} {self.noun}, {len(self.finished)} of them finished before")
         for spec in remaining:
             self._run(spec, wait=False)
         for spec in self._remaining():
@@ -69,7 +87,7 @@ class BenchmarkRunner:
         except Exception as error:  # one failed experiment must not end the others
             logger.exception(f"{spec.name} failed")
             self.failures[spec] = str(error) or repr(error)
-            write_json(self.runner.folders.results / spec.name / "failure.json", {"message": self.failures[spec]})
+            write_json(self.runner.folders.results / spec.name / FAILURE_FILE, {"message": self.failures[spec]})
             self.log(f"{spec.name} failed: {self.failures[spec]}")
             return
         self._log_progress()
@@ -78,7 +96,7 @@ class BenchmarkRunner:
         remaining = self._remaining()
         left = estimate_seconds([spec for spec in remaining if spec not in self.failures], self.finished)
         about = "" if left is None or not remaining else f", about {seconds_text(left)} of work left"
-        self.log(f"{len(self.specs) - len(remaining)} of {len(self.specs)} experiments are finished{about}")
+        self.log(f"{len(self.specs) - len(remaining)} of {len(self.specs)} {self.noun} are finished{about}")
 
     def _remaining(self) -> list[ExperimentSpec]:
         """Return the experiments that are not finished, by this worker or another one."""

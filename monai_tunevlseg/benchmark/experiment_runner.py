@@ -23,6 +23,7 @@ from monai_tunevlseg.benchmark.artifacts import (
 from monai_tunevlseg.benchmark.experiment_selection import titles_of
 from monai_tunevlseg.benchmark.experiment_spec import VARIANTS, ExperimentSpec
 from monai_tunevlseg.benchmark.results_folder import (
+    FAILURE_FILE,
     FORMAT_VERSION,
     METRICS,
     StoredTrial,
@@ -147,17 +148,19 @@ class ExperimentRunner:
         )
         folder = self.folders.results / spec.name / "search"
         return run_search(
-            spec.experiment, self._dataset(spec), folder, settings, self.folders.configs, self.folders.bundles
+            spec.experiment,
+            self.folders.dataset(spec.dataset),
+            folder,
+            settings,
+            self.folders.configs,
+            self.folders.bundles,
         )
-
-    def _dataset(self, spec: ExperimentSpec) -> Path:
-        return (self.folders.data / spec.dataset).expanduser().absolute()
 
     def _overrides(self, spec: ExperimentSpec) -> dict[str, Any]:
         changed = VARIANTS[spec.variant].changes(self.folders.configs) if spec.variant else {}
         experiment = find_experiment(spec.experiment, self.folders.configs, self.folders.bundles)
         fixed = experiment.known(spec.config, self.settings.fixed)  # some bundles do not have all of them
-        return {**fixed, **changed, **spec.run_hyperparameters, "dataset_dir": str(self._dataset(spec))}
+        return {**fixed, **changed, **spec.run_hyperparameters, "dataset_dir": str(self.folders.dataset(spec.dataset))}
 
     def _test_trials(
         self, spec: ExperimentSpec, experiment: Experiment, search: SearchResult
@@ -212,7 +215,7 @@ class ExperimentRunner:
     ) -> None:
         """Write the files that the report reads, ``result.json`` last. The caller holds the experiment's lock."""
         folder, report = self.folders.results / spec.name, self.folders.results / spec.name / "search" / "test"
-        for name in ("pairs.csv", ABSENT_PAIRS, "metrics.json", "trials.csv", "result.json", "failure.json"):
+        for name in ("pairs.csv", ABSENT_PAIRS, "metrics.json", "trials.csv", "result.json", FAILURE_FILE):
             remove_unfinished(folder / name)  # from a worker that was killed
         titles, prompts = titles_of(self.folders.configs, spec)
         overrides = experiment.known("evaluate", self._overrides(spec))
@@ -236,7 +239,7 @@ class ExperimentRunner:
         settings = self.settings.stored()
         facts = _facts(spec, titles, prompts, settings, search, metrics["network"], problems, seconds)
         write_json(folder / "result.json", facts)
-        (folder / "failure.json").unlink(missing_ok=True)
+        (folder / FAILURE_FILE).unlink(missing_ok=True)
 
 
 def _stored_trial(trial: TrialResult, test: Mapping[str, Any]) -> StoredTrial:

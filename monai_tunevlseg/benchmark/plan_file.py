@@ -16,7 +16,7 @@ from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.search import Limits
 from monai_tunevlseg.untrusted_values import refuse_expressions
 
-__all__ = ["join_plan", "write_plan"]
+__all__ = ["join_plan", "merge_plan", "write_plan"]
 
 RUN = re.compile(r"(?P<experiment>.*?)(?:-shots(?P<num_shots>\d{1,7}))?(?:-seed(?P<seed>\d{1,10}))?", re.ASCII)
 
@@ -24,7 +24,21 @@ RUN = re.compile(r"(?P<experiment>.*?)(?:-shots(?P<num_shots>\d{1,7}))?(?:-seed(
 def write_plan(
     folders: BenchmarkFolders, specs: Sequence[ExperimentSpec], settings: BenchmarkSettings
 ) -> list[ExperimentSpec]:
-    """Write ``benchmark.json``, and return all planned experiments: these and those of an earlier plan.
+    """Write ``benchmark.json``, and return all planned experiments, as `merge_plan` does."""
+    planned = merge_plan(folders, specs, settings)
+    content = {
+        "format_version": FORMAT_VERSION,
+        "experiments": [spec.name for spec in planned],
+        "settings": settings.stored(),
+    }
+    write_json(folders.results / PLAN_FILE, content)
+    return planned
+
+
+def merge_plan(
+    folders: BenchmarkFolders, specs: Sequence[ExperimentSpec], settings: BenchmarkSettings
+) -> list[ExperimentSpec]:
+    """Return all planned experiments: those of an earlier plan and these.
 
     Raises:
         ValueError: when the folder has results with other settings (the number of trials of a search may change), or a
@@ -52,10 +66,7 @@ def write_plan(
                 f"{folders.results} has results with n_trials {old.get('n_trials')!r}, not {new['n_trials']!r}; choose "
                 "another folder with --results, because 0 trials are no search."
             )
-    planned = list(dict.fromkeys([*earlier, *specs]))
-    content = {"format_version": FORMAT_VERSION, "experiments": [spec.name for spec in planned], "settings": new}
-    write_json(path, content)
-    return planned
+    return list(dict.fromkeys([*earlier, *specs]))
 
 
 def join_plan(

@@ -167,7 +167,8 @@ def _domains_markdown(matrix: OtherDomains) -> str:
         + [measure_text(row.summary.get(name)) for name in SUMMARY_TITLES]
         for row in matrix.rows
     ]
-    return f"## Does it hold elsewhere?\n\n{_grid(columns, rows)}"
+    seen = f"\n\n{escape_markdown(matrix.seen_text)}" if matrix.seen_text else ""
+    return f"## Does it hold elsewhere?\n\n{_grid(columns, rows)}{seen}"
 
 
 def _obedience_markdown(dataset: DatasetObedience, report: BenchmarkReport) -> str:

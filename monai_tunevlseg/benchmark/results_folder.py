@@ -18,6 +18,7 @@ from monai_tunevlseg.evaluation.report_handler import FORMAT_VERSION as METRICS_
 from monai_tunevlseg.json_files import read_json_object, schema_violation
 
 __all__ = [
+    "FAILURE_FILE",
     "FORMAT_VERSION",
     "METRICS",
     "PLAN_FILE",
@@ -26,6 +27,7 @@ __all__ = [
     "Metric",
     "ReportProblem",
     "StoredTrial",
+    "failure_message",
     "read_result",
     "read_results",
     "write_json",
@@ -33,7 +35,7 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
-PLAN_FILE = "benchmark.json"
+PLAN_FILE, FAILURE_FILE = "benchmark.json", "failure.json"
 RATES = ("learning_rate", "weight_decay")  # not negative
 FIXED_COLUMNS = ("number", "state", "validation", "seconds")
 TEST_PREFIX = "test_"
@@ -182,7 +184,7 @@ def read_results(folder: str | Path) -> BenchmarkResults:
         FileNotFoundError: when the folder does not exist or holds no results.
     """
     folder = Path(folder)
-    places = sorted({path.parent for name in ("result.json", "failure.json") for path in folder.glob(f"*/*/{name}")})
+    places = sorted({path.parent for name in ("result.json", FAILURE_FILE) for path in folder.glob(f"*/*/{name}")})
     plan = _read_plan(folder)
     if not places and not plan:
         raise FileNotFoundError(
@@ -198,16 +200,23 @@ def read_results(folder: str | Path) -> BenchmarkResults:
 
 def _read_place(results: BenchmarkResults, place: Path) -> None:
     name = place.relative_to(results.folder).as_posix()
-    failure = place / "failure.json"
+    failure = place / FAILURE_FILE
     try:
         if (place / "result.json").is_file():
             results.experiments.append(read_result(place, results.problems))
         elif failure.is_file():
-            results.problems.append(
-                ReportProblem(name, f"failed: {read_json_object(failure).get('message', 'no message')}")
-            )
+            results.problems.append(ReportProblem(name, failure_message(failure)))
     except (OSError, ValueError) as error:
         results.problems.append(ReportProblem(name, str(error).replace(f"{place}/", "")))
+
+
+def failure_message(path: Path) -> str:
+    """Return what a ``failure.json`` says.
+
+    Raises:
+        ValueError: when the file is damaged.
+    """
+    return f"failed: {read_json_object(path).get('message', 'no message')}"
 
 
 def _read_plan(folder: Path) -> list[str]:

@@ -28,6 +28,10 @@ class BenchmarkFolders:
     configs: Path
     bundles: Path
 
+    def dataset(self, name: str) -> Path:
+        """Return the absolute path of a dataset."""
+        return (self.data / name).expanduser().absolute()
+
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
@@ -41,6 +45,7 @@ class BenchmarkSettings:
         best_only: whether only the best trials are tested, which leaves Figures 5 to 7 empty.
         absent_texts: ``absent_texts`` of the tests: "classes", "pool" or the path of a file; None = none.
         compared_texts: ``compared_texts`` of the tests: "class_name", "published" or the path of a file; None = none.
+        transfer: whether each run is tested on the other datasets of its task, too.
         storage: URL of the Optuna storage; None = a SQLite file in the folder of each experiment. Not stored.
         limits: when a trial counts as hanging. Not stored.
 
@@ -55,6 +60,7 @@ class BenchmarkSettings:
     best_only: bool = False
     absent_texts: str | None = None
     compared_texts: str | None = None
+    transfer: bool = False
     storage: str | None = None
     limits: Limits = Limits()
 
@@ -79,4 +85,5 @@ class BenchmarkSettings:
             "best_only": self.best_only,
             "absent_texts": self.absent_texts,
             "compared_texts": self.compared_texts,
+            "transfer": self.transfer,
         }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monai_tunevlseg.commands.error_handling import resumable_command
+from monai_tunevlseg.commands.error_handling import plain_warnings, resumable_command
 from monai_tunevlseg.commands.options import (
     DEFAULT_SILENCE,
     STORAGE_VARIABLE,
@@ -30,7 +30,6 @@ from monai_tunevlseg.commands.options import (
 from monai_tunevlseg.commands.report import write_with_warnings
 
 if TYPE_CHECKING:
-    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
     from monai_tunevlseg.benchmark.experiment_spec import ExperimentSpec
     from monai_tunevlseg.benchmark.presets import Preset
     from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
@@ -84,6 +83,13 @@ ComparedTexts = Annotated[
         "a JSON file of texts by class.",
     ),
 ]
+Transfer = Annotated[
+    bool,
+    typer.Option(
+        "--transfer",
+        help="Additional test of each run on the other datasets of the plan that have classes of its dataset only.",
+    ),
+]
 Results = Annotated[
     Path, typer.Option(help="Folder of the results; rerun with the same one to resume or add experiments.")
 ]
@@ -111,6 +117,7 @@ BestOnly = Annotated[
 
 
 def benchmark(
+    context: typer.Context,
     configs_dir: ConfigsDir,
     bundles_dir: BundlesDir,
     data_root: DataRoot = None,
@@ -128,6 +135,7 @@ def benchmark(
     shots: Shots = None,
     absent_texts: AbsentTexts = None,
     compared_texts: ComparedTexts = None,
+    transfer: Transfer = False,
     override: Overrides = None,
     best_only: BestOnly = False,
     trial_timeout: Timeout = None,
@@ -137,45 +145,86 @@ def benchmark(
 
     An experiment's name is DATASET/MODEL_METHOD, where METHOD may be a baseline such as zero_shot.
     """
-    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
-    from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
-    from monai_tunevlseg.benchmark.presets import write_demo_data
-    from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
-
-    with resumable_command():
-        chosen = _preset(preset)
-        settings = BenchmarkSettings(
-            n_trials=chosen.n_trials if n_trials is None else n_trials,
-            objective=metric,
-            seed=seed,
-            fixed={**chosen.fixed, **parse_overrides(override)},
-            best_only=best_only,
-            absent_texts=chosen.absent_texts if absent_texts is None else _absent_source(absent_texts),
-            compared_texts=chosen.compared_texts if compared_texts is None else _compared_source(compared_texts),
-            storage=storage,
-            limits=limits_of(trial_timeout, trial_silence),
-        )
-        count = 1 if worker else chosen.n_jobs if n_jobs is None else n_jobs
-        if count < 1:
-            raise ValueError(f"n_jobs is {count}; it must be 1 or more.")
-        patterns = experiments.split(",") if experiments else list(chosen.patterns)
-        folders = BenchmarkFolders(results, data_root or results / "data", configs_dir, bundles_dir)
-        if worker:
-            specs, settings = _join(settings, folders)
-        else:
-            runs = {
-                "seeds": chosen.seeds if seeds is None else _parse_seeds(seeds),
-                "shots": chosen.shots if shots is None else _parse_shots(shots),
-            }
-            specs = _plan(patterns, variant or chosen.variants, runs, settings, folders)
-        runner = BenchmarkRunner(specs, ExperimentRunner(folders, settings), typer.echo)
-        if preset and not worker:
-            write_demo_data(folders.data, chosen.num_images)
+    with resumable_command(), plain_warnings():
+        chosen, folders = _preset(preset), _folders(context.params)
+        settings, count = _settings(context.params, chosen), _count_workers(context.params, chosen)
+        specs, settings = _join(settings, folders) if worker else _plan(context.params, chosen, settings, folders)
         with _workers(count - 1, folders, settings):
-            runner.run()
+            failures = _run(specs, folders, settings)
         if not worker:
             typer.echo(f"report: {write_with_warnings(results)}")
-    _exit_with_failures(runner)
+    _exit_with_failures(failures)
+
+
+def _folders(options: Mapping[str, Any]) -> BenchmarkFolders:
+    """Return the folders of a benchmark's options."""
+    from monai_tunevlseg.benchmark.settings import BenchmarkFolders
+
+    data = options["data_root"] or options["results"] / "data"
+    return BenchmarkFolders(options["results"], data, options["configs_dir"], options["bundles_dir"])
+
+
+def _settings(options: Mapping[str, Any], chosen: Preset) -> BenchmarkSettings:
+    """Return the settings of a benchmark's options."""
+    from monai_tunevlseg.benchmark.settings import BenchmarkSettings
+
+    absent, compared = options["absent_texts"], options["compared_texts"]
+    return BenchmarkSettings(
+        n_trials=chosen.n_trials if options["n_trials"] is None else options["n_trials"],
+        objective=options["metric"],
+        seed=options["seed"],
+        fixed={**chosen.fixed, **parse_overrides(options["override"])},
+        best_only=options["best_only"],
+        absent_texts=chosen.absent_texts if absent is None else _absent_source(absent),
+        compared_texts=chosen.compared_texts if compared is None else _compared_source(compared),
+        transfer=options["transfer"],
+        storage=options["storage"],
+        limits=limits_of(options["trial_timeout"], options["trial_silence"]),
+    )
+
+
+def _count_workers(options: Mapping[str, Any], chosen: Preset) -> int:
+    """Return the number of parallel processes, of which a worker is one."""
+    count = chosen.n_jobs if options["n_jobs"] is None else int(options["n_jobs"])
+    if count < 1:
+        raise ValueError(f"n_jobs is {count}; it must be 1 or more.")
+    return 1 if options["worker"] else count
+
+
+def _run(specs: Sequence[ExperimentSpec], folders: BenchmarkFolders, settings: BenchmarkSettings) -> dict[str, str]:
+    """Run the experiments and, if the settings say so, their transfers.
+
+    Returns:
+        the error message of each failure, by its folder in the results.
+    """
+    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
+    from monai_tunevlseg.benchmark.experiment_runner import ExperimentRunner
+
+    runner = BenchmarkRunner(specs, ExperimentRunner(folders, settings), typer.echo)
+    runner.run()
+    failures = {spec.name: message for spec, message in runner.failures.items()}
+    if settings.transfer:
+        failures |= _run_transfers(specs, set(runner.failures), folders, settings)
+    return failures
+
+
+def _run_transfers(
+    specs: Sequence[ExperimentSpec],
+    failed: Collection[ExperimentSpec],
+    folders: BenchmarkFolders,
+    settings: BenchmarkSettings,
+) -> dict[str, str]:
+    """Test the trained experiments that did not fail on the other datasets of their tasks; return as `_run` does."""
+    from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
+    from monai_tunevlseg.benchmark.planned_datasets import domains_of, read_dataset_specs
+    from monai_tunevlseg.benchmark.transfer_runner import TransferRunner
+
+    datasets = read_dataset_specs(specs, folders, settings.fixed)
+    domains = domains_of(specs, datasets)
+    tested = [spec for spec in specs if spec.trains and spec not in failed and domains[spec.dataset]]
+    transfers = BenchmarkRunner(tested, TransferRunner(folders, settings, datasets, domains), typer.echo, "transfers")
+    transfers.run()
+    return {f"{transfers.runner.folders.results.name}/{spec.name}": why for spec, why in transfers.failures.items()}
 
 
 def _preset(name: str | None) -> Preset:
@@ -259,26 +308,44 @@ def _join(settings: BenchmarkSettings, folders: BenchmarkFolders) -> tuple[list[
 
 
 def _plan(
-    patterns: Sequence[str],
-    variants: Sequence[str],
-    runs: Mapping[str, Sequence[Any]],
-    settings: BenchmarkSettings,
-    folders: BenchmarkFolders,
-) -> list[ExperimentSpec]:
-    """Select the experiments of a benchmark with their seeds and shots, and write its plan."""
-    from monai_tunevlseg.benchmark.experiment_selection import check_hyperparameters, select_experiments
-    from monai_tunevlseg.benchmark.plan_file import write_plan
+    options: Mapping[str, Any], chosen: Preset, settings: BenchmarkSettings, folders: BenchmarkFolders
+) -> tuple[list[ExperimentSpec], BenchmarkSettings]:
+    """Select the experiments of a benchmark with their seeds and shots, and write its plan and a preset's data."""
+    from monai_tunevlseg.benchmark.plan_file import merge_plan, write_plan
+    from monai_tunevlseg.benchmark.planned_datasets import domains_of, merge_surplus_shots, read_dataset_specs
+    from monai_tunevlseg.benchmark.presets import write_demo_data
 
+    specs = _select(options, chosen, settings, folders)
+    _check_storage(settings)
+    planned = merge_plan(folders, specs, settings)
+    if settings.transfer:
+        domains_of(planned, read_dataset_specs(planned, folders, settings.fixed))
+    if options["preset"]:
+        write_demo_data(folders.data, chosen.num_images)
+    if any(spec.num_shots for spec in specs):
+        specs = merge_surplus_shots(specs, read_dataset_specs(specs, folders, settings.fixed), typer.echo)
+    return write_plan(folders, specs, settings), settings
+
+
+def _select(
+    options: Mapping[str, Any], chosen: Preset, settings: BenchmarkSettings, folders: BenchmarkFolders
+) -> list[ExperimentSpec]:
+    """Select the experiments of a benchmark with their seeds and shots."""
+    from monai_tunevlseg.benchmark.experiment_selection import check_hyperparameters, select_experiments
+
+    patterns = options["experiments"].split(",") if options["experiments"] else chosen.patterns
     if not patterns:
         raise ValueError("no experiments; use --experiments 'kvasir/*,busi/clipseg_*' or --preset demo.")
-    drawn = ["num_shots", "train_fraction", *(["subset_seed"] if runs["seeds"] else [])]
-    for option, names in {"seeds": ["seed"], "shots": drawn}.items():
-        if runs[option] and (fixed := [name for name in names if name in settings.fixed]):
+    seeds = chosen.seeds if options["seeds"] is None else _parse_seeds(options["seeds"])
+    shots = chosen.shots if options["shots"] is None else _parse_shots(options["shots"])
+    drawn = ["num_shots", "train_fraction", *(["subset_seed"] if seeds else [])]
+    for option, values, names in (("seeds", seeds, ["seed"]), ("shots", shots, drawn)):
+        if values and (fixed := [name for name in names if name in settings.fixed]):
             raise ValueError(f"--override fixes {fixed[0]}, and --{option} lists values; leave one of them out.")
-    specs = select_experiments(folders.configs, patterns, variants, folders.bundles, **runs)
+    variants = options["variant"] or chosen.variants
+    specs = select_experiments(folders.configs, patterns, variants, folders.bundles, seeds, shots)
     check_hyperparameters(specs, settings.fixed, folders.configs, folders.bundles)
-    _check_storage(settings)
-    return write_plan(folders, specs, settings)
+    return specs
 
 
 def _check_storage(settings: BenchmarkSettings) -> None:
@@ -314,9 +381,9 @@ def _workers(count: int, folders: BenchmarkFolders, settings: BenchmarkSettings)
             process.process.wait()
 
 
-def _exit_with_failures(runner: BenchmarkRunner) -> None:
-    """List failed experiments; exit with 1 if there are any."""
-    for spec, message in runner.failures.items():
-        typer.echo(f"failed: {spec.name}: {message}", err=True)
-    if runner.failures:
+def _exit_with_failures(failures: Mapping[str, str]) -> None:
+    """List what failed; exit with 1 if anything did."""
+    for name, message in failures.items():
+        typer.echo(f"failed: {name}: {message}", err=True)
+    if failures:
         raise typer.Exit(1)

@@ -86,6 +86,8 @@ def _rows_of(result: Mapping[str, Any], metric: str) -> Iterator[MatrixRow]:
         if metric not in scores["summary"]:
             raise ValueError(f"{result['run']} has no metric {metric!r}; it has {', '.join(scores['summary'])}.")
         datasets = [(scores["source"], kind == "tuned"), *((target, False) for target in scores["targets"])]
+        if lacking := [dataset["name"] for dataset, _ in datasets if dataset["scores"].get(metric) is None]:
+            raise ValueError(f"{result['run']} has no {metric!r} on {lacking[0]}; run the transfer again.")
         summary = scores["summary"][metric]
         yield MatrixRow(
             result["run"] + suffix,

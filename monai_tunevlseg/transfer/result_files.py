@@ -33,6 +33,8 @@ _DATASET = {
     "properties": {
         **dict.fromkeys(("name", "part"), _TEXT),
         **dict.fromkeys(("pairs", "images"), _COUNT),
+        "seconds": _NUMBER,
+        "seen_in_training": {"type": "object", "additionalProperties": {"type": "array", "items": _TEXT}},
         "scores": {"type": "object", "additionalProperties": _NUMBER},
         "intervals": {"type": "object", "additionalProperties": _INTERVAL},
     },

@@ -17,7 +17,7 @@ from monai_tunevlseg.training import CHECKPOINT, CHECKPOINT_DIGEST, HYPERPARAMET
 from monai_tunevlseg.untrusted_values import refuse_expressions
 from monai_tunevlseg.yaml_files import read_yaml_mapping
 
-__all__ = ["SPEC_OPTIONS", "SourceRun", "find_run_folder", "read_source_run"]
+__all__ = ["SPEC_OPTIONS", "SourceRun", "find_run_folder", "read_source_run", "trained_texts"]
 
 EVALUATION = Path("configs", "evaluate.yaml")
 PLACES = (Path(), Path("best"), Path("search", "best"))
@@ -74,11 +74,16 @@ class SourceRun:
 
     @property
     def texts(self) -> dict[str, str]:
-        """The texts that it was trained with: by each class name, as `text_key` gives it, the text of the class."""
-        neutral, names = self.spec.neutral_text, self.spec.encoding().class_names
-        if neutral is None:
-            return {text_key(name): name for name in names}
-        return {text_key(name): neutral for name in (*names, neutral)}
+        """The texts that it was trained with, as `trained_texts` gives them."""
+        return trained_texts(self.spec)
+
+
+def trained_texts(spec: DatasetSpec) -> dict[str, str]:
+    """Return the texts of a run on a dataset: by each class name, as `text_key` gives it, the text of the class."""
+    neutral, names = spec.neutral_text, spec.encoding().class_names
+    if neutral is None:
+        return {text_key(name): name for name in names}
+    return {text_key(name): neutral for name in (*names, neutral)}
 
 
 def find_run_folder(folder: str | Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +71,12 @@ class StoredEvaluation:
         (self.folder / RECORD).unlink(missing_ok=True)
         write_splits(self.folder / IMAGES, {"train": [], "val": [], "test": self.plan.stems})
         values = self.plan.values(self.overrides, self.zero_shot) | {"splits_file": self.folder / IMAGES}
+        started = time.monotonic()
         metrics = evaluate(name, [run.config], values, self.folder)
+        seconds = round(time.monotonic() - started, 3)
         if not self.zero_shot and metrics["checkpoint_digest"] != run.checkpoint_digest:
             raise RuntimeError(f"{run.checkpoint} changed during the transfer; wait for the end of its training.")
-        result = self._result(metrics, overlap)
+        result = self._result(metrics, overlap) | {"seconds": seconds}
         record = {"key": self.plan.key(self.overrides, self.zero_shot), "result": result}
         write_text_atomically(self.folder / RECORD, json.dumps(record, indent=2) + "\n")
         return result

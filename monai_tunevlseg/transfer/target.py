@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from monai_tunevlseg.data.demo_datasets import DEMO_DATASETS
 from monai_tunevlseg.hyperparameters import parse_hyperparameter
 from monai_tunevlseg.transfer.source_run import SPEC_OPTIONS, SourceRun
 
-__all__ = ["TARGET_OPTIONS", "Target", "read_target"]
+__all__ = ["TARGET_OPTIONS", "Target", "read_target", "target_of"]
 
 TARGET_OPTIONS = tuple(name for name in SPEC_OPTIONS if name not in ("neutral_text", "text_source"))
 """Hyperparameters that a target may have of its own; its texts are those of the run."""
@@ -73,6 +73,13 @@ def read_target(name: str, dataset_dir: str | Path, options: Mapping[str, Any] |
     if not (folder := Path(dataset_dir).expanduser().absolute()).is_dir():
         raise FileNotFoundError(f"the folder {dataset_dir} of the target {name} does not exist; correct the path.")
     return Target(name, folder, options)
+
+
+def target_of(name: str, spec: DatasetSpec) -> Target:
+    """Return a dataset that other runs read in this way as the target of a name; its defaults are no options."""
+    defaults = {field.name: field.default for field in fields(DatasetSpec)}
+    own = {option: value for option in TARGET_OPTIONS if (value := getattr(spec, option)) != defaults[option]}
+    return Target(name, spec.folder, {"layout": spec.layout, **own})
 
 
 def _known_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

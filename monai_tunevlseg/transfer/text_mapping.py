@@ -6,13 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_tunevlseg.data import DatasetSpec
 from monai_tunevlseg.data.text_sets import text_key
 from monai_tunevlseg.json_files import read_json_object, schema_violation
 from monai_tunevlseg.messages import shorten
-from monai_tunevlseg.transfer.source_run import SourceRun
+from monai_tunevlseg.transfer.source_run import SourceRun, trained_texts
 from monai_tunevlseg.untrusted_values import refuse_expressions
 
-__all__ = ["TextMapping", "map_texts", "read_text_mapping"]
+__all__ = ["TextMapping", "map_texts", "read_text_mapping", "shares_texts"]
 
 TextMapping = Mapping[str, Mapping[str, str]]
 """For some targets, the text of a run for some of their classes."""
@@ -77,3 +78,9 @@ def map_texts(
             f"was trained with {known}: {way}."
         )
     return {name: text for name, text in texts.items() if text is not None}
+
+
+def shares_texts(source: DatasetSpec, target: DatasetSpec) -> bool:
+    """Return whether a run on one dataset has a text for each class of another, so that both are of one task."""
+    known = trained_texts(source)
+    return all(text_key(name) in known for name in target.encoding().class_names)

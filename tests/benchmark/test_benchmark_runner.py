@@ -301,6 +301,8 @@ def test_plan_of_another_version_is_named(tmp_path):
         (["--experiments", "kvasir/*", "--override", "epochs=$1"], r"--override.* epochs.*\$1"),
         (["--experiments", "kvasir/*", "--trial-silence", "-1"], "trial_silence.* -1"),
         (["--preset", "demo", "--override", "epoch=3"], "'epoch'.* epochs"),
+        (["--experiments", "ultrasound/*,endoscopy/unet_*", "--transfer"], "endoscopy, ultrasound.* --transfer"),
+        (["--experiments", "kvasir/*", "--shots", "4", "--override", "epochs=$1"], r"--override.* epochs.*\$1"),
         (
             ["--experiments", "kvasir/*", "--override", "epoch=3"],
             "'epoch'.* epochs",

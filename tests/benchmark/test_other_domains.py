@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from statistics import stdev
 
 import pytest
@@ -69,6 +71,52 @@ def test_rows_are_means_over_the_seeds(results):
     assert seeded.summary["harmonic_mean"].value == pytest.approx(expected)
     assert alone.datasets["kvasir"].interval == (35, 45) and "colondb" not in alone.datasets
     assert untrained.datasets["busi"].value == 10
+
+
+def test_seeds_that_were_tested_on_other_datasets_are_not_averaged(results):
+    write_run(results, "others/kvasir/clipseg_vpt-seed0", {"kvasir": 80}, {"etis": 10})
+    place = results / "transfer" / "others" / "kvasir" / "clipseg_vpt-seed0" / "transfer.json"
+    place.write_text(place.read_text().replace("others/", ""))  # the same run in another transfer
+    rows = [row for row in read_other_domains(results, "dice", []).rows if row.trained_on == "kvasir"]
+    assert {(row.title, row.runs, row.summary["ood"].value) for row in rows} == {
+        ("kvasir/clipseg_vpt", 2, 37.5),
+        ("kvasir/clipseg_vpt", 1, 10),
+    }
+
+
+def test_scores_on_images_of_the_training_are_named(results):
+    for seed, images in ((0, ["a.png"]), (1, ["a.png", "b.png"])):
+        place = results / "transfer" / "kvasir" / f"clipseg_vpt-seed{seed}" / "transfer.json"
+        content = json.loads(place.read_text())
+        content["tuned"]["targets"][0]["seen_in_training"] = {"copies": images, "near_duplicates": ["c.png"]}
+        place.write_text(json.dumps(content))
+    assert read_other_domains(results, "dice", []).seen == {("kvasir", "colondb"): (3, 4)}
+    write_report(results)
+    for name in ("report.html", "report.md"):
+        assert "3 of 4 of colondb by runs on kvasir" in (results / "report" / name).read_text()
+
+
+def test_runs_with_few_images_are_folded_in_the_order_of_their_numbers(results):
+    for shots in (16, 4):
+        write_run(results, f"kvasir/clipseg_vpt-shots{shots}-seed0", {"kvasir": 70 + shots}, {"colondb": 40, "busi": 9})
+    names = [row.title for row in read_other_domains(results, "dice", []).rows if row.trained_on == "kvasir"]
+    assert names == [f"kvasir/clipseg_vpt{shots}" for shots in ("-shots4", "-shots16", "")]
+    write_report(results)
+    page = (results / "report" / "report.html").read_text()
+    section = page[page.index('id="other-domains"') :]
+    whole, folded, _ = re.split("<details>|</details>", section, maxsplit=2)
+    assert "kvasir/clipseg_vpt<" in whole and "shots" not in whole
+    assert folded.index("clipseg_vpt-shots4<") < folded.index("clipseg_vpt-shots16<") and "busi/" not in folded
+
+
+def test_a_score_that_is_missing_on_a_dataset_is_named(results):
+    place = results / "transfer" / "busi" / "clipseg_vpt" / "transfer.json"
+    content = json.loads(place.read_text())
+    content["tuned"]["targets"][0]["scores"]["dice"] = None
+    place.write_text(json.dumps(content))
+    problems = []
+    assert len(read_other_domains(results, "dice", problems).rows) == 1
+    assert [("'dice'" in problem.message, "kvasir" in problem.message) for problem in problems] == [(True, True)]
 
 
 def test_the_report_has_the_matrix(results):
