@@ -11,7 +11,7 @@ bin := $(VENV)/bin
 wrong = $(PYTHON) is Python %d.%d, and $(1); name such an interpreter: make PYTHON=python3.11
 check_python = $(PYTHON) -c 'import sys; sys.version_info[1] in range(11, $(1)) or sys.exit("$(call wrong,$(2))" % sys.version_info[:2])'
 
-.PHONY: demo test test-precision test-label lint types bundles bench clean
+.PHONY: demo test test-precision test-label lint types docs pictures bundles bench clean
 
 demo: $(VENV)/installed
 	$(bin)/python -m monai_tunevlseg demo --model $(MODEL) --method $(METHOD) --dataset $(DATASET)
@@ -34,6 +34,19 @@ lint: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	$(bin)/mypy
 
+# the variable turns off an advertisement of the theme
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build --strict
+
+# docs/assets but the diagram: 40 minutes, with Debian's chromium, orthanc and orthanc-dicomweb
+pictures: $(VENV)/installed $(LABEL_VENV)/installed
+	$(bin)/python -m monai_tunevlseg demo
+	cp demo_output/overview.png docs/assets/demo.png
+	$(bin)/python -m monai_tunevlseg benchmark --preset demo --results demo_results
+	$(bin)/python docs/report_picture.py demo_results/report/report.html docs/assets/report.png
+	TUNEVLSEG_ARTIFACTS=$(CURDIR)/docs/assets PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup \
+		$(LABEL_VENV)/bin/python -m pytest tests/monai_label/test_dicom.py
+
 bundles: $(VENV)/installed
 	$(bin)/python -m monai_tunevlseg bundles write
 
@@ -50,6 +63,10 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(bin)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 # torch first, and torchvision without dependencies, so that nothing replaces this build of torch
 $(LABEL_VENV)/torch: constraints-label.txt
 	@$(call check_python,13,MONAI Label needs 3.11 or 3.12)
@@ -59,10 +76,10 @@ $(LABEL_VENV)/torch: constraints-label.txt
 	touch $@
 
 # after the other environment with make --jobs, because both installations write the egg-info of the checkout
-others := $(filter demo test test-precision lint types bundles bench,$(MAKECMDGOALS))
+others := $(filter demo test test-precision lint types docs pictures bundles bench,$(MAKECMDGOALS))
 $(LABEL_VENV)/installed: setup.cfg $(LABEL_VENV)/torch | $(if $(others),$(VENV)/installed-test)
 	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt --editable '.[label]' pytest
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LABEL_VENV) demo_output runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LABEL_VENV) demo_output demo_results runs site .pytest_cache .mypy_cache .ruff_cache

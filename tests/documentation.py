@@ -1,4 +1,4 @@
-"""README and the pages of docs/, and the blocks of commands in them, which tests run by their marker."""
+"""README and the pages beside it and in docs/, and the blocks of commands in them, which tests run by their marker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 MARKED_BLOCK = re.compile(r"<!-- (?P<marker>[\w -]+) -->\n```(?:sh|python|yaml)\n(?P<commands>.*?)```", re.DOTALL)
