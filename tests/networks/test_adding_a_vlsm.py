@@ -1,7 +1,7 @@
 """A new VLSM is one file, one registry line and one fragment, and can be trained, searched, shared and loaded.
 
-This one shares nothing with CLIP: a bidirectional text encoder of 24 positions with a WordPiece tokenizer, pooled at
-its first token, and convolutions for the images. The package embeds no tiny version of it.
+This one, in docs/examples/, shares nothing with CLIP: a bidirectional text encoder of 24 positions with a WordPiece
+tokenizer, pooled at its first token, and convolutions for the images. The package embeds no tiny version of it.
 """
 
 from __future__ import annotations
@@ -32,135 +32,7 @@ from monai_tunevlseg.sharing import Sources
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "polyp", "lesion", "red"]
 
-FILE = '''\
-"""WordSeg: a VLSM without parts of CLIP."""
-
-import json
-from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
-from torch import nn
-from torch.nn import functional
-from transformers import AutoTokenizer, BertConfig, BertModel
-
-from monai_tunevlseg.methods import AdapterSites, EncoderSizes, LayerSites
-from monai_tunevlseg.networks import BaseModel, ImageFeatures, ImageSettings, PromptTunedNetwork, Upsampler
-from monai_tunevlseg.networks.base_model import check_fingerprint, fingerprint
-from monai_tunevlseg.networks.text_context import insert_text_context
-from monai_tunevlseg.networks.trained_part import ModelParts
-
-
-class WordSeg(nn.Module):
-    def __init__(self, text: BertConfig, width: int) -> None:
-        super().__init__()
-        self.text = BertModel(text, add_pooling_layer=False)
-        self.image = nn.Sequential(nn.Conv2d(3, width, 8, stride=8), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
-        self.meet = nn.Linear(text.hidden_size, width)
-        self.mix = nn.Conv2d(width, width, 1)
-
-
-def load_wordseg(pretrained, expected_fingerprint=None) -> BaseModel:
-    folder = Path(pretrained)
-    config = json.loads((folder / "config.json").read_text())
-    model = WordSeg(BertConfig(**config["text"], attn_implementation="eager"), config["width"])
-    model.load_state_dict(load_file(folder / "model.safetensors"))
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    images = ImageSettings(config["image_size"], (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    base = BaseModel(str(pretrained), model, tokenizer, images, fingerprint(model, {}, tokenizer))
-    check_fingerprint(base, expected_fingerprint)
-    return base
-
-
-class PromptTunedWordSeg(PromptTunedNetwork):
-    load_base = staticmethod(load_wordseg)
-    parts = ModelParts(text=("text",), vision=("image",), decoder=("meet", "mix"), early_decoder=())
-    no_visual_prompts = "WordSeg's vision encoder is a stack of convolutions"
-    text_embedding = condition = "state"
-    repeated_layers = ("text.encoder.layer",)
-
-    def encoder_sizes(self) -> EncoderSizes:
-        text = self.base.text.config
-        return EncoderSizes(
-            text.hidden_size,
-            text.num_hidden_layers,
-            text.max_position_embeddings,
-            self.base.mix.in_channels,
-            no_visual_prompts=self.no_visual_prompts,
-        )
-
-    def adapter_sites(self):
-        text = self.base.text.config
-        return AdapterSites(
-            condition_dim=self.base.mix.in_channels,
-            text=tuple(
-                LayerSites(
-                    width=text.hidden_size,
-                    branches=(f"{layer}.attention.output.dense", f"{layer}.output.dense"),
-                    attention=tuple(f"{layer}.attention.self.{name}" for name in ("query", "key", "value")),
-                    mlp=(f"{layer}.intermediate.dense", f"{layer}.output.dense"),
-                )
-                for layer in (f"text.encoder.layer.{index}" for index in range(text.num_hidden_layers))
-            ),
-            reasons={"vision": self.no_visual_prompts},
-        )
-
-    def embed_tokens(self, token_ids):
-        return self.base.text.embeddings.word_embeddings(token_ids)
-
-    def encode_image(self, image, learner=None, embed=None):
-        maps = self.base.image(image.to(self.base.mix.weight.dtype))
-        features = ImageFeatures(maps=maps)
-        if self._is_conditioned() if embed is None else embed:
-            features["embedding"] = maps.mean(dim=(2, 3))
-        return features
-
-    def encode_text(self, tokens, image_embedding, learner=None):
-        model, learner = self.base.text, learner or self.learner
-        hidden = insert_text_context(self.embed_tokens(tokens.ids), 0, learner, image_embedding)
-        count = hidden.shape[1] - tokens.ids.shape[1]
-        seen = functional.pad(tokens.mask, (count, 0), value=True)
-        blocked = (~seen)[:, None, None].to(hidden.dtype) * torch.finfo(hidden.dtype).min
-        hidden = model.embeddings(inputs_embeds=hidden)
-        for index, layer in enumerate(model.encoder.layer):
-            if index:
-                hidden = insert_text_context(hidden, index, learner, image_embedding)
-            output = layer(hidden, attention_mask=blocked)
-            hidden = output[0] if isinstance(output, tuple) else output
-        return {"state": self.base.meet(hidden[:, 0])}
-
-    def decode(self, image_features, text_features):
-        state = text_features["state"]
-        maps = image_features["maps"][:, None] * state[..., None, None]
-        features = self.base.mix(maps.flatten(0, 1))
-        logits = functional.interpolate(features.mean(1, keepdim=True), scale_factor=8, mode="bilinear")
-        if self.upsampler is not None:
-            logits = self.upsampler(features, logits)
-        return logits.unflatten(0, (-1, state.shape[1])).squeeze(2)
-
-    def _build_upsampler(self):
-        return Upsampler(self.base.mix.out_channels)
-'''
-FRAGMENT = """\
-title: WordSeg
-image_size: 32
-max_prompt_depth: {text: 3}
-summary: WordSeg (convolutions, 32x32)
-base: someone/wordseg
-reference: "nobody: WordSeg. 2026"
-license: CC0
----
-wordseg_import: "$import wordseg"
-pretrained: someone/wordseg # base model: a folder
-base_fingerprint: null # fingerprint that the base model must have; null = any
-image_size: "$@base_model.image_size" # side length of the network's input in pixels: a multiple of 8
-image_mean: "$@base_model.image_mean" # per channel, for images in [0, 1]
-image_std: "$@base_model.image_std"
-base_model: "$wordseg.load_wordseg(@pretrained, @base_fingerprint)"
-network_def:
-  _target_: wordseg.PromptTunedWordSeg
-  # {% include "bundle/parts/network_arguments.yaml" %}
-"""
+EXAMPLES = ROOT / "docs" / "examples"
 
 
 def files_below(folder: Path) -> set[str]:
@@ -175,8 +47,8 @@ def repository(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "configs", root / "configs")
     shutil.copy(ROOT / "LICENSE", root)
     before, registered = files_below(root), list(VLSMS)
-    (root / "wordseg.py").write_text(FILE)
-    (root / "configs/models/wordseg.yaml").write_text(FRAGMENT)
+    shutil.copy(EXAMPLES / "wordseg.py", root)
+    shutil.copy(EXAMPLES / "wordseg.yaml", root / "configs/models")
     monkeypatch.syspath_prepend(root)
     monkeypatch.setenv("PYTHONPATH", f"{root}:{ROOT}")
     network = importlib.import_module("wordseg").PromptTunedWordSeg
