@@ -56,6 +56,11 @@ class ImageOnlyNetwork(SegmentationNetwork):
             raise ValueError(f"the class name {twice[0]!r} is given twice; each channel needs a name of its own.")
         self.register_load_state_dict_pre_hook(_check_identity_first)
 
+    @property
+    def example_image_size(self) -> int:
+        """Side of the smallest square images that the network takes, in pixels."""
+        return 2 * self.divisor
+
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return the arguments that affect the model's weights or their use, as values for JSON."""

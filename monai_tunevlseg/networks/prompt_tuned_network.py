@@ -94,6 +94,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
         self.class_names = validate_texts(class_names, "class_names")
         self.base_name, self.base_fingerprint = base_model.name, base_model.fingerprint
         self.tokenizer = base_model.tokenizer
+        self.image_size = base_model.image_size
         self.method_name = method
         self.method_kwargs = with_defaults(method, method_kwargs or {}) if method else {}
         self.method = self._build_method()
@@ -101,6 +102,11 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
         self.upsampler = self._build_upsampler() if upsampler else None
         check_class_tokens(self.tokenizer, self.class_names, self._max_tokens())
         self.text_features: dict[str, TextFeatures] = {}
+
+    @property
+    def example_image_size(self) -> int:
+        """Side of the images that the base model was trained on, in pixels."""
+        return self.image_size
 
     @abstractmethod
     def encoder_sizes(self) -> EncoderSizes:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from monai_tunevlseg.networks.identity import FORMAT_VERSION, identity_from_tensor, identity_to_tensor, require_equal
+from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.networks.presence import pooled_logit
 from monai_tunevlseg.networks.texts import validate_texts
 from monai_tunevlseg.segmentation import Segmentation
@@ -26,6 +28,11 @@ class SegmentationNetwork(nn.Module, ABC):
     """
 
     class_names: list[str]
+
+    @property
+    @abstractmethod
+    def example_image_size(self) -> int:
+        """Side of square images in pixels that the network takes."""
 
     @abstractmethod
     def segment(self, image: Tensor, texts: list[str], index: Tensor) -> Tensor:
@@ -114,16 +121,17 @@ class SegmentationNetwork(nn.Module, ABC):
             require_equal(entry, theirs, ours)
         self.check_identity(theirs, ours)
 
-    def __prepare_scriptable__(self) -> NoReturn:
-        """Refuse ``torch.jit.script`` with a short reason.
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Return a trace of this network in place of its code, which TorchScript does not support.
 
-        Raises:
-            TypeError: always.
+        ``torch.jit.script`` calls it, so that ``ckpt_export`` gives the same logits with and without ``use_trace``.
         """
-        raise TypeError(
-            f"{type(self).__name__} cannot be scripted, because TorchScript supports neither its texts nor the modules "
-            "that encode them; trace it: pass --use_trace True to ckpt_export, or call torch.jit.trace."
-        )
+        side = self.example_image_size
+        network = copy_modules(self).eval()
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the tracer warns of every constant
+            image = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
+            return _Traced(torch.jit.trace(network, image, check_trace=False))
 
     def _indexed_texts(
         self, text: Sequence[str] | Sequence[Sequence[str]] | None, image: Tensor
@@ -143,3 +151,16 @@ class SegmentationNetwork(nn.Module, ABC):
             )
         number = {text: count for count, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
         return list(number), torch.tensor([[number[text] for text in row] for row in rows], device=image.device)
+
+
+class _Traced(nn.Module):
+    """A traced network as a module that ``torch.jit.script`` accepts."""
+
+    def __init__(self, network: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits (B, K, H, W) of images (B, 3, H, W)."""
+        logits: Tensor = self.network(image)
+        return logits

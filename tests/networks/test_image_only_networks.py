@@ -280,22 +280,17 @@ def test_nothing_is_downloaded(case, monkeypatch):
 
 
 @every_case
-def test_a_traced_network_takes_any_batch_and_checks_the_size(case, tmp_path):
+@pytest.mark.parametrize("use_trace", [True, False])
+def test_a_torchscript_takes_any_batch_and_checks_the_size(case, use_trace, tmp_path):
     network = build(case)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer points out every constant
-        convert_to_torchscript(network, tmp_path / "model.ts", inputs=[images(1)], use_trace=True)
+        convert_to_torchscript(network, tmp_path / "model.ts", inputs=[images(1)], use_trace=use_trace)
     traced = torch.jit.load(tmp_path / "model.ts")
     with torch.no_grad():
         torch.testing.assert_close(traced(images(3)), network(images(3)), rtol=1e-4, atol=1e-5)
         with pytest.raises(torch.jit.Error, match="72x72"):
             traced(images(1, 72, 72))
-
-
-@every_case
-def test_scripting_is_refused_with_the_way_out(case):
-    with pytest.raises(TypeError, match="UNet.*use_trace True"):
-        convert_to_torchscript(build(case))
 
 
 @every_case

@@ -1,16 +1,14 @@
 """The unpacked bundle in another folder, with MONAI's commands only."""
 
-import functools
 import json
 import shlex
 import shutil
-import threading
 import zipfile
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
 from documentation import lines
+from local_server import serve
 from monai.bundle import create_workflow, download, load
 from PIL import Image
 from shared_names import NAME
@@ -64,34 +62,25 @@ def test_inference_evaluation_and_further_training(unpacked, own_data, run_dir):
             torch.testing.assert_close(after[name], value, rtol=0, atol=1e-6)
 
 
-def test_ckpt_export_traces_the_network_and_refuses_scripting(unpacked):
-    traced = run_monai(unpacked, EXPORT, None)
-    assert traced.returncode == 0, traced.stderr[-3000:]
+def test_ckpt_export_writes_the_network_in_float32_whatever_is_fast(unpacked):
+    exported = run_monai(unpacked, EXPORT, None, "--precision", "bf16")
+    assert exported.returncode == 0, exported.stderr[-3000:]
+    written = torch.jit.load(unpacked / "models" / "model.ts")
+    assert {value.dtype for value in written.state_dict().values() if value.is_floating_point()} == {torch.float32}
     images = torch.rand(2, 3, 96, 96)
     with torch.no_grad():
         wanted, found = (
             load_for_export(unpacked).network(images),
-            torch.jit.load(unpacked / "models" / "model.ts")(images),
+            written(images),
         )
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-    scripted = run_monai(unpacked, EXPORT.replace("--use_trace True", ""), None)
-    assert scripted.returncode != 0
-    assert "cannot be scripted" in scripted.stderr.strip().splitlines()[-1]
+    with pytest.raises(torch.jit.Error, match="100x100"):
+        written(torch.rand(1, 3, 100, 100))
 
 
 def test_monai_downloads_and_loads_the_bundle(shared, own_data, tmp_path):
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(shared[0])))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/{NAME}_v0.1.0.zip"
-        download(name=NAME, bundle_dir=str(tmp_path), url=url, progress=False)
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serve(shared[0]) as url:
+        download(name=NAME, bundle_dir=str(tmp_path), url=f"{url}/{NAME}_v0.1.0.zip", progress=False)
     wanted = load_for_export(tmp_path / NAME).network
     network = load(NAME, bundle_dir=str(tmp_path), device="cpu")
     for name, value in wanted.state_dict().items():
