@@ -12,6 +12,7 @@ from monai_tunevlseg.commands.demo import demo
 from monai_tunevlseg.commands.evaluate_predictions import evaluate_predictions
 from monai_tunevlseg.commands.export_onnx import export_onnx
 from monai_tunevlseg.commands.init import init
+from monai_tunevlseg.commands.inspect import inspect
 from monai_tunevlseg.commands.label_app import label_app
 from monai_tunevlseg.commands.report import report
 from monai_tunevlseg.commands.search import search
@@ -32,6 +33,7 @@ for _command in (
     report,
     benchmark,
     share,
+    inspect,
     export_onnx,
     label_app,
     demo,
