@@ -22,7 +22,7 @@ def export_onnx(
 ) -> None:
     """Export the network of a bundle to ONNX, with its texts folded in, and compare the logits of both.
 
-    For TorchScript use MONAI's own command: python -m monai.bundle ckpt_export --use_trace True.
+    For TorchScript use MONAI's own command: python -m monai.bundle ckpt_export.
     """
     from monai_tunevlseg import sharing
 

@@ -26,7 +26,13 @@ def share(
             help="Folder of the run: bundle_root of a training, or best of a search; initial weights by default."
         ),
     ] = None,
-    zipped: Annotated[bool, typer.Option("--zip", help="Additional zip file of the bundle, NAME_vX.Y.Z.zip.")] = False,
+    zipped: Annotated[
+        bool,
+        typer.Option("--zip", help="Additional NAME_vX.Y.Z.zip of the bundle, and test_NAME.py for the Model Zoo."),
+    ] = False,
+    large_files_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="URL of the folder that will hold files larger than 25 MB.")
+    ] = None,
     metrics: Annotated[Path | None, typer.Option(help="Path of metrics.json, if outside the run's folder.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the bundle; DATASET_CLASS_MODEL_METHOD by default.")] = None,
     version: Annotated[str, typer.Option(help="Version of the bundle, X.Y.Z.")] = "0.1.0",
@@ -50,15 +56,19 @@ def share(
         Release,
         Sources,
         build_bundle_spec,
+        check_files_url,
         pack_bundle,
         verify_bundle,
         write_shared_bundle,
+        write_unit_test,
         zip_path,
     )
 
     disable_progress_bars()
     with exit_on_error(RuntimeError):
         sources = Sources(metrics, pretrained, base_model_id, parse_overrides(override), configs_dir)
+        if large_files_url is not None:
+            check_files_url(large_files_url)
         release = Release(name, version, changelog, authors, weights_license)
         spec = build_bundle_spec(experiment, run_dir, sources)
         if zipped and (target := zip_path(output / (name or spec.name), version)).exists():
@@ -75,9 +85,20 @@ def share(
             )
         failed = [check for check in verify_bundle(folder, local, schema) if _report(check)]
         if zipped and not failed:
-            typer.echo(f"packed: {pack_bundle(folder)}")
+            typer.echo(f"packed: {pack_bundle(folder, large_files_url)}")
+            typer.echo(f"written: {write_unit_test(folder)}, for ci/unit_tests of the Model Zoo")
+            _report_large_files(folder, large_files_url)
     if failed:
         raise typer.Exit(1)
+
+
+def _report_large_files(folder: Path, url: str | None) -> None:
+    """Print which files are not packed, and what remains to be done with them."""
+    from monai_tunevlseg.sharing import large_files
+
+    for path in large_files(folder):
+        todo = f"upload it below {url}" if url else "upload it, and set its url in large_files.yml"
+        typer.echo(f"not packed: {path} ({path.stat().st_size / 1e6:.0f} MB, the limit is 25); {todo}")
 
 
 def _report(check: CheckResult) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_tunevlseg.demo import demo_model, embedded_models
+from monai_tunevlseg.inspection.known_code import DEMO_IMPORT, demo_model_expression
 from monai_tunevlseg.networks import VLSMS, BaseModel, ImageSettings
 
 __all__ = ["BaseReference", "find_base_reference"]
@@ -91,8 +92,8 @@ def _is_hub_id(name: str) -> bool:
 
 def _embedded(model: str, base: BaseModel) -> BaseReference:
     values = {
-        "demo_import": "$import monai_tunevlseg.demo as demo",
-        "pretrained": f"$demo.demo_model('{model}')",
+        "demo_import": DEMO_IMPORT,
+        "pretrained": demo_model_expression(model),
         "base_fingerprint": base.fingerprint,
     }
     return BaseReference(

@@ -118,6 +118,12 @@ class BundleSpec:
         return "_".join(part for part in parts if part)
 
     @property
+    def title(self) -> str:
+        """The name to display: model, method and dataset."""
+        dataset, model, method = (self.facts[part]["title"] for part in ("dataset", "model", "method"))
+        return f"{model}{' with ' if self.base else ', '}{method} on {dataset}"
+
+    @property
     def description(self) -> str:
         """One or two sentences for ``metadata.json`` and the model card."""
         dataset, model, method = (self.facts[part] for part in ("dataset", "model", "method"))

@@ -16,6 +16,7 @@ from monai_tunevlseg.atomic_files import atomic_folder
 from monai_tunevlseg.bundles import render_bundle, set_config_values
 from monai_tunevlseg.calibration import write_calibration
 from monai_tunevlseg.digests import file_digest
+from monai_tunevlseg.inspection.known_code import TRAINED_START
 from monai_tunevlseg.networks.identity import identity_from_tensor, identity_to_tensor
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release
 from monai_tunevlseg.sharing.metadata import render_metadata
@@ -24,7 +25,6 @@ from monai_tunevlseg.training import CHECKPOINT
 
 __all__ = ["write_shared_bundle"]
 
-TRAINED_START = "$@bundle_root + '/models/model.pt'"
 METADATA, CARD = Path("configs", "metadata.json"), Path("docs", "README.md")
 JSON_COPIES = ("train", "inference")
 """Configs that are also written as JSON, because ``monai.bundle.load`` reads only JSON."""
@@ -59,7 +59,7 @@ def _write_files(folder: Path, name: str, spec: BundleSpec, configs_dir: str | P
     written = {"bundle": name, "written": "Written by `tunevlseg share`."}
     texts = render_bundle(configs_dir, spec.facts["bundle"], written)
     del texts[CARD]
-    texts[METADATA] = render_metadata(texts[METADATA], spec, release, name)
+    metadata = texts.pop(METADATA)
     _write_texts(folder, _config_files(texts, spec))
     state = _initial_state(folder, spec) if spec.run is None else spec.run.state
     identity = identity_from_tensor(state["_extra_state"])
@@ -68,11 +68,13 @@ def _write_files(folder: Path, name: str, spec: BundleSpec, configs_dir: str | P
     state["_extra_state"] = identity_to_tensor(identity)
     (folder / CHECKPOINT).parent.mkdir()
     torch.save(state, folder / CHECKPOINT)
-    if spec.calibration is not None:  # with the digest of the file as written here
-        write_calibration(folder / CHECKPOINT, spec.calibration, file_digest(folder / CHECKPOINT))
+    digest = file_digest(folder / CHECKPOINT)  # of the file as written here
+    if spec.calibration is not None:
+        write_calibration(folder / CHECKPOINT, spec.calibration, digest)
     num_parameters = sum(tensor.numel() for key, tensor in state.items() if key != "_extra_state")
-    card = render_model_card(spec, release, name, identity, num_parameters)
-    _write_texts(folder, {CARD: card, Path("docs", "data_license.txt"): render_data_license(spec)})
+    card = render_model_card(spec, release, identity, num_parameters)
+    documents = {METADATA: render_metadata(metadata, spec, release, digest)}
+    _write_texts(folder, documents | {CARD: card, Path("docs", "data_license.txt"): render_data_license(spec)})
 
 
 def _config_files(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str]:

@@ -15,22 +15,26 @@ __all__ = ["render_metadata"]
 _VERSION_KEYS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
 
 
-def render_metadata(template: str, spec: BundleSpec, release: Release, name: str) -> str:
+def render_metadata(template: str, spec: BundleSpec, release: Release, checkpoint_digest: str) -> str:
     """Return the content of ``metadata.json``; ``template`` is that of the experiment's bundle."""
     content, facts = json.loads(template), spec.facts
     channels = {str(index): text for index, text in enumerate(spec.class_names)}
     classes, dataset = ", ".join(spec.class_names), spec.public_dataset
-    _set_data_format(content["network_data_format"], spec.image_size, channels)
+    modality = dataset.modality if dataset else "n/a"
+    _set_data_format(content["network_data_format"], spec.image_size, modality, channels)
     content |= {
         "version": release.version,
         "changelog": {release.version: release.changelog},
         **{key: _version(package) for key, package in _VERSION_KEYS.items()},
         "required_packages_version": {package: _version(package) for package in content["required_packages_version"]},
-        "name": name,
+        "name": spec.title,
         "task": f"Segmentation of {classes}{' by text' if spec.base else ''}",
         "description": spec.description,
         "authors": release.authors,
         "copyright": f"Copyright (c) {release.authors}",
+        "weights_license": release.weights_license,
+        "checkpoint_digest": checkpoint_digest,
+        "dataset": {"name": facts["dataset"]["name"], "title": facts["dataset"]["title"]},
         "data_source": f"{dataset.title}, {dataset.source}"
         if dataset
         else f"{facts['dataset']['title']}, drawn by this package",
@@ -48,14 +52,13 @@ def render_metadata(template: str, spec: BundleSpec, release: Release, name: str
         }
     if spec.metrics is not None:
         content["eval_metrics"] = _eval_metrics(spec.metrics)
-    joint = " with " if spec.base else ", "
-    content["title"] = f"{facts['model']['title']}{joint}{facts['method']['title']} on {facts['dataset']['title']}"
     return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
 
 
-def _set_data_format(data_format: dict[str, Any], image_size: int, channels: Mapping[str, str]) -> None:
-    """Set the spatial shape of all tensors and the channels of the output."""
+def _set_data_format(data_format: dict[str, Any], image_size: int, modality: str, channels: Mapping[str, str]) -> None:
+    """Set the spatial shape of all tensors, the modality of the input and the channels of the output."""
     output = data_format["outputs"]["pred"]
+    data_format["inputs"]["image"]["modality"] = modality
     for tensor in (*data_format["inputs"].values(), output):
         tensor["spatial_shape"] = [image_size, image_size]
     output |= {"num_channels": len(channels), "channel_def": dict(channels)}

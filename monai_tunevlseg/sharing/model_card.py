@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import metadata, version
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -35,9 +36,7 @@ class _ScoreRow:
     pairs: int
 
 
-def render_model_card(
-    spec: BundleSpec, release: Release, name: str, identity: Mapping[str, Any], num_parameters: int
-) -> str:
+def render_model_card(spec: BundleSpec, release: Release, identity: Mapping[str, Any], num_parameters: int) -> str:
     """Return the content of ``docs/README.md``; network and number of parameters are those of the checkpoint."""
     return _render(
         "README.md",
@@ -45,13 +44,24 @@ def render_model_card(
         spec=spec,
         facts=spec.facts,
         release=release,
-        name=name,
         identity=identity,
         num_parameters=num_parameters,
         metrics=spec.metrics,
         rows=[] if spec.metrics is None else list(_score_rows(spec.metrics)),
         public=spec.public_dataset,
+        tags=_tags(spec),
+        python=metadata("monai_tunevlseg")["Requires-Python"].removeprefix(">="),
+        packages={package: version(package).partition("+")[0] for package in ("monai_tunevlseg", "monai", "torch")},
     )
+
+
+def _tags(spec: BundleSpec) -> list[str]:
+    """Return tags that describe task, data and model."""
+    public, facts = spec.public_dataset, spec.facts
+    data = [public.modality, public.organ] if public else ["synthetic images"]
+    kind = ["vision-language model"] if spec.base else []
+    model, method = facts["model"]["title"], facts["method"]["title"]
+    return ["segmentation", *data, *spec.class_names, *kind, model, method]
 
 
 def render_data_license(spec: BundleSpec) -> str:

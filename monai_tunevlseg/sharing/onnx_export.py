@@ -120,7 +120,7 @@ def _check_size(network: SegmentationNetwork) -> None:
     if size > MAX_BYTES:
         raise ValueError(
             f"the weights of {type(network).__name__} take {size / 1e9:.1f} GB, and an ONNX file holds at most "
-            f"{MAX_BYTES / 1e9:.1f} GB; export TorchScript with python -m monai.bundle ckpt_export --use_trace True."
+            f"{MAX_BYTES / 1e9:.1f} GB; export TorchScript with python -m monai.bundle ckpt_export."
         )
 
 

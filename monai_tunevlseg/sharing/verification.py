@@ -146,7 +146,7 @@ class _BundleChecks:
             workflow.finalize()
 
     def check_torchscript(self) -> None:
-        """Compare the output of ``python -m monai.bundle ckpt_export --use_trace True`` with the network's."""
+        """Compare the output of ``python -m monai.bundle ckpt_export`` with the network's."""
         target = self.work / "model.ts"
         ckpt_export(
             net_id="network_def",
@@ -154,7 +154,6 @@ class _BundleChecks:
             ckpt_file=str(self.folder / CHECKPOINT),
             meta_file=self.metadata,
             config_file=self.config("inference.yaml"),
-            use_trace=True,
             **self.overrides,
         )
         segmenter = load_for_export(self.folder, self.overrides.get("pretrained"))

@@ -1,16 +1,22 @@
 """Bundles that `tunevlseg share` writes, and input that it refuses."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
+import zipfile
+from importlib.metadata import requires, version
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from monai.bundle import verify_metadata
+from local_server import serve
+from monai.apps.utils import HashCheckError
+from monai.bundle import download_large_files, verify_metadata
+from packaging.requirements import Requirement
 from safetensors.torch import load_file, save_file
 from shared_bundles import share_bundle
 from shared_names import EXPERIMENT, NAME, ROOT
@@ -20,9 +26,11 @@ from monai_tunevlseg.__main__ import app
 from monai_tunevlseg.calibration import read_calibration
 from monai_tunevlseg.demo import demo_model
 from monai_tunevlseg.digests import file_digest
+from monai_tunevlseg.inspection import inspect_bundle
 from monai_tunevlseg.networks import load_clipseg
 from monai_tunevlseg.networks.identity import identity_from_tensor
 from monai_tunevlseg.sharing import Release, Sources, pack_bundle, verify_bundle
+from monai_tunevlseg.sharing.large_files import write_large_files
 from monai_tunevlseg.sharing.onnx_export import load_for_export
 from monai_tunevlseg.sharing.trained_run import read_trained_run
 from monai_tunevlseg.sharing.verification import FOLDER_OPTIONS
@@ -78,14 +86,19 @@ def test_metadata_and_card_have_the_metrics(shared, run_dir):
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "lesion"}
     assert metadata["base_model"]["fingerprint"] == load_clipseg(demo_model("clipseg")).fingerprint
     assert metadata["version"] in metadata["changelog"]
+    assert metadata["name"] == "CLIPSeg with VPT on the demo set ultrasound"
+    assert metadata["network_data_format"]["inputs"]["image"]["modality"] == "n/a"
+    assert metadata["checkpoint_digest"] == file_digest(shared[0] / NAME / "models" / "model.pt")
     low, high = metrics["intervals"]["dice"]
     assert f"| {metrics['dice']:.2f} % | {low:.2f} to {high:.2f} |" in (shared[0] / NAME / "docs/README.md").read_text()
 
 
 def test_the_card_has_the_sections_of_the_model_zoo(shared):
+    """The sections of its ``docs/readme_template.md``, and those of its own bundles."""
     headings = re.findall(r"^##+ (.*)$", (shared[0] / NAME / "docs" / "README.md").read_text(), re.MULTILINE)
-    wanted = "Model Overview,Data,Training configuration,Input,Output,Calibration,Performance,MONAI Bundle Commands"
-    assert headings == [*wanted.split(","), "Limitations", "References", "License"]
+    wanted = "**Authors**,**Tags**,Model Description,Data,Training configuration,Preprocessing,Output,Calibration,"
+    wanted += "Performance,MONAI Bundle Commands,System Configuration,Limitations,Citation Info,References,License"
+    assert headings == wanted.split(",")
 
 
 def test_the_card_has_the_hyperparameters_of_the_run(shared):
@@ -162,6 +175,9 @@ def test_a_bundle_of_a_public_dataset_names_owner_and_licenses(tmp_path, tiny_cl
     assert (train["pretrained"], train["layout"], train["prompt_depth"]) == ("CIDAS/clipseg-rd64", "kvasir", 2)
     assert train["base_fingerprint"] == load_clipseg(tiny_clipseg_dir).fingerprint
     card, terms = ((folder / "docs" / name).read_text() for name in ("README.md", "data_license.txt"))
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+    assert metadata["network_data_format"]["inputs"]["image"]["modality"] == "endoscopy"
+    assert metadata["dataset"] == {"name": "kvasir", "title": "Kvasir-SEG"}
     assert "Kvasir-SEG" in card and "Jha et al." in terms and "research and education" in terms
     for part in ("**Base model**", "**Data**", "**Weights**"):
         assert part in card
@@ -296,10 +312,54 @@ def test_the_best_bundle_of_a_search_is_a_run_with_metrics(run_dir, tmp_path):
     assert run.metrics["split"] == "test" and run.hyperparameters["learning_rate"] == 0.004
 
 
-def test_a_large_file_is_not_packed(shared, tmp_path):
-    folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
+def test_a_large_file_is_listed_instead_of_packed(shared, tmp_path):
+    folder = shutil.copytree(shared[0] / NAME, tmp_path / "host" / NAME)
     with (folder / "models" / "model.ts").open("wb") as stream:
         stream.truncate(25_000_001)
-    with pytest.raises(ValueError, match=r"model\.ts \(25\.0 MB\)"):
-        pack_bundle(folder)
-    assert not list(tmp_path.glob("*.zip"))
+    for wrong in ("ftp://host/x", "host/x", "https:///x", "https://host/x?y"):
+        with pytest.raises(ValueError, match=re.escape(wrong)):
+            pack_bundle(folder, wrong)
+    with serve(tmp_path / "host") as url:
+        packed = pack_bundle(folder, f"{url}/{NAME}/")
+        with zipfile.ZipFile(packed) as archive:
+            assert f"{NAME}/models/model.ts" not in archive.namelist()
+            archive.extractall(tmp_path / "other")
+        download_large_files(bundle_path=str(tmp_path / "other" / NAME))  # compares the digest, too
+        copy = tmp_path / "other" / NAME / "models" / "model.ts"
+        assert copy.stat().st_size == 25_000_001
+        copy.unlink()
+        (folder / "models" / "model.ts").write_bytes(b"another file")
+        with pytest.raises(HashCheckError):
+            download_large_files(bundle_path=str(tmp_path / "other" / NAME))
+
+
+def test_the_url_of_a_large_file_may_be_filled_in_later(shared, tmp_path):
+    folder = shutil.copytree(shared[0] / NAME, tmp_path / NAME)
+    assert write_large_files(folder) == [] and not (folder / "large_files.yml").exists()
+    (folder / "models" / "model.ts").write_bytes(bytes(25_000_001))
+    assert write_large_files(folder) == [folder / "models" / "model.ts"]
+    (entry,) = yaml.safe_load((folder / "large_files.yml").read_text())["large_files"]
+    digest = hashlib.sha256(bytes(25_000_001)).hexdigest()
+    assert entry == {"path": "models/model.ts", "url": "", "hash_val": digest, "hash_type": "sha256"}
+
+
+def test_required_packages_can_be_installed_beside_the_wheel(shared):
+    """The Model Zoo installs exactly these versions: those of this machine, all of which the wheel accepts."""
+    metadata = json.loads((shared[0] / NAME / "configs" / "metadata.json").read_text())
+    required = metadata["required_packages_version"] | {
+        "monai": metadata["monai_version"],
+        "torch": metadata["pytorch_version"],
+        "numpy": metadata["numpy_version"],
+    }
+    accepted = {Requirement(line).name: Requirement(line) for line in requires("monai_tunevlseg") if ";" not in line}
+    assert {"monai_tunevlseg", "transformers"} <= set(required)
+    for name, number in required.items():
+        assert Requirement(f"{name}=={number}").specifier.contains(version(name)), name
+        assert name not in accepted or accepted[name].specifier.contains(number), name
+
+
+def test_nothing_in_a_shared_bundle_is_unknown_to_its_inspection(shared):
+    for path in (shared[0] / NAME, shared[0] / f"{NAME}_v0.1.0.zip"):
+        result = inspect_bundle(path, ROOT / "bundles")
+        assert result.findings == [] and result.known > 300
+        assert len(result.digests) == 2  # of metadata.json and calibration.json
