@@ -297,21 +297,6 @@ def test_a_traced_network_takes_any_batch_and_encodes_only_conditioned_texts(cas
     assert looks_up_tokens == (bool(method) and METHODS[method].image_conditioned)
 
 
-@every_network
-def test_a_scripted_network_is_a_trace_in_evaluation_mode(case, build, pictures, tmp_path):
-    network = build(case, "coop", **tiny_arguments("coop", DEPTH)).train()
-    torch.jit.script(network).save(str(tmp_path / "model.ts"))
-    assert network.training
-    scripted = torch.jit.load(tmp_path / "model.ts")
-    with torch.no_grad():
-        wanted = network.eval()(pictures(case, 3))
-        assert wanted.std() > 0
-        assert_near(scripted(pictures(case, 3)), wanted)
-    height = case.size + 4
-    with pytest.raises(torch.jit.Error, match=f"{height}x{case.size}"):
-        scripted(torch.zeros(1, 3, height, case.size))
-
-
 @every_prompt_learner
 def test_every_trainable_tensor_takes_part_at_the_deepest_depth(case, method, build, pictures):
     sizes = build(case, None).encoder_sizes()

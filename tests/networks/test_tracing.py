@@ -49,6 +49,21 @@ def test_low_rank_updates_are_traced_in_every_part(case, build, pictures):
 
 
 @every_network
+def test_a_scripted_network_is_a_trace_in_evaluation_mode(case, build, pictures, tmp_path):
+    network = build(case, "coop", **tiny_arguments("coop")).train()
+    torch.jit.script(network).save(str(tmp_path / "model.ts"))
+    assert network.training
+    scripted = torch.jit.load(tmp_path / "model.ts")
+    with torch.no_grad():
+        wanted = network.eval()(pictures(case, 3))
+        assert wanted.std() > 0
+        torch.testing.assert_close(scripted(pictures(case, 3)), wanted, rtol=1e-4, atol=1e-4)
+    height = case.size + 4
+    with pytest.raises(torch.jit.Error, match=f"{height}x{case.size}"):
+        scripted(torch.zeros(1, 3, height, case.size))
+
+
+@every_network
 @pytest.mark.parametrize(("rows", "columns"), [(4, 0), (0, 5), (-1, -1)])
 def test_the_network_itself_refuses_the_same_sizes(case, rows, columns, build):
     height, width = case.size + rows, case.size + columns
