@@ -255,6 +255,14 @@ def test_members_that_must_not_be_unpacked_are_found(case, bundle, look, tmp_pat
         assert len(result.findings) == 1
 
 
+def test_an_encrypted_member_is_found(bundle, look, tmp_path):
+    path = zipped(tmp_path / "bundle.zip", bundle, (f"{NAME}/docs/secret.txt", b"secret"))
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # in the flags of the last entry of the directory
+    path.write_bytes(content)
+    assert found(look(path)) == [("docs/secret.txt", "encrypted", "")]
+
+
 def test_too_many_members_are_refused(look, tmp_path):
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
         for number in range(10_001):
