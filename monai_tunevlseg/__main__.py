@@ -14,6 +14,7 @@ from monai_tunevlseg.commands.export_onnx import export_onnx
 from monai_tunevlseg.commands.init import init
 from monai_tunevlseg.commands.inspect import inspect
 from monai_tunevlseg.commands.label_app import label_app
+from monai_tunevlseg.commands.push import push
 from monai_tunevlseg.commands.report import report
 from monai_tunevlseg.commands.search import search
 from monai_tunevlseg.commands.share import share
@@ -33,6 +34,7 @@ for _command in (
     report,
     benchmark,
     share,
+    push,
     inspect,
     export_onnx,
     label_app,

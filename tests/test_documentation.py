@@ -41,7 +41,7 @@ QUICK_TRIAL = "--n-trials 1 " + " ".join(
 OTHER_PROGRAMS_OPTIONS = {"--bundle_root", "--config_file", "--input_shape", "--no-deps", "--nproc_per_node"} | {
     "--use_trace",
     *("--app", "--conf", "--download", "--host", "--name", "--output", "--studies"),  # MONAI Label's
-    "--bundle_path",  # MONAI's
+    *("--bundle_path", "--repo", "--source"),  # MONAI's
     "--verify_dataset_integrity",  # nnU-Net's
     *("--nnodes", "--rdzv_backend", "--rdzv_endpoint", "--rdzv_id", "--standalone"),  # torchrun's
     *("--array", "--cpus-per-task", "--export", "--gpus", "--gpus-per-node", "--job-name", "--nodes"),  # Slurm's
