@@ -17,11 +17,10 @@ _VERSION_KEYS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_ve
 
 def render_metadata(template: str, spec: BundleSpec, release: Release, checkpoint_digest: str) -> str:
     """Return the content of ``metadata.json``; ``template`` is that of the experiment's bundle."""
-    content, facts = json.loads(template), spec.facts
+    content = json.loads(template)
     channels = {str(index): text for index, text in enumerate(spec.class_names)}
     classes, dataset = ", ".join(spec.class_names), spec.public_dataset
-    modality = dataset.modality if dataset else "n/a"
-    _set_data_format(content["network_data_format"], spec.image_size, modality, channels)
+    _set_data_format(content["network_data_format"], spec.image_size, dataset.modality if dataset else "n/a", channels)
     content |= {
         "version": release.version,
         "changelog": {release.version: release.changelog},
@@ -34,10 +33,8 @@ def render_metadata(template: str, spec: BundleSpec, release: Release, checkpoin
         "copyright": f"Copyright (c) {release.authors}",
         "weights_license": release.weights_license,
         "checkpoint_digest": checkpoint_digest,
-        "dataset": {"name": facts["dataset"]["name"], "title": facts["dataset"]["title"]},
-        "data_source": f"{dataset.title}, {dataset.source}"
-        if dataset
-        else f"{facts['dataset']['title']}, drawn by this package",
+        "dataset": {key: spec.facts["dataset"][key] for key in ("name", "title")},
+        "data_source": _data_source(spec),
         "label_classes": f"binary masks of {classes}",
         "pred_classes": "one logit channel per class: " + ", ".join(f"{k} = {text}" for k, text in channels.items()),
     }
@@ -53,6 +50,13 @@ def render_metadata(template: str, spec: BundleSpec, release: Release, checkpoin
     if spec.metrics is not None:
         content["eval_metrics"] = _eval_metrics(spec.metrics)
     return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+
+
+def _data_source(spec: BundleSpec) -> str:
+    dataset = spec.public_dataset
+    return (
+        f"{dataset.title}, {dataset.source}" if dataset else f"{spec.facts['dataset']['title']}, drawn by this package"
+    )
 
 
 def _set_data_format(data_format: dict[str, Any], image_size: int, modality: str, channels: Mapping[str, str]) -> None:
