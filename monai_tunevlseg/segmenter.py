@@ -21,8 +21,9 @@ from monai_tunevlseg.data.io.reading import read_image
 from monai_tunevlseg.data.io.stored_picture import StoredPicture
 from monai_tunevlseg.data.io.volumes import stored_order
 from monai_tunevlseg.errors import unwrapped_errors
+from monai_tunevlseg.feature_cache import FeatureCache, FeatureStore
 from monai_tunevlseg.inferers import ResizedInferer
-from monai_tunevlseg.networks import SegmentationNetwork
+from monai_tunevlseg.networks import PromptTunedNetwork, SegmentationNetwork
 from monai_tunevlseg.networks.texts import validate_texts
 from monai_tunevlseg.reductions import Reduction, binary_entropy
 from monai_tunevlseg.training import load_weights
@@ -55,12 +56,15 @@ class Segmenter:
         inferer: resizes images to the network's input, and logits to the image.
         intensity_window: the stored values that become 0 and 1; None = the range of the type, percentiles of a volume.
         amp: whether to compute in CUDA's float16 autocast.
+        feature_cache: the features of images that were segmented before; None = every image is encoded. The network
+            must not change while it has one.
     """
 
     network: SegmentationNetwork
     inferer: ResizedInferer
     intensity_window: Sequence[float] | None = None
     amp: bool = False
+    feature_cache: FeatureCache | None = None
 
     @classmethod
     def from_bundle(
@@ -68,6 +72,7 @@ class Segmenter:
         folder: str | Path,
         pretrained: str | Path | None = None,
         device: str | torch.device | None = None,
+        feature_store: FeatureStore | None = None,
         **overrides: Any,
     ) -> Segmenter:
         """Load a bundle. A bundle is a program, whose configs MONAI runs: load bundles from trusted authors only.
@@ -76,6 +81,8 @@ class Segmenter:
             folder: the bundle, with ``configs/inference.yaml`` and, unless it is zero-shot, ``models/model.pt``.
             pretrained: location of the base model on this machine; None = as the bundle says.
             device: where the network computes; None = as the bundle says, which is CUDA if available.
+            feature_store: keeps the features of images, such as ``feature_cache.RecentStore(2**28)``, so that further
+                texts of an image take a decoder's time. Segmenters may share it. None = every image is encoded anew.
             overrides: other options of ``inference.yaml``, such as ``precision="fp32"``, or ``calibration="off"`` for
                 the network's own probabilities and a threshold of 0.5.
 
@@ -93,8 +100,11 @@ class Segmenter:
             network: SegmentationNetwork = parser.get_parsed_content("network")
             if not parser.get_parsed_content("zero_shot"):
                 load_weights(network, parser.get_parsed_content("ckpt_path"))
-            names = ("inferer", "intensity_window", "amp")
-            return cls(network.eval(), *(parser.get_parsed_content(name) for name in names))
+            inferer, window, amp = (parser.get_parsed_content(name) for name in ("inferer", "intensity_window", "amp"))
+        cache = None
+        if feature_store is not None and isinstance(network, PromptTunedNetwork):  # others have masks, but no features
+            cache = FeatureCache(network, feature_store, amp)
+        return cls(network.eval(), inferer, window, amp, cache)
 
     @property
     def class_names(self) -> list[str]:
@@ -183,7 +193,7 @@ class Segmenter:
             return [self.presence(one, texts) for one in image]
         with self._computing() as device:
             pixels = self._network_input(image).to(device)
-            chance = self.inferer.presence(pixels, self.network, text=[self._texts(texts)])  # (1, K) or (1, N, K)
+            chance = self.inferer.presence(pixels, self._run, text=[self._texts(texts)])  # (1, K) or (1, N, K)
         return _of_image(chance)
 
     def _reduce_each(
@@ -202,7 +212,7 @@ class Segmenter:
         inferer = self._reducing(reduction)
         with self._computing() as device:
             pixels = self._network_input(image).to(device)
-            upright = inferer(pixels, self.network, text=[self._texts(texts)])[0]
+            upright = inferer(pixels, self._run, text=[self._texts(texts)])[0]
         return _stored(upright, image)
 
     def reduce_logits_with_presence(
@@ -212,13 +222,18 @@ class Segmenter:
         inferer = self._reducing(reduction)
         with self._computing() as device:
             pixels = self._network_input(image).to(device)
-            upright, chance = inferer.with_presence(pixels, self.network, text=[self._texts(texts)])
+            upright, chance = inferer.with_presence(pixels, self._run, text=[self._texts(texts)])
         return _stored(upright[0], image), _of_image(chance)
 
     def _reducing(self, reduction: Reduction) -> ResizedInferer:
         inferer = copy.copy(self.inferer)  # the original keeps its reduction
         inferer.reduction = reduction
         return inferer
+
+    def _run(self, images: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Run the network on images (B, 3, H, W), which are encoded unless the cache has their features."""
+        known = images if self.feature_cache is None else self.feature_cache.encode(images)
+        return self.network(known, *args, **kwargs)
 
     @contextmanager
     def _computing(self) -> Iterator[torch.device]:

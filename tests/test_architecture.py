@@ -22,7 +22,8 @@ LEVELS = (  # rooms from the highest to the lowest; rooms of one level do not im
     {"demo", "transfer"},
     {"__init__"},  # the front door
     {"search"},
-    {"bundles", "feature_cache", "hyperparameters", "segmenter"},
+    {"bundles", "hyperparameters", "segmenter"},
+    {"feature_cache"},
     {"training", "evaluation", "networks", "inferers"},
     {"methods", "data", "calibration"},
     {"csv_files"},  # a helper that writes with another

@@ -2,7 +2,7 @@
 
 from monai_tunevlseg.feature_cache.cache import FeatureCache, check_constant, is_off, open_cache
 from monai_tunevlseg.feature_cache.dataset import FeatureDataset, FeatureInferer, image_for_tensorboard
-from monai_tunevlseg.feature_cache.stores import DiskStore, FeatureStore, MemoryStore
+from monai_tunevlseg.feature_cache.stores import DiskStore, FeatureStore, MemoryStore, RecentStore
 from monai_tunevlseg.feature_cache.views import Views
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "FeatureInferer",
     "FeatureStore",
     "MemoryStore",
+    "RecentStore",
     "Views",
     "check_constant",
     "image_for_tensorboard",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from monai_tunevlseg.feature_cache.keys import digest
+from monai_tunevlseg.feature_cache.keys import describe, digest
 from monai_tunevlseg.feature_cache.stores import CachedTensors, DiskStore, FeatureStore, MemoryStore
 from monai_tunevlseg.feature_cache.views import Views
 from monai_tunevlseg.methods import Adapter
@@ -99,7 +99,7 @@ class FeatureCache:
     """Returns the features of images, and with views their labels; encodes those that are not in the store.
 
     Args:
-        network: the network that encodes; its ``encode_image`` depends on frozen parameters only.
+        network: the network that encodes; the parameters that its ``encode_image`` depends on must not change.
         store: the store of the features.
         amp: whether to encode under ``torch.autocast``.
         num_workers: loader processes of :meth:`fill`.
@@ -112,6 +112,7 @@ class FeatureCache:
         self.store = store
         self.amp = amp
         self.num_workers = num_workers
+        self._trained = _describe_trained(network)
         self._warned = False
 
     @property
@@ -125,6 +126,7 @@ class FeatureCache:
             "base": self.network.base_fingerprint,
             "embedding": method is not None and method.image_conditioned,
             "precision": [str(self.network.dtype_of()), device.type, self.amp],
+            **self._trained,
         }
 
     def get(self, views: Views, group: int, view: int) -> CachedTensors:
@@ -194,6 +196,13 @@ class FeatureCache:
                 "feature_cache_size, lower num_views, or set feature_cache to disk."
             )
         return kept
+
+
+def _describe_trained(network: PromptTunedNetwork) -> dict[str, Any]:
+    """Describe the trained parameters if image features depend on them; empty otherwise."""
+    if network.trained.image_is_constant:
+        return {}
+    return {"trained": digest(describe({name: value.cpu() for name, value in network.state_dict().items()}))}
 
 
 class _Missing(Dataset):

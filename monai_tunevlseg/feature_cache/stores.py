@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
 import zlib
 from contextlib import suppress
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from monai_tunevlseg.atomic_files import atomic_file
 
-__all__ = ["CachedTensors", "DiskStore", "FeatureStore", "MemoryStore", "size_of"]
+__all__ = ["CachedTensors", "DiskStore", "FeatureStore", "MemoryStore", "RecentStore", "size_of"]
 
 SUFFIX = ".features.safetensors"  # files with other suffixes in the folder are never removed
 CHECKSUMS = "crc32"
@@ -78,6 +79,34 @@ class MemoryStore:
         self._entries[key] = {name: value.clone() for name, value in entry.items()}
         self.bytes += size_of(entry)
         return True
+
+
+class RecentStore(MemoryStore):
+    """A store in memory that drops the least recently used entries to make room; threads may share it.
+
+    Args:
+        max_bytes: maximum size of all tensors together.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes)
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> CachedTensors | None:
+        """Return an entry; None if it is missing."""
+        with self._lock:
+            entry = self._entries.pop(key, None)
+            if entry is not None:
+                self._entries[key] = entry  # the last one is the most recently used
+            return entry
+
+    def put(self, key: str, entry: CachedTensors) -> bool:
+        """Store an entry; return whether it is not larger than the whole store."""
+        with self._lock:
+            if key not in self._entries and size_of(entry) <= self.max_bytes:
+                while self.bytes + size_of(entry) > self.max_bytes:
+                    self.bytes -= size_of(self._entries.pop(next(iter(self._entries))))
+            return super().put(key, entry)
 
 
 class DiskStore:

@@ -13,6 +13,7 @@ import numpy as np
 from monai.bundle import ConfigParser
 
 from monai_tunevlseg.calibration import CALIBRATION
+from monai_tunevlseg.feature_cache import FeatureStore, RecentStore
 from monai_tunevlseg.hyperparameters import ZERO_SHOT, parse_hyperparameter
 from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork, SegmentationNetwork
@@ -25,6 +26,7 @@ __all__ = ["BaseModelCache", "BundleModel", "SegmentedImage", "mean_confidence",
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_TEXTS = 1000  # a network caches text features, and clients may send any number of texts
+MAX_FEATURE_BYTES = 2**28  # in float32 about 700 pictures of CLIPSeg, 30 of CRIS, 12 of SAM 3
 
 
 class BaseModelCache:
@@ -82,6 +84,7 @@ class BundleModel:
     Args:
         folder: the bundle.
         base_models: base models shared with other bundles.
+        features: features of the last images, shared with other bundles; None = every image is encoded anew.
 
     Attributes:
         name: the folder's name.
@@ -93,7 +96,7 @@ class BundleModel:
         ValueError: when its class names are wrong, or its metadata cannot be read.
     """
 
-    def __init__(self, folder: str | Path, base_models: BaseModelCache) -> None:
+    def __init__(self, folder: str | Path, base_models: BaseModelCache, features: FeatureStore | None = None) -> None:
         self.folder = Path(folder).expanduser().resolve()
         parser = open_bundle(self.folder)
         metadata = read_json_object(self.folder / "configs" / "metadata.json")
@@ -103,6 +106,7 @@ class BundleModel:
         self.checkpoint = Path(parser.get_parsed_content("ckpt_path"))
         self._has_base_model = "base_model" in parser
         self._base_models = base_models
+        self._features = features
         self._lock = threading.Lock()
         self._loaded: tuple[str, Segmenter] | None = None
 
@@ -200,7 +204,7 @@ class BundleModel:
         options = dict(ZERO_SHOT) if version == "zero-shot" else {}
         if self._has_base_model:
             options["base_model"] = self._base_models.load(open_bundle(self.folder, **options))
-        segmenter = Segmenter.from_bundle(self.folder, **options)
+        segmenter = Segmenter.from_bundle(self.folder, feature_store=self._features, **options)
         logger.info("Loaded %s, %s.", self.name, "zero-shot" if version == "zero-shot" else self.checkpoint)
         return segmenter
 
@@ -217,16 +221,16 @@ def open_bundles(folders: str) -> dict[str, BundleModel]:
     """Open the bundles of ``--conf bundles DIR[,DIR]``.
 
     Returns:
-        the models by name; they share base models.
+        the models by name; they share base models and the features of the last images.
 
     Raises:
         FileNotFoundError: when a folder is not a bundle.
         ValueError: when no folder is given, or two bundles have one name.
     """
-    base_models = BaseModelCache()
+    base_models, features = BaseModelCache(), RecentStore(MAX_FEATURE_BYTES)
     models: dict[str, BundleModel] = {}
     for folder in filter(None, (part.strip() for part in folders.split(","))):
-        model = BundleModel(folder, base_models)
+        model = BundleModel(folder, base_models, features)
         if model.name in models:
             raise ValueError(f"two bundles have the name {model.name!r}: {models[model.name].folder}, {model.folder}.")
         models[model.name] = model

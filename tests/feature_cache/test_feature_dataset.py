@@ -180,6 +180,18 @@ def test_precision_and_device_are_in_the_key(build_network):
     assert FeatureCache(cache.network, cache.store, amp=True).encoder != plain
 
 
+@pytest.mark.parametrize(("method", "changes"), [("coop", False), ("cocoop", False), ("vpt", True), ("lora", True)])
+def test_trained_parameters_are_in_the_key_if_features_depend_on_them(method, changes, build_network):
+    network = build_network(method)
+    plain = FeatureCache(network, MemoryStore(1)).encoder
+    assert FeatureCache(build_network(method), MemoryStore(1)).encoder == plain
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(1)
+    assert (FeatureCache(network, MemoryStore(1)).encoder != plain) is changes
+
+
 @pytest.mark.parametrize("vlsm", list(VLSMS), indirect=True)
 @pytest.mark.parametrize("method", ["coop", "cocoop"])
 def test_bfloat16_halves_the_size(method, vlsm, build_network):

@@ -1,12 +1,13 @@
 import logging
 import multiprocessing
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from monai_tunevlseg.atomic_files import unfinished_path
-from monai_tunevlseg.feature_cache import DiskStore, MemoryStore
+from monai_tunevlseg.feature_cache import DiskStore, MemoryStore, RecentStore
 from monai_tunevlseg.feature_cache.stores import HEADER_BYTES, size_of
 
 KINDS = ["memory", "disk"]
@@ -54,6 +55,42 @@ def test_memory_stays_under_its_bound():
     assert kept == [True] * 10 + [False] * 10
     assert store.bytes == sum(size_of(store.get(str(number))) for number in range(10)) == 10 * size
     assert store.get("10") is None
+
+
+def test_a_recent_store_loses_the_least_recently_used_entries():
+    size = size_of(entry(0))
+    store = RecentStore(3 * size + 5)
+    for number in range(3):
+        assert store.put(str(number), entry(number))
+    store.get("0")  # used again
+    assert store.put("3", entry(3))
+    assert [number for number in "0123" if number in store] == ["0", "2", "3"]
+    assert store.bytes == 3 * size
+    assert torch.equal(store.get("0")["patches"], entry(0)["patches"])
+    assert store.put("0", entry(9)) and store.bytes == 3 * size
+
+
+def test_an_entry_larger_than_a_recent_store_removes_none():
+    store = RecentStore(2 * size_of(entry(0)))
+    store.put("small", entry(0))
+    assert not store.put("large", large(1))
+    assert "small" in store and store.bytes == size_of(entry(0))
+
+
+def test_threads_share_a_recent_store():
+    size = size_of(entry(0))
+    store = RecentStore(5 * size)
+
+    def use(thread):
+        for number in range(300):
+            key = str((thread * 7 + number) % 11)
+            found = store.get(key)
+            assert found is None or torch.equal(found["patches"], entry(key)["patches"])
+            store.put(key, entry(key))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(use, range(8)))
+    assert store.bytes == size * sum(str(number) in store for number in range(11)) == 5 * size
 
 
 def test_a_full_folder_loses_the_least_recently_used_entries(tmp_path):

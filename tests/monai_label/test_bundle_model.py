@@ -11,6 +11,7 @@ from label_fixtures import circle_mask, dice, draw_picture, write_bundle
 from monai_tunevlseg.calibration import Calibration, ClassCalibration, remove_calibration, write_calibration
 from monai_tunevlseg.digests import file_digest
 from monai_tunevlseg.monai_label.bundle_model import SegmentedImage, mean_confidence, open_bundles
+from monai_tunevlseg.networks import PromptTunedCLIPSeg
 from monai_tunevlseg.segmenter import Segmenter, open_bundle
 
 
@@ -116,6 +117,22 @@ def test_cached_texts_are_limited(models, picture, monkeypatch):
         model.segment(picture, [f"thing {number}"])
     assert len(model.network().text_features) <= 4
     assert dice(model.segment(picture, ["red circle"]).labels, circle_mask()) > 0.9
+
+
+def test_bundles_share_the_features_of_an_image(models, picture, monkeypatch):
+    encoded = []
+    encode = PromptTunedCLIPSeg.encode_image
+    monkeypatch.setattr(
+        PromptTunedCLIPSeg,
+        "encode_image",
+        lambda network, image, *more: encoded.append(len(image)) or encode(network, image, *more),
+    )
+    first = models["one"].segment(picture, ["red circle"])
+    models["one"].segment(picture, ["blue object"])
+    again = models["two"].segment(picture, ["red circle"])
+    assert encoded == [1]  # both are zero-shot
+    np.testing.assert_array_equal(first.labels, again.labels)
+    np.testing.assert_array_equal(first.confidence, again.confidence)
 
 
 def test_entropy_is_that_of_the_probabilities(models, picture):
