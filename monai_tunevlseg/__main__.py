@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from monai_tunevlseg.commands import bundles, datasets
+from monai_tunevlseg.commands.app import app as app_command
 from monai_tunevlseg.commands.benchmark import benchmark
 from monai_tunevlseg.commands.compare import compare
 from monai_tunevlseg.commands.convert_cris import convert_cris
@@ -42,6 +43,7 @@ for _command in (
     convert_cris,
 ):
     app.command()(_command)
+app.command(name="app")(app_command)
 
 
 if __name__ == "__main__":

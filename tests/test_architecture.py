@@ -18,6 +18,7 @@ PACKAGE = "monai_tunevlseg"
 LEVELS = (  # rooms from the highest to the lowest; rooms of one level do not import each other
     {"__main__"},
     {"commands"},
+    {"app"},
     {"monai_label", "benchmark", "sharing"},
     {"demo", "transfer"},
     {"__init__"},  # the front door

@@ -85,18 +85,27 @@ class BundleModel:
         folder: the bundle.
         base_models: base models shared with other bundles.
         features: features of the last images, shared with other bundles; None = every image is encoded anew.
+        zero_shot: True = the checkpoint is never used.
 
     Attributes:
         name: the folder's name.
         class_names: the texts that the bundle is tuned for.
         description: description in the bundle's metadata.
+        has_base_model: whether the bundle can segment zero-shot.
 
     Raises:
         FileNotFoundError: when the folder is not a bundle.
         ValueError: when its class names are wrong, or its metadata cannot be read.
     """
 
-    def __init__(self, folder: str | Path, base_models: BaseModelCache, features: FeatureStore | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        base_models: BaseModelCache,
+        features: FeatureStore | None = None,
+        zero_shot: bool = False,
+    ) -> None:
+        self.zero_shot = zero_shot
         self.folder = Path(folder).expanduser().resolve()
         parser = open_bundle(self.folder)
         metadata = read_json_object(self.folder / "configs" / "metadata.json")
@@ -104,7 +113,7 @@ class BundleModel:
         self.description = str(metadata.get("description", ""))
         self.class_names: list[str] = parse_hyperparameter("class_names", parser.get_parsed_content("class_names"))
         self.checkpoint = Path(parser.get_parsed_content("ckpt_path"))
-        self._has_base_model = "base_model" in parser
+        self.has_base_model = "base_model" in parser
         self._base_models = base_models
         self._features = features
         self._lock = threading.Lock()
@@ -117,6 +126,8 @@ class BundleModel:
 
     def version(self) -> str:
         """Return an identifier of the current checkpoint and its calibration, or ``zero-shot``."""
+        if self.zero_shot:
+            return "zero-shot"
         found = [_file_version(path) for path in (self.checkpoint, self.checkpoint.with_name(CALIBRATION))]
         return "-".join(filter(None, found)) if found[0] else "zero-shot"
 
@@ -126,7 +137,7 @@ class BundleModel:
         Raises:
             ValueError: when it has neither a checkpoint nor a base model; names the way out.
         """
-        if not (self._has_base_model or self.checkpoint.is_file()):
+        if not (self.has_base_model or self.checkpoint.is_file()):
             raise ValueError(
                 f"{self.name} is not trained and has no base model to segment zero-shot; submit labels and train it, "
                 f"or copy a checkpoint to {self.checkpoint}."
@@ -143,8 +154,7 @@ class BundleModel:
         Raises:
             ValueError: when the file cannot be read as an image, or the checkpoint is damaged or does not fit.
         """
-        with self._reading() as segmenter:
-            maps, presence = segmenter.reduce_logits_with_presence(image, texts, label_map_with_confidence)
+        maps, presence = self.reduce_logits_with_presence(image, texts, label_map_with_confidence)
         return SegmentedImage(maps[0].astype(np.uint8), maps[1], presence.tolist())
 
     def uncertainty(self, image: Path) -> float:
@@ -179,6 +189,17 @@ class BundleModel:
         with self._reading() as segmenter:
             return segmenter.reduce_logits(image, texts, reduction)
 
+    def reduce_logits_with_presence(
+        self, image: Path, texts: Sequence[str], reduction: Reduction
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the results of `reduce_logits` and the presence, as `Segmenter.reduce_logits_with_presence` does.
+
+        Raises:
+            ValueError: when the file cannot be read as an image, or the checkpoint is damaged or does not fit.
+        """
+        with self._reading() as segmenter:
+            return segmenter.reduce_logits_with_presence(image, texts, reduction)
+
     @contextmanager
     def _reading(self) -> Iterator[Segmenter]:
         """Hold the current segmenter, whose cache of texts is limited; a file that cannot be read is a wrong value."""
@@ -202,7 +223,7 @@ class BundleModel:
     def _load(self, version: str) -> Segmenter:
         self.check_usable()
         options = dict(ZERO_SHOT) if version == "zero-shot" else {}
-        if self._has_base_model:
+        if self.has_base_model:
             options["base_model"] = self._base_models.load(open_bundle(self.folder, **options))
         segmenter = Segmenter.from_bundle(self.folder, feature_store=self._features, **options)
         logger.info("Loaded %s, %s.", self.name, "zero-shot" if version == "zero-shot" else self.checkpoint)
