@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_tunevlseg.networks.module_copies import copy_modules
+from monai_tunevlseg.networks.product_attention import use_product_attention
 
 __all__ = ["PRECISIONS", "choose_precision", "cast_frozen"]
 
@@ -82,7 +83,10 @@ def cast_frozen(base: nn.Module, precision: str) -> nn.Module:
         if not isinstance(module, _BatchNorm)
         for tensor in (*module.parameters(recurse=False), *_stored_buffers(module))
     }
-    return copy_modules(base, replacements=converted)
+    copied = copy_modules(base, replacements=converted)
+    if _cpu_has_bfloat16():  # other CPUs emulate products in bfloat16
+        use_product_attention(copied)
+    return copied
 
 
 def _stored_buffers(module: nn.Module) -> list[Tensor]:
