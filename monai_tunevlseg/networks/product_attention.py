@@ -18,7 +18,7 @@ __all__ = ["attend", "use_product_attention"]
 
 NAME = "product_attention"
 LEAST_KEYS = 256
-"""Products are used for this many keys or more: with fewer, their gain is not worth their rounding of scores."""
+"""Products are used for this many keys or more, because rounding of the scores weighs more with fewer."""
 BLOCK_BYTES = 2**21
 """Size of a block of scores, which stays in a core's cache from the first product to the last."""
 
