@@ -201,7 +201,7 @@ class ExperimentRunner:
         overrides: Mapping[str, Any],
     ) -> dict[str, Any]:
         return evaluate_checkpoint(
-            experiment, self._dataset(spec), output, checkpoint, overrides, limits=self.settings.limits
+            experiment, self.folders.dataset(spec.dataset), output, checkpoint, overrides, limits=self.settings.limits
         )
 
     def _store(

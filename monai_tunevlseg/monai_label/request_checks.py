@@ -139,7 +139,8 @@ async def _check_names(request: Request) -> None:
         if request.query_params.get("tag"):
             check_path_component(request.query_params["tag"], "tag")
         for field, value in await form_fields(request):
-            info = json.loads(value) if field in ("params", "info") and value else {}
+            given = isinstance(value, str) and value and field in ("params", "info")  # FastAPI refuses a file there
+            info = json.loads(str(value)) if given else {}
             if reserved := [key for key in RESERVED_KEYS if key in info]:
                 raise ValueError(f"{field} has the key {reserved[0]!r}, which is reserved; choose another.")
 
