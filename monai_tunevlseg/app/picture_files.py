@@ -39,7 +39,7 @@ class PictureFolder:
 
     def names(self) -> list[str]:
         """Return the paths of the pictures in the folder, sorted, without hidden files and MONAI Label's labels."""
-        return sorted(self._walk()) if self.folder is not None else []
+        return [] if self.folder is None else sorted(_walk(self.folder))
 
     def path(self, name: str) -> Path:
         """Return the file of a picture.
@@ -54,27 +54,25 @@ class PictureFolder:
         if self.folder is None:
             raise FileNotFoundError(f"no picture {name!r:.200}, because no folder is open; start with --images DIR.")
         path = self.folder / check_image_id(name, "the picture")
-        if not self._is_inside(path):
+        if not _is_inside(path, self.folder):
             raise ValueError(f"the picture {name!r:.200} is outside of the folder {self.folder.name}; copy it there.")
         if path.suffix.lower() not in PICTURE_SUFFIXES or not path.is_file():
             raise FileNotFoundError(f"no picture {name!r:.200} in {self.folder.name}; choose one of the list.")
         return path
 
-    def _walk(self) -> Iterator[str]:
-        assert self.folder is not None  # noqa: S101
-        for place, folders, files in os.walk(self.folder):
-            inside = Path(place).relative_to(self.folder)
-            folders[:] = [name for name in folders if name[0] != "." and (inside / name) != Path(LABELS)]
-            for name in files:
-                if (
-                    name[0] != "."
-                    and Path(name).suffix.lower() in PICTURE_SUFFIXES
-                    and self._is_inside(Path(place, name))
-                ):
-                    yield (inside / name).as_posix()
 
-    def _is_inside(self, path: Path) -> bool:
-        return self.folder is not None and path.resolve().is_relative_to(self.folder)
+def _walk(root: Path) -> Iterator[str]:
+    for place, folders, files in os.walk(root):
+        inside = Path(place).relative_to(root)
+        folders[:] = [name for name in folders if name[0] != "." and inside / name != Path(LABELS)]
+        for name in files:
+            picture = name[0] != "." and Path(name).suffix.lower() in PICTURE_SUFFIXES
+            if picture and _is_inside(Path(place, name), root):
+                yield (inside / name).as_posix()
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder)
 
 
 @contextmanager

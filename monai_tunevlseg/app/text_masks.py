@@ -112,7 +112,7 @@ def segment_texts(model: BundleModel, picture: Path, texts: Sequence[str]) -> Te
     """
     found, presence = model.reduce_logits_with_presence(picture, texts, _masks_and_probabilities)
     masks, probabilities = found[: len(texts)] > 0, found[len(texts) :]
-    levels = [np.searchsorted(LEVELS, probability).astype(np.uint8) for probability in probabilities]
+    levels: list[np.ndarray] = [np.searchsorted(LEVELS, probability).astype(np.uint8) for probability in probabilities]
     pairs = list(zip(levels, probabilities, strict=True))
     return TextMasks(
         maps=np.stack([level + OWN_MASK * mask for level, mask in zip(levels, masks, strict=True)]).astype(np.uint8),
