@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, register_flop_formula, sdpa_backward_flop, sdpa_flop
 
-__all__ = ["Clock", "Measurement", "measure_alternately", "count_operations", "matmul_rate", "peak_memory"]
+__all__ = [
+    "Clock",
+    "Measurement",
+    "count_operations",
+    "in_medium_precision",
+    "matmul_rate",
+    "measure_alternately",
+    "peak_memory",
+]
 
 Workload = Callable[[], object]
 
@@ -67,16 +75,25 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure_alternately(
-    first: Workload, second: Workload, repeats: int, clock: Clock
-) -> tuple[Measurement, Measurement]:
-    """Measure two workloads in turn, so that other load on the machine affects both; counting is the warm-up."""
-    operations = count_operations(first), count_operations(second)
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(repeats):
-        for times, workload in zip(seconds, (first, second), strict=True):
-            times.append(clock.seconds(workload))
-    return Measurement(seconds[0], operations[0]), Measurement(seconds[1], operations[1])
+def measure_alternately(workloads: Sequence[Workload], repeats: int, clock: Clock) -> list[Measurement]:
+    """Measure workloads in turn, so that other load on the machine affects all; counting is the warm-up."""
+    operations = [count_operations(workload) for workload in workloads]
+    rounds = [[clock.seconds(workload) for workload in workloads] for _ in range(repeats)]
+    return [Measurement(list(times), count) for times, count in zip(zip(*rounds, strict=True), operations, strict=True)]
+
+
+def in_medium_precision(workload: Workload) -> Workload:
+    """Return a workload whose float32 products run as ``torch.set_float32_matmul_precision("medium")`` permits."""
+
+    def run() -> object:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            return workload()
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    return run
 
 
 def count_operations(workload: Workload) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ import pytest
 import speed
 import torch
 from full_size import load_full_size
-from measurement import Clock, count_operations
+from measurement import Clock, count_operations, in_medium_precision, measure_alternately
 from reference import Reference
 from startup import seconds_to_first_step, seconds_until_exit
 from workloads import TrainingStep, Workloads
@@ -89,6 +90,15 @@ def test_a_missing_adapter_is_noticed(method, tiny_clipseg):
     assert updates and difference(workloads) < speed.TOLERANCE["fp32"]
 
 
+@pytest.mark.parametrize("workloads", [("clipseg", "vpt"), ("clipseg", "coop")], indirect=True, ids="_".join)
+def test_swapped_contexts_are_noticed(workloads):
+    assert difference(workloads) < speed.TOLERANCE["fp32"]
+    contexts = [theirs for _, theirs in learned(workloads) if theirs.ndim == 3]  # (layers, num_context, width)
+    for context in contexts:
+        context.data.copy_(context.flip(0))
+    assert contexts and difference(workloads) > speed.TOLERANCE["fp32"]
+
+
 def test_logits_of_several_classes_are_equal(workloads):
     reference, project = (workload() for workload in workloads.inferences(FEW_CLASSES))
     assert reference.shape == (2, 3, 32, 32)
@@ -132,20 +142,42 @@ def test_operations_of_fused_attention_are_counted():
     assert count_operations(lambda: attend(query, key, key).sum().backward()) == (2 + 5) * product
 
 
+def test_medium_precision_ends_with_the_workload():
+    def fail() -> None:
+        raise ArithmeticError(torch.get_float32_matmul_precision())
+
+    before = torch.get_float32_matmul_precision()
+    assert before != "medium" == in_medium_precision(torch.get_float32_matmul_precision)()
+    with pytest.raises(ArithmeticError, match="medium"):
+        in_medium_precision(fail)()
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_workloads_are_measured_in_turn():
+    runs: list[str] = []
+    measured = measure_alternately([lambda: runs.append("a"), lambda: runs.append("b")], 2, Clock(CPU))
+    assert runs == ["a", "b"] * 3  # the first round counts operations
+    assert [len(each.seconds) for each in measured] == [2, 2]
+
+
 @pytest.mark.parametrize("cpu_time", [False, True])
 def test_clock(cpu_time):
     product = torch.randn(200, 200)
     assert 0 < Clock(CPU, cpu_time).seconds(lambda: product @ product) < 10
 
 
-def test_table_has_the_requested_rows(tiny_bases, capsys):
+def test_table_has_the_requested_rows(tiny_bases, tmp_path, capsys):
     names = "vpt,coop,inference_1,sam3_coop,sam3_coop_cached,sam3_inference_1,sam3_inference_19"
-    speed.SpeedTable(speed.parse_arguments(f"--only {names} --repeats 2 {OPTIONS} --bases {tiny_bases}".split())).run()
+    words = f"--only {names} --repeats 2 {OPTIONS} --bases {tiny_bases} --json {tmp_path / 'table.json'}"
+    speed.SpeedTable(speed.parse_arguments(words.split())).run()
+    stored = json.loads((tmp_path / "table.json").read_text())["tables"]
+    assert [[row["workload"] for row in table] for table in stored] == [names.split(",")] * 2
     printed = capsys.readouterr().out
     assert "[min, max]" in " ".join(printed.split())
     table = printed.splitlines()
     for workload in names.split(","):
-        assert any(line.startswith(f"│ {workload} ") and speed.TIMED[workload].target in line for line in table)
+        rows = [line for line in table if line.startswith(f"│ {workload} ")]
+        assert len(rows) == 2 and speed.TIMED[workload].target in rows[0]  # the second table has no targets
 
 
 def test_unknown_rows_are_refused(capsys):
