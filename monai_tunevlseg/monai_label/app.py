@@ -24,8 +24,10 @@ from monailabel.utils.sessions import SessionInfo, Sessions
 import monai_tunevlseg
 from monai_tunevlseg.monai_label.active_learning import SCORES, ScoreStrategy
 from monai_tunevlseg.monai_label.bundle_model import open_bundles
+from monai_tunevlseg.monai_label.content_types import add_default_content_type
 from monai_tunevlseg.monai_label.datastore import FolderDatastore, resolve_image
 from monai_tunevlseg.monai_label.error_responses import add_error_responses, get_or_404, http_errors
+from monai_tunevlseg.monai_label.infer_request import within_region
 from monai_tunevlseg.monai_label.infer_task import TextSegmentation
 from monai_tunevlseg.monai_label.path_checks import check_path_component
 from monai_tunevlseg.monai_label.request_checks import add_request_checks
@@ -115,6 +117,7 @@ class TuneVLSegApp(MONAILabelApp):
         add_request_checks(app, self._trainers)
         add_error_responses(app, self.uploads)
         add_upload_cleanup(app, self.uploads)
+        add_default_content_type(app)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Segment an image.
@@ -129,6 +132,8 @@ class TuneVLSegApp(MONAILabelApp):
             file, params = task({**copy.deepcopy(request), "image": str(image)})
             label = file
             if request.get("save_label") and not request.get("session"):
+                if file is None:
+                    raise ValueError("save_label needs a file; leave out output, or save_label.")
                 tag = check_path_component(request.get("label_tag") or DefaultLabelTag.ORIGINAL.value, "label_tag")
                 info = {"model": request["model"], "params": params}
                 label = store.save_label(request["image"], file, tag, info)
@@ -149,8 +154,11 @@ class TuneVLSegApp(MONAILabelApp):
         return self._batch_infer({**request, **on_cpu}, datastore or self.datastore(), self._infer_or_warn)
 
     def infer_wsi(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Segment an image without tiling: to tile it, MONAI Label would open any file of the machine."""
-        return self.infer(request, datastore)
+        """Segment an image without tiling: to tile it, MONAI Label would open any file of the machine.
+
+        With the output ``asap``, which QuPath asks for, only the region that the request names is kept.
+        """
+        return self.infer(within_region(request) if request.get("output") == "asap" else request, datastore)
 
     def _infer_or_warn(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         try:

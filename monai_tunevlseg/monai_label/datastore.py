@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
+from PIL import Image
 from requests import RequestException
 
 from monai_tunevlseg.data.io.file_suffixes import SUFFIXES, suffix_of
 from monai_tunevlseg.data.io.reading import read_shape
+from monai_tunevlseg.monai_label.asap_files import ASAP_SUFFIX, draw_asap
 from monai_tunevlseg.monai_label.path_checks import check_path_component
 from monai_tunevlseg.monai_label.training_dataset import SubmittedLabel, check_label
 
@@ -77,7 +80,7 @@ class FolderDatastore(LocalDatastore):
         return super().add_image(image_id, image_filename, image_info)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Save a label.
+        """Save a label; polygons of QuPath are saved as a label map.
 
         Raises:
             MONAILabelException: when the tag is not a plain name, or the file cannot be read as the image's label.
@@ -85,6 +88,8 @@ class FolderDatastore(LocalDatastore):
         try:
             check_path_component(label_tag, "tag")
             if image := self.get_image_uri(image_id):
+                if Path(label_filename).suffix.lower() == ASAP_SUFFIX:
+                    label_filename, label_info = _drawn(Path(label_filename), Path(image), label_info)
                 check_label(Path(image), Path(label_filename), label_info)
         except (OSError, ValueError) as error:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, str(error)) from error
@@ -152,6 +157,18 @@ class FolderDatastore(LocalDatastore):
             note = {"ts": int(time.time()), "name": Path(file).name}
             objects[image] = ImageLabelModel(image=DataModel(info=note, ext=suffix))
         return len(new)
+
+
+def _drawn(polygons: Path, image: Path, info: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return a temporary label map of a file of polygons, and the label's info with the values of its names."""
+    shape = read_shape(image)
+    if len(shape) != 2:
+        raise ValueError(f"{polygons} has polygons, which are labels of pictures; submit a label map of the volume.")
+    labels, names = draw_asap(polygons, shape)
+    file = polygons.with_suffix(".png")  # removed like other uploads
+    Image.fromarray(labels).save(file)
+    kept = {key: value for key, value in info.items() if key != "label_info"}
+    return str(file), {**kept, "label_names": names}
 
 
 def resolve_image(image: Any, store: Datastore, allowed: list[Path]) -> Path:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["InferRequest"]
+__all__ = ["InferRequest", "within_region"]
 
 MAX_TEXT_CHARS = 512  # the text encoder reads 77 tokens
 MAX_TEXTS = 64
 MAX_CLICKS = 1000
+POLYGON_OUTPUTS = ("json", "asap")
 Box = tuple[tuple[int, int], ...]
 
 
@@ -24,6 +25,9 @@ class InferRequest:
         background: positions of negative clicks.
         roi: the box to keep, [start, end) along each axis; None = everything.
         extension: suffix of the result's file; None = by the kind of image.
+        output: ``json`` for polygons in the answer and no file, ``asap`` for an XML file of polygons; anything else
+            means a label map.
+        min_polygon_area: smallest area of a polygon in pixels.
     """
 
     texts: list[str]
@@ -31,6 +35,8 @@ class InferRequest:
     background: list[tuple[int, ...]]
     roi: Box | None
     extension: str | None
+    output: str | None = None
+    min_polygon_area: float = 0
 
     @classmethod
     def parse(cls, request: Mapping[str, Any], class_names: Sequence[str], shape: Sequence[int]) -> InferRequest:
@@ -39,7 +45,8 @@ class InferRequest:
         Args:
             request: all keys are optional. ``text`` is a list of texts, or one string of comma-separated texts; the
                 default is ``class_names``. ``label`` selects one of the texts. ``foreground`` and ``background`` are
-                lists of positions; ``roi`` is [x1, y1, x2, y2] or [x1, x2, y1, y2, z1, z2].
+                lists of positions; ``roi`` is [x1, y1, x2, y2] or [x1, x2, y1, y2, z1, z2]. ``output`` and
+                ``min_poly_area`` are the attributes above.
             class_names: the bundle's classes.
             shape: shape of the image, x first.
 
@@ -53,7 +60,29 @@ class InferRequest:
             _clicks(request, "background", shape),
             _roi(request.get("roi"), shape),
             None if extension is None else str(extension),
+            _output(request, shape),
+            _area(request.get("min_poly_area")),
         )
+
+
+def within_region(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request whose ``roi`` is its region, ``location`` (x, y) and ``size`` (w, h) in pixels.
+
+    A size of 0 means the whole image.
+
+    Raises:
+        ValueError: when location or size are not two numbers.
+    """
+    (x, y), (width, height) = (_pair(request, key) for key in ("location", "size"))
+    region = {"roi": [x, y, x + width, y + height]} if width > 0 and height > 0 else {}
+    return {**request, **region}
+
+
+def _pair(request: Mapping[str, Any], key: str) -> list[int]:
+    numbers = _numbers(request.get(key), key)
+    if len(numbers) != 2:
+        raise ValueError(f"{key} is {numbers}; send two numbers, x first.")
+    return numbers
 
 
 def _texts(request: Mapping[str, Any], class_names: list[str]) -> list[str]:
@@ -114,6 +143,23 @@ def _roi(roi: Any, shape: Sequence[int]) -> Box | None:
     if any(start >= end for start, end in box):
         raise ValueError(f"roi {roi!r:.100} lies outside the image of shape {tuple(shape)}, x first.")
     return box
+
+
+def _output(request: Mapping[str, Any], shape: Sequence[int]) -> str | None:
+    asked = request.get("output")
+    if asked not in POLYGON_OUTPUTS:
+        return None
+    if len(shape) != 2:
+        raise ValueError(f"output is {asked!r}, which has polygons of pictures; leave it out for a volume.")
+    return str(asked)
+
+
+def _area(area: Any) -> float:
+    if area is None:
+        return 0.0
+    if isinstance(area, bool) or not isinstance(area, (int, float)) or not 0 <= area < 2**31:
+        raise ValueError(f"min_poly_area is {area!r:.100}; send a number of pixels, 0 or more.")
+    return float(area)
 
 
 def _numbers(values: Any, key: str) -> list[int]:

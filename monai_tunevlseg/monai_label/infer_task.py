@@ -6,15 +6,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file
 from monai_tunevlseg.data.io.reading import read_shape
 from monai_tunevlseg.data.io.volumes import stored_shape
+from monai_tunevlseg.monai_label.asap_files import write_asap
 from monai_tunevlseg.monai_label.bundle_model import BundleModel, mean_confidence
 from monai_tunevlseg.monai_label.click_corrections import filter_components
 from monai_tunevlseg.monai_label.infer_request import InferRequest
 from monai_tunevlseg.monai_label.label_map_writer import write_label_map
+from monai_tunevlseg.monai_label.polygons import as_annotations, trace_polygons
 
 __all__ = ["TextSegmentation"]
 
@@ -41,13 +44,14 @@ class TextSegmentation(InferTask):
         """Return True, because the server does not start with an invalid bundle."""
         return True
 
-    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         """Segment the file ``image`` of a request.
 
         Returns:
-            the path of the label map, and the parameters of the answer. By text, these are ``label_names``, the value
-            in the label map; ``presence``, the probability that the image shows the text at all; and ``confidence``,
-            the mean probability of the text in its mask, or None for an empty mask. ``latencies`` are in seconds.
+            the path of the label map or of polygons, and the parameters of the answer. By text, these are
+            ``label_names``, the value in the label map; ``presence``, the probability that the image shows the text at
+            all; and ``confidence``, the mean probability of the text in its mask, or None for an empty mask.
+            ``latencies`` are in seconds. With the output ``json``, ``annotations`` takes the place of the file.
 
         Raises:
             FileNotFoundError: when the file does not exist.
@@ -63,7 +67,7 @@ class TextSegmentation(InferTask):
         seconds = time.perf_counter() - started
         labels = filter_components(labels, asked.foreground, asked.background, asked.roi)
         means = mean_confidence(labels, confidence, len(asked.texts))
-        file = write_label_map(labels, image, asked.extension)
+        file, annotations = self._written(labels, image, asked)
         params = {
             "label_names": {text: value for value, text in enumerate(asked.texts, start=1)},
             "presence": {text: round(chance, 4) for text, chance in zip(asked.texts, found.presence, strict=True)},
@@ -72,4 +76,15 @@ class TextSegmentation(InferTask):
             },
             "latencies": {"infer": round(seconds, 3), "total": round(time.perf_counter() - started, 3)},
         }
-        return str(file), params
+        return None if file is None else str(file), params | annotations
+
+    def _written(
+        self, labels: np.ndarray, image: Path, asked: InferRequest
+    ) -> tuple[Path | None, dict[str, list[dict[str, Any]]]]:
+        """Return the file in the form that a client asks for, and polygons for the answer."""
+        if asked.output is None:
+            return write_label_map(labels, image, asked.extension), {}
+        traced = trace_polygons(labels, asked.texts, asked.min_polygon_area)
+        if asked.output == "asap":
+            return write_asap(traced, self.model.name), {}
+        return None, {"annotations": as_annotations(traced, labels.shape)}

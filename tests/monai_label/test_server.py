@@ -17,33 +17,19 @@ from label_fixtures import (
     circle_mask,
     dice,
     draw_picture,
-    write_bundle,
-    write_studies,
 )
 from PIL import Image
 
-from monai_tunevlseg.monai_label import write_app_folder
-
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
 
-from label_server import label_server
 from monailabel.client import MONAILabelClient
 
 BOTH = "red object, blue object"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("label")
-    studies = write_studies(folder / "studies")
-    bundles = [
-        write_bundle(folder / "circles", ("red object",)),
-        write_bundle(folder / "shapes", tuple(BOTH.split(", "))),
-        write_bundle(folder / "untuned", ("red object",), bundle="clipseg_zero_shot"),
-    ]
-    app = write_app_folder(folder / "app")
-    with label_server(app, studies, ("bundles", ",".join(map(str, bundles)))) as running:
-        yield running
+@pytest.fixture
+def server(segmenting_server):
+    return segmenting_server
 
 
 @pytest.fixture
