@@ -18,6 +18,7 @@ from monai_tunevlseg.evaluation import Bootstrap, PairScores, summarize, write_p
 TITLES = {
     "clipseg": "CLIPSeg",
     "cris": "CRIS",
+    "unet": "U-Net",
     "coop": "CoOp",
     "cocoop": "CoCoOp",
     "vpt": "VPT",
@@ -26,10 +27,16 @@ TITLES = {
     "shared_attention": "SharedAttention",
     "lora": "LoRA",
     "finetune": "fine-tuned",
+    "scratch": "from scratch",
     "zero_shot": "zero-shot",
 }
 BASELINES = ("finetune", "zero_shot")
-GROUPS = {"finetune": Group.FINE_TUNING, "zero_shot": Group.ZERO_SHOT, "lora": Group.ADAPTERS}
+GROUPS = {
+    "finetune": Group.FINE_TUNING,
+    "zero_shot": Group.ZERO_SHOT,
+    "lora": Group.ADAPTERS,
+    "scratch": Group.IMAGE_ONLY,
+}
 PROMPTS = {"coop": ["text"], "cocoop": ["text"], "vpt": ["vision"]}
 COMBINATIONS = [
     *(("clipseg", name) for name in ("maple", "shared_separate", "shared_attention", "vpt", "cocoop", "coop")),

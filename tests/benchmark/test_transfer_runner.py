@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 from sample_results import write_experiment
 from small_transfers import evaluate_here, train
+from typer.testing import CliRunner
 
-from monai_tunevlseg.benchmark import ExperimentSpec, Group, build_report
+from monai_tunevlseg.__main__ import app
+from monai_tunevlseg.benchmark import ExperimentSpec, Group, build_report, transfer_runner
 from monai_tunevlseg.benchmark.benchmark_runner import BenchmarkRunner
 from monai_tunevlseg.benchmark.planned_datasets import domains_of, merge_surplus_shots, read_dataset_specs
 from monai_tunevlseg.benchmark.settings import BenchmarkFolders, BenchmarkSettings
@@ -111,6 +113,26 @@ def test_a_failed_transfer_is_named_until_it_succeeds(folders):
     assert problems_of_transfers(folders) == {f"transfer/{UNET.name}": f"failed: {made.failures[UNET]}"}
     away.rename(folders.data / "kvasir")
     assert not transfer(folders, []).failures and not problems_of_transfers(folders)
+
+
+def test_the_command_transfers_what_is_finished_and_exits_with_failures(folders, monkeypatch):
+    names = [UNET.name, "kvasir/clipseg_zero_shot"]
+    for name in names:
+        stored = BenchmarkSettings(n_trials=0, fixed={"device": "cpu"}).stored()
+        write_experiment(folders.results, name, [80, 90], facts={"settings": stored})
+    command = ["benchmark", "--experiments", ",".join(names), "--n-trials", "0", "--transfer", "--shots", "999"]
+    command += ["--override", "device=cpu", "--results", str(folders.results), "--data-root", str(folders.data)]
+    monkeypatch.setattr(transfer_runner, "run_evaluation", lambda *values, limits: evaluate_here(*values))
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "endoscopy has 12 training images" in done.stdout and "1 of 1 transfers are finished" in done.stdout
+    place = folders.results / "transfer" / UNET.name / "transfer.json"
+    assert {target["name"] for target in json.loads(place.read_text())["tuned"]["targets"]} == {"kvasir"}
+    assert "Does it hold elsewhere?" in (folders.results / "report" / "report.md").read_text()
+    place.unlink()
+    (folders.data / "kvasir").rename(folders.data / "away")
+    failed = CliRunner().invoke(app, command)
+    assert failed.exit_code == 1 and f"failed: transfer/{UNET.name}: " in failed.stderr, failed.output
 
 
 def test_the_texts_tell_which_datasets_are_of_one_task(trained):
