@@ -38,12 +38,14 @@ types: $(VENV)/installed-test
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build --strict
 
-# docs/assets but the diagram: 40 minutes, with Debian's chromium, orthanc and orthanc-dicomweb
+# docs/assets but the diagram: an hour and a half on two cores, with Debian's chromium, orthanc and orthanc-dicomweb
 pictures: $(VENV)/installed $(LABEL_VENV)/installed
 	$(bin)/python -m monai_tunevlseg demo
 	cp demo_output/overview.png docs/assets/demo.png
 	$(bin)/python -m monai_tunevlseg benchmark --preset demo --results demo_results
 	$(bin)/python docs/report_picture.py demo_results/report/report.html docs/assets/report.png
+	$(bin)/python -m monai_tunevlseg benchmark --preset curves --results curves_results
+	cp curves_results/report/figures/learning_curves_endoscopy.svg docs/assets/learning-curves.svg
 	TUNEVLSEG_ARTIFACTS=$(CURDIR)/docs/assets PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup \
 		$(LABEL_VENV)/bin/python -m pytest tests/monai_label/test_dicom.py
 
@@ -82,4 +84,4 @@ $(LABEL_VENV)/installed: setup.cfg $(LABEL_VENV)/torch | $(if $(others),$(VENV)/
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LABEL_VENV) demo_output demo_results runs site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LABEL_VENV) demo_output demo_results curves_results runs site .pytest_cache .mypy_cache .ruff_cache
