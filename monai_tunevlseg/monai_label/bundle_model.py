@@ -21,7 +21,7 @@ from monai_tunevlseg.networks.precision import cast_frozen
 from monai_tunevlseg.reductions import Reduction, entropy_map, label_map_with_confidence
 from monai_tunevlseg.segmenter import Segmenter, open_bundle
 
-__all__ = ["BaseModelCache", "BundleModel", "SegmentedImage", "mean_confidence", "open_bundles"]
+__all__ = ["BaseModelCache", "BundleModel", "SegmentedImage", "file_version", "mean_confidence", "open_bundles"]
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class BundleModel:
         """Return an identifier of the current checkpoint and its calibration, or ``zero-shot``."""
         if self.zero_shot:
             return "zero-shot"
-        found = [_file_version(path) for path in (self.checkpoint, self.checkpoint.with_name(CALIBRATION))]
+        found = [file_version(path) for path in (self.checkpoint, self.checkpoint.with_name(CALIBRATION))]
         return "-".join(filter(None, found)) if found[0] else "zero-shot"
 
     def check_usable(self) -> None:
@@ -230,7 +230,8 @@ class BundleModel:
         return segmenter
 
 
-def _file_version(path: Path) -> str | None:
+def file_version(path: Path) -> str | None:
+    """Return an identifier of a file's current content, from its time and size; None if it does not exist."""
     try:
         state = path.stat()
     except FileNotFoundError:

@@ -19,7 +19,7 @@ from monai_tunevlseg.bundle_processes import bundle_command
 from monai_tunevlseg.calibration import CALIBRATION, remove_calibration
 from monai_tunevlseg.data.io.file_suffixes import stem_of
 from monai_tunevlseg.json_files import read_json_object
-from monai_tunevlseg.monai_label.bundle_model import BundleModel
+from monai_tunevlseg.monai_label.bundle_model import BundleModel, file_version
 from monai_tunevlseg.monai_label.datastore import FolderDatastore
 from monai_tunevlseg.monai_label.training_dataset import SubmittedLabel, write_training_dataset
 from monai_tunevlseg.monai_label.training_options import parse_training_options
@@ -43,13 +43,17 @@ class BundleTraining(TrainTask):
     def __init__(self, model: BundleModel) -> None:
         super().__init__(f"Trains {model.name} on the submitted labels")
         self.model = model
+        self._read: tuple[str | None, dict[str, Any]] | None = None
 
     def config(self) -> dict[str, Any]:
-        """Return the options that clients show, and send back as edited."""
-        parser = ConfigParser()
-        parser.read_config(str(self.model.train_config))
-        options = {name: parser.get_parsed_content(name) for name in BUNDLE_OPTIONS}
-        return {"max_epochs": parser.get_parsed_content("epochs"), "val_split": 0.2, "pretrained": True, **options}
+        """Return the options that clients show, and send back as edited.
+
+        MONAI Label asks at every request, so the file is read anew only when it changes.
+        """
+        version = file_version(self.model.train_config)
+        if self._read is None or self._read[0] != version:
+            self._read = version, _training_options(self.model.train_config)
+        return dict(self._read[1])
 
     def stats(self) -> dict[str, Any]:
         """Return the result of the last training."""
@@ -153,6 +157,13 @@ class _BundleRunner:
         command = bundle_command([configs / f"{config}.yaml", overlay_file], logging_file)
         _log_lines(command, f"{config}.yaml of {self.model.name}")
         return output
+
+
+def _training_options(config: Path) -> dict[str, Any]:
+    parser = ConfigParser()
+    parser.read_config(str(config))
+    options = {name: parser.get_parsed_content(name) for name in BUNDLE_OPTIONS}
+    return {"max_epochs": parser.get_parsed_content("epochs"), "val_split": 0.2, "pretrained": True, **options}
 
 
 def _log_lines(command: list[str], what: str) -> None:

@@ -29,7 +29,9 @@ import yaml
 from label_server import label_server
 from monailabel.client import MONAILabelClient
 
-from monai_tunevlseg.monai_label.train_task import _log_lines
+from monai_tunevlseg.monai_label import train_task
+from monai_tunevlseg.monai_label.bundle_model import BaseModelCache, BundleModel
+from monai_tunevlseg.monai_label.train_task import BundleTraining, _log_lines
 
 COUNT = 6
 """Labeled pictures, in addition to a labeled volume and an unlabeled picture."""
@@ -206,6 +208,25 @@ def test_a_network_without_a_base_model_is_trained_before_it_segments(client, se
         f"{server.url}/infer/scratch", params={"image": "picture1"}, data={"params": '{"text": "dot"}'}
     )
     assert response.status_code == 400 and "'dot'" in response.json()["detail"]
+
+
+def test_options_are_read_again_only_from_a_changed_config(tmp_path, monkeypatch):
+    folder = write_bundle(tmp_path / "things", ("lesion",))
+    training = BundleTraining(BundleModel(folder, BaseModelCache()))
+    config = folder / "configs" / "train.yaml"
+    written = yaml.safe_load(config.read_text())
+    options = training.config()
+    assert options["max_epochs"] == written["epochs"]
+    with monkeypatch.context() as patched:
+        patched.setattr(train_task, "ConfigParser", None)  # reading the file would fail
+        assert training.config() == options
+        options["max_epochs"] = -1
+        assert training.config()["max_epochs"] == written["epochs"]
+    config.write_text(yaml.safe_dump(written | {"epochs": 7}, sort_keys=False))
+    assert training.config()["max_epochs"] == 7
+    config.unlink()
+    with pytest.raises(FileNotFoundError):
+        training.config()
 
 
 def test_a_failed_run_ends_with_its_reason():
