@@ -138,6 +138,15 @@ class BundleSpec:
         return size if isinstance(size, int) or self.base is None else self.base.images.size
 
     @property
+    def image_settings(self) -> dict[str, Any]:
+        """What the inferer takes from the base model, so that an exported network runs without one; else empty."""
+        if self.base is None:
+            return {}
+        images = self.base.images
+        values = {"image_size": images.size, "image_mean": list(images.mean), "image_std": list(images.std)}
+        return {name: self.config_values.get(name, value) for name, value in values.items()}
+
+    @property
     def public_dataset(self) -> DatasetInfo | None:
         """Information about a public dataset; None for the synthetic demo datasets of this package."""
         dataset = self.facts["dataset"]["name"]

@@ -84,8 +84,8 @@ def _config_files(texts: Mapping[Path, str], spec: BundleSpec) -> dict[Path, str
         if path.suffix != ".yaml":
             continue
         start = {"initial_checkpoint": TRAINED_START} if path.stem == "train" and spec.run is not None else {}
-        channels = {"class_names": spec.class_names} if path.stem == "inference" else {}
-        files[path] = set_config_values(text, dict(spec.config_values) | start | channels)
+        own = spec.image_settings | {"class_names": spec.class_names} if path.stem == "inference" else {}
+        files[path] = set_config_values(text, dict(spec.config_values) | start | own)
         if path.stem in JSON_COPIES:
             content = yaml.safe_load(files[path])
             files[path.with_suffix(".json")] = json.dumps(content, indent=4, ensure_ascii=False) + "\n"
