@@ -2,6 +2,7 @@
 
 from monai_tunevlseg.sharing.bundle_spec import BundleSpec, Release, Sources, build_bundle_spec
 from monai_tunevlseg.sharing.bundle_writer import write_shared_bundle
+from monai_tunevlseg.sharing.exported_network import infer_exported
 from monai_tunevlseg.sharing.hub_upload import HubUpload, prepare_upload, push_bundle
 from monai_tunevlseg.sharing.large_files import check_files_url, large_files
 from monai_tunevlseg.sharing.onnx_export import OnnxFile, export_onnx
@@ -19,6 +20,7 @@ __all__ = [
     "build_bundle_spec",
     "check_files_url",
     "export_onnx",
+    "infer_exported",
     "large_files",
     "pack_bundle",
     "prepare_upload",
