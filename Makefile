@@ -25,7 +25,7 @@ test-precision: $(VENV)/installed-test
 
 # startup/ makes torchvision importable with a CPU build of torch
 test-label: $(LABEL_VENV)/installed
-	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest --durations 10 tests/monai_label tests/app
+	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest --durations 10 tests/monai_label tests/app/test_annotate.py tests/app/test_label_process.py
 
 lint: $(VENV)/installed-test
 	$(bin)/ruff check .

@@ -36,6 +36,9 @@ def app(
 
     The page has no login. It needs the extra [app].
     """
+    from monai_tunevlseg.monai_label.torchvision_builds import accept_unequal_builds
+
+    accept_unequal_builds()  # MONAI Label's environment has a torchvision that may not fit its torch
     with exit_on_error(ImportError):
         try:
             from monai_tunevlseg.app import create_app, serve

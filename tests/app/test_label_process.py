@@ -12,7 +12,7 @@ import sys
 import time
 
 import pytest
-from documentation import lines
+from documentation import ROOT, lines
 from label_fixtures import draw_picture, write_bundle, write_volume
 
 pytest.importorskip("monailabel", reason="monailabel has an environment of its own: make test-label")
@@ -44,7 +44,8 @@ def test_the_server_starts_with_the_tab_and_ends_with_the_page(tmp_path, number)
     program, *arguments = shlex.split(line.replace("DIR...", str(bundle)).replace("IMAGES", str(tmp_path / "images")))
     assert program == "tunevlseg"
     command = [sys.executable, "-m", "monai_tunevlseg", *arguments, "--port", "0"]
-    environment = os.environ | {"XDG_STATE_HOME": str(tmp_path / "state"), "OMP_NUM_THREADS": "1"}
+    # without startup/, which users do not have on PYTHONPATH
+    environment = os.environ | {"XDG_STATE_HOME": str(tmp_path / "state"), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         (url,) = re.findall(r"http://\S+", process.stdout.readline())
