@@ -112,7 +112,8 @@ class AnnotateRoutes:
         """Return the label map of texts, corrected by clicks and a box, and the server's parameters."""
         asked = await read_object(request)
         model, image = _text(asked, "model"), _text(asked, "image")
-        params = {name: asked[name] for name in ("text", "foreground", "background", "roi") if name in asked}
+        names = ("text", "foreground", "background", "roi")
+        params: dict[str, Any] = {name: asked[name] for name in names if name in asked}
         labels, answer = await run_in_threadpool(self._server().infer, model, image, params)
         return Response(pack_maps(answer, labels), media_type=OCTETS)
 
