@@ -60,6 +60,8 @@ def test_two_processes_reach_the_loss_and_weights_of_one(name, own, small_train,
     ours, theirs = (json.loads((folder / "models" / "calibration.json").read_text()) for folder in (one, two))
     assert theirs["classes"]["square"] == pytest.approx(ours["classes"]["square"], rel=1e-3)
     assert theirs["classes"]["square"]["pairs"] == 2
+    weights = [found["presence"].pop("weights") for found in (theirs, ours)]
+    assert weights[0] == pytest.approx(weights[1], rel=0.02, abs=0.02)
     assert theirs["presence"] == pytest.approx(ours["presence"], rel=0.02, abs=0.02)
     assert (theirs["presence"]["present"], theirs["presence"]["absent"]) == (2, 6)
     assert len(list((two / "eval").glob("events.*"))) == 1
