@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -127,13 +126,6 @@ def inferred(server, image, **params):
     return np.asarray(Image.open(io.BytesIO(answer.content)))
 
 
-def wait_for(condition, what):
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, what
-        time.sleep(0.1)
-
-
 def test_the_first_image_is_that_of_active_learning(page, server):
     shown = page.run("document.getElementById('image-name').textContent")
     infos = {
@@ -211,12 +203,16 @@ def test_a_second_class_has_its_own_value_and_text(page):
     np.testing.assert_array_equal(labels(page), before)
 
 
-def test_an_edited_label_survives_the_page(page, url, folder):
+# false while the draft is not saved: the browser would then ask, and wait for an answer
+LEAVES = "dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+
+
+def test_an_edited_label_survives_the_page(page, url):
     open_image(page, "picture3")
     press(page, "b")
     mouse(page, (100, 20), (110, 40))
     painted = labels(page)
-    wait_for(lambda: any((folder / "drafts").glob("*.png")), "no draft")
+    page.wait(LEAVES)
     page.open("about:blank")
     page.open(f"{url}#annotate")
     page.wait("document.body.dataset.connected && document.getElementById('image-name').textContent == 'picture3'")
