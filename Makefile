@@ -41,7 +41,7 @@ docs: $(VENV)/installed-docs
 # docs/assets but the diagram: an hour and a half on two cores, with Debian's chromium, orthanc and orthanc-dicomweb
 pictures: $(VENV)/installed $(LABEL_VENV)/installed
 	$(bin)/python -m monai_tunevlseg demo
-	cp demo_output/overview.png docs/assets/demo.png
+	cp demo_output/ultrasound_clipseg_vpt/overview.png docs/assets/demo.png
 	$(bin)/python -m monai_tunevlseg benchmark --preset demo --results demo_results
 	$(bin)/python docs/report_picture.py demo_results/report/report.html docs/assets/report.png
 	$(bin)/python -m monai_tunevlseg benchmark --preset curves --results curves_results
