@@ -17,8 +17,8 @@ class Segmentation(NamedTuple):
     Attributes:
         logits: (B, k, H, W), a mask for each text.
         presence: (B, k), a logit for each text; its sigmoid is the probability that the image shows it.
-        evidence: (B, k, D), what else tells presence, for a linear function that is fitted to it; its first number is
-            ``presence``, and D is 1 where a network has no more. None where it is not kept.
+        evidence: (B, k, D), features to which the calibration of presence fits a linear function; the first one is
+            ``presence``, and the only one (D = 1) of networks that have no other. None where it is not kept.
     """
 
     logits: Tensor

@@ -76,7 +76,7 @@ def read_target(name: str, dataset_dir: str | Path, options: Mapping[str, Any] |
 
 
 def target_of(name: str, spec: DatasetSpec) -> Target:
-    """Return a dataset that other runs read in this way as the target of a name; its defaults are no options."""
+    """Return the target for a dataset that other runs read in this way, without the options that are defaults."""
     defaults = {field.name: field.default for field in fields(DatasetSpec)}
     own = {option: value for option in TARGET_OPTIONS if (value := getattr(spec, option)) != defaults[option]}
     return Target(name, spec.folder, {"layout": spec.layout, **own})
