@@ -11,7 +11,7 @@ bin := $(VENV)/bin
 wrong = $(PYTHON) is Python %d.%d, and $(1); name such an interpreter: make PYTHON=python3.11
 check_python = $(PYTHON) -c 'import sys; sys.version_info[1] in range(11, $(1)) or sys.exit("$(call wrong,$(2))" % sys.version_info[:2])'
 
-.PHONY: demo test test-precision test-label lint types docs pictures bundles bench clean
+.PHONY: demo test test-precision test-label lint types docs pictures bundles bench gpu-wheels check-gpu clean
 
 demo: $(VENV)/installed
 	$(bin)/python -m monai_tunevlseg demo --model $(MODEL) --method $(METHOD) --dataset $(DATASET)
@@ -54,6 +54,18 @@ bundles: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(bin)/python benchmarks/speed.py
+
+# What a bare Python 3.12 with PyTorch and transformers lacks; check-gpu itself needs no network. pip takes exact names of
+# platforms only.
+gpu-wheels:
+	$(PYTHON) -m pip download --quiet --dest .gpu/wheels --no-deps --only-binary=:all: --python-version 3.12 \
+	  --implementation cp $(foreach n,39 34 31 28 27 24 17,--platform manylinux_2_$(n)_x86_64) \
+	  --platform manylinux2014_x86_64 --constraint constraints.txt --requirement benchmarks/gpu_requirements.txt
+
+check-gpu:
+	test ! -d .gpu/wheels || \
+	  $(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target .gpu/site .gpu/wheels/*.whl
+	PYTHONPATH="$(CURDIR):$(CURDIR)/.gpu/site:$$PYTHONPATH" $(PYTHON) benchmarks/check_gpu.py --output gpu_check.json
 
 $(VENV)/installed: setup.cfg constraints.txt
 	@$(call check_python,1000,monai_tunevlseg needs 3.11 or newer)

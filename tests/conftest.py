@@ -19,10 +19,11 @@ WORDS = ["a", "photo", "of", "polyp", "lesion", "red", "circle"]
 
 
 def pytest_addoption(parser) -> None:
-    """Add the precision of the tests marked 'precision' as an option."""
+    """Add the precision of the tests marked 'precision', and the device of the networks in contract suites."""
     parser.addoption(
         "--precision", choices=("fp32", "bf16"), default="fp32", help="Precision of the tests marked 'precision'."
     )
+    parser.addoption("--device", default="cpu", help="Device of the networks and images in contract suites.")
 
 
 def pytest_collection_modifyitems(items) -> None:

@@ -33,7 +33,13 @@ def base_model_of(request, loaded_base_models) -> Callable[[NetworkCase], BaseMo
 
 
 @pytest.fixture
-def build(base_model_of) -> Callable[..., PromptTunedNetwork]:
+def device(request) -> str:
+    """The device of networks and images: ``--device``."""
+    return request.config.getoption("--device")
+
+
+@pytest.fixture
+def build(base_model_of, device) -> Callable[..., PromptTunedNetwork]:
     """Build the network of a case; the same call gives the same weights."""
 
     def get(
@@ -48,18 +54,18 @@ def build(base_model_of) -> Callable[..., PromptTunedNetwork]:
     ) -> PromptTunedNetwork:
         base = base_model or base_model_of(case)
         torch.manual_seed(seed)  # after the loading, which draws random numbers too
-        return case.network(base, class_names, method, arguments, upsampler, unfreeze)
+        return case.network(base, class_names, method, arguments, upsampler, unfreeze).to(device)
 
     return get
 
 
 @pytest.fixture
-def pictures() -> Callable[..., torch.Tensor]:
+def pictures(device) -> Callable[..., torch.Tensor]:
     """Get random images, all different: (count, 3, height, width)."""
 
     def get(case: NetworkCase, count: int = 2, height: int | None = None, width: int | None = None) -> torch.Tensor:
         generator = torch.Generator().manual_seed(3)
-        return torch.randn(count, 3, height or case.size, width or case.size, generator=generator)
+        return torch.randn(count, 3, height or case.size, width or case.size, generator=generator).to(device)
 
     return get
 
