@@ -35,7 +35,11 @@ __all__ = ["Step", "check_steps", "run_step", "speed_steps"]
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = [ROOT / "bundles/clipseg_vpt/configs/train.yaml", ROOT / "configs/ultrasound/clipseg_vpt.yaml"]
 OVERLAY = ROOT / "bundles/clipseg_vpt/configs/multi_gpu_train.yaml"
-CONTRACT = ("tests/networks/test_network_contract.py", "tests/networks/test_compilation.py")
+CONTRACT = (
+    "tests/methods/test_method_contract.py",
+    "tests/networks/test_network_contract.py",
+    "tests/networks/test_compilation.py",
+)
 SPEED_ROWS = "vpt,maple,shared_attention,shared_separate,lora,coop,cocoop,inference_1,inference_19,memory"
 TOGETHER = 4
 """Steps that run at the same time; those that measure time run alone, after all others."""
@@ -79,10 +83,11 @@ def check_steps(folder: Path, device: str) -> dict[str, Step]:
         name = f"two_processes_{backend}"
         overlay = folder / f"{name}.json"
         overlay.write_text(json.dumps(shared_device(backend)), encoding="utf-8")
-        command = train(name, overlays=(OVERLAY, overlay))
+        command = train(name, overlays=(OVERLAY, overlay), batch_size=4)
         return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *command[1:]]
 
-    tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--device={device}", "--tb=line", *CONTRACT]
+    demo = [sys.executable, "-m", "monai_tunevlseg", "demo", "--output-dir", str(folder / "demo")]
+    tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--device={device}", "--tb=line", "-n4", *CONTRACT]
     return {
         "contract": Step([tests]),
         "train_fp16_amp": Step([train("fp16_amp", precision="fp16-amp")], needs_cuda=True),
@@ -90,6 +95,7 @@ def check_steps(folder: Path, device: str) -> dict[str, Step]:
             [train("bf16", precision="bf16"), train("bf16", epochs=3, precision="bf16", resume=True)]
         ),
         "train_compiled": Step([train("compiled", compile=True)]),
+        "demo": Step([demo], needs_cuda=True),
         "two_processes_gloo": Step([in_two_processes("gloo")]),
         # NCCL refuses two processes on one GPU unless it is cut into parts
         "two_processes_nccl": Step([in_two_processes("nccl")], needs_cuda=True, may_fail=True),

@@ -86,7 +86,8 @@ class SpeedTable:
         self.device = torch.device(arguments.device)
         self.precision = choose_precision(arguments.precision, self.device)
         self.clock = Clock(self.device, arguments.clock == "cpu")
-        self.rates = [matmul_rate(self.clock, dtype) for dtype in (torch.float32, DTYPES[self.precision])]
+        images = arguments.batch or MODELS["clipseg"].batch
+        self.rates = [matmul_rate(self.clock, dtype, images) for dtype in (torch.float32, DTYPES[self.precision])]
         self.workloads: dict[tuple[str, str], Workloads] = {}
         self.console = Console(width=160)
         self.table = Table("workload", "reference", "project", "ratio", "target", "GFLOP", "of matmul peak")
@@ -255,6 +256,7 @@ def main() -> None:
     """Measure everything, or in a child process the memory of one workload."""
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
+    torch.backends.cudnn.allow_tf32 = False  # the first table and the check compare with float32
     with tempfile.TemporaryDirectory() as temporary:
         arguments.bases = arguments.bases or Path(temporary)
         if arguments.memory_of:

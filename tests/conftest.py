@@ -26,6 +26,12 @@ def pytest_addoption(parser) -> None:
     parser.addoption("--device", default="cpu", help="Device of the networks and images in contract suites.")
 
 
+def pytest_configure(config) -> None:
+    """Compute in float32 on GPUs, too."""
+    if config.getoption("--device") != "cpu":
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def pytest_collection_modifyitems(items) -> None:
     """Mark the tests that use ``run_precision``."""
     for item in items:

@@ -277,7 +277,7 @@ def test_monai_tensors_give_the_same_logits_and_keep_their_meta_data(case, metho
 def test_autocast_trains_and_stays_near_full_precision(case, method, build, pictures):
     network, image = build(case, method, **tiny_arguments(method, DEPTH)).eval(), pictures(case)
     exact = network(image).detach()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(image.device.type, torch.bfloat16):
         logits = network(image)
     logits.float().square().mean().backward()
     assert_near(logits.float(), exact, 0.05 * case.rounding)
