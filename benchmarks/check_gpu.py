@@ -87,7 +87,8 @@ def check_steps(folder: Path, device: str) -> dict[str, Step]:
         return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *command[1:]]
 
     demo = [sys.executable, "-m", "monai_tunevlseg", "demo", "--output-dir", str(folder / "demo")]
-    tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--device={device}", "--tb=line", "-n4", *CONTRACT]
+    options = ["-n4", "-p", "no:cacheprovider", f"--device={device}", "--tb=line"]
+    tests = [sys.executable, "-m", "pytest", *options, *CONTRACT]
     return {
         "contract": Step([tests]),
         "train_fp16_amp": Step([train("fp16_amp", precision="fp16-amp")], needs_cuda=True),
