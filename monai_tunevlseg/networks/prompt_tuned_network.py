@@ -26,6 +26,7 @@ from monai_tunevlseg.networks.frozen_base_network import FrozenBaseNetwork
 from monai_tunevlseg.networks.identity import require_equal, require_equal_entries
 from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.networks.presence import pooled_logit
+from monai_tunevlseg.networks.repeated_rows import repeat_rows
 from monai_tunevlseg.networks.segmentation_network import SegmentationNetwork
 from monai_tunevlseg.networks.texts import Tokens, check_class_tokens, tokenize, validate_texts
 from monai_tunevlseg.segmentation import Segmentation
@@ -344,7 +345,7 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
             return {name: value[index] for name, value in self._distinct_text_features(texts, learner).items()}
         tokens = Tokens(*(rows[index].flatten(0, 1) for rows in self.tokenize(texts)))  # (B * k, N)
         image_embedding = image_embedding.to(next(self.method.parameters()).dtype)
-        features = self.encode_text(tokens, image_embedding.repeat_interleave(index.shape[1], dim=0), learner)
+        features = self.encode_text(tokens, repeat_rows(image_embedding, index.shape[1]), learner)
         return {name: value.unflatten(0, (-1, index.shape[1])) for name, value in features.items()}
 
     def _distinct_text_features(self, texts: list[str], learner: PromptLearner | None) -> TextFeatures:

@@ -15,6 +15,7 @@ from monai_tunevlseg.networks.identity import FORMAT_VERSION, identity_from_tens
 from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.networks.presence import pooled_logit
 from monai_tunevlseg.networks.texts import validate_texts
+from monai_tunevlseg.networks.traced_devices import follow_device_of_input
 from monai_tunevlseg.segmentation import Segmentation
 
 __all__ = ["SegmentationNetwork"]
@@ -131,7 +132,9 @@ class SegmentationNetwork(nn.Module, ABC):
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the tracer warns of every constant
             image = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
-            return _Traced(torch.jit.trace(network, image, check_trace=False))
+            traced = torch.jit.trace(network, image, check_trace=False)
+        follow_device_of_input(traced)
+        return _Traced(traced)
 
     def _indexed_texts(
         self, text: Sequence[str] | Sequence[Sequence[str]] | None, image: Tensor

@@ -22,6 +22,7 @@ from tiny_methods import tiny_arguments
 
 from monai_tunevlseg.methods import METHODS, PromptLearner
 from monai_tunevlseg.networks import VLSMS, ImageFeatures
+from monai_tunevlseg.networks.traced_devices import nodes_of
 
 DEPTH = 3
 
@@ -43,6 +44,11 @@ def assert_near(actual: torch.Tensor, expected: torch.Tensor, tolerance: float =
     """Compare relative to the largest value, because logits near zero are rounded as coarsely as the others."""
     assert actual.shape == expected.shape
     assert (actual - expected).abs().max() < tolerance * expected.abs().max()
+
+
+def constant_of(node) -> object:
+    """The value of a constant in a graph of TorchScript; None for other nodes."""
+    return node.output().toIValue() if node.kind() == "prim::Constant" else None
 
 
 def train_a_step(network, image) -> None:
@@ -295,6 +301,18 @@ def test_a_traced_network_takes_any_batch_and_encodes_only_conditioned_texts(cas
         assert_near(traced(pictures(case, 3)), network(pictures(case, 3)))
     looks_up_tokens = "aten::embedding(" in str(traced.inlined_graph)
     assert looks_up_tokens == (bool(method) and METHODS[method].image_conditioned)
+
+
+@every_combination_and_zero_shot
+def test_a_network_exported_on_a_cpu_runs_on_the_device(case, method, build, pictures, device, tmp_path):
+    network, image = build(case, method, **tiny_arguments(method, DEPTH)).eval(), pictures(case)
+    with torch.no_grad():
+        expected = network(image)
+    convert_to_torchscript(network.cpu(), tmp_path / "model.ts")
+    exported = torch.jit.load(tmp_path / "model.ts", map_location=device)
+    assert not [node for node in nodes_of(exported.inlined_graph) if isinstance(constant_of(node), torch.device)]
+    with torch.no_grad():
+        assert_near(exported(image), expected)
 
 
 @every_prompt_learner

@@ -15,6 +15,7 @@ from monai_tunevlseg.networks.clipseg.loading import load_clipseg
 from monai_tunevlseg.networks.image_size_check import check_image_size
 from monai_tunevlseg.networks.presence import pooled_logit, presence_evidence
 from monai_tunevlseg.networks.prompt_tuned_network import ImageFeatures, PromptTunedNetwork, TextFeatures
+from monai_tunevlseg.networks.repeated_rows import repeat_rows
 from monai_tunevlseg.networks.text_context import insert_text_context
 from monai_tunevlseg.networks.texts import Tokens
 from monai_tunevlseg.networks.trained_part import ModelParts
@@ -261,10 +262,10 @@ def decode(decoder: CLIPSegDecoder, image_features: ImageFeatures, embedding: Te
     output = embedding.new_zeros(())
     for index, (reduced, layer) in enumerate(zip(taps, decoder.layers, strict=True)):
         if index > decoder.conditional_layer:
-            reduced = reduced.repeat_interleave(count, dim=0)
+            reduced = repeat_rows(reduced, count)
         output = reduced + output
         if index == decoder.conditional_layer:
-            output = output.repeat_interleave(count, dim=0)
+            output = repeat_rows(output, count)
             output = decoder.film_mul(embedding) * output + decoder.film_add(embedding)
         output = layer(output, attention_mask=None)
     rows, columns = patches.shape[2:4]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monai_tunevlseg.networks.cris.config import CRISConfig
+from monai_tunevlseg.networks.repeated_rows import repeat_rows
 
 __all__ = ["Decoder", "Neck", "Projector"]
 
@@ -92,7 +93,7 @@ class Neck(nn.Module):
             (B * k, text_width, H / 16, W / 16), grouped by image.
         """
         gate = self.txt_proj(state.flatten(0, 1))[:, :, None, None]  # (B * k, channels, 1, 1)
-        c3, c4, c5 = (level.repeat_interleave(state.shape[1], dim=0) for level in levels)
+        c3, c4, c5 = (repeat_rows(level, state.shape[1]) for level in levels)
         c5 = self.norm_layer(c5 * gate)
         c4 = self.f2_cat(torch.cat([c4, _resized(c5, c4)], dim=1))
         c3 = self.f3_cat(torch.cat([c3, c4], dim=1))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from monai_tunevlseg.methods import PromptLearner
+from monai_tunevlseg.networks.repeated_rows import repeat_rows
 
 if TYPE_CHECKING:
     from transformers.models.sam3.modeling_sam3 import Sam3ViTLayer, Sam3ViTModel
@@ -84,7 +85,7 @@ def run_layer(layer: Sam3ViTLayer, patches: Tensor, context: Tensor | None) -> t
     count = tokens.shape[1]
     if context is not None:
         each = tokens.shape[0] // context.shape[0]
-        tokens = torch.cat([tokens, layer.layer_norm1(context).repeat_interleave(each, dim=0)], dim=1)
+        tokens = torch.cat([tokens, repeat_rows(layer.layer_norm1(context), each)], dim=1)
         rotation = _unrotated(rotation, context.shape[1])
     # not squeezed, because squeeze makes the number of dimensions of an exported ONNX network depend on its input
     attended = layer.attention(tokens.unsqueeze(1), rotation)[0][:, 0]
