@@ -128,12 +128,17 @@ def speed_steps(folder: Path, device: str) -> dict[str, Step]:
     """
     size = [] if device != "cpu" else ["--size", "32", "--depth", "2", "--repeats", "1"]
 
-    def speed(name: str, *arguments: str) -> Step:
+    def speed(name: str, rows: str, *arguments: str) -> Step:
         table = folder / f"{name}.json"
         command = [sys.executable, "benchmarks/speed.py", "--device", device, "--bases", str(folder / "bases"), *size]
-        return Step([[*command, "--only", SPEED_ROWS, "--json", str(table), *arguments]], table=table)
+        return Step([[*command, "--only", rows, "--json", str(table), *arguments]], table=table)
 
-    return {"speed": speed("speed"), "speed_batch_32": speed("speed_batch_32", "--batch", "32")}
+    many = "speed_batch_32"
+    return {
+        "speed": speed("speed", SPEED_ROWS),
+        many: speed(many, SPEED_ROWS, "--batch", "32"),
+        f"{many}_bf16": speed(f"{many}_bf16", "vpt,maple,lora,inference_1", "--batch", "32", "--precision", "bf16"),
+    }
 
 
 def run_step(step: Step, device: str, deadline: float) -> dict[str, Any]:

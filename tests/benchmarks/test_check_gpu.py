@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import check_gpu
@@ -13,8 +14,13 @@ import pytest
 import speed
 from check_gpu import ROOT, Step, check_steps, parse_arguments, run_all, run_step, shared_device, speed_steps
 from monai.bundle import ConfigParser
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 MINUTE = 60
+MACHINE = {"extra": "", "python_version": "3.12", "python_full_version": "3.12.3"}
+PRESENT = ("scikit-learn", "matplotlib", "tensorboard", "opencv-python-headless", "tifffile", "pyyaml", "attrs", "tqdm")
+"""On machines for computations with PyTorch, besides PyTorch, transformers and peft."""
 
 
 def python(code: str) -> list[str]:
@@ -93,8 +99,29 @@ def test_processes_share_a_device(tmp_path):
     assert "$dist.init_process_group('gloo')" in merged["initialize"] and "nccl" not in str(merged["initialize"])
 
 
-def test_every_package_that_travels_has_a_pinned_version():
+def dependencies(*names: str) -> set[str]:
+    """The normalized names of installed distributions and of everything that they require."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in found:
+            continue
+        found.add(name)
+        for line in metadata.requires(name) or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate(MACHINE):
+                waiting.append(requirement.name)
+    return found
+
+
+def test_every_package_that_the_machine_lacks_travels_in_a_pinned_version():
     pinned = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    names = {re.sub("[._]", "-", name).lower() for name in pinned}
     travelling = set((ROOT / "benchmarks" / "gpu_requirements.txt").read_text().split())
-    assert travelling and travelling <= names
+    assert travelling and travelling <= set(map(canonicalize_name, pinned))
+    present = dependencies("torch", *PRESENT)
+    assert (
+        dependencies("monai_tunevlseg") - {"monai-tunevlseg"} - dependencies("transformers", "peft") - present
+        <= travelling
+    )
+    assert dependencies(*travelling) - present <= travelling
