@@ -39,6 +39,8 @@ CONTRACT = (
     "tests/methods/test_method_contract.py",
     "tests/networks/test_network_contract.py",
     "tests/networks/test_compilation.py",
+    "tests/test_segmenter_features.py",
+    "tests/test_segmenter.py::test_devices_and_their_precisions_agree",
 )
 SPEED_ROWS = "vpt,maple,shared_attention,shared_separate,lora,coop,cocoop,inference_1,inference_19,memory"
 TOGETHER = 4

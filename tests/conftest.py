@@ -45,6 +45,12 @@ def run_precision(request) -> str:
     return request.config.getoption("--precision")
 
 
+@pytest.fixture(scope="session")
+def device(request) -> str:
+    """The device of networks and images: ``--device``."""
+    return request.config.getoption("--device")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """One thread here and in child processes, because those of several processes would wait for each other's cores."""

@@ -62,6 +62,13 @@ def volume(tmp_path_factory, drawing) -> Path:
     return path
 
 
+def test_devices_and_their_precisions_agree(bundle, drawing, device):
+    exact = Segmenter.from_bundle(bundle, device="cpu", precision="fp32")
+    other = Segmenter.from_bundle(bundle, device=device)
+    assert (exact.segment(drawing, TEXTS) == other.segment(drawing, TEXTS)).mean() > 0.99
+    np.testing.assert_allclose(exact.presence(drawing, TEXTS), other.presence(drawing, TEXTS), atol=0.05)
+
+
 def written_by_inference(bundle: Path, image: Path, output: Path, **more: object) -> Path:
     """Return the mask that the bundle's own inference writes."""
     options = {"bundle_root": str(bundle), "dataset_dir": str(image), "output_dir": str(output), "device": "cpu"}

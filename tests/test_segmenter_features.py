@@ -54,23 +54,24 @@ def encoded(monkeypatch) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", ["picture", "volume"])
-def test_another_text_of_an_image_takes_no_encoding_and_changes_nothing(bundle, files, kind, encoded):
+def test_another_text_of_an_image_takes_no_encoding_and_changes_nothing(bundle, files, kind, encoded, device):
     image = files[kind]
-    keeping = Segmenter.from_bundle(bundle, device="cpu", feature_store=RecentStore(2**26))
+    keeping = Segmenter.from_bundle(bundle, device=device, feature_store=RecentStore(2**26))
     first = keeping.probabilities(image, TEXTS[0])
     assert sum(encoded) == {"picture": 1, "volume": 3}[kind]
     encoded.clear()
     kept = [first, keeping.probabilities(image, TEXTS[1]), keeping.probabilities(image, TEXTS), keeping.presence(image)]
     assert not encoded
-    plain = Segmenter.from_bundle(bundle, device="cpu")
+    plain = Segmenter.from_bundle(bundle, device=device)
     every = [*(plain.probabilities(image, text) for text in (*TEXTS, TEXTS)), plain.presence(image)]
     assert sum(encoded) == 4 * {"picture": 1, "volume": 3}[kind]
     for found, wanted in zip(kept, every, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-6)  # slices are encoded in other batches
+        # slices are encoded in other batches, for which a GPU has other kernels
+        np.testing.assert_allclose(found, wanted, atol=1e-6 if device == "cpu" else 5e-3)
 
 
-def test_another_image_is_encoded(bundle, files, encoded):
-    keeping = Segmenter.from_bundle(bundle, device="cpu", feature_store=RecentStore(2**26))
+def test_another_image_is_encoded(bundle, files, encoded, device):
+    keeping = Segmenter.from_bundle(bundle, device=device, feature_store=RecentStore(2**26))
     pixels = np.asarray(Image.open(files["picture"]))
     keeping.segment(files["picture"], TEXTS)
     keeping.segment(pixels, TEXTS)  # the same content
@@ -81,27 +82,29 @@ def test_another_image_is_encoded(bundle, files, encoded):
     assert sum(encoded) == 2
 
 
-def test_segmenters_share_features_only_if_trained_parameters_do_not_affect_them(bundle, files, encoded, tmp_path):
+def test_segmenters_share_features_only_if_trained_parameters_do_not_affect_them(
+    bundle, files, encoded, tmp_path, device
+):
     store = RecentStore(2**26)
     state = torch.load(bundle / "models" / "model.pt", weights_only=True)
     other = Path(shutil.copytree(bundle, tmp_path / "other"))
     torch.save({name: value + 1 if value.is_floating_point() else value for name, value in state.items()},
                other / "models" / "model.pt")  # fmt: skip
-    first, second = (Segmenter.from_bundle(each, device="cpu", feature_store=store) for each in (bundle, other))
+    first, second = (Segmenter.from_bundle(each, device=device, feature_store=store) for each in (bundle, other))
     masks = [each.probabilities(files["picture"], TEXTS) for each in (first, second)]
     assert sum(encoded) == (1 if first.network.trained.image_is_constant else 2)
     for folder, found in zip((bundle, other), masks, strict=True):
-        wanted = Segmenter.from_bundle(folder, device="cpu").probabilities(files["picture"], TEXTS)
+        wanted = Segmenter.from_bundle(folder, device=device).probabilities(files["picture"], TEXTS)
         np.testing.assert_array_equal(found, wanted)
     assert not np.array_equal(*masks)
 
 
-def test_the_features_of_the_last_images_are_kept_within_their_bound(bundle, files, encoded):
+def test_the_features_of_the_last_images_are_kept_within_their_bound(bundle, files, encoded, device):
     pixels = np.asarray(Image.open(files["picture"]))
     probe = RecentStore(2**26)
-    Segmenter.from_bundle(bundle, device="cpu", feature_store=probe).segment(pixels, TEXTS)
+    Segmenter.from_bundle(bundle, device=device, feature_store=probe).segment(pixels, TEXTS)
     store = RecentStore(2 * probe.bytes)
-    keeping = Segmenter.from_bundle(bundle, device="cpu", feature_store=store)
+    keeping = Segmenter.from_bundle(bundle, device=device, feature_store=store)
     encoded.clear()
     for image in (pixels, pixels[::-1], pixels[:, ::-1], pixels):
         keeping.segment(image, TEXTS)

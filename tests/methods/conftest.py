@@ -9,7 +9,7 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def _device(request) -> Iterator[None]:
+def _device(device) -> Iterator[None]:
     """Create tensors on the device of ``--device``."""
-    with torch.device(request.config.getoption("--device")):
+    with torch.device(device):
         yield

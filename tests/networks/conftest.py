@@ -33,12 +33,6 @@ def base_model_of(request, loaded_base_models) -> Callable[[NetworkCase], BaseMo
 
 
 @pytest.fixture
-def device(request) -> str:
-    """The device of networks and images: ``--device``."""
-    return request.config.getoption("--device")
-
-
-@pytest.fixture
 def build(base_model_of, device) -> Callable[..., PromptTunedNetwork]:
     """Build the network of a case; the same call gives the same weights."""
 
