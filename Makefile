@@ -25,7 +25,7 @@ test-precision: $(VENV)/installed-test
 
 # startup/ makes torchvision importable with a CPU build of torch
 test-label: $(LABEL_VENV)/installed
-	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest --durations 10 tests/monai_label
+	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest --durations 10 tests/monai_label tests/app/test_annotate.py tests/app/test_label_process.py
 
 lint: $(VENV)/installed-test
 	$(bin)/ruff check .
@@ -92,7 +92,7 @@ $(LABEL_VENV)/torch: constraints-label.txt
 # after the other environment with make --jobs, because both installations write the egg-info of the checkout
 others := $(filter demo test test-precision lint types docs pictures bundles bench,$(MAKECMDGOALS))
 $(LABEL_VENV)/installed: setup.cfg $(LABEL_VENV)/torch | $(if $(others),$(VENV)/installed-test)
-	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt --editable '.[label]' pytest
+	$(LABEL_VENV)/bin/python -m pip install --quiet --constraint constraints-label.txt --editable '.[label,app]' pytest
 	touch $@
 
 clean:

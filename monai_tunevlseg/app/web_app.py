@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from monai_tunevlseg.app.annotate_routes import AnnotateRoutes
 from monai_tunevlseg.app.picture_files import PictureFolder
 from monai_tunevlseg.app.request_guards import ERROR_RESPONSES, OwnPageOnly
 from monai_tunevlseg.app.text_masks import open_tried_bundles
@@ -28,7 +31,7 @@ def create_app(
     images: str | Path | None = None,
     max_upload: int = 20_000_000,
     hosts: Sequence[str] = LOOPBACK,
-    further_routes: Iterable[Route] = (),
+    annotate: AnnotateRoutes | None = None,
 ) -> Starlette:
     """Create the web application.
 
@@ -37,7 +40,7 @@ def create_app(
         images: folder of pictures that visitors may choose; None = they drop their own.
         max_upload: largest picture that a visitor may drop, in bytes.
         hosts: names under which the server answers, so that no other name can lead a browser here; ``*`` = any.
-        further_routes: other routes, such as those of the tab **Annotate**.
+        annotate: the tab **Annotate**; None = without a server.
 
     Raises:
         FileNotFoundError: when a folder is not a bundle.
@@ -45,9 +48,17 @@ def create_app(
         ValueError: when two bundles have one name, or one cannot segment.
     """
     tried = TryRoutes(open_tried_bundles(bundles), PictureFolder(images), max_upload)
+    annotated = annotate or AnnotateRoutes(None, None)
     page = Mount("/", StaticFiles(directory=STATIC, html=True))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(annotated.close)
+
     return Starlette(
-        routes=[*tried.routes(), *further_routes, page],
+        routes=[*tried.routes(), *annotated.routes(), page],
+        lifespan=lifespan,
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             Middleware(OwnPageOnly),

@@ -6,11 +6,9 @@ With torch and torchvision both built for the CPU, or both for CUDA, ``monailabe
 from __future__ import annotations
 
 import os
-import runpy
 import sys
-from pathlib import Path
 
-STARTUP = Path(__file__).parent / "startup"
+from monai_tunevlseg.monai_label.torchvision_builds import STARTUP, accept_unequal_builds
 
 
 def main() -> None:
@@ -21,7 +19,7 @@ def main() -> None:
     """
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(STARTUP), *([inherited] if inherited else [])])
-    runpy.run_path(str(STARTUP / "sitecustomize.py"))  # which Python did not run in this process
+    accept_unequal_builds()  # because Python did not do so at the start of this process
     try:
         from monailabel.main import Main
     except ModuleNotFoundError as error:

@@ -43,7 +43,7 @@ def test_the_page_shows_both_versions(tmp_path):
             pictures.selectedIndex = 0;
             pictures.dispatchEvent(new Event('change'));
         }""")
-        page.wait("document.querySelectorAll('.view').length == 1")
+        page.wait("document.querySelectorAll('#views .view').length == 1")
         before = page.picture()
         page.run("document.querySelector('input[value=both]').click(); document.getElementById('segment').click()")
         page.wait("document.querySelectorAll('tbody tr').length == 2")

@@ -23,8 +23,10 @@ from monai_tunevlseg.data.label_overlay import class_color
 from monai_tunevlseg.hyperparameters import ZERO_SHOT
 from monai_tunevlseg.sharing import Sources
 
-httpx2 = pytest.importorskip("httpx2", reason="the extra [app] is not installed")
+pytest.importorskip("httpx2", reason="the extra [app] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [app] is not installed")
+
+import httpx2
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["red circle", "blue square"]
@@ -199,7 +201,8 @@ def test_versions_stand_side_by_side(page, folder, segmenters):
         (masks[version],) = segmenter.segment(path, TEXTS[:1])
         np.testing.assert_array_equal(canvas(page, "overlay", version)[..., 3] == 255, masks[version])
     assert (masks["tuned"] != masks["zero-shot"]).any()
-    left, right = page.run("[...document.querySelectorAll('.view')].map((view) => view.getBoundingClientRect().x)")
+    views = "[...document.querySelectorAll('#views .view')]"
+    left, right = page.run(f"{views}.map((view) => view.getBoundingClientRect().x)")
     assert left < right
 
 

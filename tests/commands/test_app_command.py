@@ -23,6 +23,7 @@ pytest.importorskip("uvicorn", reason="the extra [app] is not installed")
         (["--images", "gone"], "gone"),
         (["--images", "setup.cfg"], "setup.cfg"),
         (["--host", "192.0.2.1"], "192.0.2.1"),
+        (["--server", "localhost:8000"], "'localhost:8000'"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, named):

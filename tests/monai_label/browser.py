@@ -6,6 +6,7 @@ import base64
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium")
 SIZE = "1500,900"
+SILENCE = 240  # seconds
 # WebGL, which the viewer draws with, without a GPU
 OPTIONS = ("--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
@@ -77,6 +79,8 @@ class Page:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._received:
+            if not select.select([self._reading], [], [], SILENCE)[0]:
+                raise TimeoutError(f"the browser says nothing for {SILENCE} seconds; does it ask something?")
             received = os.read(self._reading, 1 << 16)
             if not received:
                 raise RuntimeError("the browser has ended")

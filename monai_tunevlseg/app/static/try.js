@@ -171,7 +171,16 @@ function takeFile(file) {
   return attempt(() => choosePicture({ name: file.name }, file, file.name));
 }
 
+/** List the bundles, and keep the choice if one was made. */
+async function showBundles() {
+  const chosen = at("bundle").value;
+  ({ bundles, max_upload: maxUpload } = await (await send("try/bundles")).json());
+  at("bundle").replaceChildren(...bundles.map(({ name }) => new Option(name, name, false, name === chosen)));
+  showBundle();
+}
+
 function listen() {
+  document.addEventListener("tuned", () => attempt(showBundles)); // a bundle may have its first checkpoint
   at("file").addEventListener("change", () => at("file").files.length && takeFile(at("file").files[0]));
   const drop = at("drop");
   addEventListener("dragover", (event) => event.preventDefault());
@@ -204,9 +213,7 @@ function listen() {
 
 await attempt(async () => {
   listen();
-  ({ bundles, max_upload: maxUpload } = await (await send("try/bundles")).json());
-  at("bundle").replaceChildren(...bundles.map(({ name }) => new Option(name)));
-  showBundle();
+  await showBundles();
   showOpacity();
   const { pictures } = await (await send("try/pictures")).json();
   at("pictures").replaceChildren(...pictures.map((name) => new Option(name)));
