@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from monai_tunevlseg.app.drafts import DraftFolder, drafts_of
 from monai_tunevlseg.app.label_client import LabelClient
 from monai_tunevlseg.app.label_process import LabelProcess
-from monai_tunevlseg.app.picture_files import MAX_PIXELS, png_of_picture, received_picture
+from monai_tunevlseg.app.picture_files import png_of_picture, received_picture
 from monai_tunevlseg.app.pixel_messages import pack_maps, unpack_label_map
 from monai_tunevlseg.app.request_guards import read_body, read_object
 
@@ -32,12 +33,17 @@ class AnnotateRoutes:
         server: address of the server, or the process that starts one when the tab is first opened; None = the tab says
             how to get one.
         drafts: the drafts; None without a server.
+        max_upload: largest label map that is received, in bytes.
     """
 
-    def __init__(self, server: str | LabelProcess | None, drafts: DraftFolder | None) -> None:
+    def __init__(
+        self, server: str | LabelProcess | None, drafts: DraftFolder | None, max_upload: int = 20_000_000
+    ) -> None:
         self.process = server if isinstance(server, LabelProcess) else None
         self.client = LabelClient(server) if isinstance(server, str) else None
+        self.max_upload = max_upload
         self._drafts = drafts
+        self._turn = asyncio.Lock()
 
     @property
     def drafts(self) -> DraftFolder:
@@ -149,17 +155,22 @@ class AnnotateRoutes:
         return JSONResponse({})
 
     async def _with_labels(self, request: Request, action: Callable[[str, Any, dict[str, Any]], None]) -> None:
-        """Call an action with the image, the label map and the header of a message with a label map."""
+        """Call an action with the image, the label map and the header of a message with a label map.
+
+        Messages have their turns in the order in which they arrive, because the last one of a page that is closed may
+        follow one of which the browser has dropped the answer.
+        """
         image = _image(request)
-        header, labels = unpack_label_map(await read_body(request, 2 * MAX_PIXELS, "the label"))
+        header, labels = unpack_label_map(await read_body(request, self.max_upload, "the label"))
         names = header.get("names")
         if not isinstance(names, dict) or not all(
-            isinstance(value, int) and 0 < value < 256 and name.strip() for name, value in names.items()
+            type(value) is int and 0 < value < 256 and name.strip() for name, value in names.items()
         ):
             raise ValueError(f"names is {names!r:.200}; send the value of each class, such as {{'polyp': 1}}.")
         if unknown := sorted(set(labels.tobytes()) - {0, *names.values()}):
             raise ValueError(f"the label has the value {unknown[0]}, which is not that of a class in {names!r:.200}.")
-        await run_in_threadpool(action, image, labels, header)
+        async with self._turn:
+            await run_in_threadpool(action, image, labels, header)
 
     def _server(self) -> LabelClient:
         if self.client is None:
@@ -167,13 +178,16 @@ class AnnotateRoutes:
         return self.client
 
 
-def annotation_with(server: str | None, bundles: Sequence[Path], images: Path | None) -> AnnotateRoutes | None:
+def annotation_with(
+    server: str | None, bundles: Sequence[Path], images: Path | None, max_upload: int
+) -> AnnotateRoutes | None:
     """Return the tab for a server, or for one that it starts for a folder of pictures; None without both.
 
     Args:
         server: address of a server; None = one is started when the tab is first opened.
         bundles: the models of the started server.
         images: folder of the pictures of the started server.
+        max_upload: largest label map that is received, in bytes.
 
     Raises:
         ValueError: when the address is not one.
@@ -181,11 +195,11 @@ def annotation_with(server: str | None, bundles: Sequence[Path], images: Path | 
     if server is not None:
         if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", server):
             raise ValueError(f"--server {server!r:.200} is not an address; pass one such as http://127.0.0.1:8000.")
-        return AnnotateRoutes(server, DraftFolder(drafts_of(server.rstrip("/"))))
+        return AnnotateRoutes(server, DraftFolder(drafts_of(server.rstrip("/"))), max_upload)
     if images is None:
         return None
     folder = drafts_of(str(images.expanduser().resolve()))
-    return AnnotateRoutes(LabelProcess(bundles, images, folder / "server"), DraftFolder(folder))
+    return AnnotateRoutes(LabelProcess(bundles, images, folder / "server"), DraftFolder(folder), max_upload)
 
 
 def _image(request: Request) -> str:

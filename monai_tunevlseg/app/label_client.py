@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from monai_tunevlseg.app.picture_files import png_of_mask
+from monai_tunevlseg.monai_label.training_dataset import label_values
 
 __all__ = ["LabelClient", "StoredLabel"]
 
@@ -71,9 +72,9 @@ class LabelClient:
         if not any(entry["id"] == image and entry["labeled"] for entry in self.images()):
             return None
         query = {"label": image, "tag": FINAL}
-        info = self._json("GET", "/datastore/label/info", params=query)
-        names = info.get("label_names") or (info.get("params") or {}).get("label_names") or {}
-        return StoredLabel(_label_map(self._send("GET", "/datastore/label", params=query).content), dict(names))
+        names = label_values(self._json("GET", "/datastore/label/info", params=query))
+        labels = _label_map(self._send("GET", "/datastore/label", params=query).content)
+        return StoredLabel(labels, {name: value for name, value in names.items() if value < 256})
 
     def infer(self, model: str, image: str, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """Segment an image, and return the label map, uint8 (H, W), and the parameters of the answer."""

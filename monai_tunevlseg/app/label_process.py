@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,9 +18,11 @@ import httpx2
 from monai_tunevlseg.data.io.pictures import PICTURE_SUFFIXES
 from monai_tunevlseg.monai_label import write_app_folder
 
-__all__ = ["LabelProcess"]
+__all__ = ["LabelProcess", "last_error"]
 
 GRACE = 15  # seconds in which the server stops a training
+ERRORS = (r"^\w[\w.]*(?:Error|Exception|Exit)\b.*", r"^.*\[(?:ERROR|CRITICAL)\].*", r"^.*\S.*")
+"""Lines of the log that say why the server has ended, the best first: the end of a traceback, an error, any line."""
 
 
 class LabelProcess:
@@ -64,13 +67,13 @@ class LabelProcess:
         """Return whether the started server is ready.
 
         Raises:
-            ValueError: when it has ended, after which it can be started again; has the last line of its log.
+            ValueError: when it has ended, after which it can be started again; has the last error in its log.
         """
         with self._lock:
             if self._process is not None and self._process.poll() is not None:
                 self._process = None
-                lines = self.log.read_text(errors="replace").strip().splitlines() or ["its log is empty"]
-                raise ValueError(f"MONAI Label has ended: {lines[-1]:.500} (more in {self.log})")
+                reason = last_error(self.log.read_text(errors="replace"))
+                raise ValueError(f"MONAI Label has ended: {reason:.500} (more in {self.log})")
         try:
             return httpx2.get(f"{self._url}/info/", timeout=5, trust_env=False).is_success
         except httpx2.HTTPError:
@@ -103,6 +106,12 @@ class LabelProcess:
         }
         with self.log.open("wb") as log:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | environment)
+
+
+def last_error(log: str) -> str:
+    """Return the line of a server's log that says why it has ended."""
+    found = (re.findall(pattern, log, re.MULTILINE) for pattern in ERRORS)
+    return next((lines[-1] for lines in found if lines), "its log is empty")
 
 
 def _free_port() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +20,7 @@ HEADERS = {
     # the page works without a network, and nothing that it shows can send a picture elsewhere
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -100,6 +101,7 @@ def _answer(status: int) -> Any:
 
 
 ERROR_RESPONSES: Mapping[type[Exception], Any] = {
+    ClientDisconnect: _answer(HTTPStatus.BAD_REQUEST),  # nobody reads it: a page was closed while it sent something
     TooLargeError: _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     FileNotFoundError: _answer(HTTPStatus.NOT_FOUND),
     ConnectionError: _answer(HTTPStatus.BAD_GATEWAY),

@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from monai_tunevlseg.app.picture_files import (
-    MAX_PIXELS,
     PictureFolder,
     check_size,
     png_of_mask,
@@ -33,7 +32,7 @@ class TryRoutes:
     Args:
         bundles: the bundles by name.
         pictures: the folder.
-        max_upload: largest picture in the body of a request, in bytes.
+        max_upload: largest picture or mask in the body of a request, in bytes.
     """
 
     def __init__(self, bundles: Mapping[str, TriedBundle], pictures: PictureFolder, max_upload: int) -> None:
@@ -106,8 +105,8 @@ class TryRoutes:
         return Response(await run_in_threadpool(segment), media_type="application/octet-stream")
 
     async def encode(self, request: Request) -> Response:
-        """Return the mask in a message of `pack_maps` as a gray PNG."""
-        _, mask = unpack_label_map(await read_body(request, 2 * MAX_PIXELS, "the mask"))
+        """Return the mask in a message of the page as a gray PNG."""
+        _, mask = unpack_label_map(await read_body(request, self.max_upload, "the mask"))
         return Response(await run_in_threadpool(png_of_mask, mask), media_type="image/png")
 
     async def _upload(self, request: Request) -> bytes:

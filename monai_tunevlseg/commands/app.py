@@ -30,7 +30,9 @@ def app(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 = a free one.", min=0, max=65535)] = 7860,
-    max_upload: Annotated[float, typer.Option(metavar="MB", help="Largest picture that may be uploaded.", min=0)] = 20,
+    max_upload: Annotated[
+        float, typer.Option(metavar="MB", help="Largest picture or label that may be uploaded.", min=0)
+    ] = 20,
 ) -> None:
     """Start a page in the browser: type a text, see its mask in a picture, annotate, and tune on the labels.
 
@@ -50,11 +52,12 @@ def app(
 
         disable_progress_bars()
         chosen = bundles or [bundles_dir() / DEFAULT_BUNDLE]
+        max_bytes = int(max_upload * 1_000_000)
         page = create_app(
             chosen,
             images,
-            int(max_upload * 1_000_000),
+            max_bytes,
             LOOPBACK if host in LOOPBACK else ["*"],
-            annotation_with(server, chosen, images),
+            annotation_with(server, chosen, images, max_bytes),
         )
         serve(page, host, port, lambda url: typer.echo(f"open {url} in a browser; Ctrl-C ends the page"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from monai_tunevlseg.monai_label import write_app_folder
 COUNT = 6
 MODEL = "circles"
 NAME = "red object"
+PATIENCE = 120  # seconds
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
@@ -96,19 +98,19 @@ def place(page, x, y):
     return left + (x + 0.5) * scale, top + (y + 0.5) * scale
 
 
-def mouse(page, *positions):
+def mouse(page, *positions, release=True):
     """Press the mouse at the first position, drag it along the others and release it."""
     kinds = ["mousePressed", *["mouseMoved"] * (len(positions) - 1)]
-    for kind, position in (*zip(kinds, positions, strict=True), ("mouseReleased", positions[-1])):
+    for kind, position in (*zip(kinds, positions, strict=True), *[("mouseReleased", positions[-1])] * release):
         x, y = place(page, *position)
-        page._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+        page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
 
 def press(page, key, control=False):
     keys = {"key": key, "code": f"Key{key.upper()}", "modifiers": 2 if control else 0}
     text = {} if control else {"text": key}
-    page._call("Input.dispatchKeyEvent", type="keyDown", windowsVirtualKeyCode=ord(key.upper()), **keys, **text)
-    page._call("Input.dispatchKeyEvent", type="keyUp", windowsVirtualKeyCode=ord(key.upper()), **keys)
+    page.call("Input.dispatchKeyEvent", type="keyDown", windowsVirtualKeyCode=ord(key.upper()), **keys, **text)
+    page.call("Input.dispatchKeyEvent", type="keyUp", windowsVirtualKeyCode=ord(key.upper()), **keys)
 
 
 def segmented(page):
@@ -121,7 +123,7 @@ def inferred(server, image, **params):
         f"{server}/infer/{MODEL}",
         params={"image": image, "output": "image"},
         data={"params": json.dumps(params)},
-        timeout=120,
+        timeout=PATIENCE,
     )
     return np.asarray(Image.open(io.BytesIO(answer.content)))
 
@@ -129,7 +131,7 @@ def inferred(server, image, **params):
 def test_the_first_image_is_that_of_active_learning(page, server):
     shown = page.run("document.getElementById('image-name').textContent")
     infos = {
-        image: httpx2.get(f"{server}/datastore/image/info", params={"image": image}).json()
+        image: httpx2.get(f"{server}/datastore/image/info", params={"image": image}, timeout=PATIENCE).json()
         for image in (f"picture{number}" for number in range(COUNT))
     }
     scores = {image: info["tunevlseg_uncertainty"][MODEL]["score"] for image, info in infos.items()}
@@ -194,7 +196,7 @@ def test_a_second_class_has_its_own_value_and_text(page):
     segmented(page)
     before = labels(page)
     page.run("document.getElementById('new-class').focus(); document.getElementById('new-class').value = 'thing'")
-    page._call("Input.dispatchKeyEvent", type="rawKeyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13)
+    page.call("Input.dispatchKeyEvent", type="rawKeyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13)
     page.run("document.getElementById('class-text').value = 'blue object'; document.activeElement.blur()")
     page.run(f"{said()} = ''")
     press(page, "t")
@@ -203,24 +205,142 @@ def test_a_second_class_has_its_own_value_and_text(page):
     np.testing.assert_array_equal(labels(page), before)
 
 
-# false while the draft is not saved: the browser would then ask, and wait for an answer
-LEAVES = "dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+def wait_for_draft(folder, image, painted):
+    """Wait until the draft of an image is what is painted with the first class."""
+    until = time.monotonic() + PATIENCE
+    while (draft := DraftFolder(folder / "drafts").read(image)) is None or ((draft[0] == 1) != painted).any():
+        assert time.monotonic() < until, f"the draft of {image} is {draft}"
+        time.sleep(0.1)
 
 
-def test_an_edited_label_survives_the_page(page, url):
+def leave(page):
+    """Leave the page, which must not ask."""
+    page.questions.clear()
+    page.open("about:blank")
+    assert page.questions == []
+
+
+def come_back(page, url, image):
+    """Open the page, which shows the image of the latest draft."""
+    page.open(f"{url}#annotate")
+    page.wait(f"document.body.dataset.connected && document.getElementById('image-name').textContent == '{image}'")
+
+
+def test_an_edited_label_survives_the_page(page, url, folder):
     open_image(page, "picture3")
     press(page, "b")
     mouse(page, (100, 20), (110, 40))
     painted = labels(page)
-    page.wait(LEAVES)
-    page.open("about:blank")
-    page.open(f"{url}#annotate")
-    page.wait("document.body.dataset.connected && document.getElementById('image-name').textContent == 'picture3'")
-    np.testing.assert_array_equal(labels(page), painted)
     assert painted.any()
+    wait_for_draft(folder, "picture3", painted)
+    leave(page)
+    come_back(page, url, "picture3")
+    np.testing.assert_array_equal(labels(page), painted)
 
 
-def test_a_submitted_label_is_the_shown_one(page, folder):
+@pytest.mark.parametrize("release", [True, False])
+def test_a_stroke_that_is_not_saved_yet_survives_the_page(page, url, folder, release):
+    image = f"picture{2 + 3 * release}"
+    open_image(page, image)
+    press(page, "b")
+    page.run("window.fetch = () => new Promise(() => {}); 0")  # a server that takes its time
+    mouse(page, (30, 90), (60, 100 - 20 * release), release=release)
+    painted = labels(page)
+    assert painted.any()
+    leave(page)
+    wait_for_draft(folder, image, painted)
+    page.call("Input.dispatchMouseEvent", type="mouseReleased", x=1, y=1, button="left", clickCount=1)
+    come_back(page, url, image)
+    np.testing.assert_array_equal(labels(page), painted)
+
+
+def test_the_page_asks_before_an_edit_is_lost(page, url, folder):
+    open_image(page, "picture5")
+    press(page, "b")
+    page.run("window.served = fetch; window.fetch = () => Promise.reject(new TypeError()); 0")
+    mouse(page, (100, 20))
+    page.wait(f"{said()}.includes('not saved')")
+    painted = labels(page)
+    page.questions.clear()
+    page.agrees = False  # to leave
+    page.open("about:blank")
+    page.agrees = True
+    assert page.questions == ["beforeunload"]
+    np.testing.assert_array_equal(labels(page), painted)
+    page.run("window.fetch = served; 0")
+    mouse(page, (110, 20))
+    wait_for_draft(folder, "picture5", labels(page))
+    leave(page)
+    come_back(page, url, "picture5")
+
+
+def test_the_page_asks_while_it_saves_a_label_of_many_pieces(page, url):
+    """More pieces than a browser sends after the page is closed."""
+    open_image(page, "picture5")
+    page.run(f"""{{
+        const [height, width] = {list(SIZE)};
+        const json = new TextEncoder().encode(JSON.stringify({{ height, width }}));
+        const length = new Uint8Array([0, 0, 0, json.length]);
+        const mask = Uint8Array.from({{ length: width * height }}, (_, pixel) => pixel % 2);
+        window.fetch = async (path) =>
+            path.startsWith('annotate/masks') ? new Response(new Blob([length, json, mask])) : new Promise(() => {{}});
+    }}""")
+    press(page, "t")
+    segmented(page)
+    page.questions.clear()
+    page.open("about:blank")
+    assert page.questions == ["beforeunload"]
+    come_back(page, url, "picture5")
+
+
+def test_the_image_that_the_visitor_chooses_last_is_opened(page):
+    """The answer of active learning comes after it, and is dropped."""
+    page.run("""{
+        const served = window.fetch;
+        const held = new Promise((resolve) => { window.deliver = resolve; });
+        window.asked = [];
+        window.fetch = async (path, options) => {
+            window.asked.push(path);
+            if (!path.startsWith('annotate/next')) return served(path, options);
+            await held;
+            return new Response('{"id": "picture0"}');
+        };
+        document.getElementById('next').click();
+    }""")
+    open_image(page, "picture1")
+    page.run("deliver()")
+    open_image(page, "picture3")
+    asked = page.run("window.asked.filter((path) => path.startsWith('annotate/picture'))")
+    assert asked == ["annotate/picture?image=picture1", "annotate/picture?image=picture3"]
+    page.call("Page.reload")
+    page.wait("document.body.dataset.connected && !window.asked")
+
+
+def test_strokes_while_another_image_loads_belong_to_the_shown_one(page, folder):
+    open_image(page, "picture1")
+    page.run("""{
+        const served = window.fetch;
+        const held = new Promise((resolve) => { window.deliver = resolve; });
+        window.fetch = async (path, options) => {
+            if (path.startsWith('annotate/picture')) await held;
+            return served(path, options);
+        };
+        const images = document.getElementById('images');
+        images.value = 'picture3';
+        images.dispatchEvent(new Event('change', {bubbles: true}));
+    }""")
+    press(page, "b")
+    mouse(page, (90, 100), (120, 100))
+    painted = labels(page)
+    page.run("deliver()")
+    page.wait(f"document.getElementById('image-name').textContent == 'picture3' && !{said()}")
+    wait_for_draft(folder, "picture1", painted)
+    wait_for_draft(folder, "picture3", labels(page))
+    open_image(page, "picture1")
+    np.testing.assert_array_equal(labels(page), painted)
+
+
+def test_a_submitted_label_is_the_shown_one(page, server, folder):
     open_image(page, "picture4")
     press(page, "t")
     segmented(page)
@@ -232,8 +352,9 @@ def test_a_submitted_label_is_the_shown_one(page, folder):
     page.wait("document.getElementById('labeled').textContent.startsWith('1 of')")
     saved = np.asarray(Image.open(file))
     np.testing.assert_array_equal(saved, shown)
-    info = json.loads((folder / "studies" / "datastore_v2.json").read_text())["objects"]["picture4"]["labels"]["final"]
-    assert info["info"]["label_names"] == {NAME: 1}
+    query = {"label": "picture4", "tag": "final"}
+    info = httpx2.get(f"{server}/datastore/label/info", params=query, timeout=PATIENCE).json()
+    assert info["label_names"] == {NAME: 1}
     page.wait(f"document.getElementById('image-name').textContent != 'picture4' && !{said()}")
     open_image(page, "picture4")  # a submitted label can be opened again
     np.testing.assert_array_equal(labels(page), shown)
@@ -249,7 +370,7 @@ def test_the_model_is_tuned_on_the_submitted_labels(page, server, folder):
     page.run("document.getElementById('epochs').value = 1; document.getElementById('tune').click()")
     page.wait("!document.getElementById('tuning').hidden")
     page.wait("document.getElementById('tuning-result').textContent.includes('kept')", 600)
-    stats = httpx2.get(f"{server}/info/").json()["train_stats"][MODEL]
+    stats = httpx2.get(f"{server}/info/", timeout=PATIENCE).json()["train_stats"][MODEL]
     sentence = page.run("document.getElementById('tuning-result').textContent")
     assert f"old none, new {stats['new_dice']:.1f}; the new checkpoint" in sentence
     assert (folder / MODEL / "models" / "model.pt").is_file()
@@ -271,11 +392,11 @@ def test_the_model_is_tuned_on_the_submitted_labels(page, server, folder):
     ],
 )
 def test_wrong_requests_are_refused(url, method, path, body, status, named):
-    response = httpx2.request(method, f"{url}/annotate/{path}", json=body, timeout=120)
+    response = httpx2.request(method, f"{url}/annotate/{path}", json=body, timeout=PATIENCE)
     assert (response.status_code, named in response.json()["error"]) == (status, True), response.text
 
 
 def test_a_server_that_is_gone_is_named(folder):
     gone = start_app(folder / MODEL, annotate=AnnotateRoutes("http://127.0.0.1:9", DraftFolder(folder / "other")))
-    response = httpx2.post(f"{gone}/annotate/server")
+    response = httpx2.post(f"{gone}/annotate/server", timeout=PATIENCE)
     assert (response.status_code, "http://127.0.0.1:9" in response.json()["error"]) == (502, True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from monai_tunevlseg.app.drafts import DraftFolder, drafts_of
+from monai_tunevlseg.app.picture_files import MAX_PIXELS
 from monai_tunevlseg.app.pixel_messages import pack_maps, unpack_label_map
 
 LABELS = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -53,14 +56,24 @@ def test_servers_have_folders_of_their_own(monkeypatch):
     assert first != second and first.is_relative_to(Path("/state/monai_tunevlseg"))
 
 
-def test_messages_carry_label_maps():
-    header, labels = unpack_label_map(pack_maps({"names": NAMES}, LABELS))
-    assert header == {"names": NAMES, "width": 4, "height": 3}
-    np.testing.assert_array_equal(labels, LABELS)
+def message(labels=LABELS, **changes):
+    """Return what the page sends."""
+    height, width = labels.shape
+    header = json.dumps({"names": NAMES, "width": width, "height": height} | changes).encode()
+    runs = [(len([*run]), value) for value, run in itertools.groupby(labels.ravel().tolist())]
+    lengths = b"".join(length.to_bytes(4, "little") for length, _ in runs)
+    return len(header).to_bytes(4, "big") + header + lengths + bytes(value for _, value in runs)
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS // 3, np.zeros((7, 5), np.uint8), np.full((1, 1), 255, np.uint8)])
+def test_messages_carry_label_maps(labels):
+    header, found = unpack_label_map(message(labels))
+    assert header == {"names": NAMES, "width": labels.shape[1], "height": labels.shape[0]}
+    np.testing.assert_array_equal(found, labels)
 
 
 @pytest.mark.parametrize(
-    "message",
+    "damaged",
     [
         b"",
         b"\0\0\0\0",
@@ -68,11 +81,29 @@ def test_messages_carry_label_maps():
         b"\0\0\0\2{}",
         b"\0\0\0\2[]",
         b"\0\0\0\2{x",
-        pack_maps({}, LABELS)[:-1],
-        pack_maps({}, LABELS) + b"x",
-        pack_maps({}, LABELS).replace(b'"width": 4', b'"width":-4'),
+        message()[:-1],
+        message() + b"x",
+        message(width=-4),
+        message(width=5),
+        message(width="4"),
+        message(width=True),
     ],
 )
-def test_damaged_messages_are_refused(message):
+def test_damaged_messages_are_refused(damaged):
     with pytest.raises(ValueError, match="message|map"):
-        unpack_label_map(message)
+        unpack_label_map(damaged)
+
+
+def test_a_map_of_too_many_pixels_is_refused():
+    """A message of a few bytes that would need gigabytes."""
+    runs = b"".join(count.to_bytes(4, "little") for count in (MAX_PIXELS, 1)) + b"\0\1"
+    header = json.dumps({"width": MAX_PIXELS + 1, "height": 1}).encode()
+    with pytest.raises(ValueError, match="64,000,001"):
+        unpack_label_map(len(header).to_bytes(4, "big") + header + runs)
+
+
+def test_the_answer_of_the_server_has_plain_maps():
+    content = pack_maps({"names": NAMES}, LABELS)
+    end = 4 + int.from_bytes(content[:4], "big")
+    assert json.loads(content[4:end]) == {"names": NAMES, "width": 4, "height": 3}
+    assert content[end:] == LABELS.tobytes()

@@ -20,7 +20,7 @@ pytest.importorskip("httpx2", reason="the extra [app] is not installed")
 
 import httpx2
 
-from monai_tunevlseg.app.label_process import LabelProcess
+from monai_tunevlseg.app.label_process import LabelProcess, last_error
 
 PATIENCE = 300  # seconds; imports take a minute on a busy machine
 
@@ -46,24 +46,33 @@ def test_the_server_starts_with_the_tab_and_ends_with_the_page(tmp_path, number)
     command = [sys.executable, "-m", "monai_tunevlseg", *arguments, "--port", "0"]
     # without startup/, which users do not have on PYTHONPATH
     environment = os.environ | {"XDG_STATE_HOME": str(tmp_path / "state"), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        (url,) = re.findall(r"http://\S+", process.stdout.readline())
-        assert not list((tmp_path / "state").rglob("server.log"))  # the tab is not open yet
-        wait_for(lambda: httpx2.post(f"{url}/annotate/server", timeout=60).json()["ready"], "no server")
-        images = httpx2.get(f"{url}/annotate/images").json()["images"]
-        assert images == [{"id": "picture", "labeled": False}]  # a volume is not a picture
-        (log,) = (tmp_path / "state").rglob("server.log")
-        (server,) = re.findall(r"running on (http://127.0.0.1:\d+)", log.read_text())
-        assert httpx2.get(f"{server}/info/").is_success
-        process.send_signal(number)
-        process.wait(60)
+    output = tmp_path / "output.txt"
+    with output.open("w") as stream, subprocess.Popen(command, stdout=stream, env=environment) as process:
+        try:
+            (url,) = wait_for(lambda: re.findall(r"http://\S+", output.read_text()), "the page does not start")
+            assert not list((tmp_path / "state").rglob("server.log"))  # the tab is not open yet
+            wait_for(lambda: post(f"{url}/annotate/server")["ready"], "no server")
+            images = httpx2.get(f"{url}/annotate/images", timeout=PATIENCE).json()["images"]
+            assert images == [{"id": "picture", "labeled": False}]  # a volume is not a picture
+            (log,) = (tmp_path / "state").rglob("server.log")
+            (server,) = re.findall(r"running on (http://127.0.0.1:\d+)", log.read_text())
+            assert responds(server)
+            process.send_signal(number)
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
     wait_for(lambda: not responds(server), "the server continues")
+
+
+def post(url):
+    answer = httpx2.post(url, timeout=PATIENCE)
+    assert answer.is_success, answer.text
+    return answer.json()
 
 
 def responds(url):
     try:
-        return httpx2.get(f"{url}/info/", timeout=10).is_success
+        return httpx2.get(f"{url}/info/", timeout=PATIENCE).is_success
     except httpx2.HTTPError:
         return False
 
@@ -83,6 +92,19 @@ def test_a_server_that_ends_is_explained(tmp_path):
     assert "gone" in explained and str(process.log) in explained
     assert process.start() != ""  # again
     process.stop()
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("Using PYTHONPATH=/x\n[2026] [ERROR] - in use\n[2026] [INFO] - end\n", "[2026] [ERROR] - in use"),
+        ("Traceback:\n  in x\na.SomeError: no bundle\n\n[2026] [ERROR] - startup failed\n", "a.SomeError: no bundle"),
+        ("usage: monailabel\n\n", "usage: monailabel"),
+        ("\n", "its log is empty"),
+    ],
+)
+def test_the_reason_is_found_in_the_log(log, reason):
+    assert last_error(log) == reason
 
 
 def test_a_comma_in_a_path_is_refused(tmp_path):

@@ -208,7 +208,7 @@ def test_versions_stand_side_by_side(page, folder, segmenters):
 
 def test_a_mask_is_downloaded(page, folder, segmenters, tmp_path):
     segment(page)
-    page._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     page.run("document.querySelectorAll('tbody button')[1].click()")
     file = tmp_path / "drawing_blue_square_tuned.png"
     wait_for_file(page, file)

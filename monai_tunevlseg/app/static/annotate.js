@@ -1,4 +1,5 @@
 /* The tab Annotate: labels of a MONAI Label server's pictures, and the tuning of its models on them. */
+import { DraftSaver } from "./drafts.js";
 import { Editor } from "./editor.js";
 import { colorOf, cssColor } from "./overlay.js";
 import { loadBitmap, packMap, send, unpackMaps, withQuery } from "./server.js";
@@ -8,14 +9,14 @@ const at = (id) => document.getElementById(id);
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 let models = {};
-let names = {}; // the value of each class in the label map
+let names = Object.create(null); // the value of each class in the label map; a class may be named "constructor"
 let image = null; // the id of the open image
+let newest = 0; // number of the latest request to open an image; answers to older ones are dropped
 let connected = null; // the promise of the first connection
-let edits = 0; // number of edits since the page was opened
-let savedEdits = 0; // number of them that are in a draft
-let saving = Promise.resolve();
+const newestMasks = new Map(); // the same number for the mask of each class
 
-const editor = new Editor(at("editor"), (value) => colorOf(value - 1), edited, () => attempt(maskByText));
+const editor = new Editor(at("editor"), (value) => colorOf(value - 1), () => drafts.edited(), () => attempt(maskByText));
+const drafts = new DraftSaver(() => upload("draft"), (error) => say(error.message, true));
 
 function say(text, bad = false) {
   at("annotate-message").textContent = text;
@@ -70,39 +71,59 @@ async function showImages() {
   return { ...answer, drafts: answer.drafts.filter((id) => answer.images.some((entry) => entry.id === id)) };
 }
 
-/** Open the image that the server chooses. */
+/** Open the image that the server chooses, unless the visitor chooses another one meanwhile. */
 async function openNext() {
+  const number = ++newest;
   say("Choosing an image …");
   const { id } = await (await postJson("annotate/next",
     { strategy: at("strategy").value, model: at("model").value })).json();
+  if (number !== newest) return;
   if (id === null) say("All images are labeled.");
   else await open(id);
 }
 
 /** Open an image, with its draft or its submitted label. */
 async function open(id) {
-  await saved();
+  const number = ++newest;
   say("Loading …");
-  const [bitmap, stored] = await Promise.all([
-    send(withQuery("annotate/picture", { image: id })).then(loadBitmap),
-    send(withQuery("annotate/label", { image: id })).then((answer) => (answer.status === 204 ? null : answer.arrayBuffer())),
-  ]);
-  const { header, maps } = stored ? unpackMaps(stored) : { header: { names: {} }, maps: [] };
+  let [edits, bitmap, stored] = [];
+  do {
+    await saved();
+    edits = drafts.edits;
+    [bitmap, stored] = await Promise.all([
+      send(withQuery("annotate/picture", { image: id })).then(loadBitmap),
+      send(withQuery("annotate/label", { image: id })).then((found) => (found.status === 204 ? null : found.arrayBuffer())),
+    ]);
+    if (number !== newest) return;
+    editor.finish();
+  } while (drafts.edits !== edits); // the visitor has painted since
   image = id;
-  setNames(header.names, maps[0]);
-  editor.open(bitmap, maps[0]?.slice() ?? new Uint8Array(bitmap.width * bitmap.height));
+  const { names: given, labels, problem } = readLabels(stored, bitmap);
+  setNames(given, labels);
+  editor.open(bitmap, labels);
   at("editor").style.setProperty("--ratio", bitmap.width / bitmap.height);
   at("image-name").textContent = id;
   at("images").value = id;
-  say("");
+  say(problem, Boolean(problem));
+}
+
+/** Return the classes and the label map of a message; without a message, or with one of another picture, none. */
+function readLabels(stored, { width, height }) {
+  const empty = { names: {}, labels: new Uint8Array(width * height), problem: "" };
+  if (!stored) return empty;
+  const { header, maps: [labels] } = unpackMaps(stored);
+  const fits = header.width === width && header.height === height;
+  if (fits) return { ...empty, names: header.names, labels: labels.slice() };
+  const kind = header.draft ? "draft" : "label";
+  return { ...empty, problem: `The ${kind} has ${header.width} x ${header.height} pixels, not those of the picture.` };
 }
 
 /** Take the classes of a label, and add those of the model. */
 function setNames(given, map) {
-  names = { ...given };
+  names = Object.assign(Object.create(null), given);
   const classes = models[at("model").value]?.labels ?? [];
   if (!Object.keys(names).length) classes.forEach((name, index) => (names[name] = index + 1));
-  for (const value of new Set(map ?? []))
+  for (const value of new Set(map))
     if (value && !Object.values(names).includes(value)) names[`class ${value}`] = value;
   classes.forEach(addClass);
   showClasses(classes[0] ?? Object.keys(names)[0]);
@@ -149,12 +170,14 @@ async function maskByText() {
   if (!id) throw new Error("Open an image first.");
   if (!text) throw new Error("Type the text of the class first.");
   say("Segmenting …");
+  const number = (newestMasks.get(name) ?? 0) + 1;
+  newestMasks.set(name, number);
   const { foreground, background, box } = editor.marks;
   const corrections = { foreground, background, ...(box ? { roi: box } : {}) };
   const asked = { model: at("model").value, image: id, text: [text], ...corrections };
   const answer = await postJson("annotate/masks", asked);
   const { header, maps: [mask] } = unpackMaps(await answer.arrayBuffer());
-  if (id !== image) return;
+  if (id !== image || number !== newestMasks.get(name)) return;
   const value = names[name];
   editor.edit((labels) => {
     for (let pixel = 0; pixel < labels.length; pixel++)
@@ -165,42 +188,45 @@ async function maskByText() {
   say(`${text}: presence ${shown(header.presence?.[text])}, confidence ${shown(confidence)}`);
 }
 
-/** Save the label map as a draft, after the draft before it. */
-function edited() {
-  edits++;
-  saving = saving.then(() => attempt(saveDraft));
+/** Return the request that saves the shown label map, as a `draft` or for `submit`. */
+function upload(kind) {
+  const body = packMap({ names, width: editor.width, height: editor.height }, editor.labels);
+  return { path: withQuery(`annotate/${kind}`, { image }), body };
 }
 
-async function saveDraft() {
-  const number = edits;
-  if (number === savedEdits) return;
-  try {
-    await send(withQuery("annotate/draft", { image }), { method: "POST", body: message() });
-  } catch (error) {
-    throw new Error(`The draft is not saved: ${error.message}`);
-  }
-  savedEdits = number;
-}
-
-const message = () => packMap({ names, width: editor.width, height: editor.height }, editor.labels);
-
-/** Wait until the draft of the open image is saved. */
-async function saved() {
-  await saving;
-  await saveDraft();
+/** Wait until the shown label map is in a draft, with a stroke whose pointer is still down. */
+function saved() {
+  editor.finish();
+  return drafts.saved();
 }
 
 /** Submit the label map, and open the next image. */
-async function submit() {
+const submit = single(async () => {
   if (!image) throw new Error("Open an image first.");
   await saved();
-  await send(withQuery("annotate/submit", { image }), { method: "POST", body: message() });
+  const { path, body } = upload("submit");
+  await drafts.inTurn(() => send(path, { method: "POST", body }));
   await showImages();
   await openNext();
+});
+
+/** Return an action that does nothing while it runs already. */
+function single(action) {
+  let running = false;
+  return async () => {
+    if (running) return;
+    running = true;
+    try {
+      await action();
+    } finally {
+      running = false;
+    }
+  };
 }
 
 function chooseTool(tool) {
   document.querySelector(`#tools [value=${tool}]`).checked = true;
+  editor.finish();
   editor.tool = tool;
 }
 
@@ -233,7 +259,7 @@ function pressKey(event) {
   if (undoes && key === "z") action = () => (event.shiftKey ? editor.redo() : editor.undo());
   if (undoes && key === "y") action = () => editor.redo();
   if (!undoes && /^[1-9]$/.test(key)) action = () => document.querySelectorAll("input[name=class]")[key - 1]?.click();
-  if (!action || event.altKey) return;
+  if (!action || event.altKey || (event.repeat && !"[]".includes(key) && !undoes)) return;
   event.preventDefault();
   action();
 }
@@ -268,8 +294,15 @@ function listen() {
     attempt(async () => startTraining(at("model").value, Number(at("epochs").value))));
   at("stop").addEventListener("click", () => attempt(stopTraining));
   document.addEventListener("keydown", pressKey);
-  addEventListener("beforeunload", (event) => edits !== savedEdits && event.preventDefault());
   document.addEventListener("tab-annotate", begin);
+  addEventListener("beforeunload", (event) => {
+    editor.finish();
+    if (drafts.mayBeLost()) event.preventDefault();
+  });
+  addEventListener("pagehide", () => {
+    editor.finish();
+    drafts.sendLast();
+  });
 }
 
 const showOpacity = () => (editor.overlay.style.opacity = at("label-opacity").value);

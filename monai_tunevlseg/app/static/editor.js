@@ -75,11 +75,19 @@ export class Editor {
   }
 
   #travel(from, to) {
+    this.finish();
     if (!this.labels || !from.length) return;
     to.push(this.labels);
     this.labels = from.pop();
     this.draw();
     this.onEdit();
+  }
+
+  /** End a stroke whose pointer is still down. */
+  finish() {
+    const unfinished = this.pressed && this.#paints();
+    this.#start();
+    if (unfinished) this.onEdit();
   }
 
   #start() {
@@ -117,9 +125,8 @@ export class Editor {
   #release(event) {
     if (!this.pressed) return;
     if (event.type !== "pointercancel") this.last = this.#position(event);
-    if (this.#paints()) this.onEdit();
+    if (this.#paints()) this.finish();
     else this.#mark();
-    this.#start();
   }
 
   #paints() {
@@ -129,6 +136,7 @@ export class Editor {
   #mark() {
     if (this.tool === "box") this.marks.box = this.#box();
     else this.marks[this.tool].push(this.last);
+    this.#start();
     this.#drawMarks();
     this.onMark();
   }

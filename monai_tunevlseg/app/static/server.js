@@ -26,12 +26,19 @@ export function unpackMaps(buffer) {
   return { header, maps };
 }
 
-/** Return a message with a JSON object and one map, as the server reads it. */
+/** Return a message with a JSON object and one map as runs of equal pixels: all lengths, then all values. */
 export function packMap(header, map) {
   const text = new TextEncoder().encode(JSON.stringify(header));
   const length = new Uint8Array(4);
   new DataView(length.buffer).setUint32(0, text.length);
-  return new Blob([length, text, map]);
+  const [lengths, values] = [[], []];
+  for (let start = 0, end = 1; end <= map.length; end++)
+    if (map[end] !== map[start]) {
+      lengths.push(end - start);
+      values.push(map[start]);
+      start = end;
+    }
+  return new Blob([length, text, new Uint32Array(lengths), new Uint8Array(values)]);
 }
 
 /** Return a picture of the server as a bitmap. */
