@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,6 +20,7 @@ from monai_tunevlseg.app.label_process import LabelProcess
 from monai_tunevlseg.app.picture_files import png_of_picture, received_picture
 from monai_tunevlseg.app.pixel_messages import pack_maps, unpack_label_map
 from monai_tunevlseg.app.request_guards import read_body, read_object
+from monai_tunevlseg.app.text_masks import MAX_TEXT_CHARS
 
 __all__ = ["AnnotateRoutes", "annotation_with"]
 
@@ -125,14 +127,14 @@ class AnnotateRoutes:
 
     async def save_draft(self, request: Request) -> JSONResponse:
         """Save the label map of an image as a draft."""
-        await self._with_labels(request, self.drafts.save)
+        await self._with_labels(request, lambda image, labels, names: self.drafts.save(image, labels, {"names": names}))
         return JSONResponse({})
 
     async def submit(self, request: Request) -> JSONResponse:
         """Submit the label map of an image, and remove its draft."""
 
-        def submit(image: str, labels: Any, header: dict[str, Any]) -> None:
-            self._server().submit(image, labels, header["names"])
+        def submit(image: str, labels: np.ndarray, names: dict[str, int]) -> None:
+            self._server().submit(image, labels, names)
             self.drafts.remove(image)
 
         await self._with_labels(request, submit)
@@ -154,23 +156,19 @@ class AnnotateRoutes:
         self._server().stop_training()
         return JSONResponse({})
 
-    async def _with_labels(self, request: Request, action: Callable[[str, Any, dict[str, Any]], None]) -> None:
-        """Call an action with the image, the label map and the header of a message with a label map.
+    async def _with_labels(self, request: Request, action: Callable[[str, np.ndarray, dict[str, int]], None]) -> None:
+        """Call an action with the image, the label map and the value of each class of a message.
 
         Messages have their turns in the order in which they arrive, because the last one of a page that is closed may
         follow one of which the browser has dropped the answer.
         """
         image = _image(request)
         header, labels = unpack_label_map(await read_body(request, self.max_upload, "the label"))
-        names = header.get("names")
-        if not isinstance(names, dict) or not all(
-            type(value) is int and 0 < value < 256 and name.strip() for name, value in names.items()
-        ):
-            raise ValueError(f"names is {names!r:.200}; send the value of each class, such as {{'polyp': 1}}.")
+        names = _class_values(header.get("names"))
         if unknown := sorted(set(labels.tobytes()) - {0, *names.values()}):
             raise ValueError(f"the label has the value {unknown[0]}, which is not that of a class in {names!r:.200}.")
         async with self._turn:
-            await run_in_threadpool(action, image, labels, header)
+            await run_in_threadpool(action, image, labels, names)
 
     def _server(self) -> LabelClient:
         if self.client is None:
@@ -200,6 +198,15 @@ def annotation_with(
         return None
     folder = drafts_of(str(images.expanduser().resolve()))
     return AnnotateRoutes(LabelProcess(bundles, images, folder / "server"), DraftFolder(folder), max_upload)
+
+
+def _class_values(names: object) -> dict[str, int]:
+    if isinstance(names, dict) and all(
+        type(value) is int and 0 < value < 256 and 0 < len(name.strip()) <= MAX_TEXT_CHARS
+        for name, value in names.items()
+    ):
+        return names
+    raise ValueError(f"names is {names!r:.200}; send the value of each class, such as {{'polyp': 1}}.")
 
 
 def _image(request: Request) -> str:

@@ -12,7 +12,16 @@ import torch
 from monai_tunevlseg.monai_label.bundle_model import BaseModelCache, BundleModel
 from monai_tunevlseg.networks.texts import validate_texts
 
-__all__ = ["LEVELS", "OWN_MASK", "TextMasks", "TriedBundle", "check_texts", "open_tried_bundles", "segment_texts"]
+__all__ = [
+    "LEVELS",
+    "MAX_TEXT_CHARS",
+    "OWN_MASK",
+    "TextMasks",
+    "TriedBundle",
+    "check_texts",
+    "open_tried_bundles",
+    "segment_texts",
+]
 
 LEVELS = np.arange(1, 100, dtype=np.float32) / np.float32(100)
 """The thresholds of the page's slider: 0.01 to 0.99."""

@@ -80,6 +80,7 @@ def test_drafts_are_saved_in_the_order_of_their_arrival(url, drafts):
         (message(names={**NAMES, "polyp": 256}), 400, "256"),
         (message(names={**NAMES, "polyp": True}), 400, "True"),
         (message(names={**NAMES, " ": 3}), 400, "' '"),
+        (message(names={"x" * 513: 1}), 400, "xxx"),
         (bytes(1001), 413, "the label is larger than 0.001 MB"),
     ],
 )
