@@ -25,7 +25,8 @@ test-precision: $(VENV)/installed-test
 
 # startup/ makes torchvision importable with a CPU build of torch
 test-label: $(LABEL_VENV)/installed
-	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest --durations 10 tests/monai_label tests/app/test_annotate.py tests/app/test_label_process.py
+	PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup $(LABEL_VENV)/bin/python -m pytest --durations 10 \
+		tests/monai_label $(addprefix tests/app/,test_annotate.py test_label_process.py test_app_screenshot.py)
 
 lint: $(VENV)/installed-test
 	$(bin)/ruff check .
@@ -46,8 +47,10 @@ pictures: $(VENV)/installed $(LABEL_VENV)/installed
 	$(bin)/python docs/report_picture.py demo_results/report/report.html docs/assets/report.png
 	$(bin)/python -m monai_tunevlseg benchmark --preset curves --results curves_results
 	cp curves_results/report/figures/learning_curves_endoscopy.svg docs/assets/learning-curves.svg
-	TUNEVLSEG_ARTIFACTS=$(CURDIR)/docs/assets PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup \
-		$(LABEL_VENV)/bin/python -m pytest tests/monai_label/test_dicom.py
+	$(bin)/python -m monai_tunevlseg demo --dataset endoscopy
+	TUNEVLSEG_RUN=demo_output/endoscopy_clipseg_vpt TUNEVLSEG_ARTIFACTS=$(CURDIR)/docs/assets \
+		PYTHONPATH=$(CURDIR)/monai_tunevlseg/monai_label/startup \
+		$(LABEL_VENV)/bin/python -m pytest tests/monai_label/test_dicom.py tests/app/test_app_screenshot.py
 
 bundles: $(VENV)/installed
 	$(bin)/python -m monai_tunevlseg bundles write

@@ -1,13 +1,15 @@
-"""The picture of docs/app.md, in headless Chromium.
+"""The pictures of docs/app.md, in headless Chromium.
 
-It is drawn anew by the following commands; without a run, the test has the initial weights:
+They are drawn anew by ``make pictures``, in MONAI Label's environment:
     tunevlseg demo --dataset endoscopy
     export TUNEVLSEG_RUN=demo_output/endoscopy_clipseg_vpt TUNEVLSEG_ARTIFACTS=docs/assets
     pytest tests/app/test_app_screenshot.py
+Without a run, the tests have the initial weights.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 from pathlib import Path
@@ -22,19 +24,48 @@ from shared_bundles import share_bundle
 from monai_tunevlseg.data.demo_datasets import write_demo_dataset
 from monai_tunevlseg.sharing import Sources
 
+pytest.importorskip("httpx2", reason="the extra [app] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [app] is not installed")
+
+from monai_tunevlseg.app.annotate_routes import AnnotateRoutes
+from monai_tunevlseg.app.drafts import DraftFolder
+from monai_tunevlseg.app.label_process import LabelProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = os.environ.get("TUNEVLSEG_RUN")
+COLORS = 256
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_the_page_shows_both_versions(tmp_path):
-    """The screenshot is saved in TUNEVLSEG_ARTIFACTS if set."""
-    data = write_demo_dataset("endoscopy", tmp_path / "data", num_images=10)
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return write_demo_dataset("endoscopy", tmp_path_factory.mktemp("data"), num_images=10) / "images"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
     sources = Sources(configs_dir=ROOT / "configs")
-    bundle = share_bundle("endoscopy/clipseg_vpt", tmp_path, None if RUN is None else Path(RUN), sources)
-    url = start_app(bundle, images=data / "images")
+    folder = tmp_path_factory.mktemp("bundle")
+    return share_bundle("endoscopy/clipseg_vpt", folder, None if RUN is None else Path(RUN), sources)
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Save a screenshot in TUNEVLSEG_ARTIFACTS if set."""
+    artifacts = Path(os.environ.get("TUNEVLSEG_ARTIFACTS", tmp_path))
+    artifacts.mkdir(parents=True, exist_ok=True)
+
+    def save_picture(screenshot, name):
+        picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
+        picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE).save(artifacts / name, optimize=True)
+        assert (artifacts / name).stat().st_size < 300_000  # bytes, in the documentation
+
+    return save_picture
+
+
+def test_the_page_shows_both_versions(bundle, images, save, tmp_path):
+    url = start_app(bundle, images=images)
     with browser(tmp_path / "profile") as page:
         page.open(url)
         page.wait("document.body.dataset.ready")
@@ -48,9 +79,25 @@ def test_the_page_shows_both_versions(tmp_path):
         page.run("document.querySelector('input[value=both]').click(); document.getElementById('segment').click()")
         page.wait("document.querySelectorAll('tbody tr').length == 2")
         after = page.picture()
-    artifacts = Path(os.environ.get("TUNEVLSEG_ARTIFACTS", tmp_path))
-    artifacts.mkdir(parents=True, exist_ok=True)
-    Image.open(io.BytesIO(after)).convert("RGB").quantize(256).save(artifacts / "app.png", optimize=True)
+    save(after, "app.png")
+    assert green(after) > green(before) + 0.005
+
+
+@pytest.mark.skipif(importlib.util.find_spec("monailabel") is None, reason="monailabel is not installed")
+def test_the_page_shows_the_mask_to_edit(bundle, images, save, tmp_path):
+    process = LabelProcess([bundle], images, tmp_path / "server")
+    url = start_app(bundle, images=images, annotate=AnnotateRoutes(process, DraftFolder(tmp_path / "drafts")))
+    try:
+        with browser(tmp_path / "profile") as page:
+            page.open(f"{url}#annotate")
+            page.wait("document.body.dataset.connected")
+            before = page.picture()
+            page.run("document.getElementById('by-text').click()")
+            page.wait("document.getElementById('annotate-message').textContent.includes('presence')")
+            after = page.picture()
+    finally:
+        process.stop()
+    save(after, "annotate.png")
     assert green(after) > green(before) + 0.005
 
 
