@@ -15,7 +15,7 @@ from monai.transforms import MapTransform
 from monai_tunevlseg.atomic_files import write_text_atomically
 from monai_tunevlseg.data.io.file_suffixes import is_volume_file, stem_of
 from monai_tunevlseg.data.io.orientation import array_axis
-from monai_tunevlseg.data.io.reading import read_image, read_shape
+from monai_tunevlseg.data.io.reading import read_shape
 from monai_tunevlseg.data.io.writing import write_map, write_png
 from monai_tunevlseg.data.label_overlay import class_color, draw_overlay
 from monai_tunevlseg.data.monai_label_stock_app import STOCK_APP_KEY
@@ -34,12 +34,11 @@ class SavePredictiond(MapTransform):
     image; for a volume, the slice with the largest predicted area, or the middle slice without a prediction.
 
     Args:
-        keys: keys of label maps (1, H, W) or (1, S, A, R), upright as from `LoadImageMaskd`, at the size of `image`,
-            whose metadata names the file.
+        keys: keys of label maps (1, H, W) or (1, S, A, R) at the size of `image`, which is as `LoadImageMaskd` loads
+            it: upright, in [0, 1], with metadata that names the file.
         output_dir: the folder; created for the first prediction.
         num_classes: largest label value.
         slice_axis: sagittal (0), coronal (1) or axial (2) slices of volumes in overlays.
-        intensity_window: intensity window of the images in overlays, as for `LoadImageMaskd`.
         class_names: names of the label values 1, 2 and so on; for several, `legend.json` holds names and colors.
 
     Raises:
@@ -52,7 +51,6 @@ class SavePredictiond(MapTransform):
         output_dir: str | Path = "output",
         num_classes: int = 1,
         slice_axis: int = 2,
-        intensity_window: Sequence[float] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(keys)
@@ -61,7 +59,6 @@ class SavePredictiond(MapTransform):
         self.output_dir = Path(output_dir).expanduser()
         self.num_classes = num_classes
         self.slice_axis = slice_axis
-        self.intensity_window = intensity_window
         self.class_names = class_names
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -79,7 +76,8 @@ class SavePredictiond(MapTransform):
             labels = self._check(data[key], source)
             visible = self.num_classes == 1 and not is_volume_file(source)
             write_map(labels * 255 if visible else labels, source, self.output_dir / "masks")
-            write_png(self.output_dir / "overlays" / f"{stem_of(source)}.png", self._overlay(labels, source))
+            overlay = self._overlay(labels, data["image"])
+            write_png(self.output_dir / "overlays" / f"{stem_of(source)}.png", overlay, quick=True)
         if self.class_names is not None and self.num_classes > 1:
             write_legend(self.output_dir / LEGEND, self.class_names)
         return dict(data)
@@ -93,21 +91,23 @@ class SavePredictiond(MapTransform):
                 f"the prediction for {source} has the shape {labels.shape} instead of {(1, *shape)}; "
                 "resize it to the image's own size first."
             )
-        if labels.min() < 0 or labels.max() > self.num_classes or (labels != np.rint(labels)).any():
+        fractions = labels.dtype.kind == "f" and (labels != np.rint(labels)).any()
+        if labels.min() < 0 or labels.max() > self.num_classes or fractions:
             raise ValueError(
                 f"the prediction for {source} holds {labels.min()}..{labels.max()} instead of label "
                 f"values 0..{self.num_classes}; apply LogitsToLabelMapd first."
             )
         return labels[0].astype(np.uint8)
 
-    def _overlay(self, labels: np.ndarray, source: Path) -> np.ndarray:
-        if labels.ndim == 2:
-            return draw_overlay(read_image(source, intensity_window=self.intensity_window), labels, self.num_classes)
-        slices = np.moveaxis(labels, array_axis(self.slice_axis), 0)
-        areas = (slices > 0).sum(axis=(1, 2))
-        index = int(areas.argmax()) if areas.any() else len(slices) // 2
-        image = read_image(source, index, self.slice_axis, self.intensity_window)
-        return draw_overlay(image, slices[index], self.num_classes)
+    def _overlay(self, labels: np.ndarray, image: torch.Tensor) -> np.ndarray:
+        """Draw a label map (H, W), or a slice of (S, A, R), over its image (3, H, W) or (3, S, A, R)."""
+        if labels.ndim == 3:
+            axis = array_axis(self.slice_axis)
+            slices = np.moveaxis(labels, axis, 0)
+            areas = (slices > 0).sum(axis=(1, 2))
+            index = int(areas.argmax()) if areas.any() else len(slices) // 2
+            labels, image = slices[index], image.select(axis + 1, index)
+        return draw_overlay(np.moveaxis(image.detach().cpu().numpy(), 0, -1), labels, self.num_classes)
 
 
 def write_legend(path: Path, class_names: Sequence[str]) -> None:
