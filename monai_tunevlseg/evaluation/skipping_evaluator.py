@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Any
 
 from ignite.engine import Events
 from monai.data import Dataset
 from monai.engines import Evaluator, SupervisedEvaluator
+from monai.transforms import Transform
 
 from monai_tunevlseg.data.skipping_dataset import UNREADABLE, unreadable_in
+from monai_tunevlseg.data.transforms.background import BackgroundTransform
 
 __all__ = ["SkippingEvaluator", "run_or_list_unreadable"]
 
@@ -19,16 +22,34 @@ logger = logging.getLogger(__name__)
 class SkippingEvaluator(SupervisedEvaluator):
     """MONAI's `SupervisedEvaluator` for batches of a `SkippingDataset`: unreadable samples are logged and skipped.
 
-    It takes the arguments of `SupervisedEvaluator`.
+    Its postprocessing, which writes results, can run in threads beside the network, with `BackgroundTransform`.
+
+    Args:
+        postprocessing: transform of each item, which writes its results.
+        num_writers: threads of the postprocessing, whose results handlers do not see; 0 = none, and they do.
+        kwargs: other arguments of `SupervisedEvaluator`.
 
     Attributes:
         unreadable: reasons why samples could not be read, in the order of the last run.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, postprocessing: Transform | None = None, num_writers: int = 0, **kwargs: Any) -> None:
+        self._writing = BackgroundTransform(postprocessing, num_writers) if postprocessing and num_writers else None
+        super().__init__(postprocessing=self._writing or postprocessing, **kwargs)
         self.unreadable: list[str] = []
         self.add_event_handler(Events.STARTED, self.unreadable.clear)
+
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]
+        """Process all batches, and wait for their postprocessing.
+
+        Args:
+            global_epoch: as for `SupervisedEvaluator`.
+
+        Raises:
+            Exception: the error of the postprocessing.
+        """
+        with self._writing or nullcontext():
+            super().run(global_epoch)
 
     def raise_for_unreadable(self) -> None:
         """Report the samples that the last run skipped.

@@ -124,6 +124,7 @@ _RESULTS = {
     "output_dir": PATH,
     "ckpt_path": PATH,
     "num_workers": whole_number(0, 1024, "4"),
+    "num_writers": whole_number(0, 1024, "2"),
     "feature_cache": choice("off", "memory", "disk"),
     "feature_cache_dir": PATH,
     "feature_cache_size": number(0, 1e6, "8", above_low=True),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import imagecodecs
@@ -38,7 +40,7 @@ def write_map(values: np.ndarray, image: Path, folder: Path) -> None:
         name = image.name if suffix_of(image).lower() in NIFTI_SUFFIXES else f"{stem_of(image)}.nii.gz"
         write_nifti(folder / name, stored_order(values, image), image)
     else:
-        write_png(folder / f"{stem_of(image)}.png", values)
+        write_png(folder / f"{stem_of(image)}.png", values, quick=True)
 
 
 def write_nifti(path: Path, values: np.ndarray, source: Path) -> None:
@@ -58,7 +60,7 @@ def write_nifti(path: Path, values: np.ndarray, source: Path) -> None:
     header["cal_min"] = header["cal_max"] = 0
     if values.size == np.prod(original.shape):
         values = values.reshape(original.shape)
-    with atomic_file(path) as unfinished:
+    with _written(path) as unfinished:
         nib.save(type(original)(values, original.affine, header), unfinished)
 
 
@@ -68,11 +70,11 @@ def write_png(path: Path, pixels: np.ndarray, quick: bool = False) -> None:
     Args:
         path: the PNG to write.
         pixels: the pixels.
-        quick: compress less, for overlays: in a sixth of the time, files of photographs and ultrasound images are 9 to
-            17 % larger, while label maps would be twice as large.
+        quick: compress less: in a sixth of the time, overlays of photographs and ultrasound images are 9 to 17 %
+            larger, and masks have 4 instead of 2 kB.
     """
     options = {"level": PNG.COMPRESSION.SPEED, "filter": PNG.FILTER.PAETH} if quick else {}
-    with atomic_file(path) as unfinished:
+    with _written(path) as unfinished:
         unfinished.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), **options))
 
 
@@ -87,3 +89,18 @@ def write_volume(source: Path, path: Path) -> None:
                 shutil.copyfileobj(stored, compressed)
         else:
             nib.save(open_volume(source), unfinished)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Yield a path to write to, as `atomic_file` does.
+
+    Raises:
+        OSError: when the file cannot be written; of the original type, with a message that names `path`.
+    """
+    try:
+        with atomic_file(path) as unfinished:
+            yield unfinished
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(error)(f"{path} cannot be written: {reason}; make room, or choose another folder.") from error

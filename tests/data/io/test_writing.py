@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import re
+import signal
 
 import imagecodecs
 import nibabel as nib
@@ -13,7 +16,7 @@ import tifffile
 from PIL import Image
 
 from monai_tunevlseg.data.io.pictures import read_picture, read_pixels
-from monai_tunevlseg.data.io.writing import write_png, write_volume
+from monai_tunevlseg.data.io.writing import write_nifti, write_png, write_volume
 
 RNG = np.random.default_rng(0)
 GRAY, COLORS = RNG.integers(0, 256, (5, 7), dtype=np.uint8), RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -77,6 +80,22 @@ def test_a_png_of_any_picture_reads_the_same(tmp_path, name):
     np.testing.assert_array_equal(read_pixels(tmp_path / "written.png"), pixels)
 
 
+@pytest.mark.parametrize("pixels", [GRAY, COLORS, DEEP, DEEP_COLORS], ids=["gray", "rgb", "deep", "deep rgb"])
+def test_a_quickly_written_png_holds_the_same_pixels(tmp_path, pixels):
+    write_png(tmp_path / "written.png", pixels, quick=True)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "written.png"), pixels)
+
+
+def test_a_quickly_written_photograph_is_a_little_larger(tmp_path):
+    rows, columns, channels = np.mgrid[:256, :256, :3]
+    noise = np.random.default_rng(0).normal(0, 2, rows.shape)
+    photograph = np.uint8(128 + 80 * np.sin(rows / 30) * np.cos(columns / (20 + 10 * channels)) + noise)
+    for name, quick in (("slow.png", False), ("quick.png", True)):
+        write_png(tmp_path / name, photograph, quick)
+    slow, quick = ((tmp_path / name).stat().st_size for name in ("slow.png", "quick.png"))
+    assert slow < quick < 1.2 * slow
+
+
 def test_a_window_scales_pixels_to_the_whole_range(tmp_path):
     Image.fromarray(np.array([[0, 1000, 4095, 60000]], np.uint16)).save(tmp_path / "x.png")
     found = read_pixels(tmp_path / "x.png", (0, 4095))
@@ -105,3 +124,30 @@ def test_the_scale_of_a_header_is_kept_to_the_bit(tmp_path):
     assert nib.load(tmp_path / "x.nii").dataobj.slope != 1
     write_volume(tmp_path / "x.nii", tmp_path / "written.nii.gz")
     assert gzip.decompress((tmp_path / "written.nii.gz").read_bytes()) == (tmp_path / "x.nii").read_bytes()
+
+
+@pytest.mark.parametrize("write", ["png", "nifti"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path, write):
+    path = tmp_path / {"png": "taken.png", "nifti": "taken.nii"}[write]
+    path.mkdir()
+    with pytest.raises(IsADirectoryError, match=rf"^{re.escape(str(path))} cannot be written: Is a directory;"):
+        if write == "png":
+            write_png(path, GRAY)
+        else:
+            nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.float32), np.eye(4)), tmp_path / "v.nii")
+            write_nifti(path, np.zeros((3, 4, 5), np.uint8), tmp_path / "v.nii")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="limits the size of files")
+def test_a_picture_for_which_the_disk_has_no_room_is_named(tmp_path):
+    import resource  # not on every system
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+        with pytest.raises(OSError, match=rf"^{re.escape(str(tmp_path / 'a.png'))} cannot be written: ") as raised:
+            write_png(tmp_path / "a.png", GRAY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.__cause__.errno == errno.EFBIG
+    assert not list(tmp_path.iterdir())

@@ -11,6 +11,8 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from monai_tunevlseg.data import LoadImageMaskd, SavePredictiond
+from monai_tunevlseg.data.io.orientation import array_axis
+from monai_tunevlseg.data.io.reading import read_image
 from monai_tunevlseg.data.label_overlay import class_color, draw_overlay
 from monai_tunevlseg.data.transforms.saving import write_legend
 
@@ -83,6 +85,19 @@ def test_overlay_of_a_volume_shows_the_slice_with_the_largest_area(tmp_path, sli
     contour = (overlay == np.rint(class_color(0) * 255)).all(axis=-1)
     assert contour.sum() == 8
     assert sorted(contour.shape) == sorted(np.delete((6, 7, 5), slice_axis))
+
+
+@pytest.mark.parametrize("slice_axis", [0, 1, 2])
+def test_overlay_shows_the_slice_of_the_loaded_volume(tmp_path, slice_axis):
+    source, window = volume_file(tmp_path / "v.nii.gz", (6, 7, 5)), [-0.5, 1.5]
+    data = LoadImageMaskd(with_label=False, intensity_window=window)({"image": str(source)})
+    labels = torch.zeros(1, *data["image"].shape[1:], dtype=torch.uint8)
+    labels.select(array_axis(slice_axis) + 1, 1)[0, 1:4, 1:4] = 1
+    SavePredictiond("pred", tmp_path, slice_axis=slice_axis)(data | {"pred": MetaTensor(labels)})
+    read = read_image(source, 1, slice_axis, window)
+    shown = labels[0].select(array_axis(slice_axis), 1).numpy()
+    overlay = np.asarray(Image.open(tmp_path / "overlays" / "v.png"))
+    np.testing.assert_array_equal(overlay, draw_overlay(read, shown, 1))
 
 
 def test_overlay_of_two_dimensional_nifti_has_columns_first(tmp_path):
