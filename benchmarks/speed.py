@@ -6,7 +6,8 @@ VLSMs at their published size with random weights, depth 9; CLIPSeg in batches o
 references are ``reference_clipseg.py`` and ``reference_sam3.py``; before anything is timed, both must give the same
 logits as the project. The column "of matmul peak" is the rate of operations relative to that of a matrix product on
 this machine in the same data type. The second table compares the project with the same references under
-``torch.set_float32_matmul_precision("medium")``. Runs on CUDA if a device is available.
+``torch.set_float32_matmul_precision("medium")``. The row ``pipeline`` compares ``inference.yaml``, from images on disk
+to masks on disk, with its network alone. Runs on CUDA if a device is available.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch
 from benchmarked_models import MODELS
 from full_size import IMAGES, load_full_size, save_full_size
 from measurement import Clock, Measurement, in_medium_precision, matmul_rate, measure_alternately, peak_memory
+from pipeline import pipeline_workloads
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -66,7 +68,8 @@ TIMED = {
 }
 MEMORY = {"memory": "vpt"} | {f"{name}_memory": name for name, row in TIMED.items() if row.model == "sam3"}
 """Timed rows by the name of the row of their memory."""
-ROWS = sorted((*TIMED, *MEMORY, "start"), key=lambda name: name.startswith("sam3"))
+PIPELINE_RUNS = 8  # of --images each
+ROWS = sorted((*TIMED, *MEMORY, "start", "pipeline"), key=lambda name: name.startswith("sam3"))
 SIDES = ("reference", "project")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16-amp": torch.float16}
 TOLERANCE = {"fp32": 3e-5, "bf16": 0.06, "fp16-amp": 0.02}
@@ -122,6 +125,20 @@ class SpeedTable:
         self.add_row(*compared(name, reference, project), row.target, " / ".join(operations), " / ".join(of_peak))
         self.medium_table.add_row(*compared(name, medium, project))
 
+    def time_pipeline(self) -> None:
+        """Add a row for inference from disk to disk, whose reference is the project's network alone."""
+        self.workloads.clear()
+        base, count, depth = (
+            save_full_size("clipseg", self.arguments.bases),
+            self.arguments.images,
+            self.arguments.depth,
+        )
+        with tempfile.TemporaryDirectory() as name:
+            workloads = pipeline_workloads(base, Path(name), count, self.arguments.depth, self.precision, self.device)
+            network, whole = measure_alternately(workloads, self.arguments.repeats or PIPELINE_RUNS, self.clock)
+        cells = compared(f"pipeline, {count} images from disk to disk; reference: network alone", network, whole)
+        self.add_row(*cells, ">= 0.85", "", "")
+
     def add_row(self, *cells: str) -> None:
         """Add a row, and print it."""
         self.table.add_row(*cells)
@@ -135,6 +152,8 @@ class SpeedTable:
             elif name == "start":
                 seconds = seconds_to_first_step(save_full_size("clipseg", self.arguments.bases))
                 self.add_row("second start", "", f"{seconds:.1f} s", "", "< 15 s", "", "")
+            elif name == "pipeline":
+                self.time_pipeline()
             else:
                 self.time(name)
         self.table.title = escape(table_title(self.arguments, self.rates))
@@ -241,6 +260,7 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="number of timed runs; by default that of the model")
     parser.add_argument("--batch", type=int, help="number of images; by default that of the model")
     parser.add_argument("--size", type=int, help="side of the images in pixels; the published one by default")
+    parser.add_argument("--images", type=int, default=64, help="images of a run of the row pipeline")
     parser.add_argument("--depth", type=int, default=9)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", default="auto", help="of the project; the reference is in float32")

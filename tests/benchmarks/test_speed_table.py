@@ -14,12 +14,14 @@ import speed
 import torch
 from full_size import load_full_size
 from measurement import Clock, count_operations, in_medium_precision, measure_alternately
+from PIL import Image
+from pipeline import pipeline_workloads
 from reference import Reference
 from startup import seconds_to_first_step, seconds_until_exit
 from workloads import TrainingStep, Workloads
 
 from monai_tunevlseg.methods import METHODS, Adapter
-from monai_tunevlseg.networks import BaseModel
+from monai_tunevlseg.networks import BaseModel, PromptTunedCLIPSeg
 
 CPU = torch.device("cpu")
 FEW_CLASSES = ["polyp", "lesion", "red circle"]
@@ -178,6 +180,38 @@ def test_table_has_the_requested_rows(tiny_bases, tmp_path, capsys):
     for workload in names.split(","):
         rows = [line for line in table if line.startswith(f"│ {workload} ")]
         assert len(rows) == 2 and speed.TIMED[workload].target in rows[0]  # the second table has no targets
+
+
+def test_row_of_the_pipeline(tiny_bases, capsys):
+    words = f"--only pipeline --images 2 --depth 2 --repeats 1 --device cpu --bases {tiny_bases}".split()
+    speed.SpeedTable(speed.parse_arguments(words)).run()
+    row = next(line for line in capsys.readouterr().out.splitlines() if "pipeline, 2 images" in line and "s [" in line)
+    network, whole = (float(seconds) for seconds in re.findall(r"([\d.]+) s \[", row))
+    assert 0 < network < whole
+
+
+def test_pipeline_segments_every_image_on_both_sides(tiny_bases, tmp_path, monkeypatch):
+    network, whole = pipeline_workloads(tiny_bases / "clipseg", tmp_path, 3, 2, "fp32", CPU)
+    images: list[int] = []
+    monkeypatch.setattr(PromptTunedCLIPSeg, "forward", counting(PromptTunedCLIPSeg.forward, images))
+    for workload in (network, whole):
+        images.clear()
+        workload()
+        assert sum(images) == 3
+    for folder in ("masks", "overlays"):
+        written = sorted((tmp_path / "output" / folder).iterdir())
+        assert [path.name for path in written] == ["0.png", "1.png", "2.png"]
+        assert {Image.open(path).size for path in written} == {(512, 512)}
+
+
+def counting(forward: Callable[..., object], images: list[int]) -> Callable[..., object]:
+    """Return a forward pass that notes its number of images."""
+
+    def counted(network: object, image: torch.Tensor, *args: object, **kwargs: object) -> object:
+        images.append(len(image))
+        return forward(network, image, *args, **kwargs)
+
+    return counted
 
 
 def test_unknown_rows_are_refused(capsys):
