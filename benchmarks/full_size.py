@@ -29,10 +29,19 @@ IMAGES = {
 
 
 def build_clipseg() -> nn.Module:
-    """Build CLIPSeg with ViT-B/16."""
+    """Build CLIPSeg with ViT-B/16.
+
+    Its decoder gets the initialization of torch, as in its authors' code. That of transformers gives the
+    projections of the taps weights of standard deviation 1, thirty times those of torch, and so attention to single
+    patches, whose choice depends on the last bits.
+    """
     tokenizer = build_tokenizer()
     special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    return CLIPSegForImageSegmentation(CLIPSegConfig(text_config=special, vision_config={"patch_size": 16}))
+    model = CLIPSegForImageSegmentation(CLIPSegConfig(text_config=special, vision_config={"patch_size": 16}))
+    for module in model.decoder.modules():
+        if isinstance(module, nn.Linear | nn.ConvTranspose2d | nn.LayerNorm):
+            module.reset_parameters()
+    return model
 
 
 def build_sam3() -> nn.Module:

@@ -72,12 +72,14 @@ PIPELINE_RUNS = 8  # of --images each
 ROWS = sorted((*TIMED, *MEMORY, "start", "pipeline"), key=lambda name: name.startswith("sam3"))
 SIDES = ("reference", "project")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16-amp": torch.float16}
-TOLERANCE = {"fp32": 3e-5, "bf16": 0.06, "fp16-amp": 0.02}
-"""Maximum norm of the difference between both logits, relative to the norm of the reference's.
+TOLERANCE = {"fp32": 3e-5, "fp16-amp": 0.02}
+"""Maximum norm of the difference between both logits, relative to the norm of the reference's; that in bfloat16 is
+the model's own.
 
 A faulty network is found in float32, which is always checked. Measured there: 2e-6; 3e-3 to 2e-2 with the contexts of
 layers swapped; and 8e-5 or more without one of LoRA's updates or one bottleneck. The other data types add rounding:
-4e-3 per layer in bfloat16, measured to give 3e-2 in total with random weights; an eighth of that in float16.
+in bfloat16, CLIPSeg's logits differ by up to 9e-3 and SAM 3's by 2.2e-2 with random weights; float16 rounds to an
+eighth of that.
 """
 
 
@@ -107,8 +109,9 @@ class SpeedTable:
 
     def check(self, row: Row, workloads: Workloads) -> None:
         """Check that the logits of reference and project agree."""
+        tolerance = TOLERANCE | {"bf16": MODELS[row.model].rounding}
         for precision, difference in workloads.differences(dict.fromkeys(("fp32", self.precision))).items():
-            if not difference <= TOLERANCE[precision]:
+            if not difference <= tolerance[precision]:
                 what = f"{row.model} with {row.method} in {precision}"
                 raise RuntimeError(f"reference and project differ by {difference:.1e}: {what}.")
 

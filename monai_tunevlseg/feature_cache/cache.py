@@ -119,13 +119,14 @@ class FeatureCache:
     def encoder(self) -> dict[str, Any]:
         """All that features depend on besides the image, as values for JSON."""
         device = next(self.network.base.parameters()).device
+        types = {str(parameter.dtype) for parameter in self.network.base.parameters()}
         method = self.network.method
         return {
             "version": __version__,
             "network": type(self.network).__name__,
             "base": self.network.base_fingerprint,
             "embedding": method is not None and method.image_conditioned,
-            "precision": [str(self.network.dtype_of()), device.type, self.amp],
+            "precision": [" ".join(sorted(types)), device.type, self.amp],
             **self._trained,
         }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from monai_tunevlseg.networks.module_copies import copy_modules
 from monai_tunevlseg.networks.product_attention import use_product_attention
 
-__all__ = ["PRECISIONS", "choose_precision", "cast_frozen"]
+__all__ = ["PRECISIONS", "cast_frozen", "choose_precision", "limit_bfloat16"]
 
 PRECISIONS = ("fp32", "bf16", "fp16-amp")
+LIMIT = "bfloat16_parts"
+"""Attribute of a base model: names of the modules to which :func:`limit_bfloat16` limits bfloat16."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +63,26 @@ def _cpu_has_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or (torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx())
 
 
+def limit_bfloat16(base: nn.Module, parts: Iterable[str]) -> None:
+    """Limit bfloat16 to some modules of a base model, which round their inputs; all others stay in float32.
+
+    A transformer's residual stream is a sum over all layers. In bfloat16 each addition rounds the whole sum to eight
+    bits, in float32 only the summands are rounded, which are smaller. Wide products take nearly all of the time, and
+    are the modules to name.
+
+    Args:
+        base: the base model.
+        parts: names of modules without common submodules, whose inputs are tensors.
+    """
+    setattr(base, LIMIT, tuple(parts))
+
+
 def cast_frozen(base: nn.Module, precision: str) -> nn.Module:
     """Return the base model in a precision.
 
     With "bf16" a copy: frozen tensors are cast once, because autocast would cast them at every call. Trained
-    parameters are shared and unchanged, and so are batch norms, because bfloat16's eight bits cannot resolve their
-    statistics, and buffers that no checkpoint holds.
+    parameters are shared and unchanged, and so are modules outside of a limit (:func:`limit_bfloat16`), batch norms,
+    because bfloat16's eight bits cannot resolve their statistics, and buffers that no checkpoint holds.
 
     Args:
         base: the base model; trained parameters have ``requires_grad``.
@@ -77,16 +95,32 @@ def cast_frozen(base: nn.Module, precision: str) -> nn.Module:
         raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}.")
     if precision != "bf16":
         return base
-    converted = {
-        id(tensor): _converted(tensor)
-        for module in base.modules()
-        if not isinstance(module, _BatchNorm)
-        for tensor in (*module.parameters(recurse=False), *_stored_buffers(module))
-    }
-    copied = copy_modules(base, replacements=converted)
+    converted = {name: _converted_tensors(base.get_submodule(name)) for name in getattr(base, LIMIT, [""])}
+    copied = copy_modules(base, replacements={key: each for part in converted.values() for key, each in part.items()})
+    for name in (name for name, part in converted.items() if name and part):
+        copied.get_submodule(name).register_forward_pre_hook(_round_inputs, with_kwargs=True)
     if _cpu_has_bfloat16():  # other CPUs emulate products in bfloat16
         use_product_attention(copied)
     return copied
+
+
+def _converted_tensors(part: nn.Module) -> dict[int, Tensor]:
+    """Return frozen tensors in bfloat16 by the id of the tensor, unless it is in bfloat16 already."""
+    return {
+        id(tensor): _converted(tensor)
+        for module in part.modules()
+        if not isinstance(module, _BatchNorm)
+        for tensor in (*module.parameters(recurse=False), *_stored_buffers(module))
+        if tensor.is_floating_point() and tensor.dtype != torch.bfloat16 and not tensor.requires_grad
+    }
+
+
+def _round_inputs(module: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
+    return tuple(map(_rounded, arguments)), {name: _rounded(value) for name, value in options.items()}
+
+
+def _rounded(value: Any) -> Any:
+    return value.to(torch.bfloat16) if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
 def _stored_buffers(module: nn.Module) -> list[Tensor]:
@@ -96,7 +130,5 @@ def _stored_buffers(module: nn.Module) -> list[Tensor]:
 
 
 def _converted(tensor: Tensor) -> Tensor:
-    if tensor.requires_grad or not tensor.is_floating_point():
-        return tensor
     converted = tensor.detach().to(torch.bfloat16)
     return nn.Parameter(converted, requires_grad=False) if isinstance(tensor, nn.Parameter) else converted

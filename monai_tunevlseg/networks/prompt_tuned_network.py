@@ -281,6 +281,11 @@ class PromptTunedNetwork(FrozenBaseNetwork, SegmentationNetwork):
             "method_kwargs", [name for name in ours["method_kwargs"] if name not in ignored], theirs, ours
         )
 
+    def compute_in(self, precision: str) -> Self:
+        """Set the precision of the frozen base model, and forget the features of texts, which depend on it."""
+        self.text_features = {}
+        return super().compute_in(precision)
+
     def _precomputed_learner(self) -> PromptLearner | None:
         return self.learner.precomputed() if self.learner is not None else None
 

@@ -75,6 +75,12 @@ def test_networks_with_different_logits_are_not_timed(tiny_bases, monkeypatch):
         speed.SpeedTable(speed.parse_arguments(f"--only vpt {OPTIONS} --bases {tiny_bases}".split())).run()
 
 
+def test_the_tolerance_in_bfloat16_is_that_of_the_model(tiny_bases, monkeypatch):
+    monkeypatch.setattr(Workloads, "differences", lambda workloads, precisions: {"fp32": 0.0, "bf16": 0.021})
+    with pytest.raises(RuntimeError, match="differ by 2.1e-02: clipseg with vpt in bf16"):
+        speed.SpeedTable(speed.parse_arguments(f"--only vpt {OPTIONS} --bases {tiny_bases}".split())).run()
+
+
 def test_the_reference_of_sam3_refuses_methods_that_it_would_ignore(tiny_sam3):
     with pytest.raises(ValueError, match="vpt"):
         Workloads("sam3", tiny_sam3, "vpt", depth=2, batch=2, size=32, device=CPU)

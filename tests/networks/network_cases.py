@@ -22,7 +22,8 @@ class NetworkCase:
         size: side of a small square image in pixels.
         methods: names of the methods to test.
         positions: number of positions of the text encoder.
-        rounding: factor by which random weights amplify rounding errors more than those of CLIPSeg and CRIS.
+        rounding: factor of the tolerance of rounding errors: below 1 if part of the network is in float32 beside
+            bfloat16, above 1 if random weights amplify the errors.
         lacks: what adapters find nothing of: ``vision`` layers, ``taps``.
     """
 
@@ -57,7 +58,7 @@ def supported_methods(vlsm: str) -> list[str]:
 
 
 CASES = [
-    NetworkCase("clipseg", "clipseg", "tiny_clipseg_dir", 8, 32, supported_methods("clipseg")),
+    NetworkCase("clipseg", "clipseg", "tiny_clipseg_dir", 8, 32, supported_methods("clipseg"), rounding=0.25),
     # one method is enough, because only the end of the decoder differs from the first case
     NetworkCase("clipseg_refined", "clipseg", "tiny_refined_clipseg_dir", 16, 64, ["maple"]),
     NetworkCase("cris", "cris", "tiny_cris_dir", 32, 64, supported_methods("cris"), lacks=("vision", "taps")),

@@ -15,7 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import monai_tunevlseg.demo
 from monai_tunevlseg.networks import BaseModel, PromptTunedNetwork, choose_precision
-from monai_tunevlseg.networks.precision import _cpu_has_bfloat16, cast_frozen
+from monai_tunevlseg.networks.module_copies import copy_modules
+from monai_tunevlseg.networks.precision import LIMIT, _cpu_has_bfloat16, cast_frozen, limit_bfloat16
 
 TEXTS = [["polyp", "red circle"], ["lesion", "polyp"]]
 REFINED = next(case for case in CASES if case.name == "clipseg_refined")
@@ -70,22 +71,62 @@ def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
     return ((actual - expected).norm() / expected.norm()).item()
 
 
-def rounding(case: NetworkCase) -> float:
-    return 1 if (EMBEDDED / case.name).is_dir() else case.rounding
-
-
 @every_combination
-def test_logits_of_bf16_are_within_two_percent_of_fp32(case, method, rounded, blobs):
+def test_logits_of_bf16_are_near_those_of_fp32(case, method, rounded, blobs):
     logits = [rounded(case, precision, method).eval()(blobs(case), TEXTS) for precision in ("fp32", "bf16")]
     assert logits[1].dtype == torch.float32
-    assert 0 < relative_error(logits[1], logits[0]) < 0.02 * rounding(case)
+    assert 0 < relative_error(logits[1], logits[0]) < 0.02 * case.rounding
 
 
 @every_network
 def test_so_are_those_of_the_base_model_as_it_is(case, rounded, blobs):
     logits = [rounded(case, precision).eval()(blobs(case), TEXTS) for precision in ("fp32", "bf16")]
     assert logits[1].dtype == torch.float32
-    assert 0 < relative_error(logits[1], logits[0]) < 0.02 * rounding(case)
+    assert 0 < relative_error(logits[1], logits[0]) < 0.02 * case.rounding
+
+
+@pytest.mark.parametrize("method", ["coop", "vpt", "lora"])
+def test_limited_to_wide_products_bfloat16_rounds_less(method, rounded, blobs, bases):
+    (case,) = (case for case in rounded_cases if case.name == "clipseg")
+    exact, limited = (rounded(case, precision, method).eval()(blobs(case), TEXTS) for precision in ("fp32", "bf16"))
+    network = rounded(case, "fp32", method)
+    network.base = copy_modules(network.base)
+    limit_bfloat16(network.base, [""])
+    everywhere = network.compute_in("bf16").eval()(blobs(case), TEXTS)
+    assert relative_error(limited, exact) < 0.75 * relative_error(everywhere, exact)
+
+
+class Summed(torch.nn.Module):
+    """A residual block, whose product takes its input by position or by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.product = torch.nn.LayerNorm(4), torch.nn.Linear(4, 4)
+
+    def forward(self, values: torch.Tensor, by_name: bool = False) -> torch.Tensor:
+        normed = self.norm(values)
+        return values + (self.product(input=normed) if by_name else self.product(normed))
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_modules_outside_of_the_limit_stay_in_float32(by_name):
+    base = Summed().requires_grad_(False)
+    limit_bfloat16(base, ["product"])
+    once = cast_frozen(base, "bf16")
+    twice, values = cast_frozen(once, "bf16"), torch.randn(3, 4)
+    assert (once.norm.weight is base.norm.weight, once.product.weight.dtype) == (True, torch.bfloat16)
+    assert twice.product.weight is once.product.weight and len(twice.product._forward_pre_hooks) == 1
+    rounded_weights = [each.bfloat16() for each in (base.norm(values), base.product.weight, base.product.bias)]
+    expected = values + torch.nn.functional.linear(*rounded_weights)
+    assert expected.dtype == torch.float32
+    assert torch.equal(once(values, by_name), expected) and torch.equal(twice(values, by_name), expected)
+
+
+def test_trained_modules_within_the_limit_stay_in_float32():
+    base = Summed()
+    limit_bfloat16(base, ["product"])
+    values = torch.randn(3, 4)
+    assert torch.equal(cast_frozen(base, "bf16")(values), base(values))
 
 
 def test_every_decoder_computes_in_bfloat16(base_model_of, pictures):
@@ -102,16 +143,19 @@ def test_what_trains_stays_in_float32_and_learns(case, method, rounded, blobs):
         trained = [p for p in network.parameters() if p.requires_grad]
         assert {p.dtype for p in trained} == {torch.float32}
         gradients.append(torch.cat([p.grad.flatten() for p in trained]))
-    assert relative_error(gradients[1], gradients[0]) < 0.1 * rounding(case)
+    assert relative_error(gradients[1], gradients[0]) < 0.1 * case.rounding
 
 
 @every_network
 def test_the_frozen_base_is_converted_once_and_the_loaded_one_left_alone(case, rounded, bases):
-    network = rounded(case, "bf16")
-    frozen = [module for module in network.base.modules() if not isinstance(module, _BatchNorm)]
-    assert {p.dtype for module in frozen for p in module.parameters(recurse=False)} == {torch.bfloat16}
-    assert {p.dtype for p in bases[case.name].model.parameters()} == {torch.float32}
-    assert not any(p.requires_grad for p in network.base.parameters())
+    network, loaded = rounded(case, "bf16"), bases[case.name].model
+    parts = [network.base.get_submodule(name) for name in getattr(network.base, LIMIT, [""])]
+    cast = [each for part in parts for each in part.modules() if not isinstance(each, _BatchNorm)]
+    inside = {id(p) for module in cast for p in module.parameters(recurse=False)}
+    for ours, theirs in zip(network.base.parameters(), loaded.parameters(), strict=True):
+        assert ours is theirs or (id(ours) in inside and ours.dtype == torch.bfloat16)
+        assert theirs.dtype == torch.float32
+    assert inside and not any(p.requires_grad for p in network.base.parameters())
 
 
 @every_network
@@ -133,7 +177,7 @@ def test_a_checkpoint_fits_every_precision(case, method, rounded, blobs):
     assert torch.equal(saved["_extra_state"], exact.state_dict()["_extra_state"])
     exact.load_state_dict(saved)
     with torch.no_grad():
-        assert relative_error(network.eval()(blobs(case)), exact.eval()(blobs(case))) < 0.02 * rounding(case)
+        assert relative_error(network.eval()(blobs(case)), exact.eval()(blobs(case))) < 0.02 * case.rounding
 
 
 @every_network
@@ -147,14 +191,14 @@ def test_a_trained_part_of_the_base_stays_in_float32(case, unfreeze, rounded, bl
     frozen = {p.dtype for p in network.base.parameters()} - {torch.float32}
     assert frozen == ({torch.bfloat16} if unfreeze == "decoder" else set())
     with torch.no_grad():
-        assert relative_error(network(blobs(case), TEXTS), exact(blobs(case), TEXTS)) < 0.02 * rounding(case)
+        assert relative_error(network(blobs(case), TEXTS), exact(blobs(case), TEXTS)) < 0.02 * case.rounding
 
 
 @every_network
 def test_a_copy_computes_the_same(case, rounded, blobs):
     network = rounded(case, "bf16", "coop").eval()
-    with torch.no_grad():
-        assert torch.equal(copy.deepcopy(network)(blobs(case)), network(blobs(case)))
+    with torch.no_grad():  # products in float32 depend on the addresses of tensors in their last bits
+        assert relative_error(copy.deepcopy(network)(blobs(case)), network(blobs(case))) < 1e-3
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ from monai_tunevlseg.json_files import read_json_object
 from monai_tunevlseg.networks.base_model import BaseModel, check_fingerprint, fingerprint
 from monai_tunevlseg.networks.clipseg.transposed_convolution import NonOverlappingConvTranspose2d
 from monai_tunevlseg.networks.image_settings import ImageSettings, read_image_settings
+from monai_tunevlseg.networks.precision import limit_bfloat16
 from monai_tunevlseg.networks.pretrained_folder import load_from_folder_or_hub, load_tokenizer
 from monai_tunevlseg.networks.quick_gelu import QuickGELU
 from monai_tunevlseg.networks.transformers_model import check_model_type, check_settings, load_model, parse_config
 
 __all__ = ["load_clipseg"]
+
+WIDE_PRODUCTS = re.compile(
+    r"clip\.(text|vision)_model\.encoder\.layers\.\d+\.(self_attn|mlp)|clip\.visual_projection"
+    r"|decoder\.(reduces\.\d+|layers\.\d+\.mlp)"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +60,7 @@ def _load(folder: Path, name: str) -> BaseModel:
     encoders, taps = (config.text_config, config.vision_config), config.extract_layers
     layers = sum(max(part.num_hidden_layers, 0) for part in encoders) + len(taps)
     model = _with_fast_parts(load_model(CLIPSegForImageSegmentation, config, layers, folder))
+    limit_bfloat16(model, _wide_products(model))
     tokenizer = load_tokenizer(folder, config.text_config.vocab_size)
     return BaseModel(name, model, tokenizer, _images(folder, config), fingerprint(model, _settings(config), tokenizer))
 
@@ -117,3 +125,12 @@ def _with_fast_parts(model: CLIPSegForImageSegmentation) -> CLIPSegForImageSegme
             if isinstance(child, nn.ConvTranspose2d) and child.kernel_size == child.stride:
                 setattr(module, name, NonOverlappingConvTranspose2d(child))
     return model
+
+
+def _wide_products(model: nn.Module) -> list[str]:
+    """Return the names of the modules that lose little in bfloat16 and take nearly all of the time.
+
+    The decoder's attention is not among them: its scores reach hundreds where attention is sharp, so that rounded ones
+    choose other patches. The maps ``reduces`` are, so that the features of an image take half the memory.
+    """
+    return [name for name, _ in model.named_modules() if WIDE_PRODUCTS.fullmatch(name)]

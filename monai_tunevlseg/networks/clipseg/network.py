@@ -256,7 +256,7 @@ def decode(decoder: CLIPSegDecoder, image_features: ImageFeatures, embedding: Te
         penultimate features (B * k, reduce_dim, rows, columns), and logits (B * k, 1, H, W).
     """
     patches, tokens = image_features["patches"], image_features["tokens"]
-    taps = torch.cat([tokens[:, :, :1], patches.flatten(2, 3), tokens[:, :, 1:]], dim=2).unbind(1)
+    taps = torch.cat([tokens[:, :, :1], patches.flatten(2, 3), tokens[:, :, 1:]], dim=2).to(embedding.dtype).unbind(1)
     count = embedding.shape[1]
     embedding = embedding.flatten(0, 1).unsqueeze(1)  # (B * k, 1, projection_dim)
     output = embedding.new_zeros(())
