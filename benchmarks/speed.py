@@ -131,11 +131,7 @@ class SpeedTable:
     def time_pipeline(self) -> None:
         """Add a row for inference from disk to disk, whose reference is the project's network alone."""
         self.workloads.clear()
-        base, count, depth = (
-            save_full_size("clipseg", self.arguments.bases),
-            self.arguments.images,
-            self.arguments.depth,
-        )
+        base, count = save_full_size("clipseg", self.arguments.bases), self.arguments.images
         with tempfile.TemporaryDirectory() as name:
             workloads = pipeline_workloads(base, Path(name), count, self.arguments.depth, self.precision, self.device)
             network, whole = measure_alternately(workloads, self.arguments.repeats or PIPELINE_RUNS, self.clock)
