@@ -286,7 +286,7 @@ def test_autocast_trains_and_stays_near_full_precision(case, method, build, pict
     with torch.autocast(image.device.type, torch.bfloat16):
         logits = network(image)
     logits.float().square().mean().backward()
-    assert_near(logits.float(), exact, 0.05 * case.rounding)
+    assert_near(logits.float(), exact, 0.05 * max(1, case.rounding))  # autocast leaves no part in float32
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.requires_grad)
 
 
