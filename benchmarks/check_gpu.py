@@ -93,12 +93,12 @@ def check_steps(folder: Path, device: str) -> dict[str, Step]:
     tests = [sys.executable, "-m", "pytest", *options, *CONTRACT]
     return {
         "contract": Step([tests]),
+        "demo": Step([demo], needs_cuda=True),
         "train_fp16_amp": Step([train("fp16_amp", precision="fp16-amp")], needs_cuda=True),
         "train_bf16_and_resume": Step(
             [train("bf16", precision="bf16"), train("bf16", epochs=3, precision="bf16", resume=True)]
         ),
         "train_compiled": Step([train("compiled", compile=True)]),
-        "demo": Step([demo], needs_cuda=True),
         "two_processes_gloo": Step([in_two_processes("gloo")]),
         # NCCL refuses two processes on one GPU unless it is cut into parts
         "two_processes_nccl": Step([in_two_processes("nccl")], needs_cuda=True, may_fail=True),
