@@ -171,6 +171,7 @@ def test_brush_and_eraser_paint_discs_and_can_be_undone(page):
     open_image(page, "picture1")
     press(page, "b")
     page.run("{ const b = document.getElementById('brush'); b.value = 11; b.dispatchEvent(new Event('input')) }")
+    page.run("document.getElementById('images').focus()")  # a list that would take keys as letters of an image's name
     mouse(page, (20, 30), (60, 30))
     rows, columns = np.ogrid[: SIZE[0], : SIZE[1]]
     away = np.maximum(np.maximum(20 - columns, columns - 60), 0)

@@ -22,7 +22,7 @@ import httpx2
 
 from monai_tunevlseg.app.label_process import LabelProcess, last_error
 
-PATIENCE = 300  # seconds; imports take a minute on a busy machine
+PATIENCE = 600  # seconds; imports take minutes on a busy machine
 
 
 def wait_for(condition, what):

@@ -9,6 +9,7 @@ import shutil
 import socket
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ pytest.importorskip("uvicorn", reason="the extra [app] is not installed")
 
 import httpx2
 
+call = partial(httpx2.request, timeout=120)  # on a busy machine
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["red circle", "blue square"]
 NAME = "one/drawing.png"
@@ -293,7 +295,7 @@ def test_the_page_cannot_reach_another_host(page):
 
 
 def test_the_pictures_of_the_folder_are_listed(url):
-    assert httpx2.get(f"{url}/try/pictures").json() == {"pictures": ["broken.png", NAME]}
+    assert call("GET", f"{url}/try/pictures").json() == {"pictures": ["broken.png", NAME]}
 
 
 @pytest.mark.parametrize(
@@ -314,13 +316,13 @@ def test_the_pictures_of_the_folder_are_listed(url):
 @pytest.mark.parametrize("path", ["picture", "masks"])
 def test_paths_outside_of_the_folder_are_refused(url, bundle, path, picture, status):
     query = {"picture": picture, "bundle": bundle.name, "version": "tuned", "texts": '["polyp"]'}
-    response = httpx2.post(f"{url}/try/{path}", params=query)
+    response = call("POST", f"{url}/try/{path}", params=query)
     assert (response.status_code, repr(picture) in response.json()["error"]) == (status, True)
 
 
 def test_files_beside_the_page_are_not_served(url):
     for path in ("../web_app.py", "%2e%2e/web_app.py", "..%2fweb_app.py", "/etc/hostname", "try.py"):
-        assert httpx2.get(f"{url}/{path}").status_code == 404
+        assert call("GET", f"{url}/{path}").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -340,15 +342,15 @@ def test_files_beside_the_page_are_not_served(url):
 )
 def test_wrong_requests_are_refused(url, bundle, changes, named):
     query = {"picture": NAME, "bundle": bundle.name, "version": "tuned", "texts": '["polyp"]'} | changes
-    response = httpx2.post(f"{url}/try/masks", params=query)
+    response = call("POST", f"{url}/try/masks", params=query)
     assert (response.status_code, named in response.json()["error"]) == (400, True)
 
 
 def test_large_and_unknown_files_are_refused(url):
-    response = httpx2.post(f"{url}/try/picture", params={"name": "x.png"}, content=bytes(20_000_001))
+    response = call("POST", f"{url}/try/picture", params={"name": "x.png"}, content=bytes(20_000_001))
     assert (response.status_code, "20 MB" in response.json()["error"]) == (413, True)
-    assert httpx2.post(f"{url}/try/picture", params={"name": "x.png"}, content=bytes(20_000_000)).status_code == 400
-    response = httpx2.post(f"{url}/try/picture", params={"name": "x.html"}, content=b"<script>")
+    assert call("POST", f"{url}/try/picture", params={"name": "x.png"}, content=bytes(20_000_000)).status_code == 400
+    response = call("POST", f"{url}/try/picture", params={"name": "x.html"}, content=b"<script>")
     assert (response.status_code, "'x.html'" in response.json()["error"]) == (400, True)
 
 
@@ -356,15 +358,15 @@ def test_a_picture_of_too_many_pixels_is_refused(url):
     """A gray PNG of a few kilobytes that would need gigabytes."""
     buffer = io.BytesIO()
     Image.new("1", (10_000, 6_500)).save(buffer, "PNG")
-    response = httpx2.post(f"{url}/try/picture", params={"name": "x.png"}, content=buffer.getvalue())
+    response = call("POST", f"{url}/try/picture", params={"name": "x.png"}, content=buffer.getvalue())
     assert (response.status_code, "x.png has 10000 x 6500" in response.json()["error"]) == (400, True)
 
 
 def test_other_pages_and_names_are_refused(url, bundle):
     query = {"picture": NAME, "bundle": bundle.name, "version": "tuned", "texts": '["polyp"]'}
     for origin, status in ((url, 200), ("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403)):
-        assert httpx2.post(f"{url}/try/masks", params=query, headers={"Origin": origin}).status_code == status
-    assert httpx2.get(url, headers={"Host": "evil.example"}).status_code == 400
+        assert call("POST", f"{url}/try/masks", params=query, headers={"Origin": origin}).status_code == status
+    assert call("GET", url, headers={"Host": "evil.example"}).status_code == 400
 
 
 def test_only_this_machine_reaches_the_page(url):
@@ -386,7 +388,7 @@ def test_requests_at_the_same_time_get_their_own_masks(url, bundle, folder, segm
 
     def ask(text):
         query = {"picture": NAME, "bundle": bundle.name, "version": "tuned", "texts": json.dumps([text])}
-        answers[text] = httpx2.post(f"{url}/try/masks", params=query, timeout=60).content
+        answers[text] = call("POST", f"{url}/try/masks", params=query).content
 
     threads = [threading.Thread(target=ask, args=(text,)) for text in TEXTS]
     for thread in threads:

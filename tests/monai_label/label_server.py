@@ -16,7 +16,7 @@ from pathlib import Path
 
 import requests
 
-PATIENCE = 180  # seconds for the start; imports take a minute on a busy machine
+PATIENCE = 600  # seconds for the start; imports take minutes on a busy machine
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ export class Editor {
   #press(event, stack) {
     if (!this.labels || event.button !== 0) return;
     event.preventDefault();
+    document.activeElement?.blur(); // keys are for the picture now, not for the list or text before
     if (event.isTrusted) stack.setPointerCapture(event.pointerId);
     this.pressed = this.last = this.#position(event);
     if (this.#paints()) {
