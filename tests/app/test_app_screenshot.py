@@ -91,6 +91,13 @@ def test_the_page_shows_the_mask_to_edit(bundle, images, save, tmp_path):
         with browser(tmp_path / "profile") as page:
             page.open(f"{url}#annotate")
             page.wait("document.body.dataset.connected")
+            page.run("""{
+                const images = document.getElementById('images');
+                images.selectedIndex = 0;
+                images.dispatchEvent(new Event('change', {bubbles: true}));
+            }""")
+            page.wait("document.getElementById('image-name').textContent == 'endoscopy_0000'")
+            page.wait("document.getElementById('annotate-message').textContent == ''")
             before = page.picture()
             page.run("document.getElementById('by-text').click()")
             page.wait("document.getElementById('annotate-message').textContent.includes('presence')")
