@@ -35,7 +35,7 @@ def write_photographs(folder: Path, count: int) -> None:
 def pipeline_workloads(
     base: Path, folder: Path, count: int, depth: int, precision: str, device: torch.device
 ) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return two workloads on the same number of images: the network alone, and ``inference.yaml``.
+    """Return two workloads on the same number of images: the network alone, in batches, and ``inference.yaml``.
 
     The masks of random weights are noise, which takes longer to write than those of a trained network.
 
@@ -53,11 +53,11 @@ def pipeline_workloads(
     config = open_bundle(BUNDLE, **files, **options, zero_shot=True)  # no checkpoint
     evaluator = config.get_parsed_content("evaluator")
     network, size = evaluator.network.eval(), config.get_parsed_content("image_size")
-    image = torch.rand(1, 3, size, size, device=device)
+    batches = torch.rand(count, 3, size, size).split(config.get_parsed_content("batch_size"))
 
     def segment() -> None:
         with torch.no_grad(), torch.autocast(device.type, torch.float16, enabled=evaluator.amp):
-            for _ in range(count):
-                network(image)
+            for batch in batches:
+                network(batch.to(device))
 
     return segment, evaluator.run

@@ -152,11 +152,12 @@ class ResizedInferer(Inferer):
         self.presence_threshold = _checked_threshold(presence_threshold)
         self.calibration = calibration
 
-    def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, inputs: Any, network: Network, *args: Any, **kwargs: Any) -> Any:
         """Return logits, or their reduction, at the spatial size of the input.
 
         Args:
-            inputs: (B, 3, H, W), or (B, 3, S, A, R) for volumes.
+            inputs: (B, 3, H, W), or (B, 3, S, A, R) for volumes; or a list of (3, H, W) and (3, S, A, R) of any sizes,
+                for a list of results. The network gets the pictures of a list of pictures together.
             network: network from (N, 3, h, w) and the further arguments to (N, K, h, w); with a calibration, it has
                 ``class_names``, the texts where none are given.
             args: further arguments of the network.
@@ -164,8 +165,10 @@ class ResizedInferer(Inferer):
                 for the slices of a volume.
 
         Raises:
-            ValueError: when the input does not have 4 or 5 dimensions.
+            ValueError: when a tensor does not have 4 or 5 dimensions, or one of a list 3 or 4.
         """
+        if isinstance(inputs, Sequence):
+            return self._each_size(inputs, network, *args, **kwargs)
         return self._results(inputs, network, None, *args, **kwargs)
 
     def with_presence(
@@ -181,15 +184,38 @@ class ResizedInferer(Inferer):
         self, inputs: torch.Tensor, network: Network, chances: list[torch.Tensor] | None, *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """Return the results of a call; ``chances`` gets the presence of each part of the inputs, (N, K)."""
-        scaled = _calibrated(self._averaged(network), network, self.calibration)
-        calibrated = _silencing(scaled, self.presence_threshold, chances)
+        tuned = self._tuned(network, chances)
 
         def segment(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
-            cuts = None if self.calibration is None else self.calibration.cuts(_text_rows(network, texts.get("text")))
-            return self._at_size(tuple(pictures.shape[2:]), calibrated(self._prepared(pictures), *args, **texts), cuts)
+            logits = tuned(self._prepared(pictures), *args, **texts)
+            return self._at_size(tuple(pictures.shape[2:]), logits, self._cuts(network, **texts))
 
         results = self._each_picture(inputs, segment, **kwargs)
         return results if inputs.ndim == 4 else results.movedim(1, array_axis(self.slice_axis) + 2)
+
+    def _each_size(
+        self, images: Sequence[torch.Tensor], network: Network, *args: Any, text: Sequence[Any] | None = None
+    ) -> list[torch.Tensor]:
+        """Return the results of pictures, which the network gets together, or of volumes, one after the other."""
+        if any(image.ndim != 3 for image in images):
+            texts = [{}] * len(images) if text is None else [{"text": [each]} for each in text]
+            return [self(image[None], network, *args, **own)[0] for image, own in zip(images, texts, strict=True)]
+        pictures = [image.as_subclass(torch.Tensor) for image in images]  # without metadata
+        prepared = torch.cat([self._prepared(picture[None]) for picture in pictures])
+        logits = self._tuned(network)(prepared, *args, **({} if text is None else {"text": text}))
+        cuts = self._cuts(network, text)
+        each_cuts = [None] * len(pictures) if cuts is None else cuts.expand(len(pictures), -1).split(1)
+        parts = zip(pictures, logits.split(1), each_cuts, strict=True)
+        return [self._at_size(tuple(picture.shape[1:]), part, cut)[0] for picture, part, cut in parts]
+
+    def _tuned(self, network: Network, chances: list[torch.Tensor] | None = None) -> Network:
+        """Return a network with averaged, calibrated and silenced logits; ``chances`` as for ``_silencing``."""
+        scaled = _calibrated(self._averaged(network), network, self.calibration)
+        return _silencing(scaled, self.presence_threshold, chances)
+
+    def _cuts(self, network: Network, text: Sequence[Any] | None = None, **_: Any) -> torch.Tensor | None:
+        """Return the logits above which texts are foreground, (B, K) or (1, K); None = 0, without a calibration."""
+        return None if self.calibration is None else self.calibration.cuts(_text_rows(network, text))
 
     def presence(self, inputs: torch.Tensor, network: Network, **kwargs: Any) -> torch.Tensor:
         """Return the probability that pictures, or the slices of volumes, show each text.

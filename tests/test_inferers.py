@@ -342,3 +342,50 @@ def test_a_threshold_that_is_not_a_probability_is_named(threshold):
     for build in (lambda: ResizedInferer(8, presence_threshold=threshold), lambda: SilencingInferer(None, threshold)):
         with pytest.raises(ValueError, match=f"presence_threshold is {threshold}"):
             build()
+
+
+@pytest.mark.parametrize("calibration", [None, CALIBRATION])
+@pytest.mark.parametrize("reduction", [None, label_map, entropy_map])
+def test_pictures_of_different_sizes_run_together_as_one_by_one(reduction, calibration):
+    pictures = [torch.rand(3, *size) for size in ((20, 16), (8, 8), (5, 30))]
+    seen = []
+
+    def network(inputs):
+        seen.append(len(inputs))
+        return noise(inputs)
+
+    inferer = ResizedInferer(8, mean=MEAN, std=STD, reduction=reduction, calibration=calibration)
+    found = inferer(pictures, Named(network))
+    expected = [inferer(picture[None], Named(network))[0] for picture in pictures]
+    assert seen == [3, 1, 1, 1]
+    for ours, alone, picture in zip(found, expected, pictures, strict=True):
+        assert ours.shape[1:] == picture.shape[1:]
+        torch.testing.assert_close(ours, alone)
+
+
+def test_each_picture_of_a_list_has_its_own_text_and_cut():
+    cuts = {"dark": of_class(1.0, 0.6), "green": of_class(1.0, 0.4)}
+    pictures, text = [torch.full((3, 4, 6), 0.0), torch.full((3, 9, 5), 0.0)], ["dark", "green"]
+    seen = []
+
+    def network(inputs, scale, text):
+        seen.append(text)
+        return inputs[:, :1] * scale
+
+    found = ResizedInferer(8, reduction=label_map, calibration=Calibration(cuts))(pictures, network, 2.0, text=text)
+    assert seen == [text]
+    assert [labels.unique().tolist() for labels in found] == [[0], [1]]  # a probability of 0.5 is above 0.4 only
+
+
+def test_volumes_of_a_list_run_one_by_one_with_their_texts():
+    volumes, seen = [torch.rand(3, 2, 9, 5), torch.rand(3, 3, 4, 6)], []
+
+    def network(inputs, text):
+        seen.append(text)
+        return inputs[:, :1]
+
+    found = ResizedInferer(8)(volumes, network, text=["liver", ["spleen"]])
+    assert [tuple(each.shape) for each in found] == [(1, 2, 9, 5), (1, 3, 4, 6)]
+    assert seen == [["liver"] * 2, [["spleen"]] * 3]
+    for volume, ours in zip(volumes, found, strict=True):
+        assert torch.equal(ours, ResizedInferer(8)(volume[None], first_channel)[0])

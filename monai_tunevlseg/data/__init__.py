@@ -1,7 +1,7 @@
 """Datasets as MONAI datalists, and the transforms that load, augment and save their samples."""
 
 from monai_tunevlseg.data.absent_texts import with_absent_texts
-from monai_tunevlseg.data.datalists import build_datalists, build_inference_datalist
+from monai_tunevlseg.data.datalists import batch_pictures, build_datalists, build_inference_datalist
 from monai_tunevlseg.data.dataset_spec import DatasetSpec
 from monai_tunevlseg.data.image_groups import (
     ImageGroupBatchSampler,
@@ -46,6 +46,7 @@ __all__ = [
     "SkippingDataset",
     "Subset",
     "ToMONAILabelFormatd",
+    "batch_pictures",
     "build_datalists",
     "build_inference_datalist",
     "collate_image_groups",

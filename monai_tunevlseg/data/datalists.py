@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from monai_tunevlseg.data.class_mapping import map_classes
@@ -117,6 +118,20 @@ def build_inference_datalist(dataset_dir: str | Path, intensity_window: Sequence
         remedy = f"set dataset_dir to its folder {shorten(inner)}" if inner else f"supported are {', '.join(SUFFIXES)}"
         raise ValueError(f"{folder} holds no images; {remedy}.")
     return _to_segment(images, intensity_window)
+
+
+def batch_pictures(datalist: Sequence[Sample], batch_size: int) -> list[list[int]]:
+    """Return the indices of a datalist in batches: consecutive pictures, or one volume, because it is large.
+
+    Args:
+        datalist: samples with an `image`.
+        batch_size: largest number of pictures in a batch.
+    """
+    batches: list[list[int]] = []
+    for alone, group in groupby(range(len(datalist)), lambda index: is_volume_file(Path(datalist[index]["image"]))):
+        indices, size = list(group), 1 if alone else batch_size
+        batches += [indices[start : start + size] for start in range(0, len(indices), size)]
+    return batches
 
 
 def _to_segment(images: Sequence[Path], intensity_window: Sequence[float] | None) -> list[Sample]:

@@ -6,9 +6,12 @@ import logging
 from contextlib import nullcontext
 from typing import Any
 
+import torch
 from ignite.engine import Events
 from monai.data import Dataset
 from monai.engines import Evaluator, SupervisedEvaluator
+from monai.engines.utils import CommonKeys as Keys
+from monai.engines.utils import IterationEvents
 from monai.transforms import Transform
 
 from monai_tunevlseg.data.skipping_dataset import UNREADABLE, unreadable_in
@@ -20,9 +23,10 @@ logger = logging.getLogger(__name__)
 
 
 class SkippingEvaluator(SupervisedEvaluator):
-    """MONAI's `SupervisedEvaluator` for batches of a `SkippingDataset`: unreadable samples are logged and skipped.
+    """MONAI's `SupervisedEvaluator` for a `SkippingDataset`: unreadable samples are logged and skipped.
 
-    Its postprocessing, which writes results, can run in threads beside the network, with `BackgroundTransform`.
+    A batch is the list of its samples (`collate_fn: list`), whose images may differ in size; the inferer takes their
+    list, as `ResizedInferer` does. The postprocessing, which writes results, can run in threads beside the network.
 
     Args:
         postprocessing: transform of each item, which writes its results.
@@ -35,7 +39,8 @@ class SkippingEvaluator(SupervisedEvaluator):
 
     def __init__(self, *, postprocessing: Transform | None = None, num_writers: int = 0, **kwargs: Any) -> None:
         self._writing = BackgroundTransform(postprocessing, num_writers) if postprocessing and num_writers else None
-        super().__init__(postprocessing=self._writing or postprocessing, **kwargs)
+        transform = self._writing or postprocessing
+        super().__init__(iteration_update=self._segment, decollate=False, postprocessing=transform, **kwargs)
         self.unreadable: list[str] = []
         self.add_event_handler(Events.STARTED, self.unreadable.clear)
 
@@ -58,15 +63,26 @@ class SkippingEvaluator(SupervisedEvaluator):
             ValueError: when a sample could not be read; lists the reasons.
         """
         if self.unreadable:
-            raise ValueError(_listed(self.unreadable, self.state.epoch_length, "the others were processed"))
+            count = len(self.data_loader.dataset)  # type: ignore[union-attr, arg-type]
+            raise ValueError(_listed(self.unreadable, count, "the others were processed"))
 
-    def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, Any]:
-        if UNREADABLE not in batchdata:
-            return super()._iteration(engine, batchdata)
-        for reason in batchdata[UNREADABLE]:
+    def _segment(self, engine: Any, batchdata: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Run the network on the readable samples of a batch; return image and prediction of each."""
+        reasons = [sample[UNREADABLE] for sample in batchdata if UNREADABLE in sample]
+        for reason in reasons:
             logger.error("skipped: %s", reason)
-        self.unreadable += batchdata[UNREADABLE]
-        return {}
+        self.unreadable += reasons
+        state = engine.state
+        state.batch = [sample for sample in batchdata if UNREADABLE not in sample]
+        state.output = []
+        if state.batch:
+            images = [sample[Keys.IMAGE].to(state.device, non_blocking=engine.non_blocking) for sample in state.batch]
+            with engine.mode(engine.network), torch.autocast("cuda", enabled=engine.amp, **engine.amp_kwargs):
+                found = engine.inferer(images, engine.network)
+            state.output = [{Keys.IMAGE: image, Keys.PRED: of} for image, of in zip(images, found, strict=True)]
+            engine.fire_event(IterationEvents.FORWARD_COMPLETED)
+            engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        return state.output
 
 
 def run_or_list_unreadable(evaluator: Evaluator, dataset: Dataset) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_tunevlseg.data import LAYOUTS, DatasetSpec, Layout, build_datalists, build_inference_datalist
+from monai_tunevlseg.data import LAYOUTS, DatasetSpec, Layout, batch_pictures, build_datalists, build_inference_datalist
 
 
 def stems(samples):
@@ -277,3 +277,12 @@ def test_inference_without_images_is_refused(tmp_path):
         build_inference_datalist(tmp_path)
     with pytest.raises(ValueError, match=r"a\.txt .*\.png"):
         build_inference_datalist(tmp_path / "a.txt")
+
+
+def test_pictures_come_in_batches_and_volumes_alone():
+    names = ["a.png", "b.jpg", "c.tif", "d.nii.gz", "e.mhd", "f.png", "g.png"]
+    datalist = [{"image": f"/data/{name}"} for name in names]
+    assert batch_pictures(datalist, 2) == [[0, 1], [2], [3], [4], [5, 6]]
+    assert batch_pictures(datalist, 9) == [[0, 1, 2], [3], [4], [5, 6]]
+    assert batch_pictures(datalist, 1) == [[index] for index in range(7)]
+    assert batch_pictures([], 4) == []
