@@ -58,8 +58,8 @@ bundles: $(VENV)/installed
 bench: $(VENV)/installed
 	$(bin)/python benchmarks/speed.py
 
-# What a bare Python 3.12 with PyTorch and transformers lacks; check-gpu itself needs no network. pip takes exact names of
-# platforms only.
+# What a bare Python 3.12 with PyTorch and transformers lacks; check-gpu itself needs no network, and writes the metadata of
+# the package beside its code. pip takes exact names of platforms only.
 gpu-wheels:
 	$(PYTHON) -m pip download --quiet --dest .gpu/wheels --no-deps --only-binary=:all: --python-version 3.12 \
 	  --implementation cp $(foreach n,39 34 31 28 27 24 17,--platform manylinux_2_$(n)_x86_64) \
@@ -68,6 +68,7 @@ gpu-wheels:
 check-gpu:
 	test ! -d .gpu/wheels || \
 	  $(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target .gpu/site .gpu/wheels/*.whl
+	$(PYTHON) -c 'import setuptools; setuptools.setup()' --quiet egg_info
 	PYTHONPATH="$(CURDIR):$(CURDIR)/.gpu/site:$$PYTHONPATH" $(PYTHON) benchmarks/check_gpu.py --output gpu_check.json
 
 $(VENV)/installed: setup.cfg constraints.txt
