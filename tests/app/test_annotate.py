@@ -255,6 +255,21 @@ def test_a_stroke_that_is_not_saved_yet_survives_the_page(page, url, folder, rel
     np.testing.assert_array_equal(labels(page), painted)
 
 
+def test_a_stroke_that_is_not_saved_yet_survives_the_browser(url, folder):
+    """The only page of a browser is closed, as by a visitor, and the browser ends."""
+    with browser(folder / "other_profile") as other:
+        other.open(f"{url}#annotate")
+        other.wait("document.body.dataset.connected")
+        open_image(other, "picture3")
+        press(other, "b")
+        other.run("window.fetch = () => new Promise(() => {}); 0")
+        mouse(other, (20, 20), (30, 100))
+        painted = labels(other)
+        other.call("Page.close")
+        assert other.questions == []
+        wait_for_draft(folder, "picture3", painted)
+
+
 def test_the_page_asks_before_an_edit_is_lost(page, url, folder):
     open_image(page, "picture5")
     press(page, "b")
