@@ -286,6 +286,7 @@ def test_the_page_asks_before_an_edit_is_lost(page, url, folder):
     page.run("window.fetch = served; 0")
     mouse(page, (110, 20))
     wait_for_draft(folder, "picture5", labels(page))
+    page.wait(f"{said()}.includes('saved again')")  # the answer follows the draft
     leave(page)
     come_back(page, url, "picture5")
 

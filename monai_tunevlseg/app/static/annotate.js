@@ -16,7 +16,11 @@ let connected = null; // the promise of the first connection
 const newestMasks = new Map(); // the same number for the mask of each class
 
 const editor = new Editor(at("editor"), (value) => colorOf(value - 1), () => drafts.edited(), () => attempt(maskByText));
-const drafts = new DraftSaver(() => upload("draft"), (error) => say(error.message, true));
+const drafts = new DraftSaver(
+  () => upload("draft"),
+  (error) => say(error.message, true),
+  () => say("The draft is saved again."),
+);
 
 function say(text, bad = false) {
   at("annotate-message").textContent = text;

@@ -8,10 +8,12 @@ export class DraftSaver {
   /**
    * @param current returns the `path` and the `body` of the request that saves the shown labels
    * @param onError called with the error of a draft that is not saved
+   * @param onRecovery called when a draft is saved after one that was not
    */
-  constructor(current, onError) {
+  constructor(current, onError, onRecovery) {
     this.current = current;
     this.onError = onError;
+    this.onRecovery = onRecovery;
     this.edits = 0; // number of edits since the page was opened
     this.savedEdits = 0; // number of them that are in a draft
     this.failed = false; // whether the last attempt to save failed
@@ -55,6 +57,7 @@ export class DraftSaver {
     try {
       await send(path, { method: "POST", body });
       this.savedEdits = number;
+      if (this.failed) this.onRecovery();
       this.failed = false;
     } catch (error) {
       this.failed = true;
