@@ -39,13 +39,12 @@ types: $(VENV)/installed-test
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build --strict
 
-# docs/assets but the diagram: an hour and a half on two cores, with Debian's chromium, orthanc and orthanc-dicomweb
+# docs/assets but the diagram: an hour on two cores, with Debian's chromium, orthanc and orthanc-dicomweb
 pictures: $(VENV)/installed $(LABEL_VENV)/installed
 	$(bin)/python -m monai_tunevlseg demo
 	cp demo_output/ultrasound_clipseg_vpt/overview.png docs/assets/demo.png
-	$(bin)/python -m monai_tunevlseg benchmark --preset demo --results demo_results
-	$(bin)/python docs/report_picture.py demo_results/report/report.html docs/assets/report.png
 	$(bin)/python -m monai_tunevlseg benchmark --preset curves --results curves_results
+	$(bin)/python docs/report_picture.py curves_results/report/report.html docs/assets/report.png
 	cp curves_results/report/figures/learning_curves_endoscopy.svg docs/assets/learning-curves.svg
 	$(bin)/python -m monai_tunevlseg demo --dataset endoscopy
 	TUNEVLSEG_RUN=demo_output/endoscopy_clipseg_vpt TUNEVLSEG_ARTIFACTS=$(CURDIR)/docs/assets \

@@ -177,7 +177,8 @@ def test_clock(cpu_time):
 def test_table_has_the_requested_rows(tiny_bases, tmp_path, capsys):
     names = "vpt,coop,inference_1,sam3_coop,sam3_coop_cached,sam3_inference_1,sam3_inference_19"
     words = f"--only {names} --repeats 2 {OPTIONS} --bases {tiny_bases} --json {tmp_path / 'table.json'}"
-    speed.SpeedTable(speed.parse_arguments(words.split())).run()
+    measured = speed.SpeedTable(speed.parse_arguments(words.split()))
+    measured.run()
     stored = json.loads((tmp_path / "table.json").read_text())["tables"]
     assert [[row["workload"] for row in table] for table in stored] == [names.split(",")] * 2
     printed = capsys.readouterr().out
@@ -185,7 +186,13 @@ def test_table_has_the_requested_rows(tiny_bases, tmp_path, capsys):
     table = printed.splitlines()
     for workload in names.split(","):
         rows = [line for line in table if line.startswith(f"│ {workload} ")]
-        assert len(rows) == 2 and speed.TIMED[workload].target in rows[0]  # the second table has no targets
+        assert len(rows) == 2 and measured.target(workload) in rows[0]  # the second table has no targets
+
+
+@pytest.mark.parametrize(("precision", "targets"), [("bf16", [">= 5", ">= 30"]), ("fp32", [">= 1.5", ">= 20"])])
+def test_targets_are_those_of_the_precision(precision, targets):
+    table = speed.SpeedTable(speed.parse_arguments(["--precision", precision, "--device", "cpu"]))
+    assert [table.target(name) for name in ("vpt", "coop", "start")] == [*targets, ""]
 
 
 def test_row_of_the_pipeline(tiny_bases, capsys):
