@@ -1,4 +1,4 @@
-"""MONAI Label's server as a process of the page, for the pictures of a folder."""
+"""MONAI Label's server in a child process, for the pictures of a folder."""
 
 from __future__ import annotations
 
