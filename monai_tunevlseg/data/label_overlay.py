@@ -43,11 +43,7 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, num_classes: int) -> np.
 
 def contour(area: np.ndarray, width: int) -> np.ndarray:
     """Return the pixels of an area, bool (H, W), within `width` of its edge; the picture's border is not an edge."""
-    inside = area
-    for _ in range(width):  # SciPy's binary_erosion takes eight times as long
-        before, inside = inside, inside.copy()
-        inside[1:] &= before[:-1]
-        inside[:-1] &= before[1:]
-        inside[:, 1:] &= before[:, :-1]
-        inside[:, :-1] &= before[:, 1:]
-    return area & ~inside
+    import cv2  # takes a fifth of a second
+
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return area & ~cv2.erode(area.astype(np.uint8), cross, iterations=width).astype(bool)
