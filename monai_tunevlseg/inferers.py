@@ -188,7 +188,7 @@ class ResizedInferer(Inferer):
 
         def segment(pictures: torch.Tensor, **texts: Any) -> torch.Tensor:
             logits = tuned(self._prepared(pictures), *args, **texts)
-            return self._at_size(tuple(pictures.shape[2:]), logits, self._cuts(network, **texts))
+            return self._at_size(tuple(pictures.shape[2:]), logits, self._cuts(network, texts.get("text")))
 
         results = self._each_picture(inputs, segment, **kwargs)
         return results if inputs.ndim == 4 else results.movedim(1, array_axis(self.slice_axis) + 2)
@@ -213,7 +213,7 @@ class ResizedInferer(Inferer):
         scaled = _calibrated(self._averaged(network), network, self.calibration)
         return _silencing(scaled, self.presence_threshold, chances)
 
-    def _cuts(self, network: Network, text: Sequence[Any] | None = None, **_: Any) -> torch.Tensor | None:
+    def _cuts(self, network: Network, text: Sequence[Any] | None) -> torch.Tensor | None:
         """Return the logits above which texts are foreground, (B, K) or (1, K); None = 0, without a calibration."""
         return None if self.calibration is None else self.calibration.cuts(_text_rows(network, text))
 
