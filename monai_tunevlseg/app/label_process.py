@@ -1,4 +1,4 @@
-"""MONAI Label's server in a child process, for the pictures of a folder."""
+"""A child process that runs MONAI Label's server on a folder of pictures."""
 
 from __future__ import annotations
 
