@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 
+import cv2
 import numpy as np
 
 __all__ = ["class_color", "contour", "draw_overlay"]
@@ -43,7 +44,5 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, num_classes: int) -> np.
 
 def contour(area: np.ndarray, width: int) -> np.ndarray:
     """Return the pixels of an area, bool (H, W), within `width` of its edge; the picture's border is not an edge."""
-    import cv2  # takes a fifth of a second
-
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return area & ~cv2.erode(area.astype(np.uint8), cross, iterations=width).astype(bool)
