@@ -57,7 +57,7 @@ class DraftFolder:
     def images(self) -> list[str]:
         """Return the images with a draft, the latest first."""
         files = sorted(self.folder.glob("[!.]*.png"), key=lambda file: file.stat().st_mtime, reverse=True)
-        return [_read(file)[1]["image"] for file in files]
+        return [_read_info(file)["image"] for file in files]
 
     def remove(self, image: str) -> None:
         """Remove the draft of an image, if it has one."""
@@ -71,6 +71,12 @@ def _read(file: Path) -> tuple[np.ndarray, dict[str, Any]]:
     with Image.open(file, formats=["PNG"]) as picture:
         picture.load()
         return np.asarray(picture), json.loads(str(picture.info[KEY]))
+
+
+def _read_info(file: Path) -> dict[str, Any]:
+    """Return the JSON object of a draft without decoding its pixels, which it precedes."""
+    with Image.open(file, formats=["PNG"]) as picture:
+        return json.loads(str(picture.info[KEY]))
 
 
 def _digest(name: str) -> str:
